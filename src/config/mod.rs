@@ -1,0 +1,86 @@
+//! What the program was told: file, environment and flags, merged and validated into one [`Config`].
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+/// Everything in force, validated; the rest of the program trusts it.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where clients connect.
+    pub listen: SocketAddr,
+    /// The server behind.
+    pub upstream: UpstreamConfig,
+    /// How legacy answers are made.
+    pub legacy: LegacyConfig,
+    /// A folder whose tables replace the built-in ones of the same name.
+    pub mappings_dir: Option<PathBuf>,
+    /// How long in-flight answers may take to finish after a stop signal.
+    pub drain_timeout: Duration,
+    /// How log lines look and how many there are.
+    pub log: LogConfig,
+}
+
+/// The server behind, and how patient we are with it.
+#[derive(Clone, Debug)]
+pub struct UpstreamConfig {
+    /// Scheme, authority and base path, without a trailing slash, query or fragment.
+    pub url: http::Uri,
+    /// How it speaks the Jobs API.
+    pub dialect: DialectChoice,
+    /// How long a connection may take to open.
+    pub connect_timeout: Duration,
+    /// How long a translated call may take, headers and body together.
+    pub answer_timeout: Duration,
+    /// The largest answer, in bytes, that a translated call reads.
+    pub max_answer_bytes: usize,
+    /// Details fetched side by side for one legacy list.
+    pub concurrency: usize,
+    /// PEM certificates trusted besides the system's and the bundled ones.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// `upstream.dialect`: `auto` asks the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DialectChoice {
+    /// Found out by asking.
+    Auto,
+    /// Self-hosted ComfyUI.
+    Comfyui,
+    /// The cloud.
+    Cloud,
+}
+
+/// How legacy answers are made.
+#[derive(Clone, Debug)]
+pub struct LegacyConfig {
+    /// Which items `/api/queue` shows (CONTRACT.md section 1).
+    pub surface: Surface,
+}
+
+/// `legacy.surface`: `auto` is the upstream's dialect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Surface {
+    /// The upstream's dialect.
+    Auto,
+    /// Self-hosted queue items.
+    Comfyui,
+    /// Cloud queue items.
+    Cloud,
+}
+
+/// How log lines look and how many there are.
+#[derive(Clone, Debug)]
+pub struct LogConfig {
+    /// Text or JSON.
+    pub format: LogFormat,
+    /// 0: info, 1: debug, 2 and more: trace.
+    pub verbosity: u8,
+}
+
+/// `log.format`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For collectors, one object a line.
+    Json,
+}

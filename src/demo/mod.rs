@@ -1,0 +1,1 @@
+//! A small simulated upstream for `jobshim demo` and the tests.

@@ -1,0 +1,12 @@
+//! jobshim: a reverse proxy that answers ComfyUI's legacy history and queue endpoints from the Jobs API.
+//!
+//! A request goes one way through the house: `server` -> `service` -> `route` -> `legacy` -> `jobs` -> `upstream`,
+//! with `mapping` turning job bytes into legacy bytes; what is not a legacy route goes through `forward`.
+
+pub mod cli;
+pub mod config;
+pub mod demo;
+pub mod forward;
+pub mod server;
+pub mod service;
+pub mod upstream;

@@ -1,0 +1,2 @@
+//! Flags, config, exit codes; nothing else.
+fn main() {}
