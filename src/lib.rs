@@ -6,7 +6,12 @@
 pub mod cli;
 pub mod config;
 pub mod demo;
+pub mod explain;
 pub mod forward;
+pub mod jobs;
+pub mod legacy;
+pub mod mapping;
+pub mod route;
 pub mod server;
 pub mod service;
 pub mod upstream;

@@ -1,5 +1,7 @@
 //! Pass-through: a request forwarded unchanged but for what a proxy must add and remove.
 
+pub mod headers;
+
 use crate::upstream::{Body, Upstream, UpstreamError};
 use http::{Request, Response};
 use hyper::body::Incoming;

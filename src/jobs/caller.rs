@@ -1,0 +1,98 @@
+//! On whose behalf the Jobs API is asked: what of a client's request goes along with the calls made for it.
+
+use crate::forward::headers::remove_hop_by_hop;
+use http::{
+    HeaderMap, HeaderValue, Uri,
+    header::{
+        ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, IF_MATCH,
+        IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE,
+    },
+};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+/// What a path segment or a query value may hold as it is (RFC 3986 section 2.3).
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// The query parameter that carries a credential (CONTRACT.md section 6).
+const TOKEN: &str = "token=";
+
+/// Headers about the body or about a stored copy of the legacy answer: not about the calls made for it.
+const NOT_FOR_CALLS: [http::HeaderName; 11] = [
+    ACCEPT_ENCODING,
+    CONTENT_ENCODING,
+    CONTENT_LENGTH,
+    CONTENT_TYPE,
+    EXPECT,
+    IF_MATCH,
+    IF_MODIFIED_SINCE,
+    IF_NONE_MATCH,
+    IF_RANGE,
+    IF_UNMODIFIED_SINCE,
+    RANGE,
+];
+
+/// A client's headers and `token`, which the upstream sees on every call made for that client: credentials, `Host`,
+/// `Origin` and `Sec-Fetch-Site` decide there whether it may ask.
+#[derive(Clone, Debug, Default)]
+pub struct Caller {
+    headers: HeaderMap,
+    token: Option<String>,
+}
+
+impl Caller {
+    /// Takes what goes along from a client's request.
+    pub fn new(headers: &HeaderMap, uri: &Uri) -> Self {
+        let mut headers = headers.clone();
+        remove_hop_by_hop(&mut headers);
+        for name in NOT_FOR_CALLS {
+            headers.remove(name);
+        }
+        // HTTP/2 carries the host in the target (RFC 9113 section 8.3.1).
+        if !headers.contains_key(HOST)
+            && let Some(host) = uri
+                .authority()
+                .and_then(|host| HeaderValue::from_str(host.as_str()).ok())
+        {
+            headers.insert(HOST, host);
+        }
+        let parameters = uri.query().unwrap_or_default().split('&');
+        let token = parameters
+            .into_iter()
+            .find(|parameter| parameter.starts_with(TOKEN));
+        Self {
+            headers,
+            token: token.map(str::to_owned),
+        }
+    }
+
+    /// The headers of a call; `own_host` replaces the client's `Host`.
+    pub(super) fn headers(&self, own_host: Option<&str>) -> HeaderMap {
+        let mut headers = self.headers.clone();
+        if let Some(host) = own_host.and_then(|host| HeaderValue::from_str(host).ok()) {
+            headers.insert(HOST, host);
+        }
+        headers
+    }
+
+    /// The target of a call.
+    pub(super) fn target(&self, path: &str, query: &str) -> String {
+        let parameters = [
+            Some(query).filter(|query| !query.is_empty()),
+            self.token.as_deref(),
+        ];
+        let query: Vec<&str> = parameters.into_iter().flatten().collect();
+        match query.is_empty() {
+            true => path.to_owned(),
+            false => format!("{path}?{}", query.join("&")),
+        }
+    }
+}
+
+/// `text` as one path segment or query value.
+pub(super) fn encode(text: &str) -> String {
+    utf8_percent_encode(text, UNRESERVED).to_string()
+}

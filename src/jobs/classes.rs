@@ -1,0 +1,116 @@
+//! Which node classes are output nodes: asked once a class, remembered.
+
+use super::{Caller, DialectKind, Jobs, JobsError, accept, caller::encode, shape};
+use crate::mapping::{
+    Classes, Paths,
+    scanner::{key_is, members},
+};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use http::StatusCode;
+use moka::future::Cache;
+use std::{collections::HashMap, time::Duration};
+
+/// How long an answer is believed: node packs are installed and updated while jobshim runs.
+const BELIEVED: Duration = Duration::from_secs(600);
+/// Far more classes than the largest installation has.
+const MOST_CLASSES: u64 = 50_000;
+/// How many classes are asked for side by side.
+const SIDE_BY_SIDE: usize = 16;
+
+/// What was learnt, by class name. It says nothing of any user, so it is shared by all.
+pub(super) struct ClassMemory {
+    known: Cache<String, Option<bool>>,
+}
+
+/// The classes that one prompt uses.
+#[derive(Debug, Default)]
+pub struct KnownClasses(HashMap<String, Option<bool>>);
+
+impl Classes for KnownClasses {
+    fn is_output(&self, class: &str) -> Option<bool> {
+        self.0.get(class).copied().flatten()
+    }
+}
+
+impl ClassMemory {
+    pub(super) fn new() -> Self {
+        Self {
+            known: Cache::builder()
+                .max_capacity(MOST_CLASSES)
+                .time_to_live(BELIEVED)
+                .build(),
+        }
+    }
+}
+
+impl Jobs {
+    /// Finds out about `classes`.
+    pub async fn classes(
+        &self,
+        caller: &Caller,
+        kind: DialectKind,
+        classes: Vec<String>,
+    ) -> Result<KnownClasses, JobsError> {
+        let known: HashMap<_, _> = stream::iter(classes)
+            .map(|class| async move {
+                let shared = self
+                    .classes
+                    .known
+                    .try_get_with_by_ref(&class, self.ask_class(caller, kind, &class));
+                let known = match shared.await {
+                    Ok(known) => known,
+                    // The failure may be another user's: this one asks for itself.
+                    Err(_) => self.ask_class(caller, kind, &class).await?,
+                };
+                if known.is_none() {
+                    // An unknown class may be installed the next moment.
+                    self.classes.known.invalidate(&class).await;
+                }
+                Ok::<_, JobsError>((class, known))
+            })
+            .buffer_unordered(SIDE_BY_SIDE)
+            .try_collect()
+            .await?;
+        Ok(KnownClasses(known))
+    }
+
+    /// `None`: the server does not describe this class.
+    async fn ask_class(
+        &self,
+        caller: &Caller,
+        kind: DialectKind,
+        class: &str,
+    ) -> Result<Option<bool>, JobsError> {
+        let names = &self.names(kind).names.classes;
+        let path = names.path.replace("{class}", &encode(class));
+        let answer = self.ask(caller, Some(kind), &path, "").await?;
+        if matches!(
+            answer.status,
+            StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST
+        ) {
+            return Ok(None);
+        }
+        let answer = accept(&path, answer)?;
+        let mut described = None;
+        let visited = members(&answer.body, |key, value| {
+            if key_is(key, class) {
+                described = Some(value);
+            }
+        });
+        visited.map_err(|error| shape(&path, &error))?;
+        let Some(described) = described.filter(|text| text.starts_with(b"{")) else {
+            return Ok(None);
+        };
+        let mut paths = Paths::default();
+        let output = paths.add(&names.output);
+        let spans = paths
+            .find(described)
+            .map_err(|error| shape(&path, &error))?;
+        let flag = spans
+            .get(output)
+            .copied()
+            .flatten()
+            .map(|span| span.of(described));
+        Ok(Some(flag == Some(b"true")))
+    }
+}

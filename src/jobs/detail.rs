@@ -1,0 +1,56 @@
+//! `GET /api/jobs/{id}`: one job, or the knowledge that there is none.
+
+use super::{Caller, DialectKind, Jobs, JobsError, State, accept, caller::encode};
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+
+/// What the upstream says of one id.
+#[derive(Debug)]
+pub enum Detail {
+    /// The job, as sent.
+    Found {
+        /// Where it stands.
+        state: State,
+        /// The job's JSON.
+        body: Bytes,
+        /// For the CORS headers that the answer must carry on.
+        headers: HeaderMap,
+    },
+    /// There is no such job.
+    Absent(HeaderMap),
+}
+
+impl Jobs {
+    /// Asks for one job.
+    pub async fn detail(
+        &self,
+        caller: &Caller,
+        kind: DialectKind,
+        id: &str,
+    ) -> Result<Detail, JobsError> {
+        // A dot segment would be resolved away on its way, encoded or not (RFC 3986 section 5.2.4), and ask for
+        // another path: no job has such an id.
+        if matches!(id, "." | "..") {
+            return Ok(Detail::Absent(HeaderMap::new()));
+        }
+        let dialect = self.names(kind);
+        let path = dialect.names.detail.path.replace("{id}", &encode(id));
+        let answer = self.ask(caller, Some(kind), &path, "").await?;
+        // A server without the Jobs API says 404 too, but in words; an unknown job is an object.
+        if answer.status == StatusCode::NOT_FOUND
+            && answer.body.trim_ascii_start().starts_with(b"{")
+        {
+            return Ok(Detail::Absent(answer.headers));
+        }
+        let outcome = accept(&path, answer);
+        if matches!(outcome, Err(JobsError::Missing { .. })) {
+            self.doubt_dialect().await;
+        }
+        let answer = outcome?;
+        Ok(Detail::Found {
+            state: dialect.state_of(&answer.body, &path)?,
+            body: answer.body,
+            headers: answer.headers,
+        })
+    }
+}

@@ -1,0 +1,204 @@
+//! How an upstream speaks the Jobs API: the names it uses, read from a dialect table.
+
+use crate::mapping::{Paths, TableError, line_of};
+use http::StatusCode;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// A dialect table, checked.
+#[derive(Clone, Debug)]
+pub struct Dialect {
+    /// The names as written.
+    pub names: Names,
+    /// Finds the members of a list entry.
+    pub(super) entry: EntryPaths,
+}
+
+/// The names as a dialect table writes them.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Names {
+    /// One line on who speaks so.
+    pub about: String,
+    /// The list call.
+    pub list: ListNames,
+    /// The detail call; `{id}` stands for the job's id.
+    pub detail: DetailNames,
+    /// Where node classes are described; `{class}` stands for the class.
+    pub classes: ClassNames,
+    /// Members of a job.
+    pub job: JobNames,
+    /// The words for states.
+    pub states: States,
+    /// The question that tells this dialect from the others.
+    pub probe: Probe,
+}
+
+/// Parameters and members of a list.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListNames {
+    /// The path below the upstream's base path.
+    pub path: String,
+    /// Parameter: comma-separated states.
+    pub status: String,
+    /// Parameter: the most jobs wanted.
+    pub limit: String,
+    /// Parameter: jobs to pass over, where pages are counted.
+    pub offset: Option<String>,
+    /// Parameter: the cursor of the page before, where pages are chained.
+    pub after: Option<String>,
+    /// The most jobs that one answer may hold; absent when there is no bound.
+    pub page: Option<usize>,
+    /// The member that holds the list.
+    pub jobs: String,
+    /// The member that says whether there are further pages.
+    pub more: String,
+    /// The member that holds the next cursor.
+    pub cursor: Option<String>,
+}
+
+/// The detail call.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DetailNames {
+    /// The path, with `{id}`.
+    pub path: String,
+}
+
+/// The class description call.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClassNames {
+    /// The path, with `{class}`.
+    pub path: String,
+    /// The member, inside the class's own object, that marks an output node.
+    pub output: String,
+}
+
+/// Members of a job.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JobNames {
+    id: String,
+    state: String,
+    number: String,
+    created: String,
+    started: String,
+    /// When it ended, tried in order.
+    ended: Vec<String>,
+}
+
+/// The words for states.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct States {
+    pending: String,
+    running: String,
+    completed: String,
+    failed: String,
+    cancelled: String,
+}
+
+/// A list call, and the status by which this dialect is known.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Probe {
+    /// The query of the list call.
+    pub query: String,
+    /// The status that this dialect answers it with.
+    pub status: u16,
+}
+
+/// Where a job stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Waiting.
+    Pending,
+    /// Being worked on.
+    Running,
+    /// Completed, failed or cancelled: it will not change any more.
+    Finished,
+}
+
+/// The paths of a list entry, and the slot of each.
+#[derive(Clone, Debug)]
+pub(super) struct EntryPaths {
+    pub paths: Paths,
+    pub id: usize,
+    pub state: usize,
+    pub number: usize,
+    pub created: usize,
+    pub started: usize,
+    pub ended: Vec<usize>,
+}
+
+impl Dialect {
+    /// Reads and checks a dialect table. `file` is what errors call it.
+    pub fn parse(file: &str, source: &str) -> Result<Self, TableError> {
+        let refuse = |offset, reason: String| TableError {
+            file: file.to_owned(),
+            line: line_of(source, offset),
+            reason,
+        };
+        let names: Names = toml::from_str(source).map_err(|error| {
+            refuse(
+                error.span().map_or(0, |span| span.start),
+                error.message().to_owned(),
+            )
+        })?;
+        for (path, hole) in [
+            (&names.detail.path, "{id}"),
+            (&names.classes.path, "{class}"),
+            (&names.list.path, ""),
+        ] {
+            if !path.starts_with('/') || !path.contains(hole) {
+                let offset = source.find(path.as_str()).unwrap_or(0);
+                return Err(refuse(
+                    offset,
+                    format!("{path:?} must begin with / and contain {hole:?}"),
+                ));
+            }
+        }
+        if names.list.page == Some(0) {
+            return Err(refuse(
+                source.find("page").unwrap_or(0),
+                "page must be 1 or more".to_owned(),
+            ));
+        }
+        StatusCode::from_u16(names.probe.status)
+            .map_err(|error| refuse(source.find("[probe]").unwrap_or(0), error.to_string()))?;
+        let mut paths = Paths::default();
+        let entry = EntryPaths {
+            id: paths.add(&names.job.id),
+            state: paths.add(&names.job.state),
+            number: paths.add(&names.job.number),
+            created: paths.add(&names.job.created),
+            started: paths.add(&names.job.started),
+            ended: names.job.ended.iter().map(|path| paths.add(path)).collect(),
+            paths,
+        };
+        Ok(Self { names, entry })
+    }
+
+    /// The state that a word stands for; `None` for a word the dialect does not know.
+    pub fn state(&self, word: &str) -> Option<State> {
+        let states = &self.names.states;
+        let known = BTreeMap::from([
+            (states.pending.as_str(), State::Pending),
+            (states.running.as_str(), State::Running),
+            (states.completed.as_str(), State::Finished),
+            (states.failed.as_str(), State::Finished),
+            (states.cancelled.as_str(), State::Finished),
+        ]);
+        known.get(word).copied()
+    }
+
+    /// The `status` filter that finds queued jobs.
+    pub fn queued_filter(&self) -> String {
+        let States {
+            pending, running, ..
+        } = &self.names.states;
+        format!("{}={pending},{running}", self.names.list.status)
+    }
+}

@@ -1,0 +1,217 @@
+//! The Jobs API: list, detail, node classes, and which dialect of it the upstream speaks.
+//!
+//! Everything here is asked on behalf of a [`Caller`], with that caller's own credentials; nothing is remembered but
+//! the dialect and which node classes are output nodes.
+
+mod caller;
+mod classes;
+mod detail;
+mod dialect;
+mod list;
+
+pub use caller::Caller;
+pub use classes::KnownClasses;
+pub use detail::Detail;
+pub use dialect::{Dialect, State};
+pub use list::{List, Listed};
+
+use crate::{
+    config::DialectChoice,
+    mapping::{Tables, scanner::ScanError},
+    upstream::{Answer, Upstream, UpstreamError},
+};
+use http::StatusCode;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::sync::Mutex;
+
+/// How long a dialect that was found out is believed before the upstream is asked again: it may have been replaced.
+const DIALECT_BELIEVED: Duration = Duration::from_secs(300);
+
+/// Why the Jobs API could not be asked, or what it said instead of an answer.
+#[derive(Debug, thiserror::Error)]
+pub enum JobsError {
+    /// Not reached, too slow, broken off.
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
+    /// 401, 402, 403, 429 or 5xx: the client gets it as it is (CONTRACT.md section 4).
+    #[error("the upstream answered {} to {call}", .answer.status)]
+    Refused {
+        /// Such as `GET /api/jobs`.
+        call: String,
+        /// What it said.
+        answer: Box<Answer>,
+    },
+    /// The endpoint is not there.
+    #[error(
+        "the upstream answered {status} to {call}: it has no Jobs API there (ComfyUI has it since 0.6.0)"
+    )]
+    Missing {
+        /// Such as `GET /api/jobs`.
+        call: String,
+        /// What it said.
+        status: StatusCode,
+    },
+    /// Another status, or a body that is not what the call answers.
+    #[error("the upstream's answer to {call} is not what the Jobs API says: {reason}")]
+    Shape {
+        /// Such as `GET /api/jobs`.
+        call: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// Which dialect the upstream speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DialectKind {
+    /// Self-hosted.
+    Comfyui,
+    /// The cloud.
+    Cloud,
+}
+
+/// The Jobs API of one upstream.
+pub struct Jobs {
+    upstream: Arc<Upstream>,
+    comfyui: Dialect,
+    cloud: Dialect,
+    choice: DialectChoice,
+    found: Mutex<Option<(DialectKind, Instant)>>,
+    classes: classes::ClassMemory,
+}
+
+impl Jobs {
+    /// Asks nothing yet.
+    pub fn new(upstream: Arc<Upstream>, tables: &Tables, choice: DialectChoice) -> Self {
+        Self {
+            upstream,
+            comfyui: tables.comfyui.clone(),
+            cloud: tables.cloud.clone(),
+            choice,
+            found: Mutex::new(None),
+            classes: classes::ClassMemory::new(),
+        }
+    }
+
+    /// The names that a dialect uses.
+    pub fn names(&self, kind: DialectKind) -> &Dialect {
+        match kind {
+            DialectKind::Comfyui => &self.comfyui,
+            DialectKind::Cloud => &self.cloud,
+        }
+    }
+
+    /// The dialect in force: configured, remembered, or asked for with the caller's credentials.
+    pub async fn dialect(&self, caller: &Caller) -> Result<DialectKind, JobsError> {
+        match self.choice {
+            DialectChoice::Comfyui => return Ok(DialectKind::Comfyui),
+            DialectChoice::Cloud => return Ok(DialectKind::Cloud),
+            DialectChoice::Auto => {}
+        }
+        // Held while asking, so that a burst of first requests asks once.
+        let mut found = self.found.lock().await;
+        let before = *found;
+        if let Some((kind, since)) = before
+            && since.elapsed() < DIALECT_BELIEVED
+        {
+            return Ok(kind);
+        }
+        let kind = self.probe(caller).await?;
+        if before.map(|(known, _)| known) != Some(kind) {
+            tracing::info!(dialect = ?kind, about = self.names(kind).names.about, "the upstream's dialect is known");
+        }
+        *found = Some((kind, Instant::now()));
+        Ok(kind)
+    }
+
+    /// What is known without asking.
+    pub async fn known_dialect(&self) -> Option<DialectKind> {
+        match self.choice {
+            DialectChoice::Comfyui => Some(DialectKind::Comfyui),
+            DialectChoice::Cloud => Some(DialectKind::Cloud),
+            DialectChoice::Auto => self.found.lock().await.map(|(kind, _)| kind),
+        }
+    }
+
+    /// Forgets the dialect: an answer did not fit it, and the server behind may have been replaced.
+    async fn doubt_dialect(&self) {
+        *self.found.lock().await = None;
+    }
+
+    async fn probe(&self, caller: &Caller) -> Result<DialectKind, JobsError> {
+        for kind in [DialectKind::Comfyui, DialectKind::Cloud] {
+            let names = &self.names(kind).names;
+            let answer = self
+                .ask(caller, None, &names.list.path, &names.probe.query)
+                .await?;
+            // Both dialects may ask the same question; the answer then settles it at once.
+            let settled = [DialectKind::Comfyui, DialectKind::Cloud]
+                .into_iter()
+                .find(|kind| {
+                    let other = &self.names(*kind).names;
+                    other.probe.query == names.probe.query
+                        && other.list.path == names.list.path
+                        && other.probe.status == answer.status.as_u16()
+                });
+            match settled {
+                Some(kind) => return Ok(kind),
+                None => drop(accept(&names.list.path, answer)?),
+            }
+        }
+        Err(JobsError::Shape {
+            call: format!("GET {}", self.comfyui.names.list.path),
+            reason: "it fits neither dialect; set upstream.dialect".to_owned(),
+        })
+    }
+
+    /// One GET on behalf of `caller`.
+    async fn ask(
+        &self,
+        caller: &Caller,
+        kind: Option<DialectKind>,
+        path: &str,
+        query: &str,
+    ) -> Result<Answer, JobsError> {
+        let own_host = (kind == Some(DialectKind::Cloud)).then(|| self.upstream.authority());
+        let target = caller.target(path, query);
+        let answer = self.upstream.get(&target, caller.headers(own_host)).await?;
+        tracing::debug!(
+            path,
+            status = answer.status.as_u16(),
+            bytes = answer.body.len(),
+            "asked the upstream"
+        );
+        Ok(answer)
+    }
+}
+
+/// A 200, or the error that another status is. `path` names the call; 404 is for the caller to read first where it
+/// can mean an unknown job.
+fn accept(path: &str, answer: Answer) -> Result<Answer, JobsError> {
+    let call = format!("GET {path}");
+    match answer.status.as_u16() {
+        200 => Ok(answer),
+        401..=403 | 429 | 500..=599 => Err(JobsError::Refused {
+            call,
+            answer: Box::new(answer),
+        }),
+        404 | 405 | 410 => Err(JobsError::Missing {
+            call,
+            status: answer.status,
+        }),
+        _ => Err(JobsError::Shape {
+            call,
+            reason: format!("status {}", answer.status),
+        }),
+    }
+}
+
+fn shape(path: &str, error: &ScanError) -> JobsError {
+    JobsError::Shape {
+        call: format!("GET {path}"),
+        reason: error.to_string(),
+    }
+}

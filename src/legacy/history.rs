@@ -1,0 +1,70 @@
+//! `GET /history` and `GET /history/{id}`: finished jobs, oldest finished first.
+
+use super::{
+    Legacy, LegacyAnswer, LegacyError, answer, entries::Wanted, json_string, window::Window,
+};
+use crate::jobs::{Caller, DialectKind, State};
+use bytes::Bytes;
+
+impl Legacy {
+    pub(super) async fn history(
+        &self,
+        query: &str,
+        caller: &Caller,
+        kind: DialectKind,
+    ) -> Result<LegacyAnswer, LegacyError> {
+        let table = &self.tables.history;
+        let window = Window::parse(query, &table.answer)?;
+        // Every state is asked for and the queued ones passed over: early servers refuse the filter word for
+        // cancelled jobs, and remembering that would hide those jobs after an upgrade.
+        let mut list = self.jobs.list(caller, kind, None, |_| false).await?;
+        list.jobs.retain(|job| job.state == State::Finished);
+        // The list is newest created first. Of jobs that ended in the same moment the older one stays in front.
+        list.jobs.reverse();
+        list.jobs
+            .sort_by(|one, other| one.ended.total_cmp(&other.ended));
+        let shown = list
+            .jobs
+            .get(window.oldest_first(list.jobs.len()))
+            .unwrap_or_default();
+        let wanted = shown.iter().map(|job| Wanted {
+            id: &job.id,
+            position: 1,
+        });
+        let entries = self.entries(caller, kind, table, wanted).await?;
+        let mut body = Vec::with_capacity(2 * entries.len() + 1);
+        let mut lead = "{";
+        for (id, entry) in entries {
+            body.push(Bytes::from(format!("{lead}{}: ", json_string(id))));
+            body.push(entry);
+            lead = ", ";
+        }
+        body.push(Bytes::from_static(if body.is_empty() {
+            b"{}"
+        } else {
+            b"}"
+        }));
+        Ok(answer(table, body, list.headers))
+    }
+
+    pub(super) async fn history_one(
+        &self,
+        id: &str,
+        caller: &Caller,
+        kind: DialectKind,
+    ) -> Result<LegacyAnswer, LegacyError> {
+        let table = &self.tables.history;
+        let (entry, headers) = self.finished_entry(id, caller, kind, table).await?;
+        let body = match entry {
+            Some(entry) => one(id, entry),
+            None => vec![Bytes::from_static(b"{}")],
+        };
+        Ok(answer(table, body, headers))
+    }
+}
+
+/// `{id: entry}`.
+pub(super) fn one(id: &str, entry: Bytes) -> Vec<Bytes> {
+    let lead = format!("{{{}: ", json_string(id));
+    vec![Bytes::from(lead), entry, Bytes::from_static(b"}")]
+}

@@ -1,0 +1,149 @@
+//! What each legacy endpoint means, in terms of the Jobs API.
+//!
+//! One file an endpoint; `entries` fetches jobs side by side and writes them in their legacy shape, `window` is the
+//! arithmetic of counts and offsets.
+
+mod entries;
+mod history;
+mod history_v2;
+mod job_status;
+mod queue;
+mod window;
+
+use crate::{
+    config::Surface,
+    jobs::{Caller, DialectKind, Jobs, JobsError},
+    mapping::{RenderError, Table, Tables},
+    route::LegacyRoute,
+};
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+
+/// Why a legacy request has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum LegacyError {
+    /// The Jobs API could not be asked.
+    #[error(transparent)]
+    Jobs(#[from] JobsError),
+    /// A job does not fit its legacy shape.
+    #[error("job {id} cannot be shown by table {table:?}: {reason}")]
+    Render {
+        /// The job's id.
+        id: String,
+        /// The table's name.
+        table: String,
+        /// What is wrong.
+        reason: RenderError,
+    },
+    /// A query parameter is not a whole number.
+    #[error("the query parameter {parameter}={value:?} is not a whole number")]
+    Query {
+        /// Its name.
+        parameter: String,
+        /// Its value, decoded.
+        value: String,
+    },
+}
+
+/// A translated answer.
+#[derive(Debug)]
+pub struct LegacyAnswer {
+    /// 200, or 404 where the endpoint has one.
+    pub status: StatusCode,
+    /// `Content-Type`.
+    pub content_type: String,
+    /// The body, in pieces.
+    pub body: Vec<Bytes>,
+    /// Headers of the upstream's answer that it was made from.
+    pub upstream_headers: HeaderMap,
+}
+
+/// The legacy surface over one upstream.
+pub struct Legacy {
+    jobs: Jobs,
+    tables: Tables,
+    surface: Surface,
+    concurrency: usize,
+}
+
+impl Legacy {
+    /// `concurrency`: details fetched side by side for one request.
+    pub fn new(jobs: Jobs, tables: Tables, surface: Surface, concurrency: usize) -> Self {
+        Self {
+            jobs,
+            tables,
+            surface,
+            concurrency,
+        }
+    }
+
+    /// The Jobs API behind.
+    pub fn jobs(&self) -> &Jobs {
+        &self.jobs
+    }
+
+    /// Answers one legacy request.
+    pub async fn answer(
+        &self,
+        route: &LegacyRoute,
+        query: &str,
+        caller: &Caller,
+    ) -> Result<LegacyAnswer, LegacyError> {
+        let kind = self.jobs.dialect(caller).await?;
+        match route {
+            LegacyRoute::History => self.history(query, caller, kind).await,
+            LegacyRoute::HistoryOne(id) => self.history_one(id, caller, kind).await,
+            LegacyRoute::HistoryV2 => self.history_v2(query, caller, kind).await,
+            LegacyRoute::HistoryV2One(id) => self.history_v2_one(id, caller, kind).await,
+            LegacyRoute::Queue { api } => self.queue(*api, caller, kind).await,
+            LegacyRoute::JobStatus(id) => self.job_status(id, caller, kind).await,
+        }
+    }
+
+    /// Whether `/queue` or `/api/queue` shows cloud items (CONTRACT.md section 1).
+    fn shows_cloud_items(&self, api: bool, kind: DialectKind) -> bool {
+        api && match self.surface {
+            Surface::Auto => kind == DialectKind::Cloud,
+            Surface::Comfyui => false,
+            Surface::Cloud => true,
+        }
+    }
+}
+
+fn answer(table: &Table, body: Vec<Bytes>, upstream_headers: HeaderMap) -> LegacyAnswer {
+    LegacyAnswer {
+        status: StatusCode::OK,
+        content_type: table.answer.content_type.clone(),
+        body,
+        upstream_headers,
+    }
+}
+
+fn not_found(table: &Table, upstream_headers: HeaderMap) -> LegacyAnswer {
+    let body = table
+        .answer
+        .not_found
+        .as_ref()
+        .map(crate::mapping::json_text);
+    LegacyAnswer {
+        status: StatusCode::NOT_FOUND,
+        body: body.map(Bytes::from).into_iter().collect(),
+        ..answer(table, Vec::new(), upstream_headers)
+    }
+}
+
+/// `text` as a JSON string, with Python's escapes: the legacy server writes ASCII only.
+fn json_string(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    for unit in serde_json::Value::from(text).to_string().chars() {
+        if unit.is_ascii() {
+            out.push(unit);
+        } else {
+            let mut units = [0; 2];
+            for unit in unit.encode_utf16(&mut units) {
+                out.push_str(&format!("\\u{unit:04x}"));
+            }
+        }
+    }
+    out
+}

@@ -1,0 +1,87 @@
+//! The tables as people read them: as files, or as the field-equivalence guide.
+
+use super::{
+    Fidelity, Table, Tables,
+    table::{Line, json_text},
+};
+use std::fmt::Write;
+
+/// One row in words: the field, where it comes from, how faithful it is, and a note.
+pub struct Row {
+    /// Such as `prompt[4]`.
+    pub to: String,
+    /// Such as `workflow.prompt, else {}`.
+    pub from: String,
+    /// Such as `exact`.
+    pub fidelity: &'static str,
+    /// May be empty.
+    pub note: String,
+}
+
+/// The rows of a table, in words.
+pub fn rows(table: &Table) -> impl Iterator<Item = Row> {
+    table.rows.iter().map(|row| in_words(row.get_ref()))
+}
+
+fn in_words(line: &Line) -> Row {
+    let mut sources: Vec<String> = line
+        .from
+        .iter()
+        .map(|source| source_in_words(source.get_ref()))
+        .collect();
+    sources.extend(line.default.as_ref().map(json_text));
+    if line.null {
+        sources.push("null".to_owned());
+    }
+    if line.optional {
+        sources.push("left out".to_owned());
+    }
+    Row {
+        to: line.to.get_ref().clone(),
+        from: sources.join(", else "),
+        fidelity: match line.fidelity {
+            Fidelity::Exact => "exact",
+            Fidelity::Derived => "derived",
+            Fidelity::Lost => "lost",
+        },
+        note: line.note.clone().unwrap_or_default(),
+    }
+}
+
+fn source_in_words(source: &toml::Value) -> String {
+    let word = |key| source.get(key).and_then(toml::Value::as_str);
+    match (source.as_str(), word("derive"), word("of"), word("part")) {
+        (Some(path), ..) => path.to_owned(),
+        (_, Some(derivation), Some(path), _) => format!("{derivation}({path})"),
+        (_, Some(derivation), None, _) => derivation.to_owned(),
+        (.., Some(part)) => format!("built from other fields ({part})"),
+        _ => source.to_string(),
+    }
+}
+
+/// The guide for people who migrate: a section a table, a row a field.
+pub fn markdown<'a>(tables: impl IntoIterator<Item = &'a Table>) -> String {
+    let mut out = String::from("# Legacy fields and where they are in the Jobs API\n");
+    for table in tables {
+        let _ = write!(
+            out,
+            "\n## {}\n\n{}\n\n| legacy field | Jobs API | fidelity | note |\n| --- | --- | --- | --- |\n",
+            table.name, table.about
+        );
+        for row in rows(table) {
+            let _ = writeln!(
+                out,
+                "| `{}` | `{}` | {} | {} |",
+                row.to, row.from, row.fidelity, row.note
+            );
+        }
+    }
+    out
+}
+
+impl Tables {
+    /// The table called `name`.
+    pub fn named(&self, name: &str) -> Option<&Table> {
+        self.shapes().into_iter().find(|table| table.name == name)
+    }
+}

@@ -1,0 +1,210 @@
+//! Table files: read from TOML, checked whole, every complaint with file and line.
+
+use super::plan::{Plan, compile};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use toml::Spanned;
+
+/// Why a table is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{file}:{line}: {reason}")]
+pub struct TableError {
+    /// The file, or the built-in table's name.
+    pub file: String,
+    /// Counted from 1.
+    pub line: usize,
+    /// What is wrong, and what was expected.
+    pub reason: String,
+}
+
+/// How true a legacy field is to what the legacy server would have said.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Fidelity {
+    /// The same value, byte for byte.
+    Exact,
+    /// Worked out from other fields; the same in all ordinary cases.
+    Derived,
+    /// The Jobs API does not carry it.
+    Lost,
+}
+
+/// What stands around the entries of an answer. Which keys a table needs depends on its route.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Answer {
+    /// `Content-Type` of a translated answer.
+    pub content_type: String,
+    /// The member that holds a list of entries.
+    pub list: Option<String>,
+    /// The member that holds running jobs.
+    pub running: Option<String>,
+    /// The member that holds pending jobs.
+    pub pending: Option<String>,
+    /// The body of a 404.
+    pub not_found: Option<toml::Value>,
+    /// The query parameter for how many entries are wanted.
+    pub count: Option<String>,
+    /// The query parameter for how many entries are passed over.
+    pub skip: Option<String>,
+}
+
+/// One row as written.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Line {
+    /// Where in the entry, such as `prompt[4]` or `prompt.extra_data`.
+    pub to: Spanned<String>,
+    /// Sources, tried in order: a path into the job, or a derivation.
+    #[serde(default)]
+    pub from: Vec<Spanned<toml::Value>>,
+    /// Used when no source has a value.
+    pub default: Option<toml::Value>,
+    /// `null` is used when no source has a value.
+    #[serde(default)]
+    pub null: bool,
+    /// The field is left out when no source has a value.
+    #[serde(default)]
+    pub optional: bool,
+    /// How true the field is.
+    pub fidelity: Fidelity,
+    /// For the reader of the field-equivalence guide.
+    pub note: Option<String>,
+}
+
+/// Rows of one entry or part, in the order in which they are written out.
+pub type Rows = Vec<Spanned<Line>>;
+
+/// A table file as written.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    about: String,
+    answer: Answer,
+    field: Rows,
+    #[serde(default)]
+    part: BTreeMap<String, Rows>,
+}
+
+/// A checked table, and the plan that it compiles to.
+#[derive(Clone, Debug)]
+pub struct Table {
+    /// Such as `history`.
+    pub name: String,
+    /// One line on what the table makes.
+    pub about: String,
+    /// What stands around the entries.
+    pub answer: Answer,
+    /// The rows as written, for people.
+    pub rows: Rows,
+    /// The file's text.
+    pub source: String,
+    /// What runs.
+    pub plan: Plan,
+}
+
+/// Reports problems of one file.
+pub(super) struct Complaint<'a> {
+    pub file: &'a str,
+    pub source: &'a str,
+}
+
+impl Complaint<'_> {
+    pub fn at(&self, offset: usize, reason: impl Into<String>) -> TableError {
+        TableError {
+            file: self.file.to_owned(),
+            line: line_of(self.source, offset),
+            reason: reason.into(),
+        }
+    }
+}
+
+/// The line, counted from 1, that byte `offset` of `source` stands in.
+pub(crate) fn line_of(source: &str, offset: usize) -> usize {
+    let before = source.as_bytes().get(..offset).unwrap_or(source.as_bytes());
+    memchr::memchr_iter(b'\n', before).count() + 1
+}
+
+impl Table {
+    /// Reads, checks and compiles a table. `file` is what errors call it.
+    pub fn parse(name: &str, file: &str, source: &str) -> Result<Self, TableError> {
+        let complaint = Complaint { file, source };
+        let raw: File = toml::from_str(source).map_err(|error| {
+            complaint.at(
+                error.span().map_or(0, |span| span.start),
+                error.message().to_owned(),
+            )
+        })?;
+        for (missing, key) in required(name, &raw.answer) {
+            if missing {
+                return Err(complaint.at(0, format!("[answer] needs {key:?} in table {name:?}")));
+            }
+        }
+        let plan = compile(&raw.field, &raw.part, &complaint)?;
+        Ok(Self {
+            name: name.to_owned(),
+            about: raw.about,
+            answer: raw.answer,
+            rows: raw.field,
+            source: source.to_owned(),
+            plan,
+        })
+    }
+}
+
+/// Which keys of `[answer]` the route of table `name` cannot do without, and whether they are missing.
+fn required(name: &str, answer: &Answer) -> Vec<(bool, &'static str)> {
+    let mut keys = vec![(answer.content_type.is_empty(), "content_type")];
+    match name {
+        "history" => keys.extend([
+            (answer.count.is_none(), "count"),
+            (answer.skip.is_none(), "skip"),
+        ]),
+        "history_v2" => keys.extend([
+            (answer.list.is_none(), "list"),
+            (answer.count.is_none(), "count"),
+            (answer.skip.is_none(), "skip"),
+        ]),
+        "history_v2_detail" | "job_status" => keys.push((answer.not_found.is_none(), "not_found")),
+        "queue" | "queue_cloud" => keys.extend([
+            (answer.running.is_none(), "running"),
+            (answer.pending.is_none(), "pending"),
+        ]),
+        _ => {}
+    }
+    keys
+}
+
+/// A TOML value as JSON text, spaced as Python spaces it, as the legacy server is written in Python.
+pub(crate) fn json_text(value: &toml::Value) -> String {
+    match value {
+        toml::Value::Array(items) => {
+            let items: Vec<_> = items.iter().map(json_text).collect();
+            format!("[{}]", items.join(", "))
+        }
+        toml::Value::Table(members) => {
+            let members: Vec<_> = members
+                .iter()
+                .map(|(key, value)| format!("{}: {}", quoted(key), json_text(value)))
+                .collect();
+            format!("{{{}}}", members.join(", "))
+        }
+        toml::Value::String(text) => quoted(text),
+        toml::Value::Datetime(time) => quoted(&time.to_string()),
+        toml::Value::Float(number) if number.is_nan() => "NaN".to_owned(),
+        toml::Value::Float(number) if number.is_infinite() => if *number > 0.0 {
+            "Infinity"
+        } else {
+            "-Infinity"
+        }
+        .to_owned(),
+        toml::Value::Float(number) => format!("{number:?}"),
+        toml::Value::Integer(number) => number.to_string(),
+        toml::Value::Boolean(flag) => flag.to_string(),
+    }
+}
+
+/// A string as a JSON string.
+pub(super) fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
