@@ -1,1 +1,145 @@
-//! `jobshim explain`
+//! `jobshim explain`: which upstream calls a legacy request becomes, and where each field comes from.
+
+use crate::{
+    config::{Config, DialectChoice, Surface},
+    jobs::{Caller, Dialect, Jobs},
+    legacy::{Legacy, LegacyError},
+    mapping::{Table, TableError, Tables, print::rows},
+    route::{LegacyRoute, Way, route},
+    upstream::{SetupError, Upstream},
+};
+use http::{Method, Uri};
+use std::sync::Arc;
+
+/// Why a request cannot be explained.
+#[derive(Debug, thiserror::Error)]
+pub enum ExplainError {
+    /// It is no HTTP method.
+    #[error("{0:?} is no HTTP method")]
+    Method(String),
+    /// It is no target.
+    #[error("{0:?} is no target: write a path such as /history/ID")]
+    Target(String),
+    /// A table is broken.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// The upstream client cannot be built.
+    #[error(transparent)]
+    Setup(#[from] SetupError),
+    /// The request was made and has no answer.
+    #[error(transparent)]
+    Legacy(#[from] LegacyError),
+}
+
+/// Prints the explanation; `live` also makes the request and prints its answer.
+pub async fn run(config: &Config, method: &str, target: &str, live: bool) -> Result<(), ExplainError> {
+    let parsed = Method::from_bytes(method.to_ascii_uppercase().as_bytes());
+    let method = parsed.map_err(|_| ExplainError::Method(method.to_owned()))?;
+    let uri: Uri = match target.parse() {
+        Ok(uri) if target.starts_with('/') => uri,
+        _ => return Err(ExplainError::Target(target.to_owned())),
+    };
+    let tables = Tables::load(config.mappings_dir.as_deref())?;
+    let route = match route(&method, uri.path()) {
+        Way::PassThrough => {
+            println!("{method} {target} passes through unchanged to {}", config.upstream.url);
+            return Ok(());
+        }
+        Way::WrongMethod(allow) => {
+            println!("{method} {target} is answered 405: {} allows {allow}", uri.path());
+            return Ok(());
+        }
+        Way::Legacy(route) => route,
+    };
+    let dialect = match config.upstream.dialect {
+        DialectChoice::Cloud => &tables.cloud,
+        DialectChoice::Comfyui | DialectChoice::Auto => &tables.comfyui,
+    };
+    let table = table(&route, &tables, config);
+    println!(
+        "{method} {target} is answered from the Jobs API ({}):\n",
+        dialect.names.about
+    );
+    for call in calls(&route, dialect) {
+        println!("  {call}");
+    }
+    println!("\n{} Table {:?}:\n", table.about, table.name);
+    println!("  {:<26} {:<8} from", "field", "fidelity");
+    for row in rows(table) {
+        println!("  {:<26} {:<8} {}", row.to, row.fidelity, row.from);
+        if !row.note.is_empty() {
+            println!("  {:<26} {:<8} {}", "", "", row.note);
+        }
+    }
+    if live {
+        show(config, tables, &route, &uri).await
+    } else {
+        Ok(())
+    }
+}
+
+fn table<'a>(route: &LegacyRoute, tables: &'a Tables, config: &Config) -> &'a Table {
+    match route {
+        LegacyRoute::History | LegacyRoute::HistoryOne(_) => &tables.history,
+        LegacyRoute::HistoryV2 => &tables.history_v2,
+        LegacyRoute::HistoryV2One(_) => &tables.history_v2_detail,
+        LegacyRoute::JobStatus(_) => &tables.job_status,
+        LegacyRoute::Queue { api } => {
+            let cloud = match (config.legacy.surface, config.upstream.dialect) {
+                (Surface::Cloud, _) | (Surface::Auto, DialectChoice::Cloud) => true,
+                (Surface::Comfyui | Surface::Auto, _) => false,
+            };
+            if *api && cloud {
+                &tables.queue_cloud
+            } else {
+                &tables.queue
+            }
+        }
+    }
+}
+
+fn calls(route: &LegacyRoute, dialect: &Dialect) -> Vec<String> {
+    let names = &dialect.names;
+    let detail = |id: &str| format!("GET {}", names.detail.path.replace("{id}", id));
+    let page = names
+        .list
+        .page
+        .map_or(String::new(), |page| format!("{}={page}", names.list.limit));
+    let with = |query: &str| {
+        if query.is_empty() {
+            String::new()
+        } else {
+            format!("?{query}")
+        }
+    };
+    let classes = format!("GET {}   once for each node class, remembered", names.classes.path);
+    let details = format!("{}   for each job shown, side by side", detail("{id}"));
+    match route {
+        LegacyRoute::HistoryOne(id) | LegacyRoute::HistoryV2One(id) => vec![detail(id), classes],
+        LegacyRoute::JobStatus(id) => vec![detail(id)],
+        LegacyRoute::HistoryV2 => vec![format!("GET {}{}", names.list.path, with(&page)), details],
+        LegacyRoute::History => vec![format!("GET {}{}", names.list.path, with(&page)), details, classes],
+        LegacyRoute::Queue { .. } => {
+            let query: Vec<String> = [dialect.queued_filter(), page]
+                .into_iter()
+                .filter(|part| !part.is_empty())
+                .collect();
+            vec![format!("GET {}?{}", names.list.path, query.join("&")), details, classes]
+        }
+    }
+}
+
+async fn show(config: &Config, tables: Tables, route: &LegacyRoute, uri: &Uri) -> Result<(), ExplainError> {
+    let upstream = Arc::new(Upstream::new(&config.upstream)?);
+    let jobs = Jobs::new(upstream, &tables, config.upstream.dialect);
+    let legacy = Legacy::new(jobs, tables, config.legacy.surface, config.upstream.concurrency);
+    let answer = legacy
+        .answer(route, uri.query().unwrap_or_default(), &Caller::default())
+        .await?;
+    println!(
+        "\n{} answers {} {}:\n",
+        config.upstream.url, answer.status, answer.content_type
+    );
+    println!("{}", String::from_utf8_lossy(&answer.body.concat()));
+    Ok(())
+}

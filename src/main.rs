@@ -1,2 +1,173 @@
 //! Flags, config, exit codes; nothing else.
-fn main() {}
+
+use clap::Parser;
+use jobshim::{
+    cli::{Cli, Command, Format, Options},
+    config::{self, Loaded, LogConfig, LogFormat},
+    demo, explain,
+    mapping::{Tables, print},
+    server::Server,
+    service::Service,
+};
+use std::{future::Future, io::IsTerminal, path::Path, process::ExitCode, sync::Arc};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// A value that cannot be used.
+const BAD_CONFIGURATION: u8 = 2;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match cli.command {
+        None => serve(&cli.options),
+        Some(Command::Serve(options)) => serve(&options),
+        Some(Command::Demo { listen }) => {
+            log_to_stderr(&LogConfig {
+                format: LogFormat::Text,
+                verbosity: 0,
+            });
+            block_on(async move { exit_code(demo::run(listen, stop_signal()).await) })
+        }
+        Some(Command::Check(options)) => check(&options),
+        Some(Command::Explain { request, options }) => explain_request(&request, &options),
+        Some(Command::Mapping {
+            name,
+            format,
+            mappings_dir,
+        }) => print_mapping(name.as_deref(), format, mappings_dir.as_deref()),
+    }
+}
+
+/// Merges and checks the configuration; complaints go to stderr, and the exit code comes back.
+fn load(options: &Options) -> Result<Loaded, ExitCode> {
+    config::load(options, |name| std::env::var(name).ok()).map_err(|errors| refuse(&errors))
+}
+
+fn refuse(error: &dyn std::fmt::Display) -> ExitCode {
+    eprintln!("jobshim: {error}");
+    ExitCode::from(BAD_CONFIGURATION)
+}
+
+fn exit_code<E: std::fmt::Display>(outcome: Result<(), E>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("jobshim: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn log_to_stderr(log: &LogConfig) {
+    let level = match log.verbosity {
+        0 => tracing::Level::INFO,
+        1 => tracing::Level::DEBUG,
+        _ => tracing::Level::TRACE,
+    };
+    let lines = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_target(false)
+        .with_writer(std::io::stderr);
+    match log.format {
+        LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).init(),
+        LogFormat::Json => lines.json().flatten_event(true).init(),
+    }
+}
+
+fn block_on(work: impl Future<Output = ExitCode>) -> ExitCode {
+    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(work),
+        Err(error) => exit_code(Err(error)),
+    }
+}
+
+/// Resolves on SIGTERM or Ctrl-C.
+async fn stop_signal() {
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = tokio::signal::ctrl_c() => {}
+            }
+        }
+        Err(error) => {
+            tracing::warn!(%error, "SIGTERM cannot be waited for; Ctrl-C still can");
+            let _ = tokio::signal::ctrl_c().await;
+        }
+    }
+    tracing::info!("stopping: in-flight answers finish first");
+}
+
+fn serve(options: &Options) -> ExitCode {
+    let config = match load(options) {
+        Ok(loaded) => loaded.config,
+        Err(code) => return code,
+    };
+    log_to_stderr(&config.log);
+    let service = match Service::new(&config) {
+        Ok(service) => Arc::new(service),
+        Err(error) => return refuse(&error),
+    };
+    block_on(async move {
+        let server = match Server::bind(&config).await {
+            Ok(server) => server,
+            Err(error) => return exit_code(Err(format!("cannot listen on {}: {error}", config.listen))),
+        };
+        tracing::info!(address = %server.local_addr(), upstream = %config.upstream.url, "listening");
+        let greeting = Arc::clone(&service);
+        tokio::spawn(async move { greeting.greet_upstream().await });
+        server.run(service, stop_signal()).await;
+        ExitCode::SUCCESS
+    })
+}
+
+fn check(options: &Options) -> ExitCode {
+    let loaded = match load(options) {
+        Ok(loaded) => loaded,
+        Err(code) => return code,
+    };
+    if let Err(error) = Service::new(&loaded.config) {
+        return refuse(&error);
+    }
+    for setting in &loaded.settings {
+        let value = if setting.value.is_empty() {
+            "(none)"
+        } else {
+            &setting.value
+        };
+        println!("{:<26} {:<28} {}", setting.key, value, setting.origin);
+    }
+    println!("configuration and tables are good");
+    ExitCode::SUCCESS
+}
+
+fn explain_request(request: &[String], options: &Options) -> ExitCode {
+    let loaded = match load(options) {
+        Ok(loaded) => loaded,
+        Err(code) => return code,
+    };
+    let (method, target) = match request {
+        [method, target] => (method.as_str(), target.as_str()),
+        [target] => ("GET", target.as_str()),
+        _ => return refuse(&"explain takes [METHOD] TARGET"),
+    };
+    let live = options.upstream.is_some();
+    block_on(async { exit_code(explain::run(&loaded.config, method, target, live).await) })
+}
+
+fn print_mapping(name: Option<&str>, format: Format, dir: Option<&Path>) -> ExitCode {
+    let tables = match Tables::load(dir) {
+        Ok(tables) => tables,
+        Err(error) => return refuse(&error),
+    };
+    let printed = match format {
+        Format::Toml => print::toml(&tables, name),
+        Format::Markdown => print::markdown(&tables, name),
+    };
+    match printed {
+        Ok(text) => {
+            print!("{text}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => refuse(&error),
+    }
+}

@@ -15,7 +15,10 @@ pub enum LegacyRoute {
     /// `GET /api/history_v2/{id}`
     HistoryV2One(String),
     /// `GET /queue`; `api` when the path begins with `/api`, where the surface decides on the items.
-    Queue { api: bool },
+    Queue {
+        /// Whether the path begins with `/api`.
+        api: bool,
+    },
     /// `GET /api/job/{id}/status`
     JobStatus(String),
 }
@@ -111,10 +114,7 @@ mod tests {
     #[test]
     fn self_hosted_paths_exist_with_and_without_api() {
         for prefix in ["", "/api"] {
-            assert_eq!(
-                legacy(&format!("{prefix}/history")),
-                Way::Legacy(LegacyRoute::History)
-            );
+            assert_eq!(legacy(&format!("{prefix}/history")), Way::Legacy(LegacyRoute::History));
             let one = Way::Legacy(LegacyRoute::HistoryOne("a b".to_owned()));
             assert_eq!(legacy(&format!("{prefix}/history/a%20b")), one);
             let queue = Way::Legacy(LegacyRoute::Queue {
@@ -126,10 +126,7 @@ mod tests {
 
     #[test]
     fn cloud_paths_exist_under_api_only() {
-        assert_eq!(
-            legacy("/api/history_v2"),
-            Way::Legacy(LegacyRoute::HistoryV2)
-        );
+        assert_eq!(legacy("/api/history_v2"), Way::Legacy(LegacyRoute::HistoryV2));
         assert_eq!(
             legacy("/api/job/x/status"),
             Way::Legacy(LegacyRoute::JobStatus("x".to_owned()))
@@ -168,9 +165,6 @@ mod tests {
             route(&Method::POST, "/history/x"),
             Way::WrongMethod("GET, HEAD, OPTIONS")
         );
-        assert_eq!(
-            route(&Method::GET, "/interrupt"),
-            Way::WrongMethod("OPTIONS, POST")
-        );
+        assert_eq!(route(&Method::GET, "/interrupt"), Way::WrongMethod("OPTIONS, POST"));
     }
 }

@@ -42,12 +42,7 @@ impl Service {
         let tables = Tables::load(config.mappings_dir.as_deref())?;
         let upstream = Arc::new(Upstream::new(&config.upstream)?);
         let jobs = Jobs::new(Arc::clone(&upstream), &tables, config.upstream.dialect);
-        let legacy = Legacy::new(
-            jobs,
-            tables,
-            config.legacy.surface,
-            config.upstream.concurrency,
-        );
+        let legacy = Legacy::new(jobs, tables, config.legacy.surface, config.upstream.concurrency);
         Ok(Self { upstream, legacy })
     }
 
@@ -80,9 +75,7 @@ impl Service {
                     format!("{} is not allowed here", request.method()),
                     format!("allowed: {allow}"),
                 );
-                response
-                    .headers_mut()
-                    .insert(ALLOW, HeaderValue::from_static(allow));
+                response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
                 response
             }
             Way::Legacy(legacy_route) => self.translate(&legacy_route, &request).await,
@@ -107,15 +100,11 @@ impl Service {
 }
 
 fn empty() -> Body {
-    Full::default()
-        .map_err(|never| match never {})
-        .boxed_unsync()
+    Full::default().map_err(|never| match never {}).boxed_unsync()
 }
 
 fn full(bytes: impl Into<Bytes>) -> Body {
-    Full::new(bytes.into())
-        .map_err(|never| match never {})
-        .boxed_unsync()
+    Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
 }
 
 /// What of an upstream's answer every answer made from it carries: browsers need its CORS headers, and caches need to

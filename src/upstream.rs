@@ -1,10 +1,23 @@
 //! The client side: one pooled HTTP/1.1 client for one fixed upstream, with TLS and timeouts.
 
 use crate::config::UpstreamConfig;
-use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode, Uri};
-use http_body_util::combinators::UnsyncBoxBody;
-use hyper::body::Incoming;
+use bytes::{Bytes, BytesMut};
+use http::{
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri,
+    header::{ACCEPT_ENCODING, CONTENT_ENCODING, HOST},
+};
+use http_body_util::{BodyExt, Empty, combinators::UnsyncBoxBody};
+use hyper::body::{Body as _, Incoming};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::{TokioExecutor, TokioTimer},
+};
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, pem::PemObject},
+};
+use std::{error::Error, io, path::Path, sync::Arc, time::Duration};
 
 /// What any body error is on its way to hyper.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -16,16 +29,36 @@ pub type Body = UnsyncBoxBody<Bytes, BoxError>;
 pub enum UpstreamError {
     /// Refused, no such host, TLS failure.
     #[error("cannot connect to the upstream {upstream}: {reason}")]
-    Connect { upstream: String, reason: String },
+    Connect {
+        /// Its `host[:port]`.
+        upstream: String,
+        /// What the system says.
+        reason: String,
+    },
     /// No answer within the time allowed, in ms.
     #[error("the upstream {upstream} did not answer within {after_ms} ms")]
-    TimedOut { upstream: String, after_ms: u128 },
+    TimedOut {
+        /// Its `host[:port]`.
+        upstream: String,
+        /// The time allowed.
+        after_ms: u128,
+    },
     /// Reset, cut short, or not HTTP.
     #[error("the upstream {upstream} broke off its answer: {reason}")]
-    Interrupted { upstream: String, reason: String },
+    Interrupted {
+        /// Its `host[:port]`.
+        upstream: String,
+        /// What the connection says.
+        reason: String,
+    },
     /// The answer is larger than `upstream.max_answer_bytes`.
     #[error("the upstream {upstream} sent more than {limit} bytes")]
-    TooLarge { upstream: String, limit: usize },
+    TooLarge {
+        /// Its `host[:port]`.
+        upstream: String,
+        /// The most bytes that are read.
+        limit: usize,
+    },
     /// The path or query cannot be sent.
     #[error("not a target that can be sent: {0}")]
     BadTarget(String),
@@ -36,7 +69,15 @@ pub enum UpstreamError {
 pub enum SetupError {
     /// The extra CA file cannot be read or holds no certificate.
     #[error("upstream.ca_file {path}: {reason}")]
-    CaFile { path: String, reason: String },
+    CaFile {
+        /// As configured.
+        path: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The TLS library refuses its own defaults.
+    #[error("TLS cannot be set up: {0}")]
+    Tls(String),
 }
 
 /// A whole answer, read to its end.
@@ -50,28 +91,198 @@ pub struct Answer {
     pub body: Bytes,
 }
 
+/// How long a connection may lie unused before it is closed.
+const POOL_IDLE: Duration = Duration::from_secs(90);
+
 /// The server behind.
-pub struct Upstream {}
+pub struct Upstream {
+    client: Client<HttpsConnector<HttpConnector>, Body>,
+    /// `scheme://authority/base`, without a slash at the end.
+    base: String,
+    authority: String,
+    connect_timeout: Duration,
+    answer_timeout: Duration,
+    max_answer_bytes: usize,
+}
 
 impl Upstream {
     /// Builds the client; opens no connection.
-    pub fn new(_config: &UpstreamConfig) -> Result<Self, SetupError> {
-        todo!()
+    pub fn new(config: &UpstreamConfig) -> Result<Self, SetupError> {
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_connect_timeout(Some(config.connect_timeout));
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls(config.ca_file.as_deref())?)
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(tcp);
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(POOL_IDLE)
+            .build(connector);
+        Ok(Self {
+            client,
+            base: config.url.to_string().trim_end_matches('/').to_owned(),
+            authority: config.url.authority().map(ToString::to_string).unwrap_or_default(),
+            connect_timeout: config.connect_timeout,
+            answer_timeout: config.answer_timeout,
+            max_answer_bytes: config.max_answer_bytes,
+        })
     }
+
     /// The upstream's `host[:port]`, for `Host` where it must be the upstream's own.
     pub fn authority(&self) -> &str {
-        todo!()
+        &self.authority
     }
+
     /// The URI of `target` (origin-form, begins with `/`) below the upstream's base path.
-    pub fn uri(&self, _target: &str) -> Result<Uri, UpstreamError> {
-        todo!()
+    pub fn uri(&self, target: &str) -> Result<Uri, UpstreamError> {
+        if !target.starts_with('/') {
+            return Err(UpstreamError::BadTarget(target.to_owned()));
+        }
+        let uri = format!("{}{target}", self.base);
+        uri.parse().map_err(|_| UpstreamError::BadTarget(target.to_owned()))
     }
+
     /// Sends one request, whose URI came from [`Upstream::uri`]; waits for the head of the answer without a time limit.
-    pub async fn send(&self, _request: Request<Body>) -> Result<Response<Incoming>, UpstreamError> {
-        todo!()
+    pub async fn send(&self, request: Request<Body>) -> Result<Response<Incoming>, UpstreamError> {
+        self.client
+            .request(request)
+            .await
+            .map_err(|error| self.send_error(&error))
     }
+
     /// GETs `target` and reads the whole answer, within the time and size that the configuration allows.
-    pub async fn get(&self, _target: &str, _headers: HeaderMap) -> Result<Answer, UpstreamError> {
-        todo!()
+    pub async fn get(&self, target: &str, headers: HeaderMap) -> Result<Answer, UpstreamError> {
+        let reading = self.read_answer(target, headers);
+        tokio::time::timeout(self.answer_timeout, reading)
+            .await
+            .unwrap_or_else(|_| Err(self.timed_out(self.answer_timeout)))
     }
+
+    async fn read_answer(&self, target: &str, headers: HeaderMap) -> Result<Answer, UpstreamError> {
+        let body = Empty::new().map_err(|never| match never {}).boxed_unsync();
+        let mut request = Request::new(body);
+        *request.method_mut() = Method::GET;
+        *request.uri_mut() = self.uri(target)?;
+        *request.headers_mut() = headers;
+        request
+            .headers_mut()
+            .insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        request.headers_mut().entry(HOST).or_insert_with(|| self.host());
+        let (head, body) = self.send(request).await?.into_parts();
+        if let Some(encoding) = head.headers.get(CONTENT_ENCODING)
+            && encoding != "identity"
+        {
+            return Err(self.interrupted(format!(
+                "it is encoded as {encoding:?}, though no encoding was asked for"
+            )));
+        }
+        Ok(Answer {
+            status: head.status,
+            headers: head.headers,
+            body: self.collect(body).await?,
+        })
+    }
+
+    async fn collect(&self, mut body: Incoming) -> Result<Bytes, UpstreamError> {
+        let limit = self.max_answer_bytes;
+        let too_large = || UpstreamError::TooLarge {
+            upstream: self.authority.clone(),
+            limit,
+        };
+        let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+        if announced > limit {
+            return Err(too_large());
+        }
+        let mut whole = BytesMut::with_capacity(announced);
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| self.interrupted(innermost(&error)))?;
+            let data = frame.into_data().unwrap_or_default();
+            if whole.len() + data.len() > limit {
+                return Err(too_large());
+            }
+            whole.extend_from_slice(&data);
+        }
+        Ok(whole.freeze())
+    }
+
+    fn host(&self) -> HeaderValue {
+        HeaderValue::from_str(&self.authority).unwrap_or(HeaderValue::from_static(""))
+    }
+
+    fn timed_out(&self, after: Duration) -> UpstreamError {
+        UpstreamError::TimedOut {
+            upstream: self.authority.clone(),
+            after_ms: after.as_millis(),
+        }
+    }
+
+    fn interrupted(&self, reason: String) -> UpstreamError {
+        UpstreamError::Interrupted {
+            upstream: self.authority.clone(),
+            reason,
+        }
+    }
+
+    fn send_error(&self, error: &hyper_util::client::legacy::Error) -> UpstreamError {
+        if !error.is_connect() {
+            return self.interrupted(innermost(error));
+        }
+        let timed_out = sources(error)
+            .filter_map(|source| source.downcast_ref::<io::Error>())
+            .any(|error| error.kind() == io::ErrorKind::TimedOut);
+        match timed_out {
+            true => self.timed_out(self.connect_timeout),
+            false => UpstreamError::Connect {
+                upstream: self.authority.clone(),
+                reason: innermost(error),
+            },
+        }
+    }
+}
+
+/// The error and what caused it, outermost first.
+fn sources<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    let mut next = Some(error);
+    std::iter::from_fn(move || {
+        let error = next?;
+        next = error.source();
+        Some(error)
+    })
+}
+
+/// What people can act on is said by the innermost error: `Connection refused`, not `client error (Connect)`.
+fn innermost(error: &(dyn Error + 'static)) -> String {
+    sources(error).last().map(ToString::to_string).unwrap_or_default()
+}
+
+/// System and bundled roots, and the extra file's.
+fn tls(ca_file: Option<&Path>) -> Result<ClientConfig, SetupError> {
+    let mut roots = RootCertStore {
+        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
+    };
+    // A system certificate that cannot be read is the system's affair, as for every other program on it.
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if let Some(path) = ca_file {
+        let refuse = |reason: String| SetupError::CaFile {
+            path: path.display().to_string(),
+            reason,
+        };
+        let certificates: Vec<_> = CertificateDer::pem_file_iter(path)
+            .and_then(Iterator::collect)
+            .map_err(|error| refuse(error.to_string()))?;
+        if certificates.is_empty() {
+            return Err(refuse("it holds no certificate".to_owned()));
+        }
+        for certificate in certificates {
+            roots.add(certificate).map_err(|error| refuse(error.to_string()))?;
+        }
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| SetupError::Tls(error.to_string()))?;
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }

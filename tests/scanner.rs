@@ -27,12 +27,19 @@ fn json() -> impl Strategy<Value = String> {
     ];
     leaf.prop_recursive(6, 64, 6, |inner| {
         prop_oneof![
-            (prop::collection::vec(inner.clone(), 0..6), space(), space())
-                .prop_map(|(items, before, after)| format!("[{before}{}{after}]", items.join(&format!("{after},{before}")))),
-            (prop::collection::vec(("[a-z.\\[]{0,4}", inner), 0..6), space(), space()).prop_map(|(items, before, after)| {
-                let items: Vec<_> = items.iter().map(|(key, value)| format!("\"{key}\"{after}:{before}{value}")).collect();
-                format!("{{{before}{}{after}}}", items.join(&format!("{before},{after}")))
-            }),
+            (prop::collection::vec(inner.clone(), 0..6), space(), space()).prop_map(|(items, before, after)| format!(
+                "[{before}{}{after}]",
+                items.join(&format!("{after},{before}"))
+            )),
+            (prop::collection::vec(("[a-z.\\[]{0,4}", inner), 0..6), space(), space()).prop_map(
+                |(items, before, after)| {
+                    let items: Vec<_> = items
+                        .iter()
+                        .map(|(key, value)| format!("\"{key}\"{after}:{before}{value}"))
+                        .collect();
+                    format!("{{{before}{}{after}}}", items.join(&format!("{before},{after}")))
+                }
+            ),
         ]
     })
 }
@@ -120,7 +127,11 @@ fn text_that_is_cut_short_anywhere_is_refused() {
     let whole = br#"{"a": [1.5e3, "x\u00e9\\", true, {"b": NaN}], "c": -Infinity}"#;
     assert!(check(whole).is_ok());
     for end in 0..whole.len() {
-        assert!(check(&whole[..end]).is_err(), "{}", String::from_utf8_lossy(&whole[..end]));
+        assert!(
+            check(&whole[..end]).is_err(),
+            "{}",
+            String::from_utf8_lossy(&whole[..end])
+        );
     }
 }
 

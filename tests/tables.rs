@@ -63,7 +63,10 @@ fn a_new_field_and_a_renamed_field_take_effect_from_the_table_alone() {
         + "\n[[field]]\nto = \"finished_at\"\nfrom = [\"execution_end_time\"]\ndefault = 0\nfidelity = \"exact\"\n";
     let folder = Folder::with("new-field", &[("history.toml", &edited)]);
     let tables = Tables::load(Some(&folder.0)).expect("good tables");
-    let entry = render(&tables.history, r#"{"id": "a", "status": "completed", "execution_end_time": 17.50}"#);
+    let entry = render(
+        &tables.history,
+        r#"{"id": "a", "status": "completed", "execution_end_time": 17.50}"#,
+    );
     assert!(entry.contains(r#""about_nodes": {}"#), "{entry}");
     assert!(!entry.contains(r#""meta""#), "{entry}");
     assert!(entry.ends_with(r#""finished_at": 17.50}"#), "{entry}");
@@ -92,8 +95,16 @@ fn five_lines_change_the_words_of_job_status() {
 #[test]
 fn each_kind_of_broken_table_is_refused_with_file_line_and_reason() {
     let cases = [
-        ("[[field]]\nto = \"a\"\nform = []\nfidelity = \"exact\"", 6, "unknown field `form`"),
-        ("[[field]]\nto = \"a\"\nfrom = [\"x\"]\nfidelity = \"good\"", 7, "unknown variant `good`"),
+        (
+            "[[field]]\nto = \"a\"\nform = []\nfidelity = \"exact\"",
+            6,
+            "unknown field `form`",
+        ),
+        (
+            "[[field]]\nto = \"a\"\nfrom = [\"x\"]\nfidelity = \"good\"",
+            7,
+            "unknown variant `good`",
+        ),
         ("[[field]]\nto = \"a\"\nfrom = [\"x\"]", 4, "missing field `fidelity`"),
         (
             "[[field]]\nto = \"a\"\nfrom = [\n  \"x\",\n  { derive = \"magic\", of = \"x\" },\n]\nfidelity = \"exact\"",
@@ -105,11 +116,31 @@ fn each_kind_of_broken_table_is_refused_with_file_line_and_reason() {
             6,
             "off",
         ),
-        ("[[field]]\nto = \"a\"\nfrom = [{ part = \"p\" }]\nfidelity = \"exact\"", 6, "no [[part.p]]"),
-        ("[[field]]\nto = \"a\"\nfrom = [\"x..y\"]\nfidelity = \"exact\"", 6, "is no path"),
-        ("[[field]]\nto = \"a\"\nfrom = [7]\nfidelity = \"exact\"", 6, "a source is a path"),
-        ("[[field]]\nto = \"a[x]\"\nfrom = [\"x\"]\nfidelity = \"exact\"", 5, "is no target"),
-        ("[[field]]\nto = \"a\"\nfidelity = \"exact\"", 5, "neither a source nor a default"),
+        (
+            "[[field]]\nto = \"a\"\nfrom = [{ part = \"p\" }]\nfidelity = \"exact\"",
+            6,
+            "no [[part.p]]",
+        ),
+        (
+            "[[field]]\nto = \"a\"\nfrom = [\"x..y\"]\nfidelity = \"exact\"",
+            6,
+            "is no path",
+        ),
+        (
+            "[[field]]\nto = \"a\"\nfrom = [7]\nfidelity = \"exact\"",
+            6,
+            "a source is a path",
+        ),
+        (
+            "[[field]]\nto = \"a[x]\"\nfrom = [\"x\"]\nfidelity = \"exact\"",
+            5,
+            "is no target",
+        ),
+        (
+            "[[field]]\nto = \"a\"\nfidelity = \"exact\"",
+            5,
+            "neither a source nor a default",
+        ),
         (
             "[[field]]\nto = \"a\"\nfrom = [\"x\"]\nnull = true\ndefault = 1\nfidelity = \"exact\"",
             5,
@@ -155,7 +186,10 @@ fn each_kind_of_broken_table_is_refused_with_file_line_and_reason() {
 #[test]
 fn an_answer_that_lacks_what_its_route_needs_is_refused() {
     let source = built_in("queue").replace("running = \"queue_running\"\n", "");
-    let error = Table::parse("queue", "queue.toml", &source).map(|_| ()).expect_err("refused").to_string();
+    let error = Table::parse("queue", "queue.toml", &source)
+        .map(|_| ())
+        .expect_err("refused")
+        .to_string();
     assert!(error.contains("[answer] needs \"running\""), "{error}");
 }
 
@@ -163,10 +197,19 @@ fn an_answer_that_lacks_what_its_route_needs_is_refused() {
 fn a_broken_dialect_and_a_misspelt_file_name_are_refused() {
     let broken = built_in("dialect-cloud").replace("/api/jobs/{id}", "/api/jobs");
     let folder = Folder::with("broken-dialect", &[("dialect-cloud.toml", &broken)]);
-    let error = Tables::load(Some(&folder.0)).map(|_| ()).expect_err("refused").to_string();
-    assert!(error.contains("dialect-cloud.toml:") && error.contains("{id}"), "{error}");
+    let error = Tables::load(Some(&folder.0))
+        .map(|_| ())
+        .expect_err("refused")
+        .to_string();
+    assert!(
+        error.contains("dialect-cloud.toml:") && error.contains("{id}"),
+        "{error}"
+    );
     let folder = Folder::with("stranger", &[("histroy.toml", "")]);
-    let error = Tables::load(Some(&folder.0)).map(|_| ()).expect_err("refused").to_string();
+    let error = Tables::load(Some(&folder.0))
+        .map(|_| ())
+        .expect_err("refused")
+        .to_string();
     assert!(error.contains("histroy.toml:1: no table has this name"), "{error}");
 }
 
@@ -196,7 +239,10 @@ fn members_are_dropped_with_their_comma_and_nothing_else_changes() {
         (r#"{"in": {"a": 1, "w": 2}, "in": 5}"#, r#"{"in": {"a": 1}, "in": 5}"#),
         (r#"[{"k": "[R]"}]"#, r#"[{"k": "[R]"}]"#),
     ] {
-        assert_eq!(render(&table, &format!(r#"{{"x": {before}}}"#)), format!(r#"{{"a": {after}}}"#));
+        assert_eq!(
+            render(&table, &format!(r#"{{"x": {before}}}"#)),
+            format!(r#"{{"a": {after}}}"#)
+        );
     }
 }
 

@@ -1,5 +1,10 @@
 //! What the program was told: file, environment and flags, merged and validated into one [`Config`].
 
+mod load;
+mod parse;
+
+pub use load::{ConfigError, ConfigErrors, KEYS, Key, Loaded, Origin, Setting, load};
+
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 /// Everything in force, validated; the rest of the program trusts it.

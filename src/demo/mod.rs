@@ -1,1 +1,94 @@
-//! A small simulated upstream for `jobshim demo` and the tests.
+//! `jobshim demo`: a small simulated upstream and the proxy in one process. The tests use the same upstream.
+
+mod board;
+mod jobs;
+mod simulator;
+
+pub use board::{Board, Job, Reply, Rules};
+pub use simulator::{Options, Seen, Simulator};
+
+use crate::{
+    config,
+    server::Server,
+    service::{Service, StartError},
+};
+use std::{
+    future::Future,
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+/// How often the demo's queue moves on.
+const STEP: Duration = Duration::from_secs(5);
+
+/// Why the demo could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum DemoError {
+    /// The simulated upstream found no port.
+    #[error("the simulated server could not start: {0}")]
+    Simulator(io::Error),
+    /// The proxy's address is taken, say.
+    #[error("cannot listen on {0}: {1}; another address can be given with --listen")]
+    Listen(SocketAddr, io::Error),
+    /// The built-in configuration or tables are broken.
+    #[error(transparent)]
+    Config(#[from] config::ConfigErrors),
+    /// As above.
+    #[error(transparent)]
+    Start(#[from] StartError),
+}
+
+/// Runs until `stop` resolves.
+pub async fn run(listen: SocketAddr, stop: impl Future<Output = ()>) -> Result<(), DemoError> {
+    let simulator = Simulator::start(jobs::board(now()), Options::default())
+        .await
+        .map_err(DemoError::Simulator)?;
+    let options = crate::cli::Options {
+        listen: Some(listen.to_string()),
+        upstream: Some(format!("http://{}", simulator.address())),
+        ..Default::default()
+    };
+    let config = config::load(&options, |_| None)?.config;
+    let service = Arc::new(Service::new(&config)?);
+    let server = Server::bind(&config)
+        .await
+        .map_err(|error| DemoError::Listen(listen, error))?;
+    print!("{}", welcome(server.local_addr(), simulator.address()));
+    let steps = async {
+        loop {
+            tokio::time::sleep(STEP).await;
+            simulator.with_board(|board| jobs::advance(board, now()));
+        }
+    };
+    tokio::select! {
+        () = server.run(service, stop) => {}
+        () = steps => {}
+    }
+    Ok(())
+}
+
+/// The time in ms.
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn welcome(proxy: SocketAddr, upstream: SocketAddr) -> String {
+    let (done, waiting) = (jobs::id(1), jobs::id(10));
+    format!(
+        "A simulated server that speaks only the Jobs API is on http://{upstream}, jobshim in front of it on http://{proxy}.\n\
+         Its queue moves on every {} seconds. Try, in another terminal:\n\n  \
+         curl http://{proxy}/queue                     what runs and what waits, as old clients read it\n  \
+         curl http://{proxy}/history                   finished jobs, oldest finished first\n  \
+         curl \"http://{proxy}/history?max_items=2\"      the newest two\n  \
+         curl http://{proxy}/history/{done}\n                                                   one finished job: outputs, status, prompt\n  \
+         curl http://{proxy}/history/{waiting}\n                                                   {{}} until that job has finished, then its entry\n  \
+         curl http://{proxy}/api/history_v2            the same jobs as the cloud's old endpoint showed them\n  \
+         curl http://{proxy}/api/jobs                  everything else passes through: this is the new API itself\n  \
+         curl -i http://{upstream}/history              the server alone: 404\n\n\
+         Ctrl-C ends it.\n",
+        STEP.as_secs()
+    )
+}

@@ -1,3 +1,100 @@
-//! placeholder until merge
-/// x
-pub fn remove_hop_by_hop(_h: &mut http::HeaderMap) {}
+//! Header hygiene: what a proxy must remove and add on the way.
+
+use super::HostHeader;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Uri,
+    header::{CONNECTION, COOKIE, HOST, TE, TRANSFER_ENCODING, UPGRADE},
+};
+use std::net::IpAddr;
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+/// What a `Connection` header may not take away: the server decides by these who asks and where a message ends.
+const END_TO_END: [&str; 9] = [
+    "host",
+    "authorization",
+    "cookie",
+    "origin",
+    "sec-fetch-site",
+    "content-length",
+    "content-type",
+    "x-api-key",
+    "comfy-user",
+];
+
+/// Removes what is meant for this connection only (RFC 9110 section 7.6.1). `TE: trailers` stays.
+pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    if headers.contains_key(CONNECTION) {
+        let named: Vec<HeaderName> = headers
+            .get_all(CONNECTION)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .filter_map(|name| name.trim().parse().ok())
+            .collect();
+        for name in named {
+            let kept = END_TO_END.contains(&name.as_str()) || name.as_str().starts_with("x-forwarded-");
+            if !kept {
+                headers.remove(name);
+            }
+        }
+        headers.remove(CONNECTION);
+    }
+    for name in [KEEP_ALIVE, PROXY_CONNECTION, TRANSFER_ENCODING, UPGRADE] {
+        headers.remove(name);
+    }
+    if headers.get(TE).is_some_and(|te| te != "trailers") {
+        headers.remove(TE);
+    }
+}
+
+/// Gives an HTTP/2 request the headers that HTTP/1.1 expects: a `Host`, and one `Cookie` (RFC 9113 sections 8.3.1
+/// and 8.2.3).
+pub fn complete_for_http1(headers: &mut HeaderMap, uri: &Uri) {
+    if !headers.contains_key(HOST)
+        && let Some(host) = uri
+            .authority()
+            .and_then(|host| HeaderValue::from_str(host.as_str()).ok())
+    {
+        headers.insert(HOST, host);
+    }
+    let crumbs: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if crumbs.len() > 1
+        && let Ok(whole) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..]))
+    {
+        headers.insert(COOKIE, whole);
+    }
+}
+
+/// Says who asked and how: `X-Forwarded-For` grows by the client's address; an earlier proxy's word on the scheme and
+/// the host stays.
+pub fn add_forwarded(headers: &mut HeaderMap, client: IpAddr) {
+    let earlier = headers
+        .get_all(&FORWARDED_FOR)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
+    let mut chain: Vec<String> = earlier.map(str::to_owned).collect();
+    chain.push(client.to_canonical().to_string());
+    if let Ok(chain) = HeaderValue::from_str(&chain.join(", ")) {
+        headers.insert(FORWARDED_FOR, chain);
+    }
+    headers
+        .entry(FORWARDED_PROTO)
+        .or_insert(HeaderValue::from_static("http"));
+    if let Some(host) = headers.get(HOST).cloned() {
+        headers.entry(FORWARDED_HOST).or_insert(host);
+    }
+}
+
+/// Writes `Host` as the upstream must see it.
+pub fn set_host(headers: &mut HeaderMap, host: HostHeader, upstream: &str) {
+    if host == HostHeader::Upstream
+        && let Ok(upstream) = HeaderValue::from_str(upstream)
+    {
+        headers.insert(HOST, upstream);
+    }
+}

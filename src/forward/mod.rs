@@ -1,9 +1,12 @@
 //! Pass-through: a request forwarded unchanged but for what a proxy must add and remove.
 
 pub mod headers;
+mod upgrade;
 
 use crate::upstream::{Body, Upstream, UpstreamError};
-use http::{Request, Response};
+use headers::{add_forwarded, complete_for_http1, remove_hop_by_hop, set_host};
+use http::{Request, Response, StatusCode, Version};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use std::net::SocketAddr;
 
@@ -25,10 +28,35 @@ pub enum HostHeader {
 
 /// Forwards `request` and streams the answer back; a 101 turns both connections into a tunnel.
 pub async fn forward(
-    _upstream: &Upstream,
-    _request: Request<Incoming>,
-    _peer: Peer,
-    _host: HostHeader,
+    upstream: &Upstream,
+    mut request: Request<Incoming>,
+    peer: Peer,
+    host: HostHeader,
 ) -> Result<Response<Body>, UpstreamError> {
-    todo!()
+    let wanted = upgrade::wanted(&mut request);
+    let (mut head, body) = request.into_parts();
+    complete_for_http1(&mut head.headers, &head.uri);
+    remove_hop_by_hop(&mut head.headers);
+    add_forwarded(&mut head.headers, peer.address.ip());
+    set_host(&mut head.headers, host, upstream.authority());
+    let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
+    head.uri = upstream.uri(target)?;
+    head.version = Version::HTTP_11;
+    if let Some(wanted) = &wanted {
+        wanted.ask(&mut head.headers);
+    }
+    let request = Request::from_parts(head, body.map_err(Into::into).boxed_unsync());
+    let mut response = upstream.send(request).await?;
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return match wanted {
+            Some(wanted) => Ok(wanted.tunnel(response)),
+            None => Err(UpstreamError::Interrupted {
+                upstream: upstream.authority().to_owned(),
+                reason: "it switched protocols without being asked".to_owned(),
+            }),
+        };
+    }
+    remove_hop_by_hop(response.headers_mut());
+    *response.version_mut() = Version::HTTP_11;
+    Ok(response.map(|body| body.map_err(Into::into).boxed_unsync()))
 }

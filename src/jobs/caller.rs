@@ -4,18 +4,14 @@ use crate::forward::headers::remove_hop_by_hop;
 use http::{
     HeaderMap, HeaderValue, Uri,
     header::{
-        ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, IF_MATCH,
-        IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE,
+        ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, IF_MATCH, IF_MODIFIED_SINCE,
+        IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE,
     },
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 /// What a path segment or a query value may hold as it is (RFC 3986 section 2.3).
-const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The query parameter that carries a credential (CONTRACT.md section 6).
 const TOKEN: &str = "token=";
@@ -60,9 +56,7 @@ impl Caller {
             headers.insert(HOST, host);
         }
         let parameters = uri.query().unwrap_or_default().split('&');
-        let token = parameters
-            .into_iter()
-            .find(|parameter| parameter.starts_with(TOKEN));
+        let token = parameters.into_iter().find(|parameter| parameter.starts_with(TOKEN));
         Self {
             headers,
             token: token.map(str::to_owned),
@@ -80,10 +74,7 @@ impl Caller {
 
     /// The target of a call.
     pub(super) fn target(&self, path: &str, query: &str) -> String {
-        let parameters = [
-            Some(query).filter(|query| !query.is_empty()),
-            self.token.as_deref(),
-        ];
+        let parameters = [Some(query).filter(|query| !query.is_empty()), self.token.as_deref()];
         let query: Vec<&str> = parameters.into_iter().flatten().collect();
         match query.is_empty() {
             true => path.to_owned(),

@@ -5,7 +5,7 @@ use crate::mapping::{
     Classes, Paths,
     scanner::{key_is, members},
 };
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use http::StatusCode;
 use moka::future::Cache;
 use std::{collections::HashMap, time::Duration};
@@ -52,42 +52,39 @@ impl Jobs {
         classes: Vec<String>,
     ) -> Result<KnownClasses, JobsError> {
         let known: HashMap<_, _> = stream::iter(classes)
-            .map(|class| async move {
-                let shared = self
-                    .classes
-                    .known
-                    .try_get_with_by_ref(&class, self.ask_class(caller, kind, &class));
-                let known = match shared.await {
-                    Ok(known) => known,
-                    // The failure may be another user's: this one asks for itself.
-                    Err(_) => self.ask_class(caller, kind, &class).await?,
-                };
-                if known.is_none() {
-                    // An unknown class may be installed the next moment.
-                    self.classes.known.invalidate(&class).await;
-                }
-                Ok::<_, JobsError>((class, known))
-            })
+            .map(|class| self.class(caller, kind, class).boxed())
             .buffer_unordered(SIDE_BY_SIDE)
             .try_collect()
             .await?;
         Ok(KnownClasses(known))
     }
 
-    /// `None`: the server does not describe this class.
-    async fn ask_class(
+    async fn class(
         &self,
         caller: &Caller,
         kind: DialectKind,
-        class: &str,
-    ) -> Result<Option<bool>, JobsError> {
+        class: String,
+    ) -> Result<(String, Option<bool>), JobsError> {
+        let memory = &self.classes.known;
+        let shared = memory.try_get_with_by_ref(&class, self.ask_class(caller, kind, &class));
+        let known = match shared.await {
+            Ok(known) => known,
+            // The failure may be another user's: this one asks for itself.
+            Err(_) => self.ask_class(caller, kind, &class).await?,
+        };
+        if known.is_none() {
+            // An unknown class may be installed the next moment.
+            memory.invalidate(&class).await;
+        }
+        Ok((class, known))
+    }
+
+    /// `None`: the server does not describe this class.
+    async fn ask_class(&self, caller: &Caller, kind: DialectKind, class: &str) -> Result<Option<bool>, JobsError> {
         let names = &self.names(kind).names.classes;
         let path = names.path.replace("{class}", &encode(class));
         let answer = self.ask(caller, Some(kind), &path, "").await?;
-        if matches!(
-            answer.status,
-            StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST
-        ) {
+        if matches!(answer.status, StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST) {
             return Ok(None);
         }
         let answer = accept(&path, answer)?;
@@ -103,14 +100,8 @@ impl Jobs {
         };
         let mut paths = Paths::default();
         let output = paths.add(&names.output);
-        let spans = paths
-            .find(described)
-            .map_err(|error| shape(&path, &error))?;
-        let flag = spans
-            .get(output)
-            .copied()
-            .flatten()
-            .map(|span| span.of(described));
+        let spans = paths.find(described).map_err(|error| shape(&path, &error))?;
+        let flag = spans.get(output).copied().flatten().map(|span| span.of(described));
         Ok(Some(flag == Some(b"true")))
     }
 }

@@ -22,12 +22,7 @@ pub enum Detail {
 
 impl Jobs {
     /// Asks for one job.
-    pub async fn detail(
-        &self,
-        caller: &Caller,
-        kind: DialectKind,
-        id: &str,
-    ) -> Result<Detail, JobsError> {
+    pub async fn detail(&self, caller: &Caller, kind: DialectKind, id: &str) -> Result<Detail, JobsError> {
         // A dot segment would be resolved away on its way, encoded or not (RFC 3986 section 5.2.4), and ask for
         // another path: no job has such an id.
         if matches!(id, "." | "..") {
@@ -37,9 +32,7 @@ impl Jobs {
         let path = dialect.names.detail.path.replace("{id}", &encode(id));
         let answer = self.ask(caller, Some(kind), &path, "").await?;
         // A server without the Jobs API says 404 too, but in words; an unknown job is an object.
-        if answer.status == StatusCode::NOT_FOUND
-            && answer.body.trim_ascii_start().starts_with(b"{")
-        {
+        if answer.status == StatusCode::NOT_FOUND && answer.body.trim_ascii_start().starts_with(b"{") {
             return Ok(Detail::Absent(answer.headers));
         }
         let outcome = accept(&path, answer);

@@ -141,12 +141,8 @@ impl Dialect {
             line: line_of(source, offset),
             reason,
         };
-        let names: Names = toml::from_str(source).map_err(|error| {
-            refuse(
-                error.span().map_or(0, |span| span.start),
-                error.message().to_owned(),
-            )
-        })?;
+        let names: Names = toml::from_str(source)
+            .map_err(|error| refuse(error.span().map_or(0, |span| span.start), error.message().to_owned()))?;
         for (path, hole) in [
             (&names.detail.path, "{id}"),
             (&names.classes.path, "{class}"),
@@ -196,9 +192,7 @@ impl Dialect {
 
     /// The `status` filter that finds queued jobs.
     pub fn queued_filter(&self) -> String {
-        let States {
-            pending, running, ..
-        } = &self.names.states;
+        let States { pending, running, .. } = &self.names.states;
         format!("{}={pending},{running}", self.names.list.status)
     }
 }

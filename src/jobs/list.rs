@@ -77,22 +77,13 @@ impl Jobs {
         let mut next: Option<String> = None;
         loop {
             let limit = names.page.map(|page| format!("{}={page}", names.limit));
-            let query: Vec<String> = [filter.clone(), limit, next.take()]
-                .into_iter()
-                .flatten()
-                .collect();
-            let answer = self
-                .ask(caller, Some(kind), &names.path, &query.join("&"))
-                .await?;
+            let query: Vec<String> = [filter.clone(), limit, next.take()].into_iter().flatten().collect();
+            let answer = self.ask(caller, Some(kind), &names.path, &query.join("&")).await?;
             let answer = accept(&names.path, answer)?;
             let page = dialect.read_page(&answer.body)?;
             fetched += page.jobs.len();
             let before = jobs.len();
-            jobs.extend(
-                page.jobs
-                    .into_iter()
-                    .filter(|job| seen.insert(job.id.clone())),
-            );
+            jobs.extend(page.jobs.into_iter().filter(|job| seen.insert(job.id.clone())));
             let more = page.more || page.cursor.is_some();
             if !more || enough(&jobs) {
                 return Ok(List {
@@ -129,13 +120,7 @@ impl Dialect {
         let more = paths.add(&names.more);
         let cursor = names.cursor.as_deref().map(|path| paths.add(path));
         let spans = paths.find(body).map_err(wrong)?;
-        let text_at = |slot: usize| {
-            spans
-                .get(slot)
-                .copied()
-                .flatten()
-                .map(|span: Span| span.of(body))
-        };
+        let text_at = |slot: usize| spans.get(slot).copied().flatten().map(|span: Span| span.of(body));
         let place = spans.get(list).copied().flatten();
         let Some(place) = place.filter(|place| place.of(body).starts_with(b"[")) else {
             return Err(JobsError::Shape {
@@ -162,11 +147,7 @@ impl Dialect {
             return Ok(jobs);
         }
         loop {
-            let spans = self
-                .entry
-                .paths
-                .find_next(body, &mut scanner)
-                .map_err(wrong)?;
+            let spans = self.entry.paths.find_next(body, &mut scanner).map_err(wrong)?;
             let value = |slot: usize| spans.get(slot).copied().flatten().map(|span| span.of(body));
             // A state that the table does not know is neither queued nor finished to any legacy client.
             if let Some(job) = self.listed(value)? {
@@ -178,10 +159,7 @@ impl Dialect {
         }
     }
 
-    fn listed<'a>(
-        &self,
-        value: impl Fn(usize) -> Option<&'a [u8]>,
-    ) -> Result<Option<Listed>, JobsError> {
+    fn listed<'a>(&self, value: impl Fn(usize) -> Option<&'a [u8]>) -> Result<Option<Listed>, JobsError> {
         let text = |slot| value(slot).and_then(string_value);
         let (Some(id), Some(word)) = (text(self.entry.id), text(self.entry.state)) else {
             return Err(JobsError::Shape {
@@ -190,10 +168,7 @@ impl Dialect {
             });
         };
         let Some(state) = self.state(&word) else {
-            tracing::debug!(
-                state = word,
-                "a job is in a state that the dialect table does not name"
-            );
+            tracing::debug!(state = word, "a job is in a state that the dialect table does not name");
             return Ok(None);
         };
         let number = |slot| value(slot).and_then(number);
@@ -211,16 +186,10 @@ impl Dialect {
 
     /// Where a job's detail says it stands.
     pub(super) fn state_of(&self, body: &Bytes, path: &str) -> Result<State, JobsError> {
-        let spans = self
-            .entry
-            .paths
-            .find(body)
-            .map_err(|error| shape(path, &error))?;
+        let spans = self.entry.paths.find(body).map_err(|error| shape(path, &error))?;
         let word = spans.get(self.entry.state).copied().flatten();
         let word = word.and_then(|span| string_value(span.of(body)));
-        let known = word
-            .as_deref()
-            .map(|word| self.state(word).unwrap_or(State::Running));
+        let known = word.as_deref().map(|word| self.state(word).unwrap_or(State::Running));
         known.ok_or_else(|| JobsError::Shape {
             call: format!("GET {path}"),
             reason: "the job has no status".to_owned(),

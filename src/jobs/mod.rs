@@ -45,9 +45,7 @@ pub enum JobsError {
         answer: Box<Answer>,
     },
     /// The endpoint is not there.
-    #[error(
-        "the upstream answered {status} to {call}: it has no Jobs API there (ComfyUI has it since 0.6.0)"
-    )]
+    #[error("the upstream answered {status} to {call}: it has no Jobs API there (ComfyUI has it since 0.6.0)")]
     Missing {
         /// Such as `GET /api/jobs`.
         call: String,
@@ -144,18 +142,14 @@ impl Jobs {
     async fn probe(&self, caller: &Caller) -> Result<DialectKind, JobsError> {
         for kind in [DialectKind::Comfyui, DialectKind::Cloud] {
             let names = &self.names(kind).names;
-            let answer = self
-                .ask(caller, None, &names.list.path, &names.probe.query)
-                .await?;
+            let answer = self.ask(caller, None, &names.list.path, &names.probe.query).await?;
             // Both dialects may ask the same question; the answer then settles it at once.
-            let settled = [DialectKind::Comfyui, DialectKind::Cloud]
-                .into_iter()
-                .find(|kind| {
-                    let other = &self.names(*kind).names;
-                    other.probe.query == names.probe.query
-                        && other.list.path == names.list.path
-                        && other.probe.status == answer.status.as_u16()
-                });
+            let settled = [DialectKind::Comfyui, DialectKind::Cloud].into_iter().find(|kind| {
+                let other = &self.names(*kind).names;
+                other.probe.query == names.probe.query
+                    && other.list.path == names.list.path
+                    && other.probe.status == answer.status.as_u16()
+            });
             match settled {
                 Some(kind) => return Ok(kind),
                 None => drop(accept(&names.list.path, answer)?),

@@ -2,43 +2,61 @@
 
 use super::{Legacy, LegacyError};
 use crate::{
-    jobs::{Caller, Detail, DialectKind},
+    jobs::{Caller, Detail, DialectKind, Listed, State},
     mapping::{Context, Table},
 };
 use bytes::Bytes;
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use http::HeaderMap;
 
 /// One job that a list shows: its id and its place, counted from 1.
-pub struct Wanted<'a> {
-    pub id: &'a str,
+pub struct Wanted {
+    pub id: String,
     pub position: usize,
 }
 
+/// All of `jobs`, each with its place.
+pub fn in_order(jobs: &[Listed]) -> Vec<Wanted> {
+    let places = jobs.iter().zip(1..);
+    let wanted = places.map(|(job, position)| Wanted {
+        id: job.id.clone(),
+        position,
+    });
+    wanted.collect()
+}
+
 impl Legacy {
-    /// The entries of `wanted`, in that order. A job that is gone by now is left out; any other failure fails the
-    /// whole, as a short list must never look complete (CONTRACT.md section 4).
-    pub(super) async fn entries<'a>(
+    /// The entries of `wanted`, in that order, each with its job's id. A job that is gone by now is left out; any
+    /// other failure fails the whole, as a short list must never look complete (CONTRACT.md section 4).
+    pub(super) async fn entries(
         &self,
         caller: &Caller,
         kind: DialectKind,
         table: &Table,
-        wanted: impl IntoIterator<Item = Wanted<'a>>,
-    ) -> Result<Vec<(&'a str, Bytes)>, LegacyError> {
-        let fetched: Vec<Option<(&str, Bytes)>> = stream::iter(wanted)
-            .map(|job| async move {
-                match self.jobs.detail(caller, kind, job.id).await? {
-                    Detail::Absent(_) => Ok::<_, LegacyError>(None),
-                    Detail::Found { body, .. } => {
-                        let entry = self.entry(caller, kind, table, &job, &body).await?;
-                        Ok(Some((job.id, entry)))
-                    }
-                }
-            })
+        wanted: Vec<Wanted>,
+    ) -> Result<Vec<(String, Bytes)>, LegacyError> {
+        let fetched: Vec<Option<(String, Bytes)>> = stream::iter(wanted)
+            .map(|job| self.fetch(caller, kind, table, job).boxed())
             .buffered(self.concurrency)
             .try_collect()
             .await?;
         Ok(fetched.into_iter().flatten().collect())
+    }
+
+    async fn fetch(
+        &self,
+        caller: &Caller,
+        kind: DialectKind,
+        table: &Table,
+        job: Wanted,
+    ) -> Result<Option<(String, Bytes)>, LegacyError> {
+        match self.jobs.detail(caller, kind, &job.id).await? {
+            Detail::Absent(_) => Ok(None),
+            Detail::Found { body, .. } => {
+                let entry = self.entry(caller, kind, table, &job, &body).await?;
+                Ok(Some((job.id, entry)))
+            }
+        }
     }
 
     /// One job, whose detail is `body`, as `table` shows it.
@@ -47,11 +65,11 @@ impl Legacy {
         caller: &Caller,
         kind: DialectKind,
         table: &Table,
-        job: &Wanted<'_>,
+        job: &Wanted,
         body: &[u8],
     ) -> Result<Bytes, LegacyError> {
         let unfit = |reason| LegacyError::Render {
-            id: job.id.to_owned(),
+            id: job.id.clone(),
             table: table.name.clone(),
             reason,
         };
@@ -66,10 +84,7 @@ impl Legacy {
             classes: &classes,
         };
         let mut entry = Vec::with_capacity(body.len() + 256);
-        table
-            .plan
-            .write(&reading, &context, &mut entry)
-            .map_err(unfit)?;
+        table.plan.write(&reading, &context, &mut entry).map_err(unfit)?;
         Ok(entry.into())
     }
 
@@ -82,12 +97,11 @@ impl Legacy {
         table: &Table,
     ) -> Result<(Option<Bytes>, HeaderMap), LegacyError> {
         match self.jobs.detail(caller, kind, id).await? {
-            Detail::Found {
-                state,
-                body,
-                headers,
-            } if state == crate::jobs::State::Finished => {
-                let job = Wanted { id, position: 1 };
+            Detail::Found { state, body, headers } if state == State::Finished => {
+                let job = Wanted {
+                    id: id.to_owned(),
+                    position: 1,
+                };
                 let entry = self.entry(caller, kind, table, &job, &body).await?;
                 Ok((Some(entry), headers))
             }

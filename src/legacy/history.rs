@@ -1,8 +1,6 @@
 //! `GET /history` and `GET /history/{id}`: finished jobs, oldest finished first.
 
-use super::{
-    Legacy, LegacyAnswer, LegacyError, answer, entries::Wanted, json_string, window::Window,
-};
+use super::{Legacy, LegacyAnswer, LegacyError, answer, entries::in_order, json_string, window::Window};
 use crate::jobs::{Caller, DialectKind, State};
 use bytes::Bytes;
 
@@ -21,29 +19,17 @@ impl Legacy {
         list.jobs.retain(|job| job.state == State::Finished);
         // The list is newest created first. Of jobs that ended in the same moment the older one stays in front.
         list.jobs.reverse();
-        list.jobs
-            .sort_by(|one, other| one.ended.total_cmp(&other.ended));
-        let shown = list
-            .jobs
-            .get(window.oldest_first(list.jobs.len()))
-            .unwrap_or_default();
-        let wanted = shown.iter().map(|job| Wanted {
-            id: &job.id,
-            position: 1,
-        });
-        let entries = self.entries(caller, kind, table, wanted).await?;
+        list.jobs.sort_by(|one, other| one.ended.total_cmp(&other.ended));
+        let shown = list.jobs.get(window.oldest_first(list.jobs.len())).unwrap_or_default();
+        let entries = self.entries(caller, kind, table, in_order(shown)).await?;
         let mut body = Vec::with_capacity(2 * entries.len() + 1);
         let mut lead = "{";
         for (id, entry) in entries {
-            body.push(Bytes::from(format!("{lead}{}: ", json_string(id))));
+            body.push(Bytes::from(format!("{lead}{}: ", json_string(&id))));
             body.push(entry);
             lead = ", ";
         }
-        body.push(Bytes::from_static(if body.is_empty() {
-            b"{}"
-        } else {
-            b"}"
-        }));
+        body.push(Bytes::from_static(if body.is_empty() { b"{}" } else { b"}" }));
         Ok(answer(table, body, list.headers))
     }
 

@@ -1,8 +1,7 @@
 //! `GET /api/history_v2` and `GET /api/history_v2/{id}`: finished jobs, newest created first.
 
 use super::{
-    Legacy, LegacyAnswer, LegacyError, answer, entries::Wanted, history::one, json_string,
-    not_found, window::Window,
+    Legacy, LegacyAnswer, LegacyError, answer, entries::in_order, history::one, json_string, not_found, window::Window,
 };
 use crate::jobs::{Caller, DialectKind, Listed, State};
 use bytes::Bytes;
@@ -24,15 +23,8 @@ impl Legacy {
         let enough = |jobs: &[Listed]| jobs.iter().filter(is_finished).count() >= needed;
         let mut list = self.jobs.list(caller, kind, None, enough).await?;
         list.jobs.retain(|job| is_finished(&job));
-        let shown = list
-            .jobs
-            .get(window.newest_first(list.jobs.len()))
-            .unwrap_or_default();
-        let wanted = shown.iter().map(|job| Wanted {
-            id: &job.id,
-            position: 1,
-        });
-        let entries = self.entries(caller, kind, table, wanted).await?;
+        let shown = list.jobs.get(window.newest_first(list.jobs.len())).unwrap_or_default();
+        let entries = self.entries(caller, kind, table, in_order(shown)).await?;
         let name = json_string(table.answer.list.as_deref().unwrap_or_default());
         let mut body = vec![Bytes::from(format!("{{{name}: ["))];
         for (nth, (_, entry)) in entries.into_iter().enumerate() {

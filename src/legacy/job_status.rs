@@ -14,7 +14,10 @@ impl Legacy {
         match self.jobs.detail(caller, kind, id).await? {
             Detail::Absent(headers) => Ok(not_found(table, headers)),
             Detail::Found { body, headers, .. } => {
-                let job = Wanted { id, position: 1 };
+                let job = Wanted {
+                    id: id.to_owned(),
+                    position: 1,
+                };
                 let entry = self.entry(caller, kind, table, &job, &body).await?;
                 Ok(answer(table, vec![entry], headers))
             }

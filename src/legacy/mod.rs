@@ -83,12 +83,7 @@ impl Legacy {
     }
 
     /// Answers one legacy request.
-    pub async fn answer(
-        &self,
-        route: &LegacyRoute,
-        query: &str,
-        caller: &Caller,
-    ) -> Result<LegacyAnswer, LegacyError> {
+    pub async fn answer(&self, route: &LegacyRoute, query: &str, caller: &Caller) -> Result<LegacyAnswer, LegacyError> {
         let kind = self.jobs.dialect(caller).await?;
         match route {
             LegacyRoute::History => self.history(query, caller, kind).await,
@@ -120,11 +115,7 @@ fn answer(table: &Table, body: Vec<Bytes>, upstream_headers: HeaderMap) -> Legac
 }
 
 fn not_found(table: &Table, upstream_headers: HeaderMap) -> LegacyAnswer {
-    let body = table
-        .answer
-        .not_found
-        .as_ref()
-        .map(crate::mapping::json_text);
+    let body = table.answer.not_found.as_ref().map(crate::mapping::json_text);
     LegacyAnswer {
         status: StatusCode::NOT_FOUND,
         body: body.map(Bytes::from).into_iter().collect(),

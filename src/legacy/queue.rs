@@ -1,6 +1,6 @@
 //! `GET /queue` and `GET /api/queue`: running and pending jobs, in the order of the surface that is shown.
 
-use super::{Legacy, LegacyAnswer, LegacyError, answer, entries::Wanted, json_string};
+use super::{Legacy, LegacyAnswer, LegacyError, answer, entries::in_order, json_string};
 use crate::{
     jobs::{Caller, DialectKind, Listed, State},
     mapping::Table,
@@ -21,10 +21,7 @@ impl Legacy {
             &self.tables.queue
         };
         let filter = self.jobs.names(kind).queued_filter();
-        let mut list = self
-            .jobs
-            .list(caller, kind, Some(filter), |_| false)
-            .await?;
+        let mut list = self.jobs.list(caller, kind, Some(filter), |_| false).await?;
         // Oldest created first, and stable from here on.
         list.jobs.reverse();
         let (mut running, mut pending): (Vec<Listed>, Vec<Listed>) = (Vec::new(), Vec::new());
@@ -60,11 +57,7 @@ impl Legacy {
         jobs: &[Listed],
         body: &mut Vec<Bytes>,
     ) -> Result<(), LegacyError> {
-        let wanted = jobs.iter().zip(1..).map(|(job, position)| Wanted {
-            id: &job.id,
-            position,
-        });
-        let items = self.entries(caller, kind, table, wanted).await?;
+        let items = self.entries(caller, kind, table, in_order(jobs)).await?;
         for (nth, (_, item)) in items.into_iter().enumerate() {
             if nth > 0 {
                 body.push(Bytes::from_static(b", "));

@@ -72,12 +72,7 @@ impl Derivation {
     }
 
     /// Writes the derived value; `false`, and nothing written, when there is none.
-    pub fn write(
-        &self,
-        text: &[u8],
-        context: &Context<'_>,
-        out: &mut Vec<u8>,
-    ) -> Result<bool, ScanError> {
+    pub fn write(&self, text: &[u8], context: &Context<'_>, out: &mut Vec<u8>) -> Result<bool, ScanError> {
         match self {
             Self::Position => {
                 out.extend_from_slice(context.position.to_string().as_bytes());
@@ -97,10 +92,7 @@ impl Derivation {
                 without(text, &dropped, out).map(|()| true)
             }
             Self::UnwrapItems {
-                exactly,
-                when,
-                take,
-                ..
+                exactly, when, take, ..
             } => unwrap_items(text, exactly, when, take, out).map(|()| true),
             Self::OutputNodes { class, .. } => output_nodes(text, class, context.classes, out),
             Self::Keys { .. } => keys(text, out).map(|()| true),
@@ -123,10 +115,7 @@ fn write_some(value: Option<String>, out: &mut Vec<u8>) -> bool {
 /// Seconds become milliseconds; milliseconds stay as they were written.
 fn milliseconds(text: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(text).ok()?;
-    let number: f64 = text
-        .parse()
-        .ok()
-        .filter(|number: &f64| number.is_finite())?;
+    let number: f64 = text.parse().ok().filter(|number: &f64| number.is_finite())?;
     if number.abs() < 1e11 {
         return Some(format!("{:.0}", number * 1000.0));
     }
@@ -144,8 +133,7 @@ fn rfc3339(text: &[u8]) -> Option<String> {
     let (day, in_day) = (ms.div_euclid(86_400_000), ms.rem_euclid(86_400_000));
     let shifted = day + 719_468;
     let (era, day_of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let from_march = (5 * day_of_year + 2) / 153;
     let day_of_month = day_of_year - (153 * from_march + 2) / 5 + 1;
@@ -163,11 +151,7 @@ fn rfc3339(text: &[u8]) -> Option<String> {
 }
 
 /// Writes `text` without the named members, every other byte as it was. Paths are relative to `text`.
-fn without(
-    text: &[u8],
-    dropped: &[(&str, Option<&str>)],
-    out: &mut Vec<u8>,
-) -> Result<(), ScanError> {
+fn without(text: &[u8], dropped: &[(&str, Option<&str>)], out: &mut Vec<u8>) -> Result<(), ScanError> {
     let mut gaps = Vec::new();
     find_dropped(text, 0, dropped, &mut gaps)?;
     let mut written = 0;
@@ -205,9 +189,7 @@ fn find_dropped(
             match rest {
                 _ if !key_is(key.of(text), head) => {}
                 Some(rest) => inside.push((rest, is)),
-                None => {
-                    goes |= is.is_none_or(|is| string_value(value.of(text)).as_deref() == Some(is))
-                }
+                None => goes |= is.is_none_or(|is| string_value(value.of(text)).as_deref() == Some(is)),
             }
         }
         if !goes {
@@ -272,12 +254,7 @@ fn unwrap_items(
     outcome
 }
 
-fn plain_item<'a>(
-    item: &'a [u8],
-    exactly: &[String],
-    when: &BTreeMap<String, String>,
-    take: &str,
-) -> Option<&'a [u8]> {
+fn plain_item<'a>(item: &'a [u8], exactly: &[String], when: &BTreeMap<String, String>, take: &str) -> Option<&'a [u8]> {
     let mut seen = 0;
     let mut fits = true;
     let mut plain = None;
@@ -316,12 +293,7 @@ pub fn node_classes<'a>(
     outcome
 }
 
-fn output_nodes(
-    prompt: &[u8],
-    class: &str,
-    classes: &dyn Classes,
-    out: &mut Vec<u8>,
-) -> Result<bool, ScanError> {
+fn output_nodes(prompt: &[u8], class: &str, classes: &dyn Classes, out: &mut Vec<u8>) -> Result<bool, ScanError> {
     let start = out.len();
     let (mut first, mut all_known) = (true, true);
     out.push(b'[');
@@ -368,9 +340,7 @@ fn node_meta(outputs: &[u8], names: [&String; 4], out: &mut Vec<u8>) -> Result<(
         } else {
             "null".to_owned()
         };
-        let meta = format!(
-            "{{{node}: \"{id}\", {display}: \"{shown}\", {parent}: {above}, {real}: \"{shown}\"}}"
-        );
+        let meta = format!("{{{node}: \"{id}\", {display}: \"{shown}\", {parent}: {above}, {real}: \"{shown}\"}}");
         out.extend_from_slice(meta.as_bytes());
     })?;
     out.push(b'}');

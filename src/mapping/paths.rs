@@ -80,13 +80,7 @@ impl Paths {
     }
 
     // Recursion goes as deep as the longest path of the table, never as deep as the text.
-    fn visit(
-        &self,
-        at: usize,
-        text: &[u8],
-        scanner: &mut Scanner<'_>,
-        spans: &mut Spans,
-    ) -> Result<(), ScanError> {
+    fn visit(&self, at: usize, text: &[u8], scanner: &mut Scanner<'_>, spans: &mut Spans) -> Result<(), ScanError> {
         let Some(node) = self.nodes.get(at) else {
             return scanner.value().map(drop);
         };
@@ -124,11 +118,7 @@ impl Paths {
         if let Some(place) = node.slot.and_then(|slot| spans.get_mut(slot)) {
             *place = None;
         }
-        for child in node
-            .children
-            .iter()
-            .filter_map(|&(_, child)| self.nodes.get(child))
-        {
+        for child in node.children.iter().filter_map(|&(_, child)| self.nodes.get(child)) {
             self.forget(child, spans);
         }
     }

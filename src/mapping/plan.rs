@@ -107,12 +107,7 @@ impl Plan {
     }
 
     /// Writes the entry at the end of `out`.
-    pub fn write(
-        &self,
-        reading: &Reading<'_>,
-        context: &Context<'_>,
-        out: &mut Vec<u8>,
-    ) -> Result<(), RenderError> {
+    pub fn write(&self, reading: &Reading<'_>, context: &Context<'_>, out: &mut Vec<u8>) -> Result<(), RenderError> {
         self.write_shape(self.shapes.len().saturating_sub(1), reading, context, out)
     }
 
@@ -262,15 +257,10 @@ fn compile_shape(
             (None, false, true) => Absent::Omit,
             (None, false, false) if !sources.is_empty() => Absent::Fail,
             (None, false, false) => {
-                return Err(
-                    complaint.at(offset, format!("{to:?} has neither a source nor a default"))
-                );
+                return Err(complaint.at(offset, format!("{to:?} has neither a source nor a default")));
             }
             _ => {
-                return Err(complaint.at(
-                    offset,
-                    format!("{to:?}: default, null and optional exclude each other"),
-                ));
+                return Err(complaint.at(offset, format!("{to:?}: default, null and optional exclude each other")));
             }
         };
         fields.push((to.clone(), sources, absent, offset));
@@ -327,10 +317,7 @@ fn place(node: &mut Option<Node>, segments: &[Segment], field: usize) -> Result<
                 return place_below(below, rest, field);
             }
             if *index > items.len() {
-                return Err(format!(
-                    "the array has a hole: nothing is at [{}] yet",
-                    items.len()
-                ));
+                return Err(format!("the array has a hole: nothing is at [{}] yet", items.len()));
             }
             let mut below = None;
             place(&mut below, rest, field)?;
@@ -338,12 +325,8 @@ fn place(node: &mut Option<Node>, segments: &[Segment], field: usize) -> Result<
             Ok(())
         }
         (Node::Field(_), _) => Err("another row has this target or one above it".to_owned()),
-        (Node::Object(_), Segment::Index(_)) => {
-            Err("an index into what other rows make an object".to_owned())
-        }
-        (Node::Array(_), Segment::Name(_)) => {
-            Err("a name in what other rows make an array".to_owned())
-        }
+        (Node::Object(_), Segment::Index(_)) => Err("an index into what other rows make an object".to_owned()),
+        (Node::Array(_), Segment::Name(_)) => Err("a name in what other rows make an array".to_owned()),
     }
 }
 
@@ -366,18 +349,10 @@ fn container(segment: &Segment) -> Node {
     }
 }
 
-fn source_of(
-    value: &toml::Value,
-    parts: &BTreeMap<String, usize>,
-    paths: &mut Paths,
-) -> Result<Source, String> {
+fn source_of(value: &toml::Value, parts: &BTreeMap<String, usize>, paths: &mut Paths) -> Result<Source, String> {
     match value {
-        toml::Value::String(path) if path.split('.').all(|name| !name.is_empty()) => {
-            Ok(Source::Path(paths.add(path)))
-        }
-        toml::Value::String(path) => Err(format!(
-            "{path:?} is no path: write it like workflow.prompt"
-        )),
+        toml::Value::String(path) if path.split('.').all(|name| !name.is_empty()) => Ok(Source::Path(paths.add(path))),
+        toml::Value::String(path) => Err(format!("{path:?} is no path: write it like workflow.prompt")),
         toml::Value::Table(table) if table.contains_key("part") => {
             let PartSource { part } = value
                 .clone()
@@ -418,9 +393,7 @@ fn write_node(
                 return Ok(());
             };
             if first && matches!(absent, Absent::Omit) {
-                let reason = format!(
-                    "{to:?}: an optional field cannot be the first member or an array item"
-                );
+                let reason = format!("{to:?}: an optional field cannot be the first member or an array item");
                 return Err(complaint.at(offset, reason));
             }
             steps.push(Step::Field {
@@ -437,11 +410,7 @@ fn write_node(
                 .map(|(name, node)| ((quoted(&name) + ": ").into_bytes(), node));
             (b'{', b'}', members.collect())
         }
-        Node::Array(items) => (
-            b'[',
-            b']',
-            items.into_iter().map(|node| (Vec::new(), node)).collect(),
-        ),
+        Node::Array(items) => (b'[', b']', items.into_iter().map(|node| (Vec::new(), node)).collect()),
     };
     let mut opening = lead;
     opening.push(open);
@@ -449,14 +418,7 @@ fn write_node(
     for (nth, (key, child)) in children.into_iter().enumerate() {
         let mut lead = if nth == 0 { Vec::new() } else { b", ".to_vec() };
         lead.extend_from_slice(&key);
-        write_node(
-            child,
-            lead,
-            nth == 0 || open == b'[',
-            fields,
-            complaint,
-            steps,
-        )?;
+        write_node(child, lead, nth == 0 || open == b'[', fields, complaint, steps)?;
     }
     steps.push(Step::Literal(vec![close]));
     Ok(())
@@ -469,8 +431,7 @@ fn merge_literals(steps: Vec<Step>) -> Vec<Step> {
         let text = match &mut step {
             Step::Literal(text) => std::mem::take(text),
             Step::Field {
-                absent: Absent::Omit,
-                ..
+                absent: Absent::Omit, ..
             } => Vec::new(),
             Step::Field { lead, .. } => std::mem::take(lead),
         };

@@ -1,11 +1,9 @@
 //! The tables as people read them: as files, or as the field-equivalence guide.
 
 use super::{
-    Fidelity, Table, Tables,
+    Fidelity, Table, Tables, names,
     table::{Line, json_text},
 };
-use std::fmt::Write;
-
 /// One row in words: the field, where it comes from, how faithful it is, and a note.
 pub struct Row {
     /// Such as `prompt[4]`.
@@ -59,29 +57,59 @@ fn source_in_words(source: &toml::Value) -> String {
     }
 }
 
+/// There is no table of that name.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no table {name:?}; there are {}", .known.join(", "))]
+pub struct UnknownTable {
+    name: String,
+    known: Vec<&'static str>,
+}
+
+impl UnknownTable {
+    fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            known: names().collect(),
+        }
+    }
+}
+
+/// The files: one, or all behind each other.
+pub fn toml(tables: &Tables, name: Option<&str>) -> Result<String, UnknownTable> {
+    if let Some(name) = name {
+        let source = tables.sources.iter().find(|(known, _)| *known == name);
+        return source
+            .map(|(_, text)| text.clone())
+            .ok_or_else(|| UnknownTable::new(name));
+    }
+    let files = tables
+        .sources
+        .iter()
+        .map(|(name, text)| format!("# ==== {name}.toml ====\n\n{text}\n"));
+    Ok(files.collect())
+}
+
 /// The guide for people who migrate: a section a table, a row a field.
-pub fn markdown<'a>(tables: impl IntoIterator<Item = &'a Table>) -> String {
+pub fn markdown(tables: &Tables, name: Option<&str>) -> Result<String, UnknownTable> {
     let mut out = String::from("# Legacy fields and where they are in the Jobs API\n");
-    for table in tables {
-        let _ = write!(
-            out,
+    let shown: Vec<&Table> = match name {
+        Some(name) => vec![
+            tables
+                .shapes()
+                .into_iter()
+                .find(|table| table.name == name)
+                .ok_or_else(|| UnknownTable::new(name))?,
+        ],
+        None => tables.shapes().to_vec(),
+    };
+    for table in shown {
+        out += &format!(
             "\n## {}\n\n{}\n\n| legacy field | Jobs API | fidelity | note |\n| --- | --- | --- | --- |\n",
             table.name, table.about
         );
         for row in rows(table) {
-            let _ = writeln!(
-                out,
-                "| `{}` | `{}` | {} | {} |",
-                row.to, row.from, row.fidelity, row.note
-            );
+            out += &format!("| `{}` | `{}` | {} | {} |\n", row.to, row.from, row.fidelity, row.note);
         }
     }
-    out
-}
-
-impl Tables {
-    /// The table called `name`.
-    pub fn named(&self, name: &str) -> Option<&Table> {
-        self.shapes().into_iter().find(|table| table.name == name)
-    }
+    Ok(out)
 }

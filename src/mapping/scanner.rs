@@ -99,10 +99,7 @@ impl<'a> Scanner<'a> {
     }
 
     fn wrong<T>(&self, reason: &'static str) -> Result<T, ScanError> {
-        Err(ScanError {
-            at: self.at,
-            reason,
-        })
+        Err(ScanError { at: self.at, reason })
     }
 
     /// Reads `byte`, after white space.
@@ -179,10 +176,7 @@ impl<'a> Scanner<'a> {
             }
             loop {
                 let Some(object) = nesting.innermost_is_object() else {
-                    return Ok(Span {
-                        start,
-                        end: self.at,
-                    });
+                    return Ok(Span { start, end: self.at });
                 };
                 if self.take(b',') {
                     if object {
@@ -200,11 +194,7 @@ impl<'a> Scanner<'a> {
     }
 
     fn word(&mut self, word: &'static [u8]) -> Result<(), ScanError> {
-        if !self
-            .text
-            .get(self.at..)
-            .is_some_and(|rest| rest.starts_with(word))
-        {
+        if !self.text.get(self.at..).is_some_and(|rest| rest.starts_with(word)) {
             return self.wrong("expected a value");
         }
         self.at += word.len();
@@ -322,10 +312,7 @@ pub fn check(text: &[u8]) -> Result<Span, ScanError> {
 
 /// Calls `visit` with the key (without quotes) and value of every member of the object `text`; does nothing for a
 /// value of another kind.
-pub fn members<'a>(
-    text: &'a [u8],
-    mut visit: impl FnMut(&'a [u8], &'a [u8]),
-) -> Result<(), ScanError> {
+pub fn members<'a>(text: &'a [u8], mut visit: impl FnMut(&'a [u8], &'a [u8])) -> Result<(), ScanError> {
     let mut scanner = Scanner::new(text);
     if !scanner.take(b'{') || scanner.take(b'}') {
         return Ok(());

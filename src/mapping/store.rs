@@ -23,6 +23,8 @@ pub struct Tables {
     pub comfyui: Dialect,
     /// How the cloud speaks.
     pub cloud: Dialect,
+    /// Every table file in force: its name, and its text.
+    pub sources: Vec<(&'static str, String)>,
 }
 
 macro_rules! built_in {
@@ -100,6 +102,9 @@ impl Tables {
             job_status: table("job_status")?,
             comfyui: dialect("dialect-comfyui")?,
             cloud: dialect("dialect-cloud")?,
+            sources: names()
+                .map(|name| Ok((name, source(dir, name)?.text)))
+                .collect::<Result<_, TableError>>()?,
         })
     }
 
@@ -121,15 +126,9 @@ fn refuse_strangers(dir: &Path) -> Result<(), TableError> {
     let at = dir.display().to_string();
     let entries = fs::read_dir(dir).map_err(|error| refuse(&at, error.to_string()))?;
     for entry in entries {
-        let path = entry
-            .map_err(|error| refuse(&at, error.to_string()))?
-            .path();
-        let is_table = path
-            .extension()
-            .is_some_and(|extension| extension == "toml");
-        let known = path
-            .file_stem()
-            .is_some_and(|stem| names().any(|name| stem == name));
+        let path = entry.map_err(|error| refuse(&at, error.to_string()))?.path();
+        let is_table = path.extension().is_some_and(|extension| extension == "toml");
+        let known = path.file_stem().is_some_and(|stem| names().any(|name| stem == name));
         if is_table && !known {
             let reason = format!(
                 "no table has this name; there are {}",

@@ -97,8 +97,6 @@ pub struct Table {
     pub answer: Answer,
     /// The rows as written, for people.
     pub rows: Rows,
-    /// The file's text.
-    pub source: String,
     /// What runs.
     pub plan: Plan,
 }
@@ -129,12 +127,8 @@ impl Table {
     /// Reads, checks and compiles a table. `file` is what errors call it.
     pub fn parse(name: &str, file: &str, source: &str) -> Result<Self, TableError> {
         let complaint = Complaint { file, source };
-        let raw: File = toml::from_str(source).map_err(|error| {
-            complaint.at(
-                error.span().map_or(0, |span| span.start),
-                error.message().to_owned(),
-            )
-        })?;
+        let raw: File = toml::from_str(source)
+            .map_err(|error| complaint.at(error.span().map_or(0, |span| span.start), error.message().to_owned()))?;
         for (missing, key) in required(name, &raw.answer) {
             if missing {
                 return Err(complaint.at(0, format!("[answer] needs {key:?} in table {name:?}")));
@@ -146,7 +140,6 @@ impl Table {
             about: raw.about,
             answer: raw.answer,
             rows: raw.field,
-            source: source.to_owned(),
             plan,
         })
     }
@@ -156,10 +149,7 @@ impl Table {
 fn required(name: &str, answer: &Answer) -> Vec<(bool, &'static str)> {
     let mut keys = vec![(answer.content_type.is_empty(), "content_type")];
     match name {
-        "history" => keys.extend([
-            (answer.count.is_none(), "count"),
-            (answer.skip.is_none(), "skip"),
-        ]),
+        "history" => keys.extend([(answer.count.is_none(), "count"), (answer.skip.is_none(), "skip")]),
         "history_v2" => keys.extend([
             (answer.list.is_none(), "list"),
             (answer.count.is_none(), "count"),
@@ -192,12 +182,9 @@ pub(crate) fn json_text(value: &toml::Value) -> String {
         toml::Value::String(text) => quoted(text),
         toml::Value::Datetime(time) => quoted(&time.to_string()),
         toml::Value::Float(number) if number.is_nan() => "NaN".to_owned(),
-        toml::Value::Float(number) if number.is_infinite() => if *number > 0.0 {
-            "Infinity"
-        } else {
-            "-Infinity"
+        toml::Value::Float(number) if number.is_infinite() => {
+            if *number > 0.0 { "Infinity" } else { "-Infinity" }.to_owned()
         }
-        .to_owned(),
         toml::Value::Float(number) => format!("{number:?}"),
         toml::Value::Integer(number) => number.to_string(),
         toml::Value::Boolean(flag) => flag.to_string(),

@@ -1,0 +1,117 @@
+//! One small function for each kind of value: from text to what the program trusts.
+
+use super::{DialectChoice, LogFormat, Surface};
+use http::Uri;
+use std::{borrow::Cow, net::SocketAddr, path::PathBuf, time::Duration};
+
+/// What was expected instead.
+pub type Wrong = Cow<'static, str>;
+
+pub fn address(text: &str) -> Result<SocketAddr, Wrong> {
+    text.parse()
+        .map_err(|_| "an address and a port are expected, such as 127.0.0.1:8187 or [::1]:8187".into())
+}
+
+pub fn url(text: &str) -> Result<Uri, Wrong> {
+    const EXPECTED: &str = "a URL is expected, such as http://127.0.0.1:8188 or https://example.org/base";
+    if text.contains(['#', '?']) {
+        return Err("an upstream URL has no query and no fragment".into());
+    }
+    let url: Uri = text.trim_end_matches('/').parse().map_err(|_| EXPECTED)?;
+    match (url.scheme_str(), url.authority()) {
+        (Some("http" | "https"), Some(authority)) if authority.as_str().contains('@') => {
+            Err("an upstream URL carries no user name and no password".into())
+        }
+        (Some("http" | "https"), Some(authority)) if !authority.host().is_empty() => Ok(url),
+        _ => Err(EXPECTED.into()),
+    }
+}
+
+/// Whether `url` is the listener's own address.
+pub fn is_itself(listen: SocketAddr, url: &Uri) -> bool {
+    let port = url
+        .port_u16()
+        .unwrap_or(if url.scheme_str() == Some("https") { 443 } else { 80 });
+    let host = url.host().unwrap_or_default().trim_matches(['[', ']']);
+    let same_host = match host.parse::<std::net::IpAddr>() {
+        Ok(address) => address == listen.ip() || (listen.ip().is_unspecified() && address.is_loopback()),
+        Err(_) => host == "localhost" && (listen.ip().is_loopback() || listen.ip().is_unspecified()),
+    };
+    same_host && port == listen.port()
+}
+
+pub fn dialect(text: &str) -> Result<DialectChoice, Wrong> {
+    match text {
+        "auto" => Ok(DialectChoice::Auto),
+        "comfyui" => Ok(DialectChoice::Comfyui),
+        "cloud" => Ok(DialectChoice::Cloud),
+        _ => Err("auto, comfyui or cloud is expected".into()),
+    }
+}
+
+pub fn surface(text: &str) -> Result<Surface, Wrong> {
+    match text {
+        "auto" => Ok(Surface::Auto),
+        "comfyui" => Ok(Surface::Comfyui),
+        "cloud" => Ok(Surface::Cloud),
+        _ => Err("auto, comfyui or cloud is expected".into()),
+    }
+}
+
+pub fn log_format(text: &str) -> Result<LogFormat, Wrong> {
+    match text {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err("text or json is expected".into()),
+    }
+}
+
+/// A number and a unit, without which a number would mean something else to every reader.
+fn with_unit<'a>(text: &'a str, units: &[(&str, u64)]) -> Option<(u64, &'a str)> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let (_, factor) = units.iter().find(|(known, _)| *known == unit)?;
+    Some((number.parse::<u64>().ok()?.checked_mul(*factor)?, unit))
+}
+
+pub fn duration(text: &str) -> Result<Duration, Wrong> {
+    match with_unit(text, &[("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000)]) {
+        Some((ms, _)) if ms > 0 => Ok(Duration::from_millis(ms)),
+        _ => Err("a time above zero is expected, such as 500ms, 5s or 2m".into()),
+    }
+}
+
+pub fn size(text: &str) -> Result<usize, Wrong> {
+    let bytes = with_unit(text, &[("", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)]);
+    match bytes.and_then(|(bytes, _)| usize::try_from(bytes).ok()) {
+        Some(bytes) if bytes > 0 => Ok(bytes),
+        _ => Err("a size above zero is expected, such as 65536, 64KiB or 256MiB".into()),
+    }
+}
+
+pub fn concurrency(text: &str) -> Result<usize, Wrong> {
+    match text.parse() {
+        Ok(number) if (1..=256).contains(&number) => Ok(number),
+        _ => Err("a whole number from 1 to 256 is expected".into()),
+    }
+}
+
+pub fn verbosity(text: &str) -> Result<u8, Wrong> {
+    text.parse().map_err(|_| "0, 1 or 2 is expected".into())
+}
+
+pub fn optional_file(text: &str) -> Result<Option<PathBuf>, Wrong> {
+    let path = (!text.is_empty()).then(|| PathBuf::from(text));
+    match &path {
+        Some(path) if !path.is_file() => Err("there is no such file".into()),
+        _ => Ok(path),
+    }
+}
+
+pub fn optional_folder(text: &str) -> Result<Option<PathBuf>, Wrong> {
+    let path = (!text.is_empty()).then(|| PathBuf::from(text));
+    match &path {
+        Some(path) if !path.is_dir() => Err("there is no such folder".into()),
+        _ => Ok(path),
+    }
+}

@@ -1,0 +1,222 @@
+//! The simulated upstream's jobs, and the Jobs API's rules for listing them (CONTRACT.md section 2).
+
+use percent_encoding::percent_decode_str;
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// Whose rules the simulated upstream keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rules {
+    /// ComfyUI 0.9.0 and later.
+    Comfyui,
+    /// ComfyUI before 0.9.0: `status=cancelled` is refused.
+    ComfyuiEarly,
+    /// The cloud's published contract.
+    Cloud,
+}
+
+/// One job: the exact texts that are served, and what listing needs to know of them.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// The job's id.
+    pub id: String,
+    /// Its list entry, as served.
+    pub entry: String,
+    /// Its detail, as served.
+    pub detail: String,
+    status: String,
+    created: i64,
+    duration: i64,
+    workflow: Option<String>,
+}
+
+impl Job {
+    /// Takes the texts apart as far as listing needs; `None` when they are no job.
+    pub fn new(entry: &str, detail: &str) -> Option<Self> {
+        let parsed: Value = serde_json::from_str(entry).ok()?;
+        let time = |key: &str| parsed.get(key).and_then(Value::as_i64);
+        Some(Self {
+            id: parsed.get("id")?.as_str()?.to_owned(),
+            status: parsed.get("status")?.as_str()?.to_owned(),
+            created: time("create_time").unwrap_or(0),
+            duration: time("execution_end_time").unwrap_or(0) - time("execution_start_time").unwrap_or(0),
+            workflow: parsed.get("workflow_id").and_then(Value::as_str).map(str::to_owned),
+            entry: entry.to_owned(),
+            detail: detail.to_owned(),
+        })
+    }
+}
+
+/// All jobs, newest created first, and the node classes.
+#[derive(Clone, Debug)]
+pub struct Board {
+    /// Whose rules hold.
+    pub rules: Rules,
+    /// Newest created first.
+    pub jobs: Vec<Job>,
+    /// Class name to its description, as served.
+    pub classes: BTreeMap<String, String>,
+}
+
+/// A status and a body.
+pub type Reply = (u16, String);
+
+impl Board {
+    /// A server that has run nothing.
+    pub fn new(rules: Rules) -> Self {
+        Self {
+            rules,
+            jobs: Vec::new(),
+            classes: BTreeMap::new(),
+        }
+    }
+
+    /// `GET /api/jobs/{id}`.
+    pub fn detail(&self, id: &str) -> Reply {
+        match self.jobs.iter().find(|job| job.id == id) {
+            Some(job) => (200, job.detail.clone()),
+            None if self.rules == Rules::Cloud => {
+                (404, r#"{"code": "NOT_FOUND", "message": "Job not found"}"#.to_owned())
+            }
+            None => (404, r#"{"error": "Job not found"}"#.to_owned()),
+        }
+    }
+
+    /// `GET /object_info/{class}`: an unknown class is an empty object.
+    pub fn class(&self, class: &str) -> Reply {
+        match self.classes.get(class) {
+            Some(description) => (200, format!("{{{}: {description}}}", Value::from(class))),
+            None => (200, "{}".to_owned()),
+        }
+    }
+
+    /// `GET /api/jobs`.
+    pub fn list(&self, query: &str) -> Reply {
+        self.page(query).unwrap_or_else(|reason| {
+            let body = match self.rules {
+                Rules::Cloud => serde_json::json!({"code": "BAD_REQUEST", "message": reason}),
+                Rules::Comfyui | Rules::ComfyuiEarly => serde_json::json!({"error": reason}),
+            };
+            (400, body.to_string())
+        })
+    }
+
+    fn page(&self, query: &str) -> Result<Reply, String> {
+        let parameters = parse_query(query);
+        let parameter = |name: &str| {
+            parameters
+                .iter()
+                .find(|(key, _)| key == name)
+                .map(|(_, value)| value.as_str())
+        };
+        let cloud = self.rules == Rules::Cloud;
+        let mut jobs: Vec<&Job> = self.jobs.iter().collect();
+        if let Some(wanted) = parameter("status") {
+            let known: &[&str] = match self.rules {
+                Rules::ComfyuiEarly => &["pending", "in_progress", "completed", "failed"],
+                Rules::Comfyui | Rules::Cloud => &["pending", "in_progress", "completed", "failed", "cancelled"],
+            };
+            let wanted: Vec<&str> = wanted.split(',').map(str::trim).collect();
+            if let Some(unknown) = wanted.iter().find(|status| !known.contains(status)) {
+                return Err(format!(
+                    "Invalid status value(s): {unknown}. Valid values: {}",
+                    known.join(", ")
+                ));
+            }
+            jobs.retain(|job| wanted.contains(&job.status.as_str()));
+        }
+        if let Some(workflow) = parameter("workflow_id") {
+            jobs.retain(|job| job.workflow.as_deref() == Some(workflow));
+        }
+        let (by_creation, by_duration) = if cloud {
+            ("create_time", "execution_time")
+        } else {
+            ("created_at", "execution_duration")
+        };
+        match parameter("sort_by").unwrap_or(by_creation) {
+            word if word == by_creation => {}
+            word if word == by_duration => jobs.sort_by_key(|job| std::cmp::Reverse(job.duration)),
+            _ => return Err(format!("sort_by must be one of: {by_creation}, {by_duration}")),
+        }
+        match parameter("sort_order").unwrap_or("desc") {
+            "desc" => {}
+            "asc" => jobs.reverse(),
+            _ => return Err("sort_order must be one of: asc, desc".to_owned()),
+        }
+        let number = |name: &str| match parameter(name) {
+            Some(text) => text
+                .parse::<usize>()
+                .map(Some)
+                .map_err(|_| format!("{name} must be an integer")),
+            None => Ok(None),
+        };
+        let most = if cloud { 1000 } else { usize::MAX };
+        let limit = match number("limit")? {
+            Some(limit) if !(1..=most).contains(&limit) => return Err("limit is out of range".to_owned()),
+            None if cloud => Some(100),
+            limit => limit,
+        };
+        let after = parameter("after").filter(|_| cloud);
+        let offset = match after {
+            Some(cursor) => self.after(cursor, &jobs)?,
+            None => number("offset")?.unwrap_or(0),
+        };
+        let start = offset.min(jobs.len());
+        let end = limit.map_or(jobs.len(), |limit| start.saturating_add(limit).min(jobs.len()));
+        let shown = jobs.get(start..end).unwrap_or_default();
+        let more = end < jobs.len();
+        let entries: Vec<&str> = shown.iter().map(|job| job.entry.as_str()).collect();
+        let limit = limit.map_or("null".to_owned(), |limit| limit.to_string());
+        let total = if after.is_some() { 0 } else { jobs.len() };
+        let cursor = shown.last().filter(|_| cloud && more);
+        let cursor = cursor.map_or(String::new(), |job| format!(r#", "next_cursor": "c={}/+""#, job.id));
+        let body = format!(
+            r#"{{"jobs": [{}], "pagination": {{"offset": {offset}, "limit": {limit}, "total": {total}, "has_more": {more}{cursor}}}}}"#,
+            entries.join(", ")
+        );
+        Ok((200, body))
+    }
+
+    /// A cursor names the last job of the page before. Its odd characters are there to be encoded.
+    fn after(&self, cursor: &str, jobs: &[&Job]) -> Result<usize, String> {
+        let id = cursor.strip_prefix("c=").and_then(|rest| rest.strip_suffix("/+"));
+        let place = id.and_then(|id| jobs.iter().position(|job| job.id == id));
+        place.map(|place| place + 1).ok_or_else(|| "invalid cursor".to_owned())
+    }
+
+    /// Adds a job as the newest.
+    pub fn add(&mut self, job: Job) {
+        let place = self
+            .jobs
+            .iter()
+            .position(|other| other.created <= job.created)
+            .unwrap_or(self.jobs.len());
+        self.jobs.insert(place, job);
+    }
+
+    /// Puts another job in the place of the one with the same id.
+    pub fn replace(&mut self, job: Job) {
+        if let Some(place) = self.jobs.iter_mut().find(|other| other.id == job.id) {
+            *place = job;
+        }
+    }
+
+    /// Ids of the jobs in a state, newest created first.
+    pub fn in_state(&self, status: &str) -> Vec<String> {
+        let jobs = self.jobs.iter().filter(|job| job.status == status);
+        jobs.map(|job| job.id.clone()).collect()
+    }
+}
+
+fn parse_query(query: &str) -> Vec<(String, String)> {
+    let decode = |text: &str| {
+        percent_decode_str(&text.replace('+', " "))
+            .decode_utf8_lossy()
+            .into_owned()
+    };
+    let pairs = query.split('&').filter(|pair| !pair.is_empty());
+    pairs
+        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+        .map(|(key, value)| (decode(key), decode(value)))
+        .collect()
+}

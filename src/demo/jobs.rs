@@ -1,0 +1,155 @@
+//! The demo's jobs: a few of every kind, made up as a later ComfyUI would tell them.
+
+use super::board::{Board, Job, Rules};
+use serde_json::{Value, json};
+
+/// What became of a job.
+#[derive(Clone, Copy)]
+enum Outcome {
+    Image,
+    Video,
+    Expanded,
+    Failed,
+    Cancelled,
+}
+
+/// The id of the `nth` job; the same in every run, so that printed curl lines can be copied.
+pub fn id(nth: i64) -> String {
+    format!("{nth:08}-0000-4000-8000-000000000000")
+}
+
+fn workflow(nth: i64, created: i64) -> Value {
+    json!({
+        "prompt": {
+            "1": {"class_type": "EmptyImage", "inputs": {"width": 512, "height": 512, "batch_size": 1, "color": nth}},
+            "9": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "demo"}},
+        },
+        "extra_data": {"client_id": "demo", "create_time": created},
+    })
+}
+
+fn job(nth: i64, status: &str, created: i64, more: &[(&str, Value)], detail_only: &[(&str, Value)]) -> Option<Job> {
+    let mut entry = json!({"id": id(nth), "status": status, "priority": nth, "create_time": created});
+    let fields = entry.as_object_mut()?;
+    fields.extend(more.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+    let entry_text = entry.to_string();
+    let fields = entry.as_object_mut()?;
+    fields.extend(
+        detail_only
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), value.clone())),
+    );
+    fields.insert("workflow".to_owned(), workflow(nth, created));
+    Job::new(&entry_text, &entry.to_string())
+}
+
+fn finished(nth: i64, created: i64, outcome: Outcome) -> Option<Job> {
+    let (start, end) = (created + 20, created + 1_500);
+    let file =
+        |name: &str, kind: &str| json!({"filename": format!("demo_{nth:05}_.{name}"), "subfolder": "", "type": kind});
+    let (status, event, outputs) = match outcome {
+        Outcome::Image => (
+            "completed",
+            "execution_success",
+            json!({"9": {"images": [file("png", "output")]}}),
+        ),
+        Outcome::Video => (
+            "completed",
+            "execution_success",
+            json!({"9": {"gifs": [file("mp4", "output")], "text": ["a clip"]}}),
+        ),
+        Outcome::Expanded => (
+            "completed",
+            "execution_success",
+            json!({"5.0.0.2": {"images": [file("png", "temp")]}, "9": {"images": [file("png", "output")]}}),
+        ),
+        Outcome::Failed => ("failed", "execution_error", json!({})),
+        Outcome::Cancelled => ("cancelled", "execution_interrupted", json!({})),
+    };
+    let mut ending = json!({"prompt_id": id(nth), "timestamp": end});
+    let mut more = vec![
+        ("execution_start_time", json!(start)),
+        ("execution_end_time", json!(end)),
+        (
+            "outputs_count",
+            json!(outputs.as_object().map_or(0, |outputs| outputs.len())),
+        ),
+    ];
+    if matches!(outcome, Outcome::Failed) {
+        ending = json!({
+            "prompt_id": id(nth), "node_id": "9", "node_type": "SaveImage", "executed": ["1"],
+            "exception_message": "no space left on device\n", "exception_type": "OSError",
+            "traceback": ["  File \"nodes.py\", line 1, in save_images\n"], "current_inputs": {}, "current_outputs": ["9"],
+            "timestamp": end,
+        });
+        more.push(("execution_error", ending.clone()));
+    }
+    let success = status == "completed";
+    let state = json!({
+        "status_str": if success { "success" } else { "error" },
+        "completed": success,
+        "messages": [
+            ["execution_start", {"prompt_id": id(nth), "timestamp": start}],
+            ["execution_cached", {"nodes": [], "prompt_id": id(nth), "timestamp": start}],
+            [event, ending],
+        ],
+    });
+    job(
+        nth,
+        status,
+        created,
+        &more,
+        &[("outputs", outputs), ("execution_status", state)],
+    )
+}
+
+fn queued(nth: i64, created: i64) -> Option<Job> {
+    job(nth, "pending", created, &[("outputs_count", json!(0))], &[])
+}
+
+fn running(nth: i64, created: i64) -> Option<Job> {
+    job(nth, "in_progress", created, &[("outputs_count", json!(0))], &[])
+}
+
+/// Six finished jobs, one running, three pending. `now` is in ms.
+pub fn board(now: i64) -> Board {
+    let mut board = Board::new(Rules::Comfyui);
+    let outcomes = [
+        Outcome::Image,
+        Outcome::Failed,
+        Outcome::Video,
+        Outcome::Cancelled,
+        Outcome::Expanded,
+        Outcome::Image,
+    ];
+    for (nth, outcome) in (1..).zip(outcomes) {
+        board.jobs.extend(finished(nth, now - 60_000 + nth * 2_000, outcome));
+    }
+    board.jobs.extend(running(7, now - 3_000));
+    for nth in 8..=10 {
+        board.jobs.extend(queued(nth, now - 2_000 + nth));
+    }
+    board.jobs.reverse();
+    for (class, output) in [("EmptyImage", false), ("SaveImage", true)] {
+        let description = json!({"name": class, "output_node": output}).to_string();
+        board.classes.insert(class.to_owned(), description);
+    }
+    board
+}
+
+/// One step on: the running job ends, the oldest pending one starts, another one is queued.
+pub fn advance(board: &mut Board, now: i64) {
+    let number = |id: &String| id.get(..8).and_then(|digits| digits.parse::<i64>().ok());
+    for nth in board.in_state("in_progress").iter().filter_map(number) {
+        finished(nth, now - 1_600, Outcome::Image)
+            .into_iter()
+            .for_each(|job| board.replace(job));
+    }
+    if let Some(nth) = board.in_state("pending").last().and_then(number) {
+        running(nth, now).into_iter().for_each(|job| board.replace(job));
+    }
+    let newest = board.jobs.iter().filter_map(|job| number(&job.id)).max().unwrap_or(0);
+    if let Some(job) = queued(newest + 1, now) {
+        board.add(job);
+    }
+}

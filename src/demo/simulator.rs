@@ -1,0 +1,178 @@
+//! The simulated upstream as a server: the Jobs API and nothing else; every legacy endpoint is 404.
+
+use super::board::{Board, Reply, Rules};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header::CONTENT_TYPE};
+use http_body_util::Full;
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use percent_encoding::percent_decode_str;
+use std::{
+    convert::Infallible,
+    io,
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+use tokio::{
+    net::TcpListener,
+    task::{JoinHandle, JoinSet},
+};
+
+/// What a simulated upstream does besides answering.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Added to every answer.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// The only `X-API-Key` that is let in.
+    pub key: Option<String>,
+    /// ComfyUI's rule: a request that a browser marks as coming from another site is refused.
+    pub origin_rule: bool,
+}
+
+/// One request that arrived.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// Such as GET.
+    pub method: Method,
+    /// Path and query, as sent.
+    pub target: String,
+    /// As sent.
+    pub headers: HeaderMap,
+}
+
+struct Shared {
+    board: Mutex<Board>,
+    options: Options,
+    seen: Mutex<Vec<Seen>>,
+}
+
+/// A running simulated upstream; it stops when dropped.
+pub struct Simulator {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    task: JoinHandle<()>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Simulator {
+    /// Listens on a port of the system's choice.
+    pub async fn start(board: Board, options: Options) -> io::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let shared = Arc::new(Shared {
+            board: Mutex::new(board),
+            options,
+            seen: Mutex::default(),
+        });
+        Ok(Self {
+            address: listener.local_addr()?,
+            shared: Arc::clone(&shared),
+            task: tokio::spawn(accept(listener, shared)),
+        })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What arrived so far.
+    pub fn seen(&self) -> Vec<Seen> {
+        lock(&self.shared.seen).clone()
+    }
+
+    /// Looks at the jobs, or changes them.
+    pub fn with_board<T>(&self, look: impl FnOnce(&mut Board) -> T) -> T {
+        look(&mut lock(&self.shared.board))
+    }
+}
+
+impl Drop for Simulator {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+    // Connections end with the simulator, as those of a killed server do.
+    let mut connections = JoinSet::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        let shared = Arc::clone(&shared);
+        connections.spawn(async move {
+            let service = service_fn(|request| {
+                let shared = Arc::clone(&shared);
+                async move { Ok::<_, Infallible>(shared.answer(&request)) }
+            });
+            if let Err(error) = http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                .await
+            {
+                tracing::debug!(%error, "a connection of the simulated upstream ended early");
+            }
+        });
+    }
+}
+
+impl Shared {
+    fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        lock(&self.seen).push(Seen {
+            method: request.method().clone(),
+            target: request.uri().to_string(),
+            headers: request.headers().clone(),
+        });
+        let (status, body) = self
+            .refusal(request)
+            .or_else(|| self.jobs_api(request))
+            .unwrap_or((404, String::new()));
+        let cloud = lock(&self.board).rules == Rules::Cloud;
+        let (content_type, body) = match (body.is_empty(), cloud) {
+            (true, _) => ("text/plain; charset=utf-8", "404: Not Found".to_owned()),
+            (false, true) => ("application/json", body),
+            (false, false) => ("application/json; charset=utf-8", body),
+        };
+        let mut response = Response::new(Full::new(Bytes::from(body)));
+        *response.status_mut() = StatusCode::from_u16(status).unwrap_or_default();
+        response
+            .headers_mut()
+            .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        for (name, value) in &self.options.headers {
+            response.headers_mut().append(name, value.clone());
+        }
+        response
+    }
+
+    fn refusal(&self, request: &Request<Incoming>) -> Option<Reply> {
+        let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
+        if self.options.origin_rule && header("sec-fetch-site") == Some("cross-site") {
+            return Some((403, r#"{"error": "cross-site"}"#.to_owned()));
+        }
+        let key = self.options.key.as_deref()?;
+        let refused = r#"{"code": "UNAUTHORIZED", "message": "a valid key is needed"}"#;
+        (header("x-api-key") != Some(key)).then(|| (401, refused.to_owned()))
+    }
+
+    fn jobs_api(&self, request: &Request<Incoming>) -> Option<Reply> {
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            return None;
+        }
+        let board = lock(&self.board);
+        let path = request.uri().path();
+        if path == "/api/jobs" {
+            return Some(board.list(request.uri().query().unwrap_or_default()));
+        }
+        let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+        let cloud = board.rules == Rules::Cloud;
+        let own_path = if cloud {
+            path
+        } else {
+            path.strip_prefix("/api").unwrap_or(path)
+        };
+        if let Some(id) = path.strip_prefix("/api/jobs/") {
+            return Some(board.detail(&decode(id)));
+        }
+        let class = own_path.strip_prefix(if cloud { "/api/object_info/" } else { "/object_info/" })?;
+        Some(board.class(&decode(class)))
+    }
+}

@@ -1,0 +1,63 @@
+//! Upgrades: `/ws` and any other protocol switch, tunnelled once the upstream has agreed.
+
+use crate::upstream::Body;
+use http::{
+    HeaderMap, HeaderValue, Request, Response, Version,
+    header::{CONNECTION, UPGRADE},
+};
+use http_body_util::{BodyExt, Empty};
+use hyper::{
+    body::Incoming,
+    upgrade::{OnUpgrade, on},
+};
+use hyper_util::rt::TokioIo;
+use tokio::io::copy_bidirectional;
+
+/// A client's wish to switch protocols.
+pub struct Wanted {
+    protocol: HeaderValue,
+    client: OnUpgrade,
+}
+
+/// The upgrade that `request` asks for, if it does. Only HTTP/1.1 has them (RFC 9110 section 7.8).
+pub fn wanted(request: &mut Request<Incoming>) -> Option<Wanted> {
+    let protocol = request.headers().get(UPGRADE)?.clone();
+    let mut options = request
+        .headers()
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','));
+    let asked = options.any(|option| option.trim().eq_ignore_ascii_case("upgrade"));
+    (asked && request.version() == Version::HTTP_11).then(|| Wanted {
+        protocol,
+        client: on(request),
+    })
+}
+
+impl Wanted {
+    /// Asks the upstream for the same.
+    pub fn ask(&self, headers: &mut HeaderMap) {
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(UPGRADE, self.protocol.clone());
+    }
+
+    /// Answers the client with the upstream's 101, and copies bytes both ways until either side ends.
+    pub fn tunnel(self, mut response: Response<Incoming>) -> Response<Body> {
+        let upstream = on(&mut response);
+        let client = self.client;
+        tokio::spawn(async move {
+            match tokio::try_join!(client, upstream) {
+                Ok((client, upstream)) => {
+                    // Either side hanging up is how tunnels end.
+                    let copied = copy_bidirectional(&mut TokioIo::new(client), &mut TokioIo::new(upstream)).await;
+                    tracing::debug!(?copied, "a tunnel ended");
+                }
+                Err(error) => tracing::debug!(%error, "a tunnel could not be opened"),
+            }
+        });
+        let (head, _) = response.into_parts();
+        let nothing = Empty::new().map_err(|never| match never {}).boxed_unsync();
+        Response::from_parts(head, nothing)
+    }
+}
