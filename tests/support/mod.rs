@@ -1,0 +1,113 @@
+//! What the tests share: jobshim in front of an upstream, a client, and JSON compared as the corpus asks for.
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper_util::{
+    client::legacy::{Client as HyperClient, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use jobshim::{
+    cli::Options,
+    config::{self, Config},
+    server::Server,
+    service::Service,
+};
+use std::{net::SocketAddr, sync::Arc};
+use tokio::{sync::oneshot, task::JoinHandle};
+
+pub mod corpus;
+pub mod json;
+
+/// jobshim on a port of its own; it stops when dropped.
+pub struct Running {
+    pub address: SocketAddr,
+    pub stop: Option<oneshot::Sender<()>>,
+    pub ended: JoinHandle<()>,
+}
+
+/// Starts jobshim in front of `upstream`, configured by `change`.
+pub async fn start(upstream: &str, change: impl FnOnce(&mut Config)) -> Running {
+    let options = Options {
+        upstream: Some(upstream.to_owned()),
+        ..Options::default()
+    };
+    let mut config = config::load(&options, |_| None).expect("a good configuration").config;
+    config.listen = "127.0.0.1:0".parse().expect("an address");
+    change(&mut config);
+    let service = Arc::new(Service::new(&config).expect("good tables"));
+    let server = Server::bind(&config).await.expect("a free port");
+    let address = server.local_addr();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let ended = tokio::spawn(server.run(service, async {
+        let _ = stopped.await;
+    }));
+    Running {
+        address,
+        stop: Some(stop),
+        ended,
+    }
+}
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub struct Reply {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+impl Reply {
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
+    }
+}
+
+/// A client that keeps its connections.
+pub struct Client(HyperClient<HttpConnector, Full<Bytes>>);
+
+impl Client {
+    pub fn new() -> Self {
+        Self(HyperClient::builder(TokioExecutor::new()).build_http())
+    }
+
+    pub async fn send(
+        &self,
+        method: Method,
+        at: SocketAddr,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Result<Reply, String> {
+        let mut request = Request::builder().method(method).uri(format!("http://{at}{target}"));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Full::new(body.into())).expect("a request");
+        let response = self.0.request(request).await.map_err(|error| format!("{error:?}"))?;
+        let (head, body) = response.into_parts();
+        let body = body.collect().await.map_err(|error| format!("{error:?}"))?.to_bytes();
+        Ok(Reply {
+            status: head.status,
+            headers: head.headers,
+            body,
+        })
+    }
+
+    pub async fn get(&self, at: SocketAddr, target: &str) -> Reply {
+        self.get_with(at, target, &[]).await
+    }
+
+    pub async fn get_with(&self, at: SocketAddr, target: &str, headers: &[(&str, &str)]) -> Reply {
+        self.send(Method::GET, at, target, headers, "")
+            .await
+            .expect("an answer")
+    }
+}
