@@ -8,6 +8,7 @@ pub mod config;
 pub mod demo;
 pub mod explain;
 pub mod forward;
+pub mod headers;
 pub mod jobs;
 pub mod legacy;
 pub mod mapping;

@@ -2,8 +2,8 @@
 
 use crate::{
     config::Config,
-    forward::{HostHeader, Peer, forward},
-    jobs::{Caller, DialectKind, Jobs, JobsError},
+    forward::{Peer, forward},
+    jobs::{Caller, Jobs, JobsError},
     legacy::{Legacy, LegacyAnswer, LegacyError},
     mapping::{TableError, Tables},
     route::{LegacyRoute, Way, route},
@@ -57,11 +57,8 @@ impl Service {
     pub async fn handle(&self, request: Request<Incoming>, peer: Peer) -> Response<Body> {
         match route(request.method(), request.uri().path()) {
             Way::PassThrough => {
-                let host = match self.legacy.jobs().known_dialect().await {
-                    Some(DialectKind::Cloud) => HostHeader::Upstream,
-                    Some(DialectKind::Comfyui) | None => HostHeader::AsSent,
-                };
-                forward(&self.upstream, request, peer, host)
+                let own_host = self.legacy.jobs().own_host();
+                forward(&self.upstream, request, peer, own_host)
                     .await
                     .unwrap_or_else(|error| {
                         tracing::warn!(%error, "a request could not be passed through");
@@ -78,12 +75,12 @@ impl Service {
                 response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
                 response
             }
-            Way::Legacy(legacy_route) => self.translate(&legacy_route, &request).await,
+            Way::Legacy(legacy_route) => self.translate(&legacy_route, &request, peer).await,
         }
     }
 
-    async fn translate(&self, route: &LegacyRoute, request: &Request<Incoming>) -> Response<Body> {
-        let caller = Caller::new(request.headers(), request.uri());
+    async fn translate(&self, route: &LegacyRoute, request: &Request<Incoming>, peer: Peer) -> Response<Body> {
+        let caller = Caller::new(request.headers(), request.uri(), peer.address.ip());
         let query = request.uri().query().unwrap_or_default();
         let response = match self.legacy.answer(route, query, &caller).await {
             Ok(answer) => translated(answer),

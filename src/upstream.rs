@@ -136,6 +136,11 @@ impl Upstream {
         &self.authority
     }
 
+    /// Whether it is asked through TLS.
+    pub fn is_https(&self) -> bool {
+        self.base.starts_with("https:")
+    }
+
     /// The URI of `target` (origin-form, begins with `/`) below the upstream's base path.
     pub fn uri(&self, target: &str) -> Result<Uri, UpstreamError> {
         if !target.starts_with('/') {

@@ -78,6 +78,18 @@ impl Simulator {
         self.address
     }
 
+    /// Its URL.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The targets that arrived so far and begin with `prefix`.
+    pub fn targets(&self, prefix: &str) -> Vec<String> {
+        let seen = lock(&self.shared.seen);
+        let targets = seen.iter().map(|seen| seen.target.clone());
+        targets.filter(|target| target.starts_with(prefix)).collect()
+    }
+
     /// What arrived so far.
     pub fn seen(&self) -> Vec<Seen> {
         lock(&self.shared.seen).clone()

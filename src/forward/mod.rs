@@ -1,10 +1,11 @@
 //! Pass-through: a request forwarded unchanged but for what a proxy must add and remove.
 
-pub mod headers;
 mod upgrade;
 
-use crate::upstream::{Body, Upstream, UpstreamError};
-use headers::{add_forwarded, complete_for_http1, remove_hop_by_hop, set_host};
+use crate::{
+    headers::{add_forwarded, complete_for_http1, remove_hop_by_hop, set_host},
+    upstream::{Body, Upstream, UpstreamError},
+};
 use http::{Request, Response, StatusCode, Version};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -17,28 +18,22 @@ pub struct Peer {
     pub address: SocketAddr,
 }
 
-/// Whose name `Host` carries to the upstream (CONTRACT.md section 6).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HostHeader {
-    /// The client's, as sent: ComfyUI compares it with `Origin`.
-    AsSent,
-    /// The upstream's own.
-    Upstream,
-}
-
-/// Forwards `request` and streams the answer back; a 101 turns both connections into a tunnel.
+/// Forwards `request` and streams the answer back; a 101 turns both connections into a tunnel. `own_host` replaces the
+/// client's `Host`, which ComfyUI compares with `Origin` and so must otherwise arrive as sent (CONTRACT.md section 6).
 pub async fn forward(
     upstream: &Upstream,
     mut request: Request<Incoming>,
     peer: Peer,
-    host: HostHeader,
+    own_host: Option<&str>,
 ) -> Result<Response<Body>, UpstreamError> {
     let wanted = upgrade::wanted(&mut request);
     let (mut head, body) = request.into_parts();
     complete_for_http1(&mut head.headers, &head.uri);
     remove_hop_by_hop(&mut head.headers);
     add_forwarded(&mut head.headers, peer.address.ip());
-    set_host(&mut head.headers, host, upstream.authority());
+    if let Some(own_host) = own_host {
+        set_host(&mut head.headers, own_host);
+    }
     let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
     head.uri = upstream.uri(target)?;
     head.version = Version::HTTP_11;

@@ -1,14 +1,15 @@
 //! On whose behalf the Jobs API is asked: what of a client's request goes along with the calls made for it.
 
-use crate::forward::headers::remove_hop_by_hop;
+use crate::headers::{add_forwarded, complete_for_http1, remove_hop_by_hop, set_host};
 use http::{
-    HeaderMap, HeaderValue, Uri,
+    HeaderMap, Uri,
     header::{
-        ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, IF_MATCH, IF_MODIFIED_SINCE,
+        ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, IF_MATCH, IF_MODIFIED_SINCE,
         IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE,
     },
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use std::net::IpAddr;
 
 /// What a path segment or a query value may hold as it is (RFC 3986 section 2.3).
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -40,21 +41,15 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// Takes what goes along from a client's request.
-    pub fn new(headers: &HeaderMap, uri: &Uri) -> Self {
+    /// Takes what goes along from the request of a client at `address`.
+    pub fn new(headers: &HeaderMap, uri: &Uri, address: IpAddr) -> Self {
         let mut headers = headers.clone();
+        complete_for_http1(&mut headers, uri);
         remove_hop_by_hop(&mut headers);
         for name in NOT_FOR_CALLS {
             headers.remove(name);
         }
-        // HTTP/2 carries the host in the target (RFC 9113 section 8.3.1).
-        if !headers.contains_key(HOST)
-            && let Some(host) = uri
-                .authority()
-                .and_then(|host| HeaderValue::from_str(host.as_str()).ok())
-        {
-            headers.insert(HOST, host);
-        }
+        add_forwarded(&mut headers, address);
         let parameters = uri.query().unwrap_or_default().split('&');
         let token = parameters.into_iter().find(|parameter| parameter.starts_with(TOKEN));
         Self {
@@ -66,8 +61,8 @@ impl Caller {
     /// The headers of a call; `own_host` replaces the client's `Host`.
     pub(super) fn headers(&self, own_host: Option<&str>) -> HeaderMap {
         let mut headers = self.headers.clone();
-        if let Some(host) = own_host.and_then(|host| HeaderValue::from_str(host).ok()) {
-            headers.insert(HOST, host);
+        if let Some(own_host) = own_host {
+            set_host(&mut headers, own_host);
         }
         headers
     }

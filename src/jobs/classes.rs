@@ -85,6 +85,8 @@ impl Jobs {
         let path = names.path.replace("{class}", &encode(class));
         let answer = self.ask(caller, Some(kind), &path, "").await?;
         if matches!(answer.status, StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST) {
+            // A server of the other dialect describes classes elsewhere.
+            self.doubt_dialect();
             return Ok(None);
         }
         let answer = accept(&path, answer)?;

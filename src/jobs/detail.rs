@@ -37,7 +37,7 @@ impl Jobs {
         }
         let outcome = accept(&path, answer);
         if matches!(outcome, Err(JobsError::Missing { .. })) {
-            self.doubt_dialect().await;
+            self.doubt_dialect();
         }
         let answer = outcome?;
         Ok(Detail::Found {

@@ -57,7 +57,7 @@ impl Jobs {
             outcome,
             Err(JobsError::Missing { .. } | JobsError::Shape { .. } | JobsError::Upstream(_))
         ) {
-            self.doubt_dialect().await;
+            self.doubt_dialect();
         }
         outcome
     }

@@ -22,10 +22,9 @@ use crate::{
 };
 use http::StatusCode;
 use std::{
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
-use tokio::sync::Mutex;
 
 /// How long a dialect that was found out is believed before the upstream is asked again: it may have been replaced.
 const DIALECT_BELIEVED: Duration = Duration::from_secs(300);
@@ -78,6 +77,8 @@ pub struct Jobs {
     cloud: Dialect,
     choice: DialectChoice,
     found: Mutex<Option<(DialectKind, Instant)>>,
+    /// Held while asking, so that a burst of first requests asks once.
+    asking: tokio::sync::Mutex<()>,
     classes: classes::ClassMemory,
 }
 
@@ -89,7 +90,8 @@ impl Jobs {
             comfyui: tables.comfyui.clone(),
             cloud: tables.cloud.clone(),
             choice,
-            found: Mutex::new(None),
+            found: Mutex::default(),
+            asking: tokio::sync::Mutex::default(),
             classes: classes::ClassMemory::new(),
         }
     }
@@ -104,39 +106,61 @@ impl Jobs {
 
     /// The dialect in force: configured, remembered, or asked for with the caller's credentials.
     pub async fn dialect(&self, caller: &Caller) -> Result<DialectKind, JobsError> {
-        match self.choice {
-            DialectChoice::Comfyui => return Ok(DialectKind::Comfyui),
-            DialectChoice::Cloud => return Ok(DialectKind::Cloud),
-            DialectChoice::Auto => {}
+        if let Some(kind) = self.configured().or_else(|| self.believed()) {
+            return Ok(kind);
         }
-        // Held while asking, so that a burst of first requests asks once.
-        let mut found = self.found.lock().await;
-        let before = *found;
-        if let Some((kind, since)) = before
-            && since.elapsed() < DIALECT_BELIEVED
-        {
+        let _asking = self.asking.lock().await;
+        if let Some(kind) = self.believed() {
             return Ok(kind);
         }
         let kind = self.probe(caller).await?;
+        let before = self.found(|found| found.replace((kind, Instant::now())));
         if before.map(|(known, _)| known) != Some(kind) {
             tracing::info!(dialect = ?kind, about = self.names(kind).names.about, "the upstream's dialect is known");
         }
-        *found = Some((kind, Instant::now()));
         Ok(kind)
     }
 
-    /// What is known without asking.
-    pub async fn known_dialect(&self) -> Option<DialectKind> {
+    /// What is known without asking, however long ago it was learnt.
+    pub fn known_dialect(&self) -> Option<DialectKind> {
+        self.configured()
+            .or_else(|| self.found(|found| found.map(|(kind, _)| kind)))
+    }
+
+    /// The name that `Host` must carry instead of the client's. The cloud is found by its own name; so is an upstream
+    /// behind https while nothing else is known of it.
+    pub fn own_host(&self) -> Option<&str> {
+        self.host_for(self.known_dialect())
+    }
+
+    fn host_for(&self, kind: Option<DialectKind>) -> Option<&str> {
+        let own = match kind {
+            Some(kind) => kind == DialectKind::Cloud,
+            None => self.upstream.is_https(),
+        };
+        own.then(|| self.upstream.authority())
+    }
+
+    fn configured(&self) -> Option<DialectKind> {
         match self.choice {
             DialectChoice::Comfyui => Some(DialectKind::Comfyui),
             DialectChoice::Cloud => Some(DialectKind::Cloud),
-            DialectChoice::Auto => self.found.lock().await.map(|(kind, _)| kind),
+            DialectChoice::Auto => None,
         }
     }
 
+    fn believed(&self) -> Option<DialectKind> {
+        let (kind, since) = self.found(|found| *found)?;
+        (since.elapsed() < DIALECT_BELIEVED).then_some(kind)
+    }
+
     /// Forgets the dialect: an answer did not fit it, and the server behind may have been replaced.
-    async fn doubt_dialect(&self) {
-        *self.found.lock().await = None;
+    fn doubt_dialect(&self) {
+        self.found(|found| *found = None);
+    }
+
+    fn found<T>(&self, look: impl FnOnce(&mut Option<(DialectKind, Instant)>) -> T) -> T {
+        look(&mut self.found.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     async fn probe(&self, caller: &Caller) -> Result<DialectKind, JobsError> {
@@ -169,9 +193,9 @@ impl Jobs {
         path: &str,
         query: &str,
     ) -> Result<Answer, JobsError> {
-        let own_host = (kind == Some(DialectKind::Cloud)).then(|| self.upstream.authority());
         let target = caller.target(path, query);
-        let answer = self.upstream.get(&target, caller.headers(own_host)).await?;
+        let headers = caller.headers(self.host_for(kind));
+        let answer = self.upstream.get(&target, headers).await?;
         tracing::debug!(
             path,
             status = answer.status.as_u16(),

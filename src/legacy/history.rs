@@ -1,7 +1,7 @@
 //! `GET /history` and `GET /history/{id}`: finished jobs, oldest finished first.
 
 use super::{Legacy, LegacyAnswer, LegacyError, answer, entries::in_order, json_string, window::Window};
-use crate::jobs::{Caller, DialectKind, State};
+use crate::jobs::{Caller, DialectKind, Listed, State};
 use bytes::Bytes;
 
 impl Legacy {
@@ -17,9 +17,11 @@ impl Legacy {
         // cancelled jobs, and remembering that would hide those jobs after an upgrade.
         let mut list = self.jobs.list(caller, kind, None, |_| false).await?;
         list.jobs.retain(|job| job.state == State::Finished);
-        // The list is newest created first. Of jobs that ended in the same moment the older one stays in front.
-        list.jobs.reverse();
-        list.jobs.sort_by(|one, other| one.ended.total_cmp(&other.ended));
+        // Of jobs that ended in the same moment the one created earlier is in front; of jobs that were created in the
+        // same moment the list has the older one first.
+        let age = |one: &Listed, other: &Listed| one.created.total_cmp(&other.created);
+        list.jobs
+            .sort_by(|one, other| one.ended.total_cmp(&other.ended).then(age(one, other)));
         let shown = list.jobs.get(window.oldest_first(list.jobs.len())).unwrap_or_default();
         let entries = self.entries(caller, kind, table, in_order(shown)).await?;
         let mut body = Vec::with_capacity(2 * entries.len() + 1);

@@ -85,6 +85,24 @@ impl Legacy {
     /// Answers one legacy request.
     pub async fn answer(&self, route: &LegacyRoute, query: &str, caller: &Caller) -> Result<LegacyAnswer, LegacyError> {
         let kind = self.jobs.dialect(caller).await?;
+        let outcome = self.answer_over(kind, route, query, caller).await;
+        if let Err(LegacyError::Jobs(JobsError::Shape { .. } | JobsError::Missing { .. })) = outcome {
+            // The server behind may have been replaced: it is asked once what it is now.
+            let now = self.jobs.dialect(caller).await?;
+            if now != kind {
+                return self.answer_over(now, route, query, caller).await;
+            }
+        }
+        outcome
+    }
+
+    async fn answer_over(
+        &self,
+        kind: DialectKind,
+        route: &LegacyRoute,
+        query: &str,
+        caller: &Caller,
+    ) -> Result<LegacyAnswer, LegacyError> {
         match route {
             LegacyRoute::History => self.history(query, caller, kind).await,
             LegacyRoute::HistoryOne(id) => self.history_one(id, caller, kind).await,

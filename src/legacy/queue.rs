@@ -21,9 +21,7 @@ impl Legacy {
             &self.tables.queue
         };
         let filter = self.jobs.names(kind).queued_filter();
-        let mut list = self.jobs.list(caller, kind, Some(filter), |_| false).await?;
-        // Oldest created first, and stable from here on.
-        list.jobs.reverse();
+        let list = self.jobs.list(caller, kind, Some(filter), |_| false).await?;
         let (mut running, mut pending): (Vec<Listed>, Vec<Listed>) = (Vec::new(), Vec::new());
         for job in list.jobs {
             match job.state {
@@ -33,9 +31,9 @@ impl Legacy {
             }
         }
         running.sort_by(|one, other| one.started.total_cmp(&other.started));
-        if cloud_items {
-            pending.sort_by(|one, other| one.created.total_cmp(&other.created));
-        } else {
+        // Of jobs created in the same moment the list has the older one first.
+        pending.sort_by(|one, other| one.created.total_cmp(&other.created));
+        if !cloud_items {
             pending.sort_by(|one, other| one.number.total_cmp(&other.number));
         }
         let mut body = Vec::new();

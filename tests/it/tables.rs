@@ -1,7 +1,8 @@
 //! Tables are data: edits take effect without code, and a broken table is refused with file, line and reason.
 
+use crate::support::TableFolder;
 use jobshim::mapping::{Classes, Context, Table, Tables, names};
-use std::{fs, path::PathBuf};
+use std::fs;
 
 struct NoClasses;
 
@@ -37,32 +38,12 @@ fn table(rows: &str) -> Result<Table, String> {
     parse(&format!("{HEAD}{rows}"))
 }
 
-/// A folder of table files, removed at the end of the test.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn with(name: &str, files: &[(&str, &str)]) -> Self {
-        let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
-        fs::create_dir_all(&dir).expect("a folder");
-        for (file, text) in files {
-            fs::write(dir.join(file), text).expect("a file");
-        }
-        Self(dir)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
 #[test]
 fn a_new_field_and_a_renamed_field_take_effect_from_the_table_alone() {
     let edited = built_in("history").replace("to = \"meta\"", "to = \"about_nodes\"")
         + "\n[[field]]\nto = \"finished_at\"\nfrom = [\"execution_end_time\"]\ndefault = 0\nfidelity = \"exact\"\n";
-    let folder = Folder::with("new-field", &[("history.toml", &edited)]);
-    let tables = Tables::load(Some(&folder.0)).expect("good tables");
+    let folder = TableFolder::with("new-field", &[("history.toml", &edited)]);
+    let tables = Tables::load(Some(&folder.path)).expect("good tables");
     let entry = render(
         &tables.history,
         r#"{"id": "a", "status": "completed", "execution_end_time": 17.50}"#,
@@ -75,8 +56,8 @@ fn a_new_field_and_a_renamed_field_take_effect_from_the_table_alone() {
 #[test]
 fn tables_that_a_folder_does_not_hold_stay_built_in() {
     let edited = built_in("queue").replace("queue_running", "at_work");
-    let folder = Folder::with("one-table", &[("queue.toml", &edited)]);
-    let tables = Tables::load(Some(&folder.0)).expect("good tables");
+    let folder = TableFolder::with("one-table", &[("queue.toml", &edited)]);
+    let tables = Tables::load(Some(&folder.path)).expect("good tables");
     assert_eq!(tables.queue.answer.running.as_deref(), Some("at_work"));
     assert_eq!(tables.queue_cloud.answer.running.as_deref(), Some("queue_running"));
 }
@@ -196,8 +177,8 @@ fn an_answer_that_lacks_what_its_route_needs_is_refused() {
 #[test]
 fn a_broken_dialect_and_a_misspelt_file_name_are_refused() {
     let broken = built_in("dialect-cloud").replace("/api/jobs/{id}", "/api/jobs");
-    let folder = Folder::with("broken-dialect", &[("dialect-cloud.toml", &broken)]);
-    let error = Tables::load(Some(&folder.0))
+    let folder = TableFolder::with("broken-dialect", &[("dialect-cloud.toml", &broken)]);
+    let error = Tables::load(Some(&folder.path))
         .map(|_| ())
         .expect_err("refused")
         .to_string();
@@ -205,8 +186,8 @@ fn a_broken_dialect_and_a_misspelt_file_name_are_refused() {
         error.contains("dialect-cloud.toml:") && error.contains("{id}"),
         "{error}"
     );
-    let folder = Folder::with("stranger", &[("histroy.toml", "")]);
-    let error = Tables::load(Some(&folder.0))
+    let folder = TableFolder::with("stranger", &[("histroy.toml", "")]);
+    let error = Tables::load(Some(&folder.path))
         .map(|_| ())
         .expect_err("refused")
         .to_string();

@@ -1,14 +1,12 @@
 //! Every recorded legacy answer, made again from the recorded Jobs API alone.
 
-mod support;
-
-use jobshim::demo::{Options, Simulator};
-use support::{
+use crate::support::{
     Client,
     corpus::{Case, cases},
     json::{Difference, Json, differences},
     start,
 };
+use jobshim::demo::{Options, Simulator};
 
 /// Compares every legacy GET of a case; gives what differs, with the request in front of the path.
 async fn replay(case: &Case) -> Vec<Difference> {
@@ -63,7 +61,8 @@ async fn replay_all(server: &str) -> Vec<Difference> {
     found
 }
 
-/// A loss of the Jobs API itself: where (the end of a path), what the legacy server said, what jobshim can say.
+/// A loss of the Jobs API itself: where (the end of a path), and how what the legacy server said and what jobshim can
+/// say begin.
 struct Loss {
     case: &'static str,
     path: &'static str,
@@ -79,7 +78,7 @@ fn assert_losses(found: &[Difference], losses: &[Loss]) {
         found.path.contains(loss.case)
             && found.path.ends_with(loss.path)
             && found.wanted.starts_with(loss.wanted)
-            && found.given == loss.given
+            && found.given.starts_with(loss.given)
     };
     let unlisted: Vec<_> = found
         .iter()
@@ -96,22 +95,85 @@ fn assert_losses(found: &[Difference], losses: &[Loss]) {
     }
 }
 
+/// `null` items inside an output list: gone from the Jobs API of 0.27 and later.
+const NULLS_IN_OUTPUTS: [Loss; 2] = [
+    Loss {
+        case: "/gallery",
+        path: ".result",
+        wanted: r#"["model_0001.glb", null, null]"#,
+        given: r#"["model_0001.glb"]"#,
+        times: 5,
+    },
+    Loss {
+        case: "/gallery",
+        path: ".value",
+        wanted: r#"[1.0, 1e-07, 12345678901234567890, -0.0, true, null, {"nested": [[]]}]"#,
+        given: r#"[1.0, 1e-07, 12345678901234567890, -0.0, true, {"nested": [[]]}]"#,
+        times: 8,
+    },
+];
+
+/// Which output nodes a partial execution asked for: nobody saw its `POST /prompt`.
+const PARTIAL_EXECUTION: Loss = Loss {
+    case: "/gallery",
+    path: ".prompt[4]",
+    wanted: r#"["8"]"#,
+    given: r#"["8", "9"]"#,
+    times: 5,
+};
+
+/// What a pending or running job was submitted with: its detail has no workflow up to 0.27.
+const QUEUED_WORKFLOWS: [Loss; 3] = [
+    Loss {
+        case: "/busy",
+        path: "][2]",
+        wanted: r#"{""#,
+        given: "{}",
+        times: 10,
+    },
+    Loss {
+        case: "/busy",
+        path: "][3]",
+        wanted: r#"{""#,
+        given: r#"{"create_time": "#,
+        times: 10,
+    },
+    Loss {
+        case: "/busy",
+        path: "][4]",
+        wanted: r#"["#,
+        given: "[]",
+        times: 10,
+    },
+];
+
 #[tokio::test]
-async fn next_is_equal() {
-    assert_losses(&replay_all("comfyui-next").await, &[]);
+async fn a_later_comfyui_reads_as_recorded_but_for_nulls_in_outputs_and_partial_executions() {
+    let [result, value] = NULLS_IN_OUTPUTS;
+    assert_losses(&replay_all("comfyui-next").await, &[result, value, PARTIAL_EXECUTION]);
 }
 
 #[tokio::test]
-async fn cloud_is_equal() {
-    assert_losses(&replay_all("cloud-contract").await, &[]);
+async fn comfyui_0_27_reads_as_recorded_but_for_the_workflows_of_queued_jobs_too() {
+    let [result, value] = NULLS_IN_OUTPUTS;
+    let [prompt, extra_data, nodes] = QUEUED_WORKFLOWS;
+    let losses = [result, value, PARTIAL_EXECUTION, prompt, extra_data, nodes];
+    assert_losses(&replay_all("comfyui-0.27").await, &losses);
 }
 
 #[tokio::test]
-async fn v027_is_equal() {
-    assert_losses(&replay_all("comfyui-0.27").await, &[]);
+async fn comfyui_0_8_keeps_the_nulls_in_outputs() {
+    let [prompt, extra_data, nodes] = QUEUED_WORKFLOWS;
+    let losses = [PARTIAL_EXECUTION, prompt, extra_data, nodes];
+    assert_losses(&replay_all("comfyui-0.8").await, &losses);
 }
 
 #[tokio::test]
-async fn v08_is_equal() {
-    assert_losses(&replay_all("comfyui-0.8").await, &[]);
+async fn the_cloud_reads_by_its_contract_but_for_a_partial_execution() {
+    let loss = Loss {
+        path: ".outputs_to_execute",
+        times: 1,
+        ..PARTIAL_EXECUTION
+    };
+    assert_losses(&replay_all("cloud-contract").await, &[loss]);
 }

@@ -1,6 +1,5 @@
 //! Header hygiene: what a proxy must remove and add on the way.
 
-use super::HostHeader;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Uri,
     header::{CONNECTION, COOKIE, HOST, TE, TRANSFER_ENCODING, UPGRADE},
@@ -90,11 +89,9 @@ pub fn add_forwarded(headers: &mut HeaderMap, client: IpAddr) {
     }
 }
 
-/// Writes `Host` as the upstream must see it.
-pub fn set_host(headers: &mut HeaderMap, host: HostHeader, upstream: &str) {
-    if host == HostHeader::Upstream
-        && let Ok(upstream) = HeaderValue::from_str(upstream)
-    {
+/// Writes the upstream's own name into `Host`.
+pub fn set_host(headers: &mut HeaderMap, upstream: &str) {
+    if let Ok(upstream) = HeaderValue::from_str(upstream) {
         headers.insert(HOST, upstream);
     }
 }

@@ -13,11 +13,12 @@ use jobshim::{
     server::Server,
     service::Service,
 };
-use std::{net::SocketAddr, sync::Arc};
+use std::{fs, net::SocketAddr, path::PathBuf, sync::Arc};
 use tokio::{sync::oneshot, task::JoinHandle};
 
 pub mod corpus;
 pub mod json;
+pub mod upstream;
 
 /// jobshim on a port of its own; it stops when dropped.
 pub struct Running {
@@ -46,6 +47,28 @@ pub async fn start(upstream: &str, change: impl FnOnce(&mut Config)) -> Running 
         address,
         stop: Some(stop),
         ended,
+    }
+}
+
+/// A folder of table files, removed when dropped.
+pub struct TableFolder {
+    pub path: PathBuf,
+}
+
+impl TableFolder {
+    pub fn with(name: &str, files: &[(&str, &str)]) -> Self {
+        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+        fs::create_dir_all(&path).expect("a folder");
+        for (file, text) in files {
+            fs::write(path.join(file), text).expect("a file");
+        }
+        Self { path }
+    }
+}
+
+impl Drop for TableFolder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.path);
     }
 }
 

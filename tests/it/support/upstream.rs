@@ -1,0 +1,251 @@
+//! Upstreams that do what a test wants: scripted answers, raw bytes, and one that holds back until told.
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response};
+use http_body_util::{BodyExt, Full, combinators::BoxBody};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use jobshim::demo::Board;
+use std::{
+    convert::Infallible,
+    future::Future,
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::{Notify, Semaphore},
+    task::{JoinHandle, JoinSet},
+};
+
+pub type TestBody = BoxBody<Bytes, io::Error>;
+
+pub fn full(bytes: impl Into<Bytes>) -> TestBody {
+    Full::new(bytes.into()).map_err(|never| match never {}).boxed()
+}
+
+/// A status, headers and a body.
+pub fn reply(status: u16, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Response<TestBody> {
+    let mut response = Response::builder().status(status);
+    for (name, value) in headers {
+        response = response.header(*name, *value);
+    }
+    response.body(full(body)).expect("a response")
+}
+
+/// An upstream that answers by a function; it stops, and drops its connections, when dropped.
+pub struct Scripted {
+    pub address: SocketAddr,
+    /// Connections accepted so far.
+    pub connections: Arc<AtomicUsize>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Scripted {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Scripted {
+    pub async fn start<F, A>(answer: F) -> Self
+    where
+        F: Fn(Request<Incoming>) -> A + Send + Sync + 'static,
+        A: Future<Output = Response<TestBody>> + Send + 'static,
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let connections = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&connections);
+        let answer = Arc::new(answer);
+        let task = tokio::spawn(async move {
+            let mut open = JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                count.fetch_add(1, Ordering::SeqCst);
+                let answer = Arc::clone(&answer);
+                let service = service_fn(move |request| {
+                    let reply = answer(request);
+                    async move { Ok::<_, Infallible>(reply.await) }
+                });
+                let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+                open.spawn(connection.with_upgrades());
+            }
+        });
+        Self {
+            address,
+            connections,
+            task,
+        }
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+}
+
+/// One request as an upstream got it.
+#[derive(Clone, Debug)]
+pub struct Arrived {
+    pub method: Method,
+    pub target: String,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+/// An upstream that notes every request and answers each with the same.
+pub struct Recorder {
+    pub upstream: Scripted,
+    arrived: Arc<Mutex<Vec<Arrived>>>,
+}
+
+impl Recorder {
+    pub async fn start(status: u16, headers: &[(&str, &str)], body: &str) -> Self {
+        let arrived = Arc::new(Mutex::new(Vec::new()));
+        let notes = Arc::clone(&arrived);
+        let headers: Vec<(String, String)> = headers
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        let body = body.to_owned();
+        let upstream = Scripted::start(move |request| {
+            let (notes, headers, answer) = (Arc::clone(&notes), headers.clone(), body.clone());
+            async move {
+                let (head, body) = request.into_parts();
+                let body = body.collect().await.expect("a body").to_bytes();
+                notes.lock().expect("notes").push(Arrived {
+                    method: head.method,
+                    target: head.uri.to_string(),
+                    headers: head.headers,
+                    body,
+                });
+                let headers: Vec<(&str, &str)> = headers
+                    .iter()
+                    .map(|(name, value)| (name.as_str(), value.as_str()))
+                    .collect();
+                reply(status, &headers, answer)
+            }
+        })
+        .await;
+        Self { upstream, arrived }
+    }
+
+    pub fn url(&self) -> String {
+        self.upstream.url()
+    }
+
+    /// What arrived, without jobshim's own first question.
+    pub fn arrived(&self) -> Vec<Arrived> {
+        let all = self.arrived.lock().expect("notes").clone();
+        all.into_iter()
+            .filter(|one| !one.target.contains("/api/jobs?"))
+            .collect()
+    }
+}
+
+/// An upstream of raw bytes: `answer` gets the connection once the head of a request has been read.
+pub async fn raw<F, A>(answer: F) -> SocketAddr
+where
+    F: Fn(TcpStream, String) -> A + Send + Sync + 'static,
+    A: Future<Output = ()> + Send + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let answer = Arc::new(answer);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let answer = Arc::clone(&answer);
+            tokio::spawn(async move {
+                if let Some(head) = read_head(&mut stream).await {
+                    answer(stream, head).await;
+                }
+            });
+        }
+    });
+    address
+}
+
+/// A raw upstream that writes `bytes` and closes.
+pub async fn raw_bytes(bytes: impl Into<Bytes>) -> SocketAddr {
+    let bytes = bytes.into();
+    raw(move |mut stream, _| {
+        let bytes = bytes.clone();
+        async move {
+            let _ = stream.write_all(&bytes).await;
+        }
+    })
+    .await
+}
+
+/// The head of a message, to the empty line and no further; `None` when the connection ended before.
+pub async fn read_head(stream: &mut TcpStream) -> Option<String> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.ok()?);
+    }
+    Some(String::from_utf8_lossy(&head).into_owned())
+}
+
+/// An upstream that holds back every job detail until it is opened.
+pub struct Gate {
+    upstream: Scripted,
+    waiting: Arc<AtomicUsize>,
+    arrived: Arc<Notify>,
+    gate: Arc<Semaphore>,
+}
+
+impl Gate {
+    pub async fn start(board: Board) -> Self {
+        let (waiting, arrived) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+        let gate = Arc::new(Semaphore::new(0));
+        let shared = (Arc::clone(&waiting), Arc::clone(&arrived), Arc::clone(&gate));
+        let board = Arc::new(board);
+        let upstream = Scripted::start(move |request| {
+            let (waiting, arrived, gate) = shared.clone();
+            let board = Arc::clone(&board);
+            async move {
+                let path = request.uri().path();
+                let (status, body) = match path.strip_prefix("/api/jobs/") {
+                    Some(id) => {
+                        waiting.fetch_add(1, Ordering::SeqCst);
+                        arrived.notify_one();
+                        let _permit = gate.acquire().await.expect("the gate");
+                        board.detail(id)
+                    }
+                    None => board.list(request.uri().query().unwrap_or_default()),
+                };
+                reply(status, &[("content-type", "application/json")], body)
+            }
+        })
+        .await;
+        Self {
+            upstream,
+            waiting,
+            arrived,
+            gate,
+        }
+    }
+
+    pub fn url(&self) -> String {
+        self.upstream.url()
+    }
+
+    /// How many details have been asked for.
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::SeqCst)
+    }
+
+    pub async fn until_waiting(&self, count: usize) {
+        while self.waiting() < count {
+            self.arrived.notified().await;
+        }
+    }
+
+    pub fn open(&self) {
+        self.gate.add_permits(Semaphore::MAX_PERMITS / 2);
+    }
+}
