@@ -139,9 +139,11 @@ fn legacy_failure(error: LegacyError) -> Response<Body> {
             "a whole number is expected".to_owned(),
         ),
         LegacyError::Jobs(JobsError::Refused { answer, .. }) => {
+            let length = answer.body.len();
             let mut response = Response::new(full(answer.body));
             *response.status_mut() = answer.status;
             let headers = response.headers_mut();
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
             for (name, value) in carried(&answer.headers) {
                 headers.append(name, value.clone());
             }
@@ -202,10 +204,13 @@ fn upstream_failure(error: &UpstreamError) -> Response<Body> {
 
 /// An error of jobshim's own making.
 fn failure(status: StatusCode, kind: &str, message: String, details: String) -> Response<Body> {
-    let body = serde_json::json!({"error": {"type": kind, "message": message, "details": details}});
-    let mut response = Response::new(full(body.to_string()));
+    let body = serde_json::json!({"error": {"type": kind, "message": message, "details": details}}).to_string();
+    let length = body.len();
+    let mut response = Response::new(full(body));
     *response.status_mut() = status;
-    response.headers_mut().insert(
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    headers.insert(
         CONTENT_TYPE,
         HeaderValue::from_static("application/json; charset=utf-8"),
     );

@@ -60,7 +60,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Simulator {
     /// Listens on a port of the system's choice.
     pub async fn start(board: Board, options: Options) -> io::Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0)), board, options).await
+    }
+
+    /// Listens on `address`.
+    pub async fn start_at(address: SocketAddr, board: Board, options: Options) -> io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
         let shared = Arc::new(Shared {
             board: Mutex::new(board),
             options,
