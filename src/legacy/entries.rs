@@ -97,7 +97,11 @@ impl Legacy {
         table: &Table,
     ) -> Result<(Option<Bytes>, HeaderMap), LegacyError> {
         match self.jobs.detail(caller, kind, id).await? {
-            Detail::Found { state, body, headers } if state == State::Finished => {
+            Detail::Found {
+                state: State::Finished,
+                body,
+                headers,
+            } => {
                 let job = Wanted {
                     id: id.to_owned(),
                     position: 1,

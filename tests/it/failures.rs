@@ -77,7 +77,11 @@ async fn an_unknown_job_is_an_empty_object_or_a_404() {
         let client = Client::new();
         for id in [ID, "x", "..", "%2e%2e", "a%2Fb", "%22", "%F0%9F%8E%88"] {
             let old = client.get(jobshim.address, &format!("/history/{id}")).await;
-            assert_eq!((old.status.as_u16(), old.text().as_str()), (200, "{}"), "{rules:?} {id}");
+            assert_eq!(
+                (old.status.as_u16(), old.text().as_str()),
+                (200, "{}"),
+                "{rules:?} {id}"
+            );
             for path in ["history_v2/ID", "job/ID/status"] {
                 let reply = client
                     .get(jobshim.address, &format!("/api/{}", path.replace("ID", id)))
@@ -256,7 +260,11 @@ async fn a_listed_job_that_is_gone_is_left_out() {
     assert_eq!(ids, ["a", "c"]);
     let list = client.get(jobshim.address, "/api/history_v2").await;
     assert_eq!(list.status, 200);
-    assert!(!list.text().contains("odd") && list.text().contains("\"c\""), "{}", list.text());
+    assert!(
+        !list.text().contains("odd") && list.text().contains("\"c\""),
+        "{}",
+        list.text()
+    );
 }
 
 #[tokio::test]
@@ -285,7 +293,8 @@ async fn any_other_failure_of_one_detail_fails_the_whole_list() {
 
 #[tokio::test]
 async fn a_page_that_promises_more_and_brings_nothing_is_a_502() {
-    let page = r#"{"jobs": [{"id": "a", "status": "completed"}], "pagination": {"has_more": true, "next_cursor": "x"}}"#;
+    let page =
+        r#"{"jobs": [{"id": "a", "status": "completed"}], "pagination": {"has_more": true, "next_cursor": "x"}}"#;
     let upstream = Recorder::start(200, &[], page).await;
     for dialect in [DialectChoice::Comfyui, DialectChoice::Cloud] {
         let jobshim = start(&upstream.url(), |config| config.upstream.dialect = dialect).await;
@@ -334,7 +343,14 @@ async fn another_method_is_a_405_that_names_the_right_ones() {
         assert_own_error(&reply, 405, "method_not_allowed", path);
         assert_eq!(reply.header("allow"), allow, "{path}");
     }
-    assert_eq!(simulator.targets("/").iter().filter(|target| !target.contains("limit=1")).count(), 0);
+    assert_eq!(
+        simulator
+            .targets("/")
+            .iter()
+            .filter(|target| !target.contains("limit=1"))
+            .count(),
+        0
+    );
 }
 
 #[tokio::test]
@@ -423,7 +439,11 @@ async fn who_asks_reaches_the_upstream_as_sent_and_its_refusal_comes_back() {
         }
         let foreign = [("sec-fetch-site", "cross-site")];
         let reply = client.get_with(jobshim.address, &route, &foreign).await;
-        assert_eq!((reply.status.as_u16(), reply.text().as_str()), (403, r#"{"error": "cross-site"}"#), "{route}");
+        assert_eq!(
+            (reply.status.as_u16(), reply.text().as_str()),
+            (403, r#"{"error": "cross-site"}"#),
+            "{route}"
+        );
     }
 }
 

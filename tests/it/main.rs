@@ -1,8 +1,12 @@
 //! All tests against real sockets, in one program: one file a concern.
 
+mod commands;
+mod config;
 mod corpus;
 mod failures;
+mod passthrough;
 mod scanner;
+mod secure;
 mod support;
 mod surfaces;
 mod tables;

@@ -18,6 +18,7 @@ use tokio::{sync::oneshot, task::JoinHandle};
 
 pub mod corpus;
 pub mod json;
+pub mod program;
 pub mod upstream;
 
 /// jobshim on a port of its own; it stops when dropped.

@@ -6,6 +6,7 @@ use http_body_util::{BodyExt, Full, combinators::BoxBody};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use jobshim::demo::Board;
+use rustls::{ServerConfig, pki_types::PrivateKeyDer};
 use std::{
     convert::Infallible,
     future::Future,
@@ -22,6 +23,7 @@ use tokio::{
     sync::{Notify, Semaphore},
     task::{JoinHandle, JoinSet},
 };
+use tokio_rustls::TlsAcceptor;
 
 pub type TestBody = BoxBody<Bytes, io::Error>;
 
@@ -247,5 +249,46 @@ impl Gate {
 
     pub fn open(&self) {
         self.gate.add_permits(Semaphore::MAX_PERMITS / 2);
+    }
+}
+
+/// A https server for `localhost`.
+pub struct Secure {
+    pub port: u16,
+    /// Its own certificate, as PEM.
+    pub certificate: String,
+}
+
+/// A https server that answers everything with `body`.
+pub async fn secure(body: &'static str) -> Secure {
+    let own = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a certificate");
+    let key = PrivateKeyDer::try_from(own.signing_key.serialize_der()).expect("a key");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![own.cert.der().clone()], key)
+        .expect("a certificate");
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                // A client that does not trust the certificate ends the handshake.
+                if let Ok(stream) = acceptor.accept(stream).await {
+                    let service = service_fn(move |_| async move { Ok::<_, Infallible>(reply(200, &[], body)) });
+                    let _ = http1::Builder::new()
+                        .serve_connection(TokioIo::new(stream), service)
+                        .await;
+                }
+            });
+        }
+    });
+    Secure {
+        port,
+        certificate: own.cert.pem(),
     }
 }

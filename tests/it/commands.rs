@@ -1,0 +1,265 @@
+//! The program as people start it: commands, log lines, exit codes, signals.
+
+use crate::support::{
+    Client, TableFolder as Folder,
+    program::{Program, run},
+    upstream::Gate,
+};
+use jobshim::demo::{Board, Job, Options, Rules, Simulator};
+use std::process::Output;
+use tokio::net::TcpListener;
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn one_job(rules: Rules) -> Board {
+    let mut board = Board::new(rules);
+    let text = r#"{"id": "only-one", "status": "completed", "create_time": 1700000000000, "priority": 7}"#;
+    board.jobs.push(Job::new(text, text).expect("a job"));
+    board
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn serve_logs_one_line_when_it_listens_and_one_when_the_dialect_is_known() {
+    for (rules, dialect) in [
+        (Rules::Comfyui, "Comfyui"),
+        (Rules::ComfyuiEarly, "Comfyui"),
+        (Rules::Cloud, "Cloud"),
+    ] {
+        let simulator = Simulator::start(one_job(rules), Options::default())
+            .await
+            .expect("a simulator");
+        let mut program = Program::start(&["--listen", "127.0.0.1:0", "--upstream", &simulator.url()], &[]);
+        let address = program.address();
+        let known = program.line_with("the upstream's dialect is known");
+        assert!(known.contains(&format!("dialect={dialect}")), "{known}");
+        let reply = Client::new().get(address, "/history/only-one").await;
+        assert!(
+            reply.text().starts_with(r#"{"only-one": {"prompt": [7, "only-one""#),
+            "{}",
+            reply.text()
+        );
+        program.signal("TERM");
+        assert_eq!(program.end().code(), Some(0));
+        for text in ["listening", "dialect is known", "stopping"] {
+            let count = program.log.iter().filter(|line| line.contains(text)).count();
+            assert_eq!(count, 1, "{text}: {:#?}", program.log);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn serve_starts_while_the_upstream_is_down_and_says_so() {
+    let mut program = Program::start(
+        &["serve", "--listen", "127.0.0.1:0", "--log-format", "json"],
+        &[("JOBSHIM_UPSTREAM", "http://127.0.0.1:9")],
+    );
+    let listening: serde_json::Value = serde_json::from_str(&program.line_with("listening")).expect("a line of JSON");
+    assert_eq!(listening["level"], "INFO");
+    let warned: serde_json::Value = serde_json::from_str(&program.line_with("dialect is not known")).expect("JSON");
+    assert_eq!(warned["level"], "WARN");
+    let reason = warned["reason"].as_str().expect("a reason");
+    assert!(reason.contains("127.0.0.1:9") && reason.contains("refused"), "{reason}");
+    let address = listening["address"]
+        .as_str()
+        .expect("an address")
+        .parse()
+        .expect("an address");
+    assert_eq!(Client::new().get(address, "/queue").await.status, 502);
+    program.signal("INT");
+    assert_eq!(program.end().code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_lets_in_flight_answers_finish_and_takes_no_new_connection() {
+    let upstream = Gate::start(one_job(Rules::Comfyui)).await;
+    let mut program = Program::start(&["--listen", "127.0.0.1:0", "--upstream", &upstream.url()], &[]);
+    let address = program.address();
+    let in_flight = tokio::spawn(async move { Client::new().get(address, "/history/only-one").await });
+    upstream.until_waiting(1).await;
+    program.signal("TERM");
+    program.line_with("stopping");
+    while tokio::net::TcpStream::connect(address).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    upstream.open();
+    let reply = in_flight.await.expect("an answer");
+    assert!(reply.text().contains("only-one"), "{}", reply.text());
+    assert_eq!(program.end().code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_does_not_wait_longer_than_the_drain_timeout() {
+    let upstream = Gate::start(one_job(Rules::Comfyui)).await;
+    let url = upstream.url();
+    let mut program = Program::start(
+        &["--listen", "127.0.0.1:0", "--upstream", &url, "--drain-timeout", "50ms"],
+        &[],
+    );
+    let address = program.address();
+    let hanging = tokio::spawn(async move {
+        Client::new()
+            .send(http::Method::GET, address, "/history/only-one", &[], "")
+            .await
+    });
+    upstream.until_waiting(1).await;
+    program.signal("TERM");
+    assert_eq!(program.end().code(), Some(0));
+    assert!(
+        program.log.iter().any(|line| line.contains("drain timeout is over")),
+        "{:#?}",
+        program.log
+    );
+    assert!(hanging.await.expect("a task").is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_configuration_ends_with_2_and_a_taken_port_with_1() {
+    let output = run(&["--upstream", "nowhere"], &[]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        stderr(&output).contains("upstream.url = \"nowhere\" (flag --upstream)"),
+        "{}",
+        stderr(&output)
+    );
+    let folder = Folder::with("bad-table", &[("queue.toml", "about = 5\n")]);
+    let dir = folder.path.display().to_string();
+    for command in ["serve", "check"] {
+        let output = run(&[command, "--mappings-dir", &dir], &[]);
+        assert_eq!(output.status.code(), Some(2), "{command}");
+        assert!(stderr(&output).contains("queue.toml:1: "), "{}", stderr(&output));
+    }
+    let taken = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    let output = run(&["--listen", &address], &[]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains(&address), "{}", stderr(&output));
+    assert_eq!(run(&["--no-such-flag"], &[]).status.code(), Some(2));
+}
+
+#[test]
+fn check_prints_what_is_in_force_and_where_it_came_from() {
+    let output = run(
+        &["check", "--upstream", "http://comfy.lan:8188"],
+        &[("JOBSHIM_DIALECT", "cloud")],
+    );
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let text = stdout(&output);
+    let fields = |key: &str| -> Vec<String> {
+        let line = text
+            .lines()
+            .find(|line| line.starts_with(key))
+            .unwrap_or_else(|| panic!("{key}: {text}"));
+        line.split_whitespace().map(str::to_owned).collect()
+    };
+    assert_eq!(
+        fields("upstream.url"),
+        ["upstream.url", "http://comfy.lan:8188", "flag", "--upstream"]
+    );
+    assert_eq!(
+        fields("upstream.dialect"),
+        ["upstream.dialect", "cloud", "environment", "JOBSHIM_DIALECT"]
+    );
+    assert_eq!(fields("upstream.ca_file"), ["upstream.ca_file", "(none)", "default"]);
+}
+
+#[test]
+fn explain_shows_calls_and_fields() {
+    let one = stdout(&run(&["explain", "/history/ID"], &[]));
+    for part in [
+        "GET /api/jobs/ID",
+        "GET /object_info/{class}",
+        "prompt[2]",
+        "workflow.prompt",
+        "prompt[4]",
+        "derived",
+        "exact",
+    ] {
+        assert!(one.contains(part), "{part} is not in {one}");
+    }
+    let queue = stdout(&run(&["explain", "GET", "/api/queue", "--dialect", "cloud"], &[]));
+    assert!(
+        queue.contains("GET /api/jobs?status=pending,in_progress&limit=1000"),
+        "{queue}"
+    );
+    let passed = stdout(&run(&["explain", "/view?filename=a"], &[]));
+    assert!(passed.contains("passes through"), "{passed}");
+    let wrong = stdout(&run(&["explain", "DELETE", "/history"], &[]));
+    assert!(wrong.contains("405"), "{wrong}");
+    let bad = run(&["explain", "history"], &[]);
+    assert_eq!(bad.status.code(), Some(1));
+    assert!(stderr(&bad).contains("no target"), "{}", stderr(&bad));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn explain_with_an_upstream_does_it() {
+    let simulator = Simulator::start(one_job(Rules::Comfyui), Options::default())
+        .await
+        .expect("a simulator");
+    let output = run(&["explain", "/history", "--upstream", &simulator.url()], &[]);
+    let text = stdout(&output);
+    assert!(
+        text.contains("200 OK") && text.contains(r#"{"only-one": {"prompt": [7,"#),
+        "{text}"
+    );
+    let down = run(&["explain", "/history", "--upstream", "http://127.0.0.1:9"], &[]);
+    assert_eq!(down.status.code(), Some(1));
+    assert!(stderr(&down).contains("refused"), "{}", stderr(&down));
+}
+
+#[test]
+fn mapping_prints_the_files_and_the_guide() {
+    for name in ["history", "dialect-cloud"] {
+        let file = std::fs::read_to_string(format!("mappings/{name}.toml")).expect("a table");
+        assert!(stdout(&run(&["mapping", name], &[])).contains(&file), "{name}");
+    }
+    let all = stdout(&run(&["mapping"], &[]));
+    assert!(all.contains("history_v2_detail") && all.contains("[probe]"));
+    let guide = stdout(&run(&["mapping", "--format", "markdown"], &[]));
+    for part in [
+        "| `prompt[2]` |",
+        "`workflow.prompt, else {}`",
+        "exact",
+        "derived",
+        "lost",
+    ] {
+        assert!(guide.contains(part), "{part} is not in {guide}");
+    }
+    let unknown = run(&["mapping", "nothing"], &[]);
+    assert_eq!(unknown.status.code(), Some(2));
+    assert!(stderr(&unknown).contains("history_v2"), "{}", stderr(&unknown));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_curl_line_of_the_demo_shows_what_it_says() {
+    let mut program = Program::start(&["demo", "--listen", "127.0.0.1:0"], &[]);
+    program.line_with("Ctrl-C ends it");
+    let lines: Vec<String> = program
+        .log
+        .iter()
+        .filter(|line| line.trim().starts_with("curl"))
+        .cloned()
+        .collect();
+    assert!(lines.len() >= 8, "{:#?}", program.log);
+    let client = Client::new();
+    for line in lines {
+        let url = line
+            .split_whitespace()
+            .find_map(|word| word.trim_matches('"').strip_prefix("http://"));
+        let (authority, path) = url
+            .and_then(|url| url.split_once('/'))
+            .unwrap_or_else(|| panic!("{line}"));
+        let address = authority.parse().expect("an address");
+        let reply = client.get(address, &format!("/{path}")).await;
+        let wanted = if line.contains("curl -i") { 404 } else { 200 };
+        assert_eq!(reply.status, wanted, "{line}");
+        assert!(!reply.body.is_empty());
+    }
+    program.signal("INT");
+    assert_eq!(program.end().code(), Some(0));
+}

@@ -1,0 +1,236 @@
+//! Flags, environment, file, defaults: who wins, and what a bad value is told.
+
+use crate::support::{TableFolder as Folder, program::run};
+use jobshim::{
+    cli::Options,
+    config::{ConfigErrors, KEYS, Loaded, Origin, load},
+};
+use std::path::PathBuf;
+
+fn with_file(name: &str, text: &str) -> (Folder, Options) {
+    let folder = Folder::with(name, &[("jobshim.toml", text)]);
+    let options = Options {
+        config: Some(folder.path.join("jobshim.toml")),
+        ..Options::default()
+    };
+    (folder, options)
+}
+
+fn setting<'a>(loaded: &'a Loaded, key: &str) -> (&'a str, &'a Origin) {
+    let found = loaded.settings.iter().find(|setting| setting.key == key);
+    let found = found.expect("every key has a setting");
+    (&found.value, &found.origin)
+}
+
+fn refused(options: &Options) -> Vec<String> {
+    let ConfigErrors(errors) = load(options, |_| None).expect_err("a bad configuration");
+    errors.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_flag_wins_over_the_environment_the_environment_over_the_file_the_file_over_the_default() {
+    let (_folder, mut options) = with_file("precedence", "[upstream]\nconcurrency = 3\n");
+    let path = options.config.clone().expect("a file");
+    let environment = |name: &str| (name == "JOBSHIM_CONCURRENCY").then(|| "4".to_owned());
+    let key = "upstream.concurrency";
+    let by_default = load(&Options::default(), |_| None).expect("defaults");
+    assert_eq!(setting(&by_default, key), ("16", &Origin::Default));
+    let by_file = load(&options, |_| None).expect("a good file");
+    assert_eq!(setting(&by_file, key), ("3", &Origin::File(path, 2)));
+    let by_environment = load(&options, environment).expect("a good environment");
+    assert_eq!(
+        setting(&by_environment, key),
+        ("4", &Origin::Environment("JOBSHIM_CONCURRENCY"))
+    );
+    options.concurrency = Some("5".to_owned());
+    let by_flag = load(&options, environment).expect("a good flag");
+    assert_eq!(setting(&by_flag, key), ("5", &Origin::Flag("--concurrency")));
+    assert_eq!(by_flag.config.upstream.concurrency, 5);
+}
+
+#[test]
+fn an_empty_variable_counts_as_unset_and_the_file_can_come_from_the_environment() {
+    let (folder, _) = with_file("from-environment", "[log]\nverbosity = 1\n");
+    let path = folder.path.join("jobshim.toml");
+    let loaded = load(&Options::default(), |name| match name {
+        "JOBSHIM_CONFIG" => Some(path.display().to_string()),
+        "JOBSHIM_LISTEN" => Some(String::new()),
+        _ => None,
+    });
+    let loaded = loaded.expect("a good configuration");
+    assert_eq!(loaded.config.log.verbosity, 1);
+    assert_eq!(setting(&loaded, "listen.address"), ("127.0.0.1:8187", &Origin::Default));
+}
+
+#[test]
+fn each_bad_value_is_refused_with_its_key_and_where_it_was_written() {
+    let bad = [
+        ("listen.address", "8187"),
+        ("listen.address", "localhost:8187"),
+        ("upstream.url", "127.0.0.1:8188"),
+        ("upstream.url", "ftp://x"),
+        ("upstream.url", "http://x/?a=1"),
+        ("upstream.url", "http://user:word@x"),
+        ("upstream.url", "http://"),
+        ("upstream.dialect", "cloudy"),
+        ("upstream.connect_timeout", "5"),
+        ("upstream.connect_timeout", "0s"),
+        ("upstream.answer_timeout", "soon"),
+        ("upstream.max_answer_bytes", "1MB"),
+        ("upstream.max_answer_bytes", "99999999999GiB"),
+        ("upstream.concurrency", "0"),
+        ("upstream.concurrency", "257"),
+        ("upstream.ca_file", "/does/not/exist.pem"),
+        ("legacy.surface", "both"),
+        ("mappings_dir", "/does/not/exist"),
+        ("server.drain_timeout", "-1s"),
+        ("log.format", "xml"),
+        ("log.verbosity", "loud"),
+    ];
+    for (key, value) in bad {
+        let text = match key.split_once('.') {
+            Some((section, name)) => format!("[{section}]\n\n{name} = \"{value}\"\n"),
+            None => format!("\n\n{key} = \"{value}\"\n"),
+        };
+        let (folder, options) = with_file("bad-value", &text);
+        let path = folder.path.join("jobshim.toml");
+        let errors = refused(&options);
+        let wanted = format!("{key} = \"{value}\" ({}:3): ", path.display());
+        assert!(
+            errors.len() == 1 && errors[0].starts_with(&wanted) && errors[0].len() > wanted.len(),
+            "{key}: {errors:?}"
+        );
+        let variable = KEYS.iter().find(|known| known.name == key).expect("a key").variable;
+        let by_variable = load(&Options::default(), |name| (name == variable).then(|| value.to_owned()));
+        let message = by_variable.expect_err("a bad value").to_string();
+        assert!(
+            message.starts_with(&format!("{key} = \"{value}\" (environment {variable}): ")),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn every_complaint_is_made_at_once() {
+    let (_folder, options) = with_file(
+        "many",
+        "[upstream]\nurl = \"nowhere\"\ndialect = \"x\"\n[log]\nformat = 5\n",
+    );
+    assert_eq!(refused(&options).len(), 3);
+}
+
+#[test]
+fn a_file_that_cannot_be_used_is_refused_with_its_line() {
+    for (text, line, reason) in [
+        ("[upstream]\nurll = \"x\"\n", 2, "unknown key upstream.urll"),
+        ("listen = \"127.0.0.1:1\"\n", 1, "unknown key listen"),
+        ("[upstream]\n\nurl = \n", 3, ""),
+        (
+            "[log]\nformat = [\"text\"]\n",
+            2,
+            "a text or a whole number is expected",
+        ),
+        (
+            "[upstream]\nurl = \"http://a\"\nurl = \"http://b\"\n",
+            3,
+            "duplicate key",
+        ),
+    ] {
+        let (folder, options) = with_file("broken", text);
+        let errors = refused(&options);
+        let wanted = format!("{}:{line}: ", folder.path.join("jobshim.toml").display());
+        assert!(
+            errors[0].starts_with(&wanted) && errors[0].contains(reason),
+            "{text}: {errors:?}"
+        );
+    }
+    let missing = Options {
+        config: Some(PathBuf::from("/does/not/exist.toml")),
+        ..Options::default()
+    };
+    assert!(refused(&missing)[0].starts_with("/does/not/exist.toml:1: "));
+}
+
+#[test]
+fn an_upstream_that_is_jobshim_itself_is_refused() {
+    for (listen, upstream) in [
+        ("127.0.0.1:8188", "http://127.0.0.1:8188"),
+        ("127.0.0.1:8188", "http://localhost:8188/x"),
+        ("0.0.0.0:80", "http://127.0.0.1"),
+        ("[::1]:8188", "http://[::1]:8188"),
+    ] {
+        let options = Options {
+            listen: Some(listen.to_owned()),
+            upstream: Some(upstream.to_owned()),
+            ..Options::default()
+        };
+        assert!(
+            refused(&options)[0].contains("where jobshim itself listens"),
+            "{listen} {upstream}"
+        );
+    }
+}
+
+#[test]
+fn the_example_has_every_key_with_its_default_and_a_sentence() {
+    let text = include_str!("../../config.example.toml");
+    let options = Options {
+        config: Some(PathBuf::from(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/config.example.toml"
+        ))),
+        ..Options::default()
+    };
+    let loaded = load(&options, |_| None).expect("a good example");
+    for (key, setting) in KEYS.iter().zip(&loaded.settings) {
+        assert_eq!((setting.key, setting.value.as_str()), (key.name, key.default));
+        let Origin::File(_, line) = setting.origin else {
+            panic!("{} is not in the example", key.name);
+        };
+        let comment: Vec<&str> = text.lines().take(line - 1).collect();
+        let comment: Vec<&str> = comment
+            .into_iter()
+            .rev()
+            .take_while(|line| line.starts_with('#'))
+            .collect();
+        let comment: String = comment.into_iter().rev().collect();
+        for part in [key.variable, key.flag] {
+            assert!(
+                comment.contains(part),
+                "{} is not explained by {part}: {comment:?}",
+                key.name
+            );
+        }
+    }
+}
+
+#[test]
+fn the_help_names_every_flag_with_its_variable_and_default() {
+    for arguments in [&["--help"][..], &["serve", "--help"]] {
+        let output = run(arguments, &[]);
+        assert!(output.status.success());
+        let help = String::from_utf8(output.stdout).expect("text");
+        let joined = help.split_whitespace().collect::<Vec<_>>().join(" ");
+        for key in &KEYS {
+            for part in [key.flag, key.variable] {
+                assert!(help.contains(part), "{part} is not in {help}");
+            }
+            let default = format!("[default: {}]", key.default);
+            assert!(
+                key.default.is_empty() || key.default == "0" || joined.contains(&default),
+                "{default} of {} is not in {help}",
+                key.name
+            );
+        }
+    }
+    let help = String::from_utf8(run(&["--help"], &[]).stdout).expect("text");
+    for example in [
+        "Examples:",
+        "jobshim demo",
+        "jobshim check",
+        "jobshim explain",
+        "jobshim mapping",
+    ] {
+        assert!(help.contains(example), "{example} is not in {help}");
+    }
+}

@@ -1,0 +1,116 @@
+//! The program itself, as its users start it.
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    net::SocketAddr,
+    process::{Child, Command, ExitStatus, Output, Stdio},
+    sync::mpsc::{Receiver, channel},
+    thread,
+    time::Duration,
+};
+
+/// Longer than anything takes here; only a hanging test waits so long.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn command(arguments: &[&str], environment: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_jobshim"));
+    command.args(arguments).env_clear().envs(environment.iter().copied());
+    command
+}
+
+/// Runs it to its end.
+pub fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    command(arguments, environment).output().expect("the program runs")
+}
+
+/// The program while it runs; killed when dropped.
+pub struct Program {
+    child: Child,
+    lines: Receiver<String>,
+    /// Log lines read so far.
+    pub log: Vec<String>,
+}
+
+impl Program {
+    /// Starts it; nothing is waited for.
+    pub fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let mut child = command(arguments, environment)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let (sender, lines) = channel();
+        let (out, err) = (
+            child.stdout.take().expect("stdout"),
+            child.stderr.take().expect("stderr"),
+        );
+        for stream in [Box::new(out) as Box<dyn Read + Send>, Box::new(err)] {
+            let sender = sender.clone();
+            thread::spawn(move || {
+                for line in BufReader::new(stream).lines().map_while(Result::ok) {
+                    let _ = sender.send(line);
+                }
+            });
+        }
+        Self {
+            child,
+            lines,
+            log: Vec::new(),
+        }
+    }
+
+    /// Waits for a line that contains `text`, and gives it.
+    pub fn line_with(&mut self, text: &str) -> String {
+        if let Some(line) = self.log.iter().find(|line| line.contains(text)) {
+            return line.clone();
+        }
+        loop {
+            let line = self.lines.recv_timeout(PATIENCE);
+            let line = line.unwrap_or_else(|_| panic!("no line with {text:?} in {:#?}", self.log));
+            self.log.push(line.clone());
+            if line.contains(text) {
+                return line;
+            }
+        }
+    }
+
+    /// Where it listens, by its log.
+    pub fn address(&mut self) -> SocketAddr {
+        let line = self.line_with("listening");
+        let (_, rest) = line.split_once("address=").unwrap_or_else(|| panic!("{line}"));
+        let address = rest.split_whitespace().next().unwrap_or_default();
+        address.parse().unwrap_or_else(|_| panic!("{line}"))
+    }
+
+    /// The most memory it ever held, in KiB.
+    pub fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("a process");
+        let line = status.lines().find(|line| line.starts_with("VmHWM:")).expect("VmHWM");
+        let number = line.split_whitespace().nth(1).and_then(|number| number.parse().ok());
+        number.expect("a number of KiB")
+    }
+
+    /// Sends a signal, such as `TERM`.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill")
+            .args([&format!("-{name}"), &self.child.id().to_string()])
+            .status();
+        assert!(sent.expect("kill").success());
+    }
+
+    /// Waits for its end, and reads the rest of its log.
+    pub fn end(&mut self) -> ExitStatus {
+        let status = self.child.wait().expect("an exit status");
+        while let Ok(line) = self.lines.recv_timeout(PATIENCE) {
+            self.log.push(line);
+        }
+        status
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
