@@ -14,7 +14,7 @@ use jobshim::{
     service::Service,
 };
 use std::{fs, net::SocketAddr, path::PathBuf, sync::Arc};
-use tokio::{sync::oneshot, task::JoinHandle};
+use tokio::task::JoinHandle;
 
 pub mod corpus;
 pub mod json;
@@ -24,8 +24,13 @@ pub mod upstream;
 /// jobshim on a port of its own; it stops when dropped.
 pub struct Running {
     pub address: SocketAddr,
-    pub stop: Option<oneshot::Sender<()>>,
-    pub ended: JoinHandle<()>,
+    serving: JoinHandle<()>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
 }
 
 /// Starts jobshim in front of `upstream`, configured by `change`.
@@ -40,15 +45,8 @@ pub async fn start(upstream: &str, change: impl FnOnce(&mut Config)) -> Running 
     let service = Arc::new(Service::new(&config).expect("good tables"));
     let server = Server::bind(&config).await.expect("a free port");
     let address = server.local_addr();
-    let (stop, stopped) = oneshot::channel::<()>();
-    let ended = tokio::spawn(server.run(service, async {
-        let _ = stopped.await;
-    }));
-    Running {
-        address,
-        stop: Some(stop),
-        ended,
-    }
+    let serving = tokio::spawn(server.run(service, std::future::pending()));
+    Running { address, serving }
 }
 
 /// A folder of table files, removed when dropped.
