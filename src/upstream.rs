@@ -3,10 +3,10 @@
 use crate::config::UpstreamConfig;
 use bytes::{Bytes, BytesMut};
 use http::{
-    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri,
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri,
     header::{ACCEPT_ENCODING, CONTENT_ENCODING, HOST},
 };
-use http_body_util::{BodyExt, Empty, combinators::UnsyncBoxBody};
+use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use hyper::body::{Body as _, Incoming};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
@@ -23,6 +23,11 @@ use std::{error::Error, io, path::Path, sync::Arc, time::Duration};
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// The one body type that answers and upstream requests share.
 pub type Body = UnsyncBoxBody<Bytes, BoxError>;
+
+/// A body that is there already.
+pub fn full(bytes: impl Into<Bytes>) -> Body {
+    Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
+}
 
 /// Why the upstream could not be asked. Section 4 of the contract maps these to 502 and 504.
 #[derive(Debug, thiserror::Error)]
@@ -100,6 +105,8 @@ pub struct Upstream {
     /// `scheme://authority/base`, without a slash at the end.
     base: String,
     authority: String,
+    /// Added where the client did not send them.
+    headers: Vec<(HeaderName, HeaderValue)>,
     connect_timeout: Duration,
     answer_timeout: Duration,
     max_answer_bytes: usize,
@@ -125,6 +132,7 @@ impl Upstream {
             client,
             base: config.url.to_string().trim_end_matches('/').to_owned(),
             authority: config.url.authority().map(ToString::to_string).unwrap_or_default(),
+            headers: config.headers.clone(),
             connect_timeout: config.connect_timeout,
             answer_timeout: config.answer_timeout,
             max_answer_bytes: config.max_answer_bytes,
@@ -134,6 +142,13 @@ impl Upstream {
     /// The upstream's `host[:port]`, for `Host` where it must be the upstream's own.
     pub fn authority(&self) -> &str {
         &self.authority
+    }
+
+    /// Adds the configured headers that `headers` does not have.
+    pub fn inject(&self, headers: &mut HeaderMap) {
+        for (name, value) in &self.headers {
+            headers.entry(name).or_insert_with(|| value.clone());
+        }
     }
 
     /// Whether it is asked through TLS.
@@ -150,26 +165,41 @@ impl Upstream {
         uri.parse().map_err(|_| UpstreamError::BadTarget(target.to_owned()))
     }
 
-    /// Sends one request, whose URI came from [`Upstream::uri`]; waits for the head of the answer without a time limit.
-    pub async fn send(&self, request: Request<Body>) -> Result<Response<Incoming>, UpstreamError> {
+    /// Sends one request, whose URI came from [`Upstream::uri`], with the configured headers that it does not have;
+    /// waits for the head of the answer without a time limit. Redirects are not followed: our headers are for this
+    /// server alone.
+    pub async fn send(&self, mut request: Request<Body>) -> Result<Response<Incoming>, UpstreamError> {
+        self.inject(request.headers_mut());
         self.client
             .request(request)
             .await
             .map_err(|error| self.send_error(&error))
     }
 
-    /// GETs `target` and reads the whole answer, within the time and size that the configuration allows.
-    pub async fn get(&self, target: &str, headers: HeaderMap) -> Result<Answer, UpstreamError> {
-        let reading = self.read_answer(target, headers);
+    /// Makes a call with a small body and reads the whole answer, within the time and size that the configuration
+    /// allows.
+    pub async fn call(
+        &self,
+        method: Method,
+        target: &str,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<Answer, UpstreamError> {
+        let reading = self.read_answer(method, target, headers, body);
         tokio::time::timeout(self.answer_timeout, reading)
             .await
             .unwrap_or_else(|_| Err(self.timed_out(self.answer_timeout)))
     }
 
-    async fn read_answer(&self, target: &str, headers: HeaderMap) -> Result<Answer, UpstreamError> {
-        let body = Empty::new().map_err(|never| match never {}).boxed_unsync();
-        let mut request = Request::new(body);
-        *request.method_mut() = Method::GET;
+    async fn read_answer(
+        &self,
+        method: Method,
+        target: &str,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<Answer, UpstreamError> {
+        let mut request = Request::new(full(body));
+        *request.method_mut() = method;
         *request.uri_mut() = self.uri(target)?;
         *request.headers_mut() = headers;
         request

@@ -38,7 +38,7 @@ macro_rules! key {
 }
 
 /// Every key there is.
-pub const KEYS: [Key; 13] = [
+pub const KEYS: &[Key] = &[
     key!("listen.address", "JOBSHIM_LISTEN", "--listen", "127.0.0.1:8187", listen),
     key!(
         "upstream.url",
@@ -298,6 +298,7 @@ fn check(settings: &[Setting], errors: &mut Vec<ConfigError>) -> Option<Config> 
             max_answer_bytes: max_answer_bytes?,
             concurrency: concurrency?,
             ca_file: ca_file?,
+            headers: Vec::new(),
         },
         legacy: LegacyConfig { surface: surface? },
         mappings_dir: mappings_dir?,

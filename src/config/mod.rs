@@ -41,6 +41,8 @@ pub struct UpstreamConfig {
     pub concurrency: usize,
     /// PEM certificates trusted besides the system's and the bundled ones.
     pub ca_file: Option<PathBuf>,
+    /// Added to every request that does not have them.
+    pub headers: Vec<(http::HeaderName, http::HeaderValue)>,
 }
 
 /// `upstream.dialect`: `auto` asks the server.

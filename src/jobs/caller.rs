@@ -1,11 +1,14 @@
 //! On whose behalf the Jobs API is asked: what of a client's request goes along with the calls made for it.
 
-use crate::headers::{add_forwarded, complete_for_http1, remove_hop_by_hop, set_host};
+use crate::{
+    headers::{add_forwarded, complete_for_http1, remove_hop_by_hop, set_host},
+    scope::{Scope, ScopeKey, tokens},
+};
 use http::{
     HeaderMap, Uri,
     header::{
-        ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, IF_MATCH, IF_MODIFIED_SINCE,
-        IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE,
+        ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, IF_MATCH,
+        IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE,
     },
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -13,9 +16,6 @@ use std::net::IpAddr;
 
 /// What a path segment or a query value may hold as it is (RFC 3986 section 2.3).
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-
-/// The query parameter that carries a credential (CONTRACT.md section 6).
-const TOKEN: &str = "token=";
 
 /// Headers about the body or about a stored copy of the legacy answer: not about the calls made for it.
 const NOT_FOR_CALLS: [http::HeaderName; 11] = [
@@ -38,11 +38,14 @@ const NOT_FOR_CALLS: [http::HeaderName; 11] = [
 pub struct Caller {
     headers: HeaderMap,
     token: Option<String>,
+    /// What keeps this client's jobs apart from those of others.
+    pub scope: Scope,
 }
 
 impl Caller {
     /// Takes what goes along from the request of a client at `address`.
-    pub fn new(headers: &HeaderMap, uri: &Uri, address: IpAddr) -> Self {
+    pub fn new(headers: &HeaderMap, uri: &Uri, address: IpAddr, key: &ScopeKey) -> Self {
+        let scope = key.scope(headers, uri);
         let mut headers = headers.clone();
         complete_for_http1(&mut headers, uri);
         remove_hop_by_hop(&mut headers);
@@ -50,12 +53,16 @@ impl Caller {
             headers.remove(name);
         }
         add_forwarded(&mut headers, address);
-        let parameters = uri.query().unwrap_or_default().split('&');
-        let token = parameters.into_iter().find(|parameter| parameter.starts_with(TOKEN));
         Self {
             headers,
-            token: token.map(str::to_owned),
+            token: tokens(uri).next().map(str::to_owned),
+            scope,
         }
+    }
+
+    /// Whether the client says who it is in a way that the cloud would ask for.
+    pub(super) fn has_key(&self) -> bool {
+        self.token.is_some() || self.headers.contains_key(AUTHORIZATION) || self.headers.contains_key("x-api-key")
     }
 
     /// The headers of a call; `own_host` replaces the client's `Host`.

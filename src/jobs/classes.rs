@@ -89,7 +89,7 @@ impl Jobs {
             self.doubt_dialect();
             return Ok(None);
         }
-        let answer = accept(&path, answer)?;
+        let answer = accept(&format!("GET {path}"), answer)?;
         let mut described = None;
         let visited = members(&answer.body, |key, value| {
             if key_is(key, class) {

@@ -11,6 +11,8 @@ pub enum Detail {
     Found {
         /// Where it stands.
         state: State,
+        /// When it was created, in ms.
+        created: f64,
         /// The job's JSON.
         body: Bytes,
         /// For the CORS headers that the answer must carry on.
@@ -35,13 +37,15 @@ impl Jobs {
         if answer.status == StatusCode::NOT_FOUND && answer.body.trim_ascii_start().starts_with(b"{") {
             return Ok(Detail::Absent(answer.headers));
         }
-        let outcome = accept(&path, answer);
+        let outcome = accept(&format!("GET {path}"), answer);
         if matches!(outcome, Err(JobsError::Missing { .. })) {
             self.doubt_dialect();
         }
         let answer = outcome?;
+        let (state, created) = dialect.state_of(&answer.body, &path)?;
         Ok(Detail::Found {
-            state: dialect.state_of(&answer.body, &path)?,
+            state,
+            created,
             body: answer.body,
             headers: answer.headers,
         })

@@ -24,6 +24,12 @@ pub struct Names {
     pub list: ListNames,
     /// The detail call; `{id}` stands for the job's id.
     pub detail: DetailNames,
+    /// The cancel calls.
+    pub cancel: CancelNames,
+    /// What paths get in front on their way to the server.
+    pub paths: Option<PathRules>,
+    /// The WebSocket, where it takes the key as a parameter.
+    pub socket: Option<SocketNames>,
     /// Where node classes are described; `{class}` stands for the class.
     pub classes: ClassNames,
     /// Members of a job.
@@ -50,6 +56,10 @@ pub struct ListNames {
     pub after: Option<String>,
     /// The most jobs that one answer may hold; absent when there is no bound.
     pub page: Option<usize>,
+    /// Parameter: what the list is sorted by.
+    pub sort: String,
+    /// Its words.
+    pub sort_words: SortWords,
     /// The member that holds the list.
     pub jobs: String,
     /// The member that says whether there are further pages.
@@ -64,6 +74,54 @@ pub struct ListNames {
 pub struct DetailNames {
     /// The path, with `{id}`.
     pub path: String,
+}
+
+/// What a list can be sorted by, in a dialect's words.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SortWords {
+    /// When a job was created.
+    pub creation: String,
+    /// How long it ran.
+    pub duration: String,
+}
+
+/// The cancel calls.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CancelNames {
+    /// The call for one job, with `{id}`.
+    pub path: String,
+    /// The call for many.
+    pub many: String,
+    /// The member of its body that lists the ids.
+    pub ids: String,
+    /// The most ids that one call may name.
+    pub batch: usize,
+    /// The member of the answer that says what was cancelled: whether any was, or a list of ids.
+    pub cancelled: String,
+}
+
+/// What paths get in front on their way to the server.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PathRules {
+    /// Such as `/api`; a path that begins with it stays as it is.
+    pub prefix: String,
+    /// Paths that stay as they are.
+    pub except: Vec<String>,
+}
+
+/// The WebSocket, where it takes the key as a parameter.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SocketNames {
+    /// Its path.
+    pub path: String,
+    /// Parameter: the key.
+    pub token: String,
+    /// The header whose value is the key.
+    pub header: String,
 }
 
 /// The class description call.
@@ -146,6 +204,8 @@ impl Dialect {
         for (path, hole) in [
             (&names.detail.path, "{id}"),
             (&names.classes.path, "{class}"),
+            (&names.cancel.path, "{id}"),
+            (&names.cancel.many, ""),
             (&names.list.path, ""),
         ] {
             if !path.starts_with('/') || !path.contains(hole) {
@@ -156,11 +216,13 @@ impl Dialect {
                 ));
             }
         }
-        if names.list.page == Some(0) {
-            return Err(refuse(
-                source.find("page").unwrap_or(0),
-                "page must be 1 or more".to_owned(),
-            ));
+        for (number, key) in [(names.list.page, "page"), (Some(names.cancel.batch), "batch")] {
+            if number == Some(0) {
+                return Err(refuse(
+                    source.find(key).unwrap_or(0),
+                    format!("{key} must be 1 or more"),
+                ));
+            }
         }
         StatusCode::from_u16(names.probe.status)
             .map_err(|error| refuse(source.find("[probe]").unwrap_or(0), error.to_string()))?;

@@ -79,7 +79,7 @@ impl Jobs {
             let limit = names.page.map(|page| format!("{}={page}", names.limit));
             let query: Vec<String> = [filter.clone(), limit, next.take()].into_iter().flatten().collect();
             let answer = self.ask(caller, Some(kind), &names.path, &query.join("&")).await?;
-            let answer = accept(&names.path, answer)?;
+            let answer = accept(&format!("GET {}", names.path), answer)?;
             let page = dialect.read_page(&answer.body)?;
             fetched += page.jobs.len();
             let before = jobs.len();
@@ -184,16 +184,18 @@ impl Dialect {
         }))
     }
 
-    /// Where a job's detail says it stands.
-    pub(super) fn state_of(&self, body: &Bytes, path: &str) -> Result<State, JobsError> {
+    /// Where a job's detail says it stands, and when it says it was created, in ms.
+    pub(super) fn state_of(&self, body: &Bytes, path: &str) -> Result<(State, f64), JobsError> {
         let spans = self.entry.paths.find(body).map_err(|error| shape(path, &error))?;
-        let word = spans.get(self.entry.state).copied().flatten();
-        let word = word.and_then(|span| string_value(span.of(body)));
-        let known = word.as_deref().map(|word| self.state(word).unwrap_or(State::Running));
-        known.ok_or_else(|| JobsError::Shape {
+        let value = |slot: usize| spans.get(slot).copied().flatten().map(|span: Span| span.of(body));
+        let created = value(self.entry.created).and_then(number).map_or(0.0, milliseconds);
+        let word = value(self.entry.state).and_then(string_value);
+        let state = word.as_deref().map(|word| self.state(word).unwrap_or(State::Running));
+        let state = state.ok_or_else(|| JobsError::Shape {
             call: format!("GET {path}"),
             reason: "the job has no status".to_owned(),
-        })
+        })?;
+        Ok((state, created))
     }
 }
 

@@ -1,9 +1,10 @@
-//! The Jobs API: list, detail, node classes, and which dialect of it the upstream speaks.
+//! The Jobs API: list, detail, cancel, node classes, and which dialect of it the upstream speaks.
 //!
 //! Everything here is asked on behalf of a [`Caller`], with that caller's own credentials; nothing is remembered but
 //! the dialect and which node classes are output nodes.
 
 mod caller;
+mod cancel;
 mod classes;
 mod detail;
 mod dialect;
@@ -20,14 +21,18 @@ use crate::{
     mapping::{Tables, scanner::ScanError},
     upstream::{Answer, Upstream, UpstreamError},
 };
-use http::StatusCode;
+use bytes::Bytes;
+use http::{Method, StatusCode};
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 /// How long a dialect that was found out is believed before the upstream is asked again: it may have been replaced.
 const DIALECT_BELIEVED: Duration = Duration::from_secs(300);
+
+/// How long a failure to find out is remembered where finding out only helps.
+const FAILURE_REMEMBERED: Duration = Duration::from_secs(5);
 
 /// Why the Jobs API could not be asked, or what it said instead of an answer.
 #[derive(Debug, thiserror::Error)]
@@ -79,7 +84,13 @@ pub struct Jobs {
     found: Mutex<Option<(DialectKind, Instant)>>,
     /// Held while asking, so that a burst of first requests asks once.
     asking: tokio::sync::Mutex<()>,
+    /// When the dialect was last asked for in vain.
+    failed: Mutex<Option<Instant>>,
     classes: classes::ClassMemory,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Jobs {
@@ -92,8 +103,14 @@ impl Jobs {
             choice,
             found: Mutex::default(),
             asking: tokio::sync::Mutex::default(),
+            failed: Mutex::default(),
             classes: classes::ClassMemory::new(),
         }
+    }
+
+    /// All dialects.
+    pub fn dialects(&self) -> [&Dialect; 2] {
+        [&self.comfyui, &self.cloud]
     }
 
     /// The names that a dialect uses.
@@ -121,6 +138,23 @@ impl Jobs {
         Ok(kind)
     }
 
+    /// The dialect for a request that passes through: known, or asked for once when the client has a key that only the
+    /// cloud wants. A failure is remembered for a moment, as the request itself will tell the client.
+    pub async fn dialect_to_pass(&self, caller: &Caller) -> Option<DialectKind> {
+        if let Some(kind) = self.known_dialect() {
+            return Some(kind);
+        }
+        let lately = |failed: &mut Option<Instant>| failed.is_some_and(|at| at.elapsed() < FAILURE_REMEMBERED);
+        if !caller.has_key() || lately(&mut lock(&self.failed)) {
+            return None;
+        }
+        let kind = self.dialect(caller).await.ok();
+        if kind.is_none() {
+            *lock(&self.failed) = Some(Instant::now());
+        }
+        kind
+    }
+
     /// What is known without asking, however long ago it was learnt.
     pub fn known_dialect(&self) -> Option<DialectKind> {
         self.configured()
@@ -129,11 +163,7 @@ impl Jobs {
 
     /// The name that `Host` must carry instead of the client's. The cloud is found by its own name; so is an upstream
     /// behind https while nothing else is known of it.
-    pub fn own_host(&self) -> Option<&str> {
-        self.host_for(self.known_dialect())
-    }
-
-    fn host_for(&self, kind: Option<DialectKind>) -> Option<&str> {
+    pub fn host_for(&self, kind: Option<DialectKind>) -> Option<&str> {
         let own = match kind {
             Some(kind) => kind == DialectKind::Cloud,
             None => self.upstream.is_https(),
@@ -160,7 +190,7 @@ impl Jobs {
     }
 
     fn found<T>(&self, look: impl FnOnce(&mut Option<(DialectKind, Instant)>) -> T) -> T {
-        look(&mut self.found.lock().unwrap_or_else(PoisonError::into_inner))
+        look(&mut lock(&self.found))
     }
 
     async fn probe(&self, caller: &Caller) -> Result<DialectKind, JobsError> {
@@ -176,7 +206,7 @@ impl Jobs {
             });
             match settled {
                 Some(kind) => return Ok(kind),
-                None => drop(accept(&names.list.path, answer)?),
+                None => drop(accept(&format!("GET {}", names.list.path), answer)?),
             }
         }
         Err(JobsError::Shape {
@@ -195,7 +225,7 @@ impl Jobs {
     ) -> Result<Answer, JobsError> {
         let target = caller.target(path, query);
         let headers = caller.headers(self.host_for(kind));
-        let answer = self.upstream.get(&target, headers).await?;
+        let answer = self.upstream.call(Method::GET, &target, headers, Bytes::new()).await?;
         tracing::debug!(
             path,
             status = answer.status.as_u16(),
@@ -206,10 +236,10 @@ impl Jobs {
     }
 }
 
-/// A 200, or the error that another status is. `path` names the call; 404 is for the caller to read first where it
-/// can mean an unknown job.
-fn accept(path: &str, answer: Answer) -> Result<Answer, JobsError> {
-    let call = format!("GET {path}");
+/// A 200, or the error that another status is. `call` is such as `GET /api/jobs`; 404 is for the caller to read first
+/// where it can mean an unknown job.
+fn accept(call: &str, answer: Answer) -> Result<Answer, JobsError> {
+    let call = call.to_owned();
     match answer.status.as_u16() {
         200 => Ok(answer),
         401..=403 | 429 | 500..=599 => Err(JobsError::Refused {

@@ -73,7 +73,7 @@ impl Legacy {
             table: table.name.clone(),
             reason,
         };
-        let reading = table.plan.read(body).map_err(|error| unfit(error.into()))?;
+        let reading = table.plan.read(body, None).map_err(|error| unfit(error.into()))?;
         let needed = table
             .plan
             .classes_needed(&reading)
@@ -101,6 +101,7 @@ impl Legacy {
                 state: State::Finished,
                 body,
                 headers,
+                ..
             } => {
                 let job = Wanted {
                     id: id.to_owned(),

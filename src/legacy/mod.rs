@@ -4,6 +4,7 @@
 //! arithmetic of counts and offsets.
 
 mod entries;
+pub mod hidden;
 mod history;
 mod history_v2;
 mod job_status;

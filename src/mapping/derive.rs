@@ -2,11 +2,14 @@
 
 use super::{
     plan::{Classes, Context},
-    scanner::{ScanError, Scanner, elements, key_is, members, string_value},
+    scanner::{ScanError, Scanner, decode, elements, key_is, members, string_value},
     table::{json_text, quoted},
 };
 use serde::Deserialize;
-use std::{collections::BTreeMap, ops::Range};
+use std::{
+    collections::{BTreeMap, HashSet},
+    ops::Range,
+};
 
 /// A derivation as a table writes it: its name, the path it works on, and what it needs to know.
 #[derive(Clone, Debug, Deserialize)]
@@ -33,8 +36,15 @@ pub enum Derivation {
         when: BTreeMap<String, String>,
         take: String,
     },
-    /// The ids of the nodes whose class is an output node; absent while a class is not known to the server.
-    OutputNodes { of: String, class: String },
+    /// The ids of the nodes whose class is an output node, and that the list `only` names if there is one; absent
+    /// while a class is not known to the server.
+    OutputNodes {
+        of: String,
+        class: String,
+        only: Option<String>,
+    },
+    /// The object with members set to the values at other paths, where these have one.
+    Extend { of: String, with: BTreeMap<String, String> },
     /// The keys of an object.
     Keys { of: String },
     /// What is known of each node with outputs: an object a node.
@@ -56,23 +66,35 @@ pub struct Dropped {
 }
 
 impl Derivation {
-    /// The path it works on.
-    pub fn of(&self) -> Option<&str> {
+    /// The paths it needs: the one it works on first. It is not asked to write when that one has no value.
+    pub fn paths(&self) -> Vec<&str> {
         match self {
-            Self::Position => None,
+            Self::Position => Vec::new(),
             Self::Ms { of }
             | Self::Rfc3339 { of }
             | Self::Map { of, .. }
             | Self::Drop { of, .. }
             | Self::UnwrapItems { of, .. }
-            | Self::OutputNodes { of, .. }
             | Self::Keys { of }
-            | Self::NodeMeta { of, .. } => Some(of),
+            | Self::NodeMeta { of, .. } => vec![of],
+            Self::OutputNodes { of, only, .. } => {
+                let only = only.as_deref();
+                [Some(of.as_str()), only].into_iter().flatten().collect()
+            }
+            Self::Extend { of, with } => {
+                let with = with.values().map(String::as_str);
+                [of.as_str()].into_iter().chain(with).collect()
+            }
         }
     }
 
-    /// Writes the derived value; `false`, and nothing written, when there is none.
-    pub fn write(&self, text: &[u8], context: &Context<'_>, out: &mut Vec<u8>) -> Result<bool, ScanError> {
+    /// Writes the derived value; `false`, and nothing written, when there is none. `values` are those at
+    /// [`Derivation::paths`].
+    pub fn write(&self, values: &[Option<&[u8]>], context: &Context<'_>, out: &mut Vec<u8>) -> Result<bool, ScanError> {
+        let (text, more) = match values.split_first() {
+            Some((first, more)) => (first.unwrap_or_default(), more),
+            None => (&b""[..], values),
+        };
         match self {
             Self::Position => {
                 out.extend_from_slice(context.position.to_string().as_bytes());
@@ -84,17 +106,18 @@ impl Derivation {
                 let value = string_value(text).and_then(|word| values.get(&word).map(json_text));
                 Ok(write_some(value, out))
             }
-            Self::Drop { members, .. } => {
-                let dropped: Vec<_> = members
-                    .iter()
-                    .map(|member| (member.path.as_str(), member.is.as_deref()))
-                    .collect();
-                without(text, &dropped, out).map(|()| true)
-            }
+            Self::Drop { members, .. } => without(text, members, out).map(|()| true),
             Self::UnwrapItems {
                 exactly, when, take, ..
             } => unwrap_items(text, exactly, when, take, out).map(|()| true),
-            Self::OutputNodes { class, .. } => output_nodes(text, class, context.classes, out),
+            Self::OutputNodes { class, .. } => {
+                let only = more.first().copied().flatten();
+                output_nodes(text, class, only, context.classes, out)
+            }
+            Self::Extend { with, .. } => {
+                let members: Vec<_> = with.keys().map(String::as_str).zip(more.iter().copied()).collect();
+                extend(text, &members, out)
+            }
             Self::Keys { .. } => keys(text, out).map(|()| true),
             Self::NodeMeta {
                 node,
@@ -151,9 +174,13 @@ fn rfc3339(text: &[u8]) -> Option<String> {
 }
 
 /// Writes `text` without the named members, every other byte as it was. Paths are relative to `text`.
-fn without(text: &[u8], dropped: &[(&str, Option<&str>)], out: &mut Vec<u8>) -> Result<(), ScanError> {
+pub fn without(text: &[u8], members: &[Dropped], out: &mut Vec<u8>) -> Result<(), ScanError> {
+    let dropped: Vec<_> = members
+        .iter()
+        .map(|member| (member.path.as_str(), member.is.as_deref()))
+        .collect();
     let mut gaps = Vec::new();
-    find_dropped(text, 0, dropped, &mut gaps)?;
+    find_dropped(text, 0, &dropped, &mut gaps)?;
     let mut written = 0;
     for gap in gaps {
         out.extend_from_slice(text.get(written..gap.start).unwrap_or_default());
@@ -293,17 +320,32 @@ pub fn node_classes<'a>(
     outcome
 }
 
-fn output_nodes(prompt: &[u8], class: &str, classes: &dyn Classes, out: &mut Vec<u8>) -> Result<bool, ScanError> {
+fn output_nodes(
+    prompt: &[u8],
+    class: &str,
+    only: Option<&[u8]>,
+    classes: &dyn Classes,
+    out: &mut Vec<u8>,
+) -> Result<bool, ScanError> {
+    let mut wanted = only.map(|_| HashSet::new());
+    if let (Some(list), Some(wanted)) = (only, &mut wanted) {
+        elements(list, |id| wanted.extend(string_value(id)))?;
+    }
+    let is_wanted = |id: &[u8]| {
+        wanted
+            .as_ref()
+            .is_none_or(|wanted| decode(id).is_some_and(|id| wanted.contains(&id)))
+    };
     let start = out.len();
     let (mut first, mut all_known) = (true, true);
     out.push(b'[');
     node_classes(prompt, class, |id, class| {
         match class.and_then(|class| classes.is_output(&class)) {
-            Some(true) => {
+            Some(true) if is_wanted(id) => {
                 separate(&mut first, out);
                 write_string(id, out);
             }
-            Some(false) => {}
+            Some(_) => {}
             None => all_known = false,
         }
     })?;
@@ -312,6 +354,41 @@ fn output_nodes(prompt: &[u8], class: &str, classes: &dyn Classes, out: &mut Vec
         out.truncate(start);
     }
     Ok(all_known)
+}
+
+/// Writes `object` with `members` set: in their place where it has them, else at the end. Every other byte stays.
+fn extend(object: &[u8], members: &[(&str, Option<&[u8]>)], out: &mut Vec<u8>) -> Result<bool, ScanError> {
+    let mut left: Vec<(&str, &[u8])> = members
+        .iter()
+        .filter_map(|&(name, value)| value.map(|value| (name, value)))
+        .collect();
+    let mut scanner = Scanner::new(object);
+    if !scanner.take(b'{') {
+        return Ok(false);
+    }
+    let empty = scanner.take(b'}');
+    let (mut written, mut more) = (0, !empty);
+    while more {
+        let key = scanner.key()?;
+        let value = scanner.value()?;
+        if let Some(at) = left.iter().position(|(name, _)| key_is(key.of(object), name)) {
+            out.extend_from_slice(object.get(written..value.start).unwrap_or_default());
+            out.extend_from_slice(left.remove(at).1);
+            written = value.end;
+        }
+        more = scanner.take(b',');
+    }
+    let close = object.len().saturating_sub(1);
+    out.extend_from_slice(object.get(written..close).unwrap_or_default());
+    let mut first = empty;
+    for (name, value) in left {
+        separate(&mut first, out);
+        out.extend_from_slice(quoted(name).as_bytes());
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(value);
+    }
+    out.push(b'}');
+    Ok(true)
 }
 
 fn keys(object: &[u8], out: &mut Vec<u8>) -> Result<(), ScanError> {

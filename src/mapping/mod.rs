@@ -1,9 +1,10 @@
 //! Tables: which field of a job becomes which field of a legacy answer.
 //!
-//! A table file (`table`) is checked whole and compiled to a flat `plan`; rendering a job runs the `scanner` over its
+//! A table file (`table`) is checked whole and compiled (`compile`) to a flat `plan`; rendering a job runs the `scanner` over its
 //! bytes once and writes the entry from the spans it found. `derive` holds the few things a path cannot say, `store`
 //! the built-in tables and the folder that replaces them, `print` shows them to people.
 
+mod compile;
 mod derive;
 mod paths;
 mod plan;
@@ -11,9 +12,11 @@ pub mod print;
 pub mod scanner;
 mod store;
 mod table;
+mod writes;
 
 pub use paths::{Paths, Spans};
 pub use plan::{Classes, Context, Plan, Reading, RenderError};
 pub use store::{Tables, names};
-pub use table::{Answer, Fidelity, Line, Rows, Table, TableError};
+pub use table::{Answer, Fidelity, Line, RequestRules, Rows, Table, TableError};
 pub(crate) use table::{json_text, line_of};
+pub use writes::{CloudQueue, WriteNames, WriteRequest};

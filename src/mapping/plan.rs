@@ -3,11 +3,8 @@
 use super::{
     derive::{Derivation, node_classes},
     paths::{Paths, Spans},
-    scanner::{ScanError, Span},
-    table::{Complaint, Rows, TableError, json_text, quoted},
+    scanner::ScanError,
 };
-use serde::Deserialize;
-use std::collections::BTreeMap;
 
 /// Which node classes are output nodes, as far as the server has told.
 pub trait Classes {
@@ -34,21 +31,29 @@ pub enum RenderError {
     Missing(String),
 }
 
-/// A job's bytes after one pass: where each field that the plan needs is.
+/// A job's bytes, and those of what was observed of it, after one pass each: where each field that the plan needs is.
 pub struct Reading<'a> {
-    text: &'a [u8],
-    spans: Spans,
+    job: (&'a [u8], Spans),
+    observed: (&'a [u8], Spans),
 }
 
 /// A compiled table.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
-    paths: Paths,
-    shapes: Vec<Vec<Step>>,
+    pub(super) job: Paths,
+    pub(super) observed: Paths,
+    pub(super) shapes: Vec<Vec<Step>>,
+}
+
+/// Where a value is: in which text, and the slot of its path there.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Place {
+    Job(usize),
+    Observed(usize),
 }
 
 #[derive(Clone, Debug)]
-enum Step {
+pub(super) enum Step {
     Literal(Vec<u8>),
     Field {
         /// What stands before the value, and goes with it when the field is optional.
@@ -60,50 +65,68 @@ enum Step {
 }
 
 #[derive(Clone, Debug)]
-enum Absent {
+pub(super) enum Absent {
     Default(Vec<u8>),
     Omit,
     Fail,
 }
 
 #[derive(Clone, Debug)]
-enum Source {
-    Path(usize),
-    Derived(Derivation, Option<usize>),
+pub(super) enum Source {
+    Path(Place),
+    /// A derivation, and the places of its [`Derivation::paths`].
+    Derived(Derivation, Vec<Place>),
     Shape(usize),
 }
 
 impl Plan {
-    /// Passes once over a job's bytes.
-    pub fn read<'a>(&self, text: &'a [u8]) -> Result<Reading<'a>, ScanError> {
-        let spans = self.paths.find(text)?;
-        Ok(Reading { text, spans })
+    /// Passes once over a job's bytes, and over those of what was observed of it when it was submitted.
+    pub fn read<'a>(&self, job: &'a [u8], observed: Option<&'a [u8]>) -> Result<Reading<'a>, ScanError> {
+        let observed = match observed {
+            Some(text) => (text, self.observed.find(text)?),
+            None => (&b""[..], Spans::new()),
+        };
+        Ok(Reading {
+            job: (job, self.job.find(job)?),
+            observed,
+        })
     }
 
     /// The node classes that must be known before [`Plan::write`], each once.
     pub fn classes_needed(&self, reading: &Reading<'_>) -> Result<Vec<String>, ScanError> {
         let mut needed = Vec::new();
-        for step in self.shapes.iter().flatten() {
-            let Step::Field { sources, .. } = step else {
-                continue;
-            };
-            for source in sources {
-                match source {
-                    Source::Path(slot) if reading.value(*slot).is_some() => break,
-                    Source::Derived(Derivation::OutputNodes { class, .. }, Some(slot)) => {
-                        let Some(prompt) = reading.value(*slot) else {
-                            continue;
-                        };
-                        node_classes(prompt, class, |_, class| {
-                            needed.extend(class.filter(|class| !needed.contains(class)));
-                        })?;
-                        break;
-                    }
-                    Source::Path(_) | Source::Derived(..) | Source::Shape(_) => {}
-                }
+        for source in self.chosen(reading) {
+            if let Source::Derived(Derivation::OutputNodes { class, .. }, places) = source
+                && let Some(prompt) = places.first().and_then(|place| reading.value(*place))
+            {
+                node_classes(prompt, class, |_, class| {
+                    needed.extend(class.filter(|class| !needed.contains(class)));
+                })?;
             }
         }
         Ok(needed)
+    }
+
+    /// Whether the entry takes anything from what was observed.
+    pub fn uses_observed(&self, reading: &Reading<'_>) -> bool {
+        let taken = |place: &Place| matches!(place, Place::Observed(_)) && reading.value(*place).is_some();
+        self.chosen(reading).any(|source| match source {
+            Source::Path(place) => taken(place),
+            Source::Derived(_, places) => places.iter().any(taken),
+            Source::Shape(_) => false,
+        })
+    }
+
+    /// For each field the first source that has a value to work on.
+    fn chosen<'p>(&'p self, reading: &Reading<'_>) -> impl Iterator<Item = &'p Source> {
+        self.shapes.iter().flatten().filter_map(|step| match step {
+            Step::Literal(_) => None,
+            Step::Field { sources, .. } => sources.iter().find(|source| match source {
+                Source::Path(place) => reading.value(*place).is_some(),
+                Source::Derived(_, places) => places.first().is_none_or(|place| reading.value(*place).is_some()),
+                Source::Shape(_) => true,
+            }),
+        })
     }
 
     /// Writes the entry at the end of `out`.
@@ -153,18 +176,20 @@ impl Plan {
     ) -> Result<bool, RenderError> {
         for source in sources {
             let written = match source {
-                Source::Path(slot) => match reading.value(*slot) {
+                Source::Path(place) => match reading.value(*place) {
                     Some(value) => {
                         out.extend_from_slice(value);
                         true
                     }
                     None => false,
                 },
-                Source::Derived(derivation, None) => derivation.write(b"", context, out)?,
-                Source::Derived(derivation, Some(slot)) => match reading.value(*slot) {
-                    Some(value) => derivation.write(value, context, out)?,
-                    None => false,
-                },
+                Source::Derived(derivation, places) => {
+                    let values: Vec<Option<&[u8]>> = places.iter().map(|place| reading.value(*place)).collect();
+                    match values.first() {
+                        Some(None) => false,
+                        Some(Some(_)) | None => derivation.write(&values, context, out)?,
+                    }
+                }
                 Source::Shape(shape) => {
                     self.write_shape(*shape, reading, context, out)?;
                     true
@@ -179,270 +204,13 @@ impl Plan {
 }
 
 impl<'a> Reading<'a> {
-    /// The text at a slot. Absent fields are left out by the Jobs API, never null: a null says no more than nothing.
-    fn value(&self, slot: usize) -> Option<&'a [u8]> {
-        let span: &Span = self.spans.get(slot)?.as_ref()?;
-        Some(span.of(self.text)).filter(|value| *value != b"null")
-    }
-}
-
-/// A source that is a part of the same file.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PartSource {
-    part: String,
-}
-
-/// Checks rows and parts, and compiles them; the entry's own shape comes last.
-pub(super) fn compile(
-    rows: &Rows,
-    parts: &BTreeMap<String, Rows>,
-    complaint: &Complaint<'_>,
-) -> Result<Plan, TableError> {
-    let mut plan = Plan::default();
-    let mut known = BTreeMap::new();
-    for (name, rows) in parts {
-        let shape = compile_shape(rows, &known, &mut plan.paths, complaint)?;
-        known.insert(name.clone(), plan.shapes.len());
-        plan.shapes.push(shape);
-    }
-    let shape = compile_shape(rows, &known, &mut plan.paths, complaint)?;
-    plan.shapes.push(shape);
-    Ok(plan)
-}
-
-/// The shape of an entry while it is put together.
-enum Node {
-    Field(usize),
-    Object(Vec<(String, Node)>),
-    Array(Vec<Node>),
-}
-
-/// One step of a target path.
-#[derive(Clone, Debug, PartialEq)]
-enum Segment {
-    Name(String),
-    Index(usize),
-}
-
-fn compile_shape(
-    rows: &Rows,
-    parts: &BTreeMap<String, usize>,
-    paths: &mut Paths,
-    complaint: &Complaint<'_>,
-) -> Result<Vec<Step>, TableError> {
-    let mut root: Option<Node> = None;
-    let mut fields = Vec::new();
-    for row in rows {
-        let row = row.get_ref();
-        let offset = row.to.span().start;
-        let to = row.to.get_ref();
-        let segments = target(to).ok_or_else(|| {
-            complaint.at(
-                offset,
-                format!("{to:?} is no target: write it like prompt[4] or prompt.extra_data"),
-            )
-        })?;
-        place(&mut root, &segments, fields.len())
-            .map_err(|reason| complaint.at(offset, format!("{to:?}: {reason}")))?;
-        let mut sources = Vec::new();
-        for source in &row.from {
-            let found = source_of(source.get_ref(), parts, paths)
-                .map_err(|reason| complaint.at(source.span().start, reason))?;
-            sources.push(found);
-        }
-        let absent = match (&row.default, row.null, row.optional) {
-            (Some(value), false, false) => Absent::Default(json_text(value).into_bytes()),
-            (None, true, false) => Absent::Default(b"null".to_vec()),
-            (None, false, true) => Absent::Omit,
-            (None, false, false) if !sources.is_empty() => Absent::Fail,
-            (None, false, false) => {
-                return Err(complaint.at(offset, format!("{to:?} has neither a source nor a default")));
-            }
-            _ => {
-                return Err(complaint.at(offset, format!("{to:?}: default, null and optional exclude each other")));
-            }
+    /// The text at a place. Absent fields are left out by the Jobs API, never null: a null says no more than nothing.
+    fn value(&self, place: Place) -> Option<&'a [u8]> {
+        let ((text, spans), slot) = match place {
+            Place::Job(slot) => (&self.job, slot),
+            Place::Observed(slot) => (&self.observed, slot),
         };
-        fields.push((to.clone(), sources, absent, offset));
+        let span = spans.get(slot)?.as_ref()?;
+        Some(span.of(text)).filter(|value| *value != b"null")
     }
-    let Some(root) = root else {
-        return Err(complaint.at(0, "there is no [[field]]"));
-    };
-    let mut steps = Vec::new();
-    write_node(root, Vec::new(), true, &mut fields, complaint, &mut steps)?;
-    Ok(merge_literals(steps))
-}
-
-/// `prompt[1].id` as segments.
-fn target(text: &str) -> Option<Vec<Segment>> {
-    let mut segments = Vec::new();
-    for (nth, dotted) in text.split('.').enumerate() {
-        let (name, mut indices) = match dotted.find('[') {
-            Some(at) => dotted.split_at(at),
-            None => (dotted, ""),
-        };
-        if !name.is_empty() {
-            segments.push(Segment::Name(name.to_owned()));
-        } else if nth > 0 || indices.is_empty() {
-            return None;
-        }
-        while !indices.is_empty() {
-            let (index, rest) = indices.strip_prefix('[')?.split_once(']')?;
-            segments.push(Segment::Index(index.parse().ok()?));
-            indices = rest;
-        }
-    }
-    Some(segments)
-}
-
-fn place(node: &mut Option<Node>, segments: &[Segment], field: usize) -> Result<(), String> {
-    let Some((first, rest)) = segments.split_first() else {
-        return match node.replace(Node::Field(field)) {
-            None => Ok(()),
-            Some(_) => Err("two rows have this target".to_owned()),
-        };
-    };
-    match (node.get_or_insert_with(|| container(first)), first) {
-        (Node::Object(members), Segment::Name(name)) => {
-            if let Some((_, below)) = members.iter_mut().find(|(known, _)| known == name) {
-                return place_below(below, rest, field);
-            }
-            let mut below = None;
-            place(&mut below, rest, field)?;
-            members.extend(below.map(|below| (name.clone(), below)));
-            Ok(())
-        }
-        (Node::Array(items), Segment::Index(index)) => {
-            if let Some(below) = items.get_mut(*index) {
-                return place_below(below, rest, field);
-            }
-            if *index > items.len() {
-                return Err(format!("the array has a hole: nothing is at [{}] yet", items.len()));
-            }
-            let mut below = None;
-            place(&mut below, rest, field)?;
-            items.extend(below);
-            Ok(())
-        }
-        (Node::Field(_), _) => Err("another row has this target or one above it".to_owned()),
-        (Node::Object(_), Segment::Index(_)) => Err("an index into what other rows make an object".to_owned()),
-        (Node::Array(_), Segment::Name(_)) => Err("a name in what other rows make an array".to_owned()),
-    }
-}
-
-fn place_below(node: &mut Node, rest: &[Segment], field: usize) -> Result<(), String> {
-    let mut below = Some(std::mem::replace(node, Node::Field(field)));
-    let outcome = match (rest.is_empty(), &below) {
-        (true, _) => Err("two rows have this target, or one is above the other".to_owned()),
-        (false, _) => place(&mut below, rest, field),
-    };
-    if let Some(below) = below {
-        *node = below;
-    }
-    outcome
-}
-
-fn container(segment: &Segment) -> Node {
-    match segment {
-        Segment::Name(_) => Node::Object(Vec::new()),
-        Segment::Index(_) => Node::Array(Vec::new()),
-    }
-}
-
-fn source_of(value: &toml::Value, parts: &BTreeMap<String, usize>, paths: &mut Paths) -> Result<Source, String> {
-    match value {
-        toml::Value::String(path) if path.split('.').all(|name| !name.is_empty()) => Ok(Source::Path(paths.add(path))),
-        toml::Value::String(path) => Err(format!("{path:?} is no path: write it like workflow.prompt")),
-        toml::Value::Table(table) if table.contains_key("part") => {
-            let PartSource { part } = value
-                .clone()
-                .try_into()
-                .map_err(|error: toml::de::Error| error.message().to_owned())?;
-            match parts.get(&part) {
-                Some(shape) => Ok(Source::Shape(*shape)),
-                None => Err(format!(
-                    "no [[part.{part}]] to use here (a part may use only parts whose names sort before its own)"
-                )),
-            }
-        }
-        toml::Value::Table(_) => {
-            let derivation: Derivation = value
-                .clone()
-                .try_into()
-                .map_err(|error: toml::de::Error| error.message().to_owned())?;
-            let slot = derivation.of().map(|path| paths.add(path));
-            Ok(Source::Derived(derivation, slot))
-        }
-        _ => Err("a source is a path (text) or a derivation (an inline table)".to_owned()),
-    }
-}
-
-type Field = (String, Vec<Source>, Absent, usize);
-
-fn write_node(
-    node: Node,
-    lead: Vec<u8>,
-    first: bool,
-    fields: &mut Vec<Field>,
-    complaint: &Complaint<'_>,
-    steps: &mut Vec<Step>,
-) -> Result<(), TableError> {
-    let (open, close, children): (u8, u8, Vec<(Vec<u8>, Node)>) = match node {
-        Node::Field(index) => {
-            let Some((to, sources, absent, offset)) = fields.get(index).cloned() else {
-                return Ok(());
-            };
-            if first && matches!(absent, Absent::Omit) {
-                let reason = format!("{to:?}: an optional field cannot be the first member or an array item");
-                return Err(complaint.at(offset, reason));
-            }
-            steps.push(Step::Field {
-                lead,
-                to,
-                sources,
-                absent,
-            });
-            return Ok(());
-        }
-        Node::Object(members) => {
-            let members = members
-                .into_iter()
-                .map(|(name, node)| ((quoted(&name) + ": ").into_bytes(), node));
-            (b'{', b'}', members.collect())
-        }
-        Node::Array(items) => (b'[', b']', items.into_iter().map(|node| (Vec::new(), node)).collect()),
-    };
-    let mut opening = lead;
-    opening.push(open);
-    steps.push(Step::Literal(opening));
-    for (nth, (key, child)) in children.into_iter().enumerate() {
-        let mut lead = if nth == 0 { Vec::new() } else { b", ".to_vec() };
-        lead.extend_from_slice(&key);
-        write_node(child, lead, nth == 0 || open == b'[', fields, complaint, steps)?;
-    }
-    steps.push(Step::Literal(vec![close]));
-    Ok(())
-}
-
-/// Joins neighbouring literals, and moves what stands before a field that is always written into the literal.
-fn merge_literals(steps: Vec<Step>) -> Vec<Step> {
-    let mut merged: Vec<Step> = Vec::new();
-    for mut step in steps {
-        let text = match &mut step {
-            Step::Literal(text) => std::mem::take(text),
-            Step::Field {
-                absent: Absent::Omit, ..
-            } => Vec::new(),
-            Step::Field { lead, .. } => std::mem::take(lead),
-        };
-        match merged.last_mut() {
-            Some(Step::Literal(before)) => before.extend_from_slice(&text),
-            _ if text.is_empty() => {}
-            _ => merged.push(Step::Literal(text)),
-        }
-        if matches!(step, Step::Field { .. }) {
-            merged.push(step);
-        }
-    }
-    merged
 }

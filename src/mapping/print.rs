@@ -91,7 +91,9 @@ pub fn toml(tables: &Tables, name: Option<&str>) -> Result<String, UnknownTable>
 
 /// The guide for people who migrate: a section a table, a row a field.
 pub fn markdown(tables: &Tables, name: Option<&str>) -> Result<String, UnknownTable> {
-    let mut out = String::from("# Legacy fields and where they are in the Jobs API\n");
+    let mut out = String::from(
+        "# Legacy fields and where they are in the Jobs API\n\n`observed.*` is what the client itself sent with `POST /prompt`.\n",
+    );
     let shown: Vec<&Table> = match name {
         Some(name) => vec![
             tables

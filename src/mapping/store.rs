@@ -1,6 +1,9 @@
 //! The built-in tables, and the folder whose files replace them by name.
 
-use super::table::{Table, TableError};
+use super::{
+    table::{Table, TableError},
+    writes::WriteNames,
+};
 use crate::jobs::Dialect;
 use std::{fs, path::Path};
 
@@ -19,6 +22,10 @@ pub struct Tables {
     pub queue_cloud: Table,
     /// `GET /api/job/{id}/status`.
     pub job_status: Table,
+    /// What is kept of `POST /prompt`.
+    pub prompt: Table,
+    /// The bodies of the legacy writes.
+    pub writes: WriteNames,
     /// How a self-hosted server speaks.
     pub comfyui: Dialect,
     /// How the cloud speaks.
@@ -33,13 +40,15 @@ macro_rules! built_in {
     };
 }
 
-const BUILT_IN: [(&str, &str); 8] = built_in!(
+const BUILT_IN: [(&str, &str); 10] = built_in!(
     "history",
     "history_v2",
     "history_v2_detail",
     "queue",
     "queue_cloud",
     "job_status",
+    "prompt",
+    "writes",
     "dialect-comfyui",
     "dialect-cloud"
 );
@@ -93,6 +102,7 @@ impl Tables {
             let source = source(dir, name)?;
             Dialect::parse(&source.file, &source.text)
         };
+        let writes = source(dir, "writes")?;
         Ok(Self {
             history: table("history")?,
             history_v2: table("history_v2")?,
@@ -100,6 +110,8 @@ impl Tables {
             queue: table("queue")?,
             queue_cloud: table("queue_cloud")?,
             job_status: table("job_status")?,
+            prompt: table("prompt")?,
+            writes: WriteNames::parse(&writes.file, &writes.text)?,
             comfyui: dialect("dialect-comfyui")?,
             cloud: dialect("dialect-cloud")?,
             sources: names()

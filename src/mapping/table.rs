@@ -1,6 +1,11 @@
 //! Table files: read from TOML, checked whole, every complaint with file and line.
 
-use super::plan::{Plan, compile};
+use super::{
+    compile::compile,
+    derive::{Dropped, without},
+    plan::Plan,
+    scanner::ScanError,
+};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use toml::Spanned;
@@ -47,6 +52,22 @@ pub struct Answer {
     pub count: Option<String>,
     /// The query parameter for how many entries are passed over.
     pub skip: Option<String>,
+    /// The member that says which job a request became.
+    pub id: Option<String>,
+}
+
+/// What is done to a request on its way to the server.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RequestRules {
+    drop: Vec<Dropped>,
+}
+
+impl RequestRules {
+    /// Writes `body` without the members that never go on; every other byte as it was.
+    pub fn apply(&self, body: &[u8], out: &mut Vec<u8>) -> Result<(), ScanError> {
+        without(body, &self.drop, out)
+    }
 }
 
 /// One row as written.
@@ -81,6 +102,8 @@ pub type Rows = Vec<Spanned<Line>>;
 struct File {
     about: String,
     answer: Answer,
+    #[serde(default)]
+    request: RequestRules,
     field: Rows,
     #[serde(default)]
     part: BTreeMap<String, Rows>,
@@ -95,6 +118,8 @@ pub struct Table {
     pub about: String,
     /// What stands around the entries.
     pub answer: Answer,
+    /// What is done to the request.
+    pub request: RequestRules,
     /// The rows as written, for people.
     pub rows: Rows,
     /// What runs.
@@ -139,6 +164,7 @@ impl Table {
             name: name.to_owned(),
             about: raw.about,
             answer: raw.answer,
+            request: raw.request,
             rows: raw.field,
             plan,
         })
@@ -160,6 +186,7 @@ fn required(name: &str, answer: &Answer) -> Vec<(bool, &'static str)> {
             (answer.running.is_none(), "running"),
             (answer.pending.is_none(), "pending"),
         ]),
+        "prompt" => keys.push((answer.id.is_none(), "id")),
         _ => {}
     }
     keys

@@ -223,7 +223,7 @@ fn mapping_prints_the_files_and_the_guide() {
     let guide = stdout(&run(&["mapping", "--format", "markdown"], &[]));
     for part in [
         "| `prompt[2]` |",
-        "`workflow.prompt, else {}`",
+        "`workflow.prompt, else observed.prompt, else {}`",
         "exact",
         "derived",
         "lost",

@@ -211,7 +211,7 @@ fn the_help_names_every_flag_with_its_variable_and_default() {
         assert!(output.status.success());
         let help = String::from_utf8(output.stdout).expect("text");
         let joined = help.split_whitespace().collect::<Vec<_>>().join(" ");
-        for key in &KEYS {
+        for key in KEYS {
             for part in [key.flag, key.variable] {
                 assert!(help.contains(part), "{part} is not in {help}");
             }

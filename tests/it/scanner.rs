@@ -83,7 +83,7 @@ proptest! {
         let job = format!(
             r#"{{"id": "x", "priority": {number} , "outputs":{outputs}, "workflow": {{"extra_data": {extra}, "prompt": {prompt}}}, "execution_status" : {status}}}"#
         );
-        let reading = table.plan.read(job.as_bytes()).map_err(|error| TestCaseError::fail(error.to_string()))?;
+        let reading = table.plan.read(job.as_bytes(), None).map_err(|error| TestCaseError::fail(error.to_string()))?;
         let context = Context { position: 1, classes: &NoClasses };
         let mut entry = Vec::new();
         table.plan.write(&reading, &context, &mut entry).map_err(|error| TestCaseError::fail(error.to_string()))?;

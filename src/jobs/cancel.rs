@@ -1,0 +1,148 @@
+//! `POST /api/jobs/{id}/cancel` and `POST /api/jobs/cancel`: stops jobs, one by one or many at a time.
+
+use super::{Caller, DialectKind, Jobs, JobsError, accept, caller::encode, shape};
+use crate::{
+    mapping::{
+        Paths,
+        scanner::{elements, string_value},
+    },
+    upstream::Answer,
+};
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode};
+
+/// What the server said to a batch.
+enum Batch {
+    /// These were cancelled.
+    Cancelled(Vec<String>),
+    /// It would not take the batch as it is, for one id in it or because it takes none.
+    NotTaken,
+}
+
+impl Jobs {
+    /// Cancels `ids` and gives those that were; one that had ended meanwhile is none of them. When a call fails, the
+    /// log says what was done before.
+    pub async fn cancel(&self, caller: &Caller, kind: DialectKind, ids: &[String]) -> Result<Vec<String>, JobsError> {
+        let mut cancelled = Vec::new();
+        let outcome = self.cancel_all(caller, kind, ids, &mut cancelled).await;
+        if let Err(error) = &outcome {
+            let left: Vec<_> = ids.iter().filter(|id| !cancelled.contains(id)).collect();
+            tracing::warn!(%error, done = ?cancelled, not_done = ?left, "jobs could not be cancelled");
+        }
+        outcome.map(|()| cancelled)
+    }
+
+    async fn cancel_all(
+        &self,
+        caller: &Caller,
+        kind: DialectKind,
+        ids: &[String],
+        cancelled: &mut Vec<String>,
+    ) -> Result<(), JobsError> {
+        // A malformed id would have the whole batch refused.
+        let (batched, alone): (Vec<&String>, Vec<&String>) = ids.iter().partition(|id| is_uuid(id));
+        for batch in batched.chunks(self.names(kind).names.cancel.batch) {
+            match self.cancel_batch(caller, kind, batch).await? {
+                Batch::Cancelled(ids) => cancelled.extend(ids),
+                Batch::NotTaken => self.cancel_each(caller, kind, batch, cancelled).await?,
+            }
+        }
+        self.cancel_each(caller, kind, &alone, cancelled).await
+    }
+
+    async fn cancel_batch(&self, caller: &Caller, kind: DialectKind, ids: &[&String]) -> Result<Batch, JobsError> {
+        let names = &self.names(kind).names.cancel;
+        if ids.len() == 1 {
+            return Ok(Batch::NotTaken);
+        }
+        let list = serde_json::json!({ &names.ids: ids });
+        let answer = self.post(caller, kind, &names.many, list.to_string()).await?;
+        if matches!(answer.status.as_u16(), 400 | 404 | 405 | 501) {
+            return Ok(Batch::NotTaken);
+        }
+        let path = &names.many;
+        let answer = accept(&format!("POST {path}"), answer)?;
+        let said = self.said(kind, path, &answer.body)?;
+        let mut cancelled = Vec::new();
+        elements(said, |id| cancelled.extend(string_value(id))).map_err(|error| shape(path, &error))?;
+        if said == b"true" {
+            cancelled.extend(ids.iter().map(|id| (*id).clone()));
+        }
+        Ok(Batch::Cancelled(cancelled))
+    }
+
+    async fn cancel_each(
+        &self,
+        caller: &Caller,
+        kind: DialectKind,
+        ids: &[&String],
+        cancelled: &mut Vec<String>,
+    ) -> Result<(), JobsError> {
+        for id in ids {
+            let answer = self.cancel_one(caller, kind, id).await?;
+            // Unknown by now, or never a proper id: not a job that could go on.
+            if matches!(answer.status, StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST) {
+                continue;
+            }
+            let path = &self.names(kind).names.cancel.path;
+            let answer = accept(&format!("POST {path}"), answer)?;
+            if self.said(kind, path, &answer.body)? == b"true" {
+                cancelled.push((*id).clone());
+            }
+        }
+        Ok(())
+    }
+
+    /// Cancels one job and gives the answer as it came; [`JobsError::Missing`] when the server cannot cancel.
+    pub async fn cancel_one(&self, caller: &Caller, kind: DialectKind, id: &str) -> Result<Answer, JobsError> {
+        let path = self.names(kind).names.cancel.path.replace("{id}", &encode(id));
+        let answer = self.post(caller, kind, &path, Bytes::new()).await?;
+        let unknown_job = answer.status == StatusCode::NOT_FOUND && answer.body.trim_ascii_start().starts_with(b"{");
+        match answer.status.as_u16() {
+            404 | 405 | 501 if !unknown_job => Err(JobsError::Missing {
+                call: format!("POST {path}"),
+                status: answer.status,
+            }),
+            _ => Ok(answer),
+        }
+    }
+
+    /// What an answer says was cancelled.
+    fn said<'a>(&self, kind: DialectKind, path: &str, body: &'a [u8]) -> Result<&'a [u8], JobsError> {
+        let mut paths = Paths::default();
+        let slot = paths.add(&self.names(kind).names.cancel.cancelled);
+        let spans = paths.find(body).map_err(|error| shape(path, &error))?;
+        let said = spans.get(slot).copied().flatten().map(|span| span.of(body));
+        said.ok_or_else(|| JobsError::Shape {
+            call: format!("POST {path}"),
+            reason: "it does not say what was cancelled".to_owned(),
+        })
+    }
+
+    async fn post(
+        &self,
+        caller: &Caller,
+        kind: DialectKind,
+        path: &str,
+        body: impl Into<Bytes>,
+    ) -> Result<Answer, JobsError> {
+        let mut headers: HeaderMap = caller.headers(self.host_for(Some(kind)));
+        headers.insert(
+            http::header::CONTENT_TYPE,
+            http::HeaderValue::from_static("application/json"),
+        );
+        let target = caller.target(path, "");
+        Ok(self.upstream.call(Method::POST, &target, headers, body.into()).await?)
+    }
+}
+
+/// 8-4-4-4-12 hexadecimal digits.
+fn is_uuid(id: &str) -> bool {
+    let lengths = [8, 4, 4, 4, 12];
+    let groups: Vec<&str> = id.split('-').collect();
+    groups.len() == lengths.len()
+        && groups
+            .iter()
+            .zip(lengths)
+            .all(|(group, length)| group.len() == length && group.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}

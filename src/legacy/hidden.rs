@@ -1,0 +1,167 @@
+//! Jobs that a client deleted or cleared where the server has no `POST /history` any more: from then on they are in no
+//! legacy answer of that scope (CONTRACT.md section 5).
+
+use crate::{
+    jobs::{Listed, State as JobState},
+    scope::Scope,
+    state::{Change, State, StateError},
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+use tokio::{sync::Mutex, task::spawn_blocking};
+
+/// One clear. A job is part of it by its creation and not by its end, as a server's word on the end may change.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+pub struct Cleared {
+    /// Every job created before this moment, in ms,
+    pub created_before: f64,
+    /// and these, which were created in it,
+    pub also: HashSet<String>,
+    /// but not these, which had not ended yet.
+    pub except: HashSet<String>,
+}
+
+impl Cleared {
+    /// The clear of all jobs that have ended by now: `newest` are the latest created ones, `queued` those that have
+    /// not ended. `None` when there is nothing to clear.
+    pub fn of(newest: &[Listed], queued: &[Listed]) -> Option<Self> {
+        let latest = newest.first()?.created;
+        let ids = |jobs: &[Listed]| jobs.iter().map(|job| job.id.clone()).collect::<HashSet<String>>();
+        let except = ids(queued);
+        let also = newest
+            .iter()
+            .filter(|job| job.created >= latest && job.state == JobState::Finished && !except.contains(&job.id));
+        Some(Self {
+            created_before: latest,
+            also: also.map(|job| job.id.clone()).collect(),
+            except,
+        })
+    }
+
+    fn holds(&self, id: &str, created: f64) -> bool {
+        (created < self.created_before && !self.except.contains(id)) || self.also.contains(id)
+    }
+}
+
+/// What is hidden from one scope.
+#[derive(Default)]
+struct Of {
+    /// Deleted jobs, and when: a number that grows with every change.
+    deleted: HashMap<String, u64>,
+    cleared: Option<Cleared>,
+}
+
+impl Of {
+    fn holds(&self, id: &str, created: f64) -> bool {
+        self.deleted.contains_key(id) || self.cleared.as_ref().is_some_and(|cleared| cleared.holds(id, created))
+    }
+}
+
+/// What is hidden from whom.
+pub struct Hidden {
+    state: Arc<State>,
+    scopes: RwLock<HashMap<Scope, Of>>,
+    changes: AtomicU64,
+    /// Changes are stored and take effect in one order.
+    changing: Mutex<()>,
+    warned: AtomicBool,
+}
+
+impl Hidden {
+    /// Takes up what is stored.
+    pub fn new(state: Arc<State>) -> Result<Self, StateError> {
+        let (deleted, cleared) = state.load()?;
+        let mut scopes: HashMap<Scope, Of> = HashMap::new();
+        for (scope, id) in deleted {
+            scopes.entry(scope).or_default().deleted.insert(id, 0);
+        }
+        for (scope, one) in cleared {
+            scopes.entry(scope).or_default().cleared = Some(one);
+        }
+        Ok(Self {
+            state,
+            scopes: RwLock::new(scopes),
+            changes: AtomicU64::new(1),
+            changing: Mutex::default(),
+            warned: AtomicBool::new(false),
+        })
+    }
+
+    /// Whether a finished job is hidden; `created` in ms.
+    pub fn is_hidden(&self, scope: Scope, id: &str, created: f64) -> bool {
+        let scopes = self.scopes.read().unwrap_or_else(PoisonError::into_inner);
+        scopes.get(&scope).is_some_and(|of| of.holds(id, created))
+    }
+
+    /// Leaves the finished jobs that are not hidden.
+    pub fn retain_shown(&self, scope: Scope, jobs: &mut Vec<Listed>) {
+        let scopes = self.scopes.read().unwrap_or_else(PoisonError::into_inner);
+        let of = scopes.get(&scope);
+        jobs.retain(|job| job.state == JobState::Finished && !of.is_some_and(|of| of.holds(&job.id, job.created)));
+    }
+
+    /// Makes a change; when this returns it is stored and in force. A caller that goes away does not undo it halfway.
+    pub async fn change(self: &Arc<Self>, scope: Scope, change: Change) -> Result<(), StateError> {
+        let hidden = Arc::clone(self);
+        let work = tokio::spawn(async move { hidden.make(scope, change).await });
+        work.await.unwrap_or(Err(StateError::Stopping))
+    }
+
+    async fn make(&self, scope: Scope, change: Change) -> Result<(), StateError> {
+        if !self.state.is_kept() && !self.warned.swap(true, Ordering::Relaxed) {
+            tracing::warn!("deleted jobs are hidden until jobshim ends; with state_dir set, also after a restart");
+        }
+        let _changing = self.changing.lock().await;
+        let state = Arc::clone(&self.state);
+        let stored = spawn_blocking(move || state.store(scope, &change).map(|()| change)).await;
+        let change = stored.unwrap_or(Err(StateError::Stopping))?;
+        let number = self.changes.fetch_add(1, Ordering::SeqCst);
+        let mut scopes = self.scopes.write().unwrap_or_else(PoisonError::into_inner);
+        let of = scopes.entry(scope).or_default();
+        match change {
+            Change::Delete(ids) => of.deleted.extend(ids.into_iter().map(|id| (id, number))),
+            Change::Forget(ids) => of.deleted.retain(|id, _| !ids.contains(id)),
+            Change::Clear(cleared) => {
+                of.deleted.clear();
+                of.cleared = Some(cleared);
+            }
+        }
+        Ok(())
+    }
+
+    /// A moment, for [`Hidden::forget_gone`].
+    pub fn now(&self) -> u64 {
+        self.changes.load(Ordering::SeqCst)
+    }
+
+    /// Forgets deleted jobs that the server no longer has: `all` is a whole list that was asked for after `since`.
+    pub fn forget_gone(self: &Arc<Self>, scope: Scope, since: u64, all: &[Listed]) {
+        let gone: Vec<String> = {
+            let scopes = self.scopes.read().unwrap_or_else(PoisonError::into_inner);
+            let Some(of) = scopes.get(&scope).filter(|of| !of.deleted.is_empty()) else {
+                return;
+            };
+            let there: HashSet<&str> = all.iter().map(|job| job.id.as_str()).collect();
+            let gone = of
+                .deleted
+                .iter()
+                .filter(|(id, number)| **number < since && !there.contains(id.as_str()));
+            gone.map(|(id, _)| id.clone()).collect()
+        };
+        if gone.is_empty() {
+            return;
+        }
+        let hidden = Arc::clone(self);
+        tokio::spawn(async move {
+            if let Err(error) = hidden.make(scope, Change::Forget(gone)).await {
+                tracing::warn!(%error, "jobs that are gone are still remembered as deleted");
+            }
+        });
+    }
+}

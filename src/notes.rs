@@ -1,0 +1,69 @@
+//! What `POST /prompt` taught: kept per scope and job until the job's own detail says it, bounded in bytes.
+
+use crate::{
+    mapping::{Classes, Context, Table},
+    scope::Scope,
+};
+use bytes::Bytes;
+use moka::{future::Cache, policy::EvictionPolicy};
+
+/// What a note costs besides its text: its key, and the cache's own bookkeeping.
+const OVERHEAD: usize = 256;
+
+/// Notes by scope and job id.
+pub struct Notes {
+    kept: Cache<(Scope, String), Bytes>,
+}
+
+/// A note has no node classes in it.
+struct NoClasses;
+
+impl Classes for NoClasses {
+    fn is_output(&self, _: &str) -> Option<bool> {
+        None
+    }
+}
+
+impl Notes {
+    /// Keeps at most `max_bytes`, the oldest unused ones going first; 0 keeps none.
+    pub fn new(max_bytes: u64) -> Self {
+        let weigh = |key: &(Scope, String), note: &Bytes| {
+            let bytes = key.1.len().saturating_add(note.len()).saturating_add(OVERHEAD);
+            u32::try_from(bytes).unwrap_or(u32::MAX)
+        };
+        Self {
+            kept: Cache::builder()
+                .max_capacity(max_bytes)
+                .weigher(weigh)
+                .eviction_policy(EvictionPolicy::lru())
+                .build(),
+        }
+    }
+
+    /// The note on one job.
+    pub async fn get(&self, scope: Scope, id: &str) -> Option<Bytes> {
+        self.kept.get(&(scope, id.to_owned())).await
+    }
+
+    /// Keeps a note, which [`note`] wrote.
+    pub async fn keep(&self, scope: Scope, id: String, note: Bytes) {
+        self.kept.insert((scope, id), note).await;
+    }
+
+    /// Forgets one.
+    pub async fn forget(&self, scope: Scope, id: &str) {
+        self.kept.invalidate(&(scope, id.to_owned())).await;
+    }
+}
+
+/// What table `prompt` keeps of a request's body; `None` when it is no JSON object or has nothing to keep.
+pub fn note(table: &Table, body: &[u8]) -> Option<Bytes> {
+    let context = Context {
+        position: 1,
+        classes: &NoClasses,
+    };
+    let reading = table.plan.read(body, None).ok()?;
+    let mut out = Vec::new();
+    table.plan.write(&reading, &context, &mut out).ok()?;
+    Some(out.into())
+}

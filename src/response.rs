@@ -1,0 +1,142 @@
+//! Answers that jobshim gives itself; the one place where an error becomes a response.
+
+use crate::{
+    jobs::JobsError,
+    legacy::{LegacyAnswer, LegacyError},
+    upstream::{Body, UpstreamError, full},
+};
+use bytes::Bytes;
+use futures_util::stream;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode,
+    header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, VARY, WWW_AUTHENTICATE},
+};
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::Frame;
+
+/// What of an upstream's answer every answer made from it carries: browsers need its CORS headers, and caches need to
+/// know what it varies by (CONTRACT.md section 6).
+fn carried(headers: &HeaderMap) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
+    headers
+        .iter()
+        .filter(|(name, _)| name.as_str().starts_with("access-control-") || **name == VARY)
+}
+
+/// A translated answer.
+pub fn translated(answer: LegacyAnswer) -> Response<Body> {
+    let length: usize = answer.body.iter().map(Bytes::len).sum();
+    let pieces = answer.body.into_iter().map(|piece| Ok(Frame::data(piece)));
+    let mut response = Response::new(StreamBody::new(stream::iter(pieces)).boxed_unsync());
+    *response.status_mut() = answer.status;
+    let headers = response.headers_mut();
+    for (name, value) in carried(&answer.upstream_headers) {
+        headers.append(name, value.clone());
+    }
+    if let Ok(content_type) = HeaderValue::from_str(&answer.content_type) {
+        headers.insert(CONTENT_TYPE, content_type);
+    }
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    response
+}
+
+/// A legacy path does not know this method; `allow` are those it knows.
+pub fn wrong_method(method: &Method, allow: &'static str) -> Response<Body> {
+    let mut response = failure(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        format!("{method} is not allowed here"),
+        format!("allowed: {allow}"),
+    );
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
+    response
+}
+
+/// The table of CONTRACT.md section 4.
+pub fn legacy_failure(error: LegacyError) -> Response<Body> {
+    let message = error.to_string();
+    match error {
+        LegacyError::Query { .. } => failure(
+            StatusCode::BAD_REQUEST,
+            "invalid_query",
+            message,
+            "a whole number is expected".to_owned(),
+        ),
+        LegacyError::Jobs(JobsError::Refused { answer, .. }) => {
+            let length = answer.body.len();
+            let mut response = Response::new(full(answer.body));
+            *response.status_mut() = answer.status;
+            let headers = response.headers_mut();
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+            for (name, value) in carried(&answer.headers) {
+                headers.append(name, value.clone());
+            }
+            for name in [CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE] {
+                for value in answer.headers.get_all(&name) {
+                    headers.append(&name, value.clone());
+                }
+            }
+            response
+        }
+        LegacyError::Jobs(JobsError::Upstream(error)) => upstream_failure(&error),
+        LegacyError::Jobs(JobsError::Missing { .. }) => failure(
+            StatusCode::BAD_GATEWAY,
+            "no_jobs_api",
+            message,
+            "check the upstream's address and version".to_owned(),
+        ),
+        LegacyError::Jobs(JobsError::Shape { .. }) | LegacyError::Render { .. } => failure(
+            StatusCode::BAD_GATEWAY,
+            "bad_upstream_answer",
+            message,
+            "jobshim could not make the legacy answer from it".to_owned(),
+        ),
+    }
+}
+
+/// The upstream could not be asked, or what it sent cannot be passed on.
+pub fn upstream_failure(error: &UpstreamError) -> Response<Body> {
+    let message = error.to_string();
+    let (status, kind, hint) = match error {
+        UpstreamError::Connect { .. } => (
+            StatusCode::BAD_GATEWAY,
+            "upstream_unreachable",
+            "is the upstream running, and is upstream.url right?",
+        ),
+        UpstreamError::TimedOut { .. } => (
+            StatusCode::GATEWAY_TIMEOUT,
+            "upstream_timeout",
+            "it may be busy; the limits are upstream.connect_timeout and upstream.answer_timeout",
+        ),
+        UpstreamError::Interrupted { .. } => (
+            StatusCode::BAD_GATEWAY,
+            "upstream_interrupted",
+            "the upstream's own log may say why",
+        ),
+        UpstreamError::TooLarge { .. } => (
+            StatusCode::BAD_GATEWAY,
+            "upstream_answer_too_large",
+            "the limit is upstream.max_answer_bytes",
+        ),
+        UpstreamError::BadTarget(_) => (
+            StatusCode::BAD_REQUEST,
+            "bad_target",
+            "the request target cannot be sent on",
+        ),
+    };
+    failure(status, kind, message, hint.to_owned())
+}
+
+/// An error of jobshim's own making.
+pub fn failure(status: StatusCode, kind: &str, message: String, details: String) -> Response<Body> {
+    let body = serde_json::json!({"error": {"type": kind, "message": message, "details": details}}).to_string();
+    let length = body.len();
+    let mut response = Response::new(full(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("application/json; charset=utf-8"),
+    );
+    response
+}

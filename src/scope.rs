@@ -1,0 +1,123 @@
+//! Whose credentials a request carries: the key that keeps users apart.
+
+use http::{
+    HeaderMap, HeaderName, Uri,
+    header::{AUTHORIZATION, COOKIE},
+};
+use ring::{
+    hmac,
+    rand::{SecureRandom, SystemRandom},
+};
+
+/// The query parameter that carries a credential (CONTRACT.md section 6).
+pub const TOKEN: &str = "token=";
+
+/// The headers that carry one (CONTRACT.md section 6).
+const CREDENTIALS: [HeaderName; 4] = [
+    AUTHORIZATION,
+    COOKIE,
+    HeaderName::from_static("x-api-key"),
+    HeaderName::from_static("comfy-user"),
+];
+
+/// A keyed hash of all credentials of a request: it tells users apart and does not tell who they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Scope(pub [u8; 32]);
+
+/// The key of the hash.
+pub struct ScopeKey(hmac::Key);
+
+impl ScopeKey {
+    /// As many bytes as a key has.
+    pub const LENGTH: usize = 32;
+
+    /// Random bytes for a key; `None` when the system has none.
+    pub fn random() -> Option<[u8; Self::LENGTH]> {
+        let mut bytes = [0; Self::LENGTH];
+        SystemRandom::new().fill(&mut bytes).ok()?;
+        Some(bytes)
+    }
+
+    /// A key of these bytes.
+    pub fn new(bytes: &[u8; Self::LENGTH]) -> Self {
+        Self(hmac::Key::new(hmac::HMAC_SHA256, bytes))
+    }
+
+    /// The scope of a request.
+    pub fn scope(&self, headers: &HeaderMap, uri: &Uri) -> Scope {
+        let mut hash = hmac::Context::with_key(&self.0);
+        // Each value with its kind and length in front: no two sets of credentials spell the same.
+        let mut add = |kind: usize, value: &[u8]| {
+            hash.update(&kind.to_le_bytes());
+            hash.update(&value.len().to_le_bytes());
+            hash.update(value);
+        };
+        for (kind, name) in CREDENTIALS.iter().enumerate() {
+            for value in headers.get_all(name) {
+                add(kind, value.as_bytes());
+            }
+        }
+        for parameter in tokens(uri) {
+            add(CREDENTIALS.len(), parameter.as_bytes());
+        }
+        let mut scope = Scope::default();
+        scope.0.copy_from_slice(hash.sign().as_ref());
+        scope
+    }
+
+    /// Whether two secrets are the same, in a time that does not depend on where they differ.
+    pub fn same(&self, one: &[u8], other: &[u8]) -> bool {
+        hmac::verify(&self.0, one, hmac::sign(&self.0, other).as_ref()).is_ok()
+    }
+}
+
+/// The `token=` parameters of a request, as sent.
+pub fn tokens(uri: &Uri) -> impl Iterator<Item = &str> {
+    let parameters = uri.query().unwrap_or_default().split('&');
+    parameters.filter(|parameter| parameter.starts_with(TOKEN))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn different_credentials_are_different_scopes_and_the_same_ones_the_same() {
+        let requests: [(&[(&'static str, &'static str)], &str); 12] = [
+            (&[], "/history"),
+            (&[("authorization", "a")], "/history"),
+            (&[("cookie", "a")], "/history"),
+            (&[("x-api-key", "a")], "/history"),
+            (&[("comfy-user", "a")], "/history"),
+            (&[], "/history?token=a"),
+            (&[("x-api-key", "a"), ("comfy-user", "b")], "/history"),
+            (&[("x-api-key", "b"), ("comfy-user", "a")], "/history"),
+            (&[("x-api-key", "a"), ("x-api-key", "b")], "/history"),
+            (&[("x-api-key", "ab")], "/history"),
+            (&[("x-api-key", "a")], "/history?x=1&token=a"),
+            (&[("x-api-key", "")], "/history"),
+        ];
+        let key = ScopeKey::new(&[7; 32]);
+        let scope = |(sent, target): &(&[(&'static str, &'static str)], &str)| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in *sent {
+                headers.append(*name, value.parse().expect("a value"));
+            }
+            headers.insert("user-agent", "not a credential".parse().expect("a value"));
+            key.scope(&headers, &target.parse().expect("a target"))
+        };
+        let scopes: HashSet<Scope> = requests.iter().map(scope).collect();
+        assert_eq!(scopes.len(), requests.len());
+        assert_eq!(scope(&requests[3]), scope(&(&[("x-api-key", "a")], "/queue?x=1")));
+    }
+
+    #[test]
+    fn secrets_are_compared_whole() {
+        let key = ScopeKey::new(&[1; 32]);
+        assert!(key.same(b"secret", b"secret"));
+        for wrong in [&b""[..], b"secre", b"secrets", b"Secret"] {
+            assert!(!key.same(b"secret", wrong));
+        }
+    }
+}

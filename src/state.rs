@@ -1,0 +1,192 @@
+//! What must survive a restart, in an embedded store that a crash cannot break: which jobs are hidden, and the key of
+//! scopes. Without a folder nothing is stored.
+
+use crate::{
+    legacy::hidden::Cleared,
+    scope::{Scope, ScopeKey},
+};
+use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
+use std::{fs, io, path::Path};
+
+/// Scope and job id of each deleted job.
+const DELETED: TableDefinition<(&[u8], &str), ()> = TableDefinition::new("deleted");
+/// The last clear of a scope, as JSON.
+const CLEARED: TableDefinition<&[u8], &str> = TableDefinition::new("cleared");
+/// The key of scopes.
+const KEY: TableDefinition<(), &[u8]> = TableDefinition::new("key");
+
+/// The file in `state_dir`.
+const FILE: &str = "jobshim.redb";
+
+/// Why the state cannot be kept.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// The folder cannot be made.
+    #[error("state_dir {0}: {1}")]
+    Folder(String, io::Error),
+    /// Another jobshim has the store open.
+    #[error("state_dir {0} is in use by another jobshim")]
+    InUse(String),
+    /// The store cannot be opened, read or written.
+    #[error("the store in state_dir cannot be used: {0}")]
+    Store(#[from] redb::Error),
+    /// The program is ending.
+    #[error("the change was not made: jobshim is stopping")]
+    Stopping,
+    /// No random bytes for a key.
+    #[error("the system gives no random bytes")]
+    Random,
+}
+
+/// One change of what is hidden.
+pub enum Change {
+    /// These jobs.
+    Delete(Vec<String>),
+    /// These are gone from the server, and need no hiding any more.
+    Forget(Vec<String>),
+    /// Everything that had ended; what was deleted before is part of it.
+    Clear(Cleared),
+}
+
+/// The store.
+pub struct State {
+    store: Option<Database>,
+    key: ScopeKey,
+}
+
+/// What was stored.
+pub type Stored = (Vec<(Scope, String)>, Vec<(Scope, Cleared)>);
+
+impl State {
+    /// Opens the store in `folder`, making both if need be.
+    pub fn open(folder: Option<&Path>) -> Result<Self, StateError> {
+        let Some(folder) = folder else {
+            let key = ScopeKey::random().ok_or(StateError::Random)?;
+            return Ok(Self {
+                store: None,
+                key: ScopeKey::new(&key),
+            });
+        };
+        let shown = folder.display().to_string();
+        fs::create_dir_all(folder).map_err(|error| StateError::Folder(shown.clone(), error))?;
+        let store = Database::create(folder.join(FILE)).map_err(|error| match error {
+            DatabaseError::DatabaseAlreadyOpen => StateError::InUse(shown),
+            other => StateError::Store(other.into()),
+        })?;
+        let key = scope_key(&store)?;
+        Ok(Self {
+            store: Some(store),
+            key: ScopeKey::new(&key),
+        })
+    }
+
+    /// Whether anything is stored at all.
+    pub fn is_kept(&self) -> bool {
+        self.store.is_some()
+    }
+
+    /// The key of scopes: the same after a restart, so that what was hidden is found again.
+    pub fn scope_key(&self) -> &ScopeKey {
+        &self.key
+    }
+
+    /// Everything stored.
+    pub fn load(&self) -> Result<Stored, StateError> {
+        match &self.store {
+            Some(store) => Ok(read_all(store)?),
+            None => Ok(Stored::default()),
+        }
+    }
+
+    /// Stores one change; once this returns, no crash undoes it. Waits for the disk.
+    pub fn store(&self, scope: Scope, change: &Change) -> Result<(), StateError> {
+        match &self.store {
+            Some(store) => Ok(write(store, scope, change)?),
+            None => Ok(()),
+        }
+    }
+}
+
+fn scope_key(store: &Database) -> Result<[u8; ScopeKey::LENGTH], StateError> {
+    let random = ScopeKey::random().ok_or(StateError::Random)?;
+    Ok(kept_key(store, random)?)
+}
+
+/// The stored key, or `random` once it is stored.
+fn kept_key(store: &Database, random: [u8; ScopeKey::LENGTH]) -> Result<[u8; ScopeKey::LENGTH], redb::Error> {
+    let transaction = store.begin_write()?;
+    let key = {
+        let mut table = transaction.open_table(KEY)?;
+        transaction.open_table(DELETED)?;
+        transaction.open_table(CLEARED)?;
+        let known = table.get(())?.and_then(|bytes| bytes.value().try_into().ok());
+        match known {
+            Some(key) => key,
+            None => {
+                table.insert((), &random[..])?;
+                random
+            }
+        }
+    };
+    transaction.commit()?;
+    Ok(key)
+}
+
+fn read_all(store: &Database) -> Result<Stored, redb::Error> {
+    let transaction = store.begin_read()?;
+    let mut stored = Stored::default();
+    for row in transaction.open_table(DELETED)?.iter()? {
+        let (key, _) = row?;
+        let (scope, id) = key.value();
+        stored.0.extend(scope_of(scope).map(|scope| (scope, id.to_owned())));
+    }
+    for row in transaction.open_table(CLEARED)?.iter()? {
+        let (scope, cleared) = row?;
+        let cleared = serde_json::from_str(cleared.value())
+            .map_err(|error| redb::Error::Corrupted(format!("a clear that was stored: {error}")))?;
+        stored.1.extend(scope_of(scope.value()).map(|scope| (scope, cleared)));
+    }
+    Ok(stored)
+}
+
+fn scope_of(bytes: &[u8]) -> Option<Scope> {
+    bytes.try_into().ok().map(Scope)
+}
+
+fn write(store: &Database, scope: Scope, change: &Change) -> Result<(), redb::Error> {
+    let transaction = store.begin_write()?;
+    {
+        let mut deleted = transaction.open_table(DELETED)?;
+        match change {
+            Change::Delete(ids) => {
+                for id in ids {
+                    deleted.insert((&scope.0[..], id.as_str()), ())?;
+                }
+            }
+            Change::Forget(ids) => {
+                for id in ids {
+                    deleted.remove((&scope.0[..], id.as_str()))?;
+                }
+            }
+            Change::Clear(cleared) => {
+                let mut old = Vec::new();
+                for row in deleted.range((&scope.0[..], "")..)? {
+                    let (key, _) = row?;
+                    let (owner, id) = key.value();
+                    if owner != scope.0 {
+                        break;
+                    }
+                    old.push(id.to_owned());
+                }
+                for id in old {
+                    deleted.remove((&scope.0[..], id.as_str()))?;
+                }
+                let text = serde_json::to_string(cleared)
+                    .map_err(|error| redb::Error::Corrupted(format!("a clear cannot be written: {error}")))?;
+                transaction.open_table(CLEARED)?.insert(&scope.0[..], text.as_str())?;
+            }
+        }
+    }
+    transaction.commit()?;
+    Ok(())
+}
