@@ -86,6 +86,13 @@ pub struct Options {
     /// Where clients connect [default: 127.0.0.1:8187] [env: JOBSHIM_LISTEN]
     #[arg(long, value_name = "ADDR")]
     pub listen: Option<String>,
+    /// What clients must show, as Authorization: Bearer or X-API-Key; env:NAME or file:PATH says where it is kept
+    /// [env: JOBSHIM_ACCESS_TOKEN]
+    #[arg(long, value_name = "SECRET")]
+    pub access_token: Option<String>,
+    /// Lets anyone who reaches the address use --upstream-header [default: false] [env: JOBSHIM_I_KNOW_THIS_IS_OPEN]
+    #[arg(long)]
+    pub i_know_this_is_open: bool,
     /// The server behind: http or https, with a base path if it has one [default: http://127.0.0.1:8188] [env: JOBSHIM_UPSTREAM]
     #[arg(long, value_name = "URL")]
     pub upstream: Option<String>,
@@ -113,6 +120,19 @@ pub struct Options {
     /// PEM certificates to trust besides the system's and the bundled ones [env: JOBSHIM_CA_FILE]
     #[arg(long, value_name = "FILE")]
     pub ca_file: Option<String>,
+    /// A header for the server that clients do not send, such as X-API-Key=env:COMFY_CLOUD_API_KEY; may be repeated
+    /// [env: JOBSHIM_UPSTREAM_HEADERS]
+    #[arg(long, value_name = "NAME=SECRET")]
+    pub upstream_header: Vec<String>,
+    /// A folder for what must survive a restart, such as which jobs were deleted [env: JOBSHIM_STATE_DIR]
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<String>,
+    /// The largest POST /prompt that is noted for later answers [default: 8MiB] [env: JOBSHIM_NOTES_MAX_BODY]
+    #[arg(long, value_name = "SIZE")]
+    pub notes_max_body: Option<String>,
+    /// The most memory that all notes may take; 0 keeps none [default: 64MiB] [env: JOBSHIM_NOTES_MAX_BYTES]
+    #[arg(long, value_name = "SIZE")]
+    pub notes_max_bytes: Option<String>,
     /// How long in-flight answers may take to finish after a stop signal [default: 10s] [env: JOBSHIM_DRAIN_TIMEOUT]
     #[arg(long, value_name = "TIME")]
     pub drain_timeout: Option<String>,

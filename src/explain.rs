@@ -2,10 +2,11 @@
 
 use crate::{
     config::{Config, DialectChoice, Surface},
-    jobs::{Caller, Dialect, Jobs},
-    legacy::{Legacy, LegacyError},
+    jobs::{Caller, Dialect},
+    legacy::{self, Legacy, LegacyError},
     mapping::{Table, TableError, Tables, print::rows},
-    route::{LegacyRoute, Way, route},
+    route::{LegacyRoute, LegacyWrite, Way, route},
+    state::{State, StateError},
     upstream::{SetupError, Upstream},
 };
 use http::{Method, Uri};
@@ -26,9 +27,15 @@ pub enum ExplainError {
     /// The upstream client cannot be built.
     #[error(transparent)]
     Setup(#[from] SetupError),
+    /// The legacy surface cannot be set up.
+    #[error(transparent)]
+    Legacy(#[from] legacy::SetupError),
+    /// No key for scopes.
+    #[error(transparent)]
+    State(#[from] StateError),
     /// The request was made and has no answer.
     #[error(transparent)]
-    Legacy(#[from] LegacyError),
+    Answer(#[from] LegacyError),
 }
 
 /// Prints the explanation; `live` also makes the request and prints its answer.
@@ -40,7 +47,32 @@ pub async fn run(config: &Config, method: &str, target: &str, live: bool) -> Res
         _ => return Err(ExplainError::Target(target.to_owned())),
     };
     let tables = Tables::load(config.mappings_dir.as_deref())?;
+    let dialect = match config.upstream.dialect {
+        DialectChoice::Cloud => &tables.cloud,
+        DialectChoice::Comfyui | DialectChoice::Auto => &tables.comfyui,
+    };
     let route = match route(&method, uri.path()) {
+        Way::Prompt => {
+            println!(
+                "{method} {target} passes through to {}; table {:?} says what is noted of it on the way, for legacy \
+                 answers about that job, and what is taken out",
+                config.upstream.url, tables.prompt.name
+            );
+            return Ok(());
+        }
+        Way::Write(write) => {
+            println!(
+                "{method} {target} is done through the Jobs API ({}):\n",
+                dialect.names.about
+            );
+            for step in steps(&write, dialect) {
+                println!("  {step}");
+            }
+            if live {
+                println!("\nexplain makes no writes");
+            }
+            return Ok(());
+        }
         Way::PassThrough => {
             println!("{method} {target} passes through unchanged to {}", config.upstream.url);
             return Ok(());
@@ -50,10 +82,6 @@ pub async fn run(config: &Config, method: &str, target: &str, live: bool) -> Res
             return Ok(());
         }
         Way::Legacy(route) => route,
-    };
-    let dialect = match config.upstream.dialect {
-        DialectChoice::Cloud => &tables.cloud,
-        DialectChoice::Comfyui | DialectChoice::Auto => &tables.comfyui,
     };
     let table = table(&route, &tables, config);
     println!(
@@ -71,11 +99,7 @@ pub async fn run(config: &Config, method: &str, target: &str, live: bool) -> Res
             println!("  {:<26} {:<8} {}", "", "", row.note);
         }
     }
-    if live {
-        show(config, tables, &route, &uri).await
-    } else {
-        Ok(())
-    }
+    if live { show(config, &route, &uri).await } else { Ok(()) }
 }
 
 fn table<'a>(route: &LegacyRoute, tables: &'a Tables, config: &Config) -> &'a Table {
@@ -129,10 +153,38 @@ fn calls(route: &LegacyRoute, dialect: &Dialect) -> Vec<String> {
     }
 }
 
-async fn show(config: &Config, tables: Tables, route: &LegacyRoute, uri: &Uri) -> Result<(), ExplainError> {
+/// What a write becomes.
+fn steps(write: &LegacyWrite, dialect: &Dialect) -> Vec<String> {
+    let names = &dialect.names;
+    let list = format!(
+        "GET {}?{}   what is queued now",
+        names.list.path,
+        dialect.queued_filter()
+    );
+    let many = format!(
+        "POST {}   those of them that are meant, at most {} a call",
+        names.cancel.many, names.cancel.batch
+    );
+    let one = |id: &str| format!("POST {}", names.cancel.path.replace("{id}", id));
+    let fallback =
+        |path: &str| format!("POST {path}   as it came, where the server has no cancel call; 501 if it has neither");
+    match write {
+        LegacyWrite::Queue { .. } => vec![list, many, fallback("/queue")],
+        LegacyWrite::Interrupt => vec![list, one("{id}"), fallback("/interrupt")],
+        LegacyWrite::JobCancel(id) => vec![one(id), fallback(&format!("/api/job/{id}/cancel"))],
+        LegacyWrite::History => vec![
+            "POST /history   as it came, if the server still has it".to_owned(),
+            format!(
+                "GET {}   else: which of the jobs have ended; these are hidden from now on",
+                names.list.path
+            ),
+        ],
+    }
+}
+
+async fn show(config: &Config, route: &LegacyRoute, uri: &Uri) -> Result<(), ExplainError> {
     let upstream = Arc::new(Upstream::new(&config.upstream)?);
-    let jobs = Jobs::new(upstream, &tables, config.upstream.dialect);
-    let legacy = Legacy::new(jobs, tables, config.legacy.surface, config.upstream.concurrency);
+    let legacy = Legacy::new(config, upstream, Arc::new(State::open(None)?))?;
     let answer = legacy
         .answer(route, uri.query().unwrap_or_default(), &Caller::default())
         .await?;

@@ -3,6 +3,7 @@
 //! A request goes one way through the house: `server` -> `service` -> `route` -> `legacy` -> `jobs` -> `upstream`,
 //! with `mapping` turning job bytes into legacy bytes; what is not a legacy route goes through `forward`.
 
+pub mod access;
 pub mod cli;
 pub mod config;
 pub mod demo;

@@ -129,11 +129,8 @@ fn check(options: &Options) -> ExitCode {
         return refuse(&error);
     }
     for setting in &loaded.settings {
-        let value = if setting.value.is_empty() {
-            "(none)"
-        } else {
-            &setting.value
-        };
+        let shown = setting.shown();
+        let value = if shown.is_empty() { "(none)" } else { &shown };
         println!("{:<26} {:<28} {}", setting.key, value, setting.origin);
     }
     println!("configuration and tables are good");

@@ -32,7 +32,9 @@ pub fn translated(answer: LegacyAnswer) -> Response<Body> {
     for (name, value) in carried(&answer.upstream_headers) {
         headers.append(name, value.clone());
     }
-    if let Ok(content_type) = HeaderValue::from_str(&answer.content_type) {
+    if !answer.content_type.is_empty()
+        && let Ok(content_type) = HeaderValue::from_str(&answer.content_type)
+    {
         headers.insert(CONTENT_TYPE, content_type);
     }
     headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
@@ -51,6 +53,41 @@ pub fn wrong_method(method: &Method, allow: &'static str) -> Response<Body> {
     response
 }
 
+/// The access token is missing or wrong.
+pub fn not_admitted() -> Response<Body> {
+    let mut response = failure(
+        StatusCode::UNAUTHORIZED,
+        "no_access",
+        "this jobshim wants its access token".to_owned(),
+        "send it as Authorization: Bearer or as X-API-Key; it is listen.access_token of jobshim, not the server's key"
+            .to_owned(),
+    );
+    response
+        .headers_mut()
+        .insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"jobshim\""));
+    response
+}
+
+/// The body of a write is longer than `limit` bytes.
+pub fn too_large(limit: usize) -> Response<Body> {
+    failure(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "body_too_large",
+        format!("the body is longer than {limit} bytes"),
+        "nothing was done".to_owned(),
+    )
+}
+
+/// Neither the Jobs API nor the server's own legacy endpoint can do it: never a 200 that did nothing.
+pub fn not_implemented(call: &str) -> Response<Body> {
+    failure(
+        StatusCode::NOT_IMPLEMENTED,
+        "not_implemented",
+        format!("the server can no longer do {call}, and its Jobs API cannot cancel"),
+        "cancel calls came with ComfyUI 0.26.0".to_owned(),
+    )
+}
+
 /// The table of CONTRACT.md section 4.
 pub fn legacy_failure(error: LegacyError) -> Response<Body> {
     let message = error.to_string();
@@ -60,6 +97,18 @@ pub fn legacy_failure(error: LegacyError) -> Response<Body> {
             "invalid_query",
             message,
             "a whole number is expected".to_owned(),
+        ),
+        LegacyError::Order { .. } => failure(
+            StatusCode::BAD_REQUEST,
+            "invalid_body",
+            message,
+            "nothing was done".to_owned(),
+        ),
+        LegacyError::State(_) => failure(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "state_not_kept",
+            message,
+            "nothing was hidden; see state_dir".to_owned(),
         ),
         LegacyError::Jobs(JobsError::Refused { answer, .. }) => {
             let length = answer.body.len();
@@ -116,6 +165,11 @@ pub fn upstream_failure(error: &UpstreamError) -> Response<Body> {
             StatusCode::BAD_GATEWAY,
             "upstream_answer_too_large",
             "the limit is upstream.max_answer_bytes",
+        ),
+        UpstreamError::Client(_) => (
+            StatusCode::BAD_REQUEST,
+            "bad_request_body",
+            "the request was not passed on",
         ),
         UpstreamError::BadTarget(_) => (
             StatusCode::BAD_REQUEST,

@@ -23,77 +23,113 @@ pub enum LegacyRoute {
     JobStatus(String),
 }
 
+/// One legacy endpoint that changes something (CONTRACT.md section 5).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LegacyWrite {
+    /// `POST /queue`
+    Queue {
+        /// Whether the path begins with `/api`.
+        api: bool,
+    },
+    /// `POST /history`
+    History,
+    /// `POST /interrupt`
+    Interrupt,
+    /// `POST /api/job/{id}/cancel`
+    JobCancel(String),
+}
+
 /// Which way a request goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Way {
-    /// Translated.
+    /// A read, translated.
     Legacy(LegacyRoute),
+    /// A write, translated.
+    Write(LegacyWrite),
+    /// `POST /prompt`: passes through, and is noted.
+    Prompt,
     /// A legacy path that does not know this method; the methods it does know, for `Allow`.
     WrongMethod(&'static str),
     /// Everything else.
     PassThrough,
 }
 
-/// What a legacy path may be asked. OPTIONS is the upstream's: it answers CORS preflights.
-struct Methods {
-    reads: bool,
-    writes: bool,
+/// What a legacy path may be asked.
+struct Endpoint {
+    read: Option<LegacyRoute>,
+    write: Option<LegacyWrite>,
 }
 
-impl Methods {
-    const READ: Self = Self {
-        reads: true,
-        writes: false,
-    };
-    const WRITE: Self = Self {
-        reads: false,
-        writes: true,
-    };
-    const BOTH: Self = Self {
-        reads: true,
-        writes: true,
-    };
+impl Endpoint {
+    fn read(route: LegacyRoute) -> Self {
+        Self {
+            read: Some(route),
+            write: None,
+        }
+    }
+
+    fn write(write: LegacyWrite) -> Self {
+        Self {
+            read: None,
+            write: Some(write),
+        }
+    }
 
     fn allow(&self) -> &'static str {
-        match (self.reads, self.writes) {
-            (true, true) => "GET, HEAD, OPTIONS, POST",
-            (true, false) => "GET, HEAD, OPTIONS",
-            (false, _) => "OPTIONS, POST",
+        match (&self.read, &self.write) {
+            (Some(_), Some(_)) => "GET, HEAD, OPTIONS, POST",
+            (Some(_), None) => "GET, HEAD, OPTIONS",
+            (None, _) => "OPTIONS, POST",
         }
     }
 }
 
 /// Decides by the path as sent; a path that differs in any way from a legacy one passes through.
 pub fn route(method: &Method, path: &str) -> Way {
-    let Some((route, methods)) = find(path) else {
+    if method == Method::POST && matches!(path, "/prompt" | "/api/prompt") {
+        return Way::Prompt;
+    }
+    let Some(endpoint) = find(path) else {
         return Way::PassThrough;
     };
-    match (method, route) {
-        (&Method::GET | &Method::HEAD, Some(route)) if methods.reads => Way::Legacy(route),
-        (&Method::POST, _) if methods.writes => Way::PassThrough,
-        (&Method::OPTIONS, _) => Way::PassThrough,
-        _ => Way::WrongMethod(methods.allow()),
-    }
+    let allow = endpoint.allow();
+    let way = match *method {
+        Method::GET | Method::HEAD => endpoint.read.map(Way::Legacy),
+        Method::POST => endpoint.write.map(Way::Write),
+        // The upstream answers CORS preflights.
+        Method::OPTIONS => Some(Way::PassThrough),
+        _ => None,
+    };
+    way.unwrap_or(Way::WrongMethod(allow))
 }
 
-fn find(path: &str) -> Option<(Option<LegacyRoute>, Methods)> {
+fn find(path: &str) -> Option<Endpoint> {
     let (api, rest) = match path.strip_prefix("/api/") {
         Some(rest) => (true, rest),
         None => (false, path.strip_prefix('/')?),
     };
-    let segments: Vec<&str> = rest.split('/').collect();
-    let found = match (api, segments.as_slice()) {
-        (_, ["history"]) => (Some(LegacyRoute::History), Methods::BOTH),
-        (_, ["history", id]) => (Some(LegacyRoute::HistoryOne(job_id(id)?)), Methods::READ),
-        (_, ["queue"]) => (Some(LegacyRoute::Queue { api }), Methods::BOTH),
-        (_, ["interrupt"]) => (None, Methods::WRITE),
-        (true, ["history_v2"]) => (Some(LegacyRoute::HistoryV2), Methods::READ),
-        (true, ["history_v2", id]) => (Some(LegacyRoute::HistoryV2One(job_id(id)?)), Methods::READ),
-        (true, ["job", id, "status"]) => (Some(LegacyRoute::JobStatus(job_id(id)?)), Methods::READ),
-        (true, ["job", _, "cancel"]) => (None, Methods::WRITE),
+    let mut segments = rest.split('/');
+    let (first, second, third) = (segments.next()?, segments.next(), segments.next());
+    if segments.next().is_some() {
+        return None;
+    }
+    Some(match (api, first, second, third) {
+        (_, "history", None, None) => Endpoint {
+            read: Some(LegacyRoute::History),
+            write: Some(LegacyWrite::History),
+        },
+        (_, "history", Some(id), None) => Endpoint::read(LegacyRoute::HistoryOne(job_id(id)?)),
+        (_, "queue", None, None) => Endpoint {
+            read: Some(LegacyRoute::Queue { api }),
+            write: Some(LegacyWrite::Queue { api }),
+        },
+        (_, "interrupt", None, None) => Endpoint::write(LegacyWrite::Interrupt),
+        (true, "history_v2", None, None) => Endpoint::read(LegacyRoute::HistoryV2),
+        (true, "history_v2", Some(id), None) => Endpoint::read(LegacyRoute::HistoryV2One(job_id(id)?)),
+        (true, "job", Some(id), Some("status")) => Endpoint::read(LegacyRoute::JobStatus(job_id(id)?)),
+        (true, "job", Some(id), Some("cancel")) => Endpoint::write(LegacyWrite::JobCancel(job_id(id)?)),
         _ => return None,
-    };
-    Some(found)
+    })
 }
 
 /// An id is one path segment, decoded here and encoded again when it is sent. An empty one, or one that is not
@@ -154,8 +190,21 @@ mod tests {
     }
 
     #[test]
-    fn writes_and_preflights_pass_and_other_methods_are_refused() {
-        assert_eq!(route(&Method::POST, "/queue"), Way::PassThrough);
+    fn writes_are_routed_preflights_pass_and_other_methods_are_refused() {
+        for (path, write) in [
+            ("/queue", LegacyWrite::Queue { api: false }),
+            ("/api/queue", LegacyWrite::Queue { api: true }),
+            ("/history", LegacyWrite::History),
+            ("/api/history", LegacyWrite::History),
+            ("/interrupt", LegacyWrite::Interrupt),
+            ("/api/interrupt", LegacyWrite::Interrupt),
+            ("/api/job/x%20y/cancel", LegacyWrite::JobCancel("x y".to_owned())),
+        ] {
+            assert_eq!(route(&Method::POST, path), Way::Write(write), "{path}");
+        }
+        assert_eq!(route(&Method::POST, "/job/x/cancel"), Way::PassThrough);
+        assert_eq!(route(&Method::POST, "/api/prompt"), Way::Prompt);
+        assert_eq!(route(&Method::GET, "/prompt"), Way::PassThrough);
         assert_eq!(route(&Method::OPTIONS, "/history/x"), Way::PassThrough);
         assert_eq!(
             route(&Method::DELETE, "/history"),

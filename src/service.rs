@@ -1,53 +1,62 @@
-//! One request: which way it goes, and the one place where an error becomes a response.
+//! One request: which way it goes.
 
 use crate::{
+    access::Access,
     config::Config,
-    forward::{Peer, forward},
-    jobs::{Caller, Jobs},
-    legacy::Legacy,
-    mapping::{TableError, Tables},
-    response::{legacy_failure, translated, upstream_failure, wrong_method},
-    route::{LegacyRoute, Way, route},
+    forward::{Lesson, Passage, Peer, target},
+    jobs::{Caller, DialectKind, JobsError},
+    legacy::{self, Legacy, LegacyAnswer, LegacyError},
+    response::{legacy_failure, not_admitted, not_implemented, too_large, translated, upstream_failure, wrong_method},
+    route::{LegacyRoute, LegacyWrite, Way, route},
     state::{State, StateError},
-    upstream::{Body, SetupError, Upstream, full},
+    upstream::{Body, SetupError, Upstream, UpstreamError, full},
 };
-use http::{Method, Request, Response};
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode, request::Parts};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
-use std::sync::Arc;
+use std::{fmt::Debug, sync::Arc};
+
+/// The largest body of a legacy write, in bytes: some thirty thousand ids.
+const MOST_ORDERS: usize = 1 << 20;
 
 /// Everything a request needs; shared by all connections.
 pub struct Service {
+    access: Access,
     upstream: Arc<Upstream>,
     legacy: Legacy,
     state: Arc<State>,
+    most_noted: usize,
 }
 
 /// The service could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// A table is broken.
+    /// The legacy surface cannot be set up.
     #[error(transparent)]
-    Table(#[from] TableError),
+    Legacy(#[from] legacy::SetupError),
     /// The upstream client cannot be built.
     #[error(transparent)]
-    Setup(#[from] SetupError),
+    Upstream(#[from] SetupError),
     /// What must survive a restart cannot be kept.
     #[error(transparent)]
     State(#[from] StateError),
 }
 
 impl Service {
-    /// Compiles the tables and builds the upstream client.
+    /// Compiles the tables, builds the upstream client and opens what must survive a restart.
     pub fn new(config: &Config) -> Result<Self, StartError> {
-        let tables = Tables::load(config.mappings_dir.as_deref())?;
         let upstream = Arc::new(Upstream::new(&config.upstream)?);
-        let jobs = Jobs::new(Arc::clone(&upstream), &tables, config.upstream.dialect);
-        let legacy = Legacy::new(jobs, tables, config.legacy.surface, config.upstream.concurrency);
-        let state = Arc::new(State::open(None)?);
+        let state = Arc::new(State::open(config.state_dir.as_deref())?);
         Ok(Self {
+            access: Access::new(config.access_token.clone()),
+            legacy: Legacy::new(config, Arc::clone(&upstream), Arc::clone(&state))?,
             upstream,
-            legacy,
             state,
+            most_noted: match config.notes.max_bytes {
+                0 => 0,
+                _ => config.notes.max_body,
+            },
         })
     }
 
@@ -60,39 +69,136 @@ impl Service {
 
     /// Answers one request. Never fails: every failure is a response.
     pub async fn handle(&self, request: Request<Incoming>, peer: Peer) -> Response<Body> {
-        match route(request.method(), request.uri().path()) {
-            Way::PassThrough => {
-                let own_host = self.legacy.jobs().host_for(self.legacy.jobs().known_dialect());
-                forward(&self.upstream, request, peer, own_host)
-                    .await
-                    .unwrap_or_else(|error| {
-                        tracing::warn!(%error, "a request could not be passed through");
-                        upstream_failure(&error)
-                    })
-            }
-            Way::WrongMethod(allow) => wrong_method(request.method(), allow),
-            Way::Legacy(legacy_route) => self.translate(&legacy_route, &request, peer).await,
+        let (mut head, body) = request.into_parts();
+        if !self
+            .access
+            .admits(&mut head.headers, &mut head.uri, self.state.scope_key())
+        {
+            return not_admitted();
         }
+        let way = route(&head.method, head.uri.path());
+        let response = match way {
+            Way::PassThrough => self.pass(head, body, peer).await.unwrap_or_else(refused),
+            Way::Prompt => self.prompt(head, body, peer).await.unwrap_or_else(refused),
+            Way::WrongMethod(allow) => return wrong_method(&head.method, allow),
+            Way::Legacy(route) => self.translate(&route, &head, peer).await,
+            Way::Write(write) => self.write(&write, head, body, peer).await,
+        };
+        self.tell_refusals_apart(response.status());
+        response
     }
 
-    async fn translate(&self, route: &LegacyRoute, request: &Request<Incoming>, peer: Peer) -> Response<Body> {
-        let caller = Caller::new(
-            request.headers(),
-            request.uri(),
-            peer.address.ip(),
-            self.state.scope_key(),
-        );
-        let query = request.uri().query().unwrap_or_default();
-        let response = match self.legacy.answer(route, query, &caller).await {
-            Ok(answer) => translated(answer),
-            Err(error) => {
-                tracing::warn!(?route, %error, "a legacy request could not be answered");
-                legacy_failure(error)
-            }
+    fn caller(&self, head: &Parts, peer: Peer) -> Caller {
+        Caller::new(&head.headers, &head.uri, peer.address.ip(), self.state.scope_key())
+    }
+
+    /// How the request of `head` reaches the upstream.
+    async fn passage(&self, head: &Parts, peer: Peer) -> Result<Passage<'_>, UpstreamError> {
+        let jobs = self.legacy.jobs();
+        let kind = match jobs.known_dialect() {
+            Some(kind) => Some(kind),
+            None => jobs.dialect_to_pass(&self.caller(head, peer)).await,
         };
-        match *request.method() {
+        Ok(Passage {
+            upstream: &self.upstream,
+            peer,
+            own_host: jobs.host_for(kind),
+            uri: self
+                .upstream
+                .uri(&target(&head.uri, &head.headers, jobs, &self.upstream, kind))?,
+        })
+    }
+
+    async fn pass(&self, head: Parts, body: Incoming, peer: Peer) -> Result<Response<Body>, UpstreamError> {
+        let passage = self.passage(&head, peer).await?;
+        let body = body.map_err(Into::into).boxed_unsync();
+        passage.forward(Request::from_parts(head, body)).await
+    }
+
+    async fn prompt(&self, head: Parts, body: Incoming, peer: Peer) -> Result<Response<Body>, UpstreamError> {
+        let scope = self.state.scope_key().scope(&head.headers, &head.uri);
+        let lesson = Lesson {
+            notes: self.legacy.notes(),
+            table: &self.legacy.tables().prompt,
+            scope,
+            max_body: self.most_noted,
+        };
+        let passage = self.passage(&head, peer).await?;
+        passage.prompt(Request::from_parts(head, body), &lesson).await
+    }
+
+    async fn translate(&self, route: &LegacyRoute, head: &Parts, peer: Peer) -> Response<Body> {
+        let query = head.uri.query().unwrap_or_default();
+        let outcome = self.legacy.answer(route, query, &self.caller(head, peer)).await;
+        let response = self.answer(outcome, route);
+        match head.method {
             Method::HEAD => response.map(|_| full("")),
             _ => response,
         }
     }
+
+    /// A write is done through the Jobs API. What that cannot do, the server's own legacy endpoint may still do; what
+    /// neither can do is a failure that says so (CONTRACT.md section 5). History is the other way round: the Jobs API
+    /// has nothing for it, so the server's endpoint comes first, and without one the jobs are hidden.
+    async fn write(&self, write: &LegacyWrite, head: Parts, body: Incoming, peer: Peer) -> Response<Body> {
+        let caller = self.caller(&head, peer);
+        let method_and_path = format!("{} {}", head.method, head.uri.path());
+        let body = match Limited::new(body, MOST_ORDERS).collect().await {
+            Ok(body) => body.to_bytes(),
+            Err(error) if error.is::<LengthLimitError>() => return too_large(MOST_ORDERS),
+            Err(error) => return upstream_failure(&UpstreamError::Client(error)),
+        };
+        if *write == LegacyWrite::History {
+            return match self.resend(head, &body, peer).await {
+                Ok(answer) if !matches!(answer.status().as_u16(), 404 | 405 | 410 | 501) => answer,
+                Ok(_) => self.answer(self.legacy.write(write, &body, &caller).await, write),
+                Err(error) => refused(error),
+            };
+        }
+        match self.legacy.write(write, &body, &caller).await {
+            Err(LegacyError::Jobs(JobsError::Missing { .. })) => match self.resend(head, &body, peer).await {
+                Ok(answer) if matches!(answer.status().as_u16(), 404 | 405 | 501) => not_implemented(&method_and_path),
+                Ok(answer) => answer,
+                Err(error) => refused(error),
+            },
+            outcome => self.answer(outcome, write),
+        }
+    }
+
+    /// The legacy call as it came, to the server's own endpoint.
+    async fn resend(&self, head: Parts, body: &Bytes, peer: Peer) -> Result<Response<Body>, UpstreamError> {
+        let passage = self.passage(&head, peer).await?;
+        passage.forward(Request::from_parts(head, full(body.clone()))).await
+    }
+
+    fn answer(&self, outcome: Result<LegacyAnswer, LegacyError>, asked: &dyn Debug) -> Response<Body> {
+        outcome.map(translated).unwrap_or_else(|error| {
+            tracing::warn!(?asked, %error, "a legacy request could not be answered");
+            legacy_failure(error)
+        })
+    }
+
+    /// A client sees only the status; whoever runs jobshim wants to know what to mend.
+    fn tell_refusals_apart(&self, status: StatusCode) {
+        let cloud = self.legacy.jobs().known_dialect() == Some(DialectKind::Cloud);
+        match (status, cloud) {
+            (StatusCode::UNAUTHORIZED, _) => {
+                tracing::warn!("the upstream answered 401: wrong key, or none");
+            }
+            (StatusCode::FORBIDDEN, true) => {
+                tracing::warn!("the upstream answered 403: not your job: it belongs to another key");
+            }
+            (StatusCode::FORBIDDEN, false) => {
+                tracing::warn!(
+                    "the upstream answered 403: refused by Origin, Host or Sec-Fetch-Site, or by a proxy before it"
+                );
+            }
+            _ => {}
+        }
+    }
+}
+
+fn refused(error: UpstreamError) -> Response<Body> {
+    tracing::warn!(%error, "a request could not be passed through");
+    upstream_failure(&error)
 }

@@ -64,6 +64,9 @@ pub enum UpstreamError {
         /// The most bytes that are read.
         limit: usize,
     },
+    /// The client's own body did not come whole; the upstream was not asked.
+    #[error("the request's body broke off: {0}")]
+    Client(BoxError),
     /// The path or query cannot be sent.
     #[error("not a target that can be sent: {0}")]
     BadTarget(String),
@@ -149,6 +152,22 @@ impl Upstream {
         for (name, value) in &self.headers {
             headers.entry(name).or_insert_with(|| value.clone());
         }
+    }
+
+    /// The value of a configured header.
+    pub fn header(&self, name: &str) -> Option<&HeaderValue> {
+        let header = self.headers.iter().find(|(known, _)| known.as_str() == name);
+        header.map(|(_, value)| value)
+    }
+
+    /// Whether requests get headers that clients do not send.
+    pub fn has_headers(&self) -> bool {
+        !self.headers.is_empty()
+    }
+
+    /// The error of an answer whose body ended before its time.
+    pub fn broken_off(&self, error: &(dyn Error + 'static)) -> UpstreamError {
+        self.interrupted(innermost(error))
     }
 
     /// Whether it is asked through TLS.

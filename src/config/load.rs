@@ -1,8 +1,9 @@
 //! Flags, environment, file and defaults, merged key by key; every value remembers where it came from.
 
 use super::{
-    Config, LegacyConfig, LogConfig, UpstreamConfig,
+    Config, LegacyConfig, LogConfig, NotesConfig, UpstreamConfig,
     parse::{self, Wrong},
+    secret::{self, Environment},
 };
 use crate::cli::Options;
 use std::{
@@ -23,9 +24,20 @@ pub struct Key {
     /// What holds when nobody says anything; empty for nothing.
     pub default: &'static str,
     from_flags: fn(&Options) -> Option<String>,
+    /// Its value is shown to nobody, only where it is kept.
+    secret: bool,
 }
 
+/// The key that is a table of its own in the file.
+const HEADERS: &str = "upstream.headers";
+
 macro_rules! key {
+    ($name:literal, $variable:literal, $flag:literal, $default:literal, $field:ident, secret) => {
+        Key {
+            secret: true,
+            ..key!($name, $variable, $flag, $default, $field)
+        }
+    };
     ($name:literal, $variable:literal, $flag:literal, $default:literal, $field:ident) => {
         Key {
             name: $name,
@@ -33,6 +45,7 @@ macro_rules! key {
             flag: $flag,
             default: $default,
             from_flags: |options| options.$field.clone(),
+            secret: false,
         }
     };
 }
@@ -40,6 +53,22 @@ macro_rules! key {
 /// Every key there is.
 pub const KEYS: &[Key] = &[
     key!("listen.address", "JOBSHIM_LISTEN", "--listen", "127.0.0.1:8187", listen),
+    key!(
+        "listen.access_token",
+        "JOBSHIM_ACCESS_TOKEN",
+        "--access-token",
+        "",
+        access_token,
+        secret
+    ),
+    Key {
+        name: "listen.open",
+        variable: "JOBSHIM_I_KNOW_THIS_IS_OPEN",
+        flag: "--i-know-this-is-open",
+        default: "false",
+        from_flags: |options| options.i_know_this_is_open.then(|| "true".to_owned()),
+        secret: false,
+    },
     key!(
         "upstream.url",
         "JOBSHIM_UPSTREAM",
@@ -77,6 +106,14 @@ pub const KEYS: &[Key] = &[
         concurrency
     ),
     key!("upstream.ca_file", "JOBSHIM_CA_FILE", "--ca-file", "", ca_file),
+    Key {
+        name: HEADERS,
+        variable: "JOBSHIM_UPSTREAM_HEADERS",
+        flag: "--upstream-header",
+        default: "",
+        from_flags: |options| (!options.upstream_header.is_empty()).then(|| options.upstream_header.join("\n")),
+        secret: true,
+    },
     key!("legacy.surface", "JOBSHIM_SURFACE", "--surface", "auto", surface),
     key!(
         "mappings_dir",
@@ -84,6 +121,21 @@ pub const KEYS: &[Key] = &[
         "--mappings-dir",
         "",
         mappings_dir
+    ),
+    key!("state_dir", "JOBSHIM_STATE_DIR", "--state-dir", "", state_dir),
+    key!(
+        "notes.max_body",
+        "JOBSHIM_NOTES_MAX_BODY",
+        "--notes-max-body",
+        "8MiB",
+        notes_max_body
+    ),
+    key!(
+        "notes.max_bytes",
+        "JOBSHIM_NOTES_MAX_BYTES",
+        "--notes-max-bytes",
+        "64MiB",
+        notes_max_bytes
     ),
     key!(
         "server.drain_timeout",
@@ -99,6 +151,7 @@ pub const KEYS: &[Key] = &[
         flag: "-v",
         default: "0",
         from_flags: |options| (options.verbose > 0).then(|| options.verbose.to_string()),
+        secret: false,
     },
 ];
 
@@ -135,6 +188,17 @@ pub struct Setting {
     pub value: String,
     /// Who wrote it.
     pub origin: Origin,
+    secret: bool,
+}
+
+impl Setting {
+    /// The value as people may see it.
+    pub fn shown(&self) -> String {
+        match self.secret && !self.value.is_empty() {
+            true => secret::shown(&self.value),
+            false => self.value.clone(),
+        }
+    }
 }
 
 /// A configuration, and where each value came from.
@@ -180,7 +244,7 @@ pub struct ConfigErrors(pub Vec<ConfigError>);
 
 /// Merges and checks everything; `environment` looks a variable up. An empty variable counts as unset.
 pub fn load(options: &Options, environment: impl Fn(&str) -> Option<String>) -> Result<Loaded, ConfigErrors> {
-    let variable = |name| environment(name).filter(|value| !value.is_empty());
+    let variable = |name: &str| environment(name).filter(|value| !value.is_empty());
     let mut errors = Vec::new();
     let path = options
         .config
@@ -206,10 +270,11 @@ pub fn load(options: &Options, environment: impl Fn(&str) -> Option<String>) -> 
                 key: key.name,
                 value,
                 origin,
+                secret: key.secret,
             }
         })
         .collect();
-    let config = check(&settings, &mut errors);
+    let config = check(&settings, &variable, &mut errors);
     match config {
         Some(config) if errors.is_empty() => Ok(Loaded { config, settings }),
         _ => Err(ConfigErrors(errors)),
@@ -234,9 +299,13 @@ fn read_file(path: &Path) -> Result<FileValues, Vec<ConfigError>> {
     let mut errors = Vec::new();
     let mut take = |name: String, value: &toml::Spanned<DeValue<'_>>, at: usize| {
         let text = match value.get_ref() {
-            DeValue::String(text) => Ok(text.to_string()),
-            DeValue::Integer(number) => Ok(number.to_string()),
-            _ => Err("a text or a whole number is expected"),
+            DeValue::Table(headers) if name == HEADERS => {
+                let lines = headers
+                    .iter()
+                    .map(|(name, value)| Ok(format!("{}={}", name.get_ref(), text_of(value)?)));
+                lines.collect::<Result<Vec<_>, _>>().map(|lines| lines.join("\n"))
+            }
+            _ => text_of(value),
         };
         match text {
             _ if !KEYS.iter().any(|key| key.name == name) => {
@@ -267,10 +336,40 @@ fn read_file(path: &Path) -> Result<FileValues, Vec<ConfigError>> {
     if errors.is_empty() { Ok(values) } else { Err(errors) }
 }
 
+/// A value as text; `{ env = "NAME" }` and `{ file = "PATH" }` are where a secret is kept.
+fn text_of(value: &toml::Spanned<DeValue<'_>>) -> Result<String, &'static str> {
+    match value.get_ref() {
+        DeValue::String(text) => Ok(text.to_string()),
+        DeValue::Integer(number) => Ok(number.to_string()),
+        DeValue::Boolean(flag) => Ok(flag.to_string()),
+        DeValue::Table(reference) if reference.len() == 1 => {
+            let kinds = reference
+                .iter()
+                .filter_map(|(kind, place)| match (&**kind.get_ref(), place.get_ref()) {
+                    (kind @ ("env" | "file"), DeValue::String(place)) => Some(format!("{kind}:{place}")),
+                    _ => None,
+                });
+            kinds
+                .last()
+                .ok_or("{ env = \"NAME\" } or { file = \"PATH\" } is expected")
+        }
+        _ => Err("a text or a whole number is expected"),
+    }
+}
+
 /// Turns texts into values; complaints go to `errors`, and `None` comes back when a value is missing for one.
-fn check(settings: &[Setting], errors: &mut Vec<ConfigError>) -> Option<Config> {
+fn check(settings: &[Setting], environment: Environment<'_>, errors: &mut Vec<ConfigError>) -> Option<Config> {
     let mut reader = Reader { settings, errors };
     let listen = reader.value("listen.address", parse::address);
+    let access_token = reader.value("listen.access_token", |text| match text {
+        "" => Ok(None),
+        _ => secret::secret(text, environment).map(Some),
+    });
+    let open = reader.value("listen.open", parse::flag);
+    let headers = reader.value(HEADERS, |text| secret::headers(text, environment));
+    let state_dir = reader.value("state_dir", parse::optional_path);
+    let max_body = reader.value("notes.max_body", parse::size);
+    let max_bytes = reader.value("notes.max_bytes", parse::size_or_none);
     let url = reader.value("upstream.url", parse::url);
     let dialect = reader.value("upstream.dialect", parse::dialect);
     let connect_timeout = reader.value("upstream.connect_timeout", parse::duration);
@@ -288,8 +387,19 @@ fn check(settings: &[Setting], errors: &mut Vec<ConfigError>) -> Option<Config> 
     {
         reader.value::<()>("upstream.url", |_| Err("this is where jobshim itself listens".into()));
     }
+    if let (Some(listen), Some(None), Some(false), Some(headers)) = (listen, &access_token, open, &headers)
+        && !listen.ip().is_loopback()
+        && !headers.is_empty()
+    {
+        reader.value::<()>("listen.address", |_| {
+            Err("whoever reaches this address would use the server with your upstream.headers: set listen.access_token, \
+                 or give --i-know-this-is-open"
+                .into())
+        });
+    }
     Some(Config {
         listen: listen?,
+        access_token: access_token?,
         upstream: UpstreamConfig {
             url: url?,
             dialect: dialect?,
@@ -298,10 +408,15 @@ fn check(settings: &[Setting], errors: &mut Vec<ConfigError>) -> Option<Config> 
             max_answer_bytes: max_answer_bytes?,
             concurrency: concurrency?,
             ca_file: ca_file?,
-            headers: Vec::new(),
+            headers: headers?,
         },
         legacy: LegacyConfig { surface: surface? },
         mappings_dir: mappings_dir?,
+        state_dir: state_dir?,
+        notes: NotesConfig {
+            max_body: max_body?,
+            max_bytes: max_bytes?,
+        },
         drain_timeout: drain_timeout?,
         log: LogConfig {
             format: format?,
@@ -323,7 +438,7 @@ impl Reader<'_> {
             Err(reason) => {
                 self.errors.push(ConfigError::Value {
                     key: setting.key.to_owned(),
-                    value: setting.value.clone(),
+                    value: setting.shown(),
                     origin: setting.origin.clone(),
                     reason: reason.into_owned(),
                 });

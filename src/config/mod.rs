@@ -2,8 +2,10 @@
 
 mod load;
 mod parse;
+mod secret;
 
 pub use load::{ConfigError, ConfigErrors, KEYS, Key, Loaded, Origin, Setting, load};
+pub use secret::Secret;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -12,12 +14,18 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 pub struct Config {
     /// Where clients connect.
     pub listen: SocketAddr,
+    /// What clients must show to be let in, as `Authorization: Bearer` or `X-API-Key`.
+    pub access_token: Option<Secret>,
     /// The server behind.
     pub upstream: UpstreamConfig,
     /// How legacy answers are made.
     pub legacy: LegacyConfig,
     /// A folder whose tables replace the built-in ones of the same name.
     pub mappings_dir: Option<PathBuf>,
+    /// A folder for what must survive a restart.
+    pub state_dir: Option<PathBuf>,
+    /// What is kept of `POST /prompt`.
+    pub notes: NotesConfig,
     /// How long in-flight answers may take to finish after a stop signal.
     pub drain_timeout: Duration,
     /// How log lines look and how many there are.
@@ -43,6 +51,15 @@ pub struct UpstreamConfig {
     pub ca_file: Option<PathBuf>,
     /// Added to every request that does not have them.
     pub headers: Vec<(http::HeaderName, http::HeaderValue)>,
+}
+
+/// What is kept of `POST /prompt`.
+#[derive(Clone, Debug)]
+pub struct NotesConfig {
+    /// The largest request body, in bytes, that is noted.
+    pub max_body: usize,
+    /// The most bytes that all notes together may take; 0 keeps none.
+    pub max_bytes: usize,
 }
 
 /// `upstream.dialect`: `auto` asks the server.

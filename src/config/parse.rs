@@ -89,6 +89,18 @@ pub fn size(text: &str) -> Result<usize, Wrong> {
     }
 }
 
+pub fn size_or_none(text: &str) -> Result<usize, Wrong> {
+    if text == "0" { Ok(0) } else { size(text) }
+}
+
+pub fn flag(text: &str) -> Result<bool, Wrong> {
+    match text {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err("true or false is expected".into()),
+    }
+}
+
 pub fn concurrency(text: &str) -> Result<usize, Wrong> {
     match text.parse() {
         Ok(number) if (1..=256).contains(&number) => Ok(number),
@@ -98,6 +110,10 @@ pub fn concurrency(text: &str) -> Result<usize, Wrong> {
 
 pub fn verbosity(text: &str) -> Result<u8, Wrong> {
     text.parse().map_err(|_| "0, 1 or 2 is expected".into())
+}
+
+pub fn optional_path(text: &str) -> Result<Option<PathBuf>, Wrong> {
+    Ok((!text.is_empty()).then(|| PathBuf::from(text)))
 }
 
 pub fn optional_file(text: &str) -> Result<Option<PathBuf>, Wrong> {

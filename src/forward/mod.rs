@@ -1,14 +1,18 @@
 //! Pass-through: a request forwarded unchanged but for what a proxy must add and remove.
 
+mod prompt;
+mod target;
 mod upgrade;
+
+pub use prompt::Lesson;
+pub use target::target;
 
 use crate::{
     headers::{add_forwarded, complete_for_http1, remove_hop_by_hop, set_host},
     upstream::{Body, Upstream, UpstreamError},
 };
-use http::{Request, Response, StatusCode, Version};
+use http::{Request, Response, StatusCode, Uri, Version};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use std::net::SocketAddr;
 
 /// Who is at the other end of the client's connection.
@@ -18,40 +22,47 @@ pub struct Peer {
     pub address: SocketAddr,
 }
 
-/// Forwards `request` and streams the answer back; a 101 turns both connections into a tunnel. `own_host` replaces the
-/// client's `Host`, which ComfyUI compares with `Origin` and so must otherwise arrive as sent (CONTRACT.md section 6).
-pub async fn forward(
-    upstream: &Upstream,
-    mut request: Request<Incoming>,
-    peer: Peer,
-    own_host: Option<&str>,
-) -> Result<Response<Body>, UpstreamError> {
-    let wanted = upgrade::wanted(&mut request);
-    let (mut head, body) = request.into_parts();
-    complete_for_http1(&mut head.headers, &head.uri);
-    remove_hop_by_hop(&mut head.headers);
-    add_forwarded(&mut head.headers, peer.address.ip());
-    if let Some(own_host) = own_host {
-        set_host(&mut head.headers, own_host);
+/// The way of one request to the upstream.
+pub struct Passage<'a> {
+    /// Whom it goes to.
+    pub upstream: &'a Upstream,
+    /// Whom it comes from.
+    pub peer: Peer,
+    /// Replaces the client's `Host`, which ComfyUI compares with `Origin` and so must otherwise arrive as sent
+    /// (CONTRACT.md section 6).
+    pub own_host: Option<&'a str>,
+    /// Where it is there.
+    pub uri: Uri,
+}
+
+impl Passage<'_> {
+    /// Forwards `request` and streams the answer back; a 101 turns both connections into a tunnel.
+    pub async fn forward(self, mut request: Request<Body>) -> Result<Response<Body>, UpstreamError> {
+        let wanted = upgrade::wanted(&mut request);
+        let (mut head, body) = request.into_parts();
+        complete_for_http1(&mut head.headers, &head.uri);
+        remove_hop_by_hop(&mut head.headers);
+        add_forwarded(&mut head.headers, self.peer.address.ip());
+        if let Some(own_host) = self.own_host {
+            set_host(&mut head.headers, own_host);
+        }
+        head.uri = self.uri;
+        head.version = Version::HTTP_11;
+        if let Some(wanted) = &wanted {
+            wanted.ask(&mut head.headers);
+        }
+        let mut response = self.upstream.send(Request::from_parts(head, body)).await?;
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return match wanted {
+                Some(wanted) => Ok(wanted.tunnel(response)),
+                None => Err(UpstreamError::Interrupted {
+                    upstream: self.upstream.authority().to_owned(),
+                    reason: "it switched protocols without being asked".to_owned(),
+                }),
+            };
+        }
+        remove_hop_by_hop(response.headers_mut());
+        *response.version_mut() = Version::HTTP_11;
+        Ok(response.map(|body| body.map_err(Into::into).boxed_unsync()))
     }
-    let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
-    head.uri = upstream.uri(target)?;
-    head.version = Version::HTTP_11;
-    if let Some(wanted) = &wanted {
-        wanted.ask(&mut head.headers);
-    }
-    let request = Request::from_parts(head, body.map_err(Into::into).boxed_unsync());
-    let mut response = upstream.send(request).await?;
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        return match wanted {
-            Some(wanted) => Ok(wanted.tunnel(response)),
-            None => Err(UpstreamError::Interrupted {
-                upstream: upstream.authority().to_owned(),
-                reason: "it switched protocols without being asked".to_owned(),
-            }),
-        };
-    }
-    remove_hop_by_hop(response.headers_mut());
-    *response.version_mut() = Version::HTTP_11;
-    Ok(response.map(|body| body.map_err(Into::into).boxed_unsync()))
 }

@@ -20,7 +20,7 @@ pub struct Wanted {
 }
 
 /// The upgrade that `request` asks for, if it does. Only HTTP/1.1 has them (RFC 9110 section 7.8).
-pub fn wanted(request: &mut Request<Incoming>) -> Option<Wanted> {
+pub fn wanted(request: &mut Request<Body>) -> Option<Wanted> {
     let protocol = request.headers().get(UPGRADE)?.clone();
     let mut options = request
         .headers()

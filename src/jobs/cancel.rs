@@ -1,6 +1,10 @@
 //! `POST /api/jobs/{id}/cancel` and `POST /api/jobs/cancel`: stops jobs, one by one or many at a time.
 
-use super::{Caller, DialectKind, Jobs, JobsError, accept, caller::encode, shape};
+use super::{
+    Caller, DialectKind, Jobs, JobsError, accept,
+    caller::{encode, is_dot_segment},
+    shape,
+};
 use crate::{
     mapping::{
         Paths,
@@ -79,7 +83,9 @@ impl Jobs {
         cancelled: &mut Vec<String>,
     ) -> Result<(), JobsError> {
         for id in ids {
-            let answer = self.cancel_one(caller, kind, id).await?;
+            let Some(answer) = self.cancel_one(caller, kind, id).await? else {
+                continue;
+            };
             // Unknown by now, or never a proper id: not a job that could go on.
             if matches!(answer.status, StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST) {
                 continue;
@@ -93,8 +99,12 @@ impl Jobs {
         Ok(())
     }
 
-    /// Cancels one job and gives the answer as it came; [`JobsError::Missing`] when the server cannot cancel.
-    pub async fn cancel_one(&self, caller: &Caller, kind: DialectKind, id: &str) -> Result<Answer, JobsError> {
+    /// Cancels one job and gives the answer as it came, or `None` for what can be no job's id;
+    /// [`JobsError::Missing`] when the server cannot cancel.
+    pub async fn cancel_one(&self, caller: &Caller, kind: DialectKind, id: &str) -> Result<Option<Answer>, JobsError> {
+        if is_dot_segment(id) {
+            return Ok(None);
+        }
         let path = self.names(kind).names.cancel.path.replace("{id}", &encode(id));
         let answer = self.post(caller, kind, &path, Bytes::new()).await?;
         let unknown_job = answer.status == StatusCode::NOT_FOUND && answer.body.trim_ascii_start().starts_with(b"{");
@@ -103,7 +113,7 @@ impl Jobs {
                 call: format!("POST {path}"),
                 status: answer.status,
             }),
-            _ => Ok(answer),
+            _ => Ok(Some(answer)),
         }
     }
 

@@ -1,6 +1,9 @@
 //! `GET /api/jobs/{id}`: one job, or the knowledge that there is none.
 
-use super::{Caller, DialectKind, Jobs, JobsError, State, accept, caller::encode};
+use super::{
+    Caller, DialectKind, Jobs, JobsError, State, accept,
+    caller::{encode, is_dot_segment},
+};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
@@ -25,9 +28,7 @@ pub enum Detail {
 impl Jobs {
     /// Asks for one job.
     pub async fn detail(&self, caller: &Caller, kind: DialectKind, id: &str) -> Result<Detail, JobsError> {
-        // A dot segment would be resolved away on its way, encoded or not (RFC 3986 section 5.2.4), and ask for
-        // another path: no job has such an id.
-        if matches!(id, "." | "..") {
+        if is_dot_segment(id) {
             return Ok(Detail::Absent(HeaderMap::new()));
         }
         let dialect = self.names(kind);

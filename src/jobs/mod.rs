@@ -145,7 +145,8 @@ impl Jobs {
             return Some(kind);
         }
         let lately = |failed: &mut Option<Instant>| failed.is_some_and(|at| at.elapsed() < FAILURE_REMEMBERED);
-        if !caller.has_key() || lately(&mut lock(&self.failed)) {
+        let has_key = caller.has_key() || self.upstream.has_headers();
+        if !has_key || lately(&mut lock(&self.failed)) {
             return None;
         }
         let kind = self.dialect(caller).await.ok();

@@ -73,7 +73,11 @@ impl Legacy {
             table: table.name.clone(),
             reason,
         };
-        let reading = table.plan.read(body, None).map_err(|error| unfit(error.into()))?;
+        let noted = self.notes.get(caller.scope, &job.id).await;
+        let reading = table
+            .plan
+            .read(body, noted.as_deref())
+            .map_err(|error| unfit(error.into()))?;
         let needed = table
             .plan
             .classes_needed(&reading)
@@ -85,6 +89,10 @@ impl Legacy {
         };
         let mut entry = Vec::with_capacity(body.len() + 256);
         table.plan.write(&reading, &context, &mut entry).map_err(unfit)?;
+        if noted.is_some() && !table.plan.uses_observed(&reading) {
+            // The job's own detail says it all now.
+            self.notes.forget(caller.scope, &job.id).await;
+        }
         Ok(entry.into())
     }
 
@@ -99,10 +107,10 @@ impl Legacy {
         match self.jobs.detail(caller, kind, id).await? {
             Detail::Found {
                 state: State::Finished,
+                created,
                 body,
                 headers,
-                ..
-            } => {
+            } if !self.hidden.is_hidden(caller.scope, id, created) => {
                 let job = Wanted {
                     id: id.to_owned(),
                     position: 1,

@@ -1,7 +1,7 @@
 //! `GET /history` and `GET /history/{id}`: finished jobs, oldest finished first.
 
 use super::{Legacy, LegacyAnswer, LegacyError, answer, entries::in_order, json_string, window::Window};
-use crate::jobs::{Caller, DialectKind, Listed, State};
+use crate::jobs::{Caller, DialectKind, Listed};
 use bytes::Bytes;
 
 impl Legacy {
@@ -15,8 +15,10 @@ impl Legacy {
         let window = Window::parse(query, &table.answer)?;
         // Every state is asked for and the queued ones passed over: early servers refuse the filter word for
         // cancelled jobs, and remembering that would hide those jobs after an upgrade.
+        let since = self.hidden.now();
         let mut list = self.jobs.list(caller, kind, None, |_| false).await?;
-        list.jobs.retain(|job| job.state == State::Finished);
+        self.hidden.forget_gone(caller.scope, since, &list.jobs);
+        self.hidden.retain_shown(caller.scope, &mut list.jobs);
         // Of jobs that ended in the same moment the one created earlier is in front; of jobs that were created in the
         // same moment the list has the older one first.
         let age = |one: &Listed, other: &Listed| one.created.total_cmp(&other.created);

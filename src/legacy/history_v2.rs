@@ -6,10 +6,6 @@ use super::{
 use crate::jobs::{Caller, DialectKind, Listed, State};
 use bytes::Bytes;
 
-fn is_finished(job: &&Listed) -> bool {
-    job.state == State::Finished
-}
-
 impl Legacy {
     pub(super) async fn history_v2(
         &self,
@@ -20,9 +16,11 @@ impl Legacy {
         let table = &self.tables.history_v2;
         let window = Window::parse(query, &table.answer)?;
         let needed = window.needed().unwrap_or(usize::MAX);
-        let enough = |jobs: &[Listed]| jobs.iter().filter(is_finished).count() >= needed;
+        let is_shown =
+            |job: &&Listed| job.state == State::Finished && !self.hidden.is_hidden(caller.scope, &job.id, job.created);
+        let enough = |jobs: &[Listed]| jobs.iter().filter(is_shown).count() >= needed;
         let mut list = self.jobs.list(caller, kind, None, enough).await?;
-        list.jobs.retain(|job| is_finished(&job));
+        self.hidden.retain_shown(caller.scope, &mut list.jobs);
         let shown = list.jobs.get(window.newest_first(list.jobs.len())).unwrap_or_default();
         let entries = self.entries(caller, kind, table, in_order(shown)).await?;
         let name = json_string(table.answer.list.as_deref().unwrap_or_default());

@@ -1,7 +1,7 @@
 //! `GET /api/job/{id}/status`: the state of one job, in the cloud's own words.
 
 use super::{Legacy, LegacyAnswer, LegacyError, answer, entries::Wanted, not_found};
-use crate::jobs::{Caller, Detail, DialectKind};
+use crate::jobs::{Caller, Detail, DialectKind, State};
 
 impl Legacy {
     pub(super) async fn job_status(
@@ -13,6 +13,12 @@ impl Legacy {
         let table = &self.tables.job_status;
         match self.jobs.detail(caller, kind, id).await? {
             Detail::Absent(headers) => Ok(not_found(table, headers)),
+            Detail::Found {
+                state: State::Finished,
+                created,
+                headers,
+                ..
+            } if self.hidden.is_hidden(caller.scope, id, created) => Ok(not_found(table, headers)),
             Detail::Found { body, headers, .. } => {
                 let job = Wanted {
                     id: id.to_owned(),

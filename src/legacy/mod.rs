@@ -1,24 +1,32 @@
 //! What each legacy endpoint means, in terms of the Jobs API.
 //!
-//! One file an endpoint; `entries` fetches jobs side by side and writes them in their legacy shape, `window` is the
-//! arithmetic of counts and offsets.
+//! One file a read; `entries` fetches jobs side by side and writes them in their legacy shape, `window` is the
+//! arithmetic of counts and offsets. `writes` holds the writes, `orders` what their bodies ask for, and `hidden` the jobs
+//! that were deleted where the server cannot forget them.
 
 mod entries;
 pub mod hidden;
 mod history;
 mod history_v2;
 mod job_status;
+mod orders;
 mod queue;
 mod window;
+mod writes;
 
 use crate::{
-    config::Surface,
+    config::{Config, Surface},
     jobs::{Caller, DialectKind, Jobs, JobsError},
-    mapping::{RenderError, Table, Tables},
+    mapping::{RenderError, Table, TableError, Tables},
+    notes::Notes,
     route::LegacyRoute,
+    state::{State, StateError},
+    upstream::Upstream,
 };
 use bytes::Bytes;
+use hidden::Hidden;
 use http::{HeaderMap, StatusCode};
+use std::sync::Arc;
 
 /// Why a legacy request has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +44,15 @@ pub enum LegacyError {
         /// What is wrong.
         reason: RenderError,
     },
+    /// The body of a write is not what the endpoint takes.
+    #[error("the body is not what the endpoint takes: {reason}")]
+    Order {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// What was asked for could not be kept.
+    #[error(transparent)]
+    State(#[from] StateError),
     /// A query parameter is not a whole number.
     #[error("the query parameter {parameter}={value:?} is not a whole number")]
     Query {
@@ -44,6 +61,17 @@ pub enum LegacyError {
         /// Its value, decoded.
         value: String,
     },
+}
+
+/// Why the legacy surface cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// A table is broken.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// What must survive a restart cannot be kept.
+    #[error(transparent)]
+    State(#[from] StateError),
 }
 
 /// A translated answer.
@@ -65,17 +93,32 @@ pub struct Legacy {
     tables: Tables,
     surface: Surface,
     concurrency: usize,
+    hidden: Arc<Hidden>,
+    notes: Notes,
 }
 
 impl Legacy {
-    /// `concurrency`: details fetched side by side for one request.
-    pub fn new(jobs: Jobs, tables: Tables, surface: Surface, concurrency: usize) -> Self {
-        Self {
-            jobs,
+    /// Compiles the tables and takes up what was stored.
+    pub fn new(config: &Config, upstream: Arc<Upstream>, state: Arc<State>) -> Result<Self, SetupError> {
+        let tables = Tables::load(config.mappings_dir.as_deref())?;
+        Ok(Self {
+            jobs: Jobs::new(upstream, &tables, config.upstream.dialect),
             tables,
-            surface,
-            concurrency,
-        }
+            surface: config.legacy.surface,
+            concurrency: config.upstream.concurrency,
+            hidden: Arc::new(Hidden::new(state)?),
+            notes: Notes::new(config.notes.max_bytes as u64),
+        })
+    }
+
+    /// What `POST /prompt` taught.
+    pub fn notes(&self) -> &Notes {
+        &self.notes
+    }
+
+    /// The tables in force.
+    pub fn tables(&self) -> &Tables {
+        &self.tables
     }
 
     /// The Jobs API behind.

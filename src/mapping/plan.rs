@@ -7,7 +7,7 @@ use super::{
 };
 
 /// Which node classes are output nodes, as far as the server has told.
-pub trait Classes {
+pub trait Classes: Sync {
     /// `None` while the server does not know the class.
     fn is_output(&self, class: &str) -> Option<bool>;
 }

@@ -1,0 +1,89 @@
+//! Secrets: named by where they are kept, read once, never printed.
+
+use super::parse::Wrong;
+use http::{HeaderName, HeaderValue};
+use std::{fmt, fs};
+
+/// A secret's value. It shows itself to nobody by accident.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The value, for the one place that needs it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Secret(..)")
+    }
+}
+
+/// Looks an environment variable up.
+pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// Reads a secret: `env:NAME`, `file:PATH`, or the value itself.
+pub fn secret(text: &str, environment: Environment<'_>) -> Result<Secret, Wrong> {
+    let value = if let Some(name) = text.strip_prefix("env:") {
+        environment(name).ok_or_else(|| format!("the environment has no variable {name}"))?
+    } else if let Some(path) = text.strip_prefix("file:") {
+        fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?
+    } else {
+        text.to_owned()
+    };
+    // A file ends with a line break that nobody means.
+    let value = value.trim_end_matches(['\r', '\n']);
+    if value.is_empty() {
+        return Err("it is empty".into());
+    }
+    Ok(Secret(value.to_owned()))
+}
+
+/// `text` as it may be shown: a reference as written, a value not at all.
+pub fn shown(text: &str) -> String {
+    let one = |text: &str| match text.split_once(':') {
+        Some(("env" | "file", _)) => text.to_owned(),
+        _ => "(not shown)".to_owned(),
+    };
+    let lines = text.lines().map(|line| match line.split_once('=') {
+        Some((name, value)) => format!("{name}={}", one(value)),
+        None => one(line),
+    });
+    lines.collect::<Vec<_>>().join(", ")
+}
+
+/// What a connection or a message is made of, and so not for a table of added headers.
+const NOT_ADDED: [&str; 9] = [
+    "host",
+    "connection",
+    "content-length",
+    "transfer-encoding",
+    "upgrade",
+    "te",
+    "trailer",
+    "keep-alive",
+    "expect",
+];
+
+/// Headers to add, one `Name=SECRET` a line.
+pub fn headers(text: &str, environment: Environment<'_>) -> Result<Vec<(HeaderName, HeaderValue)>, Wrong> {
+    text.lines()
+        .filter(|line| !line.trim().is_empty())
+        .map(|line| {
+            let expected = "NAME=env:VARIABLE, NAME=file:PATH or NAME=VALUE is expected, one a line";
+            let (name, reference) = line.split_once('=').ok_or(expected)?;
+            let name = name.trim();
+            let header: HeaderName = name.parse().map_err(|_| format!("{name:?} is no header name"))?;
+            if NOT_ADDED.contains(&header.as_str()) {
+                return Err(format!("{header} belongs to the connection and cannot be added").into());
+            }
+            let value = secret(reference.trim(), environment).map_err(|reason| format!("{header}: {reason}"))?;
+            let mut value =
+                HeaderValue::from_str(value.reveal()).map_err(|_| format!("{header}: it is no header value"))?;
+            value.set_sensitive(true);
+            Ok((header, value))
+        })
+        .collect()
+}

@@ -1,0 +1,150 @@
+//! What the body of a legacy write asks for.
+
+use super::LegacyError;
+use crate::mapping::{
+    Paths, WriteRequest,
+    scanner::{check, elements, string_value},
+};
+
+/// The body of `POST /queue` or `POST /history`.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Orders {
+    /// All of them are meant.
+    pub clear: bool,
+    /// These are meant, each once; what is no text is no id.
+    pub delete: Vec<String>,
+}
+
+impl Orders {
+    /// Reads a body as the self-hosted server does. Neither member may be there, which does nothing.
+    pub fn parse(body: &[u8], names: &WriteRequest) -> Result<Self, LegacyError> {
+        let mut paths = Paths::default();
+        let (clear, delete) = (paths.add(&names.clear), paths.add(&names.delete));
+        let spans = paths.find(body).map_err(|error| wrong(error.to_string()))?;
+        let value = |slot: usize| spans.get(slot).copied().flatten().map(|span| span.of(body));
+        let mut orders = Self {
+            clear: value(clear).is_some_and(is_true),
+            delete: Vec::new(),
+        };
+        if let Some(ids) = value(delete).filter(|ids| *ids != b"null") {
+            if !ids.starts_with(b"[") {
+                return Err(wrong(format!("{:?} is not a list", names.delete)));
+            }
+            elements(ids, |id| {
+                orders
+                    .delete
+                    .extend(string_value(id).filter(|id| !orders.delete.contains(id)));
+            })
+            .map_err(|error| wrong(error.to_string()))?;
+        }
+        Ok(orders)
+    }
+}
+
+fn wrong(reason: String) -> LegacyError {
+    LegacyError::Order { reason }
+}
+
+/// Whom `POST /interrupt` means.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Target {
+    /// Whatever runs.
+    Any,
+    /// This job, if it runs.
+    One(String),
+    /// What can be no job's id.
+    Nothing,
+}
+
+impl Target {
+    /// Reads a body as the self-hosted server does: no body, or one that is not JSON, means whatever runs.
+    pub fn parse(body: &[u8], names: &WriteRequest) -> Self {
+        let mut paths = Paths::default();
+        let slot = paths.add(&names.id);
+        let spans = paths.find(body).unwrap_or_default();
+        let id = spans.get(slot).copied().flatten().map(|span| span.of(body));
+        match id.filter(|id| is_true(id)) {
+            None => Self::Any,
+            Some(id) => string_value(id).map_or(Self::Nothing, Self::One),
+        }
+    }
+}
+
+/// Truth as Python has it: zeros and whatever is empty are false.
+fn is_true(value: &[u8]) -> bool {
+    let zero = || {
+        let text = std::str::from_utf8(value).unwrap_or_default();
+        text.parse::<f64>().is_ok_and(|number| number == 0.0)
+    };
+    let empty = || {
+        let mut inside = value.iter().filter(|byte| !byte.is_ascii_whitespace());
+        let (open, close) = (inside.next(), inside.next());
+        matches!((open, close), (Some(b'{'), Some(b'}')) | (Some(b'['), Some(b']')))
+    };
+    !matches!(value, b"false" | b"null" | b"\"\"") && check(value).is_ok() && !zero() && !empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names() -> WriteRequest {
+        WriteRequest {
+            clear: "clear".to_owned(),
+            delete: "delete".to_owned(),
+            id: "prompt_id".to_owned(),
+        }
+    }
+
+    #[test]
+    fn clear_is_true_where_python_has_it_true() {
+        for (value, truth) in [
+            ("true", true),
+            ("1", true),
+            ("\"no\"", true),
+            ("[0]", true),
+            ("{\"a\": 1}", true),
+            ("NaN", true),
+            ("false", false),
+            ("null", false),
+            ("0", false),
+            ("-0.0", false),
+            ("\"\"", false),
+            ("[ ]", false),
+            ("{}", false),
+        ] {
+            let body = format!("{{\"clear\": {value}}}");
+            let orders = Orders::parse(body.as_bytes(), &names()).expect("orders");
+            assert_eq!(orders.clear, truth, "{value}");
+        }
+        assert_eq!(Orders::parse(b"{}", &names()).expect("orders"), Orders::default());
+    }
+
+    #[test]
+    fn ids_are_taken_once_and_what_is_no_text_is_passed_over() {
+        let body = br#"{"delete": ["a", 5, null, "b", "a", ["c"]]}"#;
+        assert_eq!(Orders::parse(body, &names()).expect("orders").delete, ["a", "b"]);
+    }
+
+    #[test]
+    fn a_body_that_is_no_object_or_lists_nothing_is_refused() {
+        for body in ["", "nonsense", "[]", "5", "{\"delete\": \"a\"}", "{\"delete\": [}"] {
+            assert!(Orders::parse(body.as_bytes(), &names()).is_err(), "{body}");
+        }
+    }
+
+    #[test]
+    fn an_interrupt_means_one_job_or_whatever_runs() {
+        for (body, target) in [
+            ("", Target::Any),
+            ("nonsense", Target::Any),
+            ("{}", Target::Any),
+            ("{\"prompt_id\": null}", Target::Any),
+            ("{\"prompt_id\": \"\"}", Target::Any),
+            ("{\"prompt_id\": \"a\"}", Target::One("a".to_owned())),
+            ("{\"prompt_id\": 7}", Target::Nothing),
+        ] {
+            assert_eq!(Target::parse(body.as_bytes(), &names()), target, "{body}");
+        }
+    }
+}

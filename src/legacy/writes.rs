@@ -1,0 +1,148 @@
+//! The legacy writes: what each may touch, and what it answers (CONTRACT.md sections 1 and 5).
+
+use super::{
+    Legacy, LegacyAnswer, LegacyError,
+    hidden::Cleared,
+    json_string, not_found,
+    orders::{Orders, Target},
+};
+use crate::{
+    jobs::{Caller, DialectKind, List, Listed, State},
+    route::LegacyWrite,
+    state::Change,
+};
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use std::collections::HashSet;
+
+impl Legacy {
+    /// Does what a write asks for: cancels jobs, or hides them. [`crate::jobs::JobsError::Missing`] when the server
+    /// cannot cancel, and nothing was done.
+    pub async fn write(&self, write: &LegacyWrite, body: &[u8], caller: &Caller) -> Result<LegacyAnswer, LegacyError> {
+        let kind = self.jobs.dialect(caller).await?;
+        match write {
+            LegacyWrite::Queue { api } => self.write_queue(*api, body, caller, kind).await,
+            LegacyWrite::Interrupt => self.interrupt(body, caller, kind).await,
+            LegacyWrite::JobCancel(id) => self.cancel_job(id, caller, kind).await,
+            LegacyWrite::History => self.hide(body, caller, kind).await,
+        }
+    }
+
+    async fn write_queue(
+        &self,
+        api: bool,
+        body: &[u8],
+        caller: &Caller,
+        kind: DialectKind,
+    ) -> Result<LegacyAnswer, LegacyError> {
+        let orders = Orders::parse(body, &self.tables.writes.request)?;
+        let cloud = self.shows_cloud_items(api, kind);
+        let queued = self.queued(caller, kind).await?;
+        let wanted: HashSet<&str> = orders.delete.iter().map(String::as_str).collect();
+        let cleared = |job: &Listed| orders.clear && job.state == State::Pending;
+        // Self-hosted, a running job is not in the queue any more.
+        let deleted = |job: &Listed| wanted.contains(job.id.as_str()) && (cloud || job.state == State::Pending);
+        let meant = queued.jobs.iter().filter(|job| cleared(job) || deleted(job));
+        let ids: Vec<String> = meant.map(|job| job.id.clone()).collect();
+        let mut cancelled = self.jobs.cancel(caller, kind, &ids).await?;
+        cancelled.retain(|id| wanted.contains(id.as_str()));
+        Ok(match cloud {
+            false => done(queued.headers),
+            true => self.cloud_queue(&cancelled, orders.clear, queued.headers),
+        })
+    }
+
+    fn cloud_queue(&self, deleted: &[String], cleared: bool, upstream_headers: HeaderMap) -> LegacyAnswer {
+        let names = &self.tables.writes.cloud_queue;
+        let ids: Vec<String> = deleted.iter().map(|id| json_string(id)).collect();
+        let body = format!(
+            "{{{}: [{}], {}: {cleared}}}",
+            json_string(&names.deleted),
+            ids.join(", "),
+            json_string(&names.cleared)
+        );
+        LegacyAnswer {
+            content_type: names.content_type.clone(),
+            body: vec![Bytes::from(body)],
+            ..done(upstream_headers)
+        }
+    }
+
+    async fn interrupt(&self, body: &[u8], caller: &Caller, kind: DialectKind) -> Result<LegacyAnswer, LegacyError> {
+        let target = Target::parse(body, &self.tables.writes.request);
+        let meant = |job: &Listed| match &target {
+            Target::Any => true,
+            Target::One(id) => job.id == *id,
+            Target::Nothing => false,
+        };
+        let queued = self.queued(caller, kind).await?;
+        let running = queued
+            .jobs
+            .iter()
+            .filter(|job| job.state == State::Running && meant(job));
+        let ids: Vec<String> = running.map(|job| job.id.clone()).collect();
+        self.jobs.cancel(caller, kind, &ids).await?;
+        Ok(done(queued.headers))
+    }
+
+    async fn cancel_job(&self, id: &str, caller: &Caller, kind: DialectKind) -> Result<LegacyAnswer, LegacyError> {
+        let Some(answer) = self.jobs.cancel_one(caller, kind, id).await? else {
+            return Ok(not_found(&self.tables.job_status, HeaderMap::new()));
+        };
+        let content_type = answer.headers.get(http::header::CONTENT_TYPE);
+        Ok(LegacyAnswer {
+            status: answer.status,
+            content_type: content_type
+                .and_then(|value| value.to_str().ok())
+                .unwrap_or_default()
+                .to_owned(),
+            body: vec![answer.body],
+            upstream_headers: answer.headers,
+        })
+    }
+
+    async fn queued(&self, caller: &Caller, kind: DialectKind) -> Result<List, LegacyError> {
+        let filter = self.jobs.names(kind).queued_filter();
+        Ok(self.jobs.list(caller, kind, Some(filter), |_| false).await?)
+    }
+
+    /// `POST /history` where the server has none: hides those jobs that have ended.
+    async fn hide(&self, body: &[u8], caller: &Caller, kind: DialectKind) -> Result<LegacyAnswer, LegacyError> {
+        let orders = Orders::parse(body, &self.tables.writes.request)?;
+        let newest = self.jobs.list(caller, kind, None, |jobs| !jobs.is_empty()).await?;
+        if orders.clear {
+            // After the newest: what is created meanwhile is newer than those, and what is still queued now had not
+            // ended when it was cleared.
+            let queued = self.queued(caller, kind).await?;
+            if let Some(cleared) = Cleared::of(&newest.jobs, &queued.jobs) {
+                self.hidden.change(caller.scope, Change::Clear(cleared)).await?;
+            }
+        }
+        if !orders.delete.is_empty() {
+            let wanted: HashSet<&str> = orders.delete.iter().map(String::as_str).collect();
+            let is_wanted = |job: &&Listed| wanted.contains(job.id.as_str());
+            let all = |jobs: &[Listed]| jobs.iter().filter(is_wanted).count() == wanted.len();
+            let listed = self.jobs.list(caller, kind, None, all).await?.jobs;
+            // An id that has not ended is not in the history, and will be once it has.
+            let ended = listed
+                .iter()
+                .filter(is_wanted)
+                .filter(|job| job.state == State::Finished);
+            let ids: Vec<String> = ended.map(|job| job.id.clone()).collect();
+            if !ids.is_empty() {
+                self.hidden.change(caller.scope, Change::Delete(ids)).await?;
+            }
+        }
+        Ok(done(newest.headers))
+    }
+}
+
+/// 200 and no body.
+fn done(upstream_headers: HeaderMap) -> LegacyAnswer {
+    LegacyAnswer {
+        status: StatusCode::OK,
+        content_type: String::new(),
+        body: Vec::new(),
+        upstream_headers,
+    }
+}
