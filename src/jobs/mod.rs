@@ -8,12 +8,14 @@ mod cancel;
 mod classes;
 mod detail;
 mod dialect;
+mod flights;
 mod list;
 
 pub use caller::Caller;
 pub use classes::KnownClasses;
 pub use detail::Detail;
 pub use dialect::{Dialect, State};
+pub use flights::Flights;
 pub use list::{List, Listed};
 
 use crate::{
