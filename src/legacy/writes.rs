@@ -69,7 +69,7 @@ impl Legacy {
     }
 
     async fn interrupt(&self, body: &[u8], caller: &Caller, kind: DialectKind) -> Result<LegacyAnswer, LegacyError> {
-        let target = Target::parse(body, &self.tables.writes.request);
+        let target = Target::parse(body, &self.tables.writes.request)?;
         let meant = |job: &Listed| match &target {
             Target::Any => true,
             Target::One(id) => job.id == *id,

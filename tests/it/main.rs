@@ -10,3 +10,4 @@ mod secure;
 mod support;
 mod surfaces;
 mod tables;
+mod writes;

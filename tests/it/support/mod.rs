@@ -19,6 +19,7 @@ use tokio::task::JoinHandle;
 pub mod corpus;
 pub mod json;
 pub mod program;
+pub mod server;
 pub mod upstream;
 
 /// jobshim on a port of its own; it stops when dropped.
