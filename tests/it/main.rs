@@ -4,6 +4,7 @@ mod commands;
 mod config;
 mod corpus;
 mod failures;
+mod hidden;
 mod passthrough;
 mod scanner;
 mod secure;

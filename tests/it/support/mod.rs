@@ -72,6 +72,25 @@ impl Drop for TableFolder {
     }
 }
 
+/// An empty folder for what survives a restart, removed when dropped.
+pub struct StateFolder {
+    pub path: PathBuf,
+}
+
+impl StateFolder {
+    pub fn new(name: &str) -> Self {
+        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+        let _ = fs::remove_dir_all(&path);
+        Self { path }
+    }
+}
+
+impl Drop for StateFolder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
 /// An answer, read to its end.
 #[derive(Debug)]
 pub struct Reply {
