@@ -6,6 +6,7 @@ mod corpus;
 mod failures;
 mod hidden;
 mod passthrough;
+mod prompt;
 mod scanner;
 mod secure;
 mod support;
