@@ -48,6 +48,8 @@ impl Notes {
     /// Keeps a note, which [`note`] wrote.
     pub async fn keep(&self, scope: Scope, id: String, note: Bytes) {
         self.kept.insert((scope, id), note).await;
+        // At once: a few notes more can be many megabytes.
+        self.kept.run_pending_tasks().await;
     }
 
     /// Forgets one.

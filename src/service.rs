@@ -53,10 +53,7 @@ impl Service {
             legacy: Legacy::new(config, Arc::clone(&upstream), Arc::clone(&state))?,
             upstream,
             state,
-            most_noted: match config.notes.max_bytes {
-                0 => 0,
-                _ => config.notes.max_body,
-            },
+            most_noted: config.notes.max_body,
         })
     }
 

@@ -44,7 +44,7 @@ pub enum Change {
     Delete(Vec<String>),
     /// These are gone from the server, and need no hiding any more.
     Forget(Vec<String>),
-    /// Everything that had ended; what was deleted before is part of it.
+    /// Everything that had ended.
     Clear(Cleared),
 }
 
@@ -169,18 +169,6 @@ fn write(store: &Database, scope: Scope, change: &Change) -> Result<(), redb::Er
                 }
             }
             Change::Clear(cleared) => {
-                let mut old = Vec::new();
-                for row in deleted.range((&scope.0[..], "")..)? {
-                    let (key, _) = row?;
-                    let (owner, id) = key.value();
-                    if owner != scope.0 {
-                        break;
-                    }
-                    old.push(id.to_owned());
-                }
-                for id in old {
-                    deleted.remove((&scope.0[..], id.as_str()))?;
-                }
                 let text = serde_json::to_string(cleared)
                     .map_err(|error| redb::Error::Corrupted(format!("a clear cannot be written: {error}")))?;
                 transaction.open_table(CLEARED)?.insert(&scope.0[..], text.as_str())?;

@@ -342,17 +342,13 @@ fn text_of(value: &toml::Spanned<DeValue<'_>>) -> Result<String, &'static str> {
         DeValue::String(text) => Ok(text.to_string()),
         DeValue::Integer(number) => Ok(number.to_string()),
         DeValue::Boolean(flag) => Ok(flag.to_string()),
-        DeValue::Table(reference) if reference.len() == 1 => {
-            let kinds = reference
-                .iter()
-                .filter_map(|(kind, place)| match (&**kind.get_ref(), place.get_ref()) {
-                    (kind @ ("env" | "file"), DeValue::String(place)) => Some(format!("{kind}:{place}")),
-                    _ => None,
-                });
-            kinds
-                .last()
-                .ok_or("{ env = \"NAME\" } or { file = \"PATH\" } is expected")
-        }
+        DeValue::Table(reference) if reference.len() == 1 => reference
+            .iter()
+            .find_map(|(kind, place)| match (&**kind.get_ref(), place.get_ref()) {
+                (kind @ ("env" | "file"), DeValue::String(place)) => Some(format!("{kind}:{place}")),
+                _ => None,
+            })
+            .ok_or("{ env = \"NAME\" } or { file = \"PATH\" } is expected"),
         _ => Err("a text or a whole number is expected"),
     }
 }

@@ -1,8 +1,11 @@
 //! The simulated upstream's jobs, and the Jobs API's rules for listing them (CONTRACT.md section 2).
 
 use percent_encoding::percent_decode_str;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
+
+/// The most ids that the cloud takes in one cancel call.
+const MOST_CANCELLED: usize = 100;
 
 /// Whose rules the simulated upstream keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +48,29 @@ impl Job {
             detail: detail.to_owned(),
         })
     }
+
+    fn is_queued(&self) -> bool {
+        matches!(self.status.as_str(), "pending" | "in_progress")
+    }
+
+    /// The job as it is once it was stopped at `now`, in ms.
+    fn stopped(&self, rules: Rules, now: i64) -> Option<Self> {
+        let stopped = |text: &str, ended: &str| {
+            let mut job: Value = serde_json::from_str(text).ok()?;
+            let members = job.as_object_mut()?;
+            members.insert("status".to_owned(), json!("cancelled"));
+            members.insert(ended.to_owned(), json!(now));
+            Some(job.to_string())
+        };
+        let ended_in_detail = match rules {
+            Rules::Cloud => "update_time",
+            Rules::Comfyui | Rules::ComfyuiEarly => "execution_end_time",
+        };
+        Self::new(
+            &stopped(&self.entry, "execution_end_time")?,
+            &stopped(&self.detail, ended_in_detail)?,
+        )
+    }
 }
 
 /// All jobs, newest created first, and the node classes.
@@ -75,11 +101,77 @@ impl Board {
     pub fn detail(&self, id: &str) -> Reply {
         match self.jobs.iter().find(|job| job.id == id) {
             Some(job) => (200, job.detail.clone()),
-            None if self.rules == Rules::Cloud => {
-                (404, r#"{"code": "NOT_FOUND", "message": "Job not found"}"#.to_owned())
-            }
-            None => (404, r#"{"error": "Job not found"}"#.to_owned()),
+            None => self.unknown(),
         }
+    }
+
+    fn unknown(&self) -> Reply {
+        let body = match self.rules {
+            Rules::Cloud => r#"{"code": "NOT_FOUND", "message": "Job not found"}"#,
+            Rules::Comfyui | Rules::ComfyuiEarly => r#"{"error": "Job not found"}"#,
+        };
+        (404, body.to_owned())
+    }
+
+    /// `POST /api/jobs/{id}/cancel`; `now` in ms.
+    pub fn cancel(&mut self, id: &str, now: i64) -> Reply {
+        let known = self.jobs.iter().any(|job| job.id == id);
+        match self.rules {
+            Rules::ComfyuiEarly => (405, String::new()),
+            Rules::Cloud if !known => self.unknown(),
+            Rules::Comfyui | Rules::Cloud => (200, json!({"cancelled": self.stop(id, now)}).to_string()),
+        }
+    }
+
+    /// `POST /api/jobs/cancel`; `now` in ms.
+    pub fn cancel_many(&mut self, body: &[u8], now: i64) -> Reply {
+        let ids = serde_json::from_slice(body)
+            .ok()
+            .and_then(|mut body: Value| serde_json::from_value::<Vec<String>>(body.get_mut("job_ids")?.take()).ok());
+        match (self.rules, ids) {
+            (Rules::ComfyuiEarly, _) => (405, String::new()),
+            (_, None) => self.refusal("job_ids must be a list of ids"),
+            (Rules::Comfyui, Some(ids)) => {
+                if let Some(id) = ids.iter().find(|id| !is_uuid(id)) {
+                    return self.refusal(&format!("{id} is not a UUID"));
+                }
+                let stopped = ids.iter().filter(|id| self.stop(id, now)).count();
+                (200, json!({"cancelled": stopped > 0}).to_string())
+            }
+            (Rules::Cloud, Some(ids)) => {
+                if ids.len() > MOST_CANCELLED {
+                    return self.refusal("too many ids");
+                }
+                if ids.iter().any(|id| !self.jobs.iter().any(|job| job.id == *id)) {
+                    return self.unknown();
+                }
+                let stopped: Vec<_> = ids.into_iter().filter(|id| self.stop(id, now)).collect();
+                (200, json!({"cancelled": stopped}).to_string())
+            }
+        }
+    }
+
+    /// Stops a queued job. Self-hosted, one that had not started leaves no trace.
+    fn stop(&mut self, id: &str, now: i64) -> bool {
+        let Some(job) = self.jobs.iter().find(|job| job.id == id && job.is_queued()) else {
+            return false;
+        };
+        match self.rules {
+            Rules::Comfyui | Rules::ComfyuiEarly if job.status == "pending" => self.jobs.retain(|job| job.id != id),
+            rules => job
+                .stopped(rules, now)
+                .into_iter()
+                .for_each(|stopped| self.replace(stopped)),
+        }
+        true
+    }
+
+    fn refusal(&self, reason: &str) -> Reply {
+        let body = match self.rules {
+            Rules::Cloud => json!({"code": "BAD_REQUEST", "message": reason}),
+            Rules::Comfyui | Rules::ComfyuiEarly => json!({"error": reason}),
+        };
+        (400, body.to_string())
     }
 
     /// `GET /object_info/{class}`: an unknown class is an empty object.
@@ -92,13 +184,7 @@ impl Board {
 
     /// `GET /api/jobs`.
     pub fn list(&self, query: &str) -> Reply {
-        self.page(query).unwrap_or_else(|reason| {
-            let body = match self.rules {
-                Rules::Cloud => serde_json::json!({"code": "BAD_REQUEST", "message": reason}),
-                Rules::Comfyui | Rules::ComfyuiEarly => serde_json::json!({"error": reason}),
-            };
-            (400, body.to_string())
-        })
+        self.page(query).unwrap_or_else(|reason| self.refusal(&reason))
     }
 
     fn page(&self, query: &str) -> Result<Reply, String> {
@@ -206,6 +292,13 @@ impl Board {
         let jobs = self.jobs.iter().filter(|job| job.status == status);
         jobs.map(|job| job.id.clone()).collect()
     }
+}
+
+/// As Python's `uuid.UUID` reads one that is written with its hyphens.
+fn is_uuid(id: &str) -> bool {
+    let digits = |group: &str| group.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let groups: Vec<&str> = id.split('-').collect();
+    groups.iter().all(|group| digits(group)) && groups.iter().map(|group| group.len()).eq([8, 4, 4, 4, 12])
 }
 
 fn parse_query(query: &str) -> Vec<(String, String)> {

@@ -86,6 +86,8 @@ fn welcome(proxy: SocketAddr, upstream: SocketAddr) -> String {
          curl http://{proxy}/history/{done}\n                                                   one finished job: outputs, status, prompt\n  \
          curl http://{proxy}/history/{waiting}\n                                                   {{}} until that job has finished, then its entry\n  \
          curl http://{proxy}/api/history_v2            the same jobs as the cloud's old endpoint showed them\n  \
+         curl -d '{{\"delete\": [\"{waiting}\"]}}' http://{proxy}/queue\n                                                   takes that job out of the queue\n  \
+         curl -d '{{\"clear\": true}}' http://{proxy}/history\n                                                   hides the finished jobs: this server cannot forget them\n  \
          curl http://{proxy}/api/jobs                  everything else passes through: this is the new API itself\n  \
          curl -i http://{upstream}/history              the server alone: 404\n\n\
          Ctrl-C ends it.\n",

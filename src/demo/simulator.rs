@@ -1,14 +1,18 @@
 //! The simulated upstream as a server: the Jobs API and nothing else; every legacy endpoint is 404.
 
-use super::board::{Board, Reply, Rules};
+use super::{
+    board::{Board, Reply, Rules},
+    now,
+};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header::CONTENT_TYPE};
-use http_body_util::Full;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header::CONTENT_TYPE, request::Parts,
+};
+use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use percent_encoding::percent_decode_str;
 use std::{
-    convert::Infallible,
     io,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -38,6 +42,8 @@ pub struct Seen {
     pub target: String,
     /// As sent.
     pub headers: HeaderMap,
+    /// As sent.
+    pub body: Bytes,
 }
 
 struct Shared {
@@ -118,9 +124,13 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     while let Ok((stream, _)) = listener.accept().await {
         let shared = Arc::clone(&shared);
         connections.spawn(async move {
-            let service = service_fn(|request| {
+            let service = service_fn(|request: Request<Incoming>| {
                 let shared = Arc::clone(&shared);
-                async move { Ok::<_, Infallible>(shared.answer(&request)) }
+                async move {
+                    let (head, body) = request.into_parts();
+                    let body = body.collect().await?.to_bytes();
+                    Ok::<_, hyper::Error>(shared.answer(&head, body))
+                }
             });
             if let Err(error) = http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), service)
@@ -133,24 +143,29 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 }
 
 impl Shared {
-    fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    fn answer(&self, request: &Parts, body: Bytes) -> Response<Full<Bytes>> {
         lock(&self.seen).push(Seen {
-            method: request.method().clone(),
-            target: request.uri().to_string(),
-            headers: request.headers().clone(),
+            method: request.method.clone(),
+            target: request.uri.to_string(),
+            headers: request.headers.clone(),
+            body: body.clone(),
         });
         let (status, body) = self
             .refusal(request)
-            .or_else(|| self.jobs_api(request))
+            .or_else(|| self.jobs_api(request, &body))
             .unwrap_or((404, String::new()));
+        let status = StatusCode::from_u16(status).unwrap_or_default();
         let cloud = lock(&self.board).rules == Rules::Cloud;
         let (content_type, body) = match (body.is_empty(), cloud) {
-            (true, _) => ("text/plain; charset=utf-8", "404: Not Found".to_owned()),
+            (true, _) => {
+                let reason = status.canonical_reason().unwrap_or_default();
+                ("text/plain; charset=utf-8", format!("{}: {reason}", status.as_u16()))
+            }
             (false, true) => ("application/json", body),
             (false, false) => ("application/json; charset=utf-8", body),
         };
         let mut response = Response::new(Full::new(Bytes::from(body)));
-        *response.status_mut() = StatusCode::from_u16(status).unwrap_or_default();
+        *response.status_mut() = status;
         response
             .headers_mut()
             .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
@@ -160,8 +175,8 @@ impl Shared {
         response
     }
 
-    fn refusal(&self, request: &Request<Incoming>) -> Option<Reply> {
-        let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
+    fn refusal(&self, request: &Parts) -> Option<Reply> {
+        let header = |name: &str| request.headers.get(name).and_then(|value| value.to_str().ok());
         if self.options.origin_rule && header("sec-fetch-site") == Some("cross-site") {
             return Some((403, r#"{"error": "cross-site"}"#.to_owned()));
         }
@@ -170,16 +185,22 @@ impl Shared {
         (header("x-api-key") != Some(key)).then(|| (401, refused.to_owned()))
     }
 
-    fn jobs_api(&self, request: &Request<Incoming>) -> Option<Reply> {
-        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+    fn jobs_api(&self, request: &Parts, body: &[u8]) -> Option<Reply> {
+        let mut board = lock(&self.board);
+        let path = request.uri.path();
+        let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+        if request.method == Method::POST {
+            return match path.strip_prefix("/api/jobs/")?.strip_suffix("cancel")? {
+                "" => Some(board.cancel_many(body, now())),
+                id => Some(board.cancel(&decode(id.strip_suffix('/')?), now())),
+            };
+        }
+        if !matches!(request.method, Method::GET | Method::HEAD) {
             return None;
         }
-        let board = lock(&self.board);
-        let path = request.uri().path();
         if path == "/api/jobs" {
-            return Some(board.list(request.uri().query().unwrap_or_default()));
+            return Some(board.list(request.uri.query().unwrap_or_default()));
         }
-        let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
         let cloud = board.rules == Rules::Cloud;
         let own_path = if cloud {
             path

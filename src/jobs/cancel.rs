@@ -86,8 +86,8 @@ impl Jobs {
             let Some(answer) = self.cancel_one(caller, kind, id).await? else {
                 continue;
             };
-            // Unknown by now, or never a proper id: not a job that could go on.
-            if matches!(answer.status, StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST) {
+            // Unknown by now: not a job that could go on.
+            if answer.status == StatusCode::NOT_FOUND {
                 continue;
             }
             let path = &self.names(kind).names.cancel.path;
@@ -100,7 +100,7 @@ impl Jobs {
     }
 
     /// Cancels one job and gives the answer as it came, or `None` for what can be no job's id;
-    /// [`JobsError::Missing`] when the server cannot cancel.
+    /// [`JobsError::Missing`] when the server cannot cancel, [`JobsError::Refused`] when it will not.
     pub async fn cancel_one(&self, caller: &Caller, kind: DialectKind, id: &str) -> Result<Option<Answer>, JobsError> {
         if is_dot_segment(id) {
             return Ok(None);
@@ -108,11 +108,13 @@ impl Jobs {
         let path = self.names(kind).names.cancel.path.replace("{id}", &encode(id));
         let answer = self.post(caller, kind, &path, Bytes::new()).await?;
         let unknown_job = answer.status == StatusCode::NOT_FOUND && answer.body.trim_ascii_start().starts_with(b"{");
+        let call = format!("POST {path}");
         match answer.status.as_u16() {
             404 | 405 | 501 if !unknown_job => Err(JobsError::Missing {
-                call: format!("POST {path}"),
+                call,
                 status: answer.status,
             }),
+            401..=403 | 429 | 500..=599 => accept(&call, answer).map(Some),
             _ => Ok(Some(answer)),
         }
     }

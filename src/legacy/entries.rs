@@ -89,9 +89,13 @@ impl Legacy {
         };
         let mut entry = Vec::with_capacity(body.len() + 256);
         table.plan.write(&reading, &context, &mut entry).map_err(unfit)?;
-        if noted.is_some() && !table.plan.uses_observed(&reading) {
-            // The job's own detail says it all now.
-            self.notes.forget(caller.scope, &job.id).await;
+        if let Some(noted) = &noted {
+            // Of all tables history shows the most of a note: when it needs none, the job's own detail says it all.
+            let most = &self.tables.history.plan;
+            let reading = most.read(body, Some(noted)).map_err(|error| unfit(error.into()))?;
+            if !most.uses_observed(&reading) {
+                self.notes.forget(caller.scope, &job.id).await;
+            }
         }
         Ok(entry.into())
     }

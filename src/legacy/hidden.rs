@@ -126,11 +126,13 @@ impl Hidden {
         let of = scopes.entry(scope).or_default();
         match change {
             Change::Delete(ids) => of.deleted.extend(ids.into_iter().map(|id| (id, number))),
-            Change::Forget(ids) => of.deleted.retain(|id, _| !ids.contains(id)),
-            Change::Clear(cleared) => {
-                of.deleted.clear();
-                of.cleared = Some(cleared);
+            Change::Forget(ids) => {
+                for id in &ids {
+                    of.deleted.remove(id);
+                }
             }
+            // What was deleted stays deleted: some of it may have ended after the clear looked.
+            Change::Clear(cleared) => of.cleared = Some(cleared),
         }
         Ok(())
     }
@@ -163,5 +165,34 @@ impl Hidden {
                 tracing::warn!(%error, "jobs that are gone are still remembered as deleted");
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ended(id: &str, created: f64) -> Listed {
+        Listed {
+            id: id.to_owned(),
+            state: JobState::Finished,
+            number: 0.0,
+            created,
+            started: created,
+            ended: created,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_job_deleted_while_another_client_clears_stays_deleted() {
+        let hidden = Arc::new(Hidden::new(Arc::new(State::open(None).expect("a state"))).expect("nothing stored"));
+        let scope = Scope::default();
+        let cleared = Cleared::of(&[ended("old", 1e12)], &[]).expect("something to clear");
+        // Created and ended after the clear looked.
+        let delete = Change::Delete(vec!["new".to_owned()]);
+        hidden.change(scope, delete).await.expect("a change");
+        hidden.change(scope, Change::Clear(cleared)).await.expect("a change");
+        assert!(hidden.is_hidden(scope, "old", 1e12));
+        assert!(hidden.is_hidden(scope, "new", 2e12));
     }
 }

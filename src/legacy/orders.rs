@@ -57,16 +57,20 @@ pub enum Target {
 }
 
 impl Target {
-    /// Reads a body as the self-hosted server does: no body, or one that is not JSON, means whatever runs.
-    pub fn parse(body: &[u8], names: &WriteRequest) -> Self {
+    /// Reads a body as the self-hosted server does: no body, or one that is not JSON, means whatever runs. JSON that is
+    /// no object is refused, as nothing is stopped for it there.
+    pub fn parse(body: &[u8], names: &WriteRequest) -> Result<Self, LegacyError> {
+        if check(body).is_err() {
+            return Ok(Self::Any);
+        }
         let mut paths = Paths::default();
         let slot = paths.add(&names.id);
-        let spans = paths.find(body).unwrap_or_default();
+        let spans = paths.find(body).map_err(|error| wrong(error.to_string()))?;
         let id = spans.get(slot).copied().flatten().map(|span| span.of(body));
-        match id.filter(|id| is_true(id)) {
+        Ok(match id.filter(|id| is_true(id)) {
             None => Self::Any,
             Some(id) => string_value(id).map_or(Self::Nothing, Self::One),
-        }
+        })
     }
 }
 
@@ -144,7 +148,12 @@ mod tests {
             ("{\"prompt_id\": \"a\"}", Target::One("a".to_owned())),
             ("{\"prompt_id\": 7}", Target::Nothing),
         ] {
-            assert_eq!(Target::parse(body.as_bytes(), &names()), target, "{body}");
+            assert_eq!(
+                Target::parse(body.as_bytes(), &names()).expect("a target"),
+                target,
+                "{body}"
+            );
         }
+        assert!(Target::parse(b"[]", &names()).is_err());
     }
 }

@@ -69,7 +69,7 @@ impl Legacy {
     }
 
     async fn interrupt(&self, body: &[u8], caller: &Caller, kind: DialectKind) -> Result<LegacyAnswer, LegacyError> {
-        let target = Target::parse(body, &self.tables.writes.request);
+        let target = Target::parse(body, &self.tables.writes.request)?;
         let meant = |job: &Listed| match &target {
             Target::Any => true,
             Target::One(id) => job.id == *id,
@@ -109,31 +109,32 @@ impl Legacy {
     /// `POST /history` where the server has none: hides those jobs that have ended.
     async fn hide(&self, body: &[u8], caller: &Caller, kind: DialectKind) -> Result<LegacyAnswer, LegacyError> {
         let orders = Orders::parse(body, &self.tables.writes.request)?;
-        let newest = self.jobs.list(caller, kind, None, |jobs| !jobs.is_empty()).await?;
+        let wanted: HashSet<&str> = orders.delete.iter().map(String::as_str).collect();
+        let is_wanted = |job: &&Listed| wanted.contains(job.id.as_str());
+        // A clear needs the newest ones, a delete those that it names.
+        let enough = |jobs: &[Listed]| !jobs.is_empty() && jobs.iter().filter(is_wanted).count() == wanted.len();
+        let listed = self.jobs.list(caller, kind, None, enough).await?;
         if orders.clear {
             // After the newest: what is created meanwhile is newer than those, and what is still queued now had not
             // ended when it was cleared.
             let queued = self.queued(caller, kind).await?;
-            if let Some(cleared) = Cleared::of(&newest.jobs, &queued.jobs) {
+            if let Some(cleared) = Cleared::of(&listed.jobs, &queued.jobs) {
                 self.hidden.change(caller.scope, Change::Clear(cleared)).await?;
             }
         }
-        if !orders.delete.is_empty() {
-            let wanted: HashSet<&str> = orders.delete.iter().map(String::as_str).collect();
-            let is_wanted = |job: &&Listed| wanted.contains(job.id.as_str());
-            let all = |jobs: &[Listed]| jobs.iter().filter(is_wanted).count() == wanted.len();
-            let listed = self.jobs.list(caller, kind, None, all).await?.jobs;
-            // An id that has not ended is not in the history, and will be once it has.
-            let ended = listed
-                .iter()
-                .filter(is_wanted)
-                .filter(|job| job.state == State::Finished);
-            let ids: Vec<String> = ended.map(|job| job.id.clone()).collect();
-            if !ids.is_empty() {
-                self.hidden.change(caller.scope, Change::Delete(ids)).await?;
-            }
+        // An id that has not ended is not in the history, and will be once it has.
+        let ended = |job: &&Listed| job.state == State::Finished;
+        let ids: Vec<String> = listed
+            .jobs
+            .iter()
+            .filter(is_wanted)
+            .filter(ended)
+            .map(|job| job.id.clone())
+            .collect();
+        if !ids.is_empty() {
+            self.hidden.change(caller.scope, Change::Delete(ids)).await?;
         }
-        Ok(done(newest.headers))
+        Ok(done(listed.headers))
     }
 }
 

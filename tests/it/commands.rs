@@ -5,6 +5,7 @@ use crate::support::{
     program::{Program, run},
     upstream::Gate,
 };
+use http::Method;
 use jobshim::demo::{Board, Job, Options, Rules, Simulator};
 use std::process::Output;
 use tokio::net::TcpListener;
@@ -245,7 +246,7 @@ async fn every_curl_line_of_the_demo_shows_what_it_says() {
         .filter(|line| line.trim().starts_with("curl"))
         .cloned()
         .collect();
-    assert!(lines.len() >= 8, "{:#?}", program.log);
+    assert!(lines.len() >= 10, "{:#?}", program.log);
     let client = Client::new();
     for line in lines {
         let url = line
@@ -255,10 +256,29 @@ async fn every_curl_line_of_the_demo_shows_what_it_says() {
             .and_then(|url| url.split_once('/'))
             .unwrap_or_else(|| panic!("{line}"));
         let address = authority.parse().expect("an address");
-        let reply = client.get(address, &format!("/{path}")).await;
+        let target = format!("/{path}");
+        let order = line
+            .split_once("-d '")
+            .and_then(|(_, rest)| rest.split_once('\''))
+            .map(|(order, _)| order);
+        let reply = match order {
+            Some(order) => client.send(Method::POST, address, &target, &[], order.to_owned()).await,
+            None => client.send(Method::GET, address, &target, &[], "").await,
+        };
+        let reply = reply.expect("an answer");
         let wanted = if line.contains("curl -i") { 404 } else { 200 };
         assert_eq!(reply.status, wanted, "{line}");
-        assert!(!reply.body.is_empty());
+        assert_eq!(reply.body.is_empty(), order.is_some(), "{line}: {}", reply.text());
+        // What was deleted or cleared is not shown any more.
+        let left = client.get(address, &target).await.text();
+        match order.unwrap_or_default() {
+            order if order.contains("clear") => assert!(!left.contains("00000001-"), "{left}"),
+            order if order.contains("delete") => {
+                let id = order.split('"').nth(3).expect("an id");
+                assert!(!left.contains(id), "{left}");
+            }
+            _ => {}
+        }
     }
     program.signal("INT");
     assert_eq!(program.end().code(), Some(0));

@@ -1,7 +1,10 @@
 //! The corpus: recordings of real servers, and a simulated upstream for each.
 
-use jobshim::demo::{Board, Job, Rules};
-use serde_json::{Value, value::RawValue};
+use jobshim::{
+    demo::{Board, Job, Rules},
+    mapping::scanner::members,
+};
+use serde_json::{Value, json, value::RawValue};
 use std::{collections::BTreeMap, fs, path::Path};
 
 /// One file of the corpus.
@@ -12,6 +15,15 @@ pub struct Case {
     pub details: BTreeMap<String, String>,
     pub classes: BTreeMap<String, String>,
     pub legacy: Vec<Legacy>,
+    pub steps: Vec<Step>,
+}
+
+/// A legacy write, and what the legacy surface showed before and after it.
+pub struct Step {
+    pub before: Option<Legacy>,
+    pub write: Legacy,
+    pub request_body: String,
+    pub after: Option<Legacy>,
 }
 
 /// What a legacy endpoint answered.
@@ -52,27 +64,38 @@ fn read(server: &str, path: &Path) -> Case {
             .collect()
     };
     let string = |value: &Value| value.as_str().expect("a text").to_owned();
-    let legacy = case["legacy"].as_array().expect("a list").iter();
+    let answer = |answer: &Value| Legacy {
+        target: string(&answer["request"])
+            .split_once(' ')
+            .expect("a method and a target")
+            .1
+            .to_owned(),
+        status: answer["status"]
+            .as_u64()
+            .and_then(|status| u16::try_from(status).ok())
+            .expect("a status"),
+        content_type: string(&answer["content_type"]),
+        body: string(&answer["body"]),
+    };
+    // A step is a write with what was seen around it, or the write alone.
+    let step = |step: &Value| {
+        let write = step.get("write").unwrap_or(step);
+        Step {
+            before: step.get("before").map(answer),
+            write: answer(write),
+            request_body: write["request_body"].to_string(),
+            after: step.get("after").map(answer),
+        }
+    };
+    let steps = case.get("steps").and_then(Value::as_array);
     Case {
         server: server.to_owned(),
         name: path.file_stem().expect("a name").to_string_lossy().into_owned(),
         jobs: string(&case["upstream"]["jobs"]),
         details: texts(&case["upstream"]["details"]),
         classes: texts(&case["upstream"]["object_info"]),
-        legacy: legacy
-            .map(|answer| Legacy {
-                target: string(&answer["request"])
-                    .strip_prefix("GET ")
-                    .expect("a GET")
-                    .to_owned(),
-                status: answer["status"]
-                    .as_u64()
-                    .and_then(|status| u16::try_from(status).ok())
-                    .expect("a status"),
-                content_type: string(&answer["content_type"]),
-                body: string(&answer["body"]),
-            })
-            .collect(),
+        legacy: case["legacy"].as_array().expect("a list").iter().map(answer).collect(),
+        steps: steps.into_iter().flatten().map(step).collect(),
     }
 }
 
@@ -95,4 +118,62 @@ impl Case {
         }
         board
     }
+}
+
+/// A finished job, told from its recorded history entry.
+pub fn finished(id: &str, status: &str, entry: &str) -> Job {
+    let parts = parts(entry);
+    let items = items(&parts["prompt"]);
+    let times: Value = serde_json::from_str(&parts["status"]).expect("a status");
+    let messages = times["messages"].as_array().expect("messages");
+    let time = |message: Option<&Value>| message.map_or(json!(0), |message| message[1]["timestamp"].clone());
+    let extra_data: Value = serde_json::from_str(&items[3]).expect("extra_data");
+    let head = format!(
+        r#""id": "{id}", "status": "{status}", "priority": {}, "create_time": {}, "execution_start_time": {}, "execution_end_time": {}"#,
+        items[0],
+        extra_data["create_time"],
+        time(messages.first()),
+        time(messages.last())
+    );
+    let detail = format!(
+        r#"{{{head}, "outputs": {}, "execution_status": {}, "workflow": {{"prompt": {}, "extra_data": {}}}}}"#,
+        parts["outputs"], parts["status"], items[2], items[3]
+    );
+    Job::new(&format!("{{{head}}}"), &detail).expect("a job")
+}
+
+/// The members of an object, as written.
+pub fn parts(object: &str) -> BTreeMap<String, String> {
+    let raw: BTreeMap<String, &RawValue> = serde_json::from_str(object).expect("an object");
+    raw.into_iter()
+        .map(|(key, value)| (key, value.get().to_owned()))
+        .collect()
+}
+
+/// The items of a list, as written.
+pub fn items(list: &str) -> Vec<String> {
+    let raw: Vec<&RawValue> = serde_json::from_str(list).expect("a list");
+    raw.into_iter().map(|item| item.get().to_owned()).collect()
+}
+
+/// What was submitted for a recorded queue item.
+pub fn submission(item: &str) -> String {
+    let items = items(item);
+    let mut extra_data = Vec::new();
+    let mut client_id = String::from("null");
+    members(items[3].as_bytes(), |key, value| {
+        let (key, value) = (String::from_utf8_lossy(key), String::from_utf8_lossy(value));
+        match &*key {
+            "client_id" => client_id = value.into_owned(),
+            "create_time" => {}
+            _ => extra_data.push(format!("\"{key}\": {value}")),
+        }
+    })
+    .expect("extra_data");
+    format!(
+        r#"{{"prompt": {}, "number": {}, "client_id": {client_id}, "extra_data": {{{}}}}}"#,
+        items[2],
+        items[0],
+        extra_data.join(", ")
+    )
 }

@@ -19,6 +19,7 @@ use tokio::task::JoinHandle;
 pub mod corpus;
 pub mod json;
 pub mod program;
+pub mod server;
 pub mod upstream;
 
 /// jobshim on a port of its own; it stops when dropped.
@@ -66,6 +67,25 @@ impl TableFolder {
 }
 
 impl Drop for TableFolder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
+/// An empty folder for what survives a restart, removed when dropped.
+pub struct StateFolder {
+    pub path: PathBuf,
+}
+
+impl StateFolder {
+    pub fn new(name: &str) -> Self {
+        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+        let _ = fs::remove_dir_all(&path);
+        Self { path }
+    }
+}
+
+impl Drop for StateFolder {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.path);
     }
