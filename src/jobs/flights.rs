@@ -59,15 +59,17 @@ impl<K: Eq + Hash, V> Drop for Landing<K, V> {
     }
 }
 
-impl<K: Eq + Hash + Clone + Send + 'static, V: Clone + Send + Sync + 'static> Flights<K, V> {
-    /// None under way.
-    pub fn new() -> Self {
+/// None under way.
+impl<K, V> Default for Flights<K, V> {
+    fn default() -> Self {
         Self {
             open: Arc::default(),
             next: AtomicU64::new(0),
         }
     }
+}
 
+impl<K: Eq + Hash + Clone + Send + 'static, V: Clone + Send + Sync + 'static> Flights<K, V> {
     /// The outcome of `call`, or of another's call for the same `key`, and whether it was another's. `lasts` tells
     /// outcomes that stay true, and so are good for whoever came late too.
     pub async fn share<F>(&self, key: K, lasts: impl Fn(&V) -> bool, call: impl Fn() -> F) -> (V, bool)
@@ -182,7 +184,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_asks_at_once_shares_a_call_and_who_comes_later_the_next_one() {
-        let (flights, upstream) = (Arc::new(Flights::new()), Arc::new(Upstream::default()));
+        let (flights, upstream) = (Arc::new(Flights::default()), Arc::new(Upstream::default()));
         let early: Vec<_> = (0..20).map(|_| ask(&flights, &upstream, false)).collect();
         upstream.arrived.notified().await;
         let late: Vec<_> = (0..20).map(|_| ask(&flights, &upstream, false)).collect();
@@ -203,7 +205,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_outcome_that_lasts_is_good_for_who_comes_late() {
-        let (flights, upstream) = (Arc::new(Flights::new()), Arc::new(Upstream::default()));
+        let (flights, upstream) = (Arc::new(Flights::default()), Arc::new(Upstream::default()));
         let early = ask(&flights, &upstream, true);
         upstream.arrived.notified().await;
         let late = ask(&flights, &upstream, true);
@@ -215,7 +217,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_began_a_call_may_go_and_it_ends_when_all_have_gone() {
-        let (flights, upstream) = (Arc::new(Flights::new()), Arc::new(Upstream::default()));
+        let (flights, upstream) = (Arc::new(Flights::default()), Arc::new(Upstream::default()));
         let first = ask(&flights, &upstream, true);
         upstream.arrived.notified().await;
         let second = ask(&flights, &upstream, true);
