@@ -76,10 +76,7 @@ mod tests {
     use crate::config;
 
     fn access() -> Access {
-        let options = crate::cli::Options {
-            access_token: Some("s3cret value".to_owned()),
-            ..Default::default()
-        };
+        let options = crate::cli::Options::default().with("listen.access_token", "s3cret value");
         Access::new(
             config::load(&options, |_| None)
                 .expect("a configuration")

@@ -1,7 +1,8 @@
 //! The commands as clap sees them.
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use std::path::PathBuf;
+use crate::config::{KEYS, Key, Kind};
+use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand, ValueEnum};
+use std::{collections::BTreeMap, path::PathBuf};
 
 /// What the program was told on its command line.
 #[derive(Debug, Parser)]
@@ -77,69 +78,89 @@ pub enum Format {
     Markdown,
 }
 
-/// The options of serve, as text: the configuration reads and checks them together with environment and file.
-#[derive(Clone, Debug, Default, Args)]
+/// The options of serve, as text: one flag for each of [`KEYS`]. The configuration reads and checks them together with
+/// environment and file.
+#[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// A configuration file [env: JOBSHIM_CONFIG]
-    #[arg(long, value_name = "FILE")]
+    /// A configuration file.
     pub config: Option<PathBuf>,
-    /// Where clients connect [default: 127.0.0.1:8187] [env: JOBSHIM_LISTEN]
-    #[arg(long, value_name = "ADDR")]
-    pub listen: Option<String>,
-    /// What clients must show, as Authorization: Bearer or X-API-Key; env:NAME or file:PATH says where it is kept
-    /// [env: JOBSHIM_ACCESS_TOKEN]
-    #[arg(long, value_name = "SECRET")]
-    pub access_token: Option<String>,
-    /// Lets anyone who reaches the address use --upstream-header [default: false] [env: JOBSHIM_I_KNOW_THIS_IS_OPEN]
-    #[arg(long)]
-    pub i_know_this_is_open: bool,
-    /// The server behind: http or https, with a base path if it has one [default: http://127.0.0.1:8188] [env: JOBSHIM_UPSTREAM]
-    #[arg(long, value_name = "URL")]
-    pub upstream: Option<String>,
-    /// How the server speaks the Jobs API: auto asks it, comfyui, or cloud [default: auto] [env: JOBSHIM_DIALECT]
-    #[arg(long, value_name = "WORD")]
-    pub dialect: Option<String>,
-    /// Which items /api/queue shows: auto is the dialect's, comfyui, or cloud [default: auto] [env: JOBSHIM_SURFACE]
-    #[arg(long, value_name = "WORD")]
-    pub surface: Option<String>,
-    /// A folder whose tables replace the built-in ones of the same name [env: JOBSHIM_MAPPINGS_DIR]
-    #[arg(long, value_name = "DIR")]
-    pub mappings_dir: Option<String>,
-    /// How long a connection to the server may take to open, as 500ms, 5s or 2m [default: 5s] [env: JOBSHIM_CONNECT_TIMEOUT]
-    #[arg(long, value_name = "TIME")]
-    pub connect_timeout: Option<String>,
-    /// How long a translated call may take as a whole [default: 30s] [env: JOBSHIM_ANSWER_TIMEOUT]
-    #[arg(long, value_name = "TIME")]
-    pub answer_timeout: Option<String>,
-    /// The largest answer that a translated call reads, as bytes, KiB, MiB or GiB [default: 256MiB] [env: JOBSHIM_MAX_ANSWER_BYTES]
-    #[arg(long, value_name = "SIZE")]
-    pub max_answer_bytes: Option<String>,
-    /// Job details fetched side by side for one list, 1 to 256 [default: 16] [env: JOBSHIM_CONCURRENCY]
-    #[arg(long, value_name = "N")]
-    pub concurrency: Option<String>,
-    /// PEM certificates to trust besides the system's and the bundled ones [env: JOBSHIM_CA_FILE]
-    #[arg(long, value_name = "FILE")]
-    pub ca_file: Option<String>,
-    /// A header for the server that clients do not send, such as X-API-Key=env:COMFY_CLOUD_API_KEY; may be repeated
-    /// [env: JOBSHIM_UPSTREAM_HEADERS]
-    #[arg(long, value_name = "NAME=SECRET")]
-    pub upstream_header: Vec<String>,
-    /// A folder for what must survive a restart, such as which jobs were deleted [env: JOBSHIM_STATE_DIR]
-    #[arg(long, value_name = "DIR")]
-    pub state_dir: Option<String>,
-    /// The largest POST /prompt that is noted for later answers [default: 8MiB] [env: JOBSHIM_NOTES_MAX_BODY]
-    #[arg(long, value_name = "SIZE")]
-    pub notes_max_body: Option<String>,
-    /// The most memory that all notes may take; 0 keeps none [default: 64MiB] [env: JOBSHIM_NOTES_MAX_BYTES]
-    #[arg(long, value_name = "SIZE")]
-    pub notes_max_bytes: Option<String>,
-    /// How long in-flight answers may take to finish after a stop signal [default: 10s] [env: JOBSHIM_DRAIN_TIMEOUT]
-    #[arg(long, value_name = "TIME")]
-    pub drain_timeout: Option<String>,
-    /// Log lines as text or json [default: text] [env: JOBSHIM_LOG_FORMAT]
-    #[arg(long, value_name = "WORD")]
-    pub log_format: Option<String>,
-    /// More log lines; twice for still more [env: JOBSHIM_VERBOSITY]
-    #[arg(short, long = "verbose", action = clap::ArgAction::Count)]
-    pub verbose: u8,
+    given: BTreeMap<&'static str, String>,
+}
+
+impl Options {
+    /// As if `--config` had been given, and nothing else.
+    pub fn in_file(path: impl Into<PathBuf>) -> Self {
+        Self {
+            config: Some(path.into()),
+            ..Self::default()
+        }
+    }
+
+    /// As if the flag of the key `name` had been given with `value`.
+    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.given.insert(name, value.into());
+        self
+    }
+
+    /// What the flag of the key `name` was given, if it was.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.given.get(name).map(String::as_str)
+    }
+}
+
+impl Args for Options {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        let file = Arg::new("config")
+            .long("config")
+            .value_name("FILE")
+            .value_parser(clap::value_parser!(PathBuf))
+            .help("A configuration file [env: JOBSHIM_CONFIG]");
+        command.arg(file).args(KEYS.iter().map(argument))
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for Options {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let given = |key: &Key| match key.kind {
+            Kind::Value => matches.get_one::<String>(key.name).cloned(),
+            Kind::Table => {
+                let lines = matches.get_many::<String>(key.name)?;
+                Some(lines.cloned().collect::<Vec<_>>().join("\n"))
+            }
+            Kind::Switch => matches.get_flag(key.name).then(|| "true".to_owned()),
+            Kind::Count => Some(matches.get_count(key.name))
+                .filter(|&count| count > 0)
+                .map(|count| count.to_string()),
+        };
+        Ok(Self {
+            config: matches.get_one("config").cloned(),
+            given: KEYS.iter().filter_map(|key| Some((key.name, given(key)?))).collect(),
+        })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+fn argument(key: &Key) -> Arg {
+    let long = key.flag.trim_start_matches("--");
+    let default = match key.default {
+        "" => String::new(),
+        value => format!(" [default: {value}]"),
+    };
+    let argument = Arg::new(key.name)
+        .long(long)
+        .help(format!("{}{default} [env: {}]", key.help, key.variable));
+    match key.kind {
+        Kind::Value => argument.value_name(key.value).action(ArgAction::Set),
+        Kind::Table => argument.value_name(key.value).action(ArgAction::Append),
+        Kind::Switch => argument.action(ArgAction::SetTrue),
+        Kind::Count => argument.short(long.chars().next()).action(ArgAction::Count),
+    }
 }

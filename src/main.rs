@@ -147,7 +147,7 @@ fn explain_request(request: &[String], options: &Options) -> ExitCode {
         [target] => ("GET", target.as_str()),
         _ => return refuse(&"explain takes [METHOD] TARGET"),
     };
-    let live = options.upstream.is_some();
+    let live = options.get("upstream.url").is_some();
     block_on(async { exit_code(explain::run(&loaded.config, method, target, live).await) })
 }
 

@@ -1,10 +1,14 @@
 //! What the program was told: file, environment and flags, merged and validated into one [`Config`].
 
+mod check;
+mod file;
+mod keys;
 mod load;
 mod parse;
 mod secret;
 
-pub use load::{ConfigError, ConfigErrors, KEYS, Key, Loaded, Origin, Setting, load};
+pub use keys::{KEYS, Key, Kind};
+pub use load::{ConfigError, ConfigErrors, Loaded, Origin, Setting, load};
 pub use secret::Secret;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};

@@ -45,11 +45,9 @@ pub async fn run(listen: SocketAddr, stop: impl Future<Output = ()>) -> Result<(
     let simulator = Simulator::start(jobs::board(now()), Options::default())
         .await
         .map_err(DemoError::Simulator)?;
-    let options = crate::cli::Options {
-        listen: Some(listen.to_string()),
-        upstream: Some(format!("http://{}", simulator.address())),
-        ..Default::default()
-    };
+    let options = crate::cli::Options::default()
+        .with("listen.address", listen.to_string())
+        .with("upstream.url", format!("http://{}", simulator.address()));
     let config = config::load(&options, |_| None)?.config;
     let service = Arc::new(Service::new(&config)?);
     let server = Server::bind(&config)

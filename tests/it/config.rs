@@ -9,10 +9,7 @@ use std::path::PathBuf;
 
 fn with_file(name: &str, text: &str) -> (Folder, Options) {
     let folder = Folder::with(name, &[("jobshim.toml", text)]);
-    let options = Options {
-        config: Some(folder.path.join("jobshim.toml")),
-        ..Options::default()
-    };
+    let options = Options::in_file(folder.path.join("jobshim.toml"));
     (folder, options)
 }
 
@@ -42,7 +39,7 @@ fn a_flag_wins_over_the_environment_the_environment_over_the_file_the_file_over_
         setting(&by_environment, key),
         ("4", &Origin::Environment("JOBSHIM_CONCURRENCY"))
     );
-    options.concurrency = Some("5".to_owned());
+    options = options.with(key, "5");
     let by_flag = load(&options, environment).expect("a good flag");
     assert_eq!(setting(&by_flag, key), ("5", &Origin::Flag("--concurrency")));
     assert_eq!(by_flag.config.upstream.concurrency, 5);
@@ -144,10 +141,7 @@ fn a_file_that_cannot_be_used_is_refused_with_its_line() {
             "{text}: {errors:?}"
         );
     }
-    let missing = Options {
-        config: Some(PathBuf::from("/does/not/exist.toml")),
-        ..Options::default()
-    };
+    let missing = Options::in_file(PathBuf::from("/does/not/exist.toml"));
     assert!(refused(&missing)[0].starts_with("/does/not/exist.toml:1: "));
 }
 
@@ -159,11 +153,9 @@ fn an_upstream_that_is_jobshim_itself_is_refused() {
         ("0.0.0.0:80", "http://127.0.0.1"),
         ("[::1]:8188", "http://[::1]:8188"),
     ] {
-        let options = Options {
-            listen: Some(listen.to_owned()),
-            upstream: Some(upstream.to_owned()),
-            ..Options::default()
-        };
+        let options = Options::default()
+            .with("listen.address", listen)
+            .with("upstream.url", upstream);
         assert!(
             refused(&options)[0].contains("where jobshim itself listens"),
             "{listen} {upstream}"
@@ -174,13 +166,10 @@ fn an_upstream_that_is_jobshim_itself_is_refused() {
 #[test]
 fn the_example_has_every_key_with_its_default_and_a_sentence() {
     let text = include_str!("../../config.example.toml");
-    let options = Options {
-        config: Some(PathBuf::from(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/config.example.toml"
-        ))),
-        ..Options::default()
-    };
+    let options = Options::in_file(PathBuf::from(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/config.example.toml"
+    )));
     let loaded = load(&options, |_| None).expect("a good example");
     for (key, setting) in KEYS.iter().zip(&loaded.settings) {
         assert_eq!((setting.key, setting.value.as_str()), (key.name, key.default));

@@ -36,10 +36,7 @@ impl Drop for Running {
 
 /// Starts jobshim in front of `upstream`, configured by `change`.
 pub async fn start(upstream: &str, change: impl FnOnce(&mut Config)) -> Running {
-    let options = Options {
-        upstream: Some(upstream.to_owned()),
-        ..Options::default()
-    };
+    let options = Options::default().with("upstream.url", upstream);
     let mut config = config::load(&options, |_| None).expect("a good configuration").config;
     config.listen = "127.0.0.1:0".parse().expect("an address");
     change(&mut config);

@@ -1,0 +1,128 @@
+//! Texts to values: each section of the file by itself, then what they say together.
+
+use super::{
+    Config, LegacyConfig, LogConfig, NotesConfig, UpstreamConfig,
+    load::{ConfigError, Setting},
+    parse::{self, Wrong},
+    secret::{self, Environment},
+};
+
+/// Turns texts into values; complaints go to `errors`, and `None` comes back when a value is missing for one.
+pub fn check(settings: &[Setting], environment: Environment<'_>, errors: &mut Vec<ConfigError>) -> Option<Config> {
+    let mut reader = Reader {
+        settings,
+        environment,
+        errors,
+    };
+    // Every section is read before the first `?`, so that one start shows every complaint.
+    let listen = reader.value("listen.address", parse::address);
+    let access_token = reader.value("listen.access_token", |text| match text {
+        "" => Ok(None),
+        _ => secret::secret(text, environment).map(Some),
+    });
+    let open = reader.value("listen.open", parse::flag);
+    let upstream = upstream(&mut reader);
+    let legacy = legacy(&mut reader);
+    let mappings_dir = reader.value("mappings_dir", parse::optional_folder);
+    let state_dir = reader.value("state_dir", parse::optional_path);
+    let notes = notes(&mut reader);
+    let drain_timeout = reader.value("server.drain_timeout", parse::duration);
+    let log = log(&mut reader);
+    let config = Config {
+        listen: listen?,
+        access_token: access_token?,
+        upstream: upstream?,
+        legacy: legacy?,
+        mappings_dir: mappings_dir?,
+        state_dir: state_dir?,
+        notes: notes?,
+        drain_timeout: drain_timeout?,
+        log: log?,
+    };
+    together(&config, open?, &mut reader);
+    Some(config)
+}
+
+/// What no value can tell by itself.
+fn together(config: &Config, open: bool, reader: &mut Reader<'_>) {
+    if parse::is_itself(config.listen, &config.upstream.url) {
+        reader.refuse("upstream.url", "this is where jobshim itself listens");
+    }
+    let guarded = config.access_token.is_some() || open || config.listen.ip().is_loopback();
+    if !guarded && !config.upstream.headers.is_empty() {
+        reader.refuse(
+            "listen.address",
+            "whoever reaches this address would use the server with your upstream.headers: set listen.access_token, \
+             or give --i-know-this-is-open",
+        );
+    }
+}
+
+fn upstream(reader: &mut Reader<'_>) -> Option<UpstreamConfig> {
+    let environment = reader.environment;
+    let url = reader.value("upstream.url", parse::url);
+    let dialect = reader.value("upstream.dialect", parse::dialect);
+    let headers = reader.value("upstream.headers", |text| secret::headers(text, environment));
+    let ca_file = reader.value("upstream.ca_file", parse::optional_file);
+    let connect_timeout = reader.value("upstream.connect_timeout", parse::duration);
+    let answer_timeout = reader.value("upstream.answer_timeout", parse::duration);
+    let max_answer_bytes = reader.value("upstream.max_answer_bytes", parse::size);
+    let concurrency = reader.value("upstream.concurrency", parse::concurrency);
+    Some(UpstreamConfig {
+        url: url?,
+        dialect: dialect?,
+        headers: headers?,
+        ca_file: ca_file?,
+        connect_timeout: connect_timeout?,
+        answer_timeout: answer_timeout?,
+        max_answer_bytes: max_answer_bytes?,
+        concurrency: concurrency?,
+    })
+}
+
+fn legacy(reader: &mut Reader<'_>) -> Option<LegacyConfig> {
+    let surface = reader.value("legacy.surface", parse::surface);
+    Some(LegacyConfig { surface: surface? })
+}
+
+fn notes(reader: &mut Reader<'_>) -> Option<NotesConfig> {
+    let max_body = reader.value("notes.max_body", parse::size);
+    let max_bytes = reader.value("notes.max_bytes", parse::size_or_none);
+    Some(NotesConfig {
+        max_body: max_body?,
+        max_bytes: max_bytes?,
+    })
+}
+
+fn log(reader: &mut Reader<'_>) -> Option<LogConfig> {
+    let format = reader.value("log.format", parse::log_format);
+    let verbosity = reader.value("log.verbosity", parse::verbosity);
+    Some(LogConfig {
+        format: format?,
+        verbosity: verbosity?,
+    })
+}
+
+/// Reads settings one by one, and keeps the complaints.
+struct Reader<'a> {
+    settings: &'a [Setting],
+    environment: Environment<'a>,
+    errors: &'a mut Vec<ConfigError>,
+}
+
+impl Reader<'_> {
+    fn value<T>(&mut self, key: &str, parse: impl FnOnce(&str) -> Result<T, Wrong>) -> Option<T> {
+        let setting = self.settings.iter().find(|setting| setting.key == key)?;
+        parse(&setting.value).map_err(|reason| self.refuse(key, reason)).ok()
+    }
+
+    fn refuse(&mut self, key: &str, reason: impl Into<Wrong>) {
+        let found = self.settings.iter().find(|setting| setting.key == key);
+        self.errors.extend(found.map(|setting| ConfigError::Value {
+            key: setting.key.to_owned(),
+            value: setting.shown(),
+            origin: setting.origin.clone(),
+            reason: reason.into().into_owned(),
+        }));
+    }
+}

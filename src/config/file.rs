@@ -1,0 +1,86 @@
+//! The configuration file: TOML to one text a key, with the line it stands on.
+
+use super::{
+    keys::{KEYS, Kind},
+    load::{ConfigError, Origin},
+};
+use std::{collections::BTreeMap, fs, path::Path};
+use toml::de::{DeTable, DeValue};
+
+/// By key, the text and where it stands.
+pub type FileValues = BTreeMap<String, (String, Origin)>;
+
+/// Reads a configuration file; every complaint about it comes back.
+pub fn read(path: &Path) -> Result<FileValues, Vec<ConfigError>> {
+    let refuse = |line, reason| ConfigError::File {
+        path: path.to_owned(),
+        line,
+        reason,
+    };
+    let text = fs::read_to_string(path).map_err(|error| vec![refuse(1, error.to_string())])?;
+    let line = |offset| crate::mapping::line_of(&text, offset);
+    let root = DeTable::parse(&text).map_err(|error| {
+        let at = error.span().map_or(0, |span| span.start);
+        vec![refuse(line(at), error.message().to_owned())]
+    })?;
+    let mut values = FileValues::new();
+    let mut errors = Vec::new();
+    let mut take = |name: String, value: &toml::Spanned<DeValue<'_>>, at: usize| {
+        let text = match value.get_ref() {
+            DeValue::Table(headers) if is_table(&name) => {
+                let lines = headers
+                    .iter()
+                    .map(|(name, value)| Ok(format!("{}={}", name.get_ref(), text_of(value)?)));
+                lines.collect::<Result<Vec<_>, _>>().map(|lines| lines.join("\n"))
+            }
+            _ => text_of(value),
+        };
+        match text {
+            _ if !KEYS.iter().any(|key| key.name == name) => {
+                let known: Vec<_> = KEYS.iter().map(|key| key.name).collect();
+                errors.push(refuse(
+                    line(at),
+                    format!("unknown key {name}; there are {}", known.join(", ")),
+                ));
+            }
+            Ok(text) => drop(values.insert(name, (text, Origin::File(path.to_owned(), line(at))))),
+            Err(reason) => errors.push(refuse(line(at), format!("{name}: {reason}"))),
+        }
+    };
+    for (name, value) in root.get_ref() {
+        match value.get_ref() {
+            DeValue::Table(section) => {
+                for (below, value) in section {
+                    take(
+                        format!("{}.{}", name.get_ref(), below.get_ref()),
+                        value,
+                        below.span().start,
+                    );
+                }
+            }
+            _ => take(name.get_ref().to_string(), value, name.span().start),
+        }
+    }
+    if errors.is_empty() { Ok(values) } else { Err(errors) }
+}
+
+fn is_table(name: &str) -> bool {
+    KEYS.iter().any(|key| key.name == name && key.kind == Kind::Table)
+}
+
+/// A value as text; `{ env = "NAME" }` and `{ file = "PATH" }` are where a secret is kept.
+fn text_of(value: &toml::Spanned<DeValue<'_>>) -> Result<String, &'static str> {
+    match value.get_ref() {
+        DeValue::String(text) => Ok(text.to_string()),
+        DeValue::Integer(number) => Ok(number.to_string()),
+        DeValue::Boolean(flag) => Ok(flag.to_string()),
+        DeValue::Table(reference) if reference.len() == 1 => reference
+            .iter()
+            .find_map(|(kind, place)| match (&**kind.get_ref(), place.get_ref()) {
+                (kind @ ("env" | "file"), DeValue::String(place)) => Some(format!("{kind}:{place}")),
+                _ => None,
+            })
+            .ok_or("{ env = \"NAME\" } or { file = \"PATH\" } is expected"),
+        _ => Err("a text or a whole number is expected"),
+    }
+}

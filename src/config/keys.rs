@@ -1,0 +1,221 @@
+//! Every key of the configuration: its name in the file, its variable, its flag, its default and what it is for.
+
+/// One key of the configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// In the file, such as `upstream.url`.
+    pub name: &'static str,
+    /// In the environment.
+    pub variable: &'static str,
+    /// On the command line, with its dashes.
+    pub flag: &'static str,
+    /// What its value is called in `--help`, such as `TIME`.
+    pub value: &'static str,
+    /// What holds when nobody says anything; empty for nothing.
+    pub default: &'static str,
+    /// One sentence for `--help`.
+    pub help: &'static str,
+    /// How its flag is given.
+    pub kind: Kind,
+    /// Its value is shown to nobody, only where it is kept.
+    pub secret: bool,
+}
+
+/// How a flag is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// With a value.
+    Value,
+    /// With a value, any number of times; a table of its own in the file.
+    Table,
+    /// Alone: given means true.
+    Switch,
+    /// Alone, any number of times, and also by its first letter.
+    Count,
+}
+
+/// `[name in the file, variable, flag, name of the value, default, help]`
+const fn key(texts: [&'static str; 6]) -> Key {
+    let [name, variable, flag, value, default, help] = texts;
+    Key {
+        name,
+        variable,
+        flag,
+        value,
+        default,
+        help,
+        kind: Kind::Value,
+        secret: false,
+    }
+}
+
+impl Key {
+    const fn kind(self, kind: Kind) -> Self {
+        Self { kind, ..self }
+    }
+
+    const fn secret(self) -> Self {
+        Self { secret: true, ..self }
+    }
+}
+
+/// Every key there is, in the order of `--help` and `check`.
+pub const KEYS: &[Key] = &[
+    key([
+        "listen.address",
+        "JOBSHIM_LISTEN",
+        "--listen",
+        "ADDR",
+        "127.0.0.1:8187",
+        "Where clients connect",
+    ]),
+    key([
+        "listen.access_token",
+        "JOBSHIM_ACCESS_TOKEN",
+        "--access-token",
+        "SECRET",
+        "",
+        "What clients must show, as Authorization: Bearer or X-API-Key; env:NAME or file:PATH says where it is kept",
+    ])
+    .secret(),
+    key([
+        "listen.open",
+        "JOBSHIM_I_KNOW_THIS_IS_OPEN",
+        "--i-know-this-is-open",
+        "",
+        "false",
+        "Lets anyone who reaches the address use --upstream-header",
+    ])
+    .kind(Kind::Switch),
+    key([
+        "upstream.url",
+        "JOBSHIM_UPSTREAM",
+        "--upstream",
+        "URL",
+        "http://127.0.0.1:8188",
+        "The server behind: http or https, with a base path if it has one",
+    ]),
+    key([
+        "upstream.dialect",
+        "JOBSHIM_DIALECT",
+        "--dialect",
+        "WORD",
+        "auto",
+        "How the server speaks the Jobs API: auto asks it, comfyui, or cloud",
+    ]),
+    key([
+        "upstream.headers",
+        "JOBSHIM_UPSTREAM_HEADERS",
+        "--upstream-header",
+        "NAME=SECRET",
+        "",
+        "A header for the server that clients do not send, such as X-API-Key=env:COMFY_CLOUD_API_KEY; may be repeated",
+    ])
+    .kind(Kind::Table)
+    .secret(),
+    key([
+        "upstream.ca_file",
+        "JOBSHIM_CA_FILE",
+        "--ca-file",
+        "FILE",
+        "",
+        "PEM certificates to trust besides the system's and the bundled ones",
+    ]),
+    key([
+        "upstream.connect_timeout",
+        "JOBSHIM_CONNECT_TIMEOUT",
+        "--connect-timeout",
+        "TIME",
+        "5s",
+        "How long a connection to the server may take to open, as 500ms, 5s or 2m",
+    ]),
+    key([
+        "upstream.answer_timeout",
+        "JOBSHIM_ANSWER_TIMEOUT",
+        "--answer-timeout",
+        "TIME",
+        "30s",
+        "How long a translated call may take as a whole",
+    ]),
+    key([
+        "upstream.max_answer_bytes",
+        "JOBSHIM_MAX_ANSWER_BYTES",
+        "--max-answer-bytes",
+        "SIZE",
+        "256MiB",
+        "The largest answer that a translated call reads, as bytes, KiB, MiB or GiB",
+    ]),
+    key([
+        "upstream.concurrency",
+        "JOBSHIM_CONCURRENCY",
+        "--concurrency",
+        "N",
+        "16",
+        "Job details fetched side by side for one list, 1 to 256",
+    ]),
+    key([
+        "legacy.surface",
+        "JOBSHIM_SURFACE",
+        "--surface",
+        "WORD",
+        "auto",
+        "Which items /api/queue shows: auto is the dialect's, comfyui, or cloud",
+    ]),
+    key([
+        "mappings_dir",
+        "JOBSHIM_MAPPINGS_DIR",
+        "--mappings-dir",
+        "DIR",
+        "",
+        "A folder whose tables replace the built-in ones of the same name",
+    ]),
+    key([
+        "state_dir",
+        "JOBSHIM_STATE_DIR",
+        "--state-dir",
+        "DIR",
+        "",
+        "A folder for what must survive a restart, such as which jobs were deleted",
+    ]),
+    key([
+        "notes.max_body",
+        "JOBSHIM_NOTES_MAX_BODY",
+        "--notes-max-body",
+        "SIZE",
+        "8MiB",
+        "The largest POST /prompt that is noted for later answers",
+    ]),
+    key([
+        "notes.max_bytes",
+        "JOBSHIM_NOTES_MAX_BYTES",
+        "--notes-max-bytes",
+        "SIZE",
+        "64MiB",
+        "The most memory that all notes may take; 0 keeps none",
+    ]),
+    key([
+        "server.drain_timeout",
+        "JOBSHIM_DRAIN_TIMEOUT",
+        "--drain-timeout",
+        "TIME",
+        "10s",
+        "How long in-flight answers may take to finish after a stop signal",
+    ]),
+    key([
+        "log.format",
+        "JOBSHIM_LOG_FORMAT",
+        "--log-format",
+        "WORD",
+        "text",
+        "Log lines as text or json",
+    ]),
+    key([
+        "log.verbosity",
+        "JOBSHIM_VERBOSITY",
+        "--verbose",
+        "",
+        "0",
+        "More log lines; twice for still more",
+    ])
+    .kind(Kind::Count),
+];
