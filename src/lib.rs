@@ -14,6 +14,7 @@ pub mod jobs;
 pub mod legacy;
 pub mod mapping;
 pub mod notes;
+pub mod origin;
 pub(crate) mod response;
 pub mod route;
 pub mod scope;

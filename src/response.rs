@@ -22,6 +22,18 @@ fn carried(headers: &HeaderMap) -> impl Iterator<Item = (&HeaderName, &HeaderVal
         .filter(|(name, _)| name.as_str().starts_with("access-control-") || **name == VARY)
 }
 
+/// Marks an answer that jobshim made without the upstream's word, so that the origin rule is still to be applied to it
+/// (CONTRACT.md section 6).
+#[derive(Clone, Copy, Debug)]
+pub struct Unasked;
+
+/// What the upstream answers by its origin rule.
+pub fn forbidden() -> Response<Body> {
+    let mut response = Response::new(full(""));
+    *response.status_mut() = StatusCode::FORBIDDEN;
+    response
+}
+
 /// A translated answer.
 pub fn translated(answer: LegacyAnswer) -> Response<Body> {
     let length: usize = answer.body.iter().map(Bytes::len).sum();
@@ -38,6 +50,9 @@ pub fn translated(answer: LegacyAnswer) -> Response<Body> {
         headers.insert(CONTENT_TYPE, content_type);
     }
     headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    if answer.upstream_headers.is_empty() {
+        response.extensions_mut().insert(Unasked);
+    }
     response
 }
 
@@ -186,6 +201,7 @@ pub fn failure(status: StatusCode, kind: &str, message: String, details: String)
     let length = body.len();
     let mut response = Response::new(full(body));
     *response.status_mut() = status;
+    response.extensions_mut().insert(Unasked);
     let headers = response.headers_mut();
     headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     headers.insert(

@@ -6,7 +6,11 @@ use crate::{
     forward::{Lesson, Passage, Peer, target},
     jobs::{Caller, DialectKind, JobsError},
     legacy::{self, Legacy, LegacyAnswer, LegacyError},
-    response::{legacy_failure, not_admitted, not_implemented, too_large, translated, upstream_failure, wrong_method},
+    origin,
+    response::{
+        Unasked, forbidden, legacy_failure, not_admitted, not_implemented, too_large, translated, upstream_failure,
+        wrong_method,
+    },
     route::{LegacyRoute, LegacyWrite, Way, route},
     state::{State, StateError},
     upstream::{Body, SetupError, Upstream, UpstreamError, full},
@@ -66,7 +70,21 @@ impl Service {
 
     /// Answers one request. Never fails: every failure is a response.
     pub async fn handle(&self, request: Request<Incoming>, peer: Peer) -> Response<Body> {
-        let (mut head, body) = request.into_parts();
+        let (head, body) = request.into_parts();
+        let foreign = origin::refuses(&head.headers, &head.uri);
+        let response = self.answer_any(head, body, peer).await;
+        if foreign && self.has_origin_rule() && response.extensions().get::<Unasked>().is_some() {
+            return forbidden();
+        }
+        response
+    }
+
+    /// Whether the upstream is, or may be, a server that refuses web pages of other sites.
+    fn has_origin_rule(&self) -> bool {
+        self.legacy.jobs().known_dialect() != Some(DialectKind::Cloud)
+    }
+
+    async fn answer_any(&self, mut head: Parts, body: Incoming, peer: Peer) -> Response<Body> {
         if !self
             .access
             .admits(&mut head.headers, &mut head.uri, self.state.scope_key())

@@ -5,6 +5,7 @@ mod config;
 mod corpus;
 mod failures;
 mod hidden;
+mod origin;
 mod passthrough;
 mod prompt;
 mod scanner;
