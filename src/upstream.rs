@@ -67,8 +67,8 @@ pub enum UpstreamError {
     /// The client's own body did not come whole; the upstream was not asked.
     #[error("the request's body broke off: {0}")]
     Client(BoxError),
-    /// The path or query cannot be sent.
-    #[error("not a target that can be sent: {0}")]
+    /// The path or query cannot be sent. It is not shown: it may carry a key.
+    #[error("the request's target cannot be sent: {0}")]
     BadTarget(String),
 }
 
@@ -178,10 +178,11 @@ impl Upstream {
     /// The URI of `target` (origin-form, begins with `/`) below the upstream's base path.
     pub fn uri(&self, target: &str) -> Result<Uri, UpstreamError> {
         if !target.starts_with('/') {
-            return Err(UpstreamError::BadTarget(target.to_owned()));
+            return Err(UpstreamError::BadTarget("it does not begin with /".to_owned()));
         }
         let uri = format!("{}{target}", self.base);
-        uri.parse().map_err(|_| UpstreamError::BadTarget(target.to_owned()))
+        uri.parse()
+            .map_err(|error: http::uri::InvalidUri| UpstreamError::BadTarget(error.to_string()))
     }
 
     /// Sends one request, whose URI came from [`Upstream::uri`], with the configured headers that it does not have;

@@ -1,6 +1,10 @@
 //! Flags, environment, file and defaults, merged key by key; every value remembers where it came from.
 
-use super::{Config, check, file, keys::KEYS, secret};
+use super::{
+    Config, check, file,
+    keys::{KEYS, Kind},
+    secret,
+};
 use crate::cli::Options;
 use std::{collections::BTreeMap, fmt, path::PathBuf};
 
@@ -38,14 +42,16 @@ pub struct Setting {
     /// Who wrote it.
     pub origin: Origin,
     pub(super) secret: bool,
+    pub(super) table: bool,
 }
 
 impl Setting {
     /// The value as people may see it.
     pub fn shown(&self) -> String {
-        match self.secret && !self.value.is_empty() {
-            true => secret::shown(&self.value),
-            false => self.value.clone(),
+        match (self.secret, self.table) {
+            (false, _) => self.value.clone(),
+            (true, false) => secret::shown(&self.value).to_owned(),
+            (true, true) => secret::shown_headers(&self.value),
         }
     }
 }
@@ -122,6 +128,7 @@ pub fn load(options: &Options, environment: impl Fn(&str) -> Option<String>) -> 
                 value,
                 origin,
                 secret: key.secret,
+                table: key.kind == Kind::Table,
             }
         })
         .collect();

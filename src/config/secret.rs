@@ -21,6 +21,9 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// Stands for a value.
+const NOT_SHOWN: &str = "(not shown)";
+
 /// Looks an environment variable up.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
@@ -41,15 +44,22 @@ pub fn secret(text: &str, environment: Environment<'_>) -> Result<Secret, Wrong>
     Ok(Secret(value.to_owned()))
 }
 
-/// `text` as it may be shown: a reference as written, a value not at all.
-pub fn shown(text: &str) -> String {
-    let one = |text: &str| match text.split_once(':') {
-        Some(("env" | "file", _)) => text.to_owned(),
-        _ => "(not shown)".to_owned(),
-    };
+/// A secret as it may be shown: a reference as written, a value not at all.
+pub fn shown(text: &str) -> &str {
+    match text.split_once(':') {
+        _ if text.is_empty() => text,
+        Some(("env" | "file", _)) => text,
+        _ => NOT_SHOWN,
+    }
+}
+
+/// A table of headers as it may be shown: each name, and its value as [`shown`]. What is no name may be a key.
+pub fn shown_headers(text: &str) -> String {
     let lines = text.lines().map(|line| match line.split_once('=') {
-        Some((name, value)) => format!("{name}={}", one(value)),
-        None => one(line),
+        Some((name, value)) if name.trim().parse::<HeaderName>().is_ok() => {
+            format!("{}={}", name.trim(), shown(value.trim()))
+        }
+        _ => NOT_SHOWN.to_owned(),
     });
     lines.collect::<Vec<_>>().join(", ")
 }
@@ -74,8 +84,11 @@ pub fn headers(text: &str, environment: Environment<'_>) -> Result<Vec<(HeaderNa
         .map(|line| {
             let expected = "NAME=env:VARIABLE, NAME=file:PATH or NAME=VALUE is expected, one a line";
             let (name, reference) = line.split_once('=').ok_or(expected)?;
-            let name = name.trim();
-            let header: HeaderName = name.parse().map_err(|_| format!("{name:?} is no header name"))?;
+            // What is no name is not shown: it may be the key.
+            let header: HeaderName = name
+                .trim()
+                .parse()
+                .map_err(|_| format!("there is no header name before the =; {expected}"))?;
             if NOT_ADDED.contains(&header.as_str()) {
                 return Err(format!("{header} belongs to the connection and cannot be added").into());
             }

@@ -151,11 +151,18 @@ impl Jobs {
         if !has_key || lately(&mut lock(&self.failed)) {
             return None;
         }
-        let kind = self.dialect(caller).await.ok();
-        if kind.is_none() {
-            *lock(&self.failed) = Some(Instant::now());
+        match self.dialect(caller).await {
+            Ok(kind) => Some(kind),
+            // Self-hosted servers have no credentials of their own (CONTRACT.md section 2): who does not take the key is
+            // a cloud, and says so to the request itself.
+            Err(JobsError::Refused { answer, .. }) if answer.status == StatusCode::UNAUTHORIZED => {
+                Some(DialectKind::Cloud)
+            }
+            Err(_) => {
+                *lock(&self.failed) = Some(Instant::now());
+                None
+            }
         }
-        kind
     }
 
     /// What is known without asking, however long ago it was learnt.

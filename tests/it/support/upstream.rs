@@ -140,10 +140,15 @@ impl Recorder {
         self.upstream.url()
     }
 
+    /// All that arrived.
+    pub fn all(&self) -> Vec<Arrived> {
+        self.arrived.lock().expect("notes").clone()
+    }
+
     /// What arrived, without jobshim's own first question.
     pub fn arrived(&self) -> Vec<Arrived> {
-        let all = self.arrived.lock().expect("notes").clone();
-        all.into_iter()
+        self.all()
+            .into_iter()
             .filter(|one| !one.target.contains("/api/jobs?"))
             .collect()
     }
