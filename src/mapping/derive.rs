@@ -282,22 +282,24 @@ fn unwrap_items(
 }
 
 fn plain_item<'a>(item: &'a [u8], exactly: &[String], when: &BTreeMap<String, String>, take: &str) -> Option<&'a [u8]> {
-    let mut seen = 0;
+    let mut left: Vec<&String> = exactly.iter().collect();
     let mut fits = true;
     let mut plain = None;
     members(item, |key, value| {
-        seen += 1;
-        let name = exactly.iter().find(|name| key_is(key, name));
-        fits &= name.is_some_and(|name| {
-            when.get(name)
-                .is_none_or(|wanted| string_value(value).as_deref() == Some(wanted))
-        });
-        if key_is(key, take) {
+        let Some(at) = left.iter().position(|name| key_is(key, name)) else {
+            fits = false;
+            return;
+        };
+        let name = left.swap_remove(at);
+        fits &= when
+            .get(name)
+            .is_none_or(|wanted| string_value(value).as_deref() == Some(wanted));
+        if name == take {
             plain = Some(value);
         }
     })
     .ok()?;
-    plain.filter(|_| fits && seen == exactly.len())
+    plain.filter(|_| fits && left.is_empty())
 }
 
 /// Calls `visit` with each node's id (without quotes) and class.

@@ -9,6 +9,7 @@ mod hidden;
 mod origin;
 mod passthrough;
 mod prompt;
+mod reference;
 mod scanner;
 mod secure;
 mod support;
