@@ -5,7 +5,7 @@ use crate::{
     jobs::{Caller, Dialect},
     legacy::{self, Legacy, LegacyError},
     mapping::{Table, TableError, Tables, print::rows},
-    route::{LegacyRoute, LegacyWrite, Way, route},
+    route::{LegacyRoute, LegacyWrite, RouteName, Way, route},
     state::{State, StateError},
     upstream::{SetupError, Upstream},
 };
@@ -61,6 +61,7 @@ pub async fn run(config: &Config, method: &str, target: &str, live: bool) -> Res
             return Ok(());
         }
         Way::Write(write) => {
+            print_mode(config, write.name());
             println!(
                 "{method} {target} is done through the Jobs API ({}):\n",
                 dialect.names.about
@@ -83,6 +84,7 @@ pub async fn run(config: &Config, method: &str, target: &str, live: bool) -> Res
         }
         Way::Legacy(route) => route,
     };
+    print_mode(config, route.name());
     let table = table(&route, &tables, config);
     println!(
         "{method} {target} is answered from the Jobs API ({}):\n",
@@ -100,6 +102,12 @@ pub async fn run(config: &Config, method: &str, target: &str, live: bool) -> Res
         }
     }
     if live { show(config, &route, &uri).await } else { Ok(()) }
+}
+
+fn print_mode(config: &Config, route: RouteName) {
+    let policy = config.legacy.modes.of(route);
+    let meaning = policy.meaning(config.legacy_url());
+    println!("Route {} is in mode {policy}: {meaning}.\n", route.as_str());
 }
 
 fn table<'a>(route: &LegacyRoute, tables: &'a Tables, config: &Config) -> &'a Table {

@@ -13,6 +13,7 @@ pub mod headers;
 pub mod jobs;
 pub mod legacy;
 pub mod mapping;
+pub mod modes;
 pub mod notes;
 pub mod origin;
 pub(crate) mod response;

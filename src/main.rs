@@ -6,6 +6,7 @@ use jobshim::{
     config::{self, Loaded, LogConfig, LogFormat},
     demo, explain,
     mapping::{Tables, print},
+    route::RouteName,
     server::Server,
     service::Service,
 };
@@ -133,7 +134,13 @@ fn check(options: &Options) -> ExitCode {
         let value = if shown.is_empty() { "(none)" } else { &shown };
         println!("{:<26} {:<28} {}", setting.key, value, setting.origin);
     }
-    println!("configuration and tables are good");
+    println!();
+    for route in RouteName::ALL {
+        let policy = loaded.config.legacy.modes.of(route);
+        let meaning = policy.meaning(loaded.config.legacy_url());
+        println!("{:<26} {:<28} {meaning}", route.as_str(), policy.to_string());
+    }
+    println!("\nconfiguration and tables are good");
     ExitCode::SUCCESS
 }
 

@@ -68,6 +68,16 @@ pub fn wrong_method(method: &Method, allow: &'static str) -> Response<Body> {
     response
 }
 
+/// The route is in mode `gone`.
+pub fn gone(call: &str) -> Response<Body> {
+    failure(
+        StatusCode::GONE,
+        "gone",
+        format!("{call} is gone: use the Jobs API, /api/jobs"),
+        "whoever runs this server has switched the old endpoint off".to_owned(),
+    )
+}
+
 /// The access token is missing or wrong.
 pub fn not_admitted() -> Response<Body> {
     let mut response = failure(

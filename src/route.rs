@@ -39,6 +39,81 @@ pub enum LegacyWrite {
     JobCancel(String),
 }
 
+/// A legacy endpoint without its ids and methods: what modes, counts and reports go by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RouteName {
+    /// `/history`
+    History,
+    /// `/history/{id}`
+    HistoryEntry,
+    /// `/api/history_v2`
+    HistoryV2,
+    /// `/api/history_v2/{id}`
+    HistoryV2Entry,
+    /// `/queue`
+    Queue,
+    /// `/api/job/{id}/status`
+    JobStatus,
+    /// `/interrupt`
+    Interrupt,
+    /// `/api/job/{id}/cancel`
+    JobCancel,
+}
+
+impl RouteName {
+    /// Every route there is.
+    pub const ALL: [Self; 8] = [
+        Self::History,
+        Self::HistoryEntry,
+        Self::HistoryV2,
+        Self::HistoryV2Entry,
+        Self::Queue,
+        Self::JobStatus,
+        Self::Interrupt,
+        Self::JobCancel,
+    ];
+
+    /// What it is called in configuration, log and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::History => "history",
+            Self::HistoryEntry => "history_entry",
+            Self::HistoryV2 => "history_v2",
+            Self::HistoryV2Entry => "history_v2_entry",
+            Self::Queue => "queue",
+            Self::JobStatus => "job_status",
+            Self::Interrupt => "interrupt",
+            Self::JobCancel => "job_cancel",
+        }
+    }
+}
+
+impl LegacyRoute {
+    /// The endpoint, whatever the id.
+    pub fn name(&self) -> RouteName {
+        match self {
+            Self::History => RouteName::History,
+            Self::HistoryOne(_) => RouteName::HistoryEntry,
+            Self::HistoryV2 => RouteName::HistoryV2,
+            Self::HistoryV2One(_) => RouteName::HistoryV2Entry,
+            Self::Queue { .. } => RouteName::Queue,
+            Self::JobStatus(_) => RouteName::JobStatus,
+        }
+    }
+}
+
+impl LegacyWrite {
+    /// The endpoint, whatever the id.
+    pub fn name(&self) -> RouteName {
+        match self {
+            Self::Queue { .. } => RouteName::Queue,
+            Self::History => RouteName::History,
+            Self::Interrupt => RouteName::Interrupt,
+            Self::JobCancel(_) => RouteName::JobCancel,
+        }
+    }
+}
+
 /// Which way a request goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Way {

@@ -8,6 +8,7 @@ use ring::{
     hmac,
     rand::{SecureRandom, SystemRandom},
 };
+use std::net::IpAddr;
 
 /// The query parameter that carries a credential (CONTRACT.md section 6).
 pub const TOKEN: &str = "token=";
@@ -65,6 +66,21 @@ impl ScopeKey {
         scope
     }
 
+    /// A number for whoever sends a request, the same each time: by scope, else by address. Of an IPv6 address the
+    /// network counts, as many clients change the rest from day to day.
+    pub fn client(&self, scope: &Scope, address: IpAddr) -> u64 {
+        let whole = match (
+            *scope == self.scope(&HeaderMap::new(), &Uri::default()),
+            address.to_canonical(),
+        ) {
+            (false, _) => hmac::sign(&self.0, &scope.0),
+            (true, IpAddr::V4(address)) => hmac::sign(&self.0, &address.octets()),
+            (true, IpAddr::V6(address)) => hmac::sign(&self.0, &address.octets()[..8]),
+        };
+        let bytes = whole.as_ref().first_chunk().copied();
+        u64::from_be_bytes(bytes.unwrap_or_default())
+    }
+
     /// Whether two secrets are the same, in a time that does not depend on where they differ.
     pub fn same(&self, one: &[u8], other: &[u8]) -> bool {
         hmac::verify(&self.0, one, hmac::sign(&self.0, other).as_ref()).is_ok()
@@ -110,6 +126,25 @@ mod tests {
         let scopes: HashSet<Scope> = requests.iter().map(scope).collect();
         assert_eq!(scopes.len(), requests.len());
         assert_eq!(scope(&requests[3]), scope(&(&[("x-api-key", "a")], "/queue?x=1")));
+    }
+
+    #[test]
+    fn a_client_is_its_credentials_else_its_address() {
+        let key = ScopeKey::new(&[7; 32]);
+        let client = |authorization: Option<&str>, address: &str| {
+            let mut headers = HeaderMap::new();
+            if let Some(authorization) = authorization {
+                headers.insert(AUTHORIZATION, authorization.parse().expect("a value"));
+            }
+            let scope = key.scope(&headers, &Uri::default());
+            key.client(&scope, address.parse().expect("an address"))
+        };
+        assert_eq!(client(Some("a"), "192.0.2.1"), client(Some("a"), "192.0.2.2"));
+        assert_ne!(client(Some("a"), "192.0.2.1"), client(Some("b"), "192.0.2.1"));
+        assert_ne!(client(None, "192.0.2.1"), client(None, "192.0.2.2"));
+        assert_eq!(client(None, "192.0.2.1"), client(None, "::ffff:192.0.2.1"));
+        assert_eq!(client(None, "2001:db8::1"), client(None, "2001:db8::2"));
+        assert_ne!(client(None, "2001:db8::1"), client(None, "2001:db8:0:1::1"));
     }
 
     #[test]

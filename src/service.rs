@@ -6,12 +6,13 @@ use crate::{
     forward::{Lesson, Passage, Peer, target},
     jobs::{Caller, DialectKind, JobsError},
     legacy::{self, Legacy, LegacyAnswer, LegacyError},
+    modes::{Decision, Modes},
     origin,
     response::{
-        Unasked, forbidden, legacy_failure, not_admitted, not_implemented, too_large, translated, upstream_failure,
-        wrong_method,
+        Unasked, forbidden, gone, legacy_failure, not_admitted, not_implemented, too_large, translated,
+        upstream_failure, wrong_method,
     },
-    route::{LegacyRoute, LegacyWrite, Way, route},
+    route::{LegacyRoute, LegacyWrite, RouteName, Way, route},
     state::{State, StateError},
     upstream::{Body, SetupError, Upstream, UpstreamError, full},
 };
@@ -28,7 +29,10 @@ const MOST_ORDERS: usize = 1 << 20;
 pub struct Service {
     access: Access,
     upstream: Arc<Upstream>,
+    /// Where forwarded legacy calls go, when it is another server.
+    legacy_upstream: Option<Upstream>,
     legacy: Legacy,
+    modes: Modes,
     state: Arc<State>,
     most_noted: usize,
 }
@@ -51,11 +55,15 @@ impl Service {
     /// Compiles the tables, builds the upstream client and opens what must survive a restart.
     pub fn new(config: &Config) -> Result<Self, StartError> {
         let upstream = Arc::new(Upstream::new(&config.upstream)?);
+        let elsewhere = config.legacy.upstream.as_ref();
+        let legacy_upstream = elsewhere.map(|url| Upstream::elsewhere(&config.upstream, url));
         let state = Arc::new(State::open(config.state_dir.as_deref())?);
         Ok(Self {
             access: Access::new(config.access_token.clone()),
             legacy: Legacy::new(config, Arc::clone(&upstream), Arc::clone(&state))?,
+            legacy_upstream: legacy_upstream.transpose()?,
             upstream,
+            modes: Modes::new(&config.legacy),
             state,
             most_noted: config.notes.max_body,
         })
@@ -96,7 +104,7 @@ impl Service {
             Way::PassThrough => self.pass(head, body, peer).await.unwrap_or_else(refused),
             Way::Prompt => self.prompt(head, body, peer).await.unwrap_or_else(refused),
             Way::WrongMethod(allow) => return wrong_method(&head.method, allow),
-            Way::Legacy(route) => self.translate(&route, &head, peer).await,
+            Way::Legacy(route) => self.read(&route, head, body, peer).await,
             Way::Write(write) => self.write(&write, head, body, peer).await,
         };
         self.tell_refusals_apart(response.status());
@@ -142,22 +150,85 @@ impl Service {
         passage.prompt(Request::from_parts(head, body), &lesson).await
     }
 
-    async fn translate(&self, route: &LegacyRoute, head: &Parts, peer: Peer) -> Response<Body> {
-        let query = head.uri.query().unwrap_or_default();
-        let outcome = self.legacy.answer(route, query, &self.caller(head, peer)).await;
-        let response = self.answer(outcome, route);
-        match head.method {
-            Method::HEAD => response.map(|_| full("")),
-            _ => response,
+    fn decide(&self, route: RouteName, caller: &Caller, peer: Peer) -> Decision {
+        let client = || self.state.scope_key().client(&caller.scope, peer.address.ip());
+        self.modes.decide(route, client)
+    }
+
+    /// A legacy call as it came, to the server's own endpoint.
+    async fn forward(&self, head: Parts, body: Body, peer: Peer) -> Result<Response<Body>, UpstreamError> {
+        let passage = match &self.legacy_upstream {
+            None => self.passage(&head, peer).await?,
+            Some(upstream) => Passage {
+                upstream,
+                peer,
+                own_host: upstream.is_https().then(|| upstream.authority()),
+                uri: upstream.uri(head.uri.path_and_query().map_or("/", |target| target.as_str()))?,
+            },
+        };
+        passage.forward(Request::from_parts(head, body)).await
+    }
+
+    async fn read(&self, route: &LegacyRoute, head: Parts, body: Incoming, peer: Peer) -> Response<Body> {
+        let caller = self.caller(&head, peer);
+        let decision = self.decide(route.name(), &caller, peer);
+        if decision == Decision::Gone {
+            return gone(&call(&head));
         }
+        if decision != Decision::Forward {
+            let query = head.uri.query().unwrap_or_default();
+            let outcome = self.legacy.answer(route, query, &caller).await;
+            let missing = matches!(outcome, Err(LegacyError::Jobs(JobsError::Missing { .. })));
+            if decision == Decision::TranslateIfThere && (missing || outcome.is_ok()) {
+                self.modes.jobs_api.found(!missing);
+            }
+            if decision == Decision::Translate || !missing {
+                let response = self.answer(outcome, route);
+                return match head.method {
+                    Method::HEAD => response.map(|_| full("")),
+                    _ => response,
+                };
+            }
+        }
+        let body = body.map_err(Into::into).boxed_unsync();
+        self.forward(head, body, peer).await.unwrap_or_else(refused)
+    }
+
+    /// A write goes one way, never both.
+    async fn write(&self, write: &LegacyWrite, head: Parts, body: Incoming, peer: Peer) -> Response<Body> {
+        let caller = self.caller(&head, peer);
+        let forwards = match self.decide(write.name(), &caller, peer) {
+            Decision::Gone => return gone(&call(&head)),
+            Decision::Forward => true,
+            Decision::Translate => false,
+            Decision::TranslateIfThere => {
+                let asked = self.legacy.jobs().dialect(&caller).await;
+                let missing = matches!(asked, Err(JobsError::Missing { .. }));
+                if missing || asked.is_ok() {
+                    self.modes.jobs_api.found(!missing);
+                }
+                missing
+            }
+        };
+        if forwards {
+            let body = body.map_err(Into::into).boxed_unsync();
+            return self.forward(head, body, peer).await.unwrap_or_else(refused);
+        }
+        self.translate_write(write, head, body, &caller, peer).await
     }
 
     /// A write is done through the Jobs API. What that cannot do, the server's own legacy endpoint may still do; what
     /// neither can do is a failure that says so (CONTRACT.md section 5). History is the other way round: the Jobs API
     /// has nothing for it, so the server's endpoint comes first, and without one the jobs are hidden.
-    async fn write(&self, write: &LegacyWrite, head: Parts, body: Incoming, peer: Peer) -> Response<Body> {
-        let caller = self.caller(&head, peer);
-        let method_and_path = format!("{} {}", head.method, head.uri.path());
+    async fn translate_write(
+        &self,
+        write: &LegacyWrite,
+        head: Parts,
+        body: Incoming,
+        caller: &Caller,
+        peer: Peer,
+    ) -> Response<Body> {
+        let method_and_path = call(&head);
         let body = match Limited::new(body, MOST_ORDERS).collect().await {
             Ok(body) => body.to_bytes(),
             Err(error) if error.is::<LengthLimitError>() => return too_large(MOST_ORDERS),
@@ -166,11 +237,11 @@ impl Service {
         if *write == LegacyWrite::History {
             return match self.resend(head, &body, peer).await {
                 Ok(answer) if !matches!(answer.status().as_u16(), 404 | 405 | 410 | 501) => answer,
-                Ok(_) => self.answer(self.legacy.write(write, &body, &caller).await, write),
+                Ok(_) => self.answer(self.legacy.write(write, &body, caller).await, write),
                 Err(error) => refused(error),
             };
         }
-        match self.legacy.write(write, &body, &caller).await {
+        match self.legacy.write(write, &body, caller).await {
             Err(LegacyError::Jobs(JobsError::Missing { .. })) => match self.resend(head, &body, peer).await {
                 Ok(answer) if matches!(answer.status().as_u16(), 404 | 405 | 501) => not_implemented(&method_and_path),
                 Ok(answer) => answer,
@@ -211,6 +282,11 @@ impl Service {
             _ => {}
         }
     }
+}
+
+/// Such as `POST /queue`.
+fn call(head: &Parts) -> String {
+    format!("{} {}", head.method, head.uri.path())
 }
 
 fn refused(error: UpstreamError) -> Response<Body> {

@@ -142,6 +142,15 @@ impl Upstream {
         })
     }
 
+    /// Another server, asked in the same way but without the configured headers: those are for this one alone.
+    pub fn elsewhere(config: &UpstreamConfig, url: &Uri) -> Result<Self, SetupError> {
+        Self::new(&UpstreamConfig {
+            url: url.clone(),
+            headers: Vec::new(),
+            ..config.clone()
+        })
+    }
+
     /// The upstream's `host[:port]`, for `Host` where it must be the upstream's own.
     pub fn authority(&self) -> &str {
         &self.authority

@@ -1,8 +1,9 @@
 //! Texts to values: each section of the file by itself, then what they say together.
 
 use super::{
-    Config, LegacyConfig, LogConfig, NotesConfig, UpstreamConfig,
+    Config, LegacyConfig, LogConfig, NotesConfig, Policies, UpstreamConfig,
     load::{ConfigError, Setting},
+    modes,
     parse::{self, Wrong},
     secret::{self, Environment},
 };
@@ -45,8 +46,11 @@ pub fn check(settings: &[Setting], environment: Environment<'_>, errors: &mut Ve
 
 /// What no value can tell by itself.
 fn together(config: &Config, open: bool, reader: &mut Reader<'_>) {
-    if parse::is_itself(config.listen, &config.upstream.url) {
-        reader.refuse("upstream.url", "this is where jobshim itself listens");
+    let legacy = config.legacy.upstream.as_ref().map(|url| ("legacy.upstream", url));
+    for (key, url) in [("upstream.url", &config.upstream.url)].into_iter().chain(legacy) {
+        if parse::is_itself(config.listen, url) {
+            reader.refuse(key, "this is where jobshim itself listens");
+        }
     }
     let guarded = config.access_token.is_some() || open || config.listen.ip().is_loopback();
     if !guarded && !config.upstream.headers.is_empty() {
@@ -82,7 +86,19 @@ fn upstream(reader: &mut Reader<'_>) -> Option<UpstreamConfig> {
 
 fn legacy(reader: &mut Reader<'_>) -> Option<LegacyConfig> {
     let surface = reader.value("legacy.surface", parse::surface);
-    Some(LegacyConfig { surface: surface? })
+    let default = reader.value("legacy.mode", modes::policy);
+    let routes = reader.value("legacy.routes", modes::routes);
+    let upstream = reader.value("legacy.upstream", parse::optional_url);
+    let ask_again = reader.value("legacy.ask_again", parse::duration);
+    Some(LegacyConfig {
+        surface: surface?,
+        modes: Policies {
+            default: default?,
+            routes: routes?,
+        },
+        upstream: upstream?,
+        ask_again: ask_again?,
+    })
 }
 
 fn notes(reader: &mut Reader<'_>) -> Option<NotesConfig> {

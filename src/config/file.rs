@@ -26,11 +26,16 @@ pub fn read(path: &Path) -> Result<FileValues, Vec<ConfigError>> {
     let mut values = FileValues::new();
     let mut errors = Vec::new();
     let mut take = |name: String, value: &toml::Spanned<DeValue<'_>>, at: usize| {
-        let text = match value.get_ref() {
-            DeValue::Table(headers) if is_table(&name) => {
-                let lines = headers
-                    .iter()
-                    .map(|(name, value)| Ok(format!("{}={}", name.get_ref(), text_of(value)?)));
+        let kind = KEYS.iter().find(|key| key.name == name).map(|key| key.kind);
+        let text = match (value.get_ref(), kind) {
+            (DeValue::Table(table), Some(kind @ (Kind::Table | Kind::Tables))) => {
+                let lines = table.iter().map(|(name, value)| {
+                    let text = match (value.get_ref(), kind) {
+                        (DeValue::Table(options), Kind::Tables) => flat("", options),
+                        _ => text_of(value),
+                    };
+                    Ok(format!("{}={}", name.get_ref(), text?))
+                });
                 lines.collect::<Result<Vec<_>, _>>().map(|lines| lines.join("\n"))
             }
             _ => text_of(value),
@@ -64,8 +69,13 @@ pub fn read(path: &Path) -> Result<FileValues, Vec<ConfigError>> {
     if errors.is_empty() { Ok(values) } else { Err(errors) }
 }
 
-fn is_table(name: &str) -> bool {
-    KEYS.iter().any(|key| key.name == name && key.kind == Kind::Table)
+/// A table in one line, as its flag takes it: `a=1,b.c=2`.
+fn flat(lead: &str, table: &DeTable<'_>) -> Result<String, &'static str> {
+    let parts = table.iter().map(|(name, value)| match value.get_ref() {
+        DeValue::Table(below) => flat(&format!("{lead}{}.", name.get_ref()), below),
+        _ => Ok(format!("{lead}{}={}", name.get_ref(), text_of(value)?)),
+    });
+    Ok(parts.collect::<Result<Vec<_>, _>>()?.join(","))
 }
 
 /// A value as text; `{ env = "NAME" }` and `{ file = "PATH" }` are where a secret is kept.
@@ -73,6 +83,7 @@ fn text_of(value: &toml::Spanned<DeValue<'_>>) -> Result<String, &'static str> {
     match value.get_ref() {
         DeValue::String(text) => Ok(text.to_string()),
         DeValue::Integer(number) => Ok(number.to_string()),
+        DeValue::Float(number) => Ok(number.to_string()),
         DeValue::Boolean(flag) => Ok(flag.to_string()),
         DeValue::Table(reference) if reference.len() == 1 => reference
             .iter()
@@ -81,6 +92,6 @@ fn text_of(value: &toml::Spanned<DeValue<'_>>) -> Result<String, &'static str> {
                 _ => None,
             })
             .ok_or("{ env = \"NAME\" } or { file = \"PATH\" } is expected"),
-        _ => Err("a text or a whole number is expected"),
+        _ => Err("a text or a number is expected"),
     }
 }

@@ -28,6 +28,8 @@ pub enum Kind {
     Value,
     /// With a value, any number of times; a table of its own in the file.
     Table,
+    /// As [`Kind::Table`], and a value in the file may be a table again.
+    Tables,
     /// Alone: given means true.
     Switch,
     /// Alone, any number of times, and also by its first letter.
@@ -160,6 +162,39 @@ pub const KEYS: &[Key] = &[
         "WORD",
         "auto",
         "Which items /api/queue shows: auto is the dialect's, comfyui, or cloud",
+    ]),
+    key([
+        "legacy.mode",
+        "JOBSHIM_MODE",
+        "--mode",
+        "MODE",
+        "translate",
+        "How legacy calls are answered: translate, forward, canary:PERCENT, auto, or gone[:PERCENT]",
+    ]),
+    key([
+        "legacy.routes",
+        "JOBSHIM_ROUTES",
+        "--route",
+        "ROUTE=MODE",
+        "",
+        "Another mode for one route, such as history=canary:30; may be repeated",
+    ])
+    .kind(Kind::Tables),
+    key([
+        "legacy.upstream",
+        "JOBSHIM_LEGACY_UPSTREAM",
+        "--legacy-upstream",
+        "URL",
+        "",
+        "Where forwarded legacy calls go, when it is not --upstream",
+    ]),
+    key([
+        "legacy.ask_again",
+        "JOBSHIM_ASK_AGAIN",
+        "--ask-again",
+        "TIME",
+        "1m",
+        "How long mode auto forwards before it asks again whether the server has the Jobs API",
     ]),
     key([
         "mappings_dir",

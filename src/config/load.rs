@@ -49,7 +49,7 @@ impl Setting {
     /// The value as people may see it.
     pub fn shown(&self) -> String {
         match (self.secret, self.table) {
-            (false, _) => self.value.clone(),
+            (false, _) => self.value.replace('\n', "; "),
             (true, false) => secret::shown(&self.value).to_owned(),
             (true, true) => secret::shown_headers(&self.value),
         }

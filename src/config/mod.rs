@@ -4,11 +4,13 @@ mod check;
 mod file;
 mod keys;
 mod load;
+mod modes;
 mod parse;
 mod secret;
 
 pub use keys::{KEYS, Key, Kind};
 pub use load::{ConfigError, ConfigErrors, Loaded, Origin, Setting, load};
+pub use modes::{Mode, Policies, Policy, Share};
 pub use secret::Secret;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
@@ -34,6 +36,13 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// How log lines look and how many there are.
     pub log: LogConfig,
+}
+
+impl Config {
+    /// Where forwarded legacy calls go.
+    pub fn legacy_url(&self) -> &http::Uri {
+        self.legacy.upstream.as_ref().unwrap_or(&self.upstream.url)
+    }
 }
 
 /// The server behind, and how patient we are with it.
@@ -82,6 +91,12 @@ pub enum DialectChoice {
 pub struct LegacyConfig {
     /// Which items `/api/queue` shows (CONTRACT.md section 1).
     pub surface: Surface,
+    /// Who answers which route.
+    pub modes: Policies,
+    /// Where forwarded legacy calls go, when it is not [`UpstreamConfig::url`].
+    pub upstream: Option<http::Uri>,
+    /// How long mode `auto` forwards before it asks for the Jobs API again.
+    pub ask_again: Duration,
 }
 
 /// `legacy.surface`: `auto` is the upstream's dialect.

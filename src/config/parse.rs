@@ -27,6 +27,13 @@ pub fn url(text: &str) -> Result<Uri, Wrong> {
     }
 }
 
+pub fn optional_url(text: &str) -> Result<Option<Uri>, Wrong> {
+    match text {
+        "" => Ok(None),
+        _ => url(text).map(Some),
+    }
+}
+
 /// Whether `url` is the listener's own address.
 pub fn is_itself(listen: SocketAddr, url: &Uri) -> bool {
     let port = url

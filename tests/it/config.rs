@@ -122,11 +122,7 @@ fn a_file_that_cannot_be_used_is_refused_with_its_line() {
         ("[upstream]\nurll = \"x\"\n", 2, "unknown key upstream.urll"),
         ("listen = \"127.0.0.1:1\"\n", 1, "unknown key listen"),
         ("[upstream]\n\nurl = \n", 3, ""),
-        (
-            "[log]\nformat = [\"text\"]\n",
-            2,
-            "a text or a whole number is expected",
-        ),
+        ("[log]\nformat = [\"text\"]\n", 2, "a text or a number is expected"),
         (
             "[upstream]\nurl = \"http://a\"\nurl = \"http://b\"\n",
             3,

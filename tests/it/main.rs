@@ -6,6 +6,7 @@ mod config;
 mod corpus;
 mod failures;
 mod hidden;
+mod modes;
 mod origin;
 mod passthrough;
 mod prompt;

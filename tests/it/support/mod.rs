@@ -16,6 +16,7 @@ use jobshim::{
 use std::{fs, net::SocketAddr, path::PathBuf, sync::Arc};
 use tokio::task::JoinHandle;
 
+pub mod both;
 pub mod corpus;
 pub mod json;
 pub mod program;
@@ -28,6 +29,14 @@ pub struct Running {
     serving: JoinHandle<()>,
 }
 
+impl Running {
+    /// Stops it, and waits until it has let go of all that it held.
+    pub async fn stop(mut self) {
+        self.serving.abort();
+        let _ = (&mut self.serving).await;
+    }
+}
+
 impl Drop for Running {
     fn drop(&mut self) {
         self.serving.abort();
@@ -36,7 +45,15 @@ impl Drop for Running {
 
 /// Starts jobshim in front of `upstream`, configured by `change`.
 pub async fn start(upstream: &str, change: impl FnOnce(&mut Config)) -> Running {
-    let options = Options::default().with("upstream.url", upstream);
+    start_options(Options::default().with("upstream.url", upstream), change).await
+}
+
+/// Starts jobshim with `options`, as flags would give them.
+pub async fn start_with(options: Options) -> Running {
+    start_options(options, |_| {}).await
+}
+
+async fn start_options(options: Options, change: impl FnOnce(&mut Config)) -> Running {
     let mut config = config::load(&options, |_| None).expect("a good configuration").config;
     config.listen = "127.0.0.1:0".parse().expect("an address");
     change(&mut config);

@@ -1,0 +1,223 @@
+//! Modes as people write them: `translate`, `canary:30,compare`, `gone:5`, one for all legacy routes or one for each.
+
+use super::parse::Wrong;
+use crate::route::RouteName;
+use std::{collections::BTreeMap, fmt};
+
+/// Who answers the calls of a legacy route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// The Jobs API, by translation.
+    Translate,
+    /// The server's own legacy endpoint.
+    Forward,
+    /// The Jobs API for some clients, the legacy endpoint for the others.
+    Canary,
+    /// The Jobs API, or the legacy endpoint while the server has no Jobs API.
+    Auto,
+    /// Nobody: 410.
+    Gone,
+}
+
+/// The words for modes.
+const MODES: [(&str, Mode); 5] = [
+    ("translate", Mode::Translate),
+    ("forward", Mode::Forward),
+    ("canary", Mode::Canary),
+    ("auto", Mode::Auto),
+    ("gone", Mode::Gone),
+];
+
+/// A part of a whole, in hundredths of a percent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Share(u16);
+
+impl Share {
+    /// The whole.
+    pub const ALL: Self = Self(10_000);
+
+    /// Whether `draw`, a number that may be anything with equal chance, falls into the share.
+    pub fn has(self, draw: u64) -> bool {
+        draw % u64::from(Self::ALL.0) < u64::from(self.0)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let percent: f64 = text.trim_end_matches('%').trim().parse().ok()?;
+        let share = (0.0..=100.0).contains(&percent).then(|| (percent * 100.0).round())?;
+        Some(Self(share as u16))
+    }
+}
+
+impl fmt::Display for Share {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}%", f64::from(self.0) / 100.0)
+    }
+}
+
+/// The mode of one route, and its numbers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Who answers.
+    pub mode: Mode,
+    /// Of the clients (canary) or the requests (gone); the whole where a mode has no share.
+    pub percent: Share,
+}
+
+impl Policy {
+    /// A mode that has no numbers, or all of its own.
+    fn of(mode: Mode) -> Self {
+        Self {
+            mode,
+            percent: Share::ALL,
+        }
+    }
+}
+
+impl fmt::Display for Policy {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = MODES.iter().find(|(_, mode)| *mode == self.mode).map(|(word, _)| *word);
+        out.write_str(word.unwrap_or_default())?;
+        match self.mode {
+            Mode::Canary | Mode::Gone => write!(out, " {}", self.percent),
+            Mode::Translate | Mode::Forward | Mode::Auto => Ok(()),
+        }
+    }
+}
+
+impl Policy {
+    /// What it means, for people; `legacy` is where forwarded calls go.
+    pub fn meaning(&self, legacy: &http::Uri) -> String {
+        let percent = self.percent;
+        let rest = match percent == Share::ALL {
+            true => String::new(),
+            false => format!(" to {percent} of the requests; the others are answered from the Jobs API"),
+        };
+        match self.mode {
+            Mode::Translate => "answered from the Jobs API".to_owned(),
+            Mode::Forward => format!("passed to {legacy}"),
+            Mode::Canary => {
+                format!("answered from the Jobs API for {percent} of clients, passed to {legacy} for the others")
+            }
+            Mode::Auto => format!("answered from the Jobs API; passed to {legacy} while the server has none"),
+            Mode::Gone => format!("answered 410{rest}"),
+        }
+    }
+}
+
+/// The modes of all routes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policies {
+    /// Where a route has none of its own.
+    pub default: Policy,
+    /// By route.
+    pub routes: BTreeMap<RouteName, Policy>,
+}
+
+impl Policies {
+    /// What holds for `route`.
+    pub fn of(&self, route: RouteName) -> &Policy {
+        self.routes.get(&route).unwrap_or(&self.default)
+    }
+}
+
+/// `MODE[:PERCENT][,NAME=VALUE]...`; from a table of the file the mode and the percentage come by their names too.
+pub fn policy(text: &str) -> Result<Policy, Wrong> {
+    let (mut mode, mut percent) = (None, None);
+    let share = |value: &str| Share::parse(value).ok_or(format!("{value:?} is no percentage from 0 to 100"));
+    for (nth, part) in text.split(',').map(str::trim).enumerate() {
+        let (name, value) = part.split_once('=').unwrap_or((part, "true"));
+        match (name.trim(), value.trim()) {
+            ("mode", word) => mode = Some(mode_of(word)?),
+            ("percent", value) => percent = Some(share(value)?),
+            (first, "true") if nth == 0 => {
+                let (word, value) = first.split_once(':').unwrap_or((first, ""));
+                mode = Some(mode_of(word)?);
+                percent = (!value.is_empty()).then(|| share(value)).transpose()?;
+            }
+            (other, _) => return Err(format!("{other:?} is no option of a mode; there are mode and percent").into()),
+        }
+    }
+    let mode = mode.ok_or("the mode is missing")?;
+    match (mode, percent) {
+        (Mode::Canary, None) => Err("canary needs the percentage of clients, such as canary:30".into()),
+        (Mode::Canary | Mode::Gone, Some(percent)) => Ok(Policy { mode, percent }),
+        (_, None) => Ok(Policy::of(mode)),
+        (_, Some(_)) => Err("a percentage is for canary and gone".into()),
+    }
+}
+
+fn mode_of(word: &str) -> Result<Mode, Wrong> {
+    let found = MODES.iter().find(|(known, _)| *known == word);
+    let words = || MODES.map(|(word, _)| word).join(", ");
+    found
+        .map(|(_, mode)| *mode)
+        .ok_or_else(|| format!("{word:?} is no mode; there are {}", words()).into())
+}
+
+/// One `ROUTE=MODE` a line, or several with `;` between them.
+pub fn routes(text: &str) -> Result<BTreeMap<RouteName, Policy>, Wrong> {
+    let lines = text.split(['\n', ';']).map(str::trim).filter(|line| !line.is_empty());
+    lines
+        .map(|line| {
+            let (name, mode) = line.split_once('=').ok_or("ROUTE=MODE is expected")?;
+            let route = RouteName::ALL.into_iter().find(|route| route.as_str() == name.trim());
+            let names = || RouteName::ALL.map(RouteName::as_str).join(", ");
+            let route = route.ok_or_else(|| format!("{name:?} is no legacy route; there are {}", names()))?;
+            let policy = policy(mode).map_err(|reason| format!("{name}: {reason}"))?;
+            Ok((route, policy))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mode_is_read_in_its_short_and_its_long_form() {
+        for (text, shown) in [
+            ("translate", "translate"),
+            (" forward ", "forward"),
+            ("canary:30", "canary 30%"),
+            ("canary:0.5%", "canary 0.5%"),
+            ("percent=12.25,mode=canary", "canary 12.25%"),
+            ("mode=gone,percent=5", "gone 5%"),
+            ("gone", "gone 100%"),
+            ("auto", "auto"),
+        ] {
+            let read = policy(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+            assert_eq!(read.to_string(), shown, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_means_nothing_is_refused() {
+        for (text, reason) in [
+            ("", "\"\" is no mode"),
+            ("mirror", "\"mirror\" is no mode; there are translate, forward"),
+            ("canary", "canary needs the percentage"),
+            ("canary:101", "\"101\" is no percentage"),
+            ("canary:-1", "\"-1\" is no percentage"),
+            ("canary:NaN", "\"NaN\" is no percentage"),
+            ("translate:30", "a percentage is for canary and gone"),
+            ("canary:30,sometimes", "\"sometimes\" is no option of a mode"),
+            ("percent=5", "the mode is missing"),
+        ] {
+            let error = policy(text).expect_err(text);
+            assert!(error.starts_with(reason), "{text}: {error}");
+        }
+        assert!(routes("histories=forward").is_err_and(|error| error.contains("history_entry")));
+        assert!(routes("history").is_err());
+        assert!(routes("history=gone:x").is_err_and(|error| error.starts_with("history: ")));
+    }
+
+    #[test]
+    fn routes_stand_on_lines_or_between_semicolons() {
+        let read = routes("history=canary:30; queue = forward\n\njob_cancel=auto").expect("three routes");
+        let shown: Vec<String> = read
+            .iter()
+            .map(|(route, policy)| format!("{}: {policy}", route.as_str()))
+            .collect();
+        assert_eq!(shown, ["history: canary 30%", "queue: forward", "job_cancel: auto"]);
+    }
+}

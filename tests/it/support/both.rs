@@ -1,0 +1,131 @@
+//! A server with both surfaces, the Jobs API and the legacy endpoints, each of which a test may take away; it counts.
+
+use super::{
+    corpus::Legacy,
+    upstream::{Arrived, Scripted, TestBody, reply},
+};
+use http::{Method, Response};
+use http_body_util::BodyExt;
+use jobshim::demo::{Board, Rules};
+use std::sync::{Arc, Mutex};
+
+/// What the server has and has seen.
+pub struct Surfaces {
+    pub board: Board,
+    /// What the legacy endpoints answer, by target.
+    pub legacy: Vec<Legacy>,
+    pub has_jobs_api: bool,
+    pub arrived: Vec<Arrived>,
+    /// Added to every answer.
+    pub headers: Vec<(&'static str, String)>,
+}
+
+impl Surfaces {
+    fn answer(&self, arrived: &Arrived) -> Response<TestBody> {
+        let json = |status, body: String| {
+            let content_type = match self.board.rules {
+                Rules::Cloud => "application/json",
+                _ => "application/json; charset=utf-8",
+            };
+            reply(status, &[("content-type", content_type)], body)
+        };
+        let (path, query) = arrived.target.split_once('?').unwrap_or((&arrived.target, ""));
+        let own = path.strip_prefix("/api").unwrap_or(path);
+        if arrived.method == Method::POST {
+            return match own {
+                "/queue" | "/interrupt" | "/history" | "/prompt" => reply(200, &[], ""),
+                "/jobs/cancel" if self.has_jobs_api => json(200, r#"{"cancelled": true}"#.to_owned()),
+                _ if own.ends_with("/cancel") && (own.starts_with("/job/") || self.has_jobs_api) => {
+                    json(200, r#"{"cancelled": true}"#.to_owned())
+                }
+                _ => reply(404, &[], "404: Not Found"),
+            };
+        }
+        if self.has_jobs_api {
+            let found = match (path.strip_prefix("/api/jobs/"), own.strip_prefix("/object_info/")) {
+                (Some(id), _) => Some(self.board.detail(id)),
+                (_, Some(class)) => Some(self.board.class(class)),
+                _ => (path == "/api/jobs").then(|| self.board.list(query)),
+            };
+            if let Some((status, body)) = found {
+                return json(status, body);
+            }
+        }
+        match self.legacy.iter().find(|legacy| legacy.target == arrived.target) {
+            Some(legacy) => reply(
+                legacy.status,
+                &[("content-type", &legacy.content_type)],
+                legacy.body.clone(),
+            ),
+            None => reply(404, &[], "404: Not Found"),
+        }
+    }
+}
+
+/// A running server with both surfaces; it stops when dropped.
+pub struct Both {
+    pub upstream: Scripted,
+    surfaces: Arc<Mutex<Surfaces>>,
+}
+
+impl Both {
+    pub async fn start(board: Board, legacy: Vec<Legacy>) -> Self {
+        let surfaces = Arc::new(Mutex::new(Surfaces {
+            board,
+            legacy,
+            has_jobs_api: true,
+            arrived: Vec::new(),
+            headers: Vec::new(),
+        }));
+        let shared = Arc::clone(&surfaces);
+        let upstream = Scripted::start(move |request| {
+            let surfaces = Arc::clone(&shared);
+            async move {
+                let (head, body) = request.into_parts();
+                let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+                let arrived = Arrived {
+                    method: head.method,
+                    target: head.uri.to_string(),
+                    headers: head.headers,
+                    body,
+                };
+                let mut surfaces = surfaces.lock().expect("surfaces");
+                let mut response = surfaces.answer(&arrived);
+                surfaces.arrived.push(arrived);
+                for (name, value) in &surfaces.headers {
+                    response.headers_mut().append(*name, value.parse().expect("a value"));
+                }
+                response
+            }
+        })
+        .await;
+        Self { upstream, surfaces }
+    }
+
+    pub fn url(&self) -> String {
+        self.upstream.url()
+    }
+
+    /// Looks at what the server has, or changes it.
+    pub fn with<T>(&self, look: impl FnOnce(&mut Surfaces) -> T) -> T {
+        look(&mut self.surfaces.lock().expect("surfaces"))
+    }
+
+    /// How many requests arrived at the Jobs API, and how many at the legacy endpoints; they are forgotten.
+    pub fn counts(&self) -> (usize, usize) {
+        let arrived = self.with(|surfaces| std::mem::take(&mut surfaces.arrived));
+        let jobs = |one: &&Arrived| one.target.starts_with("/api/jobs") || one.target.contains("/object_info");
+        let to_jobs = arrived.iter().filter(jobs).count();
+        (to_jobs, arrived.len() - to_jobs)
+    }
+}
+
+/// A legacy answer of a self-hosted server.
+pub fn legacy(target: &str, body: &str) -> Legacy {
+    Legacy {
+        target: target.to_owned(),
+        status: 200,
+        content_type: "application/json; charset=utf-8".to_owned(),
+        body: body.to_owned(),
+    }
+}
