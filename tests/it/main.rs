@@ -13,6 +13,7 @@ mod prompt;
 mod reference;
 mod scanner;
 mod secure;
+mod session;
 mod support;
 mod surfaces;
 mod tables;

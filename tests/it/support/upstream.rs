@@ -106,14 +106,14 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    pub async fn start(status: u16, headers: &[(&str, &str)], body: &str) -> Self {
+    pub async fn start(status: u16, headers: &[(&str, &str)], body: impl AsRef<[u8]>) -> Self {
         let arrived = Arc::new(Mutex::new(Vec::new()));
         let notes = Arc::clone(&arrived);
         let headers: Vec<(String, String)> = headers
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect();
-        let body = body.to_owned();
+        let body = Bytes::copy_from_slice(body.as_ref());
         let upstream = Scripted::start(move |request| {
             let (notes, headers, answer) = (Arc::clone(&notes), headers.clone(), body.clone());
             async move {

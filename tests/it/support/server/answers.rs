@@ -83,7 +83,7 @@ impl State {
             }
             ("GET", "/prompt") => (
                 200,
-                json!({"exec_info": {"queue_remaining": self.queued()}}).to_string(),
+                json!({"exec_info": {"queue_remaining": self.queued(key.as_ref())}}).to_string(),
             ),
             ("POST", "/prompt") => self.submit(setup, body, key),
             ("POST", "/upload/image") => self.upload(body),
@@ -106,7 +106,7 @@ impl State {
             ("GET", "/ws") => {
                 let nonce = header("sec-websocket-key").unwrap_or_default();
                 let client = parameter("clientId").unwrap_or_default();
-                let queued = self.queued();
+                let queued = self.queued(key.as_ref());
                 return self.sockets.open(nonce, client, key, queued, upgrade);
             }
             ("POST", "/queue" | "/interrupt" | "/history") if setup.legacy_writes => {
@@ -231,8 +231,12 @@ impl State {
         reply(200, &[], "")
     }
 
-    pub(super) fn queued(&self) -> usize {
-        self.board.in_state("pending").len() + self.board.in_state("in_progress").len()
+    /// How many jobs of one key have not ended.
+    fn queued(&self, key: Option<&String>) -> usize {
+        let queued = ["pending", "in_progress"]
+            .map(|word| self.board.in_state(word))
+            .concat();
+        queued.iter().filter(|id| !self.is_foreign(id, key)).count()
     }
 
     pub(super) fn now(&mut self) -> i64 {
