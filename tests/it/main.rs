@@ -10,6 +10,7 @@ mod modes;
 mod origin;
 mod passthrough;
 mod prompt;
+mod readme;
 mod reference;
 mod scanner;
 mod secure;

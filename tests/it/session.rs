@@ -266,7 +266,7 @@ async fn session(server: &Server, at: SocketAddr) {
     server.step();
     server.step();
     assert_eq!(script.event("execution_success").await["prompt_id"], *last);
-    assert_eq!(script.history("").await, [last.clone()]);
+    assert_eq!(script.history("").await, [last.as_str()]);
     let entry = entry(&script, &last).await.expect("the entry");
     assert_eq!(entry["prompt"][4], json!(["8", "9"]), "not a partial execution");
     let sent = server.arrived(Method::POST, if at_cloud(server) { "/api/prompt" } else { "/prompt" });

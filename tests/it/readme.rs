@@ -1,0 +1,122 @@
+//! README.md tells what is there, and its commands run as they stand.
+
+use crate::support::{
+    Client, Reply,
+    program::Program,
+    server::{Server, Setup, board},
+};
+use http::Method;
+use jobshim::{
+    config::{KEYS, Kind},
+    demo::Rules,
+};
+use std::net::SocketAddr;
+
+const README: &str = include_str!("../../README.md");
+
+/// The lines of the code block after `<!-- name -->`.
+fn block(name: &str) -> Vec<&'static str> {
+    let mark = format!("<!-- {name} -->");
+    let lines = README.lines().skip_while(|line| *line != mark).skip(2);
+    let block: Vec<&str> = lines.take_while(|line| !line.starts_with("```")).collect();
+    assert!(!block.is_empty(), "README.md has lost {mark}");
+    block
+}
+
+/// What a block exports, and the arguments of its jobshim.
+fn command(name: &str) -> (Vec<(&'static str, &'static str)>, Vec<&'static str>) {
+    let (mut exports, mut arguments) = (Vec::new(), Vec::new());
+    for line in block(name) {
+        if let Some(export) = line.strip_prefix("export ") {
+            let (variable, value) = export.split_once('=').unwrap_or_else(|| panic!("{line}"));
+            exports.push((variable, value.trim_matches('"')));
+        } else {
+            let words = line.strip_prefix("jobshim ").unwrap_or_else(|| panic!("{line}"));
+            arguments = words.split_whitespace().collect();
+        }
+    }
+    (exports, arguments)
+}
+
+/// Runs a command of the page, with a simulated cloud in the place of the real one and a port of the system's choice.
+fn start(name: &str, cloud: &Server) -> Program {
+    let (exports, arguments) = command(name);
+    let url = cloud.url();
+    let replaced = |word: &&'static str| match *word {
+        "https://cloud.comfy.org" => url.clone(),
+        "0.0.0.0:8187" => "0.0.0.0:0".to_owned(),
+        other => other.to_owned(),
+    };
+    let mut words: Vec<String> = arguments.iter().map(replaced).collect();
+    assert!(words.contains(&url), "{arguments:?}");
+    if !arguments.contains(&"--listen") {
+        words.extend(["--listen".to_owned(), "127.0.0.1:0".to_owned()]);
+    }
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    Program::start(&words, &exports)
+}
+
+async fn cloud() -> Server {
+    let setup = Setup {
+        keys: &["comfyui-your-key"],
+        ..Setup::default()
+    };
+    Server::start(board(Rules::Cloud), setup).await
+}
+
+async fn submit(at: SocketAddr, headers: &[(&str, &str)]) -> Reply {
+    let body = r#"{"prompt": {"9": {"class_type": "SaveImage", "inputs": {}}}}"#;
+    let reply = Client::new().send(Method::POST, at, "/prompt", headers, body).await;
+    reply.expect("an answer")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_commands_for_the_cloud_run_a_local_script() {
+    let server = cloud().await;
+    let mut program = start("cloud", &server);
+    let at = program.address();
+    assert_eq!(submit(at, &[]).await.status, 200);
+    let queue = Client::new().get(at, "/queue").await;
+    assert!(queue.text().contains("SaveImage"), "{}", queue.text());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_commands_for_a_shared_cloud_let_in_who_has_the_token() {
+    let server = cloud().await;
+    let mut program = start("cloud-shared", &server);
+    let at = SocketAddr::from(([127, 0, 0, 1], program.address().port()));
+    assert_eq!(submit(at, &[]).await.status, 401);
+    let line = README
+        .lines()
+        .find(|line| line.starts_with("curl -H \"Authorization"))
+        .expect("a curl line");
+    let value = line.split('"').nth(1).and_then(|header| header.split_once(": "));
+    let token = [("authorization", value.expect("a header").1)];
+    assert_eq!(submit(at, &token).await.status, 200);
+    let queue = Client::new().get_with(at, "/queue", &token).await;
+    assert!(queue.text().contains("SaveImage"), "{}", queue.text());
+}
+
+#[test]
+fn the_table_of_the_configuration_has_every_key_with_its_default() {
+    for key in KEYS {
+        let name = match key.kind {
+            Kind::Table => format!("`[{}]`", key.name),
+            _ => format!("`{}`", key.name),
+        };
+        let row = README
+            .lines()
+            .find(|line| line.starts_with('|') && line.contains(&format!("| {name} |")));
+        let row = row.unwrap_or_else(|| panic!("no row for {name} in README.md"));
+        for part in [key.variable, key.default] {
+            assert!(
+                part.is_empty() || row.contains(&format!("`{part}`")),
+                "{part} is not in {row}"
+            );
+        }
+        assert!(
+            row.contains(&format!("`{}`", key.flag)) || key.kind == Kind::Count,
+            "{row}"
+        );
+    }
+}
