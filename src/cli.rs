@@ -16,6 +16,7 @@ use std::{collections::BTreeMap, path::PathBuf};
         jobshim demo                                  see it work, with a simulated server\n  \
         jobshim --upstream http://127.0.0.1:8188      stand in front of a ComfyUI; clients use http://127.0.0.1:8187\n  \
         jobshim check --config jobshim.toml           what is in force, and where each value came from\n  \
+        jobshim doctor --upstream http://127.0.0.1:8188     what the server can do, and what is wrong if it does not work\n  \
         jobshim explain /history/ID                   which calls a legacy request becomes, field by field\n  \
         jobshim mapping --format markdown             the field-equivalence guide\n\n\
         Every option is also an environment variable and a key of the file (see config.example.toml).\n\
@@ -43,6 +44,13 @@ pub enum Command {
     },
     /// Check configuration and tables, and print what is in force; exits 0 or 2
     Check(Options),
+    /// Ask the upstream what it can do, and print what that means for each legacy route; exits 0 when all have an answer
+    #[command(
+        after_help = "Examples:\n  jobshim doctor\n  jobshim doctor --upstream http://127.0.0.1:8188\n\n\
+        Nothing is changed there. Exits 0 when every legacy route has an answer, 1 when one has none, 2 when the \
+        configuration is wrong."
+    )]
+    Doctor(Options),
     /// Show which upstream calls a legacy request becomes, and where each field comes from
     #[command(
         after_help = "Examples:\n  jobshim explain /history/ID\n  jobshim explain POST /queue\n  \

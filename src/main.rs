@@ -4,7 +4,7 @@ use clap::Parser;
 use jobshim::{
     cli::{Cli, Command, Format, Options},
     config::{self, Loaded, LogConfig, LogFormat},
-    demo, explain,
+    demo, doctor, explain,
     mapping::{Tables, print},
     route::RouteName,
     server::Server,
@@ -29,6 +29,7 @@ fn main() -> ExitCode {
             block_on(async move { exit_code(demo::run(listen, stop_signal()).await) })
         }
         Some(Command::Check(options)) => check(&options),
+        Some(Command::Doctor(options)) => examine(&options),
         Some(Command::Explain { request, options }) => explain_request(&request, &options),
         Some(Command::Mapping {
             name,
@@ -142,6 +143,20 @@ fn check(options: &Options) -> ExitCode {
     }
     println!("\nconfiguration and tables are good");
     ExitCode::SUCCESS
+}
+
+fn examine(options: &Options) -> ExitCode {
+    let loaded = match load(options) {
+        Ok(loaded) => loaded,
+        Err(code) => return code,
+    };
+    block_on(async {
+        match doctor::run(&loaded.config).await {
+            Ok(true) => ExitCode::SUCCESS,
+            Ok(false) => ExitCode::FAILURE,
+            Err(error) => refuse(&error),
+        }
+    })
 }
 
 fn explain_request(request: &[String], options: &Options) -> ExitCode {

@@ -3,6 +3,7 @@
 use crate::{
     jobs::JobsError,
     legacy::{LegacyAnswer, LegacyError},
+    proxy_status::{self, Own, PROXY_STATUS},
     upstream::{Body, UpstreamError, full},
 };
 use bytes::Bytes;
@@ -31,6 +32,7 @@ pub struct Unasked;
 pub fn forbidden() -> Response<Body> {
     let mut response = Response::new(full(""));
     *response.status_mut() = StatusCode::FORBIDDEN;
+    proxy_status::own(response.headers_mut(), "http_request_denied");
     response
 }
 
@@ -52,6 +54,10 @@ pub fn translated(answer: LegacyAnswer) -> Response<Body> {
     headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     if answer.upstream_headers.is_empty() {
         response.extensions_mut().insert(Unasked);
+    }
+    if !answer.status.is_success() {
+        proxy_status::own(response.headers_mut(), "http_request_error");
+        response.extensions_mut().insert(Own);
     }
     response
 }
@@ -113,9 +119,10 @@ pub fn not_implemented(call: &str) -> Response<Body> {
     )
 }
 
-/// The table of CONTRACT.md section 4.
-pub fn legacy_failure(error: LegacyError) -> Response<Body> {
+/// The table of CONTRACT.md section 4; `finding` is what the upstream was found to be, where that is known better.
+pub fn legacy_failure(error: LegacyError, finding: Option<&str>) -> Response<Body> {
     let message = error.to_string();
+    let found = |otherwise: &str| finding.unwrap_or(otherwise).to_owned();
     match error {
         LegacyError::Query { .. } => failure(
             StatusCode::BAD_REQUEST,
@@ -144,69 +151,104 @@ pub fn legacy_failure(error: LegacyError) -> Response<Body> {
             for (name, value) in carried(&answer.headers) {
                 headers.append(name, value.clone());
             }
-            for name in [CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE] {
+            for name in [CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE, PROXY_STATUS] {
                 for value in answer.headers.get_all(&name) {
                     headers.append(&name, value.clone());
                 }
             }
             response
         }
-        LegacyError::Jobs(JobsError::Upstream(error)) => upstream_failure(&error),
+        LegacyError::Jobs(JobsError::Upstream(error)) => upstream_failure(&error, finding),
         LegacyError::Jobs(JobsError::Missing { .. }) => failure(
             StatusCode::BAD_GATEWAY,
             "no_jobs_api",
             message,
-            "check the upstream's address and version".to_owned(),
+            found("check the upstream's address and version with jobshim doctor"),
         ),
         LegacyError::Jobs(JobsError::Shape { .. }) | LegacyError::Render { .. } => failure(
             StatusCode::BAD_GATEWAY,
             "bad_upstream_answer",
             message,
-            "jobshim could not make the legacy answer from it".to_owned(),
+            found("jobshim could not make the legacy answer from it"),
         ),
     }
 }
 
 /// The upstream could not be asked, or what it sent cannot be passed on.
-pub fn upstream_failure(error: &UpstreamError) -> Response<Body> {
+pub fn upstream_failure(error: &UpstreamError, finding: Option<&str>) -> Response<Body> {
     let message = error.to_string();
-    let (status, kind, hint) = match error {
-        UpstreamError::Connect { .. } => (
+    let (status, kind, remedy, error_type) = match error {
+        UpstreamError::Connect { cause, .. } => (
             StatusCode::BAD_GATEWAY,
             "upstream_unreachable",
-            "is the upstream running, and is upstream.url right?",
+            cause.remedy(),
+            cause.error_type(),
         ),
         UpstreamError::TimedOut { .. } => (
             StatusCode::GATEWAY_TIMEOUT,
             "upstream_timeout",
             "it may be busy; the limits are upstream.connect_timeout and upstream.answer_timeout",
+            "http_response_timeout",
         ),
-        UpstreamError::Interrupted { .. } => (
+        UpstreamError::Interrupted { cause, .. } => (
             StatusCode::BAD_GATEWAY,
             "upstream_interrupted",
-            "the upstream's own log may say why",
+            cause.remedy(),
+            cause.error_type(),
         ),
         UpstreamError::TooLarge { .. } => (
             StatusCode::BAD_GATEWAY,
             "upstream_answer_too_large",
             "the limit is upstream.max_answer_bytes",
+            "http_response_body_size",
         ),
         UpstreamError::Client(_) => (
             StatusCode::BAD_REQUEST,
             "bad_request_body",
             "the request was not passed on",
+            "http_request_error",
         ),
         UpstreamError::BadTarget(_) => (
             StatusCode::BAD_REQUEST,
             "bad_target",
             "the request target cannot be sent on",
+            "http_request_error",
         ),
     };
-    failure(status, kind, message, hint.to_owned())
+    let mut response = failure(status, kind, message, finding.unwrap_or(remedy).to_owned());
+    proxy_status::own(response.headers_mut(), error_type);
+    response
 }
 
-/// An error of jobshim's own making.
+/// The request has been here before: it would go round for ever.
+pub fn went_round() -> Response<Body> {
+    let mut response = failure(
+        StatusCode::BAD_GATEWAY,
+        "upstream_is_jobshim",
+        "the request came back to the jobshim that sent it".to_owned(),
+        "upstream.url leads to jobshim itself, by another name or through another proxy: write the ComfyUI server's \
+         address there"
+            .to_owned(),
+    );
+    proxy_status::own(response.headers_mut(), "proxy_loop_detected");
+    response
+}
+
+/// Says on an error whether it came from the upstream, which answered with this status, or was made here; `advice` is
+/// what the upstream's refusal means. True when it is the upstream's.
+pub fn say_whose(response: &mut Response<Body>, advice: Option<&str>) -> bool {
+    let status = response.status();
+    let is_error = status.is_client_error() || status.is_server_error();
+    let received = is_error && response.extensions().get::<Own>().is_none();
+    if received {
+        proxy_status::received(response.headers_mut(), status, advice.unwrap_or_default());
+    }
+    received
+}
+
+/// An error of jobshim's own making; the message says so, as the server's own errors look alike.
 pub fn failure(status: StatusCode, kind: &str, message: String, details: String) -> Response<Body> {
+    let message = format!("jobshim: {message}");
     let body = serde_json::json!({"error": {"type": kind, "message": message, "details": details}}).to_string();
     let length = body.len();
     let mut response = Response::new(full(body));
@@ -218,5 +260,12 @@ pub fn failure(status: StatusCode, kind: &str, message: String, details: String)
         CONTENT_TYPE,
         HeaderValue::from_static("application/json; charset=utf-8"),
     );
+    let error_type = match status.as_u16() {
+        401 | 403 | 429 => "http_request_denied",
+        400..=499 => "http_request_error",
+        _ => "proxy_internal_error",
+    };
+    proxy_status::own(headers, error_type);
+    response.extensions_mut().insert(Own);
     response
 }

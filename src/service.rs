@@ -3,24 +3,26 @@
 use crate::{
     access::Access,
     config::Config,
+    diagnosis::Diagnosis,
     forward::{Lesson, Passage, Peer, target},
     jobs::{Caller, DialectKind, JobsError},
     legacy::{self, Legacy, LegacyAnswer, LegacyError},
+    mistakes::{Adviser, Asked, refusal},
     modes::{Decision, Modes},
     origin,
     response::{
-        Unasked, forbidden, gone, legacy_failure, not_admitted, not_implemented, too_large, translated,
-        upstream_failure, wrong_method,
+        Unasked, forbidden, gone, legacy_failure, not_admitted, not_implemented, say_whose, too_large, translated,
+        upstream_failure, went_round, wrong_method,
     },
     route::{LegacyRoute, LegacyWrite, RouteName, Way, route},
     state::{State, StateError},
     upstream::{Body, SetupError, Upstream, UpstreamError, full},
 };
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, request::Parts};
+use http::{Method, Request, Response, request::Parts};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
-use std::{fmt::Debug, sync::Arc};
+use std::{fmt::Debug, iter, sync::Arc};
 
 /// The largest body of a legacy write, in bytes: some thirty thousand ids.
 const MOST_ORDERS: usize = 1 << 20;
@@ -35,6 +37,8 @@ pub struct Service {
     modes: Modes,
     state: Arc<State>,
     most_noted: usize,
+    adviser: Adviser,
+    diagnosis: Diagnosis,
 }
 
 /// The service could not be set up.
@@ -58,21 +62,25 @@ impl Service {
         let elsewhere = config.legacy.upstream.as_ref();
         let legacy_upstream = elsewhere.map(|url| Upstream::elsewhere(&config.upstream, url));
         let state = Arc::new(State::open(config.state_dir.as_deref())?);
+        let legacy = Legacy::new(config, Arc::clone(&upstream), Arc::clone(&state))?;
         Ok(Self {
+            diagnosis: Diagnosis::new(&config.upstream, legacy.tables()),
             access: Access::new(config.access_token.clone()),
-            legacy: Legacy::new(config, Arc::clone(&upstream), Arc::clone(&state))?,
+            legacy,
             legacy_upstream: legacy_upstream.transpose()?,
             upstream,
             modes: Modes::new(&config.legacy),
             state,
             most_noted: config.notes.max_body,
+            adviser: Adviser::default(),
         })
     }
 
     /// Asks the upstream what it is, and logs the answer, or why there is none.
     pub async fn greet_upstream(&self) {
         if let Err(error) = self.legacy.jobs().dialect(&Caller::default()).await {
-            tracing::warn!(reason = %error, "the upstream's dialect is not known yet; it is asked again with the first legacy request");
+            let cause = self.diagnosis.cause(&error).await;
+            tracing::warn!(reason = %error, cause, "the upstream's dialect is not known yet; it is asked again with the first legacy request");
         }
     }
 
@@ -93,6 +101,13 @@ impl Service {
     }
 
     async fn answer_any(&self, mut head: Parts, body: Incoming, peer: Peer) -> Response<Body> {
+        // Before the door: what came round has lost its token on the way.
+        let mut upstreams = iter::once(&*self.upstream).chain(&self.legacy_upstream);
+        if upstreams.any(|upstream| upstream.has_sent(&head.headers)) {
+            self.adviser
+                .say("a request came back here: upstream.url leads to jobshim itself, by another name");
+            return went_round();
+        }
         if !self
             .access
             .admits(&mut head.headers, &mut head.uri, self.state.scope_key())
@@ -100,14 +115,15 @@ impl Service {
             return not_admitted();
         }
         let way = route(&head.method, head.uri.path());
-        let response = match way {
+        let asked = Asked::of(&head.headers);
+        let mut response = match way {
             Way::PassThrough => self.pass(head, body, peer).await.unwrap_or_else(refused),
             Way::Prompt => self.prompt(head, body, peer).await.unwrap_or_else(refused),
             Way::WrongMethod(allow) => return wrong_method(&head.method, allow),
             Way::Legacy(route) => self.read(&route, head, body, peer).await,
             Way::Write(write) => self.write(&write, head, body, peer).await,
         };
-        self.tell_refusals_apart(response.status());
+        self.advise(&mut response, &asked);
         response
     }
 
@@ -183,7 +199,7 @@ impl Service {
                 self.modes.jobs_api.found(!missing);
             }
             if decision == Decision::Translate || !missing {
-                let response = self.answer(outcome, route);
+                let response = self.answer(outcome, route).await;
                 return match head.method {
                     Method::HEAD => response.map(|_| full("")),
                     _ => response,
@@ -232,12 +248,12 @@ impl Service {
         let body = match Limited::new(body, MOST_ORDERS).collect().await {
             Ok(body) => body.to_bytes(),
             Err(error) if error.is::<LengthLimitError>() => return too_large(MOST_ORDERS),
-            Err(error) => return upstream_failure(&UpstreamError::Client(error)),
+            Err(error) => return upstream_failure(&UpstreamError::Client(error), None),
         };
         if *write == LegacyWrite::History {
             return match self.resend(head, &body, peer).await {
                 Ok(answer) if !matches!(answer.status().as_u16(), 404 | 405 | 410 | 501) => answer,
-                Ok(_) => self.answer(self.legacy.write(write, &body, caller).await, write),
+                Ok(_) => self.answer(self.legacy.write(write, &body, caller).await, write).await,
                 Err(error) => refused(error),
             };
         }
@@ -247,7 +263,7 @@ impl Service {
                 Ok(answer) => answer,
                 Err(error) => refused(error),
             },
-            outcome => self.answer(outcome, write),
+            outcome => self.answer(outcome, write).await,
         }
     }
 
@@ -257,29 +273,31 @@ impl Service {
         passage.forward(Request::from_parts(head, full(body.clone()))).await
     }
 
-    fn answer(&self, outcome: Result<LegacyAnswer, LegacyError>, asked: &dyn Debug) -> Response<Body> {
-        outcome.map(translated).unwrap_or_else(|error| {
-            tracing::warn!(?asked, %error, "a legacy request could not be answered");
-            legacy_failure(error)
-        })
+    async fn answer(&self, outcome: Result<LegacyAnswer, LegacyError>, asked: &(dyn Debug + Sync)) -> Response<Body> {
+        let error = match outcome {
+            Ok(answer) => return translated(answer),
+            Err(error) => error,
+        };
+        let finding = match &error {
+            LegacyError::Jobs(error) => self.diagnosis.of(error).await,
+            _ => None,
+        };
+        let cause = finding.map(|finding| finding.to_string());
+        tracing::warn!(?asked, %error, cause, "a legacy request could not be answered");
+        legacy_failure(error, cause.as_deref())
     }
 
-    /// A client sees only the status; whoever runs jobshim wants to know what to mend.
-    fn tell_refusals_apart(&self, status: StatusCode) {
+    /// A client sees a status and whose it is; whoever runs jobshim also wants to know what to mend.
+    fn advise(&self, response: &mut Response<Body>, asked: &Asked) {
         let cloud = self.legacy.jobs().known_dialect() == Some(DialectKind::Cloud);
-        match (status, cloud) {
-            (StatusCode::UNAUTHORIZED, _) => {
-                tracing::warn!("the upstream answered 401: wrong key, or none");
-            }
-            (StatusCode::FORBIDDEN, true) => {
-                tracing::warn!("the upstream answered 403: not your job: it belongs to another key");
-            }
-            (StatusCode::FORBIDDEN, false) => {
-                tracing::warn!(
-                    "the upstream answered 403: refused by Origin, Host or Sec-Fetch-Site, or by a proxy before it"
-                );
-            }
-            _ => {}
+        let advice = refusal(response.status(), asked, cloud);
+        if say_whose(response, advice)
+            && let Some(advice) = advice
+        {
+            self.adviser.say(&format!(
+                "the upstream answered {}: {advice}",
+                response.status().as_u16()
+            ));
         }
     }
 }
@@ -291,5 +309,5 @@ fn call(head: &Parts) -> String {
 
 fn refused(error: UpstreamError) -> Response<Body> {
     tracing::warn!(%error, "a request could not be passed through");
-    upstream_failure(&error)
+    upstream_failure(&error, None)
 }

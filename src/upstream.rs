@@ -1,6 +1,10 @@
 //! The client side: one pooled HTTP/1.1 client for one fixed upstream, with TLS and timeouts.
 
-use crate::config::UpstreamConfig;
+use crate::{
+    config::UpstreamConfig,
+    mistakes::{Cause, sources},
+    via,
+};
 use bytes::{Bytes, BytesMut};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri,
@@ -39,6 +43,8 @@ pub enum UpstreamError {
         upstream: String,
         /// What the system says.
         reason: String,
+        /// What that means.
+        cause: Cause,
     },
     /// No answer within the time allowed, in ms.
     #[error("the upstream {upstream} did not answer within {after_ms} ms")]
@@ -55,6 +61,8 @@ pub enum UpstreamError {
         upstream: String,
         /// What the connection says.
         reason: String,
+        /// What that means.
+        cause: Cause,
     },
     /// The answer is larger than `upstream.max_answer_bytes`.
     #[error("the upstream {upstream} sent more than {limit} bytes")]
@@ -108,6 +116,7 @@ pub struct Upstream {
     /// `scheme://authority/base`, without a slash at the end.
     base: String,
     authority: String,
+    via: via::Name,
     /// Added where the client did not send them.
     headers: Vec<(HeaderName, HeaderValue)>,
     connect_timeout: Duration,
@@ -135,6 +144,7 @@ impl Upstream {
             client,
             base: config.url.to_string().trim_end_matches('/').to_owned(),
             authority: config.url.authority().map(ToString::to_string).unwrap_or_default(),
+            via: via::Name::new(),
             headers: config.headers.clone(),
             connect_timeout: config.connect_timeout,
             answer_timeout: config.answer_timeout,
@@ -163,6 +173,11 @@ impl Upstream {
         }
     }
 
+    /// Whether a request with these headers was sent from here, and came round again.
+    pub fn has_sent(&self, headers: &HeaderMap) -> bool {
+        self.via.has_signed(headers)
+    }
+
     /// The value of a configured header.
     pub fn header(&self, name: &str) -> Option<&HeaderValue> {
         let header = self.headers.iter().find(|(known, _)| known.as_str() == name);
@@ -176,7 +191,7 @@ impl Upstream {
 
     /// The error of an answer whose body ended before its time.
     pub fn broken_off(&self, error: &(dyn Error + 'static)) -> UpstreamError {
-        self.interrupted(innermost(error))
+        self.interrupted(innermost(error), Cause::of(error))
     }
 
     /// Whether it is asked through TLS.
@@ -199,6 +214,7 @@ impl Upstream {
     /// server alone.
     pub async fn send(&self, mut request: Request<Body>) -> Result<Response<Incoming>, UpstreamError> {
         self.inject(request.headers_mut());
+        self.via.sign(request.headers_mut());
         self.client
             .request(request)
             .await
@@ -239,9 +255,10 @@ impl Upstream {
         if let Some(encoding) = head.headers.get(CONTENT_ENCODING)
             && encoding != "identity"
         {
-            return Err(self.interrupted(format!(
-                "it is encoded as {encoding:?}, though no encoding was asked for"
-            )));
+            return Err(self.interrupted(
+                format!("it is encoded as {encoding:?}, though no encoding was asked for"),
+                Cause::Other,
+            ));
         }
         Ok(Answer {
             status: head.status,
@@ -262,7 +279,7 @@ impl Upstream {
         }
         let mut whole = BytesMut::with_capacity(announced);
         while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|error| self.interrupted(innermost(&error)))?;
+            let frame = frame.map_err(|error| self.broken_off(&error))?;
             let data = frame.into_data().unwrap_or_default();
             if whole.len() + data.len() > limit {
                 return Err(too_large());
@@ -283,16 +300,17 @@ impl Upstream {
         }
     }
 
-    fn interrupted(&self, reason: String) -> UpstreamError {
+    fn interrupted(&self, reason: String, cause: Cause) -> UpstreamError {
         UpstreamError::Interrupted {
             upstream: self.authority.clone(),
             reason,
+            cause,
         }
     }
 
     fn send_error(&self, error: &hyper_util::client::legacy::Error) -> UpstreamError {
         if !error.is_connect() {
-            return self.interrupted(innermost(error));
+            return self.broken_off(error);
         }
         let timed_out = sources(error)
             .filter_map(|source| source.downcast_ref::<io::Error>())
@@ -302,19 +320,10 @@ impl Upstream {
             false => UpstreamError::Connect {
                 upstream: self.authority.clone(),
                 reason: innermost(error),
+                cause: Cause::of(error),
             },
         }
     }
-}
-
-/// The error and what caused it, outermost first.
-fn sources<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    let mut next = Some(error);
-    std::iter::from_fn(move || {
-        let error = next?;
-        next = error.source();
-        Some(error)
-    })
 }
 
 /// What people can act on is said by the innermost error: `Connection refused`, not `client error (Connect)`.

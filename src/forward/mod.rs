@@ -9,6 +9,7 @@ pub use target::target;
 
 use crate::{
     headers::{add_forwarded, complete_for_http1, remove_hop_by_hop, set_host},
+    mistakes::Cause,
     upstream::{Body, Upstream, UpstreamError},
 };
 use http::{Request, Response, StatusCode, Uri, Version};
@@ -58,6 +59,7 @@ impl Passage<'_> {
                 None => Err(UpstreamError::Interrupted {
                     upstream: self.upstream.authority().to_owned(),
                     reason: "it switched protocols without being asked".to_owned(),
+                    cause: Cause::Other,
                 }),
             };
         }

@@ -32,6 +32,8 @@ pub struct Names {
     pub socket: Option<SocketNames>,
     /// Where node classes are described; `{class}` stands for the class.
     pub classes: ClassNames,
+    /// Where a server says what it is, if it does.
+    pub server: Option<ServerNames>,
     /// Members of a job.
     pub job: JobNames,
     /// The words for states.
@@ -74,6 +76,18 @@ pub struct ListNames {
 pub struct DetailNames {
     /// The path, with `{id}`.
     pub path: String,
+    /// The member that some servers leave out while a job is queued: its prompt.
+    pub prompt: Option<String>,
+}
+
+/// Where a server says what it is.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServerNames {
+    /// The path.
+    pub path: String,
+    /// The member that holds its version.
+    pub version: String,
 }
 
 /// What a list can be sorted by, in a dialect's words.

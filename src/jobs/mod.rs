@@ -213,6 +213,8 @@ impl Jobs {
                 other.probe.query == names.probe.query
                     && other.list.path == names.list.path
                     && other.probe.status == answer.status.as_u16()
+                    // A web page with that status is somebody else's.
+                    && answer.body.trim_ascii_start().starts_with(b"{")
             });
             match settled {
                 Some(kind) => return Ok(kind),
