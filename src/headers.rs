@@ -7,6 +7,8 @@ use http::{
 use std::net::IpAddr;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+/// Goes with `Upgrade: h2c` (RFC 7540 section 3.2.1).
+const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -43,8 +45,11 @@ pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
         }
         headers.remove(CONNECTION);
     }
-    for name in [KEEP_ALIVE, PROXY_CONNECTION, TRANSFER_ENCODING, UPGRADE] {
+    for name in [KEEP_ALIVE, PROXY_CONNECTION, TRANSFER_ENCODING] {
         headers.remove(name);
+    }
+    if headers.remove(UPGRADE).is_some() {
+        headers.remove(HTTP2_SETTINGS);
     }
     if headers.get(TE).is_some_and(|te| te != "trailers") {
         headers.remove(TE);

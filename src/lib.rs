@@ -27,4 +27,5 @@ pub mod server;
 pub mod service;
 pub mod state;
 pub mod upstream;
+pub mod vet;
 pub mod via;

@@ -5,12 +5,13 @@ use crate::{
     legacy::{LegacyAnswer, LegacyError},
     proxy_status::{self, Own, PROXY_STATUS},
     upstream::{Body, UpstreamError, full},
+    vet::Unclear,
 };
 use bytes::Bytes;
 use futures_util::stream;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode,
-    header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, VARY, WWW_AUTHENTICATE},
+    header::{ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, VARY, WWW_AUTHENTICATE},
 };
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
@@ -33,6 +34,21 @@ pub fn forbidden() -> Response<Body> {
     let mut response = Response::new(full(""));
     *response.status_mut() = StatusCode::FORBIDDEN;
     proxy_status::own(response.headers_mut(), "http_request_denied");
+    response
+}
+
+/// The request is refused before anything was done with it, and its connection ends: where one request ends and the
+/// next begins is in doubt.
+pub fn refused_unread(unclear: Unclear) -> Response<Body> {
+    let status = match unclear {
+        Unclear::Connect => StatusCode::METHOD_NOT_ALLOWED,
+        _ => StatusCode::BAD_REQUEST,
+    };
+    let details = "it was not passed on, and this connection ends".to_owned();
+    let mut response = failure(status, "unclear_request", unclear.to_string(), details);
+    response
+        .headers_mut()
+        .insert(CONNECTION, HeaderValue::from_static("close"));
     response
 }
 

@@ -11,12 +11,13 @@ use crate::{
     modes::{Decision, Modes},
     origin,
     response::{
-        Unasked, forbidden, gone, legacy_failure, not_admitted, not_implemented, say_whose, too_large, translated,
-        upstream_failure, went_round, wrong_method,
+        Unasked, forbidden, gone, legacy_failure, not_admitted, not_implemented, refused_unread, say_whose, too_large,
+        translated, upstream_failure, went_round, wrong_method,
     },
     route::{LegacyRoute, LegacyWrite, RouteName, Way, route},
     state::{State, StateError},
     upstream::{Body, SetupError, Upstream, UpstreamError, full},
+    vet::vet,
 };
 use bytes::Bytes;
 use http::{Method, Request, Response, request::Parts};
@@ -87,6 +88,10 @@ impl Service {
     /// Answers one request. Never fails: every failure is a response.
     pub async fn handle(&self, request: Request<Incoming>, peer: Peer) -> Response<Body> {
         let (head, body) = request.into_parts();
+        if let Err(unclear) = vet(&head) {
+            tracing::debug!(%unclear, "a request was refused");
+            return refused_unread(unclear);
+        }
         let foreign = origin::refuses(&head.headers, &head.uri);
         let response = self.answer_any(head, body, peer).await;
         if foreign && self.has_origin_rule() && response.extensions().get::<Unasked>().is_some() {

@@ -3,6 +3,7 @@
 use crate::{
     config::UpstreamConfig,
     mistakes::{Cause, sources},
+    vet::vet_answer,
     via,
 };
 use bytes::{Bytes, BytesMut};
@@ -215,10 +216,12 @@ impl Upstream {
     pub async fn send(&self, mut request: Request<Body>) -> Result<Response<Incoming>, UpstreamError> {
         self.inject(request.headers_mut());
         self.via.sign(request.headers_mut());
-        self.client
-            .request(request)
-            .await
-            .map_err(|error| self.send_error(&error))
+        let sending = self.client.request(request).await;
+        let response = sending.map_err(|error| self.send_error(&error))?;
+        match vet_answer(response.headers()) {
+            Ok(()) => Ok(response),
+            Err(reason) => Err(self.interrupted(reason.to_owned(), Cause::NotHttp)),
+        }
     }
 
     /// Makes a call with a small body and reads the whole answer, within the time and size that the configuration
@@ -309,6 +312,10 @@ impl Upstream {
     }
 
     fn send_error(&self, error: &hyper_util::client::legacy::Error) -> UpstreamError {
+        let mut of_hyper = sources(error).filter_map(|source| source.downcast_ref::<hyper::Error>());
+        if of_hyper.any(hyper::Error::is_user) {
+            return UpstreamError::Client(innermost(error).into());
+        }
         if !error.is_connect() {
             return self.broken_off(error);
         }

@@ -12,8 +12,12 @@ use crate::{
     mistakes::Cause,
     upstream::{Body, Upstream, UpstreamError},
 };
-use http::{Request, Response, StatusCode, Uri, Version};
+use http::{
+    HeaderValue, Request, Response, StatusCode, Uri, Version,
+    header::{TRAILER, TRANSFER_ENCODING},
+};
 use http_body_util::BodyExt;
+use hyper::body::Body as _;
 use std::net::SocketAddr;
 
 /// Who is at the other end of the client's connection.
@@ -46,6 +50,13 @@ impl Passage<'_> {
         add_forwarded(&mut head.headers, self.peer.address.ip());
         if let Some(own_host) = self.own_host {
             set_host(&mut head.headers, own_host);
+        }
+        // Trailers are not passed on (RFC 9110 section 6.5.1): there is none to announce.
+        head.headers.remove(TRAILER);
+        if body.size_hint().exact().is_none() {
+            // hyper would leave out a GET's body of unknown length.
+            head.headers
+                .insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
         head.uri = self.uri;
         head.version = Version::HTTP_11;

@@ -2,7 +2,7 @@
 
 use crate::upstream::Body;
 use http::{
-    HeaderMap, HeaderValue, Request, Response, Version,
+    HeaderMap, HeaderName, HeaderValue, Request, Response, Version,
     header::{CONNECTION, UPGRADE},
 };
 use http_body_util::{BodyExt, Empty};
@@ -19,16 +19,18 @@ pub struct Wanted {
     client: OnUpgrade,
 }
 
-/// The upgrade that `request` asks for, if it does. Only HTTP/1.1 has them (RFC 9110 section 7.8).
+/// The upgrade that `request` asks for, if it does. Only HTTP/1.1 has them (RFC 9110 section 7.8). HTTP/2 is not asked
+/// for in a client's name: what would be in the tunnel then is requests that nobody has looked at.
 pub fn wanted(request: &mut Request<Body>) -> Option<Wanted> {
     let protocol = request.headers().get(UPGRADE)?.clone();
-    let mut options = request
-        .headers()
-        .get_all(CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','));
-    let asked = options.any(|option| option.trim().eq_ignore_ascii_case("upgrade"));
+    let names = |header: HeaderName, token: &str| {
+        let values = request.headers().get_all(header).iter();
+        let mut tokens = values
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','));
+        tokens.any(|one| one.trim().eq_ignore_ascii_case(token))
+    };
+    let asked = names(CONNECTION, "upgrade") && !names(UPGRADE, "h2c");
     (asked && request.version() == Version::HTTP_11).then(|| Wanted {
         protocol,
         client: on(request),

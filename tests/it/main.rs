@@ -17,6 +17,8 @@ mod reference;
 mod scanner;
 mod secure;
 mod session;
+mod smuggling;
+mod smuggling_http2;
 mod support;
 mod surfaces;
 mod tables;

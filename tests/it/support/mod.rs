@@ -21,6 +21,7 @@ pub mod corpus;
 pub mod json;
 pub mod program;
 pub mod server;
+pub mod tape;
 pub mod upstream;
 
 /// jobshim on a port of its own; it stops when dropped.
