@@ -23,6 +23,7 @@ pub(crate) mod proxy_status;
 pub(crate) mod response;
 pub mod route;
 pub mod scope;
+pub mod segments;
 pub mod server;
 pub mod service;
 pub mod state;

@@ -5,6 +5,7 @@
 //! of `Content-Length` with `Transfer-Encoding` only the latter is left and the connection ends after the answer
 //! (RFC 9112 section 6.3), of equal lengths only one, and a lone LF ends a line (section 2.2).
 
+use crate::segments::climbs;
 use http::{
     HeaderMap, HeaderValue, Method, Uri, Version,
     header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING},
@@ -29,6 +30,9 @@ pub enum Unclear {
     /// Not a path, and not `OPTIONS *`.
     #[error("the target is not a path")]
     Target,
+    /// The path leads above the upstream's base path, by dots that somebody on the way would resolve.
+    #[error("the path leads above its beginning")]
+    Climbs,
     /// Another transfer coding than `chunked` alone, which could not be passed on (RFC 9112 section 6.1).
     #[error("the only Transfer-Encoding is chunked")]
     TransferEncoding,
@@ -88,6 +92,9 @@ fn target(uri: &Uri, method: &Method, host: Option<&HeaderValue>) -> Result<(), 
         }
     }
     let path = uri.path();
+    if climbs(path) {
+        return Err(Unclear::Climbs);
+    }
     match path.starts_with('/') || (path == "*" && method == Method::OPTIONS) {
         true => Ok(()),
         false => Err(Unclear::Target),

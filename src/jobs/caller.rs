@@ -89,9 +89,3 @@ impl Caller {
 pub(super) fn encode(text: &str) -> String {
     utf8_percent_encode(text, UNRESERVED).to_string()
 }
-
-/// A dot segment would be resolved away on its way, encoded or not (RFC 3986 section 5.2.4), and ask for another path:
-/// no job has such an id.
-pub(super) fn is_dot_segment(id: &str) -> bool {
-    matches!(id, "." | "..")
-}

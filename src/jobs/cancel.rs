@@ -1,15 +1,12 @@
 //! `POST /api/jobs/{id}/cancel` and `POST /api/jobs/cancel`: stops jobs, one by one or many at a time.
 
-use super::{
-    Caller, DialectKind, Jobs, JobsError, accept,
-    caller::{encode, is_dot_segment},
-    shape,
-};
+use super::{Caller, DialectKind, Jobs, JobsError, accept, caller::encode, shape};
 use crate::{
     mapping::{
         Paths,
         scanner::{elements, string_value},
     },
+    segments::has_dots,
     upstream::Answer,
 };
 use bytes::Bytes;
@@ -102,7 +99,7 @@ impl Jobs {
     /// Cancels one job and gives the answer as it came, or `None` for what can be no job's id;
     /// [`JobsError::Missing`] when the server cannot cancel, [`JobsError::Refused`] when it will not.
     pub async fn cancel_one(&self, caller: &Caller, kind: DialectKind, id: &str) -> Result<Option<Answer>, JobsError> {
-        if is_dot_segment(id) {
+        if has_dots(id) {
             return Ok(None);
         }
         let path = self.names(kind).names.cancel.path.replace("{id}", &encode(id));

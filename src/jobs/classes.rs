@@ -1,9 +1,12 @@
 //! Which node classes are output nodes: asked once a class, remembered.
 
 use super::{Caller, DialectKind, Jobs, JobsError, accept, caller::encode, shape};
-use crate::mapping::{
-    Classes, Paths,
-    scanner::{key_is, members},
+use crate::{
+    mapping::{
+        Classes, Paths,
+        scanner::{key_is, members},
+    },
+    segments::has_dots,
 };
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use http::StatusCode;
@@ -81,6 +84,9 @@ impl Jobs {
 
     /// `None`: the server does not describe this class.
     async fn ask_class(&self, caller: &Caller, kind: DialectKind, class: &str) -> Result<Option<bool>, JobsError> {
+        if has_dots(class) {
+            return Ok(None);
+        }
         let names = &self.names(kind).names.classes;
         let path = names.path.replace("{class}", &encode(class));
         let answer = self.ask(caller, Some(kind), &path, "").await?;

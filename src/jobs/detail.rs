@@ -1,9 +1,7 @@
 //! `GET /api/jobs/{id}`: one job, or the knowledge that there is none.
 
-use super::{
-    Caller, DialectKind, Jobs, JobsError, State, accept,
-    caller::{encode, is_dot_segment},
-};
+use super::{Caller, DialectKind, Jobs, JobsError, State, accept, caller::encode};
+use crate::segments::has_dots;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
@@ -28,7 +26,7 @@ pub enum Detail {
 impl Jobs {
     /// Asks for one job.
     pub async fn detail(&self, caller: &Caller, kind: DialectKind, id: &str) -> Result<Detail, JobsError> {
-        if is_dot_segment(id) {
+        if has_dots(id) {
             return Ok(Detail::Absent(HeaderMap::new()));
         }
         let dialect = self.names(kind);

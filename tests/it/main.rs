@@ -22,4 +22,5 @@ mod smuggling_http2;
 mod support;
 mod surfaces;
 mod tables;
+mod targets;
 mod writes;

@@ -14,7 +14,7 @@ const OWN: [(Method, &str, u16); 7] = [
     (Method::DELETE, "/history", 405),
     (Method::GET, "/interrupt", 405),
     (Method::GET, "/history?max_items=abc", 400),
-    (Method::GET, "/history/..%2f", 502),
+    (Method::GET, "/history/x%2f..%2fy", 200),
     (Method::GET, "/history/%2e%2e", 200),
     (Method::GET, "/queue", 502),
     (Method::GET, "/view", 502),

@@ -2,7 +2,9 @@
 //! upstream, and what the client gets. Each is followed by a decent request on the same connection and one on another.
 
 use crate::support::{
-    Running, start,
+    Running,
+    raw::{exchange, statuses},
+    start,
     tape::{OK, Tape, Told},
     upstream::{raw, read_head},
 };
@@ -13,13 +15,8 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
 };
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-    time::timeout,
-};
+use tokio::io::AsyncWriteExt;
 
 /// What may reach the upstream of one vector.
 #[derive(Clone, Copy)]
@@ -302,27 +299,6 @@ pub async fn facing(tape: &Tape) -> Running {
     .await
 }
 
-/// Everything that comes back until the connection ends.
-pub async fn exchange(jobshim: &Running, bytes: &[u8]) -> Result<String, String> {
-    let mut stream = TcpStream::connect(jobshim.address).await.expect("a connection");
-    // A refusal may close the connection before all is sent.
-    let _ = stream.write_all(bytes).await;
-    let mut got = Vec::new();
-    match timeout(Duration::from_secs(20), stream.read_to_end(&mut got)).await {
-        // After a refusal the rest of what was sent is not read, and the system resets the connection.
-        Ok(_) => Ok(String::from_utf8_lossy(&got).into_owned()),
-        Err(_) => Err(format!("no end after {:?}", String::from_utf8_lossy(&got))),
-    }
-}
-
-/// The statuses of answers, one after the other.
-pub fn statuses(answers: &str) -> Vec<u16> {
-    let lines = answers.match_indices("HTTP/1.1 ");
-    lines
-        .filter_map(|(at, _)| answers.get(at + 9..at + 12)?.parse().ok())
-        .collect()
-}
-
 pub const NEXT: &str = "GET /next HTTP/1.1\r\nHost: next\r\nConnection: close\r\n\r\n";
 pub const NEXT_TOLD: &str = "GET /next [host: next] [x-forwarded-for: 127.0.0.1]";
 
@@ -330,7 +306,7 @@ pub const NEXT_TOLD: &str = "GET /next [host: next] [x-forwarded-for: 127.0.0.1]
 async fn judge(vector: &Vector, jobshim: &Running, tape: &Tape) -> Option<String> {
     tape.take();
     let bytes = [&vector.bytes, NEXT.as_bytes()].concat();
-    let answers = match exchange(jobshim, &bytes).await {
+    let answers = match exchange(jobshim.address, &bytes).await {
         Ok(answers) => answers,
         Err(error) => return Some(error),
     };
@@ -361,7 +337,7 @@ async fn judge(vector: &Vector, jobshim: &Running, tape: &Tape) -> Option<String
         return Some(format!("the upstream got {told:?}"));
     }
     // Another client, who shares the connections to the upstream.
-    let after = exchange(jobshim, NEXT.as_bytes()).await.unwrap_or_default();
+    let after = exchange(jobshim.address, NEXT.as_bytes()).await.unwrap_or_default();
     // The end of a request that was cut may only be noticed now.
     let told: Vec<Told> = tape
         .take()
@@ -486,7 +462,7 @@ async fn answers_that_two_clients_could_read_differently() {
         })
         .await;
         let request = format!("{method} /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
-        let answer = exchange(&jobshim, request.as_bytes())
+        let answer = exchange(jobshim.address, request.as_bytes())
             .await
             .unwrap_or_else(|error| error);
         if statuses(&answer) != [*status] || answer.contains("evil") {
@@ -497,7 +473,7 @@ async fn answers_that_two_clients_could_read_differently() {
             wrong.push(format!("{name}: two ends in {head:?}"));
         }
         for _ in 0..3 {
-            let next = exchange(&jobshim, NEXT.as_bytes()).await.unwrap_or_else(|error| error);
+            let next = exchange(jobshim.address, NEXT.as_bytes()).await.unwrap_or_else(|error| error);
             if statuses(&next) != [200] || !next.ends_with("ok") {
                 wrong.push(format!("{name}: the next client got {next:?}"));
             }

@@ -2,9 +2,10 @@
 //! the client gets.
 
 use crate::{
-    smuggling::{NEXT, NEXT_TOLD, exchange, facing, statuses},
+    smuggling::{NEXT, NEXT_TOLD, facing},
     support::{
         Running,
+        raw::{exchange, statuses},
         tape::{Tape, Told},
     },
 };
@@ -156,7 +157,7 @@ async fn http2_requests_that_would_be_read_differently_as_http1() {
         if !whole.iter().copied().eq(expected.iter()) || (status == Some(200)) != reaches.is_some() {
             wrong.push(format!("{name}: {status:?}, and the upstream got {told:?}"));
         }
-        let after = exchange(&jobshim, NEXT.as_bytes()).await.unwrap_or_default();
+        let after = exchange(jobshim.address, NEXT.as_bytes()).await.unwrap_or_default();
         let told: Vec<Told> = tape
             .take()
             .into_iter()

@@ -20,6 +20,7 @@ pub mod both;
 pub mod corpus;
 pub mod json;
 pub mod program;
+pub mod raw;
 pub mod server;
 pub mod tape;
 pub mod upstream;

@@ -1,0 +1,29 @@
+//! Bytes on a socket, and what comes back.
+
+use std::{net::SocketAddr, time::Duration};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
+
+/// Everything that comes back until the connection ends.
+pub async fn exchange(at: SocketAddr, bytes: &[u8]) -> Result<String, String> {
+    let mut stream = TcpStream::connect(at).await.expect("a connection");
+    // A refusal may close the connection before all is sent.
+    let _ = stream.write_all(bytes).await;
+    let mut got = Vec::new();
+    match timeout(Duration::from_secs(20), stream.read_to_end(&mut got)).await {
+        // After a refusal the rest of what was sent is not read, and the system resets the connection.
+        Ok(_) => Ok(String::from_utf8_lossy(&got).into_owned()),
+        Err(_) => Err(format!("no end after {:?}", String::from_utf8_lossy(&got))),
+    }
+}
+
+/// The statuses of answers, one after the other.
+pub fn statuses(answers: &str) -> Vec<u16> {
+    let lines = answers.match_indices("HTTP/1.1 ");
+    lines
+        .filter_map(|(at, _)| answers.get(at + 9..at + 12)?.parse().ok())
+        .collect()
+}
