@@ -2,6 +2,7 @@
 
 use crate::{
     config::{Config, DialectChoice, Surface},
+    forward::in_dialect,
     jobs::{Caller, Dialect},
     legacy::{self, Legacy, LegacyError},
     mapping::{Table, TableError, Tables, print::rows},
@@ -51,12 +52,17 @@ pub async fn run(config: &Config, method: &str, target: &str, live: bool) -> Res
         DialectChoice::Cloud => &tables.cloud,
         DialectChoice::Comfyui | DialectChoice::Auto => &tables.comfyui,
     };
+    let there = in_dialect(&uri, dialect, &[&tables.comfyui, &tables.cloud], None);
+    let passage = match there == target {
+        true => format!("passes through unchanged to {}", config.upstream.url),
+        false => format!("passes through to {} as {there}", config.upstream.url),
+    };
     let route = match route(&method, uri.path()) {
         Way::Prompt => {
             println!(
-                "{method} {target} passes through to {}; table {:?} says what is noted of it on the way, for legacy \
+                "{method} {target} {passage}; table {:?} says what is noted of it on the way, for legacy \
                  answers about that job, and what is taken out",
-                config.upstream.url, tables.prompt.name
+                tables.prompt.name
             );
             return Ok(());
         }
@@ -66,7 +72,7 @@ pub async fn run(config: &Config, method: &str, target: &str, live: bool) -> Res
                 "{method} {target} is done through the Jobs API ({}):\n",
                 dialect.names.about
             );
-            for step in steps(&write, dialect) {
+            for step in steps(&write, dialect, &there) {
                 println!("  {step}");
             }
             if live {
@@ -75,7 +81,7 @@ pub async fn run(config: &Config, method: &str, target: &str, live: bool) -> Res
             return Ok(());
         }
         Way::PassThrough => {
-            println!("{method} {target} passes through unchanged to {}", config.upstream.url);
+            println!("{method} {target} {passage}");
             return Ok(());
         }
         Way::WrongMethod(allow) => {
@@ -161,8 +167,8 @@ fn calls(route: &LegacyRoute, dialect: &Dialect) -> Vec<String> {
     }
 }
 
-/// What a write becomes.
-fn steps(write: &LegacyWrite, dialect: &Dialect) -> Vec<String> {
+/// What a write becomes; `there` is where the server has it itself.
+fn steps(write: &LegacyWrite, dialect: &Dialect, there: &str) -> Vec<String> {
     let names = &dialect.names;
     let list = format!(
         "GET {}?{}   what is queued now",
@@ -174,14 +180,13 @@ fn steps(write: &LegacyWrite, dialect: &Dialect) -> Vec<String> {
         names.cancel.many, names.cancel.batch
     );
     let one = |id: &str| format!("POST {}", names.cancel.path.replace("{id}", id));
-    let fallback =
-        |path: &str| format!("POST {path}   as it came, where the server has no cancel call; 501 if it has neither");
+    let fallback = format!("POST {there}   as it came, where the server has no cancel call; 501 if it has neither");
     match write {
-        LegacyWrite::Queue { .. } => vec![list, many, fallback("/queue")],
-        LegacyWrite::Interrupt => vec![list, one("{id}"), fallback("/interrupt")],
-        LegacyWrite::JobCancel(id) => vec![one(id), fallback(&format!("/api/job/{id}/cancel"))],
+        LegacyWrite::Queue { .. } => vec![list, many, fallback],
+        LegacyWrite::Interrupt => vec![list, one("{id}"), fallback],
+        LegacyWrite::JobCancel(id) => vec![one(id), fallback],
         LegacyWrite::History => vec![
-            "POST /history   as it came, if the server still has it".to_owned(),
+            format!("POST {there}   as it came, if the server still has it"),
             format!(
                 "GET {}   else: which of the jobs have ended; these are hidden from now on",
                 names.list.path

@@ -3,7 +3,7 @@
 use clap::Parser;
 use jobshim::{
     cli::{Cli, Command, Format, Options},
-    config::{self, Loaded, LogConfig, LogFormat},
+    config::{self, Config, Loaded, LogConfig, LogFormat},
     demo, doctor, explain,
     mapping::{Tables, print},
     route::RouteName,
@@ -127,7 +127,12 @@ fn check(options: &Options) -> ExitCode {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
-    if let Err(error) = Service::new(&loaded.config) {
+    // The folder is left alone: a jobshim may be at work in it.
+    let without_state = Config {
+        state_dir: None,
+        ..loaded.config.clone()
+    };
+    if let Err(error) = Service::new(&without_state) {
         return refuse(&error);
     }
     for setting in &loaded.settings {

@@ -6,7 +6,12 @@ use crate::{
     scope::{Scope, ScopeKey},
 };
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
-use std::{fs, io, path::Path};
+use std::{
+    fs::{self, OpenOptions},
+    io,
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+};
 
 /// Scope and job id of each deleted job.
 const DELETED: TableDefinition<(&[u8], &str), ()> = TableDefinition::new("deleted");
@@ -69,7 +74,9 @@ impl State {
         };
         let shown = folder.display().to_string();
         fs::create_dir_all(folder).map_err(|error| StateError::Folder(shown.clone(), error))?;
-        let store = Database::create(folder.join(FILE)).map_err(|error| match error {
+        let path = folder.join(FILE);
+        keep_from_others(&path).map_err(|error| StateError::Folder(shown.clone(), error))?;
+        let store = Database::create(path).map_err(|error| match error {
             DatabaseError::DatabaseAlreadyOpen => StateError::InUse(shown),
             other => StateError::Store(other.into()),
         })?;
@@ -105,6 +112,12 @@ impl State {
             None => Ok(()),
         }
     }
+}
+
+/// Makes the file, if it is not there, for this user alone: who has the key of scopes can try credentials against it.
+fn keep_from_others(path: &Path) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.append(true).create(true).mode(0o600).open(path).map(drop)
 }
 
 fn scope_key(store: &Database) -> Result<[u8; ScopeKey::LENGTH], StateError> {

@@ -25,7 +25,7 @@ pub fn check(settings: &[Setting], environment: Environment<'_>, errors: &mut Ve
     let upstream = upstream(&mut reader);
     let legacy = legacy(&mut reader);
     let mappings_dir = reader.value("mappings_dir", parse::optional_folder);
-    let state_dir = reader.value("state_dir", parse::optional_path);
+    let state_dir = reader.value("state_dir", parse::folder_to_be);
     let notes = notes(&mut reader);
     let drain_timeout = reader.value("server.drain_timeout", parse::duration);
     let log = log(&mut reader);

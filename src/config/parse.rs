@@ -119,8 +119,13 @@ pub fn verbosity(text: &str) -> Result<u8, Wrong> {
     text.parse().map_err(|_| "0, 1 or 2 is expected".into())
 }
 
-pub fn optional_path(text: &str) -> Result<Option<PathBuf>, Wrong> {
-    Ok((!text.is_empty()).then(|| PathBuf::from(text)))
+/// A folder that is made when it is needed.
+pub fn folder_to_be(text: &str) -> Result<Option<PathBuf>, Wrong> {
+    let path = (!text.is_empty()).then(|| PathBuf::from(text));
+    match &path {
+        Some(path) if path.exists() && !path.is_dir() => Err("it is no folder".into()),
+        _ => Ok(path),
+    }
 }
 
 pub fn optional_file(text: &str) -> Result<Option<PathBuf>, Wrong> {

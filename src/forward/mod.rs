@@ -5,7 +5,7 @@ mod target;
 mod upgrade;
 
 pub use prompt::Lesson;
-pub use target::target;
+pub use target::{in_dialect, target};
 
 use crate::{
     headers::{add_forwarded, complete_for_http1, remove_hop_by_hop, set_host},

@@ -1,15 +1,14 @@
 //! Where a request goes on the server: prefix, sort words and the socket's key, as the dialect's table says.
 
 use crate::{
-    jobs::{Dialect, DialectKind, Jobs},
+    jobs::{Dialect, DialectKind, Jobs, SocketNames},
     upstream::Upstream,
 };
-use http::{HeaderMap, Uri};
+use http::{HeaderMap, HeaderValue, Uri};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use std::borrow::Cow;
 
-/// The target, path and query, under which the upstream knows what the client asks for at `uri`. What the tables do not
-/// speak of stays as it was sent, to the byte.
+/// The target, path and query, under which the upstream knows what the client asks for at `uri`.
 pub fn target<'a>(
     uri: &'a Uri,
     headers: &HeaderMap,
@@ -17,12 +16,27 @@ pub fn target<'a>(
     upstream: &Upstream,
     kind: Option<DialectKind>,
 ) -> Cow<'a, str> {
-    let sent = Cow::Borrowed(uri.path_and_query().map_or("/", |target| target.as_str()));
     let Some(kind) = kind else {
-        return sent;
+        return as_sent(uri);
     };
     let dialect = jobs.names(kind);
-    let mut target = prefixed(sent, uri.path(), dialect);
+    let key = |socket: &SocketNames| headers.get(&socket.header).or_else(|| upstream.header(&socket.header));
+    in_dialect(
+        uri,
+        dialect,
+        &jobs.dialects(),
+        dialect.names.socket.as_ref().and_then(key),
+    )
+}
+
+fn as_sent(uri: &Uri) -> Cow<'_, str> {
+    Cow::Borrowed(uri.path_and_query().map_or("/", |target| target.as_str()))
+}
+
+/// The target of `uri` as a server of `dialect` knows it; `known` are all dialects, whose words a client may use, and
+/// `key` what it may have to show for a WebSocket. What the tables do not speak of stays as it was sent, to the byte.
+pub fn in_dialect<'a>(uri: &'a Uri, dialect: &Dialect, known: &[&Dialect], key: Option<&HeaderValue>) -> Cow<'a, str> {
+    let mut target = prefixed(as_sent(uri), uri.path(), dialect);
     let (path, query) = match target.split_once('?') {
         Some((path, query)) => (path, Some(query)),
         None => (&*target, None),
@@ -30,13 +44,13 @@ pub fn target<'a>(
     let list = &dialect.names.list;
     if path == list.path
         && let Some(query) = query
-        && let Some(query) = sorted(query, dialect, &jobs.dialects())
+        && let Some(query) = sorted(query, dialect, known)
     {
         target = Cow::Owned(format!("{path}?{query}"));
     } else if let Some(socket) = &dialect.names.socket
         && path == socket.path
         && !query.is_some_and(|query| has_parameter(query, &socket.token))
-        && let Some(key) = headers.get(&socket.header).or_else(|| upstream.header(&socket.header))
+        && let Some(key) = key
         && let Ok(key) = key.to_str()
     {
         let key = utf8_percent_encode(key, NON_ALPHANUMERIC);

@@ -14,7 +14,7 @@ mod list;
 pub use caller::Caller;
 pub use classes::KnownClasses;
 pub use detail::Detail;
-pub use dialect::{Dialect, State};
+pub use dialect::{Dialect, SocketNames, State};
 pub use flights::Flights;
 pub use list::{List, Listed};
 

@@ -190,6 +190,21 @@ fn explain_shows_calls_and_fields() {
     );
     let passed = stdout(&run(&["explain", "/view?filename=a"], &[]));
     assert!(passed.contains("passes through"), "{passed}");
+    assert!(passed.contains("unchanged"), "{passed}");
+    for (request, part) in [
+        (&["explain", "/view?filename=a"][..], "as /api/view?filename=a"),
+        (&["explain", "POST", "/prompt"], "as /api/prompt;"),
+        (&["explain", "POST", "/queue"], "POST /api/queue   as it came"),
+        (&["explain", "POST", "/api/history"], "POST /api/history   as it came"),
+        (
+            &["explain", "/api/jobs?sort_by=created_at"],
+            "as /api/jobs?sort_by=create_time",
+        ),
+        (&["explain", "/ws?clientId=a"], "unchanged"),
+    ] {
+        let cloud = stdout(&run(&[request, &["--dialect", "cloud"]].concat(), &[]));
+        assert!(cloud.contains(part), "{part} is not in {cloud}");
+    }
     let wrong = stdout(&run(&["explain", "DELETE", "/history"], &[]));
     assert!(wrong.contains("405"), "{wrong}");
     let bad = run(&["explain", "history"], &[]);

@@ -80,6 +80,7 @@ fn each_bad_value_is_refused_with_its_key_and_where_it_was_written() {
         ("upstream.ca_file", "/does/not/exist.pem"),
         ("legacy.surface", "both"),
         ("mappings_dir", "/does/not/exist"),
+        ("state_dir", "/dev/null"),
         ("server.drain_timeout", "-1s"),
         ("log.format", "xml"),
         ("log.verbosity", "loud"),

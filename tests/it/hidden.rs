@@ -9,7 +9,7 @@ use crate::support::{
 use http::Method;
 use jobshim::demo::{Job, Rules};
 use serde_json::{Value, json};
-use std::net::SocketAddr;
+use std::{net::SocketAddr, os::unix::fs::PermissionsExt};
 
 fn uuid(nth: usize) -> String {
     format!("{nth:08}-0000-4000-8000-000000000000")
@@ -328,8 +328,12 @@ async fn what_is_hidden_survives_a_restart_for_the_same_user() {
     let at = program.address();
     assert_eq!(history(at, "", &[]).await, [1, 3, 4, 5, 6]);
     assert_eq!(history(at, "", &anna).await, [6]);
-    // One store, one jobshim.
+    let file = std::fs::metadata(folder.path.join("jobshim.redb")).expect("the store");
+    assert_eq!(file.permissions().mode() & 0o777, 0o600, "nobody else reads it");
+    // One store, one jobshim; a look at the configuration leaves it alone.
     let path = folder.path.display().to_string();
+    let check = crate::support::program::run(&["check", "--state-dir", &path], &[]);
+    assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stderr));
     let second = crate::support::program::run(&["--listen", "127.0.0.1:0", "--state-dir", &path], &[]);
     let said = String::from_utf8_lossy(&second.stderr).into_owned();
     assert!(

@@ -8,11 +8,19 @@ use crate::support::{
     program::Program,
     server::{Server, Setup, board},
     start,
-    upstream::Recorder,
+    upstream::{Recorder, raw},
 };
 use http::Method;
-use jobshim::demo::{Board, Job, Rules};
+use jobshim::{
+    config::DialectChoice,
+    demo::{Board, Job, Rules},
+};
 use serde_json::{Value, json};
+use std::{future::Future, time::Duration};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 fn uuid(nth: usize) -> String {
     format!("{nth:08}-0000-4000-8000-000000000000")
@@ -549,6 +557,93 @@ async fn a_refusal_of_the_list_reaches_the_client_as_it_is_and_a_dead_server_is_
             reply.text()
         );
     }
+}
+
+/// A server that lists one running and two waiting jobs, and then does `then` with every cancel.
+async fn until_the_cancel<A: Future<Output = ()> + Send + 'static>(then: fn(TcpStream) -> A) -> Running {
+    let (_, list) = busy(Rules::Comfyui, 2).list("");
+    let upstream = raw(move |mut stream, head| {
+        let list = list.clone();
+        async move {
+            if head.starts_with("POST") {
+                return then(stream).await;
+            }
+            let length = list.len();
+            let answer = format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{list}");
+            let _ = stream.write_all(answer.as_bytes()).await;
+        }
+    })
+    .await;
+    start(&format!("http://{upstream}"), |config| {
+        config.upstream.dialect = DialectChoice::Comfyui;
+        config.upstream.answer_timeout = Duration::from_millis(300);
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_server_that_dies_or_hangs_in_the_middle_of_a_write_is_no_success() {
+    let job = format!("/api/job/{}/cancel", uuid(1));
+    let writes = [
+        ("/queue", r#"{"clear": true}"#),
+        ("/api/queue", r#"{"clear": true}"#),
+        ("/interrupt", ""),
+        (&job, ""),
+    ];
+    let dead = until_the_cancel(|stream| async move { drop(stream) }).await;
+    let cut = until_the_cancel(|mut stream| async move {
+        let _ = stream
+            .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{\"cancelled\": true")
+            .await;
+    })
+    .await;
+    let hanging = until_the_cancel(|stream| async move {
+        std::future::pending::<()>().await;
+        drop(stream);
+    })
+    .await;
+    for (target, body) in writes {
+        for (jobshim, status, kind) in [
+            (&dead, 502, "upstream_interrupted"),
+            (&cut, 502, "upstream_interrupted"),
+            (&hanging, 504, "upstream_timeout"),
+        ] {
+            let reply = post(jobshim, target, body).await;
+            assert_eq!(reply.status.as_u16(), status, "{target}: {}", reply.text());
+            let error: Value = serde_json::from_slice(&reply.body).expect("JSON");
+            assert_eq!(error["error"]["type"], kind, "{target}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn half_an_order_is_no_order() {
+    let mut board = busy(Rules::Comfyui, 2);
+    board.add(job(&uuid(99), "completed", 99));
+    let (server, jobshim) = behind(board, Setup::default()).await;
+    let before = states(&server);
+    for target in ["/queue", "/api/queue", "/interrupt", "/history"] {
+        // The part that came would do by itself.
+        for head in ["content-length: 30", "transfer-encoding: chunked"] {
+            let mut stream = TcpStream::connect(jobshim.address).await.expect("a connection");
+            let body = if head.contains("chunked") {
+                "f\r\n{\"clear\": true}\r\n"
+            } else {
+                "{\"clear\": true}"
+            };
+            let sent = format!("POST {target} HTTP/1.1\r\nhost: x\r\n{head}\r\n\r\n{body}");
+            stream.write_all(sent.as_bytes()).await.expect("sent");
+            stream.shutdown().await.expect("closed");
+            let mut rest = Vec::new();
+            let _ = stream.read_to_end(&mut rest).await;
+            let rest = String::from_utf8_lossy(&rest).into_owned();
+            assert!(!rest.starts_with("HTTP/1.1 200"), "{target} {head}: {rest}");
+        }
+    }
+    assert_eq!(states(&server), before);
+    assert!(server.arrived(Method::POST, "/").is_empty());
+    let history = Client::new().get(jobshim.address, "/history").await;
+    assert!(history.text().contains(&uuid(99)), "{}", history.text());
 }
 
 #[tokio::test]
