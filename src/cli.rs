@@ -51,6 +51,9 @@ pub enum Command {
         configuration is wrong."
     )]
     Doctor(Options),
+    /// Ask the jobshim that runs by the same configuration whether it is well; exits 0 when it is
+    #[command(after_help = "Example, in a Dockerfile:\n  HEALTHCHECK CMD [\"/jobshim\", \"health\"]")]
+    Health(Options),
     /// Show which upstream calls a legacy request becomes, and where each field comes from
     #[command(
         after_help = "Examples:\n  jobshim explain /history/ID\n  jobshim explain POST /queue\n  \

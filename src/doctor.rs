@@ -112,7 +112,7 @@ pub async fn run(config: &Config) -> Result<bool, DoctorError> {
     let upstream = Arc::new(Upstream::new(&config.upstream)?);
     let diagnosis = Diagnosis::new(&config.upstream, &tables);
     let jobs = Jobs::new(Arc::clone(&upstream), &tables, config.upstream.dialect);
-    println!("{}\n", config.upstream.url);
+    println!("{}\n", config.upstream.url.to_string().trim_end_matches('/'));
     let asked = jobs.dialect(&Caller::default()).await;
     let kind = match asked {
         Ok(kind) => kind,

@@ -12,6 +12,7 @@ pub mod doctor;
 pub mod explain;
 pub mod forward;
 pub mod headers;
+pub mod health;
 pub mod jobs;
 pub mod legacy;
 pub mod mapping;

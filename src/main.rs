@@ -4,7 +4,7 @@ use clap::Parser;
 use jobshim::{
     cli::{Cli, Command, Format, Options},
     config::{self, Config, Loaded, LogConfig, LogFormat},
-    demo, doctor, explain,
+    demo, doctor, explain, health,
     mapping::{Tables, print},
     route::RouteName,
     server::Server,
@@ -30,6 +30,7 @@ fn main() -> ExitCode {
         }
         Some(Command::Check(options)) => check(&options),
         Some(Command::Doctor(options)) => examine(&options),
+        Some(Command::Health(options)) => ask_health(&options),
         Some(Command::Explain { request, options }) => explain_request(&request, &options),
         Some(Command::Mapping {
             name,
@@ -162,6 +163,13 @@ fn examine(options: &Options) -> ExitCode {
             Err(error) => refuse(&error),
         }
     })
+}
+
+fn ask_health(options: &Options) -> ExitCode {
+    match load(options) {
+        Ok(loaded) => block_on(async { exit_code(health::run(&loaded.config).await) }),
+        Err(code) => code,
+    }
 }
 
 fn explain_request(request: &[String], options: &Options) -> ExitCode {

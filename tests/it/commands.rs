@@ -298,3 +298,19 @@ async fn every_curl_line_of_the_demo_shows_what_it_says() {
     program.signal("INT");
     assert_eq!(program.end().code(), Some(0));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_says_whether_the_jobshim_of_this_configuration_is_there() {
+    let mut program = Program::start(&["--listen", "127.0.0.1:0", "--upstream", "http://127.0.0.1:9"], &[]);
+    let port = program.address().port();
+    // A container's listener has every address, and is asked from inside.
+    for listen in [format!("127.0.0.1:{port}"), format!("0.0.0.0:{port}")] {
+        let well = run(&["health"], &[("JOBSHIM_LISTEN", &listen)]);
+        assert_eq!(well.status.code(), Some(0), "{listen}: {}", stderr(&well));
+    }
+    program.signal("TERM");
+    program.end();
+    let gone = run(&["health", "--listen", &format!("127.0.0.1:{port}")], &[]);
+    assert_eq!(gone.status.code(), Some(1));
+    assert!(stderr(&gone).contains("refused"), "{}", stderr(&gone));
+}

@@ -1,0 +1,209 @@
+#!/usr/bin/env python3
+"""The container image: the binary it holds is static and small, and in an empty root, as nobody, it starts, is well,
+resolves names and finds CA roots. Where buildah is at hand, the image itself is built from the Dockerfile's last stage.
+
+Needs root (chroot, port 53), cargo, openssl. Leaves nothing behind."""
+
+import http.server
+import json
+import os
+import shutil
+import socket
+import ssl
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+MOST_BYTES = 15_000_000
+NOBODY = 65532
+CHROOT = shutil.which("chroot", path="/usr/sbin:/usr/bin:/sbin:/bin")
+
+
+def check(good, what):
+    if not good:
+        sys.exit(f"FAILED: {what}")
+    print(f"ok: {what}", flush=True)
+
+
+def run(*command, **options):
+    return subprocess.run(command, text=True, capture_output=True, timeout=120, **options)
+
+
+def inside(root, *arguments, **environment):
+    """Runs the image's binary as the image does."""
+    return run(CHROOT, f"--userspec={NOBODY}:{NOBODY}", root, "/jobshim", *arguments, env=environment)
+
+
+class Answer(http.server.BaseHTTPRequestHandler):
+    """Just enough of a server: the probe of a self-hosted one is a 400, a list is empty."""
+
+    def do_GET(self):
+        status, body = (400, {"error": "no such sort"}) if "sort_by" in self.path else (200, {"jobs": [], "pagination": {"has_more": False}})
+        body = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_POST = do_GET
+
+    def log_message(self, *_):
+        pass
+
+
+def serve(certificate=None):
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+    if certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server.server_address[1]
+
+
+def serve_dns(name):
+    """Answers questions for an A record of `name` with 127.0.0.1, and all others with nothing."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    listener.bind(("127.0.0.1", 53))
+    wanted = b"".join(bytes([len(part)]) + part.encode() for part in name.split(".")) + b"\0"
+
+    def loop():
+        while True:
+            question, client = listener.recvfrom(512)
+            asked, kind = question[12 : 12 + len(wanted)], question[12 + len(wanted) : 14 + len(wanted)]
+            known = asked.lower() == wanted and kind == b"\0\1"
+            end = question.index(b"\0", 12) + 5
+            head = question[:2] + struct.pack(">HHHHH", 0x8180, 1, int(known), 0, 0)
+            record = b"\xc0\x0c" + struct.pack(">HHIH", 1, 1, 60, 4) + bytes([127, 0, 0, 1])
+            listener.sendto(head + question[12:end] + (record if known else b""), client)
+
+    threading.Thread(target=loop, daemon=True).start()
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+def check_binary(binary):
+    about = run("readelf", "--program-headers", "--dynamic", binary).stdout
+    check("INTERP" not in about and "NEEDED" not in about, "the binary asks for no loader and no library")
+    size = binary.stat().st_size
+    check(size < MOST_BYTES, f"the binary has {size / 1e6:.1f} MB, under {MOST_BYTES / 1e6:.0f}")
+
+
+def check_root(root, scratch):
+    """`root` holds the image's files; /etc is what a container engine mounts there."""
+    etc = root / "etc"
+    (etc / "ssl/certs").mkdir(parents=True)
+    for entry in [etc, *etc.rglob("*")]:
+        entry.chmod(0o755)
+
+    # It starts, and says that it is well; nobody's user can write nowhere but /state.
+    port = free_port()
+    environment = {"JOBSHIM_LISTEN": f"127.0.0.1:{port}", "JOBSHIM_UPSTREAM": f"http://127.0.0.1:{serve()}", "JOBSHIM_STATE_DIR": "/state"}
+    sick = inside(root, "health", **environment)
+    check(sick.returncode == 1, "health is 1 while nothing runs")
+    running = subprocess.Popen(
+        [CHROOT, f"--userspec={NOBODY}:{NOBODY}", root, "/jobshim"],
+        env=environment, stderr=subprocess.PIPE, text=True,
+    )
+    try:
+        log = running.stderr.readline()
+        check("listening" in log, f"it starts in an empty root as user {NOBODY}, with its state in /state: {log.strip()}")
+        well = inside(root, "health", **environment)
+        check(well.returncode == 0, f"health is 0 while it runs {well.stderr.strip()}")
+        answer = run("curl", "-fsS", "--max-time", "20", f"http://127.0.0.1:{port}/history").stdout
+        check(answer == "{}", "it answers /history")
+        running.terminate()
+        check(running.wait(timeout=30) == 0, "SIGTERM ends it with 0")
+    finally:
+        running.kill()
+
+    # Names: from /etc/hosts, and from the server that /etc/resolv.conf names.
+    (etc / "hosts").write_text("127.0.0.1 comfyui\n")
+    (etc / "resolv.conf").write_text("nameserver 127.0.0.1\n")
+    try:
+        serve_dns("comfyui.example")
+    except OSError as error:
+        sys.exit(f"FAILED: port 53 of 127.0.0.1 is taken, so that names cannot be tried: {error}")
+    upstream = serve()
+    for name in ["comfyui", "comfyui.example"]:
+        said = inside(root, "doctor", "--upstream", f"http://{name}:{upstream}")
+        check("Self-hosted ComfyUI" in said.stdout, f"it resolves {name} {said.stdout if said.returncode else ''}")
+    said = inside(root, "doctor", "--upstream", f"http://other.example:{upstream}")
+    check("does not resolve" in said.stdout, "it says so when a name does not resolve")
+
+    # Roots: the engine's or the image's own folder, when there is one.
+    key, certificate = scratch / "key.pem", scratch / "certificate.pem"
+    made = run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+               "-keyout", key, "-out", certificate, "-days", "2", "-subj", "/CN=comfyui",
+               "-addext", "subjectAltName=DNS:comfyui", "-addext", "basicConstraints=critical,CA:FALSE")
+    check(made.returncode == 0, f"a certificate is made {made.stderr if made.returncode else ''}")
+    url = f"https://comfyui:{serve((certificate, key))}"
+    said = inside(root, "doctor", "--upstream", url)
+    check("nobody trusted signed" in said.stdout, "a certificate of nobody's is refused")
+    shutil.copy(certificate, etc / "ssl/certs/ca-certificates.crt")
+    (etc / "ssl/certs/ca-certificates.crt").chmod(0o644)
+    said = inside(root, "doctor", "--upstream", url)
+    check("Self-hosted ComfyUI" in said.stdout, f"it finds the roots in /etc/ssl/certs {said.stdout if said.returncode else ''}")
+
+
+def check_image(built, scratch):
+    """Builds the last stage of the Dockerfile over the binary that is there, and gives its files."""
+    storage = ["--root", scratch / "storage", "--runroot", scratch / "run", "--storage-driver", "vfs"]
+    policy = scratch / "policy.json"
+    policy.write_text('{"default": [{"type": "insecureAcceptAnything"}]}')
+    out = scratch / "context/out"
+    shutil.copytree(built, out)
+    (out / "state").mkdir()
+    made = run("buildah", *storage, "build", "--isolation", "chroot", "--format", "docker", "--signature-policy", policy,
+               "--build-context", f"build={out.parent}", "--tag", "jobshim", REPOSITORY)
+    check(made.returncode == 0, f"buildah builds the image {made.stderr if made.returncode else ''}")
+    about = json.loads(run("buildah", *storage, "inspect", "--type", "image", "jobshim").stdout)
+    config = about["Docker"]["config"]
+    check(config["User"] == f"{NOBODY}:{NOBODY}", "its user is not root")
+    check(config["Entrypoint"] == ["/jobshim"], "it starts jobshim")
+    check(config["Healthcheck"]["Test"] == ["CMD", "/jobshim", "health"], "its health check needs no shell")
+    container = run("buildah", *storage, "from", "--signature-policy", policy, "jobshim").stdout.strip()
+    mounted = Path(run("buildah", *storage, "mount", container).stdout.strip())
+    # What a container engine mounts over is there as empty folders.
+    files = sorted(str(path.relative_to(mounted)) for path in mounted.rglob("*") if not path.is_dir() or path.name == "state")
+    check(files == ["jobshim", "state"], f"it holds the binary, /state and nothing else: {files}")
+    check((mounted / "state").stat().st_uid == NOBODY, "/state is its user's")
+    size = sum(path.stat().st_size for path in mounted.rglob("*") if path.is_file())
+    check(size < MOST_BYTES, f"it has {size / 1e6:.1f} MB, under {MOST_BYTES / 1e6:.0f}")
+    return mounted
+
+
+def main():
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder)
+        scratch.chmod(0o755)
+        built = scratch / "built"
+        check(subprocess.run([REPOSITORY / "deploy/build-static", built]).returncode == 0, "the static binary is built")
+        check_binary(built / "jobshim")
+        if shutil.which("buildah"):
+            root = check_image(built, scratch)
+        else:
+            print("buildah is not at hand: the binary is tried in a root of its own", flush=True)
+            root = scratch / "root"
+            shutil.copytree(built, root)
+            (root / "state").mkdir()
+            os.chown(root / "state", NOBODY, NOBODY)
+        try:
+            check_root(root, scratch)
+        finally:
+            if shutil.which("buildah"):
+                run("buildah", "--root", scratch / "storage", "--runroot", scratch / "run", "--storage-driver", "vfs", "umount", "--all")
+    print(f"the image is good; it took {time.monotonic() - began:.0f} s")
+
+
+main()
