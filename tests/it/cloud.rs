@@ -2,15 +2,14 @@
 
 use crate::support::{
     Client, Reply, Running, TableFolder as Folder,
-    program::{Program, run},
+    program::Program,
     server::{PICTURE, Server, Setup, board},
     start,
     upstream::{Arrived, Recorder},
 };
 use http::{HeaderName, HeaderValue, Method};
 use jobshim::{
-    cli::Options,
-    config::{self, Config, DialectChoice},
+    config::{Config, DialectChoice},
     demo::{Job, Rules},
 };
 use serde_json::Value;
@@ -330,6 +329,65 @@ async fn lists_are_walked_in_pages_of_a_hundred_and_show_this_keys_jobs_alone() 
     );
 }
 
+#[tokio::test]
+async fn clearing_a_long_queue_cancels_all_of_it_and_nothing_of_another_key() {
+    let server = cloud(None).await;
+    let uuid = |nth: usize| format!("{nth:08}-0000-4000-8000-000000000000");
+    server.with(|state| {
+        for nth in 1..=260 {
+            state.board.add(job(&uuid(nth), "pending", nth));
+            let owner = if nth % 26 == 0 { OTHER_KEY } else { KEY };
+            state.owners.insert(uuid(nth), owner.to_owned());
+        }
+    });
+    let jobshim = in_front_of(&server.url()).await;
+    let reply = send(jobshim.address, Method::POST, "/queue", &[], r#"{"clear": true}"#).await;
+    assert_eq!((reply.status.as_u16(), reply.text().as_str()), (200, ""));
+    let calls = server.arrived(Method::POST, "/api/jobs/cancel");
+    let named = |call: &Arrived| {
+        let body: Value = serde_json::from_slice(&call.body).expect("JSON");
+        body["job_ids"].as_array().map_or(0, Vec::len)
+    };
+    assert_eq!(calls.iter().map(named).collect::<Vec<_>>(), [100, 100, 50]);
+    let left = server.with(|state| state.board.in_state("pending"));
+    let theirs: Vec<String> = (1..=10).rev().map(|nth| uuid(nth * 26)).collect();
+    assert_eq!(left, theirs);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_from_a_file_and_from_the_environment_opens_the_cloud() {
+    let server = cloud(None).await;
+    let folder = Folder::with("cloud-key-sources", &[("key", &format!("{KEY}\r\n"))]);
+    let path = folder.path.join("key").display().to_string();
+    for reference in [
+        format!("{{ file = {path:?} }}"),
+        "{ env = \"THE_KEY\" }".to_owned(),
+        format!("\"file:{path}\""),
+    ] {
+        let text = format!(
+            "[upstream]\nurl = \"{}\"\n\n[upstream.headers]\nX-API-Key = {reference}\n",
+            server.url()
+        );
+        std::fs::write(folder.path.join("jobshim.toml"), text).expect("a file");
+        let config = folder.path.join("jobshim.toml").display().to_string();
+        let mut program = Program::start(&["--config", &config, "--listen", "127.0.0.1:0"], &[("THE_KEY", KEY)]);
+        let reply = send(program.address(), Method::GET, "/object_info", &[], "").await;
+        assert_eq!(reply.status, 200, "{reference}: {}", reply.text());
+    }
+    let by_variable = format!("X-API-Key=file:{path}\nX-Other=env:THE_KEY");
+    let mut program = Program::start(
+        &["--listen", "127.0.0.1:0", "--upstream", &server.url()],
+        &[("THE_KEY", KEY), ("JOBSHIM_UPSTREAM_HEADERS", &by_variable)],
+    );
+    let reply = send(program.address(), Method::GET, "/object_info", &[], "").await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let arrived = server
+        .arrived(Method::GET, "/api/object_info")
+        .pop()
+        .expect("a request");
+    assert_eq!(arrived.headers["x-other"], KEY);
+}
+
 // ------------------------------------------------------------------------------------------------ refusals
 
 #[tokio::test(flavor = "multi_thread")]
@@ -393,6 +451,7 @@ async fn a_wrong_key_and_anothers_job_reach_the_client_as_they_are_and_the_log_t
             (Method::POST, "/interrupt"),
             (Method::POST, "/history"),
             (Method::GET, "/api/jobs"),
+            (Method::GET, "/ws?clientId=a"),
         ] {
             let reply = send(at, method.clone(), target, &[], "{}").await;
             assert_eq!(
@@ -404,171 +463,4 @@ async fn a_wrong_key_and_anothers_job_reach_the_client_as_they_are_and_the_log_t
         let line = wrong.line_with("answered 401:");
         assert!(line.contains("wrong key") && !line.contains("not your job"), "{line}");
     }
-}
-
-// ------------------------------------------------------------------------------------------------ the door
-
-#[tokio::test]
-async fn the_access_token_opens_and_stays_here() {
-    let server = cloud(None).await;
-    let jobshim = start(&server.url(), |config| {
-        with_key(config);
-        let token = Options::default().with("listen.access_token", "let-me-in");
-        config.access_token = config::load(&token, |_| None).expect("a token").config.access_token;
-    })
-    .await;
-    let at = jobshim.address;
-    for target in ["/history", "/queue", "/object_info", "/ws?clientId=a", "/"] {
-        for wrong in [
-            &[][..],
-            &[("authorization", "Bearer let-me")],
-            &[("authorization", "let-me-in")],
-            &[("x-api-key", "LET-ME-IN")],
-            &[("x-api-key", KEY)],
-            &[("cookie", "token=let-me-in")],
-        ] {
-            let reply = send(at, Method::GET, target, wrong, "").await;
-            assert_eq!(reply.status, 401, "{target} {wrong:?}");
-            assert!(reply.header("www-authenticate").starts_with("Bearer"), "{target}");
-            let error: Value = serde_json::from_slice(&reply.body).expect("JSON");
-            assert_eq!(error["error"]["type"], "no_access", "{target}");
-        }
-    }
-    assert_eq!(server.arrived(Method::GET, "/").len(), 0, "nothing went on");
-    for right in [("authorization", "Bearer let-me-in"), ("x-api-key", "let-me-in")] {
-        for target in ["/history", "/queue", "/object_info"] {
-            let reply = send(at, Method::GET, target, &[right], "").await;
-            assert_eq!(reply.status, 200, "{target} {right:?}: {}", reply.text());
-        }
-    }
-    let arrived = server.with(|state| state.arrived.clone());
-    assert!(arrived.len() >= 6);
-    for one in arrived {
-        assert!(!format!("{one:?}").contains("let-me-in"), "{one:?}");
-        assert!(!one.headers.contains_key("authorization"), "{one:?}");
-        assert_eq!(one.headers["x-api-key"], KEY);
-    }
-}
-
-#[test]
-fn a_key_behind_an_open_listener_needs_an_access_token_or_a_word_that_this_is_meant() {
-    let header = ["--upstream-header", "X-API-Key=env:KEY"];
-    let environment = [("KEY", KEY), ("TOKEN", "t")];
-    for listen in ["0.0.0.0:0", "[::]:0", "192.0.2.1:8187"] {
-        for command in ["serve", "check"] {
-            let output = run(&[&[command, "--listen", listen], &header[..]].concat(), &environment);
-            let said = String::from_utf8_lossy(&output.stderr).into_owned();
-            assert_eq!(output.status.code(), Some(2), "{command} {listen}: {said}");
-            assert!(
-                said.contains("access_token") && said.contains("--i-know-this-is-open"),
-                "{said}"
-            );
-            assert!(!said.contains("7c1d"), "{said}");
-        }
-        for enough in [&["--access-token", "env:TOKEN"][..], &["--i-know-this-is-open"]] {
-            let output = run(
-                &[&["check", "--listen", listen], &header[..], enough].concat(),
-                &environment,
-            );
-            assert_eq!(output.status.code(), Some(0), "{listen} {enough:?}");
-        }
-        assert_eq!(
-            run(&["check", "--listen", listen], &[]).status.code(),
-            Some(0),
-            "no key, no danger"
-        );
-    }
-    for loopback in ["127.0.0.1:0", "127.8.8.8:0", "[::1]:0"] {
-        let output = run(&[&["check", "--listen", loopback], &header[..]].concat(), &environment);
-        assert_eq!(output.status.code(), Some(0), "{loopback}");
-    }
-}
-
-// ------------------------------------------------------------------------------------------------ never shown
-
-#[test]
-fn check_shows_where_a_key_is_kept_and_never_the_key() {
-    let folder = Folder::with(
-        "cloud-keys",
-        &[
-            ("key", "file-key-7c1d\n"),
-            (
-                "jobshim.toml",
-                "[listen]\naccess_token = { env = \"TOKEN\" }\n[upstream.headers]\nX-API-Key = { env = \"KEY\" }\n\
-                 X-Other = { file = \"FOLDER/key\" }\nX-Literal = \"literal-7c1d==\"\n",
-            ),
-        ],
-    );
-    let path = folder.path.display().to_string();
-    let file = folder.path.join("jobshim.toml");
-    let text = std::fs::read_to_string(&file)
-        .expect("the file")
-        .replace("FOLDER", &path);
-    std::fs::write(&file, text).expect("the file");
-    let file = file.display().to_string();
-    let output = run(
-        &["check", "--config", &file],
-        &[("KEY", KEY), ("TOKEN", "token-7c1d==")],
-    );
-    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-    assert_eq!(output.status.code(), Some(0), "{said}");
-    for part in [
-        "env:TOKEN",
-        "X-API-Key=env:KEY",
-        "X-Other=file:",
-        "X-Literal=(not shown)",
-    ] {
-        assert!(said.contains(part), "{part} is not in {said}");
-    }
-    assert!(!said.contains("7c1d"), "{said}");
-}
-
-#[test]
-fn no_complaint_shows_a_secret_however_it_was_mistyped() {
-    for arguments in [
-        &["--access-token", "7c1d7c1d=="][..],
-        &["--access-token", "7c1d\u{e9}\n7c1d"],
-        &["--upstream-header", "X-API-Key: 7c1d"],
-        &["--upstream-header", "X-API-Key: 7c1d=="],
-        &["--upstream-header", "X-API-Key 7c1d=="],
-        &["--upstream-header", "7c1d"],
-        &["--upstream-header", "X-API-Key=7c1d\u{7f}"],
-        &["--upstream-header", "Host=7c1d"],
-        &["--upstream-header", "X-API-Key=7c1d", "--listen", "0.0.0.0:0"],
-    ] {
-        // One mistake more, so that there is always a complaint.
-        let output = run(&[&["check"], arguments, &["--upstream", "nowhere"]].concat(), &[]);
-        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-        assert_eq!(output.status.code(), Some(2), "{arguments:?} {said}");
-        assert!(!said.contains("7c1d"), "{arguments:?} {said}");
-        let output = run(&[&["check"], arguments].concat(), &[]);
-        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-        assert!(!said.contains("7c1d"), "{arguments:?} {said}");
-    }
-    for text in [
-        "[listen]\naccess_token = \"7c1d\n",
-        "[listen]\naccess_token = 7c1d\n",
-        "[listen]\naccess_token = [\"7c1d\"]\n",
-        "[listen]\naccess_token = \"7c1d\"\naccess_token = \"7c1d\"\n",
-        "[upstream.headers]\nX-API-Key = { value = \"7c1d\" }\n",
-        "[upstream.headers]\n\"X-API-Key: 7c1d\" = \"a\"\n",
-        "[upstream]\nheaders = \"X-API-Key: 7c1d\"\n",
-    ] {
-        let folder = Folder::with("cloud-mistyped", &[("jobshim.toml", text)]);
-        let file = folder.path.join("jobshim.toml").display().to_string();
-        let output = run(&["check", "--config", &file], &[]);
-        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-        assert_eq!(output.status.code(), Some(2), "{text} {said}");
-        assert!(!said.contains("7c1d"), "{text} {said}");
-    }
-}
-
-#[tokio::test]
-async fn a_socket_target_that_cannot_be_sent_does_not_show_the_token() {
-    let recorder = Recorder::start(200, &[], "").await;
-    let jobshim = in_front_of(&recorder.url()).await;
-    let long = format!("/ws?clientId={}", "x".repeat(65_480));
-    let reply = send(jobshim.address, Method::GET, &long, &[], "").await;
-    assert_eq!(reply.status, 400, "{}", reply.text());
-    assert!(!reply.text().contains("7c1d"), "{}", reply.text());
 }
