@@ -78,10 +78,7 @@ impl Legacy {
             .plan
             .read(body, noted.as_deref())
             .map_err(|error| unfit(error.into()))?;
-        let needed = table
-            .plan
-            .classes_needed(&reading)
-            .map_err(|error| unfit(error.into()))?;
+        let needed = table.plan.classes_needed(&reading);
         let classes = self.jobs.classes(caller, kind, needed).await?;
         let context = Context {
             position: job.position,

@@ -2,11 +2,11 @@
 
 use super::{
     derive::Derivation,
-    plan::{Absent, Place, Plan, Source, Step},
+    plan::{Absent, Inputs, Place, Plan, Source, Step},
     table::{Complaint, Rows, TableError, json_text, quoted},
 };
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 /// Paths that begin so are in what was observed of a job when it was submitted, all others in the job.
 const OBSERVED: &str = "observed.";
@@ -204,12 +204,26 @@ fn source_of(value: &toml::Value, parts: &BTreeMap<String, usize>, plan: &mut Pl
                 .clone()
                 .try_into()
                 .map_err(|error: toml::de::Error| error.message().to_owned())?;
-            let places = derivation.paths().into_iter().map(|path| place_of(path, plan));
-            let places = places.collect::<Result<_, _>>()?;
-            Ok(Source::Derived(derivation, places))
+            let inputs = inputs_of(&derivation, plan)?;
+            Ok(Source::Derived(derivation, inputs))
         }
         _ => Err("a source is a path (text) or a derivation (an inline table)".to_owned()),
     }
+}
+
+fn inputs_of(derivation: &Derivation, plan: &mut Plan) -> Result<Inputs, String> {
+    let mut places = |paths: Vec<Cow<'_, str>>| {
+        let places = paths.iter().map(|path| place_of(path, plan));
+        places.collect::<Result<Vec<_>, String>>()
+    };
+    let (places, touched) = (places(derivation.paths())?, places(derivation.touches())?);
+    let group = derivation
+        .each()
+        .map(|(path, member)| match path.strip_prefix(OBSERVED) {
+            Some(path) => Place::Observed(plan.observed.add_each(path, member)),
+            None => Place::Job(plan.job.add_each(path, member)),
+        });
+    Ok(Inputs { places, touched, group })
 }
 
 type Field = (String, Vec<Source>, Absent, usize);

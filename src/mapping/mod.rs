@@ -1,11 +1,13 @@
 //! Tables: which field of a job becomes which field of a legacy answer.
 //!
-//! A table file (`table`) is checked whole and compiled (`compile`) to a flat `plan`; rendering a job runs the `scanner` over its
-//! bytes once and writes the entry from the spans it found. `derive` holds the few things a path cannot say, `store`
-//! the built-in tables and the folder that replaces them, `print` shows them to people.
+//! A table file (`table`) is checked whole and compiled (`compile`) to a flat `plan`; rendering a job runs the `scanner`
+//! over its bytes once and writes the entry from the spans it found (`paths`). `grammar` is the scanner's innermost part,
+//! `derive` holds the few things a path cannot say, `store` the built-in tables and the folder that replaces them,
+//! `print` shows them to people.
 
 mod compile;
 mod derive;
+mod grammar;
 mod paths;
 mod plan;
 pub mod print;

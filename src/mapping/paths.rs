@@ -2,27 +2,57 @@
 
 use super::scanner::{ScanError, Scanner, Span, key_is};
 
+/// How many members of one object are told apart: far more than the largest workflow has nodes.
+const MOST_MEMBERS: usize = 10_000;
+
 /// A set of dotted paths. Slots are given out in the order in which paths are added.
 #[derive(Clone, Debug)]
 pub struct Paths {
     nodes: Vec<Node>,
     slots: usize,
+    groups: usize,
 }
 
 #[derive(Clone, Debug, Default)]
 struct Node {
     slot: Option<usize>,
     children: Vec<(String, usize)>,
+    /// Of every member of the object here, some of its own members are wanted: their names, and the groups' slots.
+    each: Vec<(String, usize)>,
 }
 
 /// Where each path's value is in one text; the index is the slot.
 pub type Spans = Vec<Option<Span>>;
+
+/// One member of an object whose members are all wanted: its key, and where the wanted one of its own members is.
+pub(super) type Inner = (Span, Option<Span>);
+
+/// All that one pass found.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Found {
+    pub spans: Spans,
+    /// Whether a path had a value anywhere, also where a repeated key took it back.
+    touched: Vec<bool>,
+    /// By group; `None` for more members than can be told apart.
+    groups: Vec<Option<Vec<Inner>>>,
+}
+
+impl Found {
+    pub fn is_touched(&self, slot: usize) -> bool {
+        self.touched.get(slot).copied().unwrap_or_default()
+    }
+
+    pub fn group(&self, slot: usize) -> Option<&[Inner]> {
+        self.groups.get(slot)?.as_deref()
+    }
+}
 
 impl Default for Paths {
     fn default() -> Self {
         Self {
             nodes: vec![Node::default()],
             slots: 0,
+            groups: 0,
         }
     }
 }
@@ -30,6 +60,32 @@ impl Default for Paths {
 impl Paths {
     /// Adds a dotted path and returns its slot; the same path twice has one slot.
     pub fn add(&mut self, path: &str) -> usize {
+        let at = self.node(path);
+        let next = self.slots;
+        let slot = match self.nodes.get_mut(at) {
+            Some(node) => *node.slot.get_or_insert(next),
+            None => next,
+        };
+        self.slots = self.slots.max(slot + 1);
+        slot
+    }
+
+    /// Asks for `member` of every member of the object at `path`, and returns the group's slot.
+    pub(super) fn add_each(&mut self, path: &str, member: &str) -> usize {
+        let at = self.node(path);
+        let next = self.groups;
+        let Some(node) = self.nodes.get_mut(at) else {
+            return next;
+        };
+        if let Some(&(_, slot)) = node.each.iter().find(|(known, _)| known == member) {
+            return slot;
+        }
+        node.each.push((member.to_owned(), next));
+        self.groups += 1;
+        next
+    }
+
+    fn node(&mut self, path: &str) -> usize {
         let mut at = 0;
         for name in path.split('.') {
             let known = self
@@ -48,18 +104,24 @@ impl Paths {
                 }
             };
         }
-        let next = self.slots;
-        let slot = match self.nodes.get_mut(at) {
-            Some(node) => *node.slot.get_or_insert(next),
-            None => next,
-        };
-        self.slots = self.slots.max(slot + 1);
-        slot
+        at
     }
 
     /// Finds every path in `text`, which must be one whole JSON object. Of a repeated key the last one counts, as
     /// Python and browsers have it.
     pub fn find(&self, text: &[u8]) -> Result<Spans, ScanError> {
+        self.find_all(text).map(|found| found.spans)
+    }
+
+    /// Finds every path in the value that `scanner` stands before, and leaves it after that value.
+    pub fn find_next(&self, _: &[u8], scanner: &mut Scanner<'_>) -> Result<Spans, ScanError> {
+        let mut found = self.nothing();
+        self.visit(0, scanner, &mut found)?;
+        Ok(found.spans)
+    }
+
+    /// Finds every path and group in `text`, which must be one whole JSON object.
+    pub(super) fn find_all(&self, text: &[u8]) -> Result<Found, ScanError> {
         let mut scanner = Scanner::new(text);
         if scanner.peek() != Some(b'{') {
             return Err(ScanError {
@@ -67,59 +129,102 @@ impl Paths {
                 reason: "expected an object",
             });
         }
-        let spans = self.find_next(text, &mut scanner)?;
+        let mut found = self.nothing();
+        self.visit(0, &mut scanner, &mut found)?;
         scanner.end()?;
-        Ok(spans)
+        Ok(found)
     }
 
-    /// Finds every path in the value that `scanner` stands before, and leaves it after that value.
-    pub fn find_next(&self, text: &[u8], scanner: &mut Scanner<'_>) -> Result<Spans, ScanError> {
-        let mut spans = vec![None; self.slots];
-        self.visit(0, text, scanner, &mut spans)?;
-        Ok(spans)
+    fn nothing(&self) -> Found {
+        Found {
+            spans: vec![None; self.slots],
+            touched: vec![false; self.slots],
+            groups: vec![Some(Vec::new()); self.groups],
+        }
     }
 
     // Recursion goes as deep as the longest path of the table, never as deep as the text.
-    fn visit(&self, at: usize, text: &[u8], scanner: &mut Scanner<'_>, spans: &mut Spans) -> Result<(), ScanError> {
+    fn visit(&self, at: usize, scanner: &mut Scanner<'_>, found: &mut Found) -> Result<(), ScanError> {
         let Some(node) = self.nodes.get(at) else {
             return scanner.value().map(drop);
         };
-        self.forget(node, spans);
-        let opens_object = scanner.peek() == Some(b'{');
+        self.forget(node, found);
+        scanner.peek();
         let start = scanner.position();
-        if node.children.is_empty() || !opens_object {
+        if node.children.is_empty() && node.each.is_empty() {
             scanner.value()?;
         } else {
-            scanner.expect(b'{', "expected an object")?;
-            if !scanner.take(b'}') {
-                loop {
-                    let key = scanner.key()?.of(text);
-                    match node.children.iter().find(|(name, _)| key_is(key, name)) {
-                        Some(&(_, child)) => self.visit(child, text, scanner, spans)?,
-                        None => drop(scanner.value()?),
-                    }
-                    if !scanner.take(b',') {
-                        scanner.expect(b'}', "expected ',' or '}'")?;
-                        break;
-                    }
-                }
-            }
+            scanner.members(|scanner, key| self.visit_member(node, key, scanner, found))?;
         }
-        if let Some(place) = node.slot.and_then(|slot| spans.get_mut(slot)) {
-            *place = Some(Span {
-                start,
-                end: scanner.position(),
-            });
+        if let Some(slot) = node.slot {
+            let end = scanner.position();
+            set(&mut found.spans, slot, Some(Span { start, end }));
+            set(&mut found.touched, slot, true);
         }
         Ok(())
     }
 
-    fn forget(&self, node: &Node, spans: &mut Spans) {
-        if let Some(place) = node.slot.and_then(|slot| spans.get_mut(slot)) {
-            *place = None;
+    fn visit_member(
+        &self,
+        node: &Node,
+        key: Span,
+        scanner: &mut Scanner<'_>,
+        found: &mut Found,
+    ) -> Result<(), ScanError> {
+        let text = scanner.text();
+        let name = key.of(text);
+        let named = node.children.iter().find(|(child, _)| key_is(name, child));
+        let start = scanner.position();
+        for (member, group) in &node.each {
+            *scanner = Scanner::starting(text, start);
+            let inner = inner_member(scanner, member)?;
+            if let Some(place) = found.groups.get_mut(*group) {
+                match place {
+                    Some(members) if members.len() < MOST_MEMBERS => members.push((key, inner)),
+                    _ => *place = None,
+                }
+            }
         }
-        for child in node.children.iter().filter_map(|&(_, child)| self.nodes.get(child)) {
-            self.forget(child, spans);
+        match named {
+            Some(&(_, child)) => {
+                *scanner = Scanner::starting(text, start);
+                self.visit(child, scanner, found)
+            }
+            None if node.each.is_empty() => scanner.value().map(drop),
+            None => Ok(()),
         }
     }
+
+    /// A repeated key takes back what was found under it before.
+    fn forget(&self, node: &Node, found: &mut Found) {
+        if let Some(slot) = node.slot {
+            set(&mut found.spans, slot, None);
+        }
+        for (_, group) in &node.each {
+            set(&mut found.groups, *group, Some(Vec::new()));
+        }
+        for child in node.children.iter().filter_map(|&(_, child)| self.nodes.get(child)) {
+            self.forget(child, found);
+        }
+    }
+}
+
+fn set<T>(places: &mut [T], slot: usize, value: T) {
+    if let Some(place) = places.get_mut(slot) {
+        *place = value;
+    }
+}
+
+/// Where `name` is in the value that comes next, which is passed over.
+fn inner_member(scanner: &mut Scanner<'_>, name: &str) -> Result<Option<Span>, ScanError> {
+    let text = scanner.text();
+    let mut found = None;
+    scanner.members(|scanner, key| {
+        let value = scanner.value()?;
+        if key_is(key.of(text), name) {
+            found = Some(value);
+        }
+        Ok(())
+    })?;
+    Ok(found)
 }

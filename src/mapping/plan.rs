@@ -1,10 +1,11 @@
 //! The compiled plan: literals and fields in writing order, and the paths that the fields need.
 
 use super::{
-    derive::{Derivation, node_classes},
-    paths::{Paths, Spans},
-    scanner::ScanError,
+    derive::{Derivation, Given},
+    paths::{Found, Inner, Paths},
+    scanner::{ScanError, spelt},
 };
+use std::{borrow::Cow, collections::HashSet};
 
 /// Which node classes are output nodes, as far as the server has told.
 pub trait Classes: Sync {
@@ -33,8 +34,8 @@ pub enum RenderError {
 
 /// A job's bytes, and those of what was observed of it, after one pass each: where each field that the plan needs is.
 pub struct Reading<'a> {
-    job: (&'a [u8], Spans),
-    observed: (&'a [u8], Spans),
+    job: (&'a [u8], Found),
+    observed: (&'a [u8], Found),
 }
 
 /// A compiled table.
@@ -74,37 +75,46 @@ pub(super) enum Absent {
 #[derive(Clone, Debug)]
 pub(super) enum Source {
     Path(Place),
-    /// A derivation, and the places of its [`Derivation::paths`].
-    Derived(Derivation, Vec<Place>),
+    Derived(Derivation, Inputs),
     Shape(usize),
+}
+
+/// Where what a derivation needs is.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Inputs {
+    /// Of [`Derivation::paths`].
+    pub places: Vec<Place>,
+    /// Of [`Derivation::touches`].
+    pub touched: Vec<Place>,
+    /// Of [`Derivation::each`]: the slot of a group.
+    pub group: Option<Place>,
 }
 
 impl Plan {
     /// Passes once over a job's bytes, and over those of what was observed of it when it was submitted.
     pub fn read<'a>(&self, job: &'a [u8], observed: Option<&'a [u8]>) -> Result<Reading<'a>, ScanError> {
         let observed = match observed {
-            Some(text) => (text, self.observed.find(text)?),
-            None => (&b""[..], Spans::new()),
+            Some(text) => (text, self.observed.find_all(text)?),
+            None => (&b""[..], Found::default()),
         };
         Ok(Reading {
-            job: (job, self.job.find(job)?),
+            job: (job, self.job.find_all(job)?),
             observed,
         })
     }
 
     /// The node classes that must be known before [`Plan::write`], each once.
-    pub fn classes_needed(&self, reading: &Reading<'_>) -> Result<Vec<String>, ScanError> {
-        let mut needed = Vec::new();
+    pub fn classes_needed(&self, reading: &Reading<'_>) -> Vec<String> {
+        let mut needed: HashSet<Cow<'_, str>> = HashSet::new();
         for source in self.chosen(reading) {
-            if let Source::Derived(Derivation::OutputNodes { class, .. }, places) = source
-                && let Some(prompt) = places.first().and_then(|place| reading.value(*place))
+            if let Source::Derived(_, Inputs { group: Some(group), .. }) = source
+                && let Some((text, members)) = reading.group(*group)
             {
-                node_classes(prompt, class, |_, class| {
-                    needed.extend(class.filter(|class| !needed.contains(class)));
-                })?;
+                let named = members.iter().filter_map(|(_, class)| class.as_ref());
+                needed.extend(named.filter_map(|class| spelt(class.of(text))));
             }
         }
-        Ok(needed)
+        needed.into_iter().map(Cow::into_owned).collect()
     }
 
     /// Whether the entry takes anything from what was observed.
@@ -112,7 +122,7 @@ impl Plan {
         let taken = |place: &Place| matches!(place, Place::Observed(_)) && reading.value(*place).is_some();
         self.chosen(reading).any(|source| match source {
             Source::Path(place) => taken(place),
-            Source::Derived(_, places) => places.iter().any(taken),
+            Source::Derived(_, inputs) => inputs.places.iter().any(taken),
             Source::Shape(_) => false,
         })
     }
@@ -123,7 +133,10 @@ impl Plan {
             Step::Literal(_) => None,
             Step::Field { sources, .. } => sources.iter().find(|source| match source {
                 Source::Path(place) => reading.value(*place).is_some(),
-                Source::Derived(_, places) => places.first().is_none_or(|place| reading.value(*place).is_some()),
+                Source::Derived(_, inputs) => {
+                    let first = inputs.places.first();
+                    first.is_none_or(|place| reading.value(*place).is_some())
+                }
                 Source::Shape(_) => true,
             }),
         })
@@ -183,13 +196,10 @@ impl Plan {
                     }
                     None => false,
                 },
-                Source::Derived(derivation, places) => {
-                    let values: Vec<Option<&[u8]>> = places.iter().map(|place| reading.value(*place)).collect();
-                    match values.first() {
-                        Some(None) => false,
-                        Some(Some(_)) | None => derivation.write(&values, context, out)?,
-                    }
-                }
+                Source::Derived(derivation, inputs) => match reading.given(inputs) {
+                    Some(given) => derivation.write(&given, context, out)?,
+                    None => false,
+                },
                 Source::Shape(shape) => {
                     self.write_shape(*shape, reading, context, out)?;
                     true
@@ -204,13 +214,42 @@ impl Plan {
 }
 
 impl<'a> Reading<'a> {
-    /// The text at a place. Absent fields are left out by the Jobs API, never null: a null says no more than nothing.
-    fn value(&self, place: Place) -> Option<&'a [u8]> {
-        let ((text, spans), slot) = match place {
+    fn find(&self, place: Place) -> (&'a [u8], &Found, usize) {
+        let ((text, found), slot) = match place {
             Place::Job(slot) => (&self.job, slot),
             Place::Observed(slot) => (&self.observed, slot),
         };
-        let span = spans.get(slot)?.as_ref()?;
+        (text, found, slot)
+    }
+
+    /// The text at a place. Absent fields are left out by the Jobs API, never null: a null says no more than nothing.
+    fn value(&self, place: Place) -> Option<&'a [u8]> {
+        let (text, found, slot) = self.find(place);
+        let span = found.spans.get(slot)?.as_ref()?;
         Some(span.of(text)).filter(|value| *value != b"null")
+    }
+
+    fn group(&self, place: Place) -> Option<(&'a [u8], &[Inner])> {
+        let (text, found, slot) = self.find(place);
+        Some((text, found.group(slot)?))
+    }
+
+    /// What a derivation works on; `None` when the value that it works on first is absent.
+    fn given(&self, inputs: &Inputs) -> Option<Given<'a, '_>> {
+        let mut values = inputs.places.iter().map(|place| self.value(*place));
+        let text = match values.next() {
+            Some(first) => first?,
+            None => b"",
+        };
+        let is_touched = |place: &Place| {
+            let (_, found, slot) = self.find(*place);
+            found.is_touched(slot)
+        };
+        Some(Given {
+            text,
+            more: values.collect(),
+            touched: inputs.touched.iter().any(is_touched),
+            group: inputs.group.and_then(|group| self.group(group)),
+        })
     }
 }

@@ -378,7 +378,7 @@ fn rendered(plan: &Plan, job: &str, seen: Option<&str>) -> Result<(String, BTree
     let reading = plan
         .read(job.as_bytes(), seen.map(str::as_bytes))
         .map_err(|error| fail(&error))?;
-    let needed = plan.classes_needed(&reading).map_err(|error| fail(&error))?;
+    let needed = plan.classes_needed(&reading);
     let classes: BTreeSet<String> = needed.iter().cloned().collect();
     prop_assert_eq!(needed.len(), classes.len(), "a class is asked for twice: {:?}", needed);
     let context = Context {

@@ -1,0 +1,191 @@
+//! Members of objects: left out, set, replaced, listed; every other byte stays as it was.
+
+use super::{Dropped, separate, write_string};
+use crate::mapping::{
+    scanner::{ScanError, Scanner, Span, key_is, members, spelt},
+    table::quoted,
+};
+use memchr::{memchr, memmem};
+use std::{collections::BTreeMap, ops::Range};
+
+/// Writes `text` without the named members, every other byte as it was. Paths are relative to `text`.
+pub fn without(text: &[u8], members: &[Dropped], out: &mut Vec<u8>) -> Result<(), ScanError> {
+    let dropped: Vec<_> = members
+        .iter()
+        .map(|member| (member.path.as_str(), member.is.as_deref()))
+        .collect();
+    let mut gaps = Vec::new();
+    find_dropped(&mut Scanner::new(text), &dropped, &mut gaps)?;
+    let mut written = 0;
+    for gap in gaps {
+        out.extend_from_slice(text.get(written..gap.start).unwrap_or_default());
+        written = gap.end;
+    }
+    out.extend_from_slice(text.get(written..).unwrap_or_default());
+    Ok(())
+}
+
+/// Passes over a value, and collects the stretches of it that go, in order, each with the comma that goes with it.
+// Recursion goes as deep as the longest path of the table, never as deep as the text.
+fn find_dropped(
+    scanner: &mut Scanner<'_>,
+    dropped: &[(&str, Option<&str>)],
+    gaps: &mut Vec<Range<usize>>,
+) -> Result<(), ScanError> {
+    if dropped.is_empty() {
+        return scanner.value().map(drop);
+    }
+    let text = scanner.text();
+    let mut end_of_kept = None;
+    // A member that goes with none kept before it goes up to the next key, if there is one.
+    let mut open: Option<Range<usize>> = None;
+    scanner.members(|scanner, key| {
+        if let Some(gap) = open.take() {
+            gaps.push(gap.start..key.start - 1);
+        }
+        let named = dropped.iter().filter_map(|&(path, is)| {
+            let (head, rest) = path
+                .split_once('.')
+                .map_or((path, None), |(head, rest)| (head, Some(rest)));
+            key_is(key.of(text), head).then_some((rest, is))
+        });
+        let (whole, inside): (Vec<_>, Vec<_>) = named.partition(|(rest, _)| rest.is_none());
+        let inside: Vec<_> = inside.into_iter().filter_map(|(rest, is)| Some((rest?, is))).collect();
+        let (kept, before) = (end_of_kept, gaps.len());
+        scanner.peek();
+        let start = scanner.position();
+        find_dropped(scanner, &inside, gaps)?;
+        let end = scanner.position();
+        let value = Span { start, end }.of(text);
+        let goes = |is: Option<&str>| is.is_none_or(|is| spelt(value).as_deref() == Some(is));
+        if !whole.iter().any(|&(_, is)| goes(is)) {
+            end_of_kept = Some(end);
+            return Ok(());
+        }
+        gaps.truncate(before);
+        match kept {
+            Some(kept) => {
+                gaps.push(kept..end);
+                end_of_kept = Some(end);
+            }
+            None => open = Some(key.start - 1..end),
+        }
+        Ok(())
+    })?;
+    gaps.extend(open);
+    Ok(())
+}
+
+/// Writes `outputs` with every item that is an object of exactly these members, and has the values `when`, replaced by the
+/// member `take`.
+pub(super) fn unwrap_items(
+    outputs: &[u8],
+    exactly: &[String],
+    when: &BTreeMap<String, String>,
+    take: &str,
+    out: &mut Vec<u8>,
+) -> Result<(), ScanError> {
+    // Without any escape a value looks as it is spelt.
+    let is_in = |value: &String| memmem::find(outputs, quoted(value).as_bytes()).is_some();
+    if memchr(b'\\', outputs).is_none() && !when.values().all(is_in) {
+        out.extend_from_slice(outputs);
+        return Ok(());
+    }
+    let rule = PlainItem { exactly, when, take };
+    let mut written = 0;
+    let mut scanner = Scanner::new(outputs);
+    scanner.members(|scanner, _node| {
+        scanner.members(|scanner, _kind| {
+            scanner.elements(|scanner| {
+                scanner.peek();
+                let start = scanner.position();
+                if let Some(plain) = rule.read(scanner)? {
+                    out.extend_from_slice(outputs.get(written..start).unwrap_or_default());
+                    out.extend_from_slice(plain.of(outputs));
+                    written = scanner.position();
+                }
+                Ok(())
+            })
+        })
+    })?;
+    out.extend_from_slice(outputs.get(written..).unwrap_or_default());
+    Ok(())
+}
+
+/// How an item looks that was a plain value.
+struct PlainItem<'a> {
+    exactly: &'a [String],
+    when: &'a BTreeMap<String, String>,
+    take: &'a str,
+}
+
+impl PlainItem<'_> {
+    /// Passes over an item, and tells where its plain value is if it was one.
+    fn read(&self, scanner: &mut Scanner<'_>) -> Result<Option<Span>, ScanError> {
+        let text = scanner.text();
+        let mut left: Vec<&String> = self.exactly.iter().collect();
+        let (mut fits, mut plain) = (true, None);
+        scanner.members(|scanner, key| {
+            let value = scanner.value()?;
+            let Some(at) = left.iter().position(|name| key_is(key.of(text), name)) else {
+                fits = false;
+                return Ok(());
+            };
+            let name = left.swap_remove(at);
+            let wanted = self.when.get(name);
+            fits &= wanted.is_none_or(|wanted| spelt(value.of(text)).as_deref() == Some(wanted));
+            if name == self.take {
+                plain = Some(value);
+            }
+            Ok(())
+        })?;
+        Ok(plain.filter(|_| fits && left.is_empty()))
+    }
+}
+
+/// Writes `object` with `members` set: in their place where it has them, else at the end. Every other byte stays.
+pub(super) fn extend(object: &[u8], members: &[(&str, Option<&[u8]>)], out: &mut Vec<u8>) -> Result<bool, ScanError> {
+    let mut left: Vec<(&str, &[u8])> = members
+        .iter()
+        .filter_map(|&(name, value)| value.map(|value| (name, value)))
+        .collect();
+    let mut scanner = Scanner::new(object);
+    if !scanner.take(b'{') {
+        return Ok(false);
+    }
+    let empty = scanner.take(b'}');
+    let (mut written, mut more) = (0, !empty);
+    while more {
+        let key = scanner.key()?;
+        let value = scanner.value()?;
+        if let Some(at) = left.iter().position(|(name, _)| key_is(key.of(object), name)) {
+            out.extend_from_slice(object.get(written..value.start).unwrap_or_default());
+            out.extend_from_slice(left.remove(at).1);
+            written = value.end;
+        }
+        more = scanner.take(b',');
+    }
+    let close = object.len().saturating_sub(1);
+    out.extend_from_slice(object.get(written..close).unwrap_or_default());
+    let mut first = empty;
+    for (name, value) in left {
+        separate(&mut first, out);
+        out.extend_from_slice(quoted(name).as_bytes());
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(value);
+    }
+    out.push(b'}');
+    Ok(true)
+}
+
+/// The keys of an object, as a list.
+pub(super) fn keys(object: &[u8], out: &mut Vec<u8>) -> Result<(), ScanError> {
+    let mut first = true;
+    out.push(b'[');
+    members(object, |key, _| {
+        separate(&mut first, out);
+        write_string(key, out);
+    })?;
+    out.push(b']');
+    Ok(())
+}

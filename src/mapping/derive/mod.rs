@@ -1,0 +1,198 @@
+//! Derivations: the few things that a path in a table cannot say. One small function each: about times in `time`, about
+//! members of objects in `members`, about the nodes of a workflow in `nodes`.
+
+mod members;
+mod nodes;
+mod time;
+
+pub use members::without;
+
+use super::{
+    paths::Inner,
+    plan::Context,
+    scanner::{ScanError, spelt},
+    table::json_text,
+};
+use members::{extend, keys, unwrap_items};
+use nodes::{node_meta, output_nodes};
+use serde::Deserialize;
+use std::{borrow::Cow, collections::BTreeMap};
+use time::{milliseconds, rfc3339};
+
+/// A derivation as a table writes it: its name, the path it works on, and what it needs to know.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, tag = "derive", rename_all = "snake_case")]
+pub enum Derivation {
+    /// The item's place in its list, counted from 1.
+    Position,
+    /// A time in milliseconds; a value under 10^11 is seconds (CONTRACT.md section 2).
+    Ms { of: String },
+    /// A time as RFC 3339 text, from milliseconds or seconds.
+    Rfc3339 { of: String },
+    /// One value for each word that the field may hold; absent for a word that is not listed.
+    Map {
+        of: String,
+        values: BTreeMap<String, toml::Value>,
+    },
+    /// The object without some of its members.
+    Drop { of: String, members: Vec<Dropped> },
+    /// Outputs, with every item that is an object of exactly these members, one with a given value, replaced by one
+    /// of its members.
+    UnwrapItems {
+        of: String,
+        exactly: Vec<String>,
+        when: BTreeMap<String, String>,
+        take: String,
+    },
+    /// The ids of the nodes whose class is an output node, and that the list `only` names if there is one; absent
+    /// while a class is not known to the server.
+    OutputNodes {
+        of: String,
+        class: String,
+        only: Option<String>,
+    },
+    /// The object with members set to the values at other paths, where these have one.
+    Extend { of: String, with: BTreeMap<String, String> },
+    /// The keys of an object.
+    Keys { of: String },
+    /// What is known of each node with outputs: an object a node.
+    NodeMeta {
+        of: String,
+        node: String,
+        display: String,
+        parent: String,
+        real: String,
+    },
+}
+
+/// A member to leave out; with `is`, only when that string is its value.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dropped {
+    path: String,
+    is: Option<String>,
+}
+
+/// What a derivation works on.
+pub struct Given<'a, 'r> {
+    /// The value at the first of [`Derivation::paths`].
+    pub text: &'a [u8],
+    /// The values at the others.
+    pub more: Vec<Option<&'a [u8]>>,
+    /// Whether any of [`Derivation::touches`] has a value.
+    pub touched: bool,
+    /// The text that spans of this group are in, and what [`Derivation::each`] found; `None` for more than can be told
+    /// apart.
+    pub group: Option<(&'a [u8], &'r [Inner])>,
+}
+
+impl Derivation {
+    /// The paths it needs: the one it works on first. It is not asked to write when that one has no value.
+    pub fn paths(&self) -> Vec<Cow<'_, str>> {
+        let paths: Vec<&str> = match self {
+            Self::Position => Vec::new(),
+            Self::Ms { of }
+            | Self::Rfc3339 { of }
+            | Self::Map { of, .. }
+            | Self::Drop { of, .. }
+            | Self::UnwrapItems { of, .. }
+            | Self::Keys { of }
+            | Self::NodeMeta { of, .. } => vec![of],
+            Self::OutputNodes { of, only, .. } => {
+                let only = only.as_deref();
+                [Some(of.as_str()), only].into_iter().flatten().collect()
+            }
+            Self::Extend { of, with } => {
+                let with = with.values().map(String::as_str);
+                [of.as_str()].into_iter().chain(with).collect()
+            }
+        };
+        paths.into_iter().map(Cow::Borrowed).collect()
+    }
+
+    /// The paths without which it changes nothing: when none of them has a value, there is nothing to look for.
+    pub fn touches(&self) -> Vec<Cow<'_, str>> {
+        match self {
+            Self::Drop { of, members } => {
+                let paths = members.iter().map(|member| format!("{of}.{}", member.path));
+                paths.map(Cow::Owned).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// An object, and what it needs of each of its members.
+    pub fn each(&self) -> Option<(&str, &str)> {
+        match self {
+            Self::OutputNodes { of, class, .. } => Some((of, class)),
+            _ => None,
+        }
+    }
+
+    /// Writes the derived value; `false`, and nothing written, when there is none.
+    pub fn write(&self, given: &Given<'_, '_>, context: &Context<'_>, out: &mut Vec<u8>) -> Result<bool, ScanError> {
+        let text = given.text;
+        match self {
+            Self::Position => {
+                out.extend_from_slice(context.position.to_string().as_bytes());
+                Ok(true)
+            }
+            Self::Ms { .. } => Ok(write_some(milliseconds(text), out)),
+            Self::Rfc3339 { .. } => Ok(write_some(rfc3339(text), out)),
+            Self::Map { values, .. } => {
+                let value = spelt(text).and_then(|word| values.get(&*word).map(json_text));
+                Ok(write_some(value, out))
+            }
+            Self::Drop { members, .. } if given.touched => without(text, members, out).map(|()| true),
+            Self::Drop { .. } => {
+                out.extend_from_slice(text);
+                Ok(true)
+            }
+            Self::UnwrapItems {
+                exactly, when, take, ..
+            } => unwrap_items(text, exactly, when, take, out).map(|()| true),
+            Self::OutputNodes { .. } => {
+                let only = given.more.first().copied().flatten();
+                output_nodes(given.group, only, context.classes, out)
+            }
+            Self::Extend { with, .. } => {
+                let members: Vec<_> = with
+                    .keys()
+                    .map(String::as_str)
+                    .zip(given.more.iter().copied())
+                    .collect();
+                extend(text, &members, out)
+            }
+            Self::Keys { .. } => keys(text, out).map(|()| true),
+            Self::NodeMeta {
+                node,
+                display,
+                parent,
+                real,
+                ..
+            } => node_meta(text, [node, display, parent, real], out).map(|()| true),
+        }
+    }
+}
+
+fn write_some(value: Option<String>, out: &mut Vec<u8>) -> bool {
+    out.extend_from_slice(value.as_deref().unwrap_or_default().as_bytes());
+    value.is_some()
+}
+
+fn separate(first: &mut bool, out: &mut Vec<u8>) {
+    if !std::mem::take(first) {
+        out.extend_from_slice(b", ");
+    }
+}
+
+fn write_key(raw: &[u8], out: &mut Vec<u8>) {
+    write_string(raw, out);
+    out.extend_from_slice(b": ");
+}
+
+fn write_string(raw: &[u8], out: &mut Vec<u8>) {
+    out.push(b'"');
+    out.extend_from_slice(raw);
+    out.push(b'"');
+}
