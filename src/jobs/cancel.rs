@@ -11,6 +11,7 @@ use crate::{
 };
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
+use std::collections::HashSet;
 
 /// What the server said to a batch.
 enum Batch {
@@ -27,7 +28,8 @@ impl Jobs {
         let mut cancelled = Vec::new();
         let outcome = self.cancel_all(caller, kind, ids, &mut cancelled).await;
         if let Err(error) = &outcome {
-            let left: Vec<_> = ids.iter().filter(|id| !cancelled.contains(id)).collect();
+            let done: HashSet<&String> = cancelled.iter().collect();
+            let left: Vec<_> = ids.iter().filter(|id| !done.contains(id)).collect();
             tracing::warn!(%error, done = ?cancelled, not_done = ?left, "jobs could not be cancelled");
         }
         outcome.map(|()| cancelled)

@@ -5,6 +5,7 @@ use crate::mapping::{
     Paths, WriteRequest,
     scanner::{check, elements, string_value},
 };
+use std::collections::HashSet;
 
 /// The body of `POST /queue` or `POST /history`.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -30,10 +31,10 @@ impl Orders {
             if !ids.starts_with(b"[") {
                 return Err(wrong(format!("{:?} is not a list", names.delete)));
             }
+            let mut seen = HashSet::new();
             elements(ids, |id| {
-                orders
-                    .delete
-                    .extend(string_value(id).filter(|id| !orders.delete.contains(id)));
+                let new = string_value(id).filter(|id| seen.insert(id.clone()));
+                orders.delete.extend(new);
             })
             .map_err(|error| wrong(error.to_string()))?;
         }

@@ -373,6 +373,22 @@ async fn two_hundred_and_fifty_waiting_jobs_are_cancelled_in_batches_of_at_most_
 }
 
 #[tokio::test]
+async fn as_many_ids_as_a_body_may_hold_take_no_time_to_speak_of() {
+    let mut board = busy(Rules::Comfyui, 3);
+    board.add(job(&uuid(99), "completed", 99));
+    let (server, jobshim) = behind(board, Setup::default()).await;
+    let mut ids: Vec<String> = (0..130_000).map(|nth| format!("{nth:x}")).collect();
+    ids.extend([uuid(2), uuid(99)]);
+    let order = json!({"delete": ids});
+    for target in ["/queue", "/history"] {
+        let answer = tokio::time::timeout(Duration::from_secs(30), post(&jobshim, target, &order)).await;
+        assert_done(&answer.expect("an answer in time"), target);
+    }
+    server.with(|state| assert_eq!(state.board.in_state("pending"), [uuid(4), uuid(3)]));
+    assert_eq!(Client::new().get(jobshim.address, "/history").await.text(), "{}");
+}
+
+#[tokio::test]
 async fn a_server_that_takes_no_batch_is_asked_one_by_one() {
     let (server, jobshim) = behind(busy(Rules::Comfyui, 3), Setup::default()).await;
     server.intercept(|_, request| (request.target == "/api/jobs/cancel").then(|| (404, "404: Not Found".to_owned())));
