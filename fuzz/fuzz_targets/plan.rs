@@ -1,0 +1,63 @@
+//! A job, and what was posted for it, in any bytes: what a table makes of JSON is JSON, and of nothing else anything.
+#![no_main]
+
+use jobshim::{
+    mapping::{Classes, Context, Tables, scanner::check},
+    notes::note,
+};
+use libfuzzer_sys::fuzz_target;
+use std::sync::LazyLock;
+
+static TABLES: LazyLock<Tables> = LazyLock::new(|| Tables::load(None).expect("good tables"));
+
+/// Knows what begins with a capital letter.
+struct Some26;
+
+impl Classes for Some26 {
+    fn is_output(&self, class: &str) -> Option<bool> {
+        let first = class.bytes().next().filter(u8::is_ascii_uppercase)?;
+        Some(first == b'S')
+    }
+}
+
+fuzz_target!(|text: &[u8]| {
+    // What follows a byte that is in no UTF-8 text is a body of POST /prompt.
+    let mut parts = text.splitn(2, |byte| *byte == 0xff);
+    let job = parts.next().unwrap_or_default();
+    let noted = parts.next().and_then(|body| {
+        let mut sent = Vec::new();
+        if TABLES.prompt.request.apply(body, &mut sent).is_ok() && check(body).is_ok() {
+            assert!(
+                check(&sent).is_ok(),
+                "no JSON is sent: {}",
+                String::from_utf8_lossy(&sent)
+            );
+        }
+        note(&TABLES.prompt, &sent)
+    });
+    if let Some(noted) = &noted {
+        assert!(
+            check(noted).is_ok(),
+            "no JSON is noted: {}",
+            String::from_utf8_lossy(noted)
+        );
+    }
+    let is_job = check(job).is_ok_and(|span| span.of(job).starts_with(b"{"));
+    for table in TABLES.shapes() {
+        let Ok(reading) = table.plan.read(job, noted.as_deref()) else {
+            assert!(!is_job, "{}", table.name);
+            continue;
+        };
+        assert!(is_job, "{}", table.name);
+        table.plan.classes_needed(&reading);
+        let context = Context {
+            position: 1,
+            classes: &Some26,
+        };
+        let mut entry = Vec::new();
+        if table.plan.write(&reading, &context, &mut entry).is_ok() {
+            let shown = String::from_utf8_lossy(&entry);
+            assert!(check(&entry).is_ok(), "{}: {shown}", table.name);
+        }
+    }
+});
