@@ -21,18 +21,45 @@ enum Batch {
     NotTaken,
 }
 
+/// What was done of a cancel: it ends early when its client does.
+struct Tally<'a> {
+    ids: &'a [String],
+    cancelled: Vec<String>,
+    asked_all: bool,
+}
+
+impl Tally<'_> {
+    fn left(&self) -> Vec<&String> {
+        let done: HashSet<&String> = self.cancelled.iter().collect();
+        self.ids.iter().filter(|id| !done.contains(id)).collect()
+    }
+}
+
+impl Drop for Tally<'_> {
+    fn drop(&mut self) {
+        if !self.asked_all {
+            let done = &self.cancelled;
+            tracing::warn!(?done, not_done = ?self.left(), "a client went away while its jobs were being cancelled");
+        }
+    }
+}
+
 impl Jobs {
     /// Cancels `ids` and gives those that were; one that had ended meanwhile is none of them. When a call fails, the
     /// log says what was done before.
     pub async fn cancel(&self, caller: &Caller, kind: DialectKind, ids: &[String]) -> Result<Vec<String>, JobsError> {
-        let mut cancelled = Vec::new();
-        let outcome = self.cancel_all(caller, kind, ids, &mut cancelled).await;
+        let mut tally = Tally {
+            ids,
+            cancelled: Vec::new(),
+            asked_all: false,
+        };
+        let outcome = self.cancel_all(caller, kind, ids, &mut tally.cancelled).await;
+        tally.asked_all = true;
         if let Err(error) = &outcome {
-            let done: HashSet<&String> = cancelled.iter().collect();
-            let left: Vec<_> = ids.iter().filter(|id| !done.contains(id)).collect();
-            tracing::warn!(%error, done = ?cancelled, not_done = ?left, "jobs could not be cancelled");
+            let done = &tally.cancelled;
+            tracing::warn!(%error, ?done, not_done = ?tally.left(), "jobs could not be cancelled");
         }
-        outcome.map(|()| cancelled)
+        outcome.map(|()| std::mem::take(&mut tally.cancelled))
     }
 
     async fn cancel_all(
