@@ -1,12 +1,15 @@
 //! `jobshim health`: whether the jobshim that runs by the same configuration is well; for containers without a shell.
 
-use crate::config::Config;
+use crate::config::{Config, ListenAddress};
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     time::Duration,
 };
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    net::{TcpStream, UnixStream},
+    time::timeout,
+};
 
 /// Containers ask every few seconds; an answer that takes longer is none.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -16,19 +19,24 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub enum HealthError {
     /// Nothing takes connections there.
     #[error("no connection to {0}: {1}")]
-    Connect(SocketAddr, io::Error),
+    Connect(ListenAddress, io::Error),
     /// It takes no connection, or does not answer.
     #[error("{0} does not answer within {after} s", after = PATIENCE.as_secs())]
-    TimedOut(SocketAddr),
+    TimedOut(ListenAddress),
 }
 
 /// Asks it.
 pub async fn run(config: &Config) -> Result<(), HealthError> {
-    let address = from_here(config.listen);
-    match timeout(PATIENCE, TcpStream::connect(address)).await {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(error)) => Err(HealthError::Connect(address, error)),
-        Err(_) => Err(HealthError::TimedOut(address)),
+    let connecting = async {
+        match &config.listen {
+            ListenAddress::Tcp(address) => TcpStream::connect(from_here(*address)).await.map(drop),
+            ListenAddress::Unix(path) => UnixStream::connect(path).await.map(drop),
+        }
+    };
+    match timeout(PATIENCE, connecting).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(HealthError::Connect(config.listen.clone(), error)),
+        Err(_) => Err(HealthError::TimedOut(config.listen.clone())),
     }
 }
 

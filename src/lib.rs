@@ -28,6 +28,7 @@ pub mod segments;
 pub mod server;
 pub mod service;
 pub mod state;
+pub mod trust;
 pub mod upstream;
 pub mod vet;
 pub mod via;

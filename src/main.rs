@@ -7,7 +7,7 @@ use jobshim::{
     demo, doctor, explain, health,
     mapping::{Tables, print},
     route::RouteName,
-    server::Server,
+    server::{BindError, Server, Tls},
     service::Service,
 };
 use std::{future::Future, io::IsTerminal, path::Path, process::ExitCode, sync::Arc};
@@ -113,9 +113,10 @@ fn serve(options: &Options) -> ExitCode {
     block_on(async move {
         let server = match Server::bind(&config).await {
             Ok(server) => server,
-            Err(error) => return exit_code(Err(format!("cannot listen on {}: {error}", config.listen))),
+            Err(error @ BindError::Tls(_)) => return refuse(&error),
+            Err(error) => return exit_code(Err(error)),
         };
-        tracing::info!(address = %server.local_addr(), upstream = %config.upstream.url, "listening");
+        tracing::info!(address = %server.address(), upstream = %config.upstream.url, "listening");
         let greeting = Arc::clone(&service);
         tokio::spawn(async move { greeting.greet_upstream().await });
         server.run(service, stop_signal()).await;
@@ -134,6 +135,9 @@ fn check(options: &Options) -> ExitCode {
         ..loaded.config.clone()
     };
     if let Err(error) = Service::new(&without_state) {
+        return refuse(&error);
+    }
+    if let Some(Err(error)) = loaded.config.door.tls.as_ref().map(Tls::new) {
         return refuse(&error);
     }
     for setting in &loaded.settings {

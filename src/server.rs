@@ -1,40 +1,79 @@
 //! Listeners, connections, draining.
 
-use crate::{config::Config, forward::Peer, service::Service};
+mod entrance;
+mod listener;
+mod proxy_protocol;
+mod tls;
+
+pub use tls::{Tls, TlsError};
+
+use crate::{
+    config::{Config, ListenAddress},
+    forward::Peer,
+    service::Service,
+};
+use entrance::{Entered, Entrance};
 use hyper::service::service_fn;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
+    server::{
+        conn::auto,
+        graceful::{GracefulShutdown, Watcher},
+    },
 };
+use listener::{Listener, Stream};
 use std::{convert::Infallible, future::Future, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
 
 /// How long a client may take to send the head of a request.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long to wait after the system refused a connection, for want of descriptors say, before asking for another.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// Why nothing can be served.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// The certificate cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The address is taken, say.
+    #[error("cannot listen on {0}: {1}")]
+    Listen(ListenAddress, io::Error),
+}
+
 /// A bound listener.
 pub struct Server {
-    listener: TcpListener,
-    address: SocketAddr,
+    listener: Listener,
+    address: ListenAddress,
+    entrance: Arc<Entrance>,
     drain_timeout: Duration,
 }
 
 impl Server {
-    /// Binds `config.listen`.
-    pub async fn bind(config: &Config) -> io::Result<Self> {
-        let listener = TcpListener::bind(config.listen).await?;
+    /// Reads the certificate, if there is one, and binds `config.listen`.
+    pub async fn bind(config: &Config) -> Result<Self, BindError> {
+        let entrance = Arc::new(Entrance::new(config)?);
+        let refuse = |error| BindError::Listen(config.listen.clone(), error);
+        let listener = Listener::bind(&config.listen).await.map_err(refuse)?;
         Ok(Self {
-            address: listener.local_addr()?,
+            address: listener.address().map_err(refuse)?,
             listener,
+            entrance,
             drain_timeout: config.drain_timeout,
         })
     }
 
-    /// The address bound, with the port the system chose for port 0.
-    pub fn local_addr(&self) -> SocketAddr {
-        self.address
+    /// Where it listens, with the port that the system chose for port 0.
+    pub fn address(&self) -> &ListenAddress {
+        &self.address
+    }
+
+    /// The same, unless it is a Unix socket.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        match self.address {
+            ListenAddress::Tcp(address) => Some(address),
+            ListenAddress::Unix(_) => None,
+        }
     }
 
     /// Serves until `stop` resolves, then stops accepting and lets in-flight answers finish for `drain_timeout`.
@@ -45,14 +84,30 @@ impl Server {
             .header_read_timeout(HEADER_TIMEOUT);
         http.http2().timer(TokioTimer::new());
         let connections = GracefulShutdown::new();
+        let reception = Reception {
+            http: Arc::new(http),
+            entrance: Arc::clone(&self.entrance),
+            service,
+        };
+        let tls = self.entrance.tls();
+        let fresh = async {
+            match tls {
+                Some(tls) => tls.keep_fresh().await,
+                None => std::future::pending().await,
+            }
+        };
+        let mut fresh = pin!(fresh);
         let mut stop = pin!(stop);
         loop {
             let accepted = tokio::select! {
                 accepted = self.listener.accept() => accepted,
                 () = &mut stop => break,
+                () = &mut fresh => continue,
             };
             match accepted {
-                Ok((stream, address)) => serve(&http, &connections, &service, stream, address),
+                Ok((stream, address)) => {
+                    tokio::spawn(reception.clone().receive(stream, address, connections.watcher()));
+                }
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -73,28 +128,42 @@ impl Server {
     }
 }
 
-fn serve(
-    http: &auto::Builder<TokioExecutor>,
-    connections: &GracefulShutdown,
-    service: &Arc<Service>,
-    stream: TcpStream,
-    address: SocketAddr,
-) {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "TCP_NODELAY could not be set");
-    }
-    let service = Arc::clone(service);
-    let handler = service_fn(move |request| {
-        let service = Arc::clone(&service);
-        async move { Ok::<_, Infallible>(service.handle(request, Peer { address }).await) }
-    });
-    let connection = http
-        .serve_connection_with_upgrades(TokioIo::new(stream), handler)
-        .into_owned();
-    let connection = connections.watch(connection);
-    tokio::spawn(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(%address, error, "a connection ended early");
+/// What every new connection needs.
+#[derive(Clone)]
+struct Reception {
+    http: Arc<auto::Builder<TokioExecutor>>,
+    entrance: Arc<Entrance>,
+    service: Arc<Service>,
+}
+
+impl Reception {
+    async fn receive(self, stream: Stream, address: SocketAddr, watcher: Watcher) {
+        let (entered, peer) = match self.entrance.enter(stream, address).await {
+            Ok(entered) => entered,
+            Err(error) => {
+                tracing::debug!(%address, %error, "a connection was not let in");
+                return;
+            }
+        };
+        match entered {
+            Entered::Tcp(stream) => self.serve(stream, peer, watcher).await,
+            Entered::Unix(stream) => self.serve(stream, peer, watcher).await,
+            Entered::Tls(stream) => self.serve(stream, peer, watcher).await,
         }
-    });
+    }
+
+    async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer, watcher: Watcher) {
+        let service = self.service;
+        let handler = service_fn(move |request| {
+            let service = Arc::clone(&service);
+            async move { Ok::<_, Infallible>(service.handle(request, peer).await) }
+        });
+        let connection = self
+            .http
+            .serve_connection_with_upgrades(TokioIo::new(stream), handler)
+            .into_owned();
+        if let Err(error) = watcher.watch(connection).await {
+            tracing::debug!(address = %peer.address, error, "a connection ended early");
+        }
+    }
 }

@@ -16,6 +16,7 @@ use crate::{
     },
     route::{LegacyRoute, LegacyWrite, RouteName, Way, route},
     state::{State, StateError},
+    trust::TrustedProxies,
     upstream::{Body, SetupError, Upstream, UpstreamError, full},
     vet::vet,
 };
@@ -38,6 +39,7 @@ pub struct Service {
     modes: Modes,
     state: Arc<State>,
     most_noted: usize,
+    trusted_proxies: TrustedProxies,
     adviser: Adviser,
     diagnosis: Diagnosis,
 }
@@ -73,6 +75,7 @@ impl Service {
             modes: Modes::new(&config.legacy),
             state,
             most_noted: config.notes.max_body,
+            trusted_proxies: config.door.trusted_proxies.clone(),
             adviser: Adviser::default(),
         })
     }
@@ -86,12 +89,13 @@ impl Service {
     }
 
     /// Answers one request. Never fails: every failure is a response.
-    pub async fn handle(&self, request: Request<Incoming>, peer: Peer) -> Response<Body> {
-        let (head, body) = request.into_parts();
+    pub async fn handle(&self, request: Request<Incoming>, mut peer: Peer) -> Response<Body> {
+        let (mut head, body) = request.into_parts();
         if let Err(unclear) = vet(&head) {
             tracing::debug!(%unclear, "a request was refused");
             return refused_unread(unclear);
         }
+        self.trusted_proxies.settle(&mut head.headers, &mut peer);
         let foreign = origin::refuses(&head.headers, &head.uri);
         let response = self.answer_any(head, body, peer).await;
         if foreign && self.has_origin_rule() && response.extensions().get::<Unasked>().is_some() {
@@ -172,7 +176,7 @@ impl Service {
     }
 
     fn decide(&self, route: RouteName, caller: &Caller, peer: Peer) -> Decision {
-        let client = || self.state.scope_key().client(&caller.scope, peer.address.ip());
+        let client = || self.state.scope_key().client(&caller.scope, peer.client);
         self.modes.decide(route, client)
     }
 

@@ -1,7 +1,7 @@
 //! Texts to values: each section of the file by itself, then what they say together.
 
 use super::{
-    Config, LegacyConfig, LogConfig, NotesConfig, Policies, UpstreamConfig,
+    Config, DoorConfig, LegacyConfig, ListenAddress, LogConfig, NotesConfig, Policies, TlsFiles, UpstreamConfig,
     load::{ConfigError, Setting},
     modes,
     parse::{self, Wrong},
@@ -22,6 +22,7 @@ pub fn check(settings: &[Setting], environment: Environment<'_>, errors: &mut Ve
         _ => secret::secret(text, environment).map(Some),
     });
     let open = reader.value("listen.open", parse::flag);
+    let door = door(&mut reader);
     let upstream = upstream(&mut reader);
     let legacy = legacy(&mut reader);
     let mappings_dir = reader.value("mappings_dir", parse::optional_folder);
@@ -31,6 +32,7 @@ pub fn check(settings: &[Setting], environment: Environment<'_>, errors: &mut Ve
     let log = log(&mut reader);
     let config = Config {
         listen: listen?,
+        door: door?,
         access_token: access_token?,
         upstream: upstream?,
         legacy: legacy?,
@@ -46,13 +48,25 @@ pub fn check(settings: &[Setting], environment: Environment<'_>, errors: &mut Ve
 
 /// What no value can tell by itself.
 fn together(config: &Config, open: bool, reader: &mut Reader<'_>) {
+    if config.door.proxy_protocol && config.door.trusted_proxies.is_empty() {
+        reader.refuse(
+            "listen.proxy_protocol",
+            "whoever connects could say that it is somebody else: name the proxies in listen.trusted_proxies",
+        );
+    }
+    if config.door.tls.is_some() && matches!(config.listen, ListenAddress::Unix(_)) {
+        reader.refuse(
+            "listen.tls_certificate",
+            "a Unix socket does not leave this machine and has no TLS",
+        );
+    }
     let legacy = config.legacy.upstream.as_ref().map(|url| ("legacy.upstream", url));
     for (key, url) in [("upstream.url", &config.upstream.url)].into_iter().chain(legacy) {
-        if parse::is_itself(config.listen, url) {
+        if parse::is_itself(&config.listen, url) {
             reader.refuse(key, "this is where jobshim itself listens");
         }
     }
-    let guarded = config.access_token.is_some() || open || config.listen.ip().is_loopback();
+    let guarded = config.access_token.is_some() || open || is_of_this_machine(&config.listen);
     if !guarded && !config.upstream.headers.is_empty() {
         reader.refuse(
             "listen.address",
@@ -60,6 +74,43 @@ fn together(config: &Config, open: bool, reader: &mut Reader<'_>) {
              or give --i-know-this-is-open",
         );
     }
+}
+
+fn is_of_this_machine(listen: &ListenAddress) -> bool {
+    match listen {
+        ListenAddress::Tcp(address) => address.ip().is_loopback(),
+        ListenAddress::Unix(_) => true,
+    }
+}
+
+fn door(reader: &mut Reader<'_>) -> Option<DoorConfig> {
+    let certificate = reader.value("listen.tls_certificate", parse::optional_file);
+    let key = reader.value("listen.tls_key", parse::optional_file);
+    let proxy_protocol = reader.value("listen.proxy_protocol", parse::flag);
+    let trusted_proxies = reader.value("listen.trusted_proxies", parse::trusted_proxies);
+    let tls = match (certificate?, key?) {
+        (Some(certificate), Some(key)) => Some(TlsFiles { certificate, key }),
+        (None, None) => None,
+        (Some(_), None) => {
+            reader.refuse(
+                "listen.tls_key",
+                "the certificate's key is expected beside listen.tls_certificate",
+            );
+            None
+        }
+        (None, Some(_)) => {
+            reader.refuse(
+                "listen.tls_certificate",
+                "the key's certificate is expected beside listen.tls_key",
+            );
+            None
+        }
+    };
+    Some(DoorConfig {
+        tls,
+        proxy_protocol: proxy_protocol?,
+        trusted_proxies: trusted_proxies?,
+    })
 }
 
 fn upstream(reader: &mut Reader<'_>) -> Option<UpstreamConfig> {

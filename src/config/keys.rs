@@ -90,6 +90,39 @@ pub const KEYS: &[Key] = &[
     ])
     .kind(Kind::Switch),
     key([
+        "listen.tls_certificate",
+        "JOBSHIM_TLS_CERTIFICATE",
+        "--tls-certificate",
+        "FILE",
+        "",
+        "PEM certificate, which makes the listener speak TLS; read again when it changes",
+    ]),
+    key([
+        "listen.tls_key",
+        "JOBSHIM_TLS_KEY",
+        "--tls-key",
+        "FILE",
+        "",
+        "PEM key of --tls-certificate",
+    ]),
+    key([
+        "listen.trusted_proxies",
+        "JOBSHIM_TRUSTED_PROXIES",
+        "--trusted-proxies",
+        "NETWORKS",
+        "",
+        "Proxies whose X-Forwarded-* are believed, such as 127.0.0.1,10.0.0.0/8, or unix for the socket's clients",
+    ]),
+    key([
+        "listen.proxy_protocol",
+        "JOBSHIM_PROXY_PROTOCOL",
+        "--proxy-protocol",
+        "",
+        "false",
+        "Every connection begins with a PROXY header, version 1 or 2, by one of --trusted-proxies",
+    ])
+    .kind(Kind::Switch),
+    key([
         "upstream.url",
         "JOBSHIM_UPSTREAM",
         "--upstream",

@@ -13,13 +13,16 @@ pub use load::{ConfigError, ConfigErrors, Loaded, Origin, Setting, load};
 pub use modes::{Mode, Policies, Policy, Share};
 pub use secret::Secret;
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use crate::trust::TrustedProxies;
+use std::{borrow::Cow, fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 /// Everything in force, validated; the rest of the program trusts it.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Where clients connect.
-    pub listen: SocketAddr,
+    pub listen: ListenAddress,
+    /// How they get in there.
+    pub door: DoorConfig,
     /// What clients must show to be let in, as `Authorization: Bearer` or `X-API-Key`.
     pub access_token: Option<Secret>,
     /// The server behind.
@@ -43,6 +46,52 @@ impl Config {
     pub fn legacy_url(&self) -> &http::Uri {
         self.legacy.upstream.as_ref().unwrap_or(&self.upstream.url)
     }
+}
+
+/// Where clients connect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ListenAddress {
+    /// An address and a port.
+    Tcp(SocketAddr),
+    /// The path of a Unix socket.
+    Unix(PathBuf),
+}
+
+impl FromStr for ListenAddress {
+    type Err = Cow<'static, str>;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        parse::address(text)
+    }
+}
+
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(out, "{address}"),
+            Self::Unix(path) => write!(out, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// How clients get in.
+#[derive(Clone, Debug)]
+pub struct DoorConfig {
+    /// The certificate, where the listener speaks TLS.
+    pub tls: Option<TlsFiles>,
+    /// Every connection begins with a header of the PROXY protocol, by a trusted proxy.
+    pub proxy_protocol: bool,
+    /// The proxies whose word about their clients counts.
+    pub trusted_proxies: TrustedProxies,
+}
+
+/// A certificate and its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// PEM, the listener's own certificate first.
+    pub certificate: PathBuf,
+    /// PEM.
+    pub key: PathBuf,
 }
 
 /// The server behind, and how patient we are with it.

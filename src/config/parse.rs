@@ -1,15 +1,26 @@
 //! One small function for each kind of value: from text to what the program trusts.
 
-use super::{DialectChoice, LogFormat, Surface};
+use super::{DialectChoice, ListenAddress, LogFormat, Surface};
+use crate::trust::TrustedProxies;
 use http::Uri;
-use std::{borrow::Cow, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{borrow::Cow, path::PathBuf, time::Duration};
 
 /// What was expected instead.
 pub type Wrong = Cow<'static, str>;
 
-pub fn address(text: &str) -> Result<SocketAddr, Wrong> {
-    text.parse()
-        .map_err(|_| "an address and a port are expected, such as 127.0.0.1:8187 or [::1]:8187".into())
+pub fn address(text: &str) -> Result<ListenAddress, Wrong> {
+    if let Some(path) = text.strip_prefix("unix:").filter(|path| !path.is_empty()) {
+        return Ok(ListenAddress::Unix(path.into()));
+    }
+    text.parse().map(ListenAddress::Tcp).map_err(|_| {
+        "an address and a port are expected, such as 127.0.0.1:8187 or [::1]:8187, or a Unix socket, such as \
+         unix:/run/jobshim/socket"
+            .into()
+    })
+}
+
+pub fn trusted_proxies(text: &str) -> Result<TrustedProxies, Wrong> {
+    text.parse().map_err(Cow::Owned)
 }
 
 pub fn url(text: &str) -> Result<Uri, Wrong> {
@@ -35,7 +46,10 @@ pub fn optional_url(text: &str) -> Result<Option<Uri>, Wrong> {
 }
 
 /// Whether `url` is the listener's own address.
-pub fn is_itself(listen: SocketAddr, url: &Uri) -> bool {
+pub fn is_itself(listen: &ListenAddress, url: &Uri) -> bool {
+    let ListenAddress::Tcp(listen) = listen else {
+        return false;
+    };
     let port = url
         .port_u16()
         .unwrap_or(if url.scheme_str() == Some("https") { 443 } else { 80 });

@@ -9,7 +9,7 @@ pub use simulator::{Options, Seen, Simulator};
 
 use crate::{
     config,
-    server::Server,
+    server::{BindError, Server},
     service::{Service, StartError},
 };
 use std::{
@@ -30,8 +30,8 @@ pub enum DemoError {
     #[error("the simulated server could not start: {0}")]
     Simulator(io::Error),
     /// The proxy's address is taken, say.
-    #[error("cannot listen on {0}: {1}; another address can be given with --listen")]
-    Listen(SocketAddr, io::Error),
+    #[error("{0}; another address can be given with --listen")]
+    Listen(#[from] BindError),
     /// The built-in configuration or tables are broken.
     #[error(transparent)]
     Config(#[from] config::ConfigErrors),
@@ -50,10 +50,9 @@ pub async fn run(listen: SocketAddr, stop: impl Future<Output = ()>) -> Result<(
         .with("upstream.url", format!("http://{}", simulator.address()));
     let config = config::load(&options, |_| None)?.config;
     let service = Arc::new(Service::new(&config)?);
-    let server = Server::bind(&config)
-        .await
-        .map_err(|error| DemoError::Listen(listen, error))?;
-    print!("{}", welcome(server.local_addr(), simulator.address()));
+    let server = Server::bind(&config).await?;
+    let address = server.local_addr().unwrap_or(listen);
+    print!("{}", welcome(address, simulator.address()));
     let steps = async {
         loop {
             tokio::time::sleep(STEP).await;

@@ -18,13 +18,31 @@ use http::{
 };
 use http_body_util::BodyExt;
 use hyper::body::Body as _;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// Who is at the other end of the client's connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer {
-    /// The client's address, for `X-Forwarded-For`.
+    /// Where the connection comes from, for `X-Forwarded-For`.
     pub address: SocketAddr,
+    /// It comes by a Unix socket, and has no address of its own.
+    pub unix: bool,
+    /// It comes through TLS.
+    pub secure: bool,
+    /// The client, by the word of the trusted proxies between.
+    pub client: IpAddr,
+}
+
+impl Peer {
+    /// A client that comes straight from `address`.
+    pub fn new(address: SocketAddr) -> Self {
+        Self {
+            address,
+            unix: false,
+            secure: false,
+            client: address.ip(),
+        }
+    }
 }
 
 /// The way of one request to the upstream.

@@ -8,6 +8,7 @@ mod doctor;
 mod door;
 mod failures;
 mod hidden;
+mod listeners;
 mod mistakes;
 mod modes;
 mod origin;

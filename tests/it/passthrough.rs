@@ -188,9 +188,21 @@ async fn host_origin_and_fetch_site_arrive_as_sent_and_forwarded_headers_are_add
         ("x-forwarded-proto", "https"),
         ("x-forwarded-host", "outer.example"),
     ];
+    // A stranger cannot say who it is; a trusted proxy can.
     Client::new().get_with(jobshim.address, "/x", &chained).await;
+    let behind_proxy = start(&recorder.url(), |config| {
+        config.upstream.dialect = DialectChoice::Comfyui;
+        config.door.trusted_proxies = "127.0.0.1".parse().expect("a list");
+    })
+    .await;
+    Client::new().get_with(behind_proxy.address, "/x", &chained).await;
+    let arrived = recorder.arrived();
     assert_eq!(
-        values(&recorder.arrived()[1].headers, names),
+        values(&arrived[1].headers, names),
+        ["inner", "", "", "127.0.0.1", "http", "inner"]
+    );
+    assert_eq!(
+        values(&arrived[2].headers, names),
         ["inner", "", "", "203.0.113.7, 127.0.0.1", "https", "outer.example"]
     );
 }

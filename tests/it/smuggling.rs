@@ -295,6 +295,8 @@ fn tunnels() -> Vec<Vector> {
 pub async fn facing(tape: &Tape) -> Running {
     start(&format!("http://{}", tape.address), |config| {
         config.upstream.dialect = DialectChoice::Comfyui;
+        // What a proxy in front says of its client must not get lost either.
+        config.door.trusted_proxies = "127.0.0.1".parse().expect("a list");
     })
     .await
 }

@@ -61,7 +61,7 @@ async fn start_options(options: Options, change: impl FnOnce(&mut Config)) -> Ru
     change(&mut config);
     let service = Arc::new(Service::new(&config).expect("good tables"));
     let server = Server::bind(&config).await.expect("a free port");
-    let address = server.local_addr();
+    let address = server.local_addr().expect("an address");
     let serving = tokio::spawn(server.run(service, std::future::pending()));
     Running { address, serving }
 }

@@ -1,0 +1,108 @@
+//! What a connection goes through before its first request: who its client is by the PROXY protocol, and TLS.
+
+use super::{
+    listener::Stream,
+    proxy_protocol::{self, HeaderError},
+    tls::{Tls, TlsError},
+};
+use crate::{config::Config, forward::Peer, trust::TrustedProxies};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use tokio::{
+    net::{TcpStream, UnixStream},
+    time::timeout,
+};
+use tokio_rustls::server::TlsStream;
+
+/// How long a client may take to get in.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The way in.
+pub struct Entrance {
+    /// Set when connections begin with a PROXY header.
+    proxies: Option<TrustedProxies>,
+    tls: Option<Arc<Tls>>,
+}
+
+/// A connection that is in: requests come next.
+pub enum Entered {
+    /// From an address.
+    Tcp(TcpStream),
+    /// By a Unix socket.
+    Unix(UnixStream),
+    /// From an address, through TLS.
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// Why a connection is not let in.
+#[derive(Debug, thiserror::Error)]
+pub enum NotEntered {
+    /// It must say who its client is, and is not trusted to.
+    #[error("it is no trusted proxy, and the PROXY protocol is expected")]
+    Stranger,
+    /// It does not say so.
+    #[error(transparent)]
+    Header(#[from] HeaderError),
+    /// No TLS, or none that both know.
+    #[error("the TLS handshake failed: {0}")]
+    Tls(io::Error),
+    /// It took too long.
+    #[error("it took longer than {} s", PATIENCE.as_secs())]
+    TooSlow,
+}
+
+impl Entrance {
+    /// By the configuration.
+    pub fn new(config: &Config) -> Result<Self, TlsError> {
+        let door = &config.door;
+        Ok(Self {
+            proxies: door.proxy_protocol.then(|| door.trusted_proxies.clone()),
+            tls: door.tls.as_ref().map(Tls::new).transpose()?.map(Arc::new),
+        })
+    }
+
+    /// The certificate, when there is one.
+    pub fn tls(&self) -> Option<Arc<Tls>> {
+        self.tls.clone()
+    }
+
+    /// Lets a connection from `address` in.
+    pub async fn enter(&self, stream: Stream, address: SocketAddr) -> Result<(Entered, Peer), NotEntered> {
+        let mut peer = Peer::new(address);
+        peer.unix = matches!(stream, Stream::Unix(_));
+        // Most connections have nothing to wait for, and need no timer.
+        if self.proxies.is_none() && self.tls.is_none() {
+            return Ok((plain(stream), peer));
+        }
+        timeout(PATIENCE, self.pass(stream, peer))
+            .await
+            .unwrap_or(Err(NotEntered::TooSlow))
+    }
+
+    async fn pass(&self, mut stream: Stream, mut peer: Peer) -> Result<(Entered, Peer), NotEntered> {
+        if let Some(proxies) = &self.proxies {
+            let source = match &mut stream {
+                Stream::Tcp(stream) if proxies.trusts(peer.address.ip()) => proxy_protocol::read(stream).await?,
+                Stream::Unix(stream) if proxies.trusts_unix() => proxy_protocol::read(stream).await?,
+                Stream::Tcp(_) | Stream::Unix(_) => return Err(NotEntered::Stranger),
+            };
+            if let Some(source) = source {
+                peer = Peer::new(source);
+            }
+        }
+        match (stream, &self.tls) {
+            (Stream::Tcp(stream), Some(tls)) => {
+                let stream = tls.acceptor().accept(stream).await.map_err(NotEntered::Tls)?;
+                peer.secure = true;
+                Ok((Entered::Tls(Box::new(stream)), peer))
+            }
+            (stream, _) => Ok((plain(stream), peer)),
+        }
+    }
+}
+
+fn plain(stream: Stream) -> Entered {
+    match stream {
+        Stream::Tcp(stream) => Entered::Tcp(stream),
+        Stream::Unix(stream) => Entered::Unix(stream),
+    }
+}
