@@ -5,7 +5,7 @@
 use crate::{
     config::Config,
     diagnosis::Diagnosis,
-    jobs::{Caller, Detail, Dialect, DialectKind, Jobs, State},
+    jobs::{Caller, Detail, Dialect, DialectKind, Jobs, State, Wanted},
     mapping::{Paths, TableError, Tables},
     mistakes::{Asked, refusal},
     upstream::{Answer, SetupError, Upstream, UpstreamError},
@@ -111,7 +111,7 @@ pub async fn run(config: &Config) -> Result<bool, DoctorError> {
     let tables = Tables::load(config.mappings_dir.as_deref())?;
     let upstream = Arc::new(Upstream::new(&config.upstream)?);
     let diagnosis = Diagnosis::new(&config.upstream, &tables);
-    let jobs = Jobs::new(Arc::clone(&upstream), &tables, config.upstream.dialect);
+    let jobs = Arc::new(Jobs::new(Arc::clone(&upstream), &tables, config.upstream.dialect));
     println!("{}\n", config.upstream.url.to_string().trim_end_matches('/'));
     let asked = jobs.dialect(&Caller::default()).await;
     let kind = match asked {
@@ -159,7 +159,7 @@ fn row(name: &str, value: &dyn fmt::Display) {
 
 async fn examine(
     upstream: &Upstream,
-    jobs: &Jobs,
+    jobs: &Arc<Jobs>,
     kind: DialectKind,
     tables: &Tables,
     diagnosis: &Diagnosis,
@@ -195,12 +195,12 @@ async fn examine(
     }
 }
 
-async fn queued(jobs: &Jobs, kind: DialectKind) -> Queued {
-    let (dialect, caller) = (jobs.names(kind), Caller::default());
+async fn queued(jobs: &Arc<Jobs>, kind: DialectKind) -> Queued {
+    let (dialect, caller) = (jobs.names(kind), Arc::new(Caller::default()));
     let Some(prompt) = &dialect.names.detail.prompt else {
         return Queued::Unclear("the dialect's table does not say where a prompt is".to_owned());
     };
-    let list = match jobs.list(&caller, kind, Some(dialect.queued_filter()), |_| true).await {
+    let list = match jobs.list(&caller, kind, Wanted::Queued, |_| true).await {
         Ok(list) => list,
         Err(error) => return Queued::Unclear(error.to_string()),
     };

@@ -4,13 +4,13 @@ use crate::{
     config::{Config, DialectChoice, Surface},
     forward::in_dialect,
     jobs::{Caller, Dialect},
-    legacy::{self, Legacy, LegacyError},
+    legacy::{self, Inquiry, Legacy, LegacyError},
     mapping::{Table, TableError, Tables, print::rows},
     route::{LegacyRoute, LegacyWrite, RouteName, Way, route},
     state::{State, StateError},
     upstream::{SetupError, Upstream},
 };
-use http::{Method, Uri};
+use http::{HeaderMap, Method, Uri};
 use std::sync::Arc;
 
 /// Why a request cannot be explained.
@@ -197,14 +197,17 @@ fn steps(write: &LegacyWrite, dialect: &Dialect, there: &str) -> Vec<String> {
 
 async fn show(config: &Config, route: &LegacyRoute, uri: &Uri) -> Result<(), ExplainError> {
     let upstream = Arc::new(Upstream::new(&config.upstream)?);
-    let legacy = Legacy::new(config, upstream, Arc::new(State::open(None)?))?;
-    let answer = legacy
-        .answer(route, uri.query().unwrap_or_default(), &Caller::default())
-        .await?;
+    let legacy = Arc::new(Legacy::new(config, upstream, Arc::new(State::open(None)?))?);
+    let inquiry = Inquiry {
+        query: uri.query().unwrap_or_default(),
+        headers: &HeaderMap::new(),
+        encoding: None,
+    };
+    let answer = legacy.answer(route, inquiry, &Arc::new(Caller::default())).await?;
     println!(
         "\n{} answers {} {}:\n",
         config.upstream.url, answer.status, answer.content_type
     );
-    println!("{}", String::from_utf8_lossy(&answer.body.concat()));
+    println!("{}", String::from_utf8_lossy(&answer.body.collect().await?.concat()));
     Ok(())
 }

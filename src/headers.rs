@@ -2,7 +2,7 @@
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Uri,
-    header::{CONNECTION, COOKIE, HOST, TE, TRANSFER_ENCODING, UPGRADE},
+    header::{CONNECTION, COOKIE, HOST, TE, TRANSFER_ENCODING, UPGRADE, VARY},
 };
 use std::net::IpAddr;
 
@@ -13,6 +13,14 @@ const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection")
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+/// What of an upstream's answer every answer made from it carries: browsers need its CORS headers, and caches need to
+/// know what it varies by (CONTRACT.md section 6).
+pub fn carried(headers: &HeaderMap) -> HeaderMap {
+    let carried = |name: &HeaderName| name.as_str().starts_with("access-control-") || *name == VARY;
+    let carried = headers.iter().filter(|(name, _)| carried(name));
+    carried.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
 
 /// What a `Connection` header may not take away: the server decides by these who asks and where a message ends.
 const END_TO_END: [&str; 9] = [

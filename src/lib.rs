@@ -9,7 +9,9 @@ pub mod config;
 pub mod demo;
 pub mod diagnosis;
 pub mod doctor;
+pub mod encoding;
 pub mod explain;
+pub mod flights;
 pub mod forward;
 pub mod headers;
 pub mod health;
@@ -32,3 +34,10 @@ pub mod trust;
 pub mod upstream;
 pub mod vet;
 pub mod via;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Takes a lock. What it guards stays whole when a holder panics: no change is made in more than one step.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

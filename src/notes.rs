@@ -6,6 +6,7 @@ use crate::{
 };
 use bytes::Bytes;
 use moka::{future::Cache, policy::EvictionPolicy};
+use std::cell::Cell;
 
 /// What a note costs besides its text: its key, and the cache's own bookkeeping.
 const OVERHEAD: usize = 256;
@@ -61,7 +62,7 @@ impl Notes {
 /// What table `prompt` keeps of a request's body; `None` when it is no JSON object or has nothing to keep.
 pub fn note(table: &Table, body: &[u8]) -> Option<Bytes> {
     let context = Context {
-        position: 1,
+        place: Cell::default(),
         classes: &NoClasses,
     };
     let reading = table.plan.read(body, None).ok()?;

@@ -9,7 +9,8 @@ use http::{
 };
 use std::net::IpAddr;
 
-const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+/// What a browser says of the site that asks.
+pub const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Whether a self-hosted server would answer 403: the browser says that another site asks, or the host is this
 /// machine and the `Origin` another one. Of names, only `localhost` is known to be this machine; the server resolves

@@ -1,28 +1,24 @@
 //! Answers that jobshim gives itself; the one place where an error becomes a response.
 
 use crate::{
+    encoding::{Encoding, NOT_WORTH_IT},
+    headers::carried,
     jobs::JobsError,
-    legacy::{LegacyAnswer, LegacyError},
+    legacy::{Cached, LegacyAnswer, LegacyBody, LegacyError},
     proxy_status::{self, Own, PROXY_STATUS},
-    upstream::{Body, UpstreamError, full},
+    upstream::{Body, BoxError, UpstreamError, full},
     vet::Unclear,
 };
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{Stream, TryStreamExt, stream};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode,
-    header::{ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, VARY, WWW_AUTHENTICATE},
+    header::{
+        ALLOW, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, RETRY_AFTER, VARY, WWW_AUTHENTICATE,
+    },
 };
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
-
-/// What of an upstream's answer every answer made from it carries: browsers need its CORS headers, and caches need to
-/// know what it varies by (CONTRACT.md section 6).
-fn carried(headers: &HeaderMap) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
-    headers
-        .iter()
-        .filter(|(name, _)| name.as_str().starts_with("access-control-") || **name == VARY)
-}
 
 /// Marks an answer that jobshim made without the upstream's word, so that the origin rule is still to be applied to it
 /// (CONTRACT.md section 6).
@@ -52,23 +48,55 @@ pub fn refused_unread(unclear: Unclear) -> Response<Body> {
     response
 }
 
-/// A translated answer.
-pub fn translated(answer: LegacyAnswer) -> Response<Body> {
-    let length: usize = answer.body.iter().map(Bytes::len).sum();
-    let pieces = answer.body.into_iter().map(|piece| Ok(Frame::data(piece)));
-    let mut response = Response::new(StreamBody::new(stream::iter(pieces)).boxed_unsync());
-    *response.status_mut() = answer.status;
-    let headers = response.headers_mut();
-    for (name, value) in carried(&answer.upstream_headers) {
-        headers.append(name, value.clone());
-    }
+/// `Cache-Status` (RFC 9211).
+const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+
+/// A translated answer, compressed if `encoding` says so. `varies`: another client might have got it compressed
+/// otherwise.
+pub fn translated(answer: LegacyAnswer, encoding: Option<Encoding>, varies: bool) -> Response<Body> {
+    let mut headers = HeaderMap::clone(&answer.upstream_headers);
     if !answer.content_type.is_empty()
         && let Ok(content_type) = HeaderValue::from_str(&answer.content_type)
     {
         headers.insert(CONTENT_TYPE, content_type);
     }
-    headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
-    if answer.upstream_headers.is_empty() {
+    headers.extend(answer.version.map(|version| (ETAG, version.tag())));
+    headers.extend(cache_status(answer.cached).map(|status| (CACHE_STATUS, status)));
+    if varies {
+        headers.append(VARY, HeaderValue::from_static("accept-encoding"));
+    }
+    let (body, encoding) = match answer.body {
+        LegacyBody::Whole(pieces) => {
+            let length: usize = pieces.iter().map(Bytes::len).sum();
+            match encoding.filter(|_| answer.encoding.is_none() && length > NOT_WORTH_IT) {
+                Some(encoding) => {
+                    let pieces = stream::iter(pieces.into_iter().map(Ok));
+                    (streamed(encoding.stream(pieces)), Some(encoding))
+                }
+                None => {
+                    if answer.status != StatusCode::NOT_MODIFIED {
+                        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+                    }
+                    (whole(pieces), answer.encoding)
+                }
+            }
+        }
+        LegacyBody::Stream(pieces) => {
+            let pieces = pieces.map_err(|error| -> BoxError {
+                tracing::warn!(%error, "an answer broke off: the rest of it could not be asked for");
+                error.into()
+            });
+            match encoding {
+                Some(encoding) => (streamed(encoding.stream(pieces)), Some(encoding)),
+                None => (streamed(pieces), None),
+            }
+        }
+    };
+    headers.extend(encoding.map(|encoding| (CONTENT_ENCODING, encoding.name())));
+    let mut response = Response::new(body);
+    *response.status_mut() = answer.status;
+    *response.headers_mut() = headers;
+    if !answer.asked {
         response.extensions_mut().insert(Unasked);
     }
     if !answer.status.is_success() {
@@ -76,6 +104,41 @@ pub fn translated(answer: LegacyAnswer) -> Response<Body> {
         response.extensions_mut().insert(Own);
     }
     response
+}
+
+fn whole(mut pieces: Vec<Bytes>) -> Body {
+    match pieces.len() {
+        0 | 1 => full(pieces.pop().unwrap_or_default()),
+        _ => {
+            let frames = pieces.into_iter().map(|piece| Ok(Frame::data(piece)));
+            StreamBody::new(stream::iter(frames)).boxed_unsync()
+        }
+    }
+}
+
+/// A failure on the way breaks the connection: what came before it must not look whole.
+fn streamed(pieces: impl Stream<Item = Result<Bytes, BoxError>> + Send + 'static) -> Body {
+    StreamBody::new(pieces.map_ok(Frame::data)).boxed_unsync()
+}
+
+/// What the memory had to do with it (RFC 9211).
+fn cache_status(cached: Cached) -> Option<HeaderValue> {
+    let status = match cached {
+        Cached::No => return None,
+        Cached::Hit => HeaderValue::from_static("jobshim; hit"),
+        Cached::Stale => HeaderValue::from_static("jobshim; hit; detail=stale"),
+        Cached::Miss { shared, stored } => HeaderValue::from_static(match (shared, stored) {
+            (false, false) => "jobshim; fwd=miss",
+            (false, true) => "jobshim; fwd=miss; stored",
+            (true, false) => "jobshim; fwd=miss; collapsed",
+            (true, true) => "jobshim; fwd=miss; stored; collapsed",
+        }),
+        Cached::Entries { kept, of } => HeaderValue::from_str(&format!(
+            "jobshim; fwd=request; detail=\"{kept} of {of} entries from memory\""
+        ))
+        .ok()?,
+    };
+    Some(status)
 }
 
 /// A legacy path does not know this method; `allow` are those it knows.
@@ -164,9 +227,7 @@ pub fn legacy_failure(error: LegacyError, finding: Option<&str>) -> Response<Bod
             *response.status_mut() = answer.status;
             let headers = response.headers_mut();
             headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
-            for (name, value) in carried(&answer.headers) {
-                headers.append(name, value.clone());
-            }
+            headers.extend(carried(&answer.headers));
             for name in [CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE, PROXY_STATUS] {
                 for value in answer.headers.get_all(&name) {
                     headers.append(&name, value.clone());

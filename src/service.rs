@@ -4,9 +4,10 @@ use crate::{
     access::Access,
     config::Config,
     diagnosis::Diagnosis,
+    encoding::Encoding,
     forward::{Lesson, Passage, Peer, target},
     jobs::{Caller, DialectKind, JobsError},
-    legacy::{self, Legacy, LegacyAnswer, LegacyError},
+    legacy::{self, Inquiry, Legacy, LegacyAnswer, LegacyError},
     mistakes::{Adviser, Asked, refusal},
     modes::{Decision, Modes},
     origin,
@@ -15,6 +16,7 @@ use crate::{
         translated, upstream_failure, went_round, wrong_method,
     },
     route::{LegacyRoute, LegacyWrite, RouteName, Way, route},
+    scope::Scope,
     state::{State, StateError},
     trust::TrustedProxies,
     upstream::{Body, SetupError, Upstream, UpstreamError, full},
@@ -35,7 +37,8 @@ pub struct Service {
     upstream: Arc<Upstream>,
     /// Where forwarded legacy calls go, when it is another server.
     legacy_upstream: Option<Upstream>,
-    legacy: Legacy,
+    legacy: Arc<Legacy>,
+    compress: bool,
     modes: Modes,
     state: Arc<State>,
     most_noted: usize,
@@ -69,7 +72,8 @@ impl Service {
         Ok(Self {
             diagnosis: Diagnosis::new(&config.upstream, legacy.tables()),
             access: Access::new(config.access_token.clone()),
-            legacy,
+            legacy: Arc::new(legacy),
+            compress: config.legacy.compress,
             legacy_upstream: legacy_upstream.transpose()?,
             upstream,
             modes: Modes::new(&config.legacy),
@@ -136,8 +140,12 @@ impl Service {
         response
     }
 
-    fn caller(&self, head: &Parts, peer: Peer) -> Caller {
-        Caller::new(&head.headers, &head.uri, peer.address.ip(), self.state.scope_key())
+    fn scope(&self, head: &Parts) -> Scope {
+        self.state.scope_key().scope(&head.headers, &head.uri)
+    }
+
+    fn caller(&self, scope: Scope, head: &Parts, peer: Peer) -> Arc<Caller> {
+        Arc::new(Caller::new(&head.headers, &head.uri, peer.address.ip(), scope))
     }
 
     /// How the request of `head` reaches the upstream.
@@ -145,7 +153,7 @@ impl Service {
         let jobs = self.legacy.jobs();
         let kind = match jobs.known_dialect() {
             Some(kind) => Some(kind),
-            None => jobs.dialect_to_pass(&self.caller(head, peer)).await,
+            None => jobs.dialect_to_pass(&self.caller(self.scope(head), head, peer)).await,
         };
         Ok(Passage {
             upstream: &self.upstream,
@@ -164,7 +172,7 @@ impl Service {
     }
 
     async fn prompt(&self, head: Parts, body: Incoming, peer: Peer) -> Result<Response<Body>, UpstreamError> {
-        let scope = self.state.scope_key().scope(&head.headers, &head.uri);
+        let scope = self.scope(&head);
         let lesson = Lesson {
             notes: self.legacy.notes(),
             table: &self.legacy.tables().prompt,
@@ -175,8 +183,8 @@ impl Service {
         passage.prompt(Request::from_parts(head, body), &lesson).await
     }
 
-    fn decide(&self, route: RouteName, caller: &Caller, peer: Peer) -> Decision {
-        let client = || self.state.scope_key().client(&caller.scope, peer.client);
+    fn decide(&self, route: RouteName, scope: Scope, peer: Peer) -> Decision {
+        let client = || self.state.scope_key().client(&scope, peer.client);
         self.modes.decide(route, client)
     }
 
@@ -195,20 +203,21 @@ impl Service {
     }
 
     async fn read(&self, route: &LegacyRoute, head: Parts, body: Incoming, peer: Peer) -> Response<Body> {
-        let caller = self.caller(&head, peer);
-        let decision = self.decide(route.name(), &caller, peer);
+        let scope = self.scope(&head);
+        let decision = self.decide(route.name(), scope, peer);
         if decision == Decision::Gone {
             return gone(&call(&head));
         }
         if decision != Decision::Forward {
-            let query = head.uri.query().unwrap_or_default();
-            let outcome = self.legacy.answer(route, query, &caller).await;
+            let encoding = Encoding::accepted(&head.headers).filter(|_| self.compress);
+            let outcome = self.translate(route, &head, encoding, scope, peer).await;
             let missing = matches!(outcome, Err(LegacyError::Jobs(JobsError::Missing { .. })));
-            if decision == Decision::TranslateIfThere && (missing || outcome.is_ok()) {
+            let there = outcome.as_ref().is_ok_and(|answer| answer.asked);
+            if decision == Decision::TranslateIfThere && (missing || there) {
                 self.modes.jobs_api.found(!missing);
             }
             if decision == Decision::Translate || !missing {
-                let response = self.answer(outcome, route).await;
+                let response = self.answer(outcome, encoding, route).await;
                 return match head.method {
                     Method::HEAD => response.map(|_| full("")),
                     _ => response,
@@ -219,10 +228,34 @@ impl Service {
         self.forward(head, body, peer).await.unwrap_or_else(refused)
     }
 
+    async fn translate(
+        &self,
+        route: &LegacyRoute,
+        head: &Parts,
+        encoding: Option<Encoding>,
+        scope: Scope,
+        peer: Peer,
+    ) -> Result<LegacyAnswer, LegacyError> {
+        let inquiry = Inquiry {
+            query: head.uri.query().unwrap_or_default(),
+            headers: &head.headers,
+            encoding,
+        };
+        // Nobody is asked: it must not be a request that the upstream would refuse.
+        if !origin::refuses(&head.headers, &head.uri)
+            && let Some(answer) = self.legacy.remembered(route, inquiry, scope).await
+        {
+            return Ok(answer);
+        }
+        self.legacy
+            .answer(route, inquiry, &self.caller(scope, head, peer))
+            .await
+    }
+
     /// A write goes one way, never both.
     async fn write(&self, write: &LegacyWrite, head: Parts, body: Incoming, peer: Peer) -> Response<Body> {
-        let caller = self.caller(&head, peer);
-        let forwards = match self.decide(write.name(), &caller, peer) {
+        let caller = self.caller(self.scope(&head), &head, peer);
+        let forwards = match self.decide(write.name(), caller.scope, peer) {
             Decision::Gone => return gone(&call(&head)),
             Decision::Forward => true,
             Decision::Translate => false,
@@ -237,9 +270,18 @@ impl Service {
         };
         if forwards {
             let body = body.map_err(Into::into).boxed_unsync();
-            return self.forward(head, body, peer).await.unwrap_or_else(refused);
+            let response = self.forward(head, body, peer).await.unwrap_or_else(refused);
+            self.legacy.touched(write, None, caller.scope).await;
+            return response;
         }
-        self.translate_write(write, head, body, &caller, peer).await
+        let body = match Limited::new(body, MOST_ORDERS).collect().await {
+            Ok(body) => body.to_bytes(),
+            Err(error) if error.is::<LengthLimitError>() => return too_large(MOST_ORDERS),
+            Err(error) => return upstream_failure(&UpstreamError::Client(error.to_string()), None),
+        };
+        let response = self.translate_write(write, head, &body, &caller, peer).await;
+        self.legacy.touched(write, Some(&body), caller.scope).await;
+        response
     }
 
     /// A write is done through the Jobs API. What that cannot do, the server's own legacy endpoint may still do; what
@@ -249,30 +291,28 @@ impl Service {
         &self,
         write: &LegacyWrite,
         head: Parts,
-        body: Incoming,
-        caller: &Caller,
+        body: &Bytes,
+        caller: &Arc<Caller>,
         peer: Peer,
     ) -> Response<Body> {
         let method_and_path = call(&head);
-        let body = match Limited::new(body, MOST_ORDERS).collect().await {
-            Ok(body) => body.to_bytes(),
-            Err(error) if error.is::<LengthLimitError>() => return too_large(MOST_ORDERS),
-            Err(error) => return upstream_failure(&UpstreamError::Client(error), None),
-        };
         if *write == LegacyWrite::History {
-            return match self.resend(head, &body, peer).await {
+            return match self.resend(head, body, peer).await {
                 Ok(answer) if !matches!(answer.status().as_u16(), 404 | 405 | 410 | 501) => answer,
-                Ok(_) => self.answer(self.legacy.write(write, &body, caller).await, write).await,
+                Ok(_) => {
+                    let outcome = self.legacy.write(write, body, caller).await;
+                    self.answer(outcome, None, write).await
+                }
                 Err(error) => refused(error),
             };
         }
-        match self.legacy.write(write, &body, caller).await {
-            Err(LegacyError::Jobs(JobsError::Missing { .. })) => match self.resend(head, &body, peer).await {
+        match self.legacy.write(write, body, caller).await {
+            Err(LegacyError::Jobs(JobsError::Missing { .. })) => match self.resend(head, body, peer).await {
                 Ok(answer) if matches!(answer.status().as_u16(), 404 | 405 | 501) => not_implemented(&method_and_path),
                 Ok(answer) => answer,
                 Err(error) => refused(error),
             },
-            outcome => self.answer(outcome, write).await,
+            outcome => self.answer(outcome, None, write).await,
         }
     }
 
@@ -282,9 +322,14 @@ impl Service {
         passage.forward(Request::from_parts(head, full(body.clone()))).await
     }
 
-    async fn answer(&self, outcome: Result<LegacyAnswer, LegacyError>, asked: &(dyn Debug + Sync)) -> Response<Body> {
+    async fn answer(
+        &self,
+        outcome: Result<LegacyAnswer, LegacyError>,
+        encoding: Option<Encoding>,
+        asked: &(dyn Debug + Sync),
+    ) -> Response<Body> {
         let error = match outcome {
-            Ok(answer) => return translated(answer),
+            Ok(answer) => return translated(answer, encoding, self.compress),
             Err(error) => error,
         };
         let finding = match &error {

@@ -11,6 +11,7 @@ use std::{
     io,
     os::unix::fs::OpenOptionsExt,
     path::Path,
+    sync::Arc,
 };
 
 /// Scope and job id of each deleted job.
@@ -24,23 +25,29 @@ const KEY: TableDefinition<(), &[u8]> = TableDefinition::new("key");
 const FILE: &str = "jobshim.redb";
 
 /// Why the state cannot be kept.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum StateError {
     /// The folder cannot be made.
     #[error("state_dir {0}: {1}")]
-    Folder(String, io::Error),
+    Folder(String, Arc<io::Error>),
     /// Another jobshim has the store open.
     #[error("state_dir {0} is in use by another jobshim")]
     InUse(String),
     /// The store cannot be opened, read or written.
     #[error("the store in state_dir cannot be used: {0}")]
-    Store(#[from] redb::Error),
+    Store(Arc<redb::Error>),
     /// The program is ending.
     #[error("the change was not made: jobshim is stopping")]
     Stopping,
     /// No random bytes for a key.
     #[error("the system gives no random bytes")]
     Random,
+}
+
+impl From<redb::Error> for StateError {
+    fn from(error: redb::Error) -> Self {
+        Self::Store(Arc::new(error))
+    }
 }
 
 /// One change of what is hidden.
@@ -73,12 +80,13 @@ impl State {
             });
         };
         let shown = folder.display().to_string();
-        fs::create_dir_all(folder).map_err(|error| StateError::Folder(shown.clone(), error))?;
+        let unusable = |error| StateError::Folder(shown.clone(), Arc::new(error));
+        fs::create_dir_all(folder).map_err(unusable)?;
         let path = folder.join(FILE);
-        keep_from_others(&path).map_err(|error| StateError::Folder(shown.clone(), error))?;
+        keep_from_others(&path).map_err(unusable)?;
         let store = Database::create(path).map_err(|error| match error {
             DatabaseError::DatabaseAlreadyOpen => StateError::InUse(shown),
-            other => StateError::Store(other.into()),
+            other => redb::Error::from(other).into(),
         })?;
         let key = scope_key(&store)?;
         Ok(Self {

@@ -35,7 +35,7 @@ pub fn full(bytes: impl Into<Bytes>) -> Body {
 }
 
 /// Why the upstream could not be asked. Section 4 of the contract maps these to 502 and 504.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum UpstreamError {
     /// Refused, no such host, TLS failure.
     #[error("cannot connect to the upstream {upstream}: {reason}")]
@@ -75,10 +75,20 @@ pub enum UpstreamError {
     },
     /// The client's own body did not come whole; the upstream was not asked.
     #[error("the request's body broke off: {0}")]
-    Client(BoxError),
+    Client(String),
     /// The path or query cannot be sent. It is not shown: it may carry a key.
     #[error("the request's target cannot be sent: {0}")]
     BadTarget(String),
+}
+
+impl UpstreamError {
+    /// Whether nothing can be known of what the upstream would have said.
+    pub fn is_unreachable(&self) -> bool {
+        matches!(
+            self,
+            Self::Connect { .. } | Self::TimedOut { .. } | Self::Interrupted { .. }
+        )
+    }
 }
 
 /// The upstream could not be set up.
@@ -98,7 +108,7 @@ pub enum SetupError {
 }
 
 /// A whole answer, read to its end.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Answer {
     /// As the upstream gave it.
     pub status: StatusCode,
@@ -314,7 +324,7 @@ impl Upstream {
     fn send_error(&self, error: &hyper_util::client::legacy::Error) -> UpstreamError {
         let mut of_hyper = sources(error).filter_map(|source| source.downcast_ref::<hyper::Error>());
         if of_hyper.any(hyper::Error::is_user) {
-            return UpstreamError::Client(innermost(error).into());
+            return UpstreamError::Client(innermost(error));
         }
         if !error.is_connect() {
             return self.broken_off(error);

@@ -39,7 +39,7 @@ fn history_entry(bencher: Bencher, size: usize) {
         let reading = plan.read(black_box(job.as_bytes()), None).expect("JSON");
         black_box(plan.classes_needed(&reading));
         let context = Context {
-            position: 1,
+            place: std::cell::Cell::default(),
             classes: &Saving,
         };
         let mut entry = Vec::with_capacity(job.len() + 256);

@@ -1,7 +1,8 @@
 //! Texts to values: each section of the file by itself, then what they say together.
 
 use super::{
-    Config, DoorConfig, LegacyConfig, ListenAddress, LogConfig, NotesConfig, Policies, TlsFiles, UpstreamConfig,
+    CacheConfig, Config, DoorConfig, LegacyConfig, ListenAddress, LogConfig, NotesConfig, Policies, TlsFiles,
+    UpstreamConfig,
     load::{ConfigError, Setting},
     modes,
     parse::{self, Wrong},
@@ -25,6 +26,8 @@ pub fn check(settings: &[Setting], environment: Environment<'_>, errors: &mut Ve
     let door = door(&mut reader);
     let upstream = upstream(&mut reader);
     let legacy = legacy(&mut reader);
+    let longest_job = reader.value("history.longest_job", parse::duration);
+    let cache = cache(&mut reader);
     let mappings_dir = reader.value("mappings_dir", parse::optional_folder);
     let state_dir = reader.value("state_dir", parse::folder_to_be);
     let notes = notes(&mut reader);
@@ -36,6 +39,8 @@ pub fn check(settings: &[Setting], environment: Environment<'_>, errors: &mut Ve
         access_token: access_token?,
         upstream: upstream?,
         legacy: legacy?,
+        longest_job: longest_job?,
+        cache: cache?,
         mappings_dir: mappings_dir?,
         state_dir: state_dir?,
         notes: notes?,
@@ -141,6 +146,7 @@ fn legacy(reader: &mut Reader<'_>) -> Option<LegacyConfig> {
     let routes = reader.value("legacy.routes", modes::routes);
     let upstream = reader.value("legacy.upstream", parse::optional_url);
     let ask_again = reader.value("legacy.ask_again", parse::duration);
+    let compress = reader.value("legacy.compress", parse::flag);
     Some(LegacyConfig {
         surface: surface?,
         modes: Policies {
@@ -149,6 +155,18 @@ fn legacy(reader: &mut Reader<'_>) -> Option<LegacyConfig> {
         },
         upstream: upstream?,
         ask_again: ask_again?,
+        compress: compress?,
+    })
+}
+
+fn cache(reader: &mut Reader<'_>) -> Option<CacheConfig> {
+    let max_bytes = reader.value("cache.max_bytes", parse::size_or_none);
+    let ttl = reader.value("cache.ttl", parse::duration);
+    let max_stale = reader.value("cache.max_stale", parse::duration_or_none);
+    Some(CacheConfig {
+        max_bytes: max_bytes?,
+        ttl: ttl?,
+        max_stale: max_stale?,
     })
 }
 

@@ -29,6 +29,10 @@ pub struct Config {
     pub upstream: UpstreamConfig,
     /// How legacy answers are made.
     pub legacy: LegacyConfig,
+    /// The longest that a job may take from its creation to its end.
+    pub longest_job: Duration,
+    /// What is remembered.
+    pub cache: CacheConfig,
     /// A folder whose tables replace the built-in ones of the same name.
     pub mappings_dir: Option<PathBuf>,
     /// A folder for what must survive a restart.
@@ -146,6 +150,19 @@ pub struct LegacyConfig {
     pub upstream: Option<http::Uri>,
     /// How long mode `auto` forwards before it asks for the Jobs API again.
     pub ask_again: Duration,
+    /// Whether they are compressed for clients that take that.
+    pub compress: bool,
+}
+
+/// What is remembered of jobs that do not change any more.
+#[derive(Clone, Debug)]
+pub struct CacheConfig {
+    /// The most bytes that it may take; 0 remembers nothing.
+    pub max_bytes: usize,
+    /// How long it is believed.
+    pub ttl: Duration,
+    /// How much longer it may be shown while the upstream cannot be reached.
+    pub max_stale: Duration,
 }
 
 /// `legacy.surface`: `auto` is the upstream's dialect.

@@ -102,6 +102,16 @@ pub fn duration(text: &str) -> Result<Duration, Wrong> {
     }
 }
 
+pub fn duration_or_none(text: &str) -> Result<Duration, Wrong> {
+    match with_unit(
+        text,
+        &[("", 0), ("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000)],
+    ) {
+        Some((ms, unit)) if !unit.is_empty() || text == "0" => Ok(Duration::from_millis(ms)),
+        _ => Err("a time is expected, such as 0s, 500ms or 2m".into()),
+    }
+}
+
 pub fn size(text: &str) -> Result<usize, Wrong> {
     let bytes = with_unit(text, &[("", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)]);
     match bytes.and_then(|(bytes, _)| usize::try_from(bytes).ok()) {

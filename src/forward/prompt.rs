@@ -46,7 +46,10 @@ impl Passage<'_> {
     ) -> Result<Response<Body>, UpstreamError> {
         let (mut head, body) = request.into_parts();
         let body = body.map_err(Into::into).boxed_unsync();
-        let whole = match start(body, lesson.max_body).await.map_err(UpstreamError::Client)? {
+        let whole = match start(body, lesson.max_body)
+            .await
+            .map_err(|error| UpstreamError::Client(error.to_string()))?
+        {
             Start::Long(body) => return self.forward(Request::from_parts(head, body)).await,
             Start::Whole(whole) => whole,
         };

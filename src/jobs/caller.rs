@@ -2,13 +2,14 @@
 
 use crate::{
     headers::{add_forwarded, complete_for_http1, remove_hop_by_hop, set_host},
-    scope::{Scope, ScopeKey, tokens},
+    origin::{self, SEC_FETCH_SITE},
+    scope::{Scope, tokens},
 };
 use http::{
-    HeaderMap, Uri,
+    HeaderMap, HeaderName, HeaderValue, Uri,
     header::{
-        ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, IF_MATCH,
-        IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE,
+        ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, IF_MATCH,
+        IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, ORIGIN, RANGE,
     },
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -18,7 +19,7 @@ use std::net::IpAddr;
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Headers about the body or about a stored copy of the legacy answer: not about the calls made for it.
-const NOT_FOR_CALLS: [http::HeaderName; 11] = [
+const NOT_FOR_CALLS: [HeaderName; 11] = [
     ACCEPT_ENCODING,
     CONTENT_ENCODING,
     CONTENT_LENGTH,
@@ -42,10 +43,17 @@ pub struct Caller {
     pub scope: Scope,
 }
 
+/// All of a caller that the server's answer can depend on: who asks, and what decides whether it may
+/// (CONTRACT.md section 6). Callers of one voice share calls.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Voice {
+    scope: Scope,
+    decisive: [Option<HeaderValue>; 3],
+}
+
 impl Caller {
     /// Takes what goes along from the request of a client at `address`.
-    pub fn new(headers: &HeaderMap, uri: &Uri, address: IpAddr, key: &ScopeKey) -> Self {
-        let scope = key.scope(headers, uri);
+    pub fn new(headers: &HeaderMap, uri: &Uri, address: IpAddr, scope: Scope) -> Self {
         let mut headers = headers.clone();
         complete_for_http1(&mut headers, uri);
         remove_hop_by_hop(&mut headers);
@@ -58,6 +66,25 @@ impl Caller {
             token: tokens(uri).next().map(str::to_owned),
             scope,
         }
+    }
+
+    /// What the server's answer can depend on.
+    pub fn voice(&self) -> Voice {
+        let value = |name: &HeaderName| self.headers.get(name).cloned();
+        Voice {
+            scope: self.scope,
+            decisive: [&HOST, &ORIGIN, &SEC_FETCH_SITE].map(value),
+        }
+    }
+
+    /// Whether a self-hosted server would refuse it as another site's.
+    pub fn is_foreign(&self) -> bool {
+        origin::refuses(&self.headers, &Uri::default())
+    }
+
+    /// `Origin`, by which CORS headers may differ.
+    pub fn origin(&self) -> Option<&HeaderValue> {
+        self.headers.get(ORIGIN)
     }
 
     /// Whether the client says who it is in a way that the cloud would ask for.

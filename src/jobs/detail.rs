@@ -19,22 +19,22 @@ pub enum Detail {
         /// For the CORS headers that the answer must carry on.
         headers: HeaderMap,
     },
-    /// There is no such job.
-    Absent(HeaderMap),
+    /// There is no such job; `None` when there can be none by that id, and nobody was asked.
+    Absent(Option<HeaderMap>),
 }
 
 impl Jobs {
     /// Asks for one job.
     pub async fn detail(&self, caller: &Caller, kind: DialectKind, id: &str) -> Result<Detail, JobsError> {
         if has_dots(id) {
-            return Ok(Detail::Absent(HeaderMap::new()));
+            return Ok(Detail::Absent(None));
         }
         let dialect = self.names(kind);
         let path = dialect.names.detail.path.replace("{id}", &encode(id));
         let answer = self.ask(caller, Some(kind), &path, "").await?;
         // A server without the Jobs API says 404 too, but in words; an unknown job is an object.
         if answer.status == StatusCode::NOT_FOUND && answer.body.trim_ascii_start().starts_with(b"{") {
-            return Ok(Detail::Absent(answer.headers));
+            return Ok(Detail::Absent(Some(answer.headers)));
         }
         let outcome = accept(&format!("GET {path}"), answer);
         if matches!(outcome, Err(JobsError::Missing { .. })) {

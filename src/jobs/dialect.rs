@@ -58,6 +58,8 @@ pub struct ListNames {
     pub after: Option<String>,
     /// The most jobs that one answer may hold; absent when there is no bound.
     pub page: Option<usize>,
+    /// How many jobs are asked for at once where some of the newest may do; absent: all at once, or by the page.
+    pub part: Option<usize>,
     /// Parameter: what the list is sorted by.
     pub sort: String,
     /// Its words.

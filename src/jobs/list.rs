@@ -1,58 +1,64 @@
-//! `GET /api/jobs`: walks the pages, and reads list entries without building trees.
+//! `GET /api/jobs`: walks the pages, newest created first, until there is enough of them.
+//!
+//! Nobody can know how long a list stays as it is between two pages. Cursors are the server's affair. Where pages are
+//! counted, each one begins with the last job of the page before: if that job is not in it, jobs were deleted
+//! meanwhile, others moved up behind our back, and the walk begins anew.
 
-use super::{Caller, Dialect, DialectKind, Jobs, JobsError, State, accept, caller::encode, shape};
-use crate::mapping::{
-    Paths,
-    scanner::{Scanner, Span, string_value},
-};
-use bytes::Bytes;
+use super::{Caller, DialectKind, Jobs, JobsError, Page, Voice, accept, caller::encode};
+use crate::jobs::Listed;
 use http::HeaderMap;
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
-/// One job as the list tells it.
-#[derive(Clone, Debug)]
-pub struct Listed {
-    /// The job's id.
-    pub id: String,
-    /// Where it stands.
-    pub state: State,
-    /// Its place in the queue: lowest first; 0 where the dialect has none.
-    pub number: f64,
-    /// When it was created, in ms.
-    pub created: f64,
-    /// When it started, in ms; its creation where the list does not say.
-    pub started: f64,
-    /// When it ended, in ms; its creation where the list does not say.
-    pub ended: f64,
-}
+/// How often a walk begins anew before it is given up.
+const MOST_WALKS: usize = 5;
 
 /// A list, newest created first, and the headers of its last page.
 #[derive(Debug)]
 pub struct List {
     /// Each job once.
     pub jobs: Vec<Listed>,
+    /// Whether these are all there are.
+    pub complete: bool,
     /// For the CORS headers that the answer must carry on.
     pub headers: HeaderMap,
 }
 
-/// What one page says.
-struct Page {
-    jobs: Vec<Listed>,
-    more: bool,
-    cursor: Option<String>,
+/// Which jobs a list is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// Every one, whatever its state.
+    All,
+    /// Of every state, but some of the newest may do: the list is asked for in parts.
+    Newest,
+    /// Those that have not ended.
+    Queued,
+}
+
+/// One call for a page, as all who make it at the same time share it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct PageCall {
+    voice: Voice,
+    kind: DialectKind,
+    query: String,
+}
+
+/// How far a walk came.
+enum Walk {
+    Done(List),
+    /// The list changed under it.
+    Moved,
 }
 
 impl Jobs {
-    /// Lists jobs, newest created first, page by page until `enough` of them are there or none are left. `filter` is
-    /// a query part; no filter is every state.
+    /// Lists jobs, newest created first, page by page until `enough` of them are there or none are left.
     pub async fn list(
-        &self,
-        caller: &Caller,
+        self: &Arc<Self>,
+        caller: &Arc<Caller>,
         kind: DialectKind,
-        filter: Option<String>,
-        mut enough: impl FnMut(&[Listed]) -> bool,
+        wanted: Wanted,
+        enough: impl Fn(&[Listed]) -> bool,
     ) -> Result<List, JobsError> {
-        let outcome = self.walk(caller, kind, filter, &mut enough).await;
+        let outcome = self.walk_until_still(caller, kind, wanted, &enough).await;
         if matches!(
             outcome,
             Err(JobsError::Missing { .. } | JobsError::Shape { .. } | JobsError::Upstream(_))
@@ -62,152 +68,106 @@ impl Jobs {
         outcome
     }
 
-    async fn walk(
-        &self,
-        caller: &Caller,
+    async fn walk_until_still(
+        self: &Arc<Self>,
+        caller: &Arc<Caller>,
         kind: DialectKind,
-        filter: Option<String>,
-        enough: &mut impl FnMut(&[Listed]) -> bool,
+        wanted: Wanted,
+        enough: &impl Fn(&[Listed]) -> bool,
     ) -> Result<List, JobsError> {
+        for _ in 0..MOST_WALKS {
+            if let Walk::Done(list) = self.walk(caller, kind, wanted, enough).await? {
+                return Ok(list);
+            }
+        }
+        Err(self.unfit(kind, "it changes faster than its pages can be read"))
+    }
+
+    async fn walk(
+        self: &Arc<Self>,
+        caller: &Arc<Caller>,
+        kind: DialectKind,
+        wanted: Wanted,
+        enough: &impl Fn(&[Listed]) -> bool,
+    ) -> Result<Walk, JobsError> {
         let dialect = self.names(kind);
         let names = &dialect.names.list;
+        let filter = (wanted == Wanted::Queued).then(|| dialect.queued_filter());
+        let part = names.part.filter(|_| wanted == Wanted::Newest);
+        let limit = names.page.or(part).map(|page| format!("{}={page}", names.limit));
+        let voice = caller.voice();
         let mut jobs: Vec<Listed> = Vec::new();
-        let mut seen = HashSet::new();
-        let mut fetched = 0;
+        let mut seen: HashSet<Arc<str>> = HashSet::new();
         let mut next: Option<String> = None;
+        // Where the next page begins, and the job that must be in it, where pages are counted.
+        let mut overlap: Option<(usize, Arc<str>)> = None;
         loop {
-            let limit = names.page.map(|page| format!("{}={page}", names.limit));
-            let query: Vec<String> = [filter.clone(), limit, next.take()].into_iter().flatten().collect();
-            let answer = self.ask(caller, Some(kind), &names.path, &query.join("&")).await?;
-            let answer = accept(&format!("GET {}", names.path), answer)?;
-            let page = dialect.read_page(&answer.body)?;
-            fetched += page.jobs.len();
-            let before = jobs.len();
-            jobs.extend(page.jobs.into_iter().filter(|job| seen.insert(job.id.clone())));
-            let more = page.more || page.cursor.is_some();
-            if !more || enough(&jobs) {
-                return Ok(List {
-                    jobs,
-                    headers: answer.headers,
-                });
-            }
-            if jobs.len() == before {
-                return Err(JobsError::Shape {
-                    call: format!("GET {}", names.path),
-                    reason: "it says there is more, but a page brought nothing new".to_owned(),
-                });
-            }
-            next = match (page.cursor, &names.after, &names.offset) {
-                (Some(cursor), Some(after), _) => Some(format!("{after}={}", encode(&cursor))),
-                (_, _, Some(offset)) => Some(format!("{offset}={fetched}")),
-                _ => {
-                    return Err(JobsError::Shape {
-                        call: format!("GET {}", names.path),
-                        reason: "it says there is more, but not where".to_owned(),
-                    });
-                }
+            let query: Vec<String> = [filter.clone(), limit.clone(), next.take()]
+                .into_iter()
+                .flatten()
+                .collect();
+            let call = PageCall {
+                voice: voice.clone(),
+                kind,
+                query: query.join("&"),
             };
-        }
-    }
-}
-
-impl Dialect {
-    fn read_page(&self, body: &Bytes) -> Result<Page, JobsError> {
-        let names = &self.names.list;
-        let wrong = |error| shape(&names.path, &error);
-        let mut paths = Paths::default();
-        let list = paths.add(&names.jobs);
-        let more = paths.add(&names.more);
-        let cursor = names.cursor.as_deref().map(|path| paths.add(path));
-        let spans = paths.find(body).map_err(wrong)?;
-        let text_at = |slot: usize| spans.get(slot).copied().flatten().map(|span: Span| span.of(body));
-        let place = spans.get(list).copied().flatten();
-        let Some(place) = place.filter(|place| place.of(body).starts_with(b"[")) else {
-            return Err(JobsError::Shape {
-                call: format!("GET {}", names.path),
-                reason: format!("it has no list {:?}", names.jobs),
-            });
-        };
-        Ok(Page {
-            jobs: self.read_entries(body, place)?,
-            more: text_at(more) == Some(b"true"),
-            cursor: cursor
-                .and_then(text_at)
-                .and_then(string_value)
-                .filter(|cursor| !cursor.is_empty()),
-        })
-    }
-
-    fn read_entries(&self, body: &Bytes, place: Span) -> Result<Vec<Listed>, JobsError> {
-        let wrong = |error| shape(&self.names.list.path, &error);
-        let mut scanner = Scanner::starting(body, place.start);
-        let mut jobs = Vec::new();
-        scanner.expect(b'[', "expected a list").map_err(wrong)?;
-        if scanner.take(b']') {
-            return Ok(jobs);
-        }
-        loop {
-            let spans = self.entry.paths.find_next(body, &mut scanner).map_err(wrong)?;
-            let value = |slot: usize| spans.get(slot).copied().flatten().map(|span| span.of(body));
-            // A state that the table does not know is neither queued nor finished to any legacy client.
-            if let Some(job) = self.listed(value)? {
-                jobs.push(job);
+            let page = self.page(caller, call).await?;
+            if let Some((_, last)) = &overlap
+                && !page.ids.contains(last)
+            {
+                return Ok(Walk::Moved);
             }
-            if !scanner.take(b',') {
-                return Ok(jobs);
+            let before = seen.len();
+            jobs.extend(page.jobs.iter().filter(|job| seen.insert(Arc::clone(&job.id))).cloned());
+            seen.extend(page.ids.iter().cloned());
+            let complete = !page.more && page.cursor.is_none();
+            if complete || enough(&jobs) {
+                return Ok(Walk::Done(List {
+                    jobs,
+                    complete,
+                    headers: page.headers.clone(),
+                }));
             }
+            if seen.len() == before {
+                return Err(self.unfit(kind, "it says there is more, but a page brought nothing new"));
+            }
+            next = Some(match (&page.cursor, &names.after, &names.offset, page.ids.last()) {
+                (Some(cursor), Some(after), ..) => format!("{after}={}", encode(cursor)),
+                (_, _, Some(offset), Some(last)) => {
+                    let begun = overlap.map_or(0, |(begun, _)| begun);
+                    let at = (begun + page.ids.len()).saturating_sub(1);
+                    overlap = Some((at, Arc::clone(last)));
+                    format!("{offset}={at}")
+                }
+                _ => return Err(self.unfit(kind, "it says there is more, but not where")),
+            });
         }
     }
 
-    fn listed<'a>(&self, value: impl Fn(usize) -> Option<&'a [u8]>) -> Result<Option<Listed>, JobsError> {
-        let text = |slot| value(slot).and_then(string_value);
-        let (Some(id), Some(word)) = (text(self.entry.id), text(self.entry.state)) else {
-            return Err(JobsError::Shape {
-                call: format!("GET {}", self.names.list.path),
-                reason: "a job in it has no id or no status".to_owned(),
-            });
+    /// One page, or that of somebody else who asks for it at the same time.
+    async fn page(self: &Arc<Self>, caller: &Arc<Caller>, call: PageCall) -> Result<Arc<Page>, JobsError> {
+        let (jobs, caller) = (Arc::clone(self), Arc::clone(caller));
+        let (kind, query) = (call.kind, call.query.clone());
+        let ask = move || {
+            let (jobs, caller, query) = (Arc::clone(&jobs), Arc::clone(&caller), query.clone());
+            async move {
+                let dialect = jobs.names(kind);
+                let path = &dialect.names.list.path;
+                let answer = jobs.ask(&caller, Some(kind), path, &query).await?;
+                let answer = accept(&format!("GET {path}"), answer)?;
+                dialect.read_page(&answer).map(Arc::new)
+            }
         };
-        let Some(state) = self.state(&word) else {
-            tracing::debug!(state = word, "a job is in a state that the dialect table does not name");
-            return Ok(None);
-        };
-        let number = |slot| value(slot).and_then(number);
-        let created = number(self.entry.created).map_or(0.0, milliseconds);
-        let ended = self.entry.ended.iter().find_map(|&slot| number(slot));
-        Ok(Some(Listed {
-            id,
-            state,
-            number: number(self.entry.number).unwrap_or(0.0),
-            created,
-            started: number(self.entry.started).map_or(created, milliseconds),
-            ended: ended.map_or(created, milliseconds),
-        }))
+        // Which jobs there are is true only of the moment in which it was asked.
+        let lasts = |_: &Result<Arc<Page>, JobsError>| false;
+        let (page, _) = self.pages.share(call, lasts, ask).await;
+        page
     }
 
-    /// Where a job's detail says it stands, and when it says it was created, in ms.
-    pub(super) fn state_of(&self, body: &Bytes, path: &str) -> Result<(State, f64), JobsError> {
-        let spans = self.entry.paths.find(body).map_err(|error| shape(path, &error))?;
-        let value = |slot: usize| spans.get(slot).copied().flatten().map(|span: Span| span.of(body));
-        let created = value(self.entry.created).and_then(number).map_or(0.0, milliseconds);
-        let word = value(self.entry.state).and_then(string_value);
-        let state = word.as_deref().map(|word| self.state(word).unwrap_or(State::Running));
-        let state = state.ok_or_else(|| JobsError::Shape {
-            call: format!("GET {path}"),
-            reason: "the job has no status".to_owned(),
-        })?;
-        Ok((state, created))
+    fn unfit(&self, kind: DialectKind, reason: &str) -> JobsError {
+        JobsError::Shape {
+            call: format!("GET {}", self.names(kind).names.list.path),
+            reason: reason.to_owned(),
+        }
     }
-}
-
-fn number(text: &[u8]) -> Option<f64> {
-    std::str::from_utf8(text)
-        .ok()?
-        .parse()
-        .ok()
-        .filter(|number: &f64| !number.is_nan())
-}
-
-/// Older documents say seconds: a value under 10^11 is (CONTRACT.md section 2).
-fn milliseconds(time: f64) -> f64 {
-    if time < 1e11 { time * 1000.0 } else { time }
 }

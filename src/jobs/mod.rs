@@ -8,25 +8,30 @@ mod cancel;
 mod classes;
 mod detail;
 mod dialect;
-mod flights;
 mod list;
+mod page;
 
-pub use caller::Caller;
+pub use caller::{Caller, Voice};
 pub use classes::KnownClasses;
 pub use detail::Detail;
 pub use dialect::{Dialect, SocketNames, State};
-pub use flights::Flights;
-pub use list::{List, Listed};
+pub use list::{List, Wanted};
+pub use page::Listed;
+
+use list::PageCall;
+use page::Page;
 
 use crate::{
     config::DialectChoice,
+    flights::Flights,
+    lock,
     mapping::{Tables, scanner::ScanError},
     upstream::{Answer, Upstream, UpstreamError},
 };
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -37,7 +42,7 @@ const DIALECT_BELIEVED: Duration = Duration::from_secs(300);
 const FAILURE_REMEMBERED: Duration = Duration::from_secs(5);
 
 /// Why the Jobs API could not be asked, or what it said instead of an answer.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum JobsError {
     /// Not reached, too slow, broken off.
     #[error(transparent)]
@@ -69,7 +74,7 @@ pub enum JobsError {
 }
 
 /// Which dialect the upstream speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DialectKind {
     /// Self-hosted.
     Comfyui,
@@ -89,10 +94,8 @@ pub struct Jobs {
     /// When the dialect was last asked for in vain.
     failed: Mutex<Option<Instant>>,
     classes: classes::ClassMemory,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Pages that are being asked for.
+    pages: Flights<PageCall, Result<Arc<Page>, JobsError>>,
 }
 
 impl Jobs {
@@ -107,6 +110,7 @@ impl Jobs {
             asking: tokio::sync::Mutex::default(),
             failed: Mutex::default(),
             classes: classes::ClassMemory::new(),
+            pages: Flights::default(),
         }
     }
 

@@ -1,125 +1,176 @@
-//! Jobs in their legacy shape: details fetched side by side, written by a table.
+//! One job in its legacy shape: remembered, or asked for once for all who ask at the same time, and written by a table.
 
-use super::{Legacy, LegacyError};
+use super::{
+    Legacy, LegacyError, json_string,
+    memory::{Entry, Form, Kept, Shape},
+};
 use crate::{
-    jobs::{Caller, Detail, DialectKind, Listed, State},
+    headers::carried,
+    jobs::{Caller, Detail, DialectKind, State, Voice},
     mapping::{Context, Table},
+    scope::Scope,
 };
 use bytes::Bytes;
-use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use http::HeaderMap;
+use std::{cell::Cell, sync::Arc};
 
-/// One job that a list shows: its id and its place, counted from 1.
-pub struct Wanted {
-    pub id: String,
-    pub position: usize,
+/// One entry, as all who ask for it at the same time share the asking.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Telling {
+    voice: Voice,
+    kind: DialectKind,
+    shape: Shape,
+    id: Arc<str>,
+    /// Who asks after something was dropped does not share with who asked before.
+    drops: u64,
 }
 
-/// All of `jobs`, each with its place.
-pub fn in_order(jobs: &[Listed]) -> Vec<Wanted> {
-    let places = jobs.iter().zip(1..);
-    let wanted = places.map(|(job, position)| Wanted {
-        id: job.id.clone(),
-        position,
-    });
-    wanted.collect()
+/// What the upstream told of a job.
+#[derive(Clone, Debug)]
+pub(super) enum Told {
+    /// There is none; `None` when nobody had to be asked.
+    Absent(Option<Arc<HeaderMap>>),
+    /// It is not in a state that the shape shows.
+    Elsewhere(Arc<HeaderMap>, State),
+    /// As the shape shows it.
+    Shown {
+        state: State,
+        kept: Kept,
+        /// It is remembered now.
+        stored: bool,
+    },
 }
 
 impl Legacy {
-    /// The entries of `wanted`, in that order, each with its job's id. A job that is gone by now is left out; any
-    /// other failure fails the whole, as a short list must never look complete (CONTRACT.md section 4).
-    pub(super) async fn entries(
-        &self,
-        caller: &Caller,
-        kind: DialectKind,
-        table: &Table,
-        wanted: Vec<Wanted>,
-    ) -> Result<Vec<(String, Bytes)>, LegacyError> {
-        let fetched: Vec<Option<(String, Bytes)>> = stream::iter(wanted)
-            .map(|job| self.fetch(caller, kind, table, job).boxed())
-            .buffered(self.concurrency)
-            .try_collect()
-            .await?;
-        Ok(fetched.into_iter().flatten().collect())
-    }
-
-    async fn fetch(
-        &self,
-        caller: &Caller,
-        kind: DialectKind,
-        table: &Table,
-        job: Wanted,
-    ) -> Result<Option<(String, Bytes)>, LegacyError> {
-        match self.jobs.detail(caller, kind, &job.id).await? {
-            Detail::Absent(_) => Ok(None),
-            Detail::Found { body, .. } => {
-                let entry = self.entry(caller, kind, table, &job, &body).await?;
-                Ok(Some((job.id, entry)))
-            }
+    pub(super) fn table(&self, shape: Shape) -> &Table {
+        match shape {
+            Shape::History => &self.tables.history,
+            Shape::HistoryV2 => &self.tables.history_v2,
+            Shape::HistoryV2Detail => &self.tables.history_v2_detail,
+            Shape::Queue => &self.tables.queue,
+            Shape::QueueCloud => &self.tables.queue_cloud,
+            Shape::JobStatus => &self.tables.job_status,
         }
     }
 
-    /// One job, whose detail is `body`, as `table` shows it.
-    pub(super) async fn entry(
-        &self,
-        caller: &Caller,
-        kind: DialectKind,
-        table: &Table,
-        job: &Wanted,
-        body: &[u8],
-    ) -> Result<Bytes, LegacyError> {
-        let unfit = |reason| LegacyError::Render {
-            id: job.id.clone(),
-            table: table.name.clone(),
-            reason,
-        };
-        let noted = self.notes.get(caller.scope, &job.id).await;
-        let reading = table
-            .plan
-            .read(body, noted.as_deref())
-            .map_err(|error| unfit(error.into()))?;
-        let needed = table.plan.classes_needed(&reading);
-        let classes = self.jobs.classes(caller, kind, needed).await?;
-        let context = Context {
-            position: job.position,
-            classes: &classes,
-        };
-        let mut entry = Vec::with_capacity(body.len() + 256);
-        table.plan.write(&reading, &context, &mut entry).map_err(unfit)?;
-        if let Some(noted) = &noted {
-            // Of all tables history shows the most of a note: when it needs none, the job's own detail says it all.
-            let most = &self.tables.history.plan;
-            let reading = most.read(body, Some(noted)).map_err(|error| unfit(error.into()))?;
-            if !most.uses_observed(&reading) {
-                self.notes.forget(caller.scope, &job.id).await;
-            }
+    /// What is remembered of a job in this form and still true.
+    pub(super) async fn recall(&self, scope: Scope, id: &Arc<str>, form: &Form) -> Option<Kept> {
+        let kept = self.memory.get(scope, id, form).await?;
+        if !form.shape.is_of_queued() && self.hidden.is_hidden(scope, id, kept.created) {
+            return None;
         }
-        Ok(entry.into())
+        let outdated = kept.unnoted && self.notes.get(scope, id).await.is_some();
+        (!outdated).then_some(kept)
     }
 
-    /// The finished job `id` as `table` shows it; `None` when there is none, or it is not finished.
-    pub(super) async fn finished_entry(
-        &self,
-        id: &str,
-        caller: &Caller,
+    /// Asks for one job, or joins who does; and whether it joined.
+    pub(super) async fn tell(
+        self: &Arc<Self>,
+        caller: &Arc<Caller>,
         kind: DialectKind,
-        table: &Table,
-    ) -> Result<(Option<Bytes>, HeaderMap), LegacyError> {
-        match self.jobs.detail(caller, kind, id).await? {
+        shape: Shape,
+        id: &Arc<str>,
+    ) -> Result<(Told, bool), LegacyError> {
+        let call = Telling {
+            voice: caller.voice(),
+            kind,
+            shape,
+            id: Arc::clone(id),
+            drops: self.memory.now().0,
+        };
+        let ask = || {
+            let (legacy, caller, id) = (Arc::clone(self), Arc::clone(caller), Arc::clone(id));
+            async move { legacy.ask(&caller, kind, shape, id).await }
+        };
+        // What has ended stays as it is.
+        let lasts = |told: &Result<Told, LegacyError>| {
+            matches!(
+                told,
+                Ok(Told::Shown {
+                    state: State::Finished,
+                    ..
+                })
+            )
+        };
+        let (told, shared) = self.tellings.share(call, lasts, ask).await;
+        Ok((told?, shared))
+    }
+
+    async fn ask(&self, caller: &Caller, kind: DialectKind, shape: Shape, id: Arc<str>) -> Result<Told, LegacyError> {
+        let asked = self.memory.now();
+        let (state, created, body, headers) = match self.jobs.detail(caller, kind, &id).await? {
+            Detail::Absent(headers) => return Ok(Told::Absent(headers.map(|headers| Arc::new(carried(&headers))))),
             Detail::Found {
-                state: State::Finished,
+                state,
                 created,
                 body,
                 headers,
-            } if !self.hidden.is_hidden(caller.scope, id, created) => {
-                let job = Wanted {
-                    id: id.to_owned(),
-                    position: 1,
-                };
-                let entry = self.entry(caller, kind, table, &job, &body).await?;
-                Ok((Some(entry), headers))
-            }
-            Detail::Found { headers, .. } | Detail::Absent(headers) => Ok((None, headers)),
+            } => (state, created, body, Arc::new(carried(&headers))),
+        };
+        let ended = state == State::Finished;
+        if shape.is_of_ended() && !ended {
+            return Ok(Told::Elsewhere(headers, state));
         }
+        let noted = self.notes.get(caller.scope, &id).await;
+        let entry = self.entry(caller, kind, shape, &id, &body, noted.as_ref()).await?;
+        let kept = Kept {
+            entry,
+            headers,
+            created,
+            unnoted: noted.is_none(),
+            stale: false,
+        };
+        // What a job says of itself while it waits or runs is the same in the queue, and its state is not in it.
+        let stored = (ended != shape.is_of_queued()) && self.memory.is_on();
+        if stored {
+            let form = Form::plain(shape, caller.origin());
+            self.memory
+                .keep(caller.scope, &id, ended, form, kept.clone(), asked)
+                .await;
+        }
+        Ok(Told::Shown { state, kept, stored })
+    }
+
+    /// The job whose detail is `body`, as `shape` shows it.
+    async fn entry(
+        &self,
+        caller: &Caller,
+        kind: DialectKind,
+        shape: Shape,
+        id: &str,
+        body: &[u8],
+        noted: Option<&Bytes>,
+    ) -> Result<Entry, LegacyError> {
+        let table = self.table(shape);
+        let unfit = |reason| LegacyError::Render {
+            id: id.to_owned(),
+            table: table.name.clone(),
+            reason,
+        };
+        let noted_text = noted.map(|note| &note[..]);
+        let reading = table.plan.read(body, noted_text).map_err(|error| unfit(error.into()))?;
+        let needed = table.plan.classes_needed(&reading);
+        let classes = self.jobs.classes(caller, kind, needed).await?;
+        let mut text = Vec::with_capacity(body.len() + 256);
+        text.extend_from_slice(format!("{{{}: ", json_string(id)).as_bytes());
+        let begin = text.len();
+        let place = {
+            let context = Context {
+                place: Cell::default(),
+                classes: &classes,
+            };
+            table.plan.write(&reading, &context, &mut text).map_err(unfit)?;
+            context.place.get()
+        };
+        text.push(b'}');
+        if noted.is_some() {
+            // Of all tables history shows the most of a note: when it needs none, the job's own detail says it all.
+            let most = &self.tables.history.plan;
+            let reading = most.read(body, noted_text).map_err(|error| unfit(error.into()))?;
+            if !most.uses_observed(&reading) {
+                self.notes.forget(caller.scope, id).await;
+            }
+        }
+        Ok(Entry::new(text, begin, place))
     }
 }

@@ -32,14 +32,14 @@ impl Cleared {
     /// not ended. `None` when there is nothing to clear.
     pub fn of(newest: &[Listed], queued: &[Listed]) -> Option<Self> {
         let latest = newest.first()?.created;
-        let ids = |jobs: &[Listed]| jobs.iter().map(|job| job.id.clone()).collect::<HashSet<String>>();
+        let ids = |jobs: &[Listed]| jobs.iter().map(|job| job.id.to_string()).collect::<HashSet<String>>();
         let except = ids(queued);
         let also = newest
             .iter()
-            .filter(|job| job.created >= latest && job.state == JobState::Finished && !except.contains(&job.id));
+            .filter(|job| job.created >= latest && job.state == JobState::Finished && !except.contains(&*job.id));
         Some(Self {
             created_before: latest,
-            also: also.map(|job| job.id.clone()).collect(),
+            also: also.map(|job| job.id.to_string()).collect(),
             except,
         })
     }
@@ -149,7 +149,7 @@ impl Hidden {
             let Some(of) = scopes.get(&scope).filter(|of| !of.deleted.is_empty()) else {
                 return;
             };
-            let there: HashSet<&str> = all.iter().map(|job| job.id.as_str()).collect();
+            let there: HashSet<&str> = all.iter().map(|job| &*job.id).collect();
             let gone = of
                 .deleted
                 .iter()
@@ -174,7 +174,7 @@ mod tests {
 
     fn ended(id: &str, created: f64) -> Listed {
         Listed {
-            id: id.to_owned(),
+            id: id.into(),
             state: JobState::Finished,
             number: 0.0,
             created,

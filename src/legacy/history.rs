@@ -1,23 +1,36 @@
-//! `GET /history` and `GET /history/{id}`: finished jobs, oldest finished first.
+//! `GET /history`: finished jobs, oldest finished first.
 
-use super::{Legacy, LegacyAnswer, LegacyError, answer, entries::in_order, json_string, window::Window};
-use crate::jobs::{Caller, DialectKind, Listed};
-use bytes::Bytes;
+use super::{
+    Legacy, LegacyError,
+    answer::{Inquiry, LegacyAnswer},
+    listing::Part,
+    memory::Shape,
+    window::Window,
+};
+use crate::{
+    headers::carried,
+    jobs::{Caller, DialectKind, Listed, State, Wanted},
+};
+use std::sync::Arc;
 
 impl Legacy {
     pub(super) async fn history(
-        &self,
-        query: &str,
-        caller: &Caller,
+        self: &Arc<Self>,
+        inquiry: Inquiry<'_>,
+        caller: &Arc<Caller>,
         kind: DialectKind,
     ) -> Result<LegacyAnswer, LegacyError> {
-        let table = &self.tables.history;
-        let window = Window::parse(query, &table.answer)?;
+        let window = Window::parse(inquiry.query, &self.tables.history.answer)?;
         // Every state is asked for and the queued ones passed over: early servers refuse the filter word for
         // cancelled jobs, and remembering that would hide those jobs after an upgrade.
         let since = self.hidden.now();
-        let mut list = self.jobs.list(caller, kind, None, |_| false).await?;
-        self.hidden.forget_gone(caller.scope, since, &list.jobs);
+        let newest = window.newest_ended();
+        let enough = |jobs: &[Listed]| newest.is_some_and(|count| self.are_newest_ended(jobs, count, caller));
+        let wanted = newest.map_or(Wanted::All, |_| Wanted::Newest);
+        let mut list = self.jobs.list(caller, kind, wanted, enough).await?;
+        if list.complete {
+            self.hidden.forget_gone(caller.scope, since, &list.jobs);
+        }
         self.hidden.retain_shown(caller.scope, &mut list.jobs);
         // Of jobs that ended in the same moment the one created earlier is in front; of jobs that were created in the
         // same moment the list has the older one first.
@@ -25,36 +38,32 @@ impl Legacy {
         list.jobs
             .sort_by(|one, other| one.ended.total_cmp(&other.ended).then(age(one, other)));
         let shown = list.jobs.get(window.oldest_first(list.jobs.len())).unwrap_or_default();
-        let entries = self.entries(caller, kind, table, in_order(shown)).await?;
-        let mut body = Vec::with_capacity(2 * entries.len() + 1);
-        let mut lead = "{";
-        for (id, entry) in entries {
-            body.push(Bytes::from(format!("{lead}{}: ", json_string(&id))));
-            body.push(entry);
-            lead = ", ";
-        }
-        body.push(Bytes::from_static(if body.is_empty() { b"{}" } else { b"}" }));
-        Ok(answer(table, body, list.headers))
+        let mut parts = vec![Part::text("{")];
+        parts.extend(Part::jobs(shown));
+        parts.push(Part::text("}"));
+        let headers = Arc::new(carried(&list.headers));
+        self.listing(parts, Shape::History, headers, inquiry, (caller, kind))
+            .await
     }
 
-    pub(super) async fn history_one(
-        &self,
-        id: &str,
-        caller: &Caller,
-        kind: DialectKind,
-    ) -> Result<LegacyAnswer, LegacyError> {
-        let table = &self.tables.history;
-        let (entry, headers) = self.finished_entry(id, caller, kind, table).await?;
-        let body = match entry {
-            Some(entry) => one(id, entry),
-            None => vec![Bytes::from_static(b"{}")],
+    /// Whether the `count` jobs that ended last are certainly among `jobs`, which are those created last. The order
+    /// is another one: what is not there yet was created before all of these, and ran at most
+    /// `history.longest_job`.
+    fn are_newest_ended(&self, jobs: &[Listed], count: usize, caller: &Caller) -> bool {
+        let Some(oldest) = jobs.last() else {
+            return false;
         };
-        Ok(answer(table, body, headers))
+        if count == 0 {
+            return true;
+        }
+        let shown = jobs
+            .iter()
+            .filter(|job| job.state == State::Finished && !self.hidden.is_hidden(caller.scope, &job.id, job.created));
+        let mut ended: Vec<f64> = shown.map(|job| job.ended).collect();
+        if ended.len() < count {
+            return false;
+        }
+        let (_, last_shown, _) = ended.select_nth_unstable_by(count - 1, |one, other| other.total_cmp(one));
+        oldest.created + self.longest_job_ms < *last_shown
     }
-}
-
-/// `{id: entry}`.
-pub(super) fn one(id: &str, entry: Bytes) -> Vec<Bytes> {
-    let lead = format!("{{{}: ", json_string(id));
-    vec![Bytes::from(lead), entry, Bytes::from_static(b"}")]
 }

@@ -1,35 +1,45 @@
 //! What each legacy endpoint means, in terms of the Jobs API.
 //!
-//! One file a read; `entries` fetches jobs side by side and writes them in their legacy shape, `window` is the
-//! arithmetic of counts and offsets. `writes` holds the writes, `orders` what their bodies ask for, and `hidden` the jobs
+//! One file a list, and `one` for a single job; `entries` has a job in its legacy shape, from `memory` or from the
+//! server, `listing` puts many together, `window` is the arithmetic of counts and offsets. `writes` holds the writes, `orders` what their bodies ask for, and `hidden` the jobs
 //! that were deleted where the server cannot forget them.
 
+mod answer;
 mod entries;
 pub mod hidden;
 mod history;
 mod history_v2;
-mod job_status;
+mod listing;
+mod memory;
+mod one;
 mod orders;
 mod queue;
+mod version;
 mod window;
 mod writes;
 
+pub use answer::{Cached, Inquiry, LegacyAnswer, LegacyBody};
+pub use version::Version;
+
 use crate::{
     config::{Config, Surface},
+    flights::Flights,
     jobs::{Caller, DialectKind, Jobs, JobsError},
-    mapping::{RenderError, Table, TableError, Tables},
+    mapping::{RenderError, TableError, Tables},
     notes::Notes,
-    route::LegacyRoute,
+    route::{LegacyRoute, LegacyWrite},
+    scope::Scope,
     state::{State, StateError},
     upstream::Upstream,
 };
-use bytes::Bytes;
+use entries::{Telling, Told};
 use hidden::Hidden;
-use http::{HeaderMap, StatusCode};
+use memory::{Memory, Shape};
+use orders::{Orders, Target};
 use std::sync::Arc;
 
 /// Why a legacy request has no answer.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum LegacyError {
     /// The Jobs API could not be asked.
     #[error(transparent)]
@@ -74,27 +84,18 @@ pub enum SetupError {
     State(#[from] StateError),
 }
 
-/// A translated answer.
-#[derive(Debug)]
-pub struct LegacyAnswer {
-    /// 200, or 404 where the endpoint has one.
-    pub status: StatusCode,
-    /// `Content-Type`.
-    pub content_type: String,
-    /// The body, in pieces.
-    pub body: Vec<Bytes>,
-    /// Headers of the upstream's answer that it was made from.
-    pub upstream_headers: HeaderMap,
-}
-
 /// The legacy surface over one upstream.
 pub struct Legacy {
-    jobs: Jobs,
+    jobs: Arc<Jobs>,
     tables: Tables,
     surface: Surface,
     concurrency: usize,
     hidden: Arc<Hidden>,
     notes: Notes,
+    memory: Memory,
+    /// Entries that are being asked for.
+    tellings: Flights<Telling, Result<Told, LegacyError>>,
+    longest_job_ms: f64,
 }
 
 impl Legacy {
@@ -102,12 +103,15 @@ impl Legacy {
     pub fn new(config: &Config, upstream: Arc<Upstream>, state: Arc<State>) -> Result<Self, SetupError> {
         let tables = Tables::load(config.mappings_dir.as_deref())?;
         Ok(Self {
-            jobs: Jobs::new(upstream, &tables, config.upstream.dialect),
+            jobs: Arc::new(Jobs::new(upstream, &tables, config.upstream.dialect)),
             tables,
             surface: config.legacy.surface,
             concurrency: config.upstream.concurrency,
             hidden: Arc::new(Hidden::new(state)?),
             notes: Notes::new(config.notes.max_bytes as u64),
+            memory: Memory::new(&config.cache),
+            tellings: Flights::default(),
+            longest_job_ms: config.longest_job.as_secs_f64() * 1000.0,
         })
     }
 
@@ -127,33 +131,77 @@ impl Legacy {
     }
 
     /// Answers one legacy request.
-    pub async fn answer(&self, route: &LegacyRoute, query: &str, caller: &Caller) -> Result<LegacyAnswer, LegacyError> {
+    pub async fn answer(
+        self: &Arc<Self>,
+        route: &LegacyRoute,
+        inquiry: Inquiry<'_>,
+        caller: &Arc<Caller>,
+    ) -> Result<LegacyAnswer, LegacyError> {
+        let outcome = self.answer_over_any(route, inquiry, caller).await;
+        if let Err(LegacyError::Jobs(JobsError::Upstream(error))) = &outcome
+            && error.is_unreachable()
+            && let Some(stale) = self.remembered_stale(route, inquiry, caller).await
+        {
+            tracing::warn!(%error, ?route, "answered from memory, as cache.max_stale allows");
+            return Ok(stale);
+        }
+        outcome
+    }
+
+    async fn answer_over_any(
+        self: &Arc<Self>,
+        route: &LegacyRoute,
+        inquiry: Inquiry<'_>,
+        caller: &Arc<Caller>,
+    ) -> Result<LegacyAnswer, LegacyError> {
         let kind = self.jobs.dialect(caller).await?;
-        let outcome = self.answer_over(kind, route, query, caller).await;
+        let outcome = self.answer_over(kind, route, inquiry, caller).await;
         if let Err(LegacyError::Jobs(JobsError::Shape { .. } | JobsError::Missing { .. })) = outcome {
             // The server behind may have been replaced: it is asked once what it is now.
             let now = self.jobs.dialect(caller).await?;
             if now != kind {
-                return self.answer_over(now, route, query, caller).await;
+                return self.answer_over(now, route, inquiry, caller).await;
             }
         }
         outcome
     }
 
     async fn answer_over(
-        &self,
+        self: &Arc<Self>,
         kind: DialectKind,
         route: &LegacyRoute,
-        query: &str,
-        caller: &Caller,
+        inquiry: Inquiry<'_>,
+        caller: &Arc<Caller>,
     ) -> Result<LegacyAnswer, LegacyError> {
         match route {
-            LegacyRoute::History => self.history(query, caller, kind).await,
-            LegacyRoute::HistoryOne(id) => self.history_one(id, caller, kind).await,
-            LegacyRoute::HistoryV2 => self.history_v2(query, caller, kind).await,
-            LegacyRoute::HistoryV2One(id) => self.history_v2_one(id, caller, kind).await,
-            LegacyRoute::Queue { api } => self.queue(*api, caller, kind).await,
-            LegacyRoute::JobStatus(id) => self.job_status(id, caller, kind).await,
+            LegacyRoute::History => self.history(inquiry, caller, kind).await,
+            LegacyRoute::HistoryV2 => self.history_v2(inquiry, caller, kind).await,
+            LegacyRoute::Queue { api } => self.queue(*api, inquiry, caller, kind).await,
+            LegacyRoute::HistoryOne(id) => self.one(id, Shape::History, inquiry, caller, kind).await,
+            LegacyRoute::HistoryV2One(id) => self.one(id, Shape::HistoryV2Detail, inquiry, caller, kind).await,
+            LegacyRoute::JobStatus(id) => self.one(id, Shape::JobStatus, inquiry, caller, kind).await,
+        }
+    }
+
+    /// Drops from memory what a write may have touched, done by whomever; `body` is what it asked for, where that was
+    /// seen.
+    pub async fn touched(&self, write: &LegacyWrite, body: Option<&[u8]>, scope: Scope) {
+        let names = &self.tables.writes.request;
+        let ids = match write {
+            LegacyWrite::JobCancel(id) => vec![id.clone()],
+            LegacyWrite::Interrupt => match body.map(|body| Target::parse(body, names)) {
+                Some(Ok(Target::One(id))) => vec![id],
+                // Whichever ran: what is kept of it says nothing of that.
+                _ => Vec::new(),
+            },
+            LegacyWrite::Queue { .. } | LegacyWrite::History => match body.map(|body| Orders::parse(body, names)) {
+                Some(Ok(orders)) if !orders.clear => orders.delete,
+                // All of them, or what the server may have understood better.
+                _ => return self.memory.forget_all(),
+            },
+        };
+        for id in ids {
+            self.memory.forget(scope, &id.into()).await;
         }
     }
 
@@ -164,24 +212,6 @@ impl Legacy {
             Surface::Comfyui => false,
             Surface::Cloud => true,
         }
-    }
-}
-
-fn answer(table: &Table, body: Vec<Bytes>, upstream_headers: HeaderMap) -> LegacyAnswer {
-    LegacyAnswer {
-        status: StatusCode::OK,
-        content_type: table.answer.content_type.clone(),
-        body,
-        upstream_headers,
-    }
-}
-
-fn not_found(table: &Table, upstream_headers: HeaderMap) -> LegacyAnswer {
-    let body = table.answer.not_found.as_ref().map(crate::mapping::json_text);
-    LegacyAnswer {
-        status: StatusCode::NOT_FOUND,
-        body: body.map(Bytes::from).into_iter().collect(),
-        ..answer(table, Vec::new(), upstream_headers)
     }
 }
 

@@ -1,27 +1,30 @@
 //! `GET /queue` and `GET /api/queue`: running and pending jobs, in the order of the surface that is shown.
 
-use super::{Legacy, LegacyAnswer, LegacyError, answer, entries::in_order, json_string};
-use crate::{
-    jobs::{Caller, DialectKind, Listed, State},
-    mapping::Table,
+use super::{
+    Legacy, LegacyError,
+    answer::{Inquiry, LegacyAnswer},
+    json_string,
+    listing::Part,
+    memory::Shape,
 };
-use bytes::Bytes;
+use crate::{
+    headers::carried,
+    jobs::{Caller, DialectKind, Listed, State, Wanted},
+};
+use std::sync::Arc;
 
 impl Legacy {
     pub(super) async fn queue(
-        &self,
+        self: &Arc<Self>,
         api: bool,
-        caller: &Caller,
+        inquiry: Inquiry<'_>,
+        caller: &Arc<Caller>,
         kind: DialectKind,
     ) -> Result<LegacyAnswer, LegacyError> {
         let cloud_items = self.shows_cloud_items(api, kind);
-        let table = if cloud_items {
-            &self.tables.queue_cloud
-        } else {
-            &self.tables.queue
-        };
-        let filter = self.jobs.names(kind).queued_filter();
-        let list = self.jobs.list(caller, kind, Some(filter), |_| false).await?;
+        let shape = if cloud_items { Shape::QueueCloud } else { Shape::Queue };
+        let table = self.table(shape);
+        let list = self.jobs.list(caller, kind, Wanted::Queued, |_| false).await?;
         let (mut running, mut pending): (Vec<Listed>, Vec<Listed>) = (Vec::new(), Vec::new());
         for job in list.jobs {
             match job.state {
@@ -36,32 +39,15 @@ impl Legacy {
         if !cloud_items {
             pending.sort_by(|one, other| one.number.total_cmp(&other.number));
         }
-        let mut body = Vec::new();
+        let mut parts = Vec::new();
         let names = [&table.answer.running, &table.answer.pending];
         for ((name, jobs), lead) in names.into_iter().zip([running, pending]).zip(["{", "], "]) {
             let name = json_string(name.as_deref().unwrap_or_default());
-            body.push(Bytes::from(format!("{lead}{name}: [")));
-            self.items(caller, kind, table, &jobs, &mut body).await?;
+            parts.push(Part::text(format!("{lead}{name}: [")));
+            parts.extend(Part::jobs(&jobs));
         }
-        body.push(Bytes::from_static(b"]}"));
-        Ok(answer(table, body, list.headers))
-    }
-
-    async fn items(
-        &self,
-        caller: &Caller,
-        kind: DialectKind,
-        table: &Table,
-        jobs: &[Listed],
-        body: &mut Vec<Bytes>,
-    ) -> Result<(), LegacyError> {
-        let items = self.entries(caller, kind, table, in_order(jobs)).await?;
-        for (nth, (_, item)) in items.into_iter().enumerate() {
-            if nth > 0 {
-                body.push(Bytes::from_static(b", "));
-            }
-            body.push(item);
-        }
-        Ok(())
+        parts.push(Part::text("]}"));
+        let headers = Arc::new(carried(&list.headers));
+        self.listing(parts, shape, headers, inquiry, (caller, kind)).await
     }
 }

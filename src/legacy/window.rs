@@ -50,6 +50,15 @@ impl Window {
         start..end
     }
 
+    /// How many of those that ended last are all that a self-hosted server shows; `None` when it counts from the
+    /// oldest.
+    pub fn newest_ended(&self) -> Option<usize> {
+        match self.skip {
+            Some(skip) if skip >= 0 => None,
+            _ => Some(position(self.count?)),
+        }
+    }
+
     /// How many entries, newest first, must be known; `None` for all.
     pub fn needed(&self) -> Option<usize> {
         let count = position(self.count?);

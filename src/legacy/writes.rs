@@ -1,24 +1,31 @@
 //! The legacy writes: what each may touch, and what it answers (CONTRACT.md sections 1 and 5).
 
 use super::{
-    Legacy, LegacyAnswer, LegacyError,
+    Legacy, LegacyAnswer, LegacyBody, LegacyError,
+    answer::Cached,
     hidden::Cleared,
-    json_string, not_found,
+    json_string,
     orders::{Orders, Target},
 };
 use crate::{
-    jobs::{Caller, DialectKind, List, Listed, State},
+    headers::carried,
+    jobs::{Caller, DialectKind, List, Listed, State, Wanted},
     route::LegacyWrite,
     state::Change,
 };
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
 impl Legacy {
     /// Does what a write asks for: cancels jobs, or hides them. [`crate::jobs::JobsError::Missing`] when the server
     /// cannot cancel, and nothing was done.
-    pub async fn write(&self, write: &LegacyWrite, body: &[u8], caller: &Caller) -> Result<LegacyAnswer, LegacyError> {
+    pub async fn write(
+        self: &Arc<Self>,
+        write: &LegacyWrite,
+        body: &[u8],
+        caller: &Arc<Caller>,
+    ) -> Result<LegacyAnswer, LegacyError> {
         let kind = self.jobs.dialect(caller).await?;
         match write {
             LegacyWrite::Queue { api } => self.write_queue(*api, body, caller, kind).await,
@@ -32,7 +39,7 @@ impl Legacy {
         &self,
         api: bool,
         body: &[u8],
-        caller: &Caller,
+        caller: &Arc<Caller>,
         kind: DialectKind,
     ) -> Result<LegacyAnswer, LegacyError> {
         let orders = Orders::parse(body, &self.tables.writes.request)?;
@@ -41,9 +48,9 @@ impl Legacy {
         let wanted: HashSet<&str> = orders.delete.iter().map(String::as_str).collect();
         let cleared = |job: &Listed| orders.clear && job.state == State::Pending;
         // Self-hosted, a running job is not in the queue any more.
-        let deleted = |job: &Listed| wanted.contains(job.id.as_str()) && (cloud || job.state == State::Pending);
+        let deleted = |job: &Listed| wanted.contains(&*job.id) && (cloud || job.state == State::Pending);
         let meant = queued.jobs.iter().filter(|job| cleared(job) || deleted(job));
-        let ids: Vec<String> = meant.map(|job| job.id.clone()).collect();
+        let ids: Vec<String> = meant.map(|job| job.id.to_string()).collect();
         let mut cancelled = self.jobs.cancel(caller, kind, &ids).await?;
         cancelled.retain(|id| wanted.contains(id.as_str()));
         Ok(match cloud {
@@ -63,16 +70,21 @@ impl Legacy {
         );
         LegacyAnswer {
             content_type: names.content_type.clone(),
-            body: vec![Bytes::from(body)],
+            body: LegacyBody::Whole(vec![Bytes::from(body)]),
             ..done(upstream_headers)
         }
     }
 
-    async fn interrupt(&self, body: &[u8], caller: &Caller, kind: DialectKind) -> Result<LegacyAnswer, LegacyError> {
+    async fn interrupt(
+        &self,
+        body: &[u8],
+        caller: &Arc<Caller>,
+        kind: DialectKind,
+    ) -> Result<LegacyAnswer, LegacyError> {
         let target = Target::parse(body, &self.tables.writes.request)?;
         let meant = |job: &Listed| match &target {
             Target::Any => true,
-            Target::One(id) => job.id == *id,
+            Target::One(id) => *job.id == **id,
             Target::Nothing => false,
         };
         let queued = self.queued(caller, kind).await?;
@@ -80,14 +92,17 @@ impl Legacy {
             .jobs
             .iter()
             .filter(|job| job.state == State::Running && meant(job));
-        let ids: Vec<String> = running.map(|job| job.id.clone()).collect();
+        let ids: Vec<String> = running.map(|job| job.id.to_string()).collect();
         self.jobs.cancel(caller, kind, &ids).await?;
         Ok(done(queued.headers))
     }
 
-    async fn cancel_job(&self, id: &str, caller: &Caller, kind: DialectKind) -> Result<LegacyAnswer, LegacyError> {
+    async fn cancel_job(&self, id: &str, caller: &Arc<Caller>, kind: DialectKind) -> Result<LegacyAnswer, LegacyError> {
         let Some(answer) = self.jobs.cancel_one(caller, kind, id).await? else {
-            return Ok(not_found(&self.tables.job_status, HeaderMap::new()));
+            return Ok(LegacyAnswer {
+                asked: false,
+                ..LegacyAnswer::not_found(&self.tables.job_status, Arc::default())
+            });
         };
         let content_type = answer.headers.get(http::header::CONTENT_TYPE);
         Ok(LegacyAnswer {
@@ -96,24 +111,23 @@ impl Legacy {
                 .and_then(|value| value.to_str().ok())
                 .unwrap_or_default()
                 .to_owned(),
-            body: vec![answer.body],
-            upstream_headers: answer.headers,
+            body: LegacyBody::Whole(vec![answer.body]),
+            ..done(answer.headers)
         })
     }
 
-    async fn queued(&self, caller: &Caller, kind: DialectKind) -> Result<List, LegacyError> {
-        let filter = self.jobs.names(kind).queued_filter();
-        Ok(self.jobs.list(caller, kind, Some(filter), |_| false).await?)
+    async fn queued(&self, caller: &Arc<Caller>, kind: DialectKind) -> Result<List, LegacyError> {
+        Ok(self.jobs.list(caller, kind, Wanted::Queued, |_| false).await?)
     }
 
     /// `POST /history` where the server has none: hides those jobs that have ended.
-    async fn hide(&self, body: &[u8], caller: &Caller, kind: DialectKind) -> Result<LegacyAnswer, LegacyError> {
+    async fn hide(&self, body: &[u8], caller: &Arc<Caller>, kind: DialectKind) -> Result<LegacyAnswer, LegacyError> {
         let orders = Orders::parse(body, &self.tables.writes.request)?;
         let wanted: HashSet<&str> = orders.delete.iter().map(String::as_str).collect();
-        let is_wanted = |job: &&Listed| wanted.contains(job.id.as_str());
+        let is_wanted = |job: &&Listed| wanted.contains(&*job.id);
         // A clear needs the newest ones, a delete those that it names.
         let enough = |jobs: &[Listed]| !jobs.is_empty() && jobs.iter().filter(is_wanted).count() == wanted.len();
-        let listed = self.jobs.list(caller, kind, None, enough).await?;
+        let listed = self.jobs.list(caller, kind, Wanted::Newest, enough).await?;
         if orders.clear {
             // After the newest: what is created meanwhile is newer than those, and what is still queued now had not
             // ended when it was cleared.
@@ -129,7 +143,7 @@ impl Legacy {
             .iter()
             .filter(is_wanted)
             .filter(ended)
-            .map(|job| job.id.clone())
+            .map(|job| job.id.to_string())
             .collect();
         if !ids.is_empty() {
             self.hidden.change(caller.scope, Change::Delete(ids)).await?;
@@ -143,7 +157,11 @@ fn done(upstream_headers: HeaderMap) -> LegacyAnswer {
     LegacyAnswer {
         status: StatusCode::OK,
         content_type: String::new(),
-        body: Vec::new(),
-        upstream_headers,
+        body: LegacyBody::Whole(Vec::new()),
+        encoding: None,
+        upstream_headers: Arc::new(carried(&upstream_headers)),
+        asked: true,
+        version: None,
+        cached: Cached::No,
     }
 }

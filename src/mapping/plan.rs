@@ -5,7 +5,7 @@ use super::{
     paths::{Found, Inner, Paths},
     scanner::{ScanError, spelt},
 };
-use std::{borrow::Cow, collections::HashSet};
+use std::{borrow::Cow, cell::Cell, collections::HashSet};
 
 /// Which node classes are output nodes, as far as the server has told.
 pub trait Classes: Sync {
@@ -15,8 +15,8 @@ pub trait Classes: Sync {
 
 /// What a plan needs besides the job itself.
 pub struct Context<'a> {
-    /// The item's place in its list, counted from 1.
-    pub position: usize,
+    /// Where the item's place in its list belongs, which is not written: an item stays the same while it moves up.
+    pub place: Cell<Option<usize>>,
     /// The node classes of the prompt.
     pub classes: &'a dyn Classes,
 }

@@ -219,7 +219,12 @@ async fn jobshim_in(server: &Both, folder: &str, mode: &str) -> Running {
 async fn auto_forwards_while_the_jobs_api_is_missing_and_asks_again_from_time_to_time() {
     let server = server().await;
     server.with(|surfaces| surfaces.has_jobs_api = false);
-    let jobshim = jobshim(&server, &[("legacy.mode", "auto"), ("legacy.ask_again", "200ms")]).await;
+    let options = [
+        ("legacy.mode", "auto"),
+        ("legacy.ask_again", "200ms"),
+        ("cache.max_bytes", "0"),
+    ];
+    let jobshim = jobshim(&server, &options).await;
     let target = format!("/history/{ID}");
     for _ in 0..20 {
         assert_eq!(get(&jobshim, &target).await.text(), OWN, "there is no Jobs API yet");

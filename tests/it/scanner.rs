@@ -84,7 +84,7 @@ proptest! {
             r#"{{"id": "x", "priority": {number} , "outputs":{outputs}, "workflow": {{"extra_data": {extra}, "prompt": {prompt}}}, "execution_status" : {status}}}"#
         );
         let reading = table.plan.read(job.as_bytes(), None).map_err(|error| TestCaseError::fail(error.to_string()))?;
-        let context = Context { position: 1, classes: &NoClasses };
+        let context = Context { place: std::cell::Cell::default(), classes: &NoClasses };
         let mut entry = Vec::new();
         table.plan.write(&reading, &context, &mut entry).map_err(|error| TestCaseError::fail(error.to_string()))?;
         let mut paths = Paths::default();

@@ -221,8 +221,8 @@ async fn a_self_hosted_list_is_walked_by_offset_where_its_table_sets_a_page() {
         lists,
         [
             "/api/jobs?limit=10",
-            "/api/jobs?limit=10&offset=10",
-            "/api/jobs?limit=10&offset=20"
+            "/api/jobs?limit=10&offset=9",
+            "/api/jobs?limit=10&offset=18"
         ]
     );
 }

@@ -23,7 +23,7 @@ use time::{milliseconds, rfc3339};
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, tag = "derive", rename_all = "snake_case")]
 pub enum Derivation {
-    /// The item's place in its list, counted from 1.
+    /// The item's place in its list, counted from 1: left open, and told by [`Context::place`].
     Position,
     /// A time in milliseconds; a value under 10^11 is seconds (CONTRACT.md section 2).
     Ms { of: String },
@@ -134,7 +134,7 @@ impl Derivation {
         let text = given.text;
         match self {
             Self::Position => {
-                out.extend_from_slice(context.position.to_string().as_bytes());
+                context.place.set(Some(out.len()));
                 Ok(true)
             }
             Self::Ms { .. } => Ok(write_some(milliseconds(text), out)),

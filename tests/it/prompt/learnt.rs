@@ -120,7 +120,8 @@ async fn what_one_user_submitted_is_shown_to_no_other() {
 
 #[tokio::test]
 async fn a_note_is_dropped_once_the_job_itself_tells_it() {
-    let (server, jobshim) = new_server(Rules::Comfyui, Setup::default()).await;
+    let server = Server::start(board(Rules::Comfyui), Setup::default()).await;
+    let jobshim = start(&server.url(), |config| config.cache.max_bytes = 0).await;
     let at = jobshim.address;
     let id = submit_as(at, &[], json!({"prompt": nodes()})).await;
     server.step();

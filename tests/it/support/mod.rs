@@ -13,8 +13,14 @@ use jobshim::{
     server::Server,
     service::Service,
 };
-use std::{fs, net::SocketAddr, path::PathBuf, sync::Arc};
-use tokio::task::JoinHandle;
+use std::{
+    fs,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, Weak},
+    time::Duration,
+};
+use tokio::{task::JoinHandle, time::timeout};
 
 pub mod both;
 pub mod corpus;
@@ -29,6 +35,7 @@ pub mod upstream;
 pub struct Running {
     pub address: SocketAddr,
     serving: JoinHandle<()>,
+    service: Weak<Service>,
 }
 
 impl Running {
@@ -36,6 +43,15 @@ impl Running {
     pub async fn stop(mut self) {
         self.serving.abort();
         let _ = (&mut self.serving).await;
+        // Connections that were answered still hold it until they notice that the client has gone.
+        let gone = async {
+            while self.service.strong_count() > 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(Duration::from_secs(20), gone)
+            .await
+            .expect("nobody holds the service any more");
     }
 }
 
@@ -62,8 +78,13 @@ async fn start_options(options: Options, change: impl FnOnce(&mut Config)) -> Ru
     let service = Arc::new(Service::new(&config).expect("good tables"));
     let server = Server::bind(&config).await.expect("a free port");
     let address = server.local_addr().expect("an address");
+    let held = Arc::downgrade(&service);
     let serving = tokio::spawn(server.run(service, std::future::pending()));
-    Running { address, serving }
+    Running {
+        address,
+        serving,
+        service: held,
+    }
 }
 
 /// A folder of table files, removed when dropped.

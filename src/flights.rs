@@ -3,7 +3,7 @@
 //! Whoever asks while the same call has not been sent yet is answered by it. Whoever asks later, while it is under way,
 //! waits for the next one, together with all others who do: what was read before somebody asked may be untrue by then,
 //! such as that a job has not finished. So of any number of requests at most two calls are made one after the other.
-//! A call lives as long as somebody waits for it, whoever began it.
+//! A call lives as long as somebody waits for it, whoever began it, and goes on while all of them are busy elsewhere.
 
 use futures_util::{
     FutureExt,
@@ -18,6 +18,7 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
+use tokio::task::{JoinError, JoinHandle};
 
 /// Calls under way, by what they ask.
 pub struct Flights<K, V> {
@@ -43,6 +44,21 @@ struct Seat<V> {
     shared: bool,
 }
 
+/// A task that ends when nobody waits for it any more.
+struct Aborting<V>(JoinHandle<V>);
+
+impl<V> Aborting<V> {
+    async fn join(mut self) -> Result<V, JoinError> {
+        (&mut self.0).await
+    }
+}
+
+impl<V> Drop for Aborting<V> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 /// Takes a call off the list when it ends, or when nobody waits for it any more.
 struct Landing<K: Eq + Hash, V> {
     open: Arc<Mutex<HashMap<K, Flight<V>>>>,
@@ -52,7 +68,7 @@ struct Landing<K: Eq + Hash, V> {
 
 impl<K: Eq + Hash, V> Drop for Landing<K, V> {
     fn drop(&mut self) {
-        let mut open = super::lock(&self.open);
+        let mut open = crate::lock(&self.open);
         if open.get(&self.key).is_some_and(|flight| flight.number == self.number) {
             open.remove(&self.key);
         }
@@ -90,7 +106,7 @@ impl<K: Eq + Hash + Clone + Send + 'static, V: Clone + Send + Sync + 'static> Fl
     where
         F: Future<Output = V> + Send + 'static,
     {
-        let mut open = super::lock(&self.open);
+        let mut open = crate::lock(&self.open);
         let under_way = open.get(key).filter(|flight| Some(flight.number) != waited_for);
         if let Some(flight) = under_way
             && let Some(call) = flight.call.upgrade()
@@ -112,14 +128,19 @@ impl<K: Eq + Hash + Clone + Send + 'static, V: Clone + Send + Sync + 'static> Fl
             number,
         };
         let (work, sending) = (call(), Arc::clone(&sent));
-        let call = async move {
+        // Requests that arrived in the same moment get their chance to come along: they run before a task that begins
+        // now.
+        let task = Aborting(tokio::spawn(async move {
             let _landing = landing;
-            // Requests that arrived in the same moment get their chance to come along: they are run before a task that
-            // begins now. (To yield would not do: each of them polls this.)
-            let turn = tokio::spawn(async {}).await;
-            debug_assert!(turn.is_ok());
             sending.store(true, Ordering::Release);
             work.await
+        }));
+        let call = async move {
+            match task.join().await {
+                Ok(outcome) => outcome,
+                // Nobody else holds the task, so it was not aborted: it panicked, and so do all who wait for it.
+                Err(error) => std::panic::resume_unwind(error.into_panic()),
+            }
         };
         let call = call.boxed().shared();
         if let Some(weak) = call.downgrade() {
@@ -141,7 +162,7 @@ impl<K: Eq + Hash + Clone + Send + 'static, V: Clone + Send + Sync + 'static> Fl
     /// How many are under way.
     #[cfg(test)]
     fn under_way(&self) -> usize {
-        super::lock(&self.open).len()
+        crate::lock(&self.open).len()
     }
 }
 

@@ -1,0 +1,151 @@
+//! One page of `GET /api/jobs`, and what a job says of itself, read without building trees.
+
+use super::{Dialect, JobsError, State, shape};
+use crate::{
+    mapping::{
+        Paths,
+        scanner::{Scanner, Span, string_value},
+    },
+    upstream::Answer,
+};
+use bytes::Bytes;
+use http::HeaderMap;
+use std::sync::Arc;
+
+/// One job as the list tells it.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    /// The job's id.
+    pub id: Arc<str>,
+    /// Where it stands.
+    pub state: State,
+    /// Its place in the queue: lowest first; 0 where the dialect has none.
+    pub number: f64,
+    /// When it was created, in ms.
+    pub created: f64,
+    /// When it started, in ms; its creation where the list does not say.
+    pub started: f64,
+    /// When it ended, in ms; its creation where the list does not say.
+    pub ended: f64,
+}
+
+/// What one page says.
+#[derive(Debug)]
+pub(super) struct Page {
+    /// In its order; those in a state that the table names.
+    pub jobs: Vec<Listed>,
+    /// The ids of all that it has, in any state.
+    pub ids: Vec<Arc<str>>,
+    pub more: bool,
+    pub cursor: Option<String>,
+    pub headers: HeaderMap,
+}
+
+impl Dialect {
+    /// Reads one page.
+    pub(super) fn read_page(&self, answer: &Answer) -> Result<Page, JobsError> {
+        let body = &answer.body;
+        let names = &self.names.list;
+        let wrong = |error| shape(&names.path, &error);
+        let mut paths = Paths::default();
+        let list = paths.add(&names.jobs);
+        let more = paths.add(&names.more);
+        let cursor = names.cursor.as_deref().map(|path| paths.add(path));
+        let spans = paths.find(body).map_err(wrong)?;
+        let text_at = |slot: usize| spans.get(slot).copied().flatten().map(|span: Span| span.of(body));
+        let place = spans.get(list).copied().flatten();
+        let Some(place) = place.filter(|place| place.of(body).starts_with(b"[")) else {
+            return Err(JobsError::Shape {
+                call: format!("GET {}", names.path),
+                reason: format!("it has no list {:?}", names.jobs),
+            });
+        };
+        let (jobs, ids) = self.read_entries(body, place)?;
+        Ok(Page {
+            jobs,
+            ids,
+            headers: answer.headers.clone(),
+            more: text_at(more) == Some(b"true"),
+            cursor: cursor
+                .and_then(text_at)
+                .and_then(string_value)
+                .filter(|cursor| !cursor.is_empty()),
+        })
+    }
+
+    fn read_entries(&self, body: &Bytes, place: Span) -> Result<(Vec<Listed>, Vec<Arc<str>>), JobsError> {
+        let wrong = |error| shape(&self.names.list.path, &error);
+        let mut scanner = Scanner::starting(body, place.start);
+        let mut jobs = Vec::new();
+        let mut ids = Vec::new();
+        scanner.expect(b'[', "expected a list").map_err(wrong)?;
+        if scanner.take(b']') {
+            return Ok((jobs, ids));
+        }
+        loop {
+            let spans = self.entry.paths.find_next(body, &mut scanner).map_err(wrong)?;
+            let value = |slot: usize| spans.get(slot).copied().flatten().map(|span| span.of(body));
+            // A state that the table does not know is neither queued nor finished to any legacy client.
+            let (id, job) = self.listed(value)?;
+            jobs.extend(job);
+            ids.push(id);
+            if !scanner.take(b',') {
+                return Ok((jobs, ids));
+            }
+        }
+    }
+
+    fn listed<'a>(&self, value: impl Fn(usize) -> Option<&'a [u8]>) -> Result<(Arc<str>, Option<Listed>), JobsError> {
+        let text = |slot| value(slot).and_then(string_value);
+        let (Some(id), Some(word)) = (text(self.entry.id), text(self.entry.state)) else {
+            return Err(JobsError::Shape {
+                call: format!("GET {}", self.names.list.path),
+                reason: "a job in it has no id or no status".to_owned(),
+            });
+        };
+        let id: Arc<str> = id.into();
+        let Some(state) = self.state(&word) else {
+            tracing::debug!(state = word, "a job is in a state that the dialect table does not name");
+            return Ok((id, None));
+        };
+        let number = |slot| value(slot).and_then(number);
+        let created = number(self.entry.created).map_or(0.0, milliseconds);
+        let ended = self.entry.ended.iter().find_map(|&slot| number(slot));
+        let job = Listed {
+            id: Arc::clone(&id),
+            state,
+            number: number(self.entry.number).unwrap_or(0.0),
+            created,
+            started: number(self.entry.started).map_or(created, milliseconds),
+            ended: ended.map_or(created, milliseconds),
+        };
+        Ok((id, Some(job)))
+    }
+
+    /// Where a job's detail says it stands, and when it says it was created, in ms.
+    pub(super) fn state_of(&self, body: &Bytes, path: &str) -> Result<(State, f64), JobsError> {
+        let spans = self.entry.paths.find(body).map_err(|error| shape(path, &error))?;
+        let value = |slot: usize| spans.get(slot).copied().flatten().map(|span: Span| span.of(body));
+        let created = value(self.entry.created).and_then(number).map_or(0.0, milliseconds);
+        let word = value(self.entry.state).and_then(string_value);
+        let state = word.as_deref().map(|word| self.state(word).unwrap_or(State::Running));
+        let state = state.ok_or_else(|| JobsError::Shape {
+            call: format!("GET {path}"),
+            reason: "the job has no status".to_owned(),
+        })?;
+        Ok((state, created))
+    }
+}
+
+fn number(text: &[u8]) -> Option<f64> {
+    std::str::from_utf8(text)
+        .ok()?
+        .parse()
+        .ok()
+        .filter(|number: &f64| !number.is_nan())
+}
+
+/// Older documents say seconds: a value under 10^11 is (CONTRACT.md section 2).
+fn milliseconds(time: f64) -> f64 {
+    if time < 1e11 { time * 1000.0 } else { time }
+}

@@ -1,0 +1,145 @@
+//! A legacy answer before it is a response: whole, or streamed while the rest of it is still being asked for.
+
+use super::{LegacyError, memory::Kept, version::Version};
+use crate::{
+    encoding::Encoding,
+    mapping::{Table, json_text},
+};
+use bytes::Bytes;
+use futures_util::{StreamExt, stream::BoxStream};
+use http::{HeaderMap, StatusCode};
+use std::sync::Arc;
+
+/// What of a request a legacy answer depends on, besides who asks.
+#[derive(Clone, Copy, Debug)]
+pub struct Inquiry<'a> {
+    /// The query, without its question mark.
+    pub query: &'a str,
+    /// For `If-None-Match`.
+    pub headers: &'a HeaderMap,
+    /// How the answer may be compressed.
+    pub encoding: Option<Encoding>,
+}
+
+/// A translated answer.
+#[derive(Debug)]
+pub struct LegacyAnswer {
+    /// 200, 304 for who has it already, or 404 where the endpoint has one.
+    pub status: StatusCode,
+    /// `Content-Type`.
+    pub content_type: String,
+    /// The body.
+    pub body: LegacyBody,
+    /// How the body is compressed already.
+    pub encoding: Option<Encoding>,
+    /// Headers of the upstream's answer that it was made from.
+    pub upstream_headers: Arc<HeaderMap>,
+    /// Whether the upstream was asked by this very client: it had its say on whether it may ask.
+    pub asked: bool,
+    /// For `ETag`.
+    pub version: Option<Version>,
+    /// For `Cache-Status`.
+    pub cached: Cached,
+}
+
+/// A body, in pieces.
+pub enum LegacyBody {
+    /// All of it.
+    Whole(Vec<Bytes>),
+    /// It begins before its end is known; an error breaks it.
+    Stream(BoxStream<'static, Result<Bytes, LegacyError>>),
+}
+
+/// What the memory had to do with an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cached {
+    /// It is not of a kind that is remembered.
+    No,
+    /// Answered from memory.
+    Hit,
+    /// Answered from memory though it is older than `cache.ttl`, as the upstream cannot be asked.
+    Stale,
+    /// The upstream was asked.
+    Miss {
+        /// Together with others who asked for the same.
+        shared: bool,
+        /// The entry is remembered now.
+        stored: bool,
+    },
+    /// A list, which is always asked for; so many of its entries were remembered.
+    Entries {
+        /// In memory when the answer began.
+        kept: usize,
+        /// In the list.
+        of: usize,
+    },
+}
+
+impl std::fmt::Debug for LegacyBody {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Whole(pieces) => write!(out, "Whole({pieces:?})"),
+            Self::Stream(_) => out.write_str("Stream(..)"),
+        }
+    }
+}
+
+impl LegacyBody {
+    /// All of it.
+    pub async fn collect(self) -> Result<Vec<Bytes>, LegacyError> {
+        match self {
+            Self::Whole(pieces) => Ok(pieces),
+            Self::Stream(stream) => stream.collect::<Vec<_>>().await.into_iter().collect(),
+        }
+    }
+}
+
+impl LegacyAnswer {
+    /// 200 with this body, as `table` says.
+    pub(super) fn new(table: &Table, body: LegacyBody, upstream_headers: Arc<HeaderMap>) -> Self {
+        Self {
+            status: StatusCode::OK,
+            content_type: table.answer.content_type.clone(),
+            body,
+            encoding: None,
+            upstream_headers,
+            asked: true,
+            version: None,
+            cached: Cached::No,
+        }
+    }
+
+    /// 200 with a whole body.
+    pub(super) fn whole(table: &Table, body: Vec<Bytes>, upstream_headers: Arc<HeaderMap>) -> Self {
+        Self::new(table, LegacyBody::Whole(body), upstream_headers)
+    }
+
+    /// 404 in the endpoint's words.
+    pub(super) fn not_found(table: &Table, upstream_headers: Arc<HeaderMap>) -> Self {
+        let body = table.answer.not_found.as_ref().map(|text| json_text(text).into());
+        Self {
+            status: StatusCode::NOT_FOUND,
+            ..Self::whole(table, body.into_iter().collect(), upstream_headers)
+        }
+    }
+
+    /// One remembered entry, or 304 for who has it.
+    pub(super) fn kept(table: &Table, kept: &Kept, body: Vec<Bytes>, cached: Cached, inquiry: Inquiry<'_>) -> Self {
+        let answer = Self {
+            asked: !matches!(cached, Cached::Hit | Cached::Stale),
+            cached,
+            ..Self::whole(table, body, Arc::clone(&kept.headers))
+        };
+        answer.with_version(kept.entry.version, inquiry)
+    }
+
+    /// The same, known by its version: 304 and no body for who has it.
+    pub(super) fn with_version(mut self, version: Version, inquiry: Inquiry<'_>) -> Self {
+        self.version = Some(version);
+        if version.is_known_to(inquiry.headers) {
+            self.status = StatusCode::NOT_MODIFIED;
+            self.body = LegacyBody::Whole(Vec::new());
+        }
+        self
+    }
+}

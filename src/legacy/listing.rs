@@ -1,0 +1,217 @@
+//! Answers that list jobs: text and entries in turn, of which nothing is sent before all of it is known to be there, or
+//! before so much of it is that the rest is fetched while it is sent.
+
+use super::{
+    Legacy, LegacyError,
+    answer::{Cached, Inquiry, LegacyAnswer, LegacyBody},
+    entries::Told,
+    memory::{Entry, Form, Known, Shape},
+    version::{Version, Versions},
+};
+use crate::jobs::{Caller, DialectKind, Listed};
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, stream};
+use http::HeaderMap;
+use std::sync::Arc;
+
+/// How much of a list is put together, in bytes, before it begins to be sent: up to here a failure is a status.
+const HEAD_START: usize = 4 << 20;
+
+/// What a list is made of.
+#[derive(Clone, Debug)]
+pub(super) enum Part {
+    Text(Bytes),
+    /// A job, and its place, counted from 1.
+    Job(Arc<str>, usize),
+}
+
+impl Part {
+    pub fn text(text: impl Into<Bytes>) -> Self {
+        Self::Text(text.into())
+    }
+
+    /// All of `jobs`, each with its place.
+    pub fn jobs(jobs: &[Listed]) -> impl Iterator<Item = Self> {
+        let places = jobs.iter().zip(1..);
+        places.map(|(job, position)| Self::Job(Arc::clone(&job.id), position))
+    }
+}
+
+/// A part, when it is known.
+enum Piece {
+    Text(Bytes),
+    Entry(Entry, usize),
+    /// The job is gone by now: it is left out (CONTRACT.md section 4).
+    Gone,
+}
+
+impl Legacy {
+    /// The answer that lists `parts` in `shape`.
+    pub(super) async fn listing(
+        self: &Arc<Self>,
+        parts: Vec<Part>,
+        shape: Shape,
+        headers: Arc<HeaderMap>,
+        inquiry: Inquiry<'_>,
+        (caller, kind): (&Arc<Caller>, DialectKind),
+    ) -> Result<LegacyAnswer, LegacyError> {
+        let (version, cached) = self.look_over(&parts, shape, caller).await;
+        let answer = LegacyAnswer {
+            cached,
+            ..LegacyAnswer::whole(self.table(shape), Vec::new(), headers)
+        };
+        if let Some(version) = version
+            && version.is_known_to(inquiry.headers)
+        {
+            return Ok(answer.with_version(version, inquiry));
+        }
+        let (body, now) = begun(self.pieces(parts, shape, caller, kind), shape).await?;
+        let answer = LegacyAnswer { body, ..answer };
+        Ok(match now.or(version) {
+            Some(version) => answer.with_version(version, inquiry),
+            None => answer,
+        })
+    }
+
+    /// The version of the whole, if every part's is known without asking; and how many entries are in memory.
+    async fn look_over(&self, parts: &[Part], shape: Shape, caller: &Caller) -> (Option<Version>, Cached) {
+        let form = Form::plain(shape, caller.origin());
+        let mut versions = Some(Versions::default());
+        let (mut kept, mut of) = (0, 0);
+        for part in parts {
+            match part {
+                Part::Text(text) => versions.iter_mut().for_each(|versions| versions.text(text)),
+                Part::Job(id, position) => {
+                    of += 1;
+                    let recalled = self.recall(caller.scope, id, &form).await.filter(|kept| !kept.stale);
+                    kept += usize::from(recalled.is_some());
+                    let version = match recalled {
+                        Some(recalled) => Some(recalled.entry.version),
+                        None => self.known_version(caller, id, shape).await,
+                    };
+                    match (version, &mut versions) {
+                        (Some(version), Some(versions)) => versions.part(version, *position),
+                        _ => versions = None,
+                    }
+                }
+            }
+        }
+        (versions.map(|versions| versions.whole()), Cached::Entries { kept, of })
+    }
+
+    async fn known_version(&self, caller: &Caller, id: &Arc<str>, shape: Shape) -> Option<Version> {
+        let Known { version, unnoted } = self.memory.version(caller.scope, id, shape).await?;
+        let outdated = unnoted && self.notes.get(caller.scope, id).await.is_some();
+        (!outdated).then_some(version)
+    }
+
+    /// The parts in their order, asked for side by side.
+    fn pieces(
+        self: &Arc<Self>,
+        parts: Vec<Part>,
+        shape: Shape,
+        caller: &Arc<Caller>,
+        kind: DialectKind,
+    ) -> impl Stream<Item = Result<Piece, LegacyError>> + Send + 'static {
+        let form = Form::plain(shape, caller.origin());
+        let shared = Arc::new((Arc::clone(self), Arc::clone(caller), form));
+        let pieces = stream::iter(parts).map(move |part| {
+            let shared = Arc::clone(&shared);
+            async move {
+                let (legacy, caller, form) = &*shared;
+                match part {
+                    Part::Text(text) => Ok(Piece::Text(text)),
+                    Part::Job(id, position) => match legacy.shown(caller, kind, form, &id).await? {
+                        Some(entry) => Ok(Piece::Entry(entry, position)),
+                        None => Ok(Piece::Gone),
+                    },
+                }
+            }
+        });
+        pieces.buffered(self.concurrency)
+    }
+
+    /// One job of a list, remembered or asked for; `None` when it is gone.
+    async fn shown(
+        self: &Arc<Self>,
+        caller: &Arc<Caller>,
+        kind: DialectKind,
+        form: &Form,
+        id: &Arc<str>,
+    ) -> Result<Option<Entry>, LegacyError> {
+        if let Some(kept) = self.recall(caller.scope, id, form).await.filter(|kept| !kept.stale) {
+            return Ok(Some(kept.entry));
+        }
+        let (told, _) = self.tell(caller, kind, form.shape, id).await?;
+        Ok(match told {
+            Told::Shown { kept, .. } => Some(kept.entry),
+            Told::Absent(_) => None,
+            Told::Elsewhere(_, state) => {
+                tracing::debug!(%id, ?state, "a job that is listed as ended is not, by its own detail");
+                None
+            }
+        })
+    }
+}
+
+/// The body: whole with its version where it fits in the head start, otherwise a stream that begins with it.
+async fn begun(
+    pieces: impl Stream<Item = Result<Piece, LegacyError>> + Send + 'static,
+    shape: Shape,
+) -> Result<(LegacyBody, Option<Version>), LegacyError> {
+    let mut pieces = Box::pin(pieces);
+    let mut versions = Versions::default();
+    let mut writer = Writer { shape, first: true };
+    let mut body = Vec::new();
+    let mut size = 0;
+    while let Some(piece) = pieces.next().await {
+        let piece = piece?;
+        match &piece {
+            Piece::Text(text) => versions.text(text),
+            Piece::Entry(entry, position) => versions.part(entry.version, *position),
+            Piece::Gone => {}
+        }
+        let from = body.len();
+        writer.write(piece, &mut body);
+        size += body.iter().skip(from).map(Bytes::len).sum::<usize>();
+        if size > HEAD_START {
+            let rest = pieces.flat_map(move |piece| {
+                let mut out = Vec::new();
+                let failure = piece.map(|piece| writer.write(piece, &mut out)).err();
+                stream::iter(out.into_iter().map(Ok).chain(failure.map(Err)))
+            });
+            let stream = stream::iter(body.into_iter().map(Ok)).chain(rest);
+            return Ok((LegacyBody::Stream(stream.boxed()), None));
+        }
+    }
+    Ok((LegacyBody::Whole(body), Some(versions.whole())))
+}
+
+/// Puts commas between entries.
+struct Writer {
+    shape: Shape,
+    /// No entry since the last text.
+    first: bool,
+}
+
+impl Writer {
+    fn write(&mut self, piece: Piece, out: &mut Vec<Bytes>) {
+        match piece {
+            Piece::Gone => {}
+            Piece::Text(text) => {
+                out.push(text);
+                self.first = true;
+            }
+            Piece::Entry(entry, position) => {
+                if !self.first {
+                    out.push(Bytes::from_static(b", "));
+                }
+                self.first = false;
+                match self.shape {
+                    Shape::History => out.push(entry.member()),
+                    _ => out.extend(entry.item(position)),
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,327 @@
+//! What is remembered: entries of finished jobs and items of queued ones, as bytes ready to send.
+//!
+//! What never changes is kept, what changes never is: which jobs exist, and what state they are in, is asked each time.
+//! One cache entry is one job of one scope with all its forms, so that whoever touches a job drops all of it at once.
+//! Versions are kept beside, as small as they are: a poller with more history than fits still hears "not modified".
+
+use super::version::Version;
+use crate::{config::CacheConfig, encoding::Encoding, scope::Scope};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue};
+use moka::future::Cache;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+/// Which table a job is shown by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Shape {
+    /// `/history`, and one entry of it.
+    History,
+    /// `/api/history_v2`.
+    HistoryV2,
+    /// `/api/history_v2/{id}`.
+    HistoryV2Detail,
+    /// `/queue`.
+    Queue,
+    /// `/api/queue` with cloud items.
+    QueueCloud,
+    /// `/api/job/{id}/status`.
+    JobStatus,
+}
+
+impl Shape {
+    const ALL: [Self; 6] = [
+        Self::History,
+        Self::HistoryV2,
+        Self::HistoryV2Detail,
+        Self::Queue,
+        Self::QueueCloud,
+        Self::JobStatus,
+    ];
+
+    /// Whether it shows jobs that have ended, and no others.
+    pub fn is_of_ended(self) -> bool {
+        matches!(self, Self::History | Self::HistoryV2 | Self::HistoryV2Detail)
+    }
+
+    /// Whether it shows jobs that have not ended.
+    pub fn is_of_queued(self) -> bool {
+        matches!(self, Self::Queue | Self::QueueCloud)
+    }
+}
+
+/// One job in one legacy shape: `{"id": entry}`, of which a list shows a part.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    text: Bytes,
+    /// Where the entry itself begins.
+    begin: usize,
+    /// Where in the entry its place in the list belongs, counted from the beginning of the text.
+    place: Option<usize>,
+    /// Of the text.
+    pub version: Version,
+}
+
+impl Entry {
+    /// An entry whose text is `{"id": entry}`; `begin` is where the entry begins.
+    pub fn new(text: Vec<u8>, begin: usize, place: Option<usize>) -> Self {
+        let text = text.into_boxed_slice();
+        Self {
+            version: Version::of(&text),
+            text: text.into(),
+            begin,
+            place,
+        }
+    }
+
+    /// The same, compressed: good only as a whole.
+    pub fn compressed(&self, text: Bytes) -> Self {
+        Self { text, ..self.clone() }
+    }
+
+    /// How long `{"id": entry}` is, in bytes.
+    pub fn length(&self) -> usize {
+        self.text.len()
+    }
+
+    /// `{"id": entry}`.
+    pub fn whole(&self) -> Bytes {
+        self.text.clone()
+    }
+
+    /// `"id": entry`.
+    pub fn member(&self) -> Bytes {
+        self.text.slice(1..self.text.len() - 1)
+    }
+
+    /// The entry, with its place in the list, counted from 1, where it has one.
+    pub fn item(&self, position: usize) -> impl Iterator<Item = Bytes> {
+        let end = self.text.len() - 1;
+        let parts = match self.place {
+            None => [Some(self.text.slice(self.begin..end)), None, None],
+            Some(place) => [
+                Some(self.text.slice(self.begin..place)),
+                Some(position.to_string().into()),
+                Some(self.text.slice(place..end)),
+            ],
+        };
+        parts.into_iter().flatten()
+    }
+}
+
+/// A remembered text, and what the answer that carries it needs besides.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    /// As it is, or compressed.
+    pub entry: Entry,
+    /// The CORS headers that the upstream sent with the job.
+    pub headers: Arc<HeaderMap>,
+    /// When the job was created, in ms.
+    pub created: f64,
+    /// Nothing was noted of the job when the entry was made. What is noted since then belongs into it.
+    pub unnoted: bool,
+    /// It is older than `cache.ttl`: good only while the upstream cannot be asked.
+    pub stale: bool,
+}
+
+/// In what form something is asked for: what its bytes and headers vary by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Form {
+    /// Which table.
+    pub shape: Shape,
+    /// The CORS headers may vary by it.
+    pub origin: Option<HeaderValue>,
+    /// How it is compressed, if it is.
+    pub encoding: Option<Encoding>,
+}
+
+impl Form {
+    /// Uncompressed, for a request from `origin`.
+    pub fn plain(shape: Shape, origin: Option<&HeaderValue>) -> Self {
+        Self {
+            shape,
+            origin: origin.cloned(),
+            encoding: None,
+        }
+    }
+}
+
+/// One job of one scope.
+#[derive(Clone, Debug)]
+struct Job {
+    since: Instant,
+    ended: bool,
+    forms: Vec<(Form, Kept)>,
+}
+
+type Key = (Scope, Arc<str>);
+
+/// A moment, for [`Memory::keep`]: what was asked before something was dropped may be untrue after it.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment(pub(super) u64);
+
+/// What is known of a text that may have been driven out.
+#[derive(Clone, Copy, Debug)]
+pub struct Known {
+    /// Its version.
+    pub version: Version,
+    /// As in [`Kept`].
+    pub unnoted: bool,
+}
+
+/// The cache.
+pub struct Memory {
+    jobs: Cache<Key, Arc<Job>>,
+    versions: Cache<(Scope, Arc<str>, Shape), Known>,
+    largest: usize,
+    ttl: Duration,
+    drops: AtomicU64,
+}
+
+/// What a job costs besides its texts, in bytes: key, lists, and the cache's own bookkeeping.
+const OVERHEAD: usize = 512;
+/// What a form costs besides its text, in bytes, without its headers.
+const FORM_OVERHEAD: usize = 256;
+/// Forms of one job that are kept; there are as many as there are origins that ask.
+const MOST_FORMS: usize = 16;
+/// What a version costs, in bytes: hash, key, and the cache's own bookkeeping.
+const VERSION_COST: u32 = 384;
+/// Which part of the budget versions may take.
+const VERSIONS_PART: u64 = 16;
+/// An entry over this part of the budget is not kept: it would drive everything else out.
+const LARGEST_PART: usize = 8;
+
+impl Job {
+    fn cost(&self) -> usize {
+        let forms = self.forms.iter().map(|(form, kept)| {
+            let headers = kept
+                .headers
+                .iter()
+                .map(|(name, value)| name.as_str().len() + value.len() + 64);
+            let origin = form.origin.as_ref().map_or(0, HeaderValue::len);
+            kept.entry.text.len() + origin + headers.sum::<usize>() + FORM_OVERHEAD
+        });
+        forms.sum::<usize>() + OVERHEAD
+    }
+}
+
+impl Memory {
+    /// An empty one.
+    pub fn new(config: &CacheConfig) -> Self {
+        let budget = config.max_bytes as u64;
+        let versions = budget / VERSIONS_PART;
+        let longest = config.ttl.saturating_add(config.max_stale);
+        Self {
+            jobs: Cache::builder()
+                .max_capacity(budget - versions)
+                .weigher(|key: &Key, job: &Arc<Job>| {
+                    u32::try_from(key.1.len().saturating_add(job.cost())).unwrap_or(u32::MAX)
+                })
+                .time_to_live(longest)
+                .build(),
+            versions: Cache::builder()
+                .max_capacity(versions)
+                .weigher(|_, _| VERSION_COST)
+                .time_to_live(config.ttl)
+                .build(),
+            largest: config.max_bytes / LARGEST_PART,
+            ttl: config.ttl,
+            drops: AtomicU64::new(0),
+        }
+    }
+
+    /// Whether anything is ever kept.
+    pub fn is_on(&self) -> bool {
+        self.largest > 0
+    }
+
+    /// What is kept of a job in this form.
+    pub async fn get(&self, scope: Scope, id: &Arc<str>, form: &Form) -> Option<Kept> {
+        if !self.is_on() {
+            return None;
+        }
+        let job = self.jobs.get(&(scope, Arc::clone(id))).await?;
+        let (_, kept) = job.forms.iter().find(|(known, _)| known == form)?;
+        Some(Kept {
+            stale: job.since.elapsed() >= self.ttl,
+            ..kept.clone()
+        })
+    }
+
+    /// The version that a job's text has or had: what never changes has it still.
+    pub async fn version(&self, scope: Scope, id: &Arc<str>, shape: Shape) -> Option<Known> {
+        self.versions.get(&(scope, Arc::clone(id), shape)).await
+    }
+
+    /// A moment.
+    pub fn now(&self) -> Moment {
+        Moment(self.drops.load(Ordering::SeqCst))
+    }
+
+    /// Keeps a text that was asked for at `asked`, unless something was dropped since then.
+    pub async fn keep(&self, scope: Scope, id: &Arc<str>, ended: bool, form: Form, kept: Kept, asked: Moment) {
+        if kept.entry.text.len() > self.largest || asked.0 != self.drops.load(Ordering::SeqCst) {
+            return;
+        }
+        if form.encoding.is_none() {
+            let known = Known {
+                version: kept.entry.version,
+                unnoted: kept.unnoted,
+            };
+            self.versions.insert((scope, Arc::clone(id), form.shape), known).await;
+        }
+        let key = (scope, Arc::clone(id));
+        let known = self.jobs.get(&key).await.filter(|job| job.ended == ended);
+        // A compressed form is as old as what it was made from; a text that was asked for again makes all new.
+        let mut job = match known {
+            Some(job) if form.encoding.is_some() || job.since.elapsed() < self.ttl => Job::clone(&job),
+            _ => Job {
+                since: Instant::now(),
+                ended,
+                forms: Vec::new(),
+            },
+        };
+        // A new text makes what was compressed from the old one needless.
+        let stays = |known: &Form| {
+            let is_other = known.shape != form.shape || known.origin != form.origin;
+            is_other || (form.encoding.is_some() && known.encoding != form.encoding)
+        };
+        job.forms.retain(|(known, _)| stays(known));
+        if job.forms.len() >= MOST_FORMS {
+            job.forms.remove(0);
+        }
+        job.forms.push((form, kept));
+        if job.cost() <= self.largest {
+            self.jobs.insert(key.clone(), Arc::new(job)).await;
+        }
+        // Dropped in the meantime: what was just put in may be older than that.
+        if asked.0 != self.drops.load(Ordering::SeqCst) {
+            self.invalidate(scope, id).await;
+        }
+    }
+
+    /// Drops all of one job.
+    pub async fn forget(&self, scope: Scope, id: &Arc<str>) {
+        self.drops.fetch_add(1, Ordering::SeqCst);
+        self.invalidate(scope, id).await;
+    }
+
+    async fn invalidate(&self, scope: Scope, id: &Arc<str>) {
+        self.jobs.invalidate(&(scope, Arc::clone(id))).await;
+        for shape in Shape::ALL {
+            self.versions.invalidate(&(scope, Arc::clone(id), shape)).await;
+        }
+    }
+
+    /// Drops everything.
+    pub fn forget_all(&self) {
+        self.drops.fetch_add(1, Ordering::SeqCst);
+        self.jobs.invalidate_all();
+        self.versions.invalidate_all();
+    }
+}
