@@ -1,5 +1,6 @@
 //! All tests against real sockets, in one program: one file a concern.
 
+mod cache;
 mod cloud;
 mod commands;
 mod config;
@@ -9,6 +10,7 @@ mod door;
 mod failures;
 mod hidden;
 mod listeners;
+mod long_lists;
 mod mistakes;
 mod modes;
 mod origin;
@@ -26,4 +28,5 @@ mod support;
 mod surfaces;
 mod tables;
 mod targets;
+mod versions;
 mod writes;

@@ -28,6 +28,7 @@ pub mod json;
 pub mod program;
 pub mod raw;
 pub mod server;
+pub mod shelf;
 pub mod tape;
 pub mod upstream;
 

@@ -84,8 +84,17 @@ impl Program {
 
     /// The most memory it ever held, in KiB.
     pub fn peak_memory(&self) -> u64 {
+        self.memory_line("VmHWM:")
+    }
+
+    /// The memory it holds now, in KiB.
+    pub fn memory(&self) -> u64 {
+        self.memory_line("VmRSS:")
+    }
+
+    fn memory_line(&self, name: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("a process");
-        let line = status.lines().find(|line| line.starts_with("VmHWM:")).expect("VmHWM");
+        let line = status.lines().find(|line| line.starts_with(name)).expect("a line");
         let number = line.split_whitespace().nth(1).and_then(|number| number.parse().ok());
         number.expect("a number of KiB")
     }

@@ -1,0 +1,228 @@
+//! Histories that are longer than memory: bounded, begun early, never well ended when something failed, and asked for
+//! no further than they must be.
+
+use crate::support::{
+    Client,
+    program::Program,
+    shelf::{BEGINNING, Item, Shelf},
+    start,
+    upstream::{read_head, reply},
+};
+use std::{net::SocketAddr, sync::atomic::Ordering, time::Duration};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
+
+/// Longer than anything takes here; only a hanging test waits so long.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn finished(count: usize, size: usize) -> impl Iterator<Item = Item> {
+    (0..count).map(move |nth| Item::new(nth, "completed", size))
+}
+
+/// Sends a GET on a connection of its own and reads the head of the answer.
+async fn begin(at: SocketAddr, target: &str) -> (TcpStream, String) {
+    let mut stream = TcpStream::connect(at).await.expect("a connection");
+    let request = format!("GET {target} HTTP/1.1\r\nhost: {at}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    let head = timeout(PATIENCE, read_head(&mut stream))
+        .await
+        .expect("in time")
+        .expect("a head");
+    (stream, head)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn five_hundred_megabytes_of_history_take_less_than_the_budget_and_sixty_four() {
+    let shelf = Shelf::start(finished(2_000, 250_000)).await;
+    let url = shelf.url();
+    let mut program = tokio::task::spawn_blocking(move || {
+        let environment = [("JOBSHIM_CACHE_MAX_BYTES", "32MiB"), ("JOBSHIM_ADMIN", "off")];
+        Program::start(&["--listen", "127.0.0.1:0", "--upstream", &url], &environment)
+    })
+    .await
+    .expect("a program");
+    let at = program.address();
+    let (mut stream, head) = begin(at, "/history").await;
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    let mut read = 0;
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match timeout(PATIENCE, stream.read(&mut buffer))
+            .await
+            .expect("in time")
+            .expect("read")
+        {
+            0 => break,
+            count => read += count,
+        }
+    }
+    assert!(read > 500_000_000, "{read} bytes");
+    assert!(
+        buffer.windows(7).any(|bytes| bytes == b"\r\n0\r\n\r\n"),
+        "it ended well"
+    );
+    let peak = program.peak_memory() >> 10;
+    assert!(peak < 32 + 64, "{peak} MiB");
+    program.signal("TERM");
+    assert!(program.end().success());
+}
+
+#[tokio::test]
+async fn a_long_list_begins_before_its_last_detail_and_breaks_when_one_fails() {
+    let shelf = Shelf::start(finished(100, 100_000)).await;
+    let gate = shelf.hold_details();
+    let jobshim = start(&shelf.url(), |_| {}).await;
+    gate.add_permits(80);
+    let (mut stream, head) = begin(jobshim.address, "/history").await;
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    assert!(
+        shelf.shared.details.load(Ordering::SeqCst) < 100,
+        "it began before all was asked for"
+    );
+    shelf.instead(|path| path.starts_with("/api/jobs/").then(|| reply(500, &[], "no")));
+    gate.add_permits(100);
+    let mut rest = Vec::new();
+    // Cut off or reset: both are no end.
+    let _ = timeout(PATIENCE, stream.read_to_end(&mut rest))
+        .await
+        .expect("it does not hang");
+    assert!(rest.len() > 4 << 20, "{} bytes", rest.len());
+    assert!(!rest.ends_with(b"0\r\n\r\n"), "a short history looks complete");
+}
+
+#[tokio::test]
+async fn a_failure_before_the_list_has_begun_is_a_status() {
+    let shelf = Shelf::start(finished(100, 1_000)).await;
+    let jobshim = start(&shelf.url(), |_| {}).await;
+    shelf.instead(|path| (path == "/api/jobs/job-00099").then(|| reply(503, &[("retry-after", "7")], "later")));
+    let reply = Client::new().get(jobshim.address, "/history").await;
+    assert_eq!((reply.status.as_u16(), reply.header("retry-after")), (503, "7"));
+}
+
+#[tokio::test]
+async fn a_client_that_reads_slowly_or_goes_away_leaves_nothing_behind() {
+    let shelf = Shelf::start(finished(400, 100_000)).await;
+    let jobshim = start(&shelf.url(), |_| {}).await;
+    let (stream, _) = begin(jobshim.address, "/history").await;
+    // It does not read on: what is fetched for it comes to a stop well before the end.
+    let mut before = usize::MAX;
+    loop {
+        let now = shelf.shared.details.load(Ordering::SeqCst);
+        if now == before && shelf.shared.open.load(Ordering::SeqCst) == 0 {
+            break;
+        }
+        before = now;
+        // Time for a few more details, if any were to come.
+        for _ in 0..50 {
+            Client::new().get(jobshim.address, "/queue").await;
+        }
+    }
+    assert!(before < 300, "{before} details for a client that does not read");
+    drop(stream);
+    let gate = shelf.hold_details();
+    let (stream, second) = tokio::join!(
+        async {
+            let mut stream = TcpStream::connect(jobshim.address).await.expect("a connection");
+            let request = format!("GET /history HTTP/1.1\r\nhost: {}\r\n\r\n", jobshim.address);
+            stream.write_all(request.as_bytes()).await.expect("sent");
+            stream
+        },
+        async {
+            while shelf.shared.open.load(Ordering::SeqCst) < 16 {
+                tokio::task::yield_now().await;
+            }
+        }
+    );
+    let () = second;
+    drop(stream);
+    let stopped = async {
+        while shelf.shared.open.load(Ordering::SeqCst) > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, stopped).await.expect("its calls stop");
+    drop(gate);
+}
+
+#[tokio::test]
+async fn sixty_four_of_ten_thousand_take_as_little_of_the_list_as_is_certain() {
+    let hour = 3_600_000;
+    // A job an hour, each a minute long, but for one that was put in front and one that took a day less a minute.
+    let mut items: Vec<Item> = finished(10_000, 10).collect();
+    for (nth, item) in items.iter_mut().enumerate() {
+        item.created = BEGINNING + hour * nth as i64;
+        item.ended = item.created + 60_000;
+    }
+    let longest = 9_999 - 64 - 10;
+    items[longest].ended = items[longest].created + 24 * hour - 60_000;
+    let shelf = Shelf::start(items).await;
+    let jobshim = start(&shelf.url(), |_| {}).await;
+    let reply = Client::new().get(jobshim.address, "/history?max_items=64").await;
+    let history: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&reply.body).expect("JSON");
+    assert_eq!(history.len(), 64);
+    assert_eq!(shelf.counts(), (1, 64), "one page of a thousand, and what is shown");
+    let whole = Client::new()
+        .get(jobshim.address, "/history?max_items=64&offset=9936")
+        .await;
+    assert_eq!(whole.text(), reply.text(), "the same as the last of all of them");
+}
+
+#[tokio::test]
+async fn a_short_history_reads_on_while_an_older_job_may_have_ended_later() {
+    // 2,500 jobs within an hour: each of them may have run for a day.
+    let mut items: Vec<Item> = finished(2_500, 10).collect();
+    items[3].ended = BEGINNING + 10_000_000;
+    let shelf = Shelf::start(items).await;
+    let jobshim = start(&shelf.url(), |_| {}).await;
+    let reply = Client::new().get(jobshim.address, "/history?max_items=1").await;
+    assert!(reply.text().starts_with("{\"job-00003\""), "{}", reply.text());
+    assert_eq!(shelf.counts(), (3, 1));
+    let jobshim = start(&shelf.url(), |config| config.longest_job = Duration::from_secs(60)).await;
+    let reply = Client::new().get(jobshim.address, "/history?max_items=1").await;
+    assert!(
+        reply.text().starts_with("{\"job-02499\""),
+        "as short as it was told jobs are"
+    );
+    assert_eq!(shelf.counts(), (1, 1));
+}
+
+#[tokio::test]
+async fn a_list_that_loses_jobs_between_two_pages_is_walked_anew() {
+    let shelf = Shelf::start(finished(2_500, 10)).await;
+    let jobshim = start(&shelf.url(), |_| {}).await;
+    let shared = std::sync::Arc::clone(&shelf.shared);
+    // With the second list call, before it is answered, the five newest are deleted, once.
+    shelf.instead(move |path| {
+        if path == "/api/jobs" && shared.lists.load(Ordering::SeqCst) == 2 {
+            let mut items = shared.items.lock().expect("items");
+            if items.len() == 2_500 {
+                items.truncate(2_495);
+            }
+        }
+        None
+    });
+    let reply = Client::new().get(jobshim.address, "/history?max_items=2400").await;
+    let history: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&reply.body).expect("JSON");
+    let ids: Vec<&String> = history.keys().collect();
+    assert_eq!(ids.len(), 2_400);
+    assert!(
+        history.contains_key("job-00095") && history.contains_key("job-02494"),
+        "none is passed over"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_jobshim_takes_less_than_twelve_megabytes() {
+    let program = tokio::task::spawn_blocking(|| {
+        let mut program = Program::start(&["--listen", "127.0.0.1:0"], &[("JOBSHIM_ADMIN", "off")]);
+        program.address();
+        program
+    })
+    .await
+    .expect("a program");
+    let resident = program.memory() >> 10;
+    assert!(resident < 12, "{resident} MiB");
+}
