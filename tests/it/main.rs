@@ -1,5 +1,6 @@
 //! All tests against real sockets, in one program: one file a concern.
 
+mod bombs;
 mod cloud;
 mod commands;
 mod config;
