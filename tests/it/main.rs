@@ -17,6 +17,7 @@ mod passthrough;
 mod prompt;
 mod readme;
 mod reference;
+mod reload;
 mod scanner;
 mod secrets;
 mod secure;

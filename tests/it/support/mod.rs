@@ -10,6 +10,7 @@ use hyper_util::{
 use jobshim::{
     cli::Options,
     config::{self, Config},
+    reload::Live,
     server::Server,
     service::Service,
 };
@@ -59,10 +60,10 @@ async fn start_options(options: Options, change: impl FnOnce(&mut Config)) -> Ru
     let mut config = config::load(&options, |_| None).expect("a good configuration").config;
     config.listen = "127.0.0.1:0".parse().expect("an address");
     change(&mut config);
-    let service = Arc::new(Service::new(&config).expect("good tables"));
+    let live = Arc::new(Live::new(Service::new(&config).expect("good tables")));
     let server = Server::bind(&config).await.expect("a free port");
     let address = server.local_addr().expect("an address");
-    let serving = tokio::spawn(server.run(service, std::future::pending()));
+    let serving = tokio::spawn(server.run(live, std::future::pending()));
     Running { address, serving }
 }
 
