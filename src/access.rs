@@ -14,6 +14,7 @@ use percent_encoding::percent_decode_str;
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// The token that opens the door, if there is a door.
+#[derive(Clone)]
 pub struct Access(Option<Secret>);
 
 impl Access {

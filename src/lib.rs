@@ -23,6 +23,7 @@ pub mod modes;
 pub mod notes;
 pub mod origin;
 pub(crate) mod proxy_status;
+pub mod reload;
 pub(crate) mod response;
 pub mod route;
 pub mod scope;

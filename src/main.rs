@@ -6,12 +6,14 @@ use jobshim::{
     config::{self, Config, Loaded, LogConfig, LogFormat},
     demo, doctor, explain, health,
     mapping::{Tables, print},
+    reload::{Live, Reloader},
     route::RouteName,
     server::{BindError, Server, Tls},
     service::Service,
 };
 use std::{future::Future, io::IsTerminal, path::Path, process::ExitCode, sync::Arc};
 use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::{Layer, filter::LevelFilter, fmt, layer::SubscriberExt, reload, util::SubscriberInitExt};
 
 /// A value that cannot be used.
 const BAD_CONFIGURATION: u8 = 2;
@@ -22,7 +24,7 @@ fn main() -> ExitCode {
         None => serve(&cli.options),
         Some(Command::Serve(options)) => serve(&options),
         Some(Command::Demo { listen }) => {
-            log_to_stderr(&LogConfig {
+            let _ = log_to_stderr(&LogConfig {
                 format: LogFormat::Text,
                 verbosity: 0,
             });
@@ -60,19 +62,24 @@ fn exit_code<E: std::fmt::Display>(outcome: Result<(), E>) -> ExitCode {
     }
 }
 
-fn log_to_stderr(log: &LogConfig) {
-    let level = match log.verbosity {
-        0 => tracing::Level::INFO,
-        1 => tracing::Level::DEBUG,
-        _ => tracing::Level::TRACE,
+/// Begins the log; what comes back sets its verbosity anew.
+fn log_to_stderr(log: &LogConfig) -> impl Fn(u8) + Send + Sync + use<> {
+    let level = |verbosity| match verbosity {
+        0 => LevelFilter::INFO,
+        1 => LevelFilter::DEBUG,
+        _ => LevelFilter::TRACE,
     };
-    let lines = tracing_subscriber::fmt()
-        .with_max_level(level)
-        .with_target(false)
-        .with_writer(std::io::stderr);
-    match log.format {
-        LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).init(),
-        LogFormat::Json => lines.json().flatten_event(true).init(),
+    let (filter, handle) = reload::Layer::new(level(log.verbosity));
+    let lines = fmt::layer().with_target(false).with_writer(std::io::stderr);
+    let lines = match log.format {
+        LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+    };
+    tracing_subscriber::registry().with(filter).with(lines).init();
+    move |verbosity| {
+        if let Err(error) = handle.reload(level(verbosity)) {
+            tracing::warn!(%error, "the log's verbosity stays as it was");
+        }
     }
 }
 
@@ -101,25 +108,28 @@ async fn stop_signal() {
 }
 
 fn serve(options: &Options) -> ExitCode {
-    let config = match load(options) {
-        Ok(loaded) => loaded.config,
+    let loaded = match load(options) {
+        Ok(loaded) => loaded,
         Err(code) => return code,
     };
-    log_to_stderr(&config.log);
-    let service = match Service::new(&config) {
-        Ok(service) => Arc::new(service),
+    let config = loaded.config.clone();
+    let set_verbosity = log_to_stderr(&config.log);
+    let live = match Service::new(&config) {
+        Ok(service) => Arc::new(Live::new(service)),
         Err(error) => return refuse(&error),
     };
+    let reloader = Reloader::new(options.clone(), loaded, Arc::clone(&live), set_verbosity);
     block_on(async move {
         let server = match Server::bind(&config).await {
             Ok(server) => server,
             Err(error @ BindError::Tls(_)) => return refuse(&error),
             Err(error) => return exit_code(Err(error)),
         };
+        reloader.start();
         tracing::info!(address = %server.address(), upstream = %config.upstream.url, "listening");
-        let greeting = Arc::clone(&service);
+        let greeting = live.service();
         tokio::spawn(async move { greeting.greet_upstream().await });
-        server.run(service, stop_signal()).await;
+        server.run(live, stop_signal()).await;
         ExitCode::SUCCESS
     })
 }

@@ -11,7 +11,8 @@ use std::cell::Cell;
 /// What a note costs besides its text: its key, and the cache's own bookkeeping.
 const OVERHEAD: usize = 256;
 
-/// Notes by scope and job id.
+/// Notes by scope and job id; a clone is the same notes.
+#[derive(Clone)]
 pub struct Notes {
     kept: Cache<(Scope, String), Bytes>,
 }

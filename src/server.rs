@@ -10,7 +10,7 @@ pub use tls::{Tls, TlsError};
 use crate::{
     config::{Config, ListenAddress},
     forward::Peer,
-    service::Service,
+    reload::Live,
 };
 use entrance::{Entered, Entrance};
 use hyper::service::service_fn;
@@ -76,8 +76,9 @@ impl Server {
         }
     }
 
-    /// Serves until `stop` resolves, then stops accepting and lets in-flight answers finish for `drain_timeout`.
-    pub async fn run(self, service: Arc<Service>, stop: impl Future<Output = ()>) {
+    /// Serves by whatever service is in force when a request comes, until `stop` resolves; then stops accepting and lets
+    /// in-flight answers finish for `drain_timeout`.
+    pub async fn run(self, live: Arc<Live>, stop: impl Future<Output = ()>) {
         let mut http = auto::Builder::new(TokioExecutor::new());
         http.http1()
             .timer(TokioTimer::new())
@@ -87,7 +88,7 @@ impl Server {
         let reception = Reception {
             http: Arc::new(http),
             entrance: Arc::clone(&self.entrance),
-            service,
+            live,
         };
         let tls = self.entrance.tls();
         let fresh = async {
@@ -133,7 +134,7 @@ impl Server {
 struct Reception {
     http: Arc<auto::Builder<TokioExecutor>>,
     entrance: Arc<Entrance>,
-    service: Arc<Service>,
+    live: Arc<Live>,
 }
 
 impl Reception {
@@ -153,9 +154,9 @@ impl Reception {
     }
 
     async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer, watcher: Watcher) {
-        let service = self.service;
+        let live = self.live;
         let handler = service_fn(move |request| {
-            let service = Arc::clone(&service);
+            let service = live.service();
             async move { Ok::<_, Infallible>(service.handle(request, peer).await) }
         });
         let connection = self

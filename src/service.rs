@@ -36,15 +36,15 @@ pub struct Service {
     access: Access,
     upstream: Arc<Upstream>,
     /// Where forwarded legacy calls go, when it is another server.
-    legacy_upstream: Option<Upstream>,
+    legacy_upstream: Option<Arc<Upstream>>,
     legacy: Arc<Legacy>,
     compress: bool,
     modes: Modes,
     state: Arc<State>,
     most_noted: usize,
     trusted_proxies: TrustedProxies,
-    adviser: Adviser,
-    diagnosis: Diagnosis,
+    adviser: Arc<Adviser>,
+    diagnosis: Arc<Diagnosis>,
 }
 
 /// The service could not be set up.
@@ -70,18 +70,41 @@ impl Service {
         let state = Arc::new(State::open(config.state_dir.as_deref())?);
         let legacy = Legacy::new(config, Arc::clone(&upstream), Arc::clone(&state))?;
         Ok(Self {
-            diagnosis: Diagnosis::new(&config.upstream, legacy.tables()),
+            diagnosis: Arc::new(Diagnosis::new(&config.upstream, legacy.tables())),
             access: Access::new(config.access_token.clone()),
             legacy: Arc::new(legacy),
             compress: config.legacy.compress,
-            legacy_upstream: legacy_upstream.transpose()?,
+            legacy_upstream: legacy_upstream.transpose()?.map(Arc::new),
             upstream,
             modes: Modes::new(&config.legacy),
             state,
             most_noted: config.notes.max_body,
             trusted_proxies: config.door.trusted_proxies.clone(),
-            adviser: Adviser::default(),
+            adviser: Arc::default(),
         })
+    }
+
+    /// What of `config` a running program can take over: modes and tables. All that was learnt so far is shared with
+    /// this one, which goes on answering what it began.
+    pub fn reloaded(&self, config: &Config) -> Result<Self, StartError> {
+        Ok(Self {
+            access: self.access.clone(),
+            upstream: Arc::clone(&self.upstream),
+            legacy_upstream: self.legacy_upstream.clone(),
+            legacy: self.legacy.reloaded(config)?,
+            compress: self.compress,
+            modes: self.modes.reloaded(&config.legacy),
+            state: Arc::clone(&self.state),
+            most_noted: self.most_noted,
+            trusted_proxies: self.trusted_proxies.clone(),
+            adviser: Arc::clone(&self.adviser),
+            diagnosis: Arc::clone(&self.diagnosis),
+        })
+    }
+
+    /// Whether both answer by the same tables.
+    pub fn has_tables_of(&self, other: &Self) -> bool {
+        self.legacy.tables().sources == other.legacy.tables().sources
     }
 
     /// Asks the upstream what it is, and logs the answer, or why there is none.
@@ -115,7 +138,7 @@ impl Service {
 
     async fn answer_any(&self, mut head: Parts, body: Incoming, peer: Peer) -> Response<Body> {
         // Before the door: what came round has lost its token on the way.
-        let mut upstreams = iter::once(&*self.upstream).chain(&self.legacy_upstream);
+        let mut upstreams = iter::once(&self.upstream).chain(&self.legacy_upstream);
         if upstreams.any(|upstream| upstream.has_sent(&head.headers)) {
             self.adviser
                 .say("a request came back here: upstream.url leads to jobshim itself, by another name");

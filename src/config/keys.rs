@@ -19,6 +19,8 @@ pub struct Key {
     pub kind: Kind,
     /// Its value is shown to nobody, only where it is kept.
     pub secret: bool,
+    /// A running program takes a change over; others wait for a restart.
+    pub live: bool,
 }
 
 /// How a flag is given.
@@ -48,12 +50,17 @@ const fn key(texts: [&'static str; 6]) -> Key {
         help,
         kind: Kind::Value,
         secret: false,
+        live: false,
     }
 }
 
 impl Key {
     const fn kind(self, kind: Kind) -> Self {
         Self { kind, ..self }
+    }
+
+    const fn live(self) -> Self {
+        Self { live: true, ..self }
     }
 
     const fn secret(self) -> Self {
@@ -195,7 +202,8 @@ pub const KEYS: &[Key] = &[
         "WORD",
         "auto",
         "Which items /api/queue shows: auto is the dialect's, comfyui, or cloud",
-    ]),
+    ])
+    .live(),
     key([
         "legacy.mode",
         "JOBSHIM_MODE",
@@ -203,7 +211,8 @@ pub const KEYS: &[Key] = &[
         "MODE",
         "translate",
         "How legacy calls are answered: translate, forward, canary:PERCENT, auto, or gone[:PERCENT]",
-    ]),
+    ])
+    .live(),
     key([
         "legacy.routes",
         "JOBSHIM_ROUTES",
@@ -212,7 +221,8 @@ pub const KEYS: &[Key] = &[
         "",
         "Another mode for one route, such as history=canary:30; may be repeated",
     ])
-    .kind(Kind::Tables),
+    .kind(Kind::Tables)
+    .live(),
     key([
         "legacy.upstream",
         "JOBSHIM_LEGACY_UPSTREAM",
@@ -228,7 +238,8 @@ pub const KEYS: &[Key] = &[
         "TIME",
         "1m",
         "How long mode auto forwards before it asks again whether the server has the Jobs API",
-    ]),
+    ])
+    .live(),
     key([
         "legacy.compress",
         "JOBSHIM_COMPRESS",
@@ -276,7 +287,8 @@ pub const KEYS: &[Key] = &[
         "DIR",
         "",
         "A folder whose tables replace the built-in ones of the same name",
-    ]),
+    ])
+    .live(),
     key([
         "state_dir",
         "JOBSHIM_STATE_DIR",
@@ -325,5 +337,6 @@ pub const KEYS: &[Key] = &[
         "0",
         "More log lines; twice for still more",
     ])
-    .kind(Kind::Count),
+    .kind(Kind::Count)
+    .live(),
 ];

@@ -65,6 +65,41 @@ pub struct Loaded {
     pub settings: Vec<Setting>,
 }
 
+impl Loaded {
+    /// What a running program has once it took over of `new` what it can, and the keys that wait for a restart.
+    pub fn taking_over(
+        &self,
+        new: &Self,
+        environment: impl Fn(&str) -> Option<String>,
+    ) -> Result<(Self, Vec<&'static str>), ConfigErrors> {
+        let mut waiting = Vec::new();
+        let both = KEYS.iter().zip(self.settings.iter().zip(&new.settings));
+        let settings: Vec<Setting> = both
+            .map(|(key, (running, new))| match key.live || running.value == new.value {
+                true => new.clone(),
+                false => {
+                    waiting.push(key.name);
+                    running.clone()
+                }
+            })
+            .collect();
+        let variable = |name: &str| environment(name).filter(|value| !value.is_empty());
+        let mut errors = Vec::new();
+        match check::check(&settings, &variable, &mut errors) {
+            Some(config) if errors.is_empty() => Ok((Self { config, settings }, waiting)),
+            _ => Err(ConfigErrors(errors)),
+        }
+    }
+
+    /// The keys whose values differ.
+    pub fn changed(&self, other: &Self) -> Vec<&'static str> {
+        let both = self.settings.iter().zip(&other.settings);
+        both.filter(|(one, other)| one.value != other.value)
+            .map(|(one, _)| one.key)
+            .collect()
+    }
+}
+
 /// What is wrong with a configuration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {

@@ -9,6 +9,7 @@ pub use simulator::{Options, Seen, Simulator};
 
 use crate::{
     config,
+    reload::Live,
     server::{BindError, Server},
     service::{Service, StartError},
 };
@@ -49,7 +50,7 @@ pub async fn run(listen: SocketAddr, stop: impl Future<Output = ()>) -> Result<(
         .with("listen.address", listen.to_string())
         .with("upstream.url", format!("http://{}", simulator.address()));
     let config = config::load(&options, |_| None)?.config;
-    let service = Arc::new(Service::new(&config)?);
+    let live = Arc::new(Live::new(Service::new(&config)?));
     let server = Server::bind(&config).await?;
     let address = server.local_addr().unwrap_or(listen);
     print!("{}", welcome(address, simulator.address()));
@@ -60,7 +61,7 @@ pub async fn run(listen: SocketAddr, stop: impl Future<Output = ()>) -> Result<(
         }
     };
     tokio::select! {
-        () = server.run(service, stop) => {}
+        () = server.run(live, stop) => {}
         () = steps => {}
     }
     Ok(())

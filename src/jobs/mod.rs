@@ -114,6 +114,11 @@ impl Jobs {
         }
     }
 
+    /// The same server spoken to by other tables; nothing is known of it.
+    pub fn reloaded(&self, tables: &Tables) -> Self {
+        Self::new(Arc::clone(&self.upstream), tables, self.choice)
+    }
+
     /// All dialects.
     pub fn dialects(&self) -> [&Dialect; 2] {
         [&self.comfyui, &self.cloud]

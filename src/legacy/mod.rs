@@ -115,6 +115,27 @@ impl Legacy {
         })
     }
 
+    /// With the tables as they are now and what else of `config` a running program takes over; itself when that is
+    /// all as it was.
+    pub fn reloaded(self: &Arc<Self>, config: &Config) -> Result<Arc<Self>, SetupError> {
+        let tables = Tables::load(config.mappings_dir.as_deref())?;
+        if tables.sources == self.tables.sources && config.legacy.surface == self.surface {
+            return Ok(Arc::clone(self));
+        }
+        Ok(Arc::new(Self {
+            jobs: Arc::new(self.jobs.reloaded(&tables)),
+            tables,
+            surface: config.legacy.surface,
+            concurrency: self.concurrency,
+            hidden: Arc::clone(&self.hidden),
+            notes: self.notes.clone(),
+            // What is remembered was written by the old tables.
+            memory: Memory::new(&config.cache),
+            tellings: Flights::default(),
+            longest_job_ms: self.longest_job_ms,
+        }))
+    }
+
     /// What `POST /prompt` taught.
     pub fn notes(&self) -> &Notes {
         &self.notes

@@ -5,28 +5,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What is known of the Jobs API.
+/// What is known of the Jobs API: it is there until it is found missing.
+#[derive(Default)]
 pub struct JobsApi {
     /// When it was last found missing.
     missing: Mutex<Option<Instant>>,
-    ask_again: Duration,
 }
 
 impl JobsApi {
-    /// It is there until it is found missing; then one request in `ask_again` tries it.
-    pub fn new(ask_again: Duration) -> Self {
-        Self {
-            missing: Mutex::default(),
-            ask_again,
-        }
-    }
-
-    /// Whether this request is to try it.
-    pub fn is_worth_asking(&self) -> bool {
+    /// Whether this request is to try it: where it is missing, one in `ask_again` does.
+    pub fn is_worth_asking(&self, ask_again: Duration) -> bool {
         let mut missing = self.missing.lock().unwrap_or_else(PoisonError::into_inner);
         match &mut *missing {
             None => true,
-            Some(since) if since.elapsed() < self.ask_again => false,
+            Some(since) if since.elapsed() < ask_again => false,
             Some(since) => {
                 // The others go on as before until this one knows.
                 *since = Instant::now();

@@ -26,7 +26,7 @@ impl Modes {
             Mode::Forward => Decision::Forward,
             Mode::Canary if policy.percent.has(client()) => Decision::Translate,
             Mode::Canary => Decision::Forward,
-            Mode::Auto if self.jobs_api.is_worth_asking() => Decision::TranslateIfThere,
+            Mode::Auto if self.jobs_api.is_worth_asking(self.ask_again) => Decision::TranslateIfThere,
             Mode::Auto => Decision::Forward,
             Mode::Gone if policy.percent.has(self.draw()) => Decision::Gone,
             Mode::Gone => Decision::Translate,

@@ -1,5 +1,6 @@
 //! All tests against real sockets, in one program: one file a concern.
 
+mod bombs;
 mod cache;
 mod cloud;
 mod commands;
@@ -18,6 +19,7 @@ mod passthrough;
 mod prompt;
 mod readme;
 mod reference;
+mod reload;
 mod scanner;
 mod secrets;
 mod secure;

@@ -10,6 +10,7 @@ use hyper_util::{
 use jobshim::{
     cli::Options,
     config::{self, Config},
+    reload::Live,
     server::Server,
     service::Service,
 };
@@ -36,7 +37,7 @@ pub mod upstream;
 pub struct Running {
     pub address: SocketAddr,
     serving: JoinHandle<()>,
-    service: Weak<Service>,
+    live: Weak<Live>,
 }
 
 impl Running {
@@ -46,7 +47,7 @@ impl Running {
         let _ = (&mut self.serving).await;
         // Connections that were answered still hold it until they notice that the client has gone.
         let gone = async {
-            while self.service.strong_count() > 0 {
+            while self.live.strong_count() > 0 {
                 tokio::task::yield_now().await;
             }
         };
@@ -76,15 +77,15 @@ async fn start_options(options: Options, change: impl FnOnce(&mut Config)) -> Ru
     let mut config = config::load(&options, |_| None).expect("a good configuration").config;
     config.listen = "127.0.0.1:0".parse().expect("an address");
     change(&mut config);
-    let service = Arc::new(Service::new(&config).expect("good tables"));
+    let live = Arc::new(Live::new(Service::new(&config).expect("good tables")));
     let server = Server::bind(&config).await.expect("a free port");
     let address = server.local_addr().expect("an address");
-    let held = Arc::downgrade(&service);
-    let serving = tokio::spawn(server.run(service, std::future::pending()));
+    let held = Arc::downgrade(&live);
+    let serving = tokio::spawn(server.run(live, std::future::pending()));
     Running {
         address,
         serving,
-        service: held,
+        live: held,
     }
 }
 

@@ -1,0 +1,164 @@
+//! A change of configuration or tables without a restart: on SIGHUP, and when a file has changed.
+//!
+//! What is in force is one [`Service`], exchanged as a whole: a request keeps the one that it began with, and
+//! connections know of none.
+
+use crate::{
+    cli::Options,
+    config::{self, Loaded},
+    service::Service,
+};
+use std::{
+    env, fs,
+    hash::{DefaultHasher, Hash, Hasher},
+    path::PathBuf,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    task::spawn_blocking,
+    time::{MissedTickBehavior, interval},
+};
+
+/// How often the files are looked at.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// The service in force.
+pub struct Live(RwLock<Arc<Service>>);
+
+impl Live {
+    /// Begins with this one.
+    pub fn new(service: Service) -> Self {
+        Self(RwLock::new(Arc::new(service)))
+    }
+
+    /// The one in force now.
+    pub fn service(&self) -> Arc<Service> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn exchange(&self, service: Service) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(service);
+    }
+}
+
+/// Takes changes over into a running program.
+pub struct Reloader {
+    options: Options,
+    running: Loaded,
+    live: Arc<Live>,
+    /// Sets how many log lines there are, by `log.verbosity`.
+    set_verbosity: Box<dyn Fn(u8) + Send + Sync>,
+}
+
+impl Reloader {
+    /// Of a program that runs by `running`, which `options` led to.
+    pub fn new(
+        options: Options,
+        running: Loaded,
+        live: Arc<Live>,
+        set_verbosity: impl Fn(u8) + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            options,
+            running,
+            live,
+            set_verbosity: Box::new(set_verbosity),
+        }
+    }
+
+    /// Waits for changes from now on, beside everything else.
+    pub fn start(self) {
+        match signal(SignalKind::hangup()) {
+            Ok(hangup) => drop(tokio::spawn(self.run(hangup))),
+            Err(error) => tracing::warn!(%error, "SIGHUP cannot be waited for; changes wait for a restart"),
+        }
+    }
+
+    async fn run(mut self, mut hangup: Signal) {
+        let mut look = interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut taken = self.look().await;
+        let mut before = taken;
+        loop {
+            tokio::select! {
+                _ = hangup.recv() => {
+                    taken = self.look().await;
+                    self = self.reload().await;
+                }
+                _ = look.tick() => {
+                    let now = self.look().await;
+                    // A file that is still being written looks another way the next time.
+                    if now != taken && now == before {
+                        taken = now;
+                        self = self.reload().await;
+                    }
+                    before = now;
+                }
+            }
+        }
+    }
+
+    /// What all files say, in one number.
+    async fn look(&self) -> u64 {
+        let mut files: Vec<PathBuf> = self.options.config.iter().cloned().collect();
+        files.extend(env::var("JOBSHIM_CONFIG").map(PathBuf::from));
+        let folder = self.running.config.mappings_dir.clone();
+        let reading = spawn_blocking(move || {
+            if let Some(entries) = folder.and_then(|folder| fs::read_dir(folder).ok()) {
+                let mut tables: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+                tables.sort();
+                files.extend(tables);
+            }
+            let mut hasher = DefaultHasher::new();
+            for file in files {
+                let text = fs::read(&file).ok();
+                (file, text).hash(&mut hasher);
+            }
+            hasher.finish()
+        });
+        reading.await.unwrap_or_default()
+    }
+
+    /// Reads everything again. What is wrong in any way is refused as a whole, and what was in force stays.
+    async fn reload(mut self) -> Self {
+        let work = spawn_blocking(move || {
+            match self.take_over() {
+                Ok(()) => {}
+                Err(reason) => tracing::warn!(%reason, "the new configuration is refused; the old one stays in force"),
+            }
+            self
+        });
+        match work.await {
+            Ok(reloader) => reloader,
+            // It does not panic, and is not cancelled.
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    }
+
+    fn take_over(&mut self) -> Result<(), Box<dyn std::error::Error>> {
+        let environment = |name: &str| env::var(name).ok();
+        let new = config::load(&self.options, environment)?;
+        let (taken, waiting) = self.running.taking_over(&new, environment)?;
+        let service = self.live.service();
+        let reloaded = service.reloaded(&taken.config)?;
+        let mut changed = self.running.changed(&taken);
+        if !reloaded.has_tables_of(&service) {
+            changed.push("tables");
+        }
+        self.live.exchange(reloaded);
+        (self.set_verbosity)(taken.config.log.verbosity);
+        self.running = taken;
+        let changed = if changed.is_empty() {
+            "nothing".to_owned()
+        } else {
+            changed.join(", ")
+        };
+        tracing::info!(changed, "the configuration was read again");
+        if !waiting.is_empty() {
+            tracing::warn!(keys = waiting.join(", "), "these changes wait for a restart");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,228 @@
+//! Changes of configuration and tables while the program runs.
+
+use crate::support::{
+    Client, TableFolder as Folder,
+    both::{Both, legacy},
+    program::Program,
+    server::board,
+    upstream::raw,
+};
+use http::Method;
+use jobshim::demo::Rules;
+use std::{
+    fs,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    task::JoinSet,
+};
+
+/// What the legacy endpoint of the test server says: nobody would translate to that.
+const OWN: &str = r#"{"by": "the legacy endpoint"}"#;
+
+async fn server() -> Both {
+    let targets = ["/queue", "/history"];
+    Both::start(board(Rules::Comfyui), targets.map(|target| legacy(target, OWN)).into()).await
+}
+
+/// The program with a configuration file that a test rewrites.
+struct Configured {
+    program: Program,
+    file: PathBuf,
+    _folder: Folder,
+}
+
+impl Configured {
+    fn start(name: &str, upstream: &str, text: &str) -> Self {
+        let folder = Folder::with(name, &[("jobshim.toml", text)]);
+        let file = folder.path.join("jobshim.toml");
+        let path = file.display().to_string();
+        let arguments = ["--config", &path, "--listen", "127.0.0.1:0", "--upstream", upstream];
+        Self {
+            program: Program::start(&arguments, &[]),
+            file,
+            _folder: folder,
+        }
+    }
+
+    /// Writes another text and waits for the line with `wanted` that says what became of it.
+    fn rewrite(&mut self, text: &str, wanted: &str) -> String {
+        self.program.log.clear();
+        fs::write(&self.file, text).expect("a file");
+        self.program.signal("HUP");
+        self.program.line_with(wanted)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_file_is_taken_over_by_itself_and_on_sighup() {
+    let server = server().await;
+    let mut jobshim = Configured::start("reload-mode", &server.url(), "[legacy]\nmode = \"forward\"\n");
+    let address = jobshim.program.address();
+    let client = Client::new();
+    assert_eq!(client.get(address, "/queue").await.text(), OWN);
+    fs::write(&jobshim.file, "[legacy]\nmode = \"translate\"\n").expect("a file");
+    let line = jobshim.program.line_with("the configuration was read again");
+    assert!(line.contains("legacy.mode"), "{line}");
+    assert_ne!(client.get(address, "/queue").await.text(), OWN);
+    let text = "[legacy]\nmode = \"translate\"\n[legacy.routes.queue]\nmode = \"gone\"\npercent = 100\n";
+    let line = jobshim.rewrite(text, "the configuration was read again");
+    assert!(line.contains("legacy.routes"), "{line}");
+    assert_eq!(client.get(address, "/queue").await.status, 410);
+    assert_eq!(client.get(address, "/history").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_file_is_refused_whole_and_the_old_one_stays() {
+    let server = server().await;
+    let mut jobshim = Configured::start("reload-bad", &server.url(), "[legacy]\nmode = \"forward\"\n");
+    let address = jobshim.program.address();
+    let client = Client::new();
+    for (text, reason) in [
+        (
+            "[legacy]\nmode = \"translate\"\n[log]\nverbosity = \"loud\"\n",
+            "log.verbosity",
+        ),
+        (
+            "[legacy]\nmode = \"translate\"\nmodes = 3\n",
+            "unknown key legacy.modes",
+        ),
+        ("[legacy\n", "jobshim.toml:1"),
+        (
+            "mappings_dir = \"/does/not/exist\"\n[legacy]\nmode = \"translate\"\n",
+            "no such folder",
+        ),
+        (
+            "[legacy]\nmode = \"translate\"\n[legacy.routes]\nqueue = \"canary\"\n",
+            "canary needs the percentage",
+        ),
+    ] {
+        let line = jobshim.rewrite(text, "the old one stays in force");
+        assert!(line.contains(reason), "{text}: {line}");
+        assert_eq!(client.get(address, "/queue").await.text(), OWN, "{text}");
+    }
+    jobshim.rewrite("[legacy]\nmode = \"translate\"\n", "the configuration was read again");
+    assert_ne!(client.get(address, "/queue").await.text(), OWN);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_a_restart_is_named_and_the_rest_is_taken_over() {
+    let server = server().await;
+    let mut jobshim = Configured::start("reload-restart", &server.url(), "[upstream]\nconcurrency = 4\n");
+    let address = jobshim.program.address();
+    let text = "[upstream]\nconcurrency = 5\n[server]\ndrain_timeout = \"1s\"\n[legacy]\nmode = \"forward\"\n";
+    let line = jobshim.rewrite(text, "these changes wait for a restart");
+    assert!(
+        line.contains("upstream.concurrency") && line.contains("server.drain_timeout"),
+        "{line}"
+    );
+    assert!(!line.contains("legacy.mode"), "{line}");
+    assert_eq!(Client::new().get(address, "/queue").await.text(), OWN);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_and_the_log_level_change_too() {
+    let server = server().await;
+    let tables = Folder::with("reload-tables", &[]);
+    let with = |verbosity: u8| {
+        let folder = tables.path.display();
+        format!("mappings_dir = \"{folder}\"\n[log]\nverbosity = {verbosity}\n")
+    };
+    let mut jobshim = Configured::start("reload-tables-config", &server.url(), &with(0));
+    let address = jobshim.program.address();
+    let client = Client::new();
+    assert!(client.get(address, "/queue").await.text().contains("queue_running"));
+    let table = include_str!("../../mappings/queue.toml");
+    fs::write(
+        tables.path.join("queue.toml"),
+        table.replace("queue_running", "now_running"),
+    )
+    .expect("a table");
+    let line = jobshim.program.line_with("the configuration was read again");
+    assert!(line.contains("tables"), "{line}");
+    assert!(client.get(address, "/queue").await.text().contains("now_running"));
+    jobshim.program.log.clear();
+    fs::write(tables.path.join("queue.toml"), "about = 5\n").expect("a table");
+    let line = jobshim.program.line_with("the old one stays in force");
+    assert!(line.contains("queue.toml:1"), "{line}");
+    assert!(client.get(address, "/queue").await.text().contains("now_running"));
+    fs::write(tables.path.join("queue.toml"), table).expect("a table");
+    assert!(!jobshim.program.log.iter().any(|line| line.contains("DEBUG")));
+    jobshim.rewrite(&with(1), "the configuration was read again");
+    client.get(address, "/queue").await;
+    jobshim.program.line_with("asked the upstream");
+}
+
+/// A server whose `/ws` echoes, and whose every other answer is a 200.
+async fn echoing() -> std::net::SocketAddr {
+    raw(|mut stream, head| async move {
+        if !head.starts_with("GET /ws") {
+            let answer = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}";
+            let _ = stream.write_all(answer.as_bytes()).await;
+            return;
+        }
+        let switched = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
+        let _ = stream.write_all(switched.as_bytes()).await;
+        let (mut read, mut write) = stream.split();
+        let _ = tokio::io::copy(&mut read, &mut write).await;
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reloads_under_load_lose_no_request_and_close_no_connection() {
+    let server = echoing().await;
+    let url = format!("http://{server}");
+    let (forward, gone) = ("[legacy]\nmode = \"forward\"\n", "[legacy]\nmode = \"gone\"\n");
+    let mut jobshim = Configured::start("reload-load", &url, forward);
+    let address = jobshim.program.address();
+    let mut socket = TcpStream::connect(address).await.expect("a connection");
+    let asked = "GET /ws HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
+    socket.write_all(asked.as_bytes()).await.expect("sent");
+    let head = crate::support::upstream::read_head(&mut socket).await.expect("a 101");
+    assert!(head.starts_with("HTTP/1.1 101"), "{head}");
+    let mut kept = TcpStream::connect(address).await.expect("a connection");
+    let (stop, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let mut load = JoinSet::new();
+    for _ in 0..8 {
+        let (stop, answered) = (Arc::clone(&stop), Arc::clone(&answered));
+        load.spawn(async move {
+            let client = Client::new();
+            while !stop.load(Ordering::SeqCst) {
+                for target in ["/queue", "/anything"] {
+                    let reply = client
+                        .send(Method::GET, address, target, &[], "")
+                        .await
+                        .expect("an answer");
+                    let expected: &[u16] = if target == "/queue" { &[200, 410] } else { &[200] };
+                    assert!(expected.contains(&reply.status.as_u16()), "{target}: {reply:?}");
+                    answered.fetch_add(1, Ordering::SeqCst);
+                }
+            }
+        });
+    }
+    for round in 0..10_u8 {
+        let text = if round % 2 == 0 { gone } else { forward };
+        let before = answered.load(Ordering::SeqCst);
+        jobshim.rewrite(text, "the configuration was read again");
+        while answered.load(Ordering::SeqCst) < before + 20 {
+            tokio::task::yield_now().await;
+        }
+        socket.write_all(&[round]).await.expect("an open WebSocket");
+        assert_eq!(socket.read_u8().await.expect("an echo"), round);
+        let request = "GET /anything HTTP/1.1\r\nhost: x\r\n\r\n";
+        kept.write_all(request.as_bytes()).await.expect("an open connection");
+        let head = crate::support::upstream::read_head(&mut kept).await.expect("an answer");
+        assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+        let mut body = [0; 2];
+        kept.read_exact(&mut body).await.expect("a body");
+    }
+    stop.store(true, Ordering::SeqCst);
+    load.join_all().await;
+}
