@@ -35,8 +35,15 @@ const END_TO_END: [&str; 9] = [
     "comfy-user",
 ];
 
-/// Removes what is meant for this connection only (RFC 9110 section 7.6.1). `TE: trailers` stays.
+/// What is meant for one connection only (RFC 9110 section 7.6.1); others are named by `Connection`, or belong to these.
+const HOP_BY_HOP: [HeaderName; 6] = [CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, TE, TRANSFER_ENCODING, UPGRADE];
+
+/// Removes what is meant for this connection only. `TE: trailers` stays.
 pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    // Most messages have nothing of it, and that is cheaper to see in one pass.
+    if !headers.keys().any(|name| HOP_BY_HOP.contains(name)) {
+        return;
+    }
     if headers.contains_key(CONNECTION) {
         let named: Vec<HeaderName> = headers
             .get_all(CONNECTION)
@@ -74,10 +81,11 @@ pub fn complete_for_http1(headers: &mut HeaderMap, uri: &Uri) {
     {
         headers.insert(HOST, host);
     }
+    if headers.get_all(COOKIE).iter().nth(1).is_none() {
+        return;
+    }
     let crumbs: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
-    if crumbs.len() > 1
-        && let Ok(whole) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..]))
-    {
+    if let Ok(whole) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
         headers.insert(COOKIE, whole);
     }
 }
@@ -85,13 +93,14 @@ pub fn complete_for_http1(headers: &mut HeaderMap, uri: &Uri) {
 /// Says who asked and how: `X-Forwarded-For` grows by the client's address; an earlier proxy's word on the scheme and
 /// the host stays.
 pub fn add_forwarded(headers: &mut HeaderMap, client: IpAddr) {
-    let earlier = headers
-        .get_all(&FORWARDED_FOR)
-        .iter()
-        .filter_map(|value| value.to_str().ok());
-    let mut chain: Vec<String> = earlier.map(str::to_owned).collect();
-    chain.push(client.to_canonical().to_string());
-    if let Ok(chain) = HeaderValue::from_str(&chain.join(", ")) {
+    let mut chain = String::with_capacity(64);
+    let earlier = headers.get_all(&FORWARDED_FOR).iter();
+    for address in earlier.filter_map(|value| value.to_str().ok()) {
+        chain.push_str(address);
+        chain.push_str(", ");
+    }
+    chain.push_str(&client.to_canonical().to_string());
+    if let Ok(chain) = HeaderValue::try_from(chain) {
         headers.insert(FORWARDED_FOR, chain);
     }
     headers

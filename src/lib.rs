@@ -22,6 +22,7 @@ pub mod mistakes;
 pub mod modes;
 pub mod notes;
 pub mod origin;
+mod pool;
 pub(crate) mod proxy_status;
 pub mod reload;
 pub(crate) mod response;

@@ -152,12 +152,13 @@ impl Service {
         }
         let way = route(&head.method, head.uri.path());
         let asked = Asked::of(&head.headers);
+        // What passes through shall not carry the large futures of the other ways along: hyper moves them as they are.
         let mut response = match way {
             Way::PassThrough => self.pass(head, body, peer).await.unwrap_or_else(refused),
-            Way::Prompt => self.prompt(head, body, peer).await.unwrap_or_else(refused),
+            Way::Prompt => Box::pin(self.prompt(head, body, peer)).await.unwrap_or_else(refused),
             Way::WrongMethod(allow) => return wrong_method(&head.method, allow),
-            Way::Legacy(route) => self.read(&route, head, body, peer).await,
-            Way::Write(write) => self.write(&write, head, body, peer).await,
+            Way::Legacy(route) => Box::pin(self.read(&route, head, body, peer)).await,
+            Way::Write(write) => Box::pin(self.write(&write, head, body, peer)).await,
         };
         self.advise(&mut response, &asked);
         response
@@ -176,7 +177,7 @@ impl Service {
         let jobs = self.legacy.jobs();
         let kind = match jobs.known_dialect() {
             Some(kind) => Some(kind),
-            None => jobs.dialect_to_pass(&self.caller(self.scope(head), head, peer)).await,
+            None => Box::pin(jobs.dialect_to_pass(&self.caller(self.scope(head), head, peer))).await,
         };
         Ok(Passage {
             upstream: &self.upstream,

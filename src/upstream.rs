@@ -3,6 +3,7 @@
 use crate::{
     config::UpstreamConfig,
     mistakes::{Cause, sources},
+    pool::{Pool, PoolError},
     vet::vet_answer,
     via,
 };
@@ -10,14 +11,12 @@ use bytes::{Bytes, BytesMut};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri,
     header::{ACCEPT_ENCODING, CONTENT_ENCODING, HOST},
+    uri::{PathAndQuery, Scheme},
 };
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use hyper::body::{Body as _, Incoming};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::{TokioExecutor, TokioTimer},
-};
+use hyper_rustls::HttpsConnectorBuilder;
+use hyper_util::client::legacy::connect::HttpConnector;
 use rustls::{
     ClientConfig, RootCertStore,
     pki_types::{CertificateDer, pem::PemObject},
@@ -118,14 +117,12 @@ pub struct Answer {
     pub body: Bytes,
 }
 
-/// How long a connection may lie unused before it is closed.
-const POOL_IDLE: Duration = Duration::from_secs(90);
-
 /// The server behind.
 pub struct Upstream {
-    client: Client<HttpsConnector<HttpConnector>, Body>,
-    /// `scheme://authority/base`, without a slash at the end.
+    pool: Pool,
+    /// The path that all targets are below, without a slash at the end.
     base: String,
+    https: bool,
     authority: String,
     via: via::Name,
     /// Added where the client did not send them.
@@ -147,13 +144,10 @@ impl Upstream {
             .https_or_http()
             .enable_http1()
             .wrap_connector(tcp);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(POOL_IDLE)
-            .build(connector);
         Ok(Self {
-            client,
-            base: config.url.to_string().trim_end_matches('/').to_owned(),
+            pool: Pool::new(connector, config.url.clone()),
+            base: config.url.path().trim_end_matches('/').to_owned(),
+            https: config.url.scheme() == Some(&Scheme::HTTPS),
             authority: config.url.authority().map(ToString::to_string).unwrap_or_default(),
             via: via::Name::new(),
             headers: config.headers.clone(),
@@ -207,27 +201,33 @@ impl Upstream {
 
     /// Whether it is asked through TLS.
     pub fn is_https(&self) -> bool {
-        self.base.starts_with("https:")
+        self.https
     }
 
-    /// The URI of `target` (origin-form, begins with `/`) below the upstream's base path.
+    /// `target` (origin-form, begins with `/`) below the upstream's base path.
     pub fn uri(&self, target: &str) -> Result<Uri, UpstreamError> {
         if !target.starts_with('/') {
             return Err(UpstreamError::BadTarget("it does not begin with /".to_owned()));
         }
-        let uri = format!("{}{target}", self.base);
-        uri.parse()
-            .map_err(|error: http::uri::InvalidUri| UpstreamError::BadTarget(error.to_string()))
+        let whole: Result<PathAndQuery, _> = match self.base.as_str() {
+            "" => target.parse(),
+            base => format!("{base}{target}").parse(),
+        };
+        whole
+            .map(Uri::from)
+            .map_err(|error| UpstreamError::BadTarget(error.to_string()))
     }
 
     /// Sends one request, whose URI came from [`Upstream::uri`], with the configured headers that it does not have;
     /// waits for the head of the answer without a time limit. Redirects are not followed: our headers are for this
     /// server alone.
     pub async fn send(&self, mut request: Request<Body>) -> Result<Response<Incoming>, UpstreamError> {
-        self.inject(request.headers_mut());
-        self.via.sign(request.headers_mut());
-        let sending = self.client.request(request).await;
-        let response = sending.map_err(|error| self.send_error(&error))?;
+        let headers = request.headers_mut();
+        self.inject(headers);
+        self.via.sign(headers);
+        headers.entry(HOST).or_insert_with(|| self.host());
+        let sending = self.pool.send(request).await;
+        let response = sending.map_err(|error| self.send_error(error))?;
         match vet_answer(response.headers()) {
             Ok(()) => Ok(response),
             Err(reason) => Err(self.interrupted(reason.to_owned(), Cause::NotHttp)),
@@ -263,7 +263,6 @@ impl Upstream {
         request
             .headers_mut()
             .insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        request.headers_mut().entry(HOST).or_insert_with(|| self.host());
         let (head, body) = self.send(request).await?.into_parts();
         if let Some(encoding) = head.headers.get(CONTENT_ENCODING)
             && encoding != "identity"
@@ -321,23 +320,27 @@ impl Upstream {
         }
     }
 
-    fn send_error(&self, error: &hyper_util::client::legacy::Error) -> UpstreamError {
-        let mut of_hyper = sources(error).filter_map(|source| source.downcast_ref::<hyper::Error>());
-        if of_hyper.any(hyper::Error::is_user) {
-            return UpstreamError::Client(innermost(error));
-        }
-        if !error.is_connect() {
-            return self.broken_off(error);
-        }
-        let timed_out = sources(error)
+    fn send_error(&self, error: PoolError) -> UpstreamError {
+        let error = match error {
+            PoolError::Send(error)
+                if sources(&error)
+                    .filter_map(<dyn Error>::downcast_ref)
+                    .any(hyper::Error::is_user) =>
+            {
+                return UpstreamError::Client(innermost(&error));
+            }
+            PoolError::Send(error) => return self.broken_off(&error),
+            PoolError::Connect(error) => error,
+        };
+        let timed_out = sources(&*error)
             .filter_map(|source| source.downcast_ref::<io::Error>())
             .any(|error| error.kind() == io::ErrorKind::TimedOut);
         match timed_out {
             true => self.timed_out(self.connect_timeout),
             false => UpstreamError::Connect {
                 upstream: self.authority.clone(),
-                reason: innermost(error),
-                cause: Cause::of(error),
+                reason: innermost(&*error),
+                cause: Cause::of(&*error),
             },
         }
     }
