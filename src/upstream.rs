@@ -135,19 +135,20 @@ pub struct Upstream {
 impl Upstream {
     /// Builds the client; opens no connection.
     pub fn new(config: &UpstreamConfig) -> Result<Self, SetupError> {
+        let https = config.url.scheme() == Some(&Scheme::HTTPS);
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(config.connect_timeout));
         let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls(config.ca_file.as_deref())?)
+            .with_tls_config(tls(https, config.ca_file.as_deref())?)
             .https_or_http()
             .enable_http1()
             .wrap_connector(tcp);
         Ok(Self {
             pool: Pool::new(connector, config.url.clone()),
             base: config.url.path().trim_end_matches('/').to_owned(),
-            https: config.url.scheme() == Some(&Scheme::HTTPS),
+            https,
             authority: config.url.authority().map(ToString::to_string).unwrap_or_default(),
             via: via::Name::new(),
             headers: config.headers.clone(),
@@ -352,12 +353,14 @@ fn innermost(error: &(dyn Error + 'static)) -> String {
 }
 
 /// System and bundled roots, and the extra file's.
-fn tls(ca_file: Option<&Path>) -> Result<ClientConfig, SetupError> {
-    let mut roots = RootCertStore {
-        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-    };
-    // A system certificate that cannot be read is the system's affair, as for every other program on it.
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+fn tls(used: bool, ca_file: Option<&Path>) -> Result<ClientConfig, SetupError> {
+    let mut roots = RootCertStore::empty();
+    // A few megabytes that most upstreams, being asked by plain HTTP, have no use for.
+    if used {
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        // A system certificate that cannot be read is the system's affair, as for every other program on it.
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    }
     if let Some(path) = ca_file {
         let refuse = |reason: String| SetupError::CaFile {
             path: path.display().to_string(),

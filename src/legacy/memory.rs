@@ -12,7 +12,7 @@ use moka::future::Cache;
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -181,6 +181,8 @@ pub struct Memory {
     largest: usize,
     ttl: Duration,
     drops: AtomicU64,
+    /// Bytes that were put in since the cache last drove out what was too much.
+    unsettled: AtomicUsize,
 }
 
 /// What a job costs besides its texts, in bytes: key, lists, and the cache's own bookkeeping.
@@ -232,6 +234,7 @@ impl Memory {
             largest: config.max_bytes / LARGEST_PART,
             ttl: config.ttl,
             drops: AtomicU64::new(0),
+            unsettled: AtomicUsize::new(0),
         }
     }
 
@@ -296,12 +299,23 @@ impl Memory {
             job.forms.remove(0);
         }
         job.forms.push((form, kept));
-        if job.cost() <= self.largest {
-            self.jobs.insert(key.clone(), Arc::new(job)).await;
+        let cost = job.cost();
+        if cost <= self.largest {
+            self.jobs.insert(key, Arc::new(job)).await;
+            self.settle(cost).await;
         }
         // Dropped in the meantime: what was just put in may be older than that.
         if asked.0 != self.drops.load(Ordering::SeqCst) {
             self.invalidate(scope, id).await;
+        }
+    }
+
+    /// The cache drives out what is too much from time to time; large entries do not wait for that.
+    async fn settle(&self, added: usize) {
+        let unsettled = self.unsettled.fetch_add(added, Ordering::Relaxed) + added;
+        if unsettled > self.largest / 4 {
+            self.unsettled.store(0, Ordering::Relaxed);
+            self.jobs.run_pending_tasks().await;
         }
     }
 

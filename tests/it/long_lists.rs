@@ -105,7 +105,7 @@ async fn a_failure_before_the_list_has_begun_is_a_status() {
 #[tokio::test]
 async fn a_client_that_reads_slowly_or_goes_away_leaves_nothing_behind() {
     let shelf = Shelf::start(finished(400, 100_000)).await;
-    let jobshim = start(&shelf.url(), |_| {}).await;
+    let jobshim = start(&shelf.url(), |config| config.cache.max_bytes = 0).await;
     let (stream, _) = begin(jobshim.address, "/history").await;
     // It does not read on: what is fetched for it comes to a stop well before the end.
     let mut before = usize::MAX;
@@ -215,7 +215,7 @@ async fn a_list_that_loses_jobs_between_two_pages_is_walked_anew() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_idle_jobshim_takes_less_than_twelve_megabytes() {
+async fn an_idle_jobshim_takes_little_memory() {
     let program = tokio::task::spawn_blocking(|| {
         let mut program = Program::start(&["--listen", "127.0.0.1:0"], &[("JOBSHIM_ADMIN", "off")]);
         program.address();
@@ -223,6 +223,7 @@ async fn an_idle_jobshim_takes_less_than_twelve_megabytes() {
     })
     .await
     .expect("a program");
-    let resident = program.memory() >> 10;
-    assert!(resident < 12, "{resident} MiB");
+    // Without the pages of the program itself, of which a build for tests has far more.
+    let own = program.memory() >> 10;
+    assert!(own < 6, "{own} MiB");
 }

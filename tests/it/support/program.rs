@@ -87,9 +87,9 @@ impl Program {
         self.memory_line("VmHWM:")
     }
 
-    /// The memory it holds now, in KiB.
+    /// The memory that it holds now and no file backs, in KiB.
     pub fn memory(&self) -> u64 {
-        self.memory_line("VmRSS:")
+        self.memory_line("RssAnon:")
     }
 
     fn memory_line(&self, name: &str) -> u64 {
