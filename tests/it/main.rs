@@ -6,6 +6,7 @@ mod cloud;
 mod commands;
 mod config;
 mod corpus;
+mod deploy;
 mod doctor;
 mod door;
 mod failures;

@@ -1,0 +1,271 @@
+//! What `deploy/` holds is good: parsed, its parts fit each other, and jobshim accepts the settings in it.
+
+use crate::support::program::run;
+use serde::Deserialize;
+use serde_json::Value;
+use std::{collections::BTreeMap, fs, path::PathBuf, process::Command};
+
+fn file(path: &str) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+fn documents(path: &str) -> Vec<Value> {
+    let text = file(path);
+    let documents = serde_yaml_ng::Deserializer::from_str(&text).map(Value::deserialize);
+    documents
+        .collect::<Result<_, _>>()
+        .unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// `jobshim check` with these variables, which must all be known.
+fn assert_accepted(place: &str, variables: &[(String, String)]) {
+    let variables: Vec<(&str, &str)> = variables
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
+    let output = run(&["check"], &variables);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{place}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    for (name, _) in variables.iter().filter(|(name, _)| name.starts_with("JOBSHIM_")) {
+        assert!(
+            said.contains(&format!("environment {name}")),
+            "{place}: {name} is no setting of jobshim"
+        );
+    }
+}
+
+fn text(value: &Value) -> String {
+    value
+        .as_str()
+        .unwrap_or_else(|| panic!("{value} is no text"))
+        .to_owned()
+}
+
+#[test]
+fn the_compose_file_shuts_jobshim_in_and_sets_what_it_knows() {
+    let compose = documents("deploy/compose.yaml");
+    let jobshim = &compose[0]["services"]["jobshim"];
+    let environment = jobshim["environment"].as_object().expect("settings");
+    let variables: Vec<_> = environment
+        .iter()
+        .map(|(name, value)| (name.clone(), text(value)))
+        .collect();
+    assert_accepted("compose.yaml", &variables);
+    let upstream = environment["JOBSHIM_UPSTREAM"].as_str().expect("an upstream");
+    let host = upstream
+        .trim_start_matches("http://")
+        .split(':')
+        .next()
+        .expect("a host");
+    assert!(
+        compose[0]["services"][host].is_object(),
+        "{host} is no service beside it"
+    );
+    assert_eq!(jobshim["read_only"], true);
+    assert_eq!(jobshim["cap_drop"][0], "ALL");
+    assert!(
+        text(&jobshim["ports"][0]).starts_with("127.0.0.1:"),
+        "the port is this machine's alone"
+    );
+    let volume = text(&jobshim["volumes"][0]);
+    let (volume, folder) = volume.split_once(':').expect("a volume");
+    assert!(compose[0]["volumes"].get(volume).is_some());
+    assert_eq!(folder, environment["JOBSHIM_STATE_DIR"]);
+}
+
+fn of_kind<'a>(manifests: &'a [Value], kind: &str) -> &'a Value {
+    let mut found = manifests.iter().filter(|manifest| manifest["kind"] == kind);
+    found.next().unwrap_or_else(|| panic!("no {kind}"))
+}
+
+/// Whether a pod with `labels` is one that `selector` selects.
+fn selects(selector: &Value, labels: &Value) -> bool {
+    let selector = selector.as_object().expect("a selector");
+    !selector.is_empty() && selector.iter().all(|(name, value)| labels.get(name) == Some(value))
+}
+
+#[test]
+fn the_kubernetes_manifests_fit_together_and_set_what_jobshim_knows() {
+    let versions = BTreeMap::from([
+        ("Deployment", "apps/v1"),
+        ("Service", "v1"),
+        ("PodDisruptionBudget", "policy/v1"),
+        ("NetworkPolicy", "networking.k8s.io/v1"),
+    ]);
+    for path in ["deploy/kubernetes/sidecar.yaml", "deploy/kubernetes/deployment.yaml"] {
+        let manifests = documents(path);
+        for manifest in &manifests {
+            let kind = text(&manifest["kind"]);
+            assert_eq!(manifest["apiVersion"], versions[kind.as_str()], "{path}: {kind}");
+            assert!(manifest["metadata"]["name"].is_string(), "{path}: {kind} has no name");
+        }
+        let deployment = &of_kind(&manifests, "Deployment")["spec"];
+        let (labels, pod) = (
+            &deployment["template"]["metadata"]["labels"],
+            &deployment["template"]["spec"],
+        );
+        assert!(selects(&deployment["selector"]["matchLabels"], labels), "{path}");
+        let containers = pod["containers"].as_array().expect("containers");
+        let jobshim = containers
+            .iter()
+            .find(|container| container["name"] == "jobshim")
+            .expect("jobshim");
+        let variables: Vec<_> = jobshim["env"]
+            .as_array()
+            .expect("settings")
+            .iter()
+            .map(|one| (text(&one["name"]), text(&one["value"])))
+            .collect();
+        assert_accepted(path, &variables);
+
+        let service = &of_kind(&manifests, "Service")["spec"];
+        assert!(
+            selects(&service["selector"], labels),
+            "{path}: the Service selects no pod"
+        );
+        let port = &jobshim["ports"][0];
+        assert_eq!(service["ports"][0]["targetPort"], port["name"], "{path}");
+        let (_, listen) = variables
+            .iter()
+            .find(|(name, _)| name == "JOBSHIM_LISTEN")
+            .expect("an address");
+        assert!(
+            listen.ends_with(&format!(":{}", port["containerPort"])),
+            "{path}: {listen}"
+        );
+
+        for probe in ["startupProbe", "livenessProbe"] {
+            assert_eq!(
+                jobshim[probe]["exec"]["command"],
+                serde_json::json!(["/jobshim", "health"]),
+                "{path}: {probe}"
+            );
+        }
+        assert!(jobshim["readinessProbe"].is_object(), "{path}");
+        assert!(jobshim["resources"]["limits"]["memory"].is_string(), "{path}");
+        let security = &jobshim["securityContext"];
+        assert_eq!(security["readOnlyRootFilesystem"], true, "{path}");
+        assert_eq!(security["allowPrivilegeEscalation"], false, "{path}");
+        assert_eq!(security["capabilities"]["drop"][0], "ALL", "{path}");
+        for setting in ["runAsNonRoot", "runAsUser"] {
+            assert!(
+                !security[setting].is_null() || !pod["securityContext"][setting].is_null(),
+                "{path}: {setting}"
+            );
+        }
+        for mount in jobshim["volumeMounts"].as_array().into_iter().flatten() {
+            let volumes = pod["volumes"].as_array().expect("volumes");
+            assert!(
+                volumes.iter().any(|volume| volume["name"] == mount["name"]),
+                "{path}: {mount}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_deployment_survives_a_drained_node_and_talks_to_comfyui_alone() {
+    let manifests = documents("deploy/kubernetes/deployment.yaml");
+    let deployment = &of_kind(&manifests, "Deployment")["spec"];
+    let labels = &deployment["template"]["metadata"]["labels"];
+    let budget = &of_kind(&manifests, "PodDisruptionBudget")["spec"];
+    assert!(selects(&budget["selector"]["matchLabels"], labels));
+    assert!(
+        budget["minAvailable"].as_u64() < deployment["replicas"].as_u64(),
+        "no node could ever be drained"
+    );
+    let policy = &of_kind(&manifests, "NetworkPolicy")["spec"];
+    assert!(selects(&policy["podSelector"]["matchLabels"], labels));
+    assert_eq!(policy["policyTypes"], serde_json::json!(["Ingress", "Egress"]));
+    // The sidecar's pods are the ones that it may ask, and their Service has the upstream's name and port.
+    let others = documents("deploy/kubernetes/sidecar.yaml");
+    let comfyui = &of_kind(&others, "Deployment")["spec"]["template"]["metadata"]["labels"];
+    assert!(selects(
+        &policy["egress"][0]["to"][0]["podSelector"]["matchLabels"],
+        comfyui
+    ));
+}
+
+/// The values of `key` in a unit file.
+fn values(unit: &str, key: &str) -> Vec<String> {
+    let prefix = format!("{key}=");
+    unit.lines()
+        .filter_map(|line| line.strip_prefix(&prefix))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn the_units_fit_together_and_set_what_jobshim_knows() {
+    let (service, socket) = (
+        file("deploy/systemd/jobshim.service"),
+        file("deploy/systemd/jobshim.socket"),
+    );
+    let variables: Vec<(String, String)> = values(&service, "Environment")
+        .iter()
+        .map(|setting| setting.split_once('=').expect("a variable"))
+        .map(|(name, value)| (name.to_owned(), value.replace("%S", "/var/lib")))
+        .collect();
+    assert_accepted("jobshim.service", &variables);
+    let (_, listen) = variables
+        .iter()
+        .find(|(name, _)| name == "JOBSHIM_LISTEN")
+        .expect("an address");
+    assert_eq!(
+        values(&socket, "ListenStream"),
+        [listen.as_str()],
+        "health asks where the socket unit listens"
+    );
+    assert_eq!(values(&service, "ExecStart"), ["/usr/local/bin/jobshim"]);
+}
+
+#[test]
+fn systemd_finds_the_units_good_and_well_shut_in() {
+    if Command::new("systemd-analyze").arg("--version").output().is_err() {
+        println!("systemd-analyze is not at hand: nothing was tried");
+        return;
+    }
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("units");
+    fs::create_dir_all(&folder).expect("a folder");
+    for unit in ["jobshim.service", "jobshim.socket"] {
+        let text = file(&format!("deploy/systemd/{unit}"));
+        let text = text.replace("/usr/local/bin/jobshim", env!("CARGO_BIN_EXE_jobshim"));
+        fs::write(folder.join(unit), text).expect("a file");
+    }
+    for arguments in [
+        &["verify", "--man=no", "jobshim.service", "jobshim.socket"][..],
+        // In tenths.
+        &["security", "--offline=yes", "--threshold=20", "jobshim.service"],
+    ] {
+        let units = arguments.iter().map(|argument| match argument.starts_with("jobshim") {
+            true => folder.join(argument).into_os_string(),
+            false => argument.into(),
+        });
+        let output = Command::new("systemd-analyze")
+            .args(units)
+            .output()
+            .expect("systemd-analyze");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}:\n{said}");
+        // It complains of other units of this machine too.
+        assert!(arguments[0] != "verify" || !said.contains("jobshim."), "{said}");
+    }
+    let _ = fs::remove_dir_all(&folder);
+}
+
+#[test]
+fn the_image_sets_what_jobshim_knows() {
+    let dockerfile = file("Dockerfile");
+    let variables: Vec<(String, String)> = dockerfile
+        .lines()
+        .filter_map(|line| line.strip_prefix("ENV ")?.split_once('='))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    assert!(!variables.is_empty());
+    assert_accepted("Dockerfile", &variables);
+}
