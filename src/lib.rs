@@ -20,6 +20,7 @@ pub mod mistakes;
 pub mod modes;
 pub mod notes;
 pub mod origin;
+pub mod pace;
 pub(crate) mod proxy_status;
 pub mod reload;
 pub(crate) mod response;

@@ -75,7 +75,7 @@ impl Jobs {
         let mut seen = HashSet::new();
         let mut fetched = 0;
         let mut next: Option<String> = None;
-        loop {
+        for _ in 0..self.max_pages {
             let limit = names.page.map(|page| format!("{}={page}", names.limit));
             let query: Vec<String> = [filter.clone(), limit, next.take()].into_iter().flatten().collect();
             let answer = self.ask(caller, Some(kind), &names.path, &query.join("&")).await?;
@@ -108,6 +108,14 @@ impl Jobs {
                 }
             };
         }
+        // Part of a list must not look like all of it.
+        Err(JobsError::Shape {
+            call: format!("GET {}", names.path),
+            reason: format!(
+                "it has more than the {} pages that legacy.max_pages allows",
+                self.max_pages
+            ),
+        })
     }
 }
 

@@ -102,7 +102,7 @@ impl Legacy {
     pub fn new(config: &Config, upstream: Arc<Upstream>, state: Arc<State>) -> Result<Self, SetupError> {
         let tables = Tables::load(config.mappings_dir.as_deref())?;
         Ok(Self {
-            jobs: Jobs::new(upstream, &tables, config.upstream.dialect),
+            jobs: Jobs::new(upstream, &tables, config.upstream.dialect, config.legacy.max_pages),
             tables,
             surface: config.legacy.surface,
             concurrency: config.upstream.concurrency,
