@@ -111,7 +111,12 @@ pub async fn run(config: &Config) -> Result<bool, DoctorError> {
     let tables = Tables::load(config.mappings_dir.as_deref())?;
     let upstream = Arc::new(Upstream::new(&config.upstream)?);
     let diagnosis = Diagnosis::new(&config.upstream, &tables);
-    let jobs = Arc::new(Jobs::new(Arc::clone(&upstream), &tables, config.upstream.dialect));
+    let jobs = Arc::new(Jobs::new(
+        Arc::clone(&upstream),
+        &tables,
+        config.upstream.dialect,
+        config.legacy.max_pages,
+    ));
     println!("{}\n", config.upstream.url.to_string().trim_end_matches('/'));
     let asked = jobs.dialect(&Caller::default()).await;
     let kind = match asked {

@@ -22,6 +22,7 @@ pub mod mistakes;
 pub mod modes;
 pub mod notes;
 pub mod origin;
+pub mod pace;
 mod pool;
 pub(crate) mod proxy_status;
 pub mod reload;

@@ -5,6 +5,7 @@ use crate::{
     headers::carried,
     jobs::JobsError,
     legacy::{Cached, LegacyAnswer, LegacyBody, LegacyError},
+    pace::Gap,
     proxy_status::{self, Own, PROXY_STATUS},
     upstream::{Body, BoxError, UpstreamError, full},
     vet::Unclear,
@@ -36,12 +37,14 @@ pub fn forbidden() -> Response<Body> {
 /// The request is refused before anything was done with it, and its connection ends: where one request ends and the
 /// next begins is in doubt.
 pub fn refused_unread(unclear: Unclear) -> Response<Body> {
-    let status = match unclear {
-        Unclear::Connect => StatusCode::METHOD_NOT_ALLOWED,
-        _ => StatusCode::BAD_REQUEST,
+    let (status, kind) = match unclear {
+        Unclear::Connect => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
+        Unclear::Headers => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large"),
+        Unclear::Long => (StatusCode::URI_TOO_LONG, "uri_too_long"),
+        _ => (StatusCode::BAD_REQUEST, "unclear_request"),
     };
     let details = "it was not passed on, and this connection ends".to_owned();
-    let mut response = failure(status, "unclear_request", unclear.to_string(), details);
+    let mut response = failure(status, kind, unclear.to_string(), details);
     response
         .headers_mut()
         .insert(CONNECTION, HeaderValue::from_static("close"));
@@ -188,6 +191,20 @@ pub fn too_large(limit: usize) -> Response<Body> {
     )
 }
 
+/// As many answers are being made as may be, and none was ready in time.
+pub fn busy() -> Response<Body> {
+    let mut response = failure(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "busy",
+        "too many answers are being made at the same time".to_owned(),
+        "try again in a moment; the limit is legacy.max_translations".to_owned(),
+    );
+    response
+        .headers_mut()
+        .insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+}
+
 /// Neither the Jobs API nor the server's own legacy endpoint can do it: never a 200 that did nothing.
 pub fn not_implemented(call: &str) -> Response<Body> {
     failure(
@@ -264,7 +281,7 @@ pub fn upstream_failure(error: &UpstreamError, finding: Option<&str>) -> Respons
         UpstreamError::TimedOut { .. } => (
             StatusCode::GATEWAY_TIMEOUT,
             "upstream_timeout",
-            "it may be busy; the limits are upstream.connect_timeout and upstream.answer_timeout",
+            "it may be busy; the limits are connect_timeout, first_byte_timeout, gap_timeout and answer_timeout of upstream",
             "http_response_timeout",
         ),
         UpstreamError::Interrupted { cause, .. } => (
@@ -278,6 +295,12 @@ pub fn upstream_failure(error: &UpstreamError, finding: Option<&str>) -> Respons
             "upstream_answer_too_large",
             "the limit is upstream.max_answer_bytes",
             "http_response_body_size",
+        ),
+        UpstreamError::Client(error) if error.is::<Gap>() => (
+            StatusCode::REQUEST_TIMEOUT,
+            "request_timeout",
+            "the rest of the request did not come; the limit is server.idle_timeout",
+            "http_request_error",
         ),
         UpstreamError::Client(_) => (
             StatusCode::BAD_REQUEST,

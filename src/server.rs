@@ -1,34 +1,53 @@
 //! Listeners, connections, draining.
 
+mod crowd;
 mod entrance;
 mod listener;
 mod proxy_protocol;
+mod pulse;
 mod tls;
 
 pub use tls::{Tls, TlsError};
 
 use crate::{
-    config::{Config, ListenAddress},
+    config::{Config, ListenAddress, ServerConfig},
     forward::Peer,
     reload::Live,
+    trust::TrustedProxies,
 };
+use crowd::{Crowd, Full, Place};
 use entrance::{Entered, Entrance};
+use http::{HeaderValue, Version, header::CONNECTION};
 use hyper::service::service_fn;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{
-        conn::auto,
-        graceful::{GracefulShutdown, Watcher},
-    },
+    server::conn::auto,
 };
 use listener::{Listener, Stream};
+use pulse::{Awaited, Felt, Patience, Pulse};
 use std::{convert::Infallible, future::Future, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    sync::{Semaphore, watch},
+    time::timeout,
+};
 
-/// How long a client may take to send the head of a request.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long to wait after the system refused a connection, for want of descriptors say, before asking for another.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// What a connection gets for which there is no place.
+const NO_PLACE: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\
+    proxy-status: jobshim; error=connection_limit_reached\r\n\r\n";
+/// How long such a connection may take to read that, and how many may be about it.
+const NO_PLACE_TIME: Duration = Duration::from_secs(1);
+const NO_PLACE_MOST: usize = 64;
+/// Streams at the same time on one HTTP/2 connection, and the most bytes of an answer that each keeps back for a client
+/// who does not read.
+const MOST_STREAMS: u32 = 100;
+const MOST_KEPT_BACK: usize = 64 << 10;
+/// hyper's own figures: headers it has room for without asking for memory, and the smallest buffer it works with.
+const HEADERS_AT_HAND: usize = 100;
+const SMALLEST_BUFFER: usize = 8192;
 
 /// Why nothing can be served.
 #[derive(Debug, thiserror::Error)]
@@ -46,7 +65,8 @@ pub struct Server {
     listener: Listener,
     address: ListenAddress,
     entrance: Arc<Entrance>,
-    drain_timeout: Duration,
+    trusted_proxies: TrustedProxies,
+    config: ServerConfig,
 }
 
 impl Server {
@@ -59,7 +79,8 @@ impl Server {
             address: listener.address().map_err(refuse)?,
             listener,
             entrance,
-            drain_timeout: config.drain_timeout,
+            trusted_proxies: config.door.trusted_proxies.clone(),
+            config: config.server.clone(),
         })
     }
 
@@ -79,17 +100,18 @@ impl Server {
     /// Serves by whatever service is in force when a request comes, until `stop` resolves; then stops accepting and lets
     /// in-flight answers finish for `drain_timeout`.
     pub async fn run(self, live: Arc<Live>, stop: impl Future<Output = ()>) {
-        let mut http = auto::Builder::new(TokioExecutor::new());
-        http.http1()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEADER_TIMEOUT);
-        http.http2().timer(TokioTimer::new());
-        let connections = GracefulShutdown::new();
-        let reception = Reception {
-            http: Arc::new(http),
+        let drain_timeout = self.config.drain_timeout;
+        let reception = Arc::new(Reception {
+            http: http(&self.config),
             entrance: Arc::clone(&self.entrance),
             live,
-        };
+            crowd: Crowd::new(self.config.max_connections, self.config.max_connections_per_address),
+            trusted_proxies: self.trusted_proxies,
+            config: self.config,
+            turning_away: Semaphore::new(NO_PLACE_MOST),
+        });
+        // Each connection holds a receiver: they hear of the stop, and once all are dropped, all have ended.
+        let (stopping, heard) = watch::channel(());
         let tls = self.entrance.tls();
         let fresh = async {
             match tls {
@@ -107,7 +129,7 @@ impl Server {
             };
             match accepted {
                 Ok((stream, address)) => {
-                    tokio::spawn(reception.clone().receive(stream, address, connections.watcher()));
+                    tokio::spawn(Arc::clone(&reception).receive(stream, address, heard.clone()));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
@@ -115,12 +137,10 @@ impl Server {
                 }
             }
         }
-        drop(self.listener);
-        let open = connections.count();
-        if tokio::time::timeout(self.drain_timeout, connections.shutdown())
-            .await
-            .is_err()
-        {
+        drop((self.listener, heard));
+        let open = stopping.receiver_count();
+        stopping.send_replace(());
+        if timeout(drain_timeout, stopping.closed()).await.is_err() {
             tracing::warn!(
                 open,
                 "the drain timeout is over; connections that are still open are closed"
@@ -129,16 +149,47 @@ impl Server {
     }
 }
 
+/// How HTTP is spoken with clients. Timeouts are [`Pulse`]'s: hyper's own would count a quiet connection as one that is
+/// late with a request, and knows none for the moment in which a connection has not said which HTTP it speaks.
+fn http(config: &ServerConfig) -> auto::Builder<TokioExecutor> {
+    let buffer = config
+        .max_header_bytes
+        .saturating_add(config.max_uri_bytes)
+        .max(SMALLEST_BUFFER);
+    let mut http = auto::Builder::new(TokioExecutor::new());
+    http.http1().header_read_timeout(None).max_buf_size(buffer);
+    if config.max_headers > HEADERS_AT_HAND {
+        http.http1().max_headers(config.max_headers);
+    }
+    http.http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MOST_STREAMS)
+        .max_send_buf_size(MOST_KEPT_BACK)
+        .max_header_list_size(u32::try_from(buffer).unwrap_or(u32::MAX));
+    http
+}
+
 /// What every new connection needs.
-#[derive(Clone)]
 struct Reception {
-    http: Arc<auto::Builder<TokioExecutor>>,
+    http: auto::Builder<TokioExecutor>,
     entrance: Arc<Entrance>,
     live: Arc<Live>,
+    crowd: Arc<Crowd>,
+    trusted_proxies: TrustedProxies,
+    config: ServerConfig,
+    /// Permits to turn a connection away in so many words.
+    turning_away: Semaphore,
 }
 
 impl Reception {
-    async fn receive(self, stream: Stream, address: SocketAddr, watcher: Watcher) {
+    async fn receive(self: Arc<Self>, stream: Stream, address: SocketAddr, stop: watch::Receiver<()>) {
+        let mut place = match self.place(&stream, address) {
+            Ok(place) => place,
+            Err(full) => {
+                tracing::debug!(%address, ?full, "a connection is turned away");
+                return self.turn_away(stream).await;
+            }
+        };
         let (entered, peer) = match self.entrance.enter(stream, address).await {
             Ok(entered) => entered,
             Err(error) => {
@@ -146,25 +197,107 @@ impl Reception {
                 return;
             }
         };
+        // A proxy has said for whom the connection is.
+        if peer.address != address
+            && let Err(full) = place.belongs_to(peer.address.ip())
+        {
+            tracing::debug!(address = %peer.address, ?full, "a connection is turned away");
+            return;
+        }
         match entered {
-            Entered::Tcp(stream) => self.serve(stream, peer, watcher).await,
-            Entered::Unix(stream) => self.serve(stream, peer, watcher).await,
-            Entered::Tls(stream) => self.serve(stream, peer, watcher).await,
+            Entered::Tcp(stream) => self.serve(stream, peer, place, stop).await,
+            Entered::Unix(stream) => self.serve(stream, peer, place, stop).await,
+            Entered::Tls(stream) => self.serve(stream, peer, place, stop).await,
         }
     }
 
-    async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer, watcher: Watcher) {
-        let live = self.live;
-        let handler = service_fn(move |request| {
-            let service = live.service();
-            async move { Ok::<_, Infallible>(service.handle(request, peer).await) }
+    /// A place for a connection. Whoever comes by way of a trusted proxy, or by a Unix socket, has no address of its own.
+    fn place(&self, stream: &Stream, address: SocketAddr) -> Result<Place, Full> {
+        let mut place = self.crowd.enter()?;
+        if matches!(stream, Stream::Tcp(_)) && !self.trusted_proxies.trusts(address.ip()) {
+            place.belongs_to(address.ip())?;
+        }
+        Ok(place)
+    }
+
+    async fn serve<S>(self: Arc<Self>, stream: S, peer: Peer, place: Place, mut stop: watch::Receiver<()>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let address = peer.address;
+        let pulse = Arc::new(Pulse::default());
+        let felt = Felt::new(stream, Arc::clone(&pulse), place);
+        let handler = service_fn(|request| {
+            let (reception, pulse) = (Arc::clone(&self), Arc::clone(&pulse));
+            async move {
+                let most = reception.config.max_requests as u64;
+                let last = pulse.request() >= most && most > 0;
+                let version = request.version();
+                let waiting = pulse.wait();
+                let mut response = reception.live.service().handle(request, peer).await;
+                drop(waiting);
+                if last {
+                    // HTTP/2 has no such header, and is told otherwise.
+                    match version {
+                        Version::HTTP_2 => pulse.spent.notify_one(),
+                        _ => drop(
+                            response
+                                .headers_mut()
+                                .insert(CONNECTION, HeaderValue::from_static("close")),
+                        ),
+                    }
+                }
+                Ok::<_, Infallible>(response.map(|body| Awaited::new(body, pulse)))
+            }
         });
-        let connection = self
-            .http
-            .serve_connection_with_upgrades(TokioIo::new(stream), handler)
-            .into_owned();
-        if let Err(error) = watcher.watch(connection).await {
-            tracing::debug!(address = %peer.address, error, "a connection ended early");
+        let mut connection = pin!(self.http.serve_connection_with_upgrades(TokioIo::new(felt), handler));
+        let mut stops = pin!(pulse.stops(Patience {
+            header: self.config.header_timeout,
+            idle: self.config.idle_timeout,
+        }));
+        let mut stopping = false;
+        loop {
+            tokio::select! {
+                biased;
+                ended = connection.as_mut() => {
+                    if let Err(error) = ended {
+                        tracing::debug!(%address, error, "a connection ended early");
+                    }
+                    return;
+                }
+                _ = stop.changed(), if !stopping => stopping = true,
+                () = pulse.spent.notified(), if !stopping => stopping = true,
+                still = stops.as_mut() => {
+                    tracing::debug!(%address, %still, "a connection is given up");
+                    return;
+                }
+            }
+            connection.as_mut().graceful_shutdown();
         }
     }
+
+    /// Says that there is no place, and hangs up; behind TLS it cannot be said.
+    async fn turn_away(&self, stream: Stream) {
+        let permit = self.turning_away.try_acquire();
+        if permit.is_err() || self.entrance.tls().is_some() {
+            return;
+        }
+        let telling = async {
+            match stream {
+                Stream::Tcp(stream) => tell_no_place(stream).await,
+                Stream::Unix(stream) => tell_no_place(stream).await,
+            }
+        };
+        if let Ok(Err(error)) = timeout(NO_PLACE_TIME, telling).await {
+            tracing::trace!(%error, "a connection did not wait to be turned away");
+        }
+    }
+}
+
+async fn tell_no_place(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
+    stream.write_all(NO_PLACE).await?;
+    stream.shutdown().await?;
+    // Hanging up on what is not read yet would take back what was said.
+    while stream.read(&mut [0; 1024]).await? > 0 {}
+    Ok(())
 }

@@ -11,25 +11,30 @@ use crate::{
     mistakes::{Adviser, Asked, refusal},
     modes::{Decision, Modes},
     origin,
+    pace::Paced,
     response::{
-        Unasked, forbidden, gone, legacy_failure, not_admitted, not_implemented, refused_unread, say_whose, too_large,
-        translated, upstream_failure, went_round, wrong_method,
+        Unasked, busy, forbidden, gone, legacy_failure, not_admitted, not_implemented, refused_unread, say_whose,
+        too_large, translated, upstream_failure, went_round, wrong_method,
     },
     route::{LegacyRoute, LegacyWrite, RouteName, Way, route},
     scope::Scope,
     state::{State, StateError},
     trust::TrustedProxies,
     upstream::{Body, SetupError, Upstream, UpstreamError, full},
-    vet::vet,
+    vet::{Bounds, vet},
 };
 use bytes::Bytes;
 use http::{Method, Request, Response, request::Parts};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::body::Incoming;
-use std::{fmt::Debug, iter, sync::Arc};
+use hyper::body::{Body as _, Incoming};
+use std::{fmt::Debug, iter, sync::Arc, time::Duration};
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::timeout,
+};
 
-/// The largest body of a legacy write, in bytes: some thirty thousand ids.
-const MOST_ORDERS: usize = 1 << 20;
+/// How long a request may wait for its turn to be translated.
+const TURN: Duration = Duration::from_secs(2);
 
 /// Everything a request needs; shared by all connections.
 pub struct Service {
@@ -43,6 +48,13 @@ pub struct Service {
     state: Arc<State>,
     most_noted: usize,
     trusted_proxies: TrustedProxies,
+    /// The largest body of a legacy write, in bytes.
+    most_ordered: usize,
+    bounds: Bounds,
+    /// How long a client may send nothing of a body.
+    idle_timeout: Duration,
+    /// Turns to make an answer.
+    turns: Arc<Semaphore>,
     adviser: Arc<Adviser>,
     diagnosis: Arc<Diagnosis>,
 }
@@ -80,6 +92,16 @@ impl Service {
             state,
             most_noted: config.notes.max_body,
             trusted_proxies: config.door.trusted_proxies.clone(),
+            most_ordered: config.legacy.max_body,
+            bounds: Bounds {
+                header_bytes: config.server.max_header_bytes,
+                headers: config.server.max_headers,
+                uri_bytes: config.server.max_uri_bytes,
+            },
+            idle_timeout: config.server.idle_timeout,
+            turns: Arc::new(Semaphore::new(
+                config.legacy.max_translations.min(Semaphore::MAX_PERMITS),
+            )),
             adviser: Arc::default(),
         })
     }
@@ -97,6 +119,10 @@ impl Service {
             state: Arc::clone(&self.state),
             most_noted: self.most_noted,
             trusted_proxies: self.trusted_proxies.clone(),
+            most_ordered: self.most_ordered,
+            bounds: self.bounds,
+            idle_timeout: self.idle_timeout,
+            turns: Arc::clone(&self.turns),
             adviser: Arc::clone(&self.adviser),
             diagnosis: Arc::clone(&self.diagnosis),
         })
@@ -118,11 +144,15 @@ impl Service {
     /// Answers one request. Never fails: every failure is a response.
     pub async fn handle(&self, request: Request<Incoming>, mut peer: Peer) -> Response<Body> {
         let (mut head, body) = request.into_parts();
-        if let Err(unclear) = vet(&head) {
+        if let Err(unclear) = vet(&head, &self.bounds) {
             tracing::debug!(%unclear, "a request was refused");
             return refused_unread(unclear);
         }
         self.trusted_proxies.settle(&mut head.headers, &mut peer);
+        let mut body = Paced::new(body, self.idle_timeout);
+        if !body.is_end_stream() {
+            head.extensions.insert(body.watched());
+        }
         let foreign = origin::refuses(&head.headers, &head.uri);
         let response = self.answer_any(head, body, peer).await;
         if foreign && self.has_origin_rule() && response.extensions().get::<Unasked>().is_some() {
@@ -136,7 +166,7 @@ impl Service {
         self.legacy.jobs().known_dialect() != Some(DialectKind::Cloud)
     }
 
-    async fn answer_any(&self, mut head: Parts, body: Incoming, peer: Peer) -> Response<Body> {
+    async fn answer_any(&self, mut head: Parts, body: Paced, peer: Peer) -> Response<Body> {
         // Before the door: what came round has lost its token on the way.
         let mut upstreams = iter::once(&self.upstream).chain(&self.legacy_upstream);
         if upstreams.any(|upstream| upstream.has_sent(&head.headers)) {
@@ -189,13 +219,13 @@ impl Service {
         })
     }
 
-    async fn pass(&self, head: Parts, body: Incoming, peer: Peer) -> Result<Response<Body>, UpstreamError> {
+    async fn pass(&self, head: Parts, body: Paced, peer: Peer) -> Result<Response<Body>, UpstreamError> {
         let passage = self.passage(&head, peer).await?;
-        let body = body.map_err(Into::into).boxed_unsync();
+        let body = body.boxed_unsync();
         passage.forward(Request::from_parts(head, body)).await
     }
 
-    async fn prompt(&self, head: Parts, body: Incoming, peer: Peer) -> Result<Response<Body>, UpstreamError> {
+    async fn prompt(&self, head: Parts, body: Paced, peer: Peer) -> Result<Response<Body>, UpstreamError> {
         let scope = self.scope(&head);
         let lesson = Lesson {
             notes: self.legacy.notes(),
@@ -226,7 +256,7 @@ impl Service {
         passage.forward(Request::from_parts(head, body)).await
     }
 
-    async fn read(&self, route: &LegacyRoute, head: Parts, body: Incoming, peer: Peer) -> Response<Body> {
+    async fn read(&self, route: &LegacyRoute, head: Parts, body: Paced, peer: Peer) -> Response<Body> {
         let scope = self.scope(&head);
         let decision = self.decide(route.name(), scope, peer);
         if decision == Decision::Gone {
@@ -234,7 +264,21 @@ impl Service {
         }
         if decision != Decision::Forward {
             let encoding = Encoding::accepted(&head.headers).filter(|_| self.compress);
-            let outcome = self.translate(route, &head, encoding, scope, peer).await;
+            let inquiry = Inquiry {
+                query: head.uri.query().unwrap_or_default(),
+                headers: &head.headers,
+                encoding,
+            };
+            let outcome = match self.remembered(route, inquiry, &head, scope).await {
+                Some(answer) => Ok(answer),
+                None => {
+                    let Some(_turn) = self.turn().await else {
+                        return busy();
+                    };
+                    let caller = self.caller(scope, &head, peer);
+                    self.legacy.answer(route, inquiry, &caller).await
+                }
+            };
             let missing = matches!(outcome, Err(LegacyError::Jobs(JobsError::Missing { .. })));
             let there = outcome.as_ref().is_ok_and(|answer| answer.asked);
             if decision == Decision::TranslateIfThere && (missing || there) {
@@ -248,36 +292,33 @@ impl Service {
                 };
             }
         }
-        let body = body.map_err(Into::into).boxed_unsync();
+        let body = body.boxed_unsync();
         self.forward(head, body, peer).await.unwrap_or_else(refused)
     }
 
-    async fn translate(
+    /// The answer from memory. Nobody is asked: it must not be a request that the upstream would refuse.
+    async fn remembered(
         &self,
         route: &LegacyRoute,
+        inquiry: Inquiry<'_>,
         head: &Parts,
-        encoding: Option<Encoding>,
         scope: Scope,
-        peer: Peer,
-    ) -> Result<LegacyAnswer, LegacyError> {
-        let inquiry = Inquiry {
-            query: head.uri.query().unwrap_or_default(),
-            headers: &head.headers,
-            encoding,
-        };
-        // Nobody is asked: it must not be a request that the upstream would refuse.
-        if !origin::refuses(&head.headers, &head.uri)
-            && let Some(answer) = self.legacy.remembered(route, inquiry, scope).await
-        {
-            return Ok(answer);
+    ) -> Option<LegacyAnswer> {
+        match origin::refuses(&head.headers, &head.uri) {
+            true => None,
+            false => self.legacy.remembered(route, inquiry, scope).await,
         }
-        self.legacy
-            .answer(route, inquiry, &self.caller(scope, head, peer))
-            .await
+    }
+
+    /// A turn to make an answer. Most are made in a moment, so a burst waits in line; behind a server that hangs the line
+    /// does not move, and nobody is kept for long.
+    async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        let turn = timeout(TURN, self.turns.acquire()).await.ok()?;
+        turn.ok()
     }
 
     /// A write goes one way, never both.
-    async fn write(&self, write: &LegacyWrite, head: Parts, body: Incoming, peer: Peer) -> Response<Body> {
+    async fn write(&self, write: &LegacyWrite, head: Parts, body: Paced, peer: Peer) -> Response<Body> {
         let caller = self.caller(self.scope(&head), &head, peer);
         let forwards = match self.decide(write.name(), caller.scope, peer) {
             Decision::Gone => return gone(&call(&head)),
@@ -293,15 +334,15 @@ impl Service {
             }
         };
         if forwards {
-            let body = body.map_err(Into::into).boxed_unsync();
+            let body = body.boxed_unsync();
             let response = self.forward(head, body, peer).await.unwrap_or_else(refused);
             self.legacy.touched(write, None, caller.scope).await;
             return response;
         }
-        let body = match Limited::new(body, MOST_ORDERS).collect().await {
+        let body = match Limited::new(body, self.most_ordered).collect().await {
             Ok(body) => body.to_bytes(),
-            Err(error) if error.is::<LengthLimitError>() => return too_large(MOST_ORDERS),
-            Err(error) => return upstream_failure(&UpstreamError::Client(error.to_string()), None),
+            Err(error) if error.is::<LengthLimitError>() => return too_large(self.most_ordered),
+            Err(error) => return upstream_failure(&UpstreamError::Client(error.into()), None),
         };
         let response = self.translate_write(write, head, &body, &caller, peer).await;
         self.legacy.touched(write, Some(&body), caller.scope).await;
@@ -320,6 +361,9 @@ impl Service {
         peer: Peer,
     ) -> Response<Body> {
         let method_and_path = call(&head);
+        let Some(_turn) = self.turn().await else {
+            return busy();
+        };
         if *write == LegacyWrite::History {
             return match self.resend(head, body, peer).await {
                 Ok(answer) if !matches!(answer.status().as_u16(), 404 | 405 | 410 | 501) => answer,

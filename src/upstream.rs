@@ -3,6 +3,7 @@
 use crate::{
     config::UpstreamConfig,
     mistakes::{Cause, sources},
+    pace::{Gap, Moves},
     pool::{Pool, PoolError},
     vet::vet_answer,
     via,
@@ -21,7 +22,7 @@ use rustls::{
     ClientConfig, RootCertStore,
     pki_types::{CertificateDer, pem::PemObject},
 };
-use std::{error::Error, io, path::Path, sync::Arc, time::Duration};
+use std::{error::Error, io, path::Path, pin::pin, sync::Arc, time::Duration};
 
 /// What any body error is on its way to hyper.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -74,7 +75,7 @@ pub enum UpstreamError {
     },
     /// The client's own body did not come whole; the upstream was not asked.
     #[error("the request's body broke off: {0}")]
-    Client(String),
+    Client(Arc<dyn Error + Send + Sync>),
     /// The path or query cannot be sent. It is not shown: it may carry a key.
     #[error("the request's target cannot be sent: {0}")]
     BadTarget(String),
@@ -128,6 +129,8 @@ pub struct Upstream {
     /// Added where the client did not send them.
     headers: Vec<(HeaderName, HeaderValue)>,
     connect_timeout: Duration,
+    first_byte_timeout: Duration,
+    gap_timeout: Duration,
     answer_timeout: Duration,
     max_answer_bytes: usize,
 }
@@ -153,6 +156,8 @@ impl Upstream {
             via: via::Name::new(),
             headers: config.headers.clone(),
             connect_timeout: config.connect_timeout,
+            first_byte_timeout: config.first_byte_timeout,
+            gap_timeout: config.gap_timeout,
             answer_timeout: config.answer_timeout,
             max_answer_bytes: config.max_answer_bytes,
         })
@@ -197,7 +202,10 @@ impl Upstream {
 
     /// The error of an answer whose body ended before its time.
     pub fn broken_off(&self, error: &(dyn Error + 'static)) -> UpstreamError {
-        self.interrupted(innermost(error), Cause::of(error))
+        match gap_in(error) {
+            Some(gap) => self.timed_out(gap.0),
+            None => self.interrupted(innermost(error), Cause::of(error)),
+        }
     }
 
     /// Whether it is asked through TLS.
@@ -233,6 +241,25 @@ impl Upstream {
             Ok(()) => Ok(response),
             Err(reason) => Err(self.interrupted(reason.to_owned(), Cause::NotHttp)),
         }
+    }
+
+    /// As [`Upstream::send`], and waits no longer for the head of the answer than `upstream.first_byte_timeout`, while
+    /// the body of the request does not move either.
+    pub async fn send_patiently(&self, mut request: Request<Body>) -> Result<Response<Incoming>, UpstreamError> {
+        let moves: Option<Moves> = request.extensions_mut().remove();
+        let mut sending = pin!(self.send(request));
+        loop {
+            match tokio::time::timeout(self.first_byte_timeout, sending.as_mut()).await {
+                Ok(sent) => return sent,
+                Err(_) if moves.as_ref().is_some_and(Moves::moved) => {}
+                Err(_) => return Err(self.timed_out(self.first_byte_timeout)),
+            }
+        }
+    }
+
+    /// How long an answer that passes through may lie still.
+    pub fn gap_timeout(&self) -> Duration {
+        self.gap_timeout
     }
 
     /// Makes a call with a small body and reads the whole answer, within the time and size that the configuration
@@ -322,13 +349,18 @@ impl Upstream {
     }
 
     fn send_error(&self, error: PoolError) -> UpstreamError {
+        if let PoolError::Send(error) = &error
+            && let Some(gap) = gap_in(error)
+        {
+            return UpstreamError::Client(Arc::new(gap));
+        }
         let error = match error {
             PoolError::Send(error)
                 if sources(&error)
                     .filter_map(<dyn Error>::downcast_ref)
                     .any(hyper::Error::is_user) =>
             {
-                return UpstreamError::Client(innermost(&error));
+                return UpstreamError::Client(BoxError::from(innermost(&error)).into());
             }
             PoolError::Send(error) => return self.broken_off(&error),
             PoolError::Connect(error) => error,
@@ -345,6 +377,11 @@ impl Upstream {
             },
         }
     }
+}
+
+/// The gap that ended a body, if that is what the error comes from.
+fn gap_in(error: &(dyn Error + 'static)) -> Option<Gap> {
+    sources(error).find_map(|source| source.downcast_ref::<Gap>()).copied()
 }
 
 /// What people can act on is said by the innermost error: `Connection refused`, not `client error (Connect)`.

@@ -36,19 +36,44 @@ pub enum Unclear {
     /// Another transfer coding than `chunked` alone, which could not be passed on (RFC 9112 section 6.1).
     #[error("the only Transfer-Encoding is chunked")]
     TransferEncoding,
+    /// More headers than `server.max_headers`, or more bytes of them than `server.max_header_bytes`.
+    #[error("the headers are too many or too long")]
+    Headers,
+    /// A path and query longer than `server.max_uri_bytes`.
+    #[error("the target is too long")]
+    Long,
     /// Some read a leading zero as the sign of an octal number.
     #[error("Content-Length is not a plain number")]
     Length,
 }
 
-/// Whether everyone reads this head in the same way.
-pub fn vet(head: &Parts) -> Result<(), Unclear> {
+/// How much a head may hold.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Bytes of header names and values.
+    pub header_bytes: usize,
+    /// Headers.
+    pub headers: usize,
+    /// Bytes of path and query.
+    pub uri_bytes: usize,
+}
+
+/// Whether everyone reads this head in the same way, and it is within bounds.
+pub fn vet(head: &Parts, bounds: &Bounds) -> Result<(), Unclear> {
     if head.method == Method::CONNECT {
         return Err(Unclear::Connect);
     }
+    if head
+        .uri
+        .path_and_query()
+        .is_some_and(|target| target.as_str().len() > bounds.uri_bytes)
+    {
+        return Err(Unclear::Long);
+    }
     let mut host = None;
-    let (mut hosts, mut codings) = (0, 0);
+    let (mut hosts, mut codings, mut bytes) = (0, 0, 0);
     for (name, value) in &head.headers {
+        bytes += name.as_str().len() + value.len();
         if name == HOST {
             hosts += 1;
             host = Some(value);
@@ -62,6 +87,9 @@ pub fn vet(head: &Parts) -> Result<(), Unclear> {
                 return Err(Unclear::TransferEncoding);
             }
         }
+    }
+    if bytes > bounds.header_bytes || head.headers.len() > bounds.headers {
+        return Err(Unclear::Headers);
     }
     if let Some(host) = host
         && !is_host(host)

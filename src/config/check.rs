@@ -1,8 +1,8 @@
 //! Texts to values: each section of the file by itself, then what they say together.
 
 use super::{
-    CacheConfig, Config, DoorConfig, LegacyConfig, ListenAddress, LogConfig, NotesConfig, Policies, TlsFiles,
-    UpstreamConfig,
+    CacheConfig, Config, DoorConfig, LegacyConfig, ListenAddress, LogConfig, NotesConfig, Policies, ServerConfig,
+    TlsFiles, UpstreamConfig,
     load::{ConfigError, Setting},
     modes,
     parse::{self, Wrong},
@@ -31,7 +31,7 @@ pub fn check(settings: &[Setting], environment: Environment<'_>, errors: &mut Ve
     let mappings_dir = reader.value("mappings_dir", parse::optional_folder);
     let state_dir = reader.value("state_dir", parse::folder_to_be);
     let notes = notes(&mut reader);
-    let drain_timeout = reader.value("server.drain_timeout", parse::duration);
+    let server = server(&mut reader);
     let log = log(&mut reader);
     let config = Config {
         listen: listen?,
@@ -44,7 +44,7 @@ pub fn check(settings: &[Setting], environment: Environment<'_>, errors: &mut Ve
         mappings_dir: mappings_dir?,
         state_dir: state_dir?,
         notes: notes?,
-        drain_timeout: drain_timeout?,
+        server: server?,
         log: log?,
     };
     together(&config, open?, &mut reader);
@@ -125,6 +125,8 @@ fn upstream(reader: &mut Reader<'_>) -> Option<UpstreamConfig> {
     let headers = reader.value("upstream.headers", |text| secret::headers(text, environment));
     let ca_file = reader.value("upstream.ca_file", parse::optional_file);
     let connect_timeout = reader.value("upstream.connect_timeout", parse::duration);
+    let first_byte_timeout = reader.value("upstream.first_byte_timeout", parse::duration);
+    let gap_timeout = reader.value("upstream.gap_timeout", parse::duration);
     let answer_timeout = reader.value("upstream.answer_timeout", parse::duration);
     let max_answer_bytes = reader.value("upstream.max_answer_bytes", parse::size);
     let concurrency = reader.value("upstream.concurrency", parse::concurrency);
@@ -134,6 +136,8 @@ fn upstream(reader: &mut Reader<'_>) -> Option<UpstreamConfig> {
         headers: headers?,
         ca_file: ca_file?,
         connect_timeout: connect_timeout?,
+        first_byte_timeout: first_byte_timeout?,
+        gap_timeout: gap_timeout?,
         answer_timeout: answer_timeout?,
         max_answer_bytes: max_answer_bytes?,
         concurrency: concurrency?,
@@ -147,6 +151,9 @@ fn legacy(reader: &mut Reader<'_>) -> Option<LegacyConfig> {
     let upstream = reader.value("legacy.upstream", parse::optional_url);
     let ask_again = reader.value("legacy.ask_again", parse::duration);
     let compress = reader.value("legacy.compress", parse::flag);
+    let max_body = reader.value("legacy.max_body", parse::size);
+    let max_pages = reader.value("legacy.max_pages", parse::count);
+    let max_translations = reader.value("legacy.max_translations", parse::count);
     Some(LegacyConfig {
         surface: surface?,
         modes: Policies {
@@ -156,6 +163,9 @@ fn legacy(reader: &mut Reader<'_>) -> Option<LegacyConfig> {
         upstream: upstream?,
         ask_again: ask_again?,
         compress: compress?,
+        max_body: max_body?,
+        max_pages: max_pages?,
+        max_translations: max_translations?,
     })
 }
 
@@ -176,6 +186,29 @@ fn notes(reader: &mut Reader<'_>) -> Option<NotesConfig> {
     Some(NotesConfig {
         max_body: max_body?,
         max_bytes: max_bytes?,
+    })
+}
+
+fn server(reader: &mut Reader<'_>) -> Option<ServerConfig> {
+    let header_timeout = reader.value("server.header_timeout", parse::duration);
+    let idle_timeout = reader.value("server.idle_timeout", parse::duration);
+    let max_header_bytes = reader.value("server.max_header_bytes", parse::size);
+    let max_headers = reader.value("server.max_headers", parse::headers);
+    let max_uri_bytes = reader.value("server.max_uri_bytes", parse::uri_size);
+    let max_connections = reader.value("server.max_connections", parse::count);
+    let max_connections_per_address = reader.value("server.max_connections_per_address", parse::count_or_none);
+    let max_requests = reader.value("server.max_requests", parse::count_or_none);
+    let drain_timeout = reader.value("server.drain_timeout", parse::duration);
+    Some(ServerConfig {
+        header_timeout: header_timeout?,
+        idle_timeout: idle_timeout?,
+        max_header_bytes: max_header_bytes?,
+        max_headers: max_headers?,
+        max_uri_bytes: max_uri_bytes?,
+        max_connections: max_connections?,
+        max_connections_per_address: max_connections_per_address?,
+        max_requests: max_requests?,
+        drain_timeout: drain_timeout?,
     })
 }
 

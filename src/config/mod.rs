@@ -39,8 +39,8 @@ pub struct Config {
     pub state_dir: Option<PathBuf>,
     /// What is kept of `POST /prompt`.
     pub notes: NotesConfig,
-    /// How long in-flight answers may take to finish after a stop signal.
-    pub drain_timeout: Duration,
+    /// What clients may take of the listener, and how long.
+    pub server: ServerConfig,
     /// How log lines look and how many there are.
     pub log: LogConfig,
 }
@@ -107,6 +107,10 @@ pub struct UpstreamConfig {
     pub dialect: DialectChoice,
     /// How long a connection may take to open.
     pub connect_timeout: Duration,
+    /// How long the upstream may take to begin an answer that passes through.
+    pub first_byte_timeout: Duration,
+    /// How long an answer that passes through may lie still.
+    pub gap_timeout: Duration,
     /// How long a translated call may take, headers and body together.
     pub answer_timeout: Duration,
     /// The largest answer, in bytes, that a translated call reads.
@@ -150,6 +154,12 @@ pub struct LegacyConfig {
     pub upstream: Option<http::Uri>,
     /// How long mode `auto` forwards before it asks for the Jobs API again.
     pub ask_again: Duration,
+    /// The largest body of a write, in bytes.
+    pub max_body: usize,
+    /// The most pages read for one list.
+    pub max_pages: usize,
+    /// Answers made at the same time.
+    pub max_translations: usize,
     /// Whether they are compressed for clients that take that.
     pub compress: bool,
 }
@@ -174,6 +184,29 @@ pub enum Surface {
     Comfyui,
     /// Cloud queue items.
     Cloud,
+}
+
+/// What clients may take of the listener, and how long.
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    /// How long the head of a request may take, from its first byte.
+    pub header_timeout: Duration,
+    /// How long a client may let nothing move: between requests, in a body it sends, or in an answer it reads.
+    pub idle_timeout: Duration,
+    /// The most bytes of a request's headers, names and values.
+    pub max_header_bytes: usize,
+    /// The most headers of a request.
+    pub max_headers: usize,
+    /// The longest path and query, in bytes.
+    pub max_uri_bytes: usize,
+    /// The most connections.
+    pub max_connections: usize,
+    /// The most connections from one address; 0 is no limit of its own.
+    pub max_connections_per_address: usize,
+    /// The most requests on one connection; 0 is no limit.
+    pub max_requests: usize,
+    /// How long in-flight answers may take to finish after a stop signal.
+    pub drain_timeout: Duration,
 }
 
 /// How log lines look and how many there are.

@@ -139,6 +139,33 @@ pub fn concurrency(text: &str) -> Result<usize, Wrong> {
     }
 }
 
+pub fn count(text: &str) -> Result<usize, Wrong> {
+    match text.parse() {
+        Ok(number) if number > 0 => Ok(number),
+        _ => Err("a whole number above zero is expected".into()),
+    }
+}
+
+pub fn count_or_none(text: &str) -> Result<usize, Wrong> {
+    if text == "0" { Ok(0) } else { count(text) }
+}
+
+/// A map of headers has room for some thirty thousand; nobody sends as many.
+pub fn headers(text: &str) -> Result<usize, Wrong> {
+    match text.parse() {
+        Ok(number) if (1..=1000).contains(&number) => Ok(number),
+        _ => Err("a whole number from 1 to 1000 is expected".into()),
+    }
+}
+
+/// hyper takes no longer ones than 65534 bytes.
+pub fn uri_size(text: &str) -> Result<usize, Wrong> {
+    match size(text)? {
+        size if size <= 60 << 10 => Ok(size),
+        _ => Err("a size of at most 60KiB is expected".into()),
+    }
+}
+
 pub fn verbosity(text: &str) -> Result<u8, Wrong> {
     text.parse().map_err(|_| "0, 1 or 2 is expected".into())
 }

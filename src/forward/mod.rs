@@ -10,6 +10,7 @@ pub use target::{in_dialect, target};
 use crate::{
     headers::{add_forwarded, complete_for_http1, remove_hop_by_hop, set_host},
     mistakes::Cause,
+    pace::Paced,
     upstream::{Body, Upstream, UpstreamError},
 };
 use http::{
@@ -81,7 +82,7 @@ impl Passage<'_> {
         if let Some(wanted) = &wanted {
             wanted.ask(&mut head.headers);
         }
-        let mut response = self.upstream.send(Request::from_parts(head, body)).await?;
+        let mut response = self.upstream.send_patiently(Request::from_parts(head, body)).await?;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return match wanted {
                 Some(wanted) => Ok(wanted.tunnel(response)),
@@ -94,6 +95,6 @@ impl Passage<'_> {
         }
         remove_hop_by_hop(response.headers_mut());
         *response.version_mut() = Version::HTTP_11;
-        Ok(response.map(|body| body.map_err(Into::into).boxed_unsync()))
+        Ok(response.map(|body| Paced::new(body, self.upstream.gap_timeout()).boxed_unsync()))
     }
 }

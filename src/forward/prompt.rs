@@ -4,6 +4,7 @@ use super::Passage;
 use crate::{
     mapping::{Paths, Table, scanner::string_value},
     notes::{Notes, note},
+    pace::Paced,
     scope::Scope,
     upstream::{Body, BoxError, Upstream, UpstreamError},
 };
@@ -11,7 +12,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, stream};
 use http::{HeaderValue, Request, Response, StatusCode, header::CONTENT_LENGTH};
 use http_body_util::{BodyExt, BodyStream, StreamBody};
-use hyper::body::{Body as _, Frame, Incoming};
+use hyper::body::{Body as _, Frame};
 
 /// The largest answer to `POST /prompt` that is looked into, in bytes: it holds an id, and what a few nodes object to.
 const MOST_ANSWER: usize = 64 << 10;
@@ -39,16 +40,11 @@ enum Start {
 impl Passage<'_> {
     /// Forwards a `POST /prompt`. Whatever cannot be understood passes as it came and is not noted; the body decides,
     /// not `Content-Type`, as several clients send JSON without one.
-    pub async fn prompt(
-        self,
-        request: Request<Incoming>,
-        lesson: &Lesson<'_>,
-    ) -> Result<Response<Body>, UpstreamError> {
+    pub async fn prompt(self, request: Request<Paced>, lesson: &Lesson<'_>) -> Result<Response<Body>, UpstreamError> {
         let (mut head, body) = request.into_parts();
-        let body = body.map_err(Into::into).boxed_unsync();
-        let whole = match start(body, lesson.max_body)
+        let whole = match start(body.boxed_unsync(), lesson.max_body)
             .await
-            .map_err(|error| UpstreamError::Client(error.to_string()))?
+            .map_err(|error| UpstreamError::Client(error.into()))?
         {
             Start::Long(body) => return self.forward(Request::from_parts(head, body)).await,
             Start::Whole(whole) => whole,

@@ -101,7 +101,7 @@ impl Jobs {
         let mut next: Option<String> = None;
         // Where the next page begins, and the job that must be in it, where pages are counted.
         let mut overlap: Option<(usize, Arc<str>)> = None;
-        loop {
+        for _ in 0..self.max_pages {
             let query: Vec<String> = [filter.clone(), limit.clone(), next.take()]
                 .into_iter()
                 .flatten()
@@ -142,6 +142,12 @@ impl Jobs {
                 _ => return Err(self.unfit(kind, "it says there is more, but not where")),
             });
         }
+        // Part of a list must not look like all of it.
+        let reason = format!(
+            "it has more than the {} pages that legacy.max_pages allows",
+            self.max_pages
+        );
+        Err(self.unfit(kind, &reason))
     }
 
     /// One page, or that of somebody else who asks for it at the same time.

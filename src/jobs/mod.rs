@@ -88,6 +88,8 @@ pub struct Jobs {
     comfyui: Dialect,
     cloud: Dialect,
     choice: DialectChoice,
+    /// The most pages that one list is read from.
+    max_pages: usize,
     found: Mutex<Option<(DialectKind, Instant)>>,
     /// Held while asking, so that a burst of first requests asks once.
     asking: tokio::sync::Mutex<()>,
@@ -99,13 +101,14 @@ pub struct Jobs {
 }
 
 impl Jobs {
-    /// Asks nothing yet.
-    pub fn new(upstream: Arc<Upstream>, tables: &Tables, choice: DialectChoice) -> Self {
+    /// Asks nothing yet. A list that is longer than `max_pages` is an error.
+    pub fn new(upstream: Arc<Upstream>, tables: &Tables, choice: DialectChoice, max_pages: usize) -> Self {
         Self {
             upstream,
             comfyui: tables.comfyui.clone(),
             cloud: tables.cloud.clone(),
             choice,
+            max_pages,
             found: Mutex::default(),
             asking: tokio::sync::Mutex::default(),
             failed: Mutex::default(),
@@ -116,7 +119,7 @@ impl Jobs {
 
     /// The same server spoken to by other tables; nothing is known of it.
     pub fn reloaded(&self, tables: &Tables) -> Self {
-        Self::new(Arc::clone(&self.upstream), tables, self.choice)
+        Self::new(Arc::clone(&self.upstream), tables, self.choice, self.max_pages)
     }
 
     /// All dialects.

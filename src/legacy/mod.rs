@@ -103,7 +103,12 @@ impl Legacy {
     pub fn new(config: &Config, upstream: Arc<Upstream>, state: Arc<State>) -> Result<Self, SetupError> {
         let tables = Tables::load(config.mappings_dir.as_deref())?;
         Ok(Self {
-            jobs: Arc::new(Jobs::new(upstream, &tables, config.upstream.dialect)),
+            jobs: Arc::new(Jobs::new(
+                upstream,
+                &tables,
+                config.upstream.dialect,
+                config.legacy.max_pages,
+            )),
             tables,
             surface: config.legacy.surface,
             concurrency: config.upstream.concurrency,

@@ -1,0 +1,154 @@
+//! How many connections there may be, all told and from one address.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv6Addr},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+/// Everyone who is connected.
+pub struct Crowd {
+    most: usize,
+    /// 0: no limit of its own.
+    most_each: usize,
+    present: Mutex<Present>,
+}
+
+#[derive(Default)]
+struct Present {
+    all: usize,
+    /// Kept only when there is a limit for each.
+    each: HashMap<IpAddr, usize>,
+}
+
+/// Why there is no place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Full {
+    /// Too many connections.
+    All,
+    /// Too many from this address.
+    Address,
+}
+
+/// The place of one connection; free again when dropped.
+pub struct Place {
+    crowd: Arc<Crowd>,
+    /// Whose it is, when that is counted.
+    address: Option<IpAddr>,
+}
+
+impl Crowd {
+    /// Nobody is there yet. A limit of 0 for each address is none.
+    pub fn new(most: usize, most_each: usize) -> Arc<Self> {
+        Arc::new(Self {
+            most,
+            most_each,
+            present: Mutex::default(),
+        })
+    }
+
+    /// A place for one more connection.
+    pub fn enter(self: &Arc<Self>) -> Result<Place, Full> {
+        let mut present = self.present();
+        if present.all >= self.most {
+            return Err(Full::All);
+        }
+        present.all += 1;
+        Ok(Place {
+            crowd: Arc::clone(self),
+            address: None,
+        })
+    }
+
+    fn present(&self) -> MutexGuard<'_, Present> {
+        self.present.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Place {
+    /// Counts the place as one that `address` has.
+    pub fn belongs_to(&mut self, address: IpAddr) -> Result<(), Full> {
+        let most = self.crowd.most_each;
+        if most == 0 {
+            return Ok(());
+        }
+        let address = household(address);
+        let mut present = self.crowd.present();
+        let own = present.each.entry(address).or_default();
+        if *own >= most {
+            return Err(Full::Address);
+        }
+        *own += 1;
+        self.address = Some(address);
+        Ok(())
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut present = self.crowd.present();
+        present.all -= 1;
+        if let Some(address) = self.address
+            && let Some(own) = present.each.get_mut(&address)
+        {
+            *own -= 1;
+            if *own == 0 {
+                present.each.remove(&address);
+            }
+        }
+    }
+}
+
+/// Of IPv6 the network: whoever has one address has 2^64 of them (RFC 4291 section 2.5.4).
+fn household(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+        address => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().expect("an address")
+    }
+
+    fn enter(crowd: &Arc<Crowd>, text: &str) -> Result<Place, Full> {
+        let mut place = crowd.enter()?;
+        place.belongs_to(address(text))?;
+        Ok(place)
+    }
+
+    #[test]
+    fn a_place_is_free_again_once_it_is_left() {
+        let crowd = Crowd::new(3, 2);
+        let (one, other) = ("192.0.2.1", "2001:db8::1");
+        let first = enter(&crowd, one).ok();
+        let second = enter(&crowd, one).ok();
+        assert!(first.is_some() && second.is_some());
+        assert_eq!(enter(&crowd, one).err(), Some(Full::Address));
+        // The same address, seen through IPv6.
+        assert_eq!(enter(&crowd, "::ffff:192.0.2.1").err(), Some(Full::Address));
+        let third = enter(&crowd, other).ok();
+        assert!(third.is_some());
+        assert_eq!(enter(&crowd, other).err(), Some(Full::All));
+        drop((second, third));
+        assert!(enter(&crowd, one).is_ok() && enter(&crowd, other).is_ok());
+        drop(first);
+        let present = crowd.present();
+        assert_eq!((present.all, present.each.len()), (0, 0));
+    }
+
+    #[test]
+    fn a_network_of_ipv6_counts_as_one_and_no_limit_counts_nobody() {
+        let crowd = Crowd::new(10, 1);
+        let _place = enter(&crowd, "2001:db8::1");
+        assert_eq!(enter(&crowd, "2001:db8::2").err(), Some(Full::Address));
+        assert!(enter(&crowd, "2001:db8:0:1::1").is_ok());
+        let open = Crowd::new(10, 0);
+        let places: Vec<_> = (0..10).map(|_| enter(&open, "192.0.2.1")).collect();
+        assert!(places.iter().all(Result::is_ok) && open.present().each.is_empty());
+    }
+}
