@@ -7,7 +7,7 @@ use super::{
 use crate::{
     headers::carried,
     jobs::{Caller, Detail, DialectKind, State, Voice},
-    mapping::{Context, Table},
+    mapping::{Context, Searched, Table},
     scope::Scope,
 };
 use bytes::Bytes;
@@ -138,7 +138,7 @@ impl Legacy {
         kind: DialectKind,
         shape: Shape,
         id: &str,
-        body: &[u8],
+        body: &Searched,
         noted: Option<&Bytes>,
     ) -> Result<Entry, LegacyError> {
         let table = self.table(shape);
@@ -148,10 +148,13 @@ impl Legacy {
             reason,
         };
         let noted_text = noted.map(|note| &note[..]);
-        let reading = table.plan.read(body, noted_text).map_err(|error| unfit(error.into()))?;
+        let reading = table
+            .plan
+            .read_searched(body, noted_text)
+            .map_err(|error| unfit(error.into()))?;
         let needed = table.plan.classes_needed(&reading);
         let classes = self.jobs.classes(caller, kind, needed).await?;
-        let mut text = Vec::with_capacity(body.len() + 256);
+        let mut text = Vec::with_capacity(body.text.len() + 256);
         text.extend_from_slice(format!("{{{}: ", json_string(id)).as_bytes());
         let begin = text.len();
         let place = {
@@ -166,7 +169,9 @@ impl Legacy {
         if noted.is_some() {
             // Of all tables history shows the most of a note: when it needs none, the job's own detail says it all.
             let most = &self.tables.history.plan;
-            let reading = most.read(body, noted_text).map_err(|error| unfit(error.into()))?;
+            let reading = most
+                .read_searched(body, noted_text)
+                .map_err(|error| unfit(error.into()))?;
             if !most.uses_observed(&reading) {
                 self.notes.forget(caller.scope, id).await;
             }
