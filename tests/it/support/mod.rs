@@ -24,6 +24,7 @@ pub mod program;
 pub mod raw;
 pub mod server;
 pub mod tape;
+pub mod unsteady;
 pub mod upstream;
 
 /// jobshim on a port of its own; it stops when dropped.
