@@ -91,7 +91,7 @@ fn log_to_stderr(log: &LogConfig) -> impl Fn(u8) + Send + Sync + use<> {
 }
 
 fn block_on(work: impl Future<Output = ExitCode>) -> ExitCode {
-    // With one core there is nothing to share work with, and a request costs a twentieth less without the means to.
+    // With one core there is nothing to share work with, and a request costs less without the means to.
     let mut builder = match std::thread::available_parallelism() {
         Ok(cores) if cores.get() == 1 => runtime::Builder::new_current_thread(),
         _ => runtime::Builder::new_multi_thread(),

@@ -3,19 +3,22 @@
 //! hyper-util's client does the same for any number of hosts; to learn when a connection is free again it runs a task for
 //! each answer. Here a connection is put back as soon as the head of its answer is there, and passed over while it is busy.
 
-use crate::upstream::{Body, BoxError};
-use http::{Request, Response, Uri};
+mod connection;
+mod reach;
+
+use crate::upstream::{Body, BoxError, full};
+use connection::{Arrivals, Connector};
+use http::{Method, Request, Response, Uri};
 use hyper::{
-    body::Incoming,
+    body::{Body as _, Incoming},
     client::conn::http1::{SendRequest, handshake},
 };
 use hyper_rustls::HttpsConnector;
-use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::{client::legacy::connect::HttpConnector, rt::TokioIo};
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::{Duration, Instant},
 };
-use tower_service::Service;
 
 /// How long a connection may lie unused before it is closed.
 const IDLE: Duration = Duration::from_secs(90);
@@ -30,7 +33,7 @@ pub enum PoolError {
 
 /// The connections.
 pub struct Pool {
-    connector: HttpsConnector<HttpConnector>,
+    connector: Connector,
     /// Its scheme and authority are what is connected to.
     server: Uri,
     kept: Arc<Mutex<Kept>>,
@@ -45,82 +48,114 @@ struct Kept {
 }
 
 struct Connection {
-    sender: SendRequest<Body>,
+    line: Line,
     used: Instant,
+}
+
+/// A connection while a request goes out on it.
+struct Line {
+    sender: SendRequest<Body>,
+    arrivals: Arrivals,
 }
 
 impl Pool {
     /// Opens nothing yet.
     pub fn new(connector: HttpsConnector<HttpConnector>, server: Uri) -> Self {
         Self {
-            connector,
+            connector: Connector::new(connector),
             server,
             kept: Arc::default(),
         }
     }
 
-    /// Sends a request, whose target is what the server shall read, and waits for the head of the answer. A request is
-    /// sent again only if nothing of it was sent before: a connection that lay idle may be closed by its other end at any
-    /// time (RFC 9112 section 9.3.1).
+    /// Whether the server took the last connection that was opened; true as long as none was needed.
+    pub fn is_open(&self) -> bool {
+        self.connector.is_open()
+    }
+
+    /// Sends a request, whose target is what the server shall read, and waits for the head of the answer. A connection
+    /// that lay idle may be closed by its other end at any time (RFC 9112 section 9.3.1). So a request is sent again if
+    /// nothing of it was sent before; and a GET or HEAD without a body also, once and on a new connection, if it was sent
+    /// and not a byte came back. Nothing else is: it may have been taken.
     pub async fn send(&self, mut request: Request<Body>) -> Result<Response<Incoming>, PoolError> {
-        while let Some(mut sender) = self.take() {
-            match sender.try_send_request(request).await {
+        while let Some(mut line) = self.take() {
+            let again = repetition(&request);
+            line.arrivals.watch_out();
+            match line.sender.try_send_request(request).await {
                 Ok(response) => {
-                    self.keep(sender);
+                    self.keep(line);
                     return Ok(response);
                 }
-                Err(mut failure) => match failure.take_message() {
-                    Some(unsent) => request = unsent,
-                    None => return Err(PoolError::Send(failure.into_error())),
+                Err(mut failure) => match (failure.take_message(), again) {
+                    (Some(unsent), _) => request = unsent,
+                    (None, Some(again)) if !line.arrivals.any() => {
+                        tracing::debug!("an idle connection was closed as it was used; the request is sent again");
+                        request = again;
+                        break;
+                    }
+                    (None, _) => return Err(PoolError::Send(failure.into_error())),
                 },
             }
         }
-        let mut sender = Box::pin(self.connect()).await?;
-        let response = sender.send_request(request).await.map_err(PoolError::Send)?;
-        self.keep(sender);
+        let mut line = Box::pin(self.connect()).await?;
+        let response = line.sender.send_request(request).await.map_err(PoolError::Send)?;
+        self.keep(line);
         Ok(response)
     }
 
     /// The idle connection that was used last.
-    fn take(&self) -> Option<SendRequest<Body>> {
+    fn take(&self) -> Option<Line> {
         let connections = &mut lock(&self.kept).connections;
         while let Some(at) = connections.iter().rposition(|one| !one.is_busy()) {
             let one = connections.remove(at);
-            if !one.sender.is_closed() {
-                return Some(one.sender);
+            if !one.line.sender.is_closed() {
+                return Some(one.line);
             }
         }
         None
     }
 
-    fn keep(&self, sender: SendRequest<Body>) {
+    fn keep(&self, line: Line) {
         let used = Instant::now();
         let mut kept = lock(&self.kept);
-        kept.connections.push(Connection { sender, used });
+        kept.connections.push(Connection { line, used });
         if !kept.watched {
             kept.watched = true;
             tokio::spawn(watch(Arc::downgrade(&self.kept)));
         }
     }
 
-    async fn connect(&self) -> Result<SendRequest<Body>, PoolError> {
-        let opening = self.connector.clone().call(self.server.clone());
-        let stream = opening.await.map_err(PoolError::Connect)?;
-        let (sender, connection) = handshake(stream).await.map_err(PoolError::Send)?;
+    async fn connect(&self) -> Result<Line, PoolError> {
+        let opening = self.connector.connect(self.server.clone());
+        let wire = opening.await.map_err(PoolError::Connect)?;
+        let arrivals = wire.arrivals();
+        let (sender, connection) = handshake(TokioIo::new(wire)).await.map_err(PoolError::Send)?;
         tokio::spawn(async move {
             if let Err(error) = connection.with_upgrades().await {
                 tracing::debug!(%error, "a connection to the upstream ended early");
             }
         });
-        Ok(sender)
+        Ok(Line { sender, arrivals })
     }
 }
 
 impl Connection {
     /// Its last answer is still being read.
     fn is_busy(&self) -> bool {
-        !self.sender.is_ready() && !self.sender.is_closed()
+        !self.line.sender.is_ready() && !self.line.sender.is_closed()
     }
+}
+
+/// The request to send when the first sending failed safely.
+fn repetition(request: &Request<Body>) -> Option<Request<Body>> {
+    let is_repeatable = matches!(*request.method(), Method::GET | Method::HEAD) && request.body().is_end_stream();
+    is_repeatable.then(|| {
+        let mut again = Request::new(full(""));
+        *again.method_mut() = request.method().clone();
+        *again.uri_mut() = request.uri().clone();
+        *again.headers_mut() = request.headers().clone();
+        again
+    })
 }
 
 fn lock(kept: &Mutex<Kept>) -> MutexGuard<'_, Kept> {
@@ -136,7 +171,7 @@ async fn watch(kept: Weak<Mutex<Kept>>) {
         };
         let mut kept = lock(&kept);
         kept.connections
-            .retain(|one| one.is_busy() || (!one.sender.is_closed() && one.used.elapsed() < IDLE));
+            .retain(|one| one.is_busy() || (!one.line.sender.is_closed() && one.used.elapsed() < IDLE));
         if kept.connections.is_empty() {
             kept.watched = false;
             return;

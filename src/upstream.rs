@@ -208,6 +208,11 @@ impl Upstream {
         }
     }
 
+    /// Whether it took the last connection that was opened; true as long as none was needed.
+    pub fn is_reachable(&self) -> bool {
+        self.pool.is_open()
+    }
+
     /// Whether it is asked through TLS.
     pub fn is_https(&self) -> bool {
         self.https
@@ -229,7 +234,7 @@ impl Upstream {
 
     /// Sends one request, whose URI came from [`Upstream::uri`], with the configured headers that it does not have;
     /// waits for the head of the answer without a time limit. Redirects are not followed: our headers are for this
-    /// server alone.
+    /// server alone. What may be sent twice, and when, is [`Pool::send`]'s.
     pub async fn send(&self, mut request: Request<Body>) -> Result<Response<Incoming>, UpstreamError> {
         let headers = request.headers_mut();
         self.inject(headers);

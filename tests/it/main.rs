@@ -28,6 +28,7 @@ mod secure;
 mod session;
 mod smuggling;
 mod smuggling_http2;
+mod steady;
 mod support;
 mod surfaces;
 mod tables;

@@ -86,7 +86,7 @@ async fn a_socket_target_that_cannot_be_sent_does_not_show_the_token() {
     let recorder = Recorder::start(200, &[], "").await;
     let key = (
         HeaderName::from_static("x-api-key"),
-        HeaderValue::from_static("key-7c1d"),
+        HeaderValue::from_str(&format!("key-7c1d{}", "x".repeat(100))).expect("a value"),
     );
     let jobshim = start(&recorder.url(), |config| {
         config.upstream.dialect = DialectChoice::Cloud;

@@ -31,6 +31,7 @@ pub mod raw;
 pub mod server;
 pub mod shelf;
 pub mod tape;
+pub mod unsteady;
 pub mod upstream;
 
 /// jobshim on a port of its own; it stops when dropped.

@@ -1,0 +1,3 @@
+//! What happens around jobshim while it runs: upstreams that fail in every way, and its own end.
+
+mod again;
