@@ -322,15 +322,23 @@ impl Upstream {
         if announced > limit {
             return Err(too_large());
         }
+        // What was not announced grows without being copied each time: it is put together once, when it is all there.
         let mut whole = BytesMut::with_capacity(announced);
+        let (mut more, mut length) = (Vec::new(), 0);
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|error| self.broken_off(&error))?;
             let data = frame.into_data().unwrap_or_default();
-            if whole.len() + data.len() > limit {
+            length += data.len();
+            if length > limit {
                 return Err(too_large());
             }
-            whole.extend_from_slice(&data);
+            match length <= announced {
+                true => whole.extend_from_slice(&data),
+                false => more.push(data),
+            }
         }
+        whole.reserve(length - whole.len());
+        more.iter().for_each(|data| whole.extend_from_slice(data));
         Ok(whole.freeze())
     }
 

@@ -43,7 +43,8 @@ impl Shim {
         let url = format!("http://{upstream}");
         let mut arguments = vec!["--listen", "127.0.0.1:0", "--dialect", "comfyui", "--upstream", &url];
         arguments.extend_from_slice(more);
-        let mut program = Program::start(&arguments, &[]);
+        // What a client would get compressed is looked at as it is.
+        let mut program = Program::start(&arguments, &[("JOBSHIM_COMPRESS", "false")]);
         let address = program.address();
         Self {
             program,

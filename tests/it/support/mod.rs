@@ -12,7 +12,8 @@ use jobshim::{
     config::{self, Config},
     reload::Live,
     server::Server,
-    service::Service,
+    service::{Service, StartError},
+    state::StateError,
 };
 use std::{
     fs,
@@ -38,7 +39,7 @@ pub mod upstream;
 pub struct Running {
     pub address: SocketAddr,
     serving: JoinHandle<()>,
-    live: Weak<Live>,
+    service: Weak<Service>,
 }
 
 impl Running {
@@ -48,7 +49,7 @@ impl Running {
         let _ = (&mut self.serving).await;
         // Connections that were answered still hold it until they notice that the client has gone.
         let gone = async {
-            while self.live.strong_count() > 0 {
+            while self.service.strong_count() > 0 {
                 tokio::task::yield_now().await;
             }
         };
@@ -78,15 +79,24 @@ async fn start_options(options: Options, change: impl FnOnce(&mut Config)) -> Ru
     let mut config = config::load(&options, |_| None).expect("a good configuration").config;
     config.listen = "127.0.0.1:0".parse().expect("an address");
     change(&mut config);
-    let live = Arc::new(Live::new(Service::new(&config).expect("good tables")));
+    let service = timeout(Duration::from_secs(20), async {
+        loop {
+            match Service::new(&config) {
+                // The one before is still letting go of it.
+                Err(StartError::State(StateError::InUse(_))) => tokio::task::yield_now().await,
+                outcome => return outcome.expect("good tables"),
+            }
+        }
+    });
+    let live = Arc::new(Live::new(service.await.expect("a free state folder")));
     let server = Server::bind(&config).await.expect("a free port");
     let address = server.local_addr().expect("an address");
-    let held = Arc::downgrade(&live);
+    let held = Arc::downgrade(&live.service());
     let serving = tokio::spawn(server.run(live, std::future::pending()));
     Running {
         address,
         serving,
-        live: held,
+        service: held,
     }
 }
 
