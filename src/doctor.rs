@@ -215,7 +215,7 @@ async fn queued(jobs: &Jobs, kind: DialectKind) -> Queued {
                 let mut paths = Paths::default();
                 let slot = paths.add(prompt);
                 let told = paths
-                    .find(&body)
+                    .find(&body.text)
                     .is_ok_and(|spans| spans.get(slot).copied().flatten().is_some());
                 return if told { Queued::Told } else { Queued::NotTold };
             }

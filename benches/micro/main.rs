@@ -2,8 +2,9 @@
 
 mod job;
 
+use bytes::Bytes;
 use divan::{Bencher, black_box, counter::BytesCount};
-use jobshim::mapping::{Classes, Context, Tables, scanner::check};
+use jobshim::mapping::{Classes, Context, Searched, Tables, scanner::check};
 
 /// The sizes of a small and of a large job, in bytes.
 const SIZES: [usize; 2] = [15_000, 70_000];
@@ -34,9 +35,10 @@ fn scan(bencher: Bencher, size: usize) {
 #[divan::bench(args = SIZES)]
 fn history_entry(bencher: Bencher, size: usize) {
     let plan = Tables::load(None).expect("good tables").history.plan;
-    let job = job::detail(ID, size);
-    bencher.counter(BytesCount::of_str(&job)).bench(|| {
-        let reading = plan.read(black_box(job.as_bytes()), None).expect("JSON");
+    let job = Bytes::from(job::detail(ID, size));
+    bencher.counter(BytesCount::new(job.len())).bench(|| {
+        let searched = Searched::new(job.clone(), plan.paths()).expect("JSON");
+        let reading = plan.read_searched(black_box(&searched), None).expect("an object");
         black_box(plan.classes_needed(&reading));
         let context = Context {
             position: 1,

@@ -54,11 +54,20 @@ impl Jobs {
         kind: DialectKind,
         classes: Vec<String>,
     ) -> Result<KnownClasses, JobsError> {
-        let known: HashMap<_, _> = stream::iter(classes)
+        let mut known = HashMap::with_capacity(classes.len());
+        let mut unknown = Vec::new();
+        for class in classes {
+            match self.classes.known.get(&class).await {
+                Some(is_output) => drop(known.insert(class, is_output)),
+                None => unknown.push(class),
+            }
+        }
+        let learnt: Vec<_> = stream::iter(unknown)
             .map(|class| self.class(caller, kind, class).boxed())
             .buffer_unordered(SIDE_BY_SIDE)
             .try_collect()
             .await?;
+        known.extend(learnt);
         Ok(KnownClasses(known))
     }
 

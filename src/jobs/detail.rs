@@ -1,9 +1,9 @@
 //! `GET /api/jobs/{id}`: one job, or the knowledge that there is none.
 
-use super::{Caller, DialectKind, Jobs, JobsError, State, accept, caller::encode};
-use crate::segments::has_dots;
-use bytes::Bytes;
+use super::{Caller, DialectKind, Jobs, JobsError, State, accept, caller::encode, shape};
+use crate::{mapping::Searched, segments::has_dots};
 use http::{HeaderMap, StatusCode};
+use std::sync::Arc;
 
 /// What the upstream says of one id.
 #[derive(Debug)]
@@ -15,7 +15,7 @@ pub enum Detail {
         /// When it was created, in ms.
         created: f64,
         /// The job's JSON.
-        body: Bytes,
+        body: Searched,
         /// For the CORS headers that the answer must carry on.
         headers: HeaderMap,
     },
@@ -41,11 +41,13 @@ impl Jobs {
             self.doubt_dialect();
         }
         let answer = outcome?;
-        let (state, created) = dialect.state_of(&answer.body, &path)?;
+        let body = Searched::new(answer.body, Arc::clone(&dialect.detail.paths));
+        let body = body.map_err(|error| shape(&path, &error))?;
+        let (state, created) = dialect.state_of(&body, &path)?;
         Ok(Detail::Found {
             state,
             created,
-            body: answer.body,
+            body,
             headers: answer.headers,
         })
     }

@@ -3,7 +3,7 @@
 use crate::mapping::{Paths, TableError, line_of};
 use http::StatusCode;
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// A dialect table, checked.
 #[derive(Clone, Debug)]
@@ -12,6 +12,8 @@ pub struct Dialect {
     pub names: Names,
     /// Finds the members of a list entry.
     pub(super) entry: EntryPaths,
+    /// Finds what a detail says, for whoever reads it.
+    pub(super) detail: DetailPaths,
 }
 
 /// The names as a dialect table writes them.
@@ -205,6 +207,14 @@ pub(super) struct EntryPaths {
     pub ended: Vec<usize>,
 }
 
+/// The paths of a detail, and the slot of each that is needed here.
+#[derive(Clone, Debug)]
+pub(super) struct DetailPaths {
+    pub paths: Arc<Paths>,
+    pub state: usize,
+    pub created: usize,
+}
+
 impl Dialect {
     /// Reads and checks a dialect table. `file` is what errors call it.
     pub fn parse(file: &str, source: &str) -> Result<Self, TableError> {
@@ -250,20 +260,42 @@ impl Dialect {
             ended: names.job.ended.iter().map(|path| paths.add(path)).collect(),
             paths,
         };
-        Ok(Self { names, entry })
+        let mut detail = Paths::default();
+        let (state, created) = (detail.add(&names.job.state), detail.add(&names.job.created));
+        Ok(Self {
+            names,
+            entry,
+            detail: DetailPaths {
+                paths: Arc::new(detail),
+                state,
+                created,
+            },
+        })
+    }
+
+    /// Adds to `paths` what this dialect needs to know of a detail, to search for it together with them.
+    pub(crate) fn search_beside(&mut self, paths: &mut Paths) {
+        self.detail.state = paths.add(&self.names.job.state);
+        self.detail.created = paths.add(&self.names.job.created);
+    }
+
+    /// Searches details for `paths`, which [`Dialect::search_beside`] has added to.
+    pub(crate) fn search(&mut self, paths: Arc<Paths>) {
+        self.detail.paths = paths;
     }
 
     /// The state that a word stands for; `None` for a word the dialect does not know.
     pub fn state(&self, word: &str) -> Option<State> {
         let states = &self.names.states;
-        let known = BTreeMap::from([
-            (states.pending.as_str(), State::Pending),
-            (states.running.as_str(), State::Running),
-            (states.completed.as_str(), State::Finished),
-            (states.failed.as_str(), State::Finished),
-            (states.cancelled.as_str(), State::Finished),
-        ]);
-        known.get(word).copied()
+        let is = |known: &String| known == word;
+        if is(&states.pending) {
+            Some(State::Pending)
+        } else if is(&states.running) {
+            Some(State::Running)
+        } else {
+            let ended = [&states.completed, &states.failed, &states.cancelled];
+            ended.into_iter().any(is).then_some(State::Finished)
+        }
     }
 
     /// The `status` filter that finds queued jobs.

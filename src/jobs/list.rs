@@ -2,7 +2,7 @@
 
 use super::{Caller, Dialect, DialectKind, Jobs, JobsError, State, accept, caller::encode, shape};
 use crate::mapping::{
-    Paths,
+    Found, Paths, Searched,
     scanner::{Scanner, Span, string_value},
 };
 use bytes::Bytes;
@@ -154,9 +154,11 @@ impl Dialect {
         if scanner.take(b']') {
             return Ok(jobs);
         }
+        let mut found = Found::default();
         loop {
-            let spans = self.entry.paths.find_next(body, &mut scanner).map_err(wrong)?;
-            let value = |slot: usize| spans.get(slot).copied().flatten().map(|span| span.of(body));
+            let next = self.entry.paths.find_next(&mut scanner, &mut found);
+            next.map_err(wrong)?;
+            let value = |slot: usize| found.value(slot, body);
             // A state that the table does not know is neither queued nor finished to any legacy client.
             if let Some(job) = self.listed(value)? {
                 jobs.push(job);
@@ -193,11 +195,12 @@ impl Dialect {
     }
 
     /// Where a job's detail says it stands, and when it says it was created, in ms.
-    pub(super) fn state_of(&self, body: &Bytes, path: &str) -> Result<(State, f64), JobsError> {
-        let spans = self.entry.paths.find(body).map_err(|error| shape(path, &error))?;
-        let value = |slot: usize| spans.get(slot).copied().flatten().map(|span: Span| span.of(body));
-        let created = value(self.entry.created).and_then(number).map_or(0.0, milliseconds);
-        let word = value(self.entry.state).and_then(string_value);
+    pub(super) fn state_of(&self, body: &Searched, path: &str) -> Result<(State, f64), JobsError> {
+        let created = body
+            .value(self.detail.created)
+            .and_then(number)
+            .map_or(0.0, milliseconds);
+        let word = body.value(self.detail.state).and_then(string_value);
         let state = word.as_deref().map(|word| self.state(word).unwrap_or(State::Running));
         let state = state.ok_or_else(|| JobsError::Shape {
             call: format!("GET {path}"),

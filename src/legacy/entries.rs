@@ -3,7 +3,7 @@
 use super::{Legacy, LegacyError};
 use crate::{
     jobs::{Caller, Detail, DialectKind, Listed, State},
-    mapping::{Context, Table},
+    mapping::{Context, Searched, Table},
 };
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
@@ -66,7 +66,7 @@ impl Legacy {
         kind: DialectKind,
         table: &Table,
         job: &Wanted,
-        body: &[u8],
+        body: &Searched,
     ) -> Result<Bytes, LegacyError> {
         let unfit = |reason| LegacyError::Render {
             id: job.id.clone(),
@@ -76,7 +76,7 @@ impl Legacy {
         let noted = self.notes.get(caller.scope, &job.id).await;
         let reading = table
             .plan
-            .read(body, noted.as_deref())
+            .read_searched(body, noted.as_deref())
             .map_err(|error| unfit(error.into()))?;
         let needed = table.plan.classes_needed(&reading);
         let classes = self.jobs.classes(caller, kind, needed).await?;
@@ -84,12 +84,14 @@ impl Legacy {
             position: job.position,
             classes: &classes,
         };
-        let mut entry = Vec::with_capacity(body.len() + 256);
+        let mut entry = Vec::with_capacity(body.text.len() + 256);
         table.plan.write(&reading, &context, &mut entry).map_err(unfit)?;
         if let Some(noted) = &noted {
             // Of all tables history shows the most of a note: when it needs none, the job's own detail says it all.
             let most = &self.tables.history.plan;
-            let reading = most.read(body, Some(noted)).map_err(|error| unfit(error.into()))?;
+            let reading = most
+                .read_searched(body, Some(noted))
+                .map_err(|error| unfit(error.into()))?;
             if !most.uses_observed(&reading) {
                 self.notes.forget(caller.scope, &job.id).await;
             }

@@ -2,11 +2,12 @@
 
 use super::{
     derive::Derivation,
+    paths::Paths,
     plan::{Absent, Inputs, Place, Plan, Source, Step},
     table::{Complaint, Rows, TableError, json_text, quoted},
 };
 use serde::Deserialize;
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 /// Paths that begin so are in what was observed of a job when it was submitted, all others in the job.
 const OBSERVED: &str = "observed.";
@@ -18,13 +19,15 @@ struct PartSource {
     part: String,
 }
 
-/// Checks rows and parts, and compiles them; the entry's own shape comes last.
+/// Checks rows and parts, and compiles them; the entry's own shape comes last. `job` are the paths that are searched for
+/// anyway.
 pub(super) fn compile(
     rows: &Rows,
     parts: &BTreeMap<String, Rows>,
+    job: Arc<Paths>,
     complaint: &Complaint<'_>,
 ) -> Result<Plan, TableError> {
-    let mut plan = Plan::default();
+    let mut plan = Plan { job, ..Plan::default() };
     let mut known = BTreeMap::new();
     for (name, rows) in parts {
         let shape = compile_shape(rows, &known, &mut plan, complaint)?;
@@ -180,7 +183,7 @@ fn place_of(path: &str, plan: &mut Plan) -> Result<Place, String> {
     }
     Ok(match path.strip_prefix(OBSERVED) {
         Some(path) => Place::Observed(plan.observed.add(path)),
-        None => Place::Job(plan.job.add(path)),
+        None => Place::Job(Arc::make_mut(&mut plan.job).add(path)),
     })
 }
 
@@ -221,7 +224,7 @@ fn inputs_of(derivation: &Derivation, plan: &mut Plan) -> Result<Inputs, String>
         .each()
         .map(|(path, member)| match path.strip_prefix(OBSERVED) {
             Some(path) => Place::Observed(plan.observed.add_each(path, member)),
-            None => Place::Job(plan.job.add_each(path, member)),
+            None => Place::Job(Arc::make_mut(&mut plan.job).add_each(path, member)),
         });
     Ok(Inputs { places, touched, group })
 }

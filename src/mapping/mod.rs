@@ -16,7 +16,7 @@ mod store;
 mod table;
 mod writes;
 
-pub use paths::{Paths, Spans};
+pub use paths::{Found, Paths, Searched, Spans};
 pub use plan::{Classes, Context, Plan, Reading, RenderError};
 pub use store::{Tables, names};
 pub use table::{Answer, Fidelity, Line, RequestRules, Rows, Table, TableError};

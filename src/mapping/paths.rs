@@ -1,6 +1,8 @@
 //! Many paths into one object, found in a single pass.
 
 use super::scanner::{ScanError, Scanner, Span, key_is};
+use bytes::Bytes;
+use std::sync::Arc;
 
 /// How many members of one object are told apart: far more than the largest workflow has nodes.
 const MOST_MEMBERS: usize = 10_000;
@@ -29,20 +31,53 @@ pub(super) type Inner = (Span, Option<Span>);
 
 /// All that one pass found.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Found {
-    pub spans: Spans,
+pub struct Found {
+    pub(super) spans: Spans,
     /// Whether a path had a value anywhere, also where a repeated key took it back.
     touched: Vec<bool>,
     /// By group; `None` for more members than can be told apart.
     groups: Vec<Option<Vec<Inner>>>,
 }
 
+/// A job's detail that has been searched, once, for all that any table or dialect needs of it.
+#[derive(Debug)]
+pub struct Searched {
+    /// As the server sent it.
+    pub text: Bytes,
+    paths: Arc<Paths>,
+    found: Found,
+}
+
+impl Searched {
+    /// Searches `text`, which must be one whole JSON object.
+    pub fn new(text: Bytes, paths: Arc<Paths>) -> Result<Self, ScanError> {
+        let found = paths.find_all(&text)?;
+        Ok(Self { text, paths, found })
+    }
+
+    /// The value at one of the paths that it was searched for.
+    pub fn value(&self, slot: usize) -> Option<&[u8]> {
+        self.found.value(slot, &self.text)
+    }
+
+    /// What was found, if it was searched for the very same paths: slots mean nothing elsewhere.
+    pub(super) fn found_by(&self, paths: &Arc<Paths>) -> Option<&Found> {
+        Arc::ptr_eq(&self.paths, paths).then_some(&self.found)
+    }
+}
+
 impl Found {
-    pub fn is_touched(&self, slot: usize) -> bool {
+    /// The value at a path in `text`, which was searched.
+    pub fn value<'a>(&self, slot: usize, text: &'a [u8]) -> Option<&'a [u8]> {
+        let span = self.spans.get(slot)?.as_ref()?;
+        Some(span.of(text))
+    }
+
+    pub(super) fn is_touched(&self, slot: usize) -> bool {
         self.touched.get(slot).copied().unwrap_or_default()
     }
 
-    pub fn group(&self, slot: usize) -> Option<&[Inner]> {
+    pub(super) fn group(&self, slot: usize) -> Option<&[Inner]> {
         self.groups.get(slot)?.as_deref()
     }
 }
@@ -113,11 +148,13 @@ impl Paths {
         self.find_all(text).map(|found| found.spans)
     }
 
-    /// Finds every path in the value that `scanner` stands before, and leaves it after that value.
-    pub fn find_next(&self, _: &[u8], scanner: &mut Scanner<'_>) -> Result<Spans, ScanError> {
-        let mut found = self.nothing();
-        self.visit(0, scanner, &mut found)?;
-        Ok(found.spans)
+    /// Finds every path in the value that `scanner` stands before, and leaves it after that value. `found` is what an
+    /// earlier search found, and is found no more.
+    pub fn find_next(&self, scanner: &mut Scanner<'_>, found: &mut Found) -> Result<(), ScanError> {
+        if found.spans.len() != self.slots {
+            *found = self.nothing();
+        }
+        self.visit(0, scanner, found)
     }
 
     /// Finds every path and group in `text`, which must be one whole JSON object.

@@ -2,10 +2,10 @@
 
 use super::{
     derive::{Derivation, Given},
-    paths::{Found, Inner, Paths},
+    paths::{Found, Inner, Paths, Searched},
     scanner::{ScanError, spelt},
 };
-use std::{borrow::Cow, collections::HashSet};
+use std::{borrow::Cow, collections::HashSet, sync::Arc};
 
 /// Which node classes are output nodes, as far as the server has told.
 pub trait Classes: Sync {
@@ -34,14 +34,15 @@ pub enum RenderError {
 
 /// A job's bytes, and those of what was observed of it, after one pass each: where each field that the plan needs is.
 pub struct Reading<'a> {
-    job: (&'a [u8], Found),
-    observed: (&'a [u8], Found),
+    job: (&'a [u8], Cow<'a, Found>),
+    observed: (&'a [u8], Cow<'a, Found>),
 }
 
 /// A compiled table.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
-    pub(super) job: Paths,
+    /// Those of all tables and dialects that read the same jobs: what one search found does for every plan.
+    pub(super) job: Arc<Paths>,
     pub(super) observed: Paths,
     pub(super) shapes: Vec<Vec<Step>>,
 }
@@ -93,12 +94,34 @@ pub(super) struct Inputs {
 impl Plan {
     /// Passes once over a job's bytes, and over those of what was observed of it when it was submitted.
     pub fn read<'a>(&self, job: &'a [u8], observed: Option<&'a [u8]>) -> Result<Reading<'a>, ScanError> {
+        self.reading(job, Cow::Owned(self.job.find_all(job)?), observed)
+    }
+
+    /// As [`Plan::read`], of a job that has been searched: if by a dialect that was loaded with this table, not again.
+    pub fn read_searched<'a>(&self, job: &'a Searched, observed: Option<&'a [u8]>) -> Result<Reading<'a>, ScanError> {
+        match job.found_by(&self.job) {
+            Some(found) => self.reading(&job.text, Cow::Borrowed(found), observed),
+            None => self.read(&job.text, observed),
+        }
+    }
+
+    /// What a job has to be searched for.
+    pub fn paths(&self) -> Arc<Paths> {
+        Arc::clone(&self.job)
+    }
+
+    fn reading<'a>(
+        &self,
+        job: &'a [u8],
+        found: Cow<'a, Found>,
+        observed: Option<&'a [u8]>,
+    ) -> Result<Reading<'a>, ScanError> {
         let observed = match observed {
-            Some(text) => (text, self.observed.find_all(text)?),
-            None => (&b""[..], Found::default()),
+            Some(text) => (text, Cow::Owned(self.observed.find_all(text)?)),
+            None => (&b""[..], Cow::Owned(Found::default())),
         };
         Ok(Reading {
-            job: (job, self.job.find_all(job)?),
+            job: (job, found),
             observed,
         })
     }
@@ -225,8 +248,7 @@ impl<'a> Reading<'a> {
     /// The text at a place. Absent fields are left out by the Jobs API, never null: a null says no more than nothing.
     fn value(&self, place: Place) -> Option<&'a [u8]> {
         let (text, found, slot) = self.find(place);
-        let span = found.spans.get(slot)?.as_ref()?;
-        Some(span.of(text)).filter(|value| *value != b"null")
+        found.value(slot, text).filter(|value| *value != b"null")
     }
 
     fn group(&self, place: Place) -> Option<(&'a [u8], &[Inner])> {

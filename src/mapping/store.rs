@@ -1,11 +1,12 @@
 //! The built-in tables, and the folder whose files replace them by name.
 
 use super::{
+    paths::Paths,
     table::{Table, TableError},
     writes::WriteNames,
 };
 use crate::jobs::Dialect;
-use std::{fs, path::Path};
+use std::{fs, path::Path, sync::Arc};
 
 /// Every table in force.
 #[derive(Clone, Debug)]
@@ -94,26 +95,48 @@ impl Tables {
         if let Some(dir) = dir {
             refuse_strangers(dir)?;
         }
-        let table = |name| {
+        // Whatever reads a job's detail has it searched for the same paths, once.
+        let mut job = Arc::<Paths>::default();
+        let mut dialect = |name| {
             let source = source(dir, name)?;
-            Table::parse(name, &source.file, &source.text)
+            let mut dialect = Dialect::parse(&source.file, &source.text)?;
+            dialect.search_beside(Arc::make_mut(&mut job));
+            Ok(dialect)
         };
-        let dialect = |name| {
+        let (mut comfyui, mut cloud) = (dialect("dialect-comfyui")?, dialect("dialect-cloud")?);
+        let mut shape = |name| {
             let source = source(dir, name)?;
-            Dialect::parse(&source.file, &source.text)
+            let table = Table::parse_beside(name, &source.file, &source.text, Arc::clone(&job))?;
+            job = Arc::clone(&table.plan.job);
+            Ok(table)
         };
-        let writes = source(dir, "writes")?;
+        let mut shapes = [
+            shape("history")?,
+            shape("history_v2")?,
+            shape("history_v2_detail")?,
+            shape("queue")?,
+            shape("queue_cloud")?,
+            shape("job_status")?,
+        ];
+        for table in &mut shapes {
+            table.plan.job = Arc::clone(&job);
+        }
+        for dialect in [&mut comfyui, &mut cloud] {
+            dialect.search(Arc::clone(&job));
+        }
+        let [history, history_v2, history_v2_detail, queue, queue_cloud, job_status] = shapes;
+        let (prompt, writes) = (source(dir, "prompt")?, source(dir, "writes")?);
         Ok(Self {
-            history: table("history")?,
-            history_v2: table("history_v2")?,
-            history_v2_detail: table("history_v2_detail")?,
-            queue: table("queue")?,
-            queue_cloud: table("queue_cloud")?,
-            job_status: table("job_status")?,
-            prompt: table("prompt")?,
+            history,
+            history_v2,
+            history_v2_detail,
+            queue,
+            queue_cloud,
+            job_status,
+            prompt: Table::parse("prompt", &prompt.file, &prompt.text)?,
             writes: WriteNames::parse(&writes.file, &writes.text)?,
-            comfyui: dialect("dialect-comfyui")?,
-            cloud: dialect("dialect-cloud")?,
+            comfyui,
+            cloud,
             sources: names()
                 .map(|name| Ok((name, source(dir, name)?.text)))
                 .collect::<Result<_, TableError>>()?,

@@ -3,11 +3,12 @@
 use super::{
     compile::compile,
     derive::{Dropped, without},
+    paths::Paths,
     plan::Plan,
     scanner::ScanError,
 };
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 use toml::Spanned;
 
 /// Why a table is refused.
@@ -151,6 +152,11 @@ pub(crate) fn line_of(source: &str, offset: usize) -> usize {
 impl Table {
     /// Reads, checks and compiles a table. `file` is what errors call it.
     pub fn parse(name: &str, file: &str, source: &str) -> Result<Self, TableError> {
+        Self::parse_beside(name, file, source, Arc::default())
+    }
+
+    /// As [`Table::parse`], for jobs that are searched for `job` anyway.
+    pub(super) fn parse_beside(name: &str, file: &str, source: &str, job: Arc<Paths>) -> Result<Self, TableError> {
         let complaint = Complaint { file, source };
         let raw: File = toml::from_str(source)
             .map_err(|error| complaint.at(error.span().map_or(0, |span| span.start), error.message().to_owned()))?;
@@ -159,7 +165,7 @@ impl Table {
                 return Err(complaint.at(0, format!("[answer] needs {key:?} in table {name:?}")));
             }
         }
-        let plan = compile(&raw.field, &raw.part, &complaint)?;
+        let plan = compile(&raw.field, &raw.part, job, &complaint)?;
         Ok(Self {
             name: name.to_owned(),
             about: raw.about,

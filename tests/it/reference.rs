@@ -1,10 +1,11 @@
 //! The plan against a naive reference: the same entry, worked out on a tree by the words of CONTRACT.md section 3.
 
-use jobshim::mapping::{Classes, Context, Plan, Tables};
+use bytes::Bytes;
+use jobshim::mapping::{Classes, Context, Paths, Plan, Searched, Tables};
 use proptest::{prelude::*, sample::select};
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::LazyLock,
+    sync::{Arc, LazyLock},
 };
 
 /// A JSON value as a tree that still knows how it is written.
@@ -373,10 +374,16 @@ impl Reference<'_> {
     }
 }
 
-fn rendered(plan: &Plan, job: &str, seen: Option<&str>) -> Result<(String, BTreeSet<String>), TestCaseError> {
+fn rendered(
+    plan: &Plan,
+    paths: Arc<Paths>,
+    job: &str,
+    seen: Option<&str>,
+) -> Result<(String, BTreeSet<String>), TestCaseError> {
     let fail = |error: &dyn ToString| TestCaseError::fail(format!("{}: {job}", error.to_string()));
+    let searched = Searched::new(Bytes::copy_from_slice(job.as_bytes()), paths).map_err(|error| fail(&error))?;
     let reading = plan
-        .read(job.as_bytes(), seen.map(str::as_bytes))
+        .read_searched(&searched, seen.map(str::as_bytes))
         .map_err(|error| fail(&error))?;
     let needed = plan.classes_needed(&reading);
     let classes: BTreeSet<String> = needed.iter().cloned().collect();
@@ -603,7 +610,10 @@ proptest! {
             ("queue_cloud", (&tables.queue_cloud.plan, reference.queue_cloud())),
         ]);
         for (name, (plan, expected)) in expected {
-            let (entry, classes) = rendered(plan, &text, seen_text.as_deref())?;
+            // Searched for by the table itself, and for something else.
+            let (entry, classes) = rendered(plan, plan.paths(), &text, seen_text.as_deref())?;
+            let other = rendered(plan, Arc::default(), &text, seen_text.as_deref())?;
+            prop_assert_eq!(&other, &(entry.clone(), classes.clone()), "table {}, job {}", name, text);
             prop_assert_eq!(&entry, &expected.text(), "table {}, job {}, seen {:?}", name, text, seen_text);
             let needed = if name == "history_v2" { BTreeSet::new() } else { reference.classes() };
             prop_assert_eq!(&classes, &needed, "table {}, job {}, seen {:?}", name, text, seen_text);
@@ -616,6 +626,6 @@ fn an_output_item_with_a_repeated_member_is_no_plain_string() {
     let item = r#"{"filename": "a.glb", "filename": "b.glb", "type": "output", "subfolder": ""}"#;
     let outputs = format!(r#"{{"1": {{"3d": [{item}]}}}}"#);
     let job = format!(r#"{{"id": "x", "outputs": {outputs}}}"#);
-    let (entry, _) = rendered(&TABLES.history.plan, &job, None).expect("an entry");
+    let (entry, _) = rendered(&TABLES.history.plan, Arc::default(), &job, None).expect("an entry");
     assert!(entry.contains(&format!(r#""outputs": {outputs}"#)), "{entry}");
 }
