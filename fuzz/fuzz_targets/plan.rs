@@ -1,8 +1,9 @@
 //! A job, and what was posted for it, in any bytes: what a table makes of JSON is JSON, and of nothing else anything.
 #![no_main]
 
+use bytes::Bytes;
 use jobshim::{
-    mapping::{Classes, Context, Tables, scanner::check},
+    mapping::{Classes, Context, Searched, Tables, scanner::check},
     notes::note,
 };
 use libfuzzer_sys::fuzz_target;
@@ -42,6 +43,8 @@ fuzz_target!(|text: &[u8]| {
             String::from_utf8_lossy(noted)
         );
     }
+    // All of these tables were loaded together: one search does for each of them.
+    let searched = Searched::new(Bytes::copy_from_slice(job), TABLES.history.plan.paths());
     let is_job = check(job).is_ok_and(|span| span.of(job).starts_with(b"{"));
     for table in TABLES.shapes() {
         let Ok(reading) = table.plan.read(job, noted.as_deref()) else {
@@ -55,7 +58,12 @@ fuzz_target!(|text: &[u8]| {
             classes: &Some26,
         };
         let mut entry = Vec::new();
+        let searched = searched.as_ref().expect("a job");
+        let again = table.plan.read_searched(searched, noted.as_deref()).expect("a job");
+        let mut same = Vec::new();
+        let _ = table.plan.write(&again, &context, &mut same);
         if table.plan.write(&reading, &context, &mut entry).is_ok() {
+            assert_eq!(same, entry, "{}", table.name);
             let shown = String::from_utf8_lossy(&entry);
             assert!(check(&entry).is_ok(), "{}: {shown}", table.name);
         }
