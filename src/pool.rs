@@ -7,7 +7,7 @@ mod connection;
 mod reach;
 
 use crate::{
-    connect,
+    connect, lock,
     upstream::{Body, BoxError, full},
 };
 use connection::{Arrivals, Connector};
@@ -19,7 +19,7 @@ use hyper::{
 use hyper_rustls::HttpsConnector;
 use hyper_util::rt::TokioIo;
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, Weak},
     time::{Duration, Instant},
 };
 
@@ -159,10 +159,6 @@ fn repetition(request: &Request<Body>) -> Option<Request<Body>> {
         *again.headers_mut() = request.headers().clone();
         again
     })
-}
-
-fn lock(kept: &Mutex<Kept>) -> MutexGuard<'_, Kept> {
-    kept.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Closes what lies idle too long, until nothing is left.
