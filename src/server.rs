@@ -45,6 +45,8 @@ const NO_PLACE_MOST: usize = 64;
 /// who does not read.
 const MOST_STREAMS: u32 = 100;
 const MOST_KEPT_BACK: usize = 64 << 10;
+/// The most that a request line holds besides its target, and more.
+const REST_OF_HEAD: usize = 1024;
 /// hyper's own figures: headers it has room for without asking for memory, and the smallest buffer it works with.
 const HEADERS_AT_HAND: usize = 100;
 const SMALLEST_BUFFER: usize = 8192;
@@ -152,9 +154,11 @@ impl Server {
 /// How HTTP is spoken with clients. Timeouts are [`Pulse`]'s: hyper's own would count a quiet connection as one that is
 /// late with a request, and knows none for the moment in which a connection has not said which HTTP it speaks.
 fn http(config: &ServerConfig) -> auto::Builder<TokioExecutor> {
+    // A whole head: what has limits of its own, and what stands between.
     let buffer = config
         .max_header_bytes
         .saturating_add(config.max_uri_bytes)
+        .saturating_add(config.max_headers * ": \r\n".len() + REST_OF_HEAD)
         .max(SMALLEST_BUFFER);
     let mut http = auto::Builder::new(TokioExecutor::new());
     http.http1().header_read_timeout(None).max_buf_size(buffer);

@@ -91,6 +91,23 @@ async fn header_count() {
 }
 
 #[tokio::test]
+async fn a_head_that_is_at_every_limit_at_once() {
+    let tape = Tape::start().await;
+    let jobshim = facing(&format!("http://{}", tape.address), |_| {}).await;
+    let line = format!("GET /{}", "x".repeat((16 << 10) - 1));
+    let many: String = (0..97).map(|nth| format!("X-{nth:02}: y\r\n")).collect();
+    // Host, Connection, those of five bytes each, and one that takes the rest.
+    let rest = (64 << 10) - (4 + 1) - (10 + 5) - 97 * 5 - 1;
+    for (more, status) in [(0, 200), (1, 431)] {
+        let headers = format!(
+            "Host: a\r\nConnection: close\r\n{many}Y: {}\r\n",
+            "y".repeat(rest + more)
+        );
+        assert_eq!(ask(jobshim.address, &line, &headers).await, [status], "{more}");
+    }
+}
+
+#[tokio::test]
 async fn uri_length() {
     let recorder = Recorder::start(200, &[], "ok").await;
     let jobshim = facing(&recorder.url(), |config| config.server.max_uri_bytes = 100).await;

@@ -26,6 +26,7 @@ mod scanner;
 mod secrets;
 mod secure;
 mod session;
+mod slow_clients;
 mod smuggling;
 mod smuggling_http2;
 mod steady;
