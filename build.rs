@@ -1,0 +1,38 @@
+//! Makes the man pages and the shell completions from what the program knows of its own flags, beside the program:
+//! `target/PROFILE/share`.
+
+// The commands as they are, of which only the description is needed here.
+#[allow(dead_code)]
+#[path = "src/cli.rs"]
+mod cli;
+#[allow(dead_code)]
+#[path = "src/config/keys.rs"]
+mod keys;
+mod config {
+    pub use crate::keys::{KEYS, Key, Kind};
+}
+
+use clap::CommandFactory;
+use clap_complete::{Shell, generate_to};
+use std::{env, fs, io, path::PathBuf};
+
+fn main() -> io::Result<()> {
+    for source in ["build.rs", "src/cli.rs", "src/config/keys.rs"] {
+        println!("cargo::rerun-if-changed={source}");
+    }
+    let out = PathBuf::from(env::var_os("OUT_DIR").ok_or(io::ErrorKind::NotFound)?);
+    // target/PROFILE/build/jobshim-HASH/out
+    let profile = out.ancestors().nth(3).ok_or(io::ErrorKind::NotFound)?;
+    let folder = |name: &str| {
+        let folder = profile.join("share").join(name);
+        fs::create_dir_all(&folder).map(|()| folder)
+    };
+    for (shell, name) in [
+        (Shell::Bash, "bash-completion/completions"),
+        (Shell::Zsh, "zsh/site-functions"),
+        (Shell::Fish, "fish/vendor_completions.d"),
+    ] {
+        generate_to(shell, &mut cli::Cli::command(), "jobshim", folder(name)?)?;
+    }
+    clap_mangen::generate_to(cli::Cli::command(), folder("man/man1")?)
+}
