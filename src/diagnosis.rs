@@ -145,14 +145,19 @@ impl Diagnosis {
             Err(_) => return None,
             Ok(_) => {}
         }
-        if plain && let Some(finding) = self.behind_tls(url).await {
+        // A socket has no other port and no other scheme, and its path is no URL's.
+        let by_address = self.config.socket.is_none();
+        if by_address
+            && plain
+            && let Some(finding) = self.behind_tls(url).await
+        {
             return Some(finding);
         }
         let answer = probed.ok()?;
-        self.at_another_base(url)
-            .await
-            .or(self.by_its_version(url).await)
-            .or_else(|| Some(stranger(&answer)))
+        if by_address && let Some(finding) = self.at_another_base(url).await {
+            return Some(finding);
+        }
+        self.by_its_version(url).await.or_else(|| Some(stranger(&answer)))
     }
 
     async fn behind_tls(&self, url: &Uri) -> Option<Finding> {

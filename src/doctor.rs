@@ -117,7 +117,7 @@ pub async fn run(config: &Config) -> Result<bool, DoctorError> {
         config.upstream.dialect,
         config.legacy.max_pages,
     ));
-    println!("{}\n", config.upstream.url.to_string().trim_end_matches('/'));
+    println!("{}\n", config.upstream.name());
     let asked = jobs.dialect(&Caller::default()).await;
     let kind = match asked {
         Ok(kind) => kind,

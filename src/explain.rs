@@ -54,8 +54,8 @@ pub async fn run(config: &Config, method: &str, target: &str, live: bool) -> Res
     };
     let there = in_dialect(&uri, dialect, &[&tables.comfyui, &tables.cloud], None);
     let passage = match there == target {
-        true => format!("passes through unchanged to {}", config.upstream.url),
-        false => format!("passes through to {} as {there}", config.upstream.url),
+        true => format!("passes through unchanged to {}", config.upstream.name()),
+        false => format!("passes through to {} as {there}", config.upstream.name()),
     };
     let route = match route(&method, uri.path()) {
         Way::Prompt => {
@@ -206,7 +206,9 @@ async fn show(config: &Config, route: &LegacyRoute, uri: &Uri) -> Result<(), Exp
     let answer = legacy.answer(route, inquiry, &Arc::new(Caller::default())).await?;
     println!(
         "\n{} answers {} {}:\n",
-        config.upstream.url, answer.status, answer.content_type
+        config.upstream.name(),
+        answer.status,
+        answer.content_type
     );
     println!("{}", String::from_utf8_lossy(&answer.body.collect().await?.concat()));
     Ok(())

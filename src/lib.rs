@@ -6,6 +6,7 @@
 pub mod access;
 pub mod cli;
 pub mod config;
+pub(crate) mod connect;
 pub mod demo;
 pub mod diagnosis;
 pub mod doctor;

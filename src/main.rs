@@ -138,7 +138,7 @@ fn serve(options: &Options) -> ExitCode {
             Err(error) => return exit_code(Err(error)),
         };
         reloader.start();
-        tracing::info!(address = %server.address(), upstream = %config.upstream.url, "listening");
+        tracing::info!(address = %server.address(), upstream = %config.upstream.name(), "listening");
         let greeting = live.service();
         tokio::spawn(async move { greeting.greet_upstream().await });
         server.run(live, stop_signal()).await;

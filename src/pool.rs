@@ -6,7 +6,10 @@
 mod connection;
 mod reach;
 
-use crate::upstream::{Body, BoxError, full};
+use crate::{
+    connect::Dialer,
+    upstream::{Body, BoxError, full},
+};
 use connection::{Arrivals, Connector};
 use http::{Method, Request, Response, Uri};
 use hyper::{
@@ -14,7 +17,7 @@ use hyper::{
     client::conn::http1::{SendRequest, handshake},
 };
 use hyper_rustls::HttpsConnector;
-use hyper_util::{client::legacy::connect::HttpConnector, rt::TokioIo};
+use hyper_util::rt::TokioIo;
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::{Duration, Instant},
@@ -60,7 +63,7 @@ struct Line {
 
 impl Pool {
     /// Opens nothing yet.
-    pub fn new(connector: HttpsConnector<HttpConnector>, server: Uri) -> Self {
+    pub fn new(connector: HttpsConnector<Dialer>, server: Uri) -> Self {
         Self {
             connector: Connector::new(connector),
             server,

@@ -2,6 +2,7 @@
 
 use crate::{
     config::UpstreamConfig,
+    connect::Dialer,
     mistakes::{Cause, sources},
     pace::{Gap, Moves},
     pool::{Pool, PoolError},
@@ -125,6 +126,8 @@ pub struct Upstream {
     base: String,
     https: bool,
     authority: String,
+    /// What people call it.
+    name: String,
     via: via::Name,
     /// Added where the client did not send them.
     headers: Vec<(HeaderName, HeaderValue)>,
@@ -139,20 +142,33 @@ impl Upstream {
     /// Builds the client; opens no connection.
     pub fn new(config: &UpstreamConfig) -> Result<Self, SetupError> {
         let https = config.url.scheme() == Some(&Scheme::HTTPS);
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(config.connect_timeout));
+        let link = match &config.socket {
+            Some(path) => Dialer::Unix {
+                path: Arc::new(path.clone()),
+                patience: config.connect_timeout,
+            },
+            None => {
+                let mut tcp = HttpConnector::new();
+                tcp.enforce_http(false);
+                tcp.set_nodelay(true);
+                tcp.set_connect_timeout(Some(config.connect_timeout));
+                Dialer::Tcp(tcp)
+            }
+        };
         let connector = HttpsConnectorBuilder::new()
             .with_tls_config(tls(https, config.ca_file.as_deref())?)
             .https_or_http()
             .enable_http1()
-            .wrap_connector(tcp);
+            .wrap_connector(link);
         Ok(Self {
             pool: Pool::new(connector, config.url.clone()),
             base: config.url.path().trim_end_matches('/').to_owned(),
             https,
             authority: config.url.authority().map(ToString::to_string).unwrap_or_default(),
+            name: match &config.socket {
+                Some(path) => format!("unix:{}", path.display()),
+                None => config.url.authority().map(ToString::to_string).unwrap_or_default(),
+            },
             via: via::Name::new(),
             headers: config.headers.clone(),
             connect_timeout: config.connect_timeout,
@@ -167,6 +183,7 @@ impl Upstream {
     pub fn elsewhere(config: &UpstreamConfig, url: &Uri) -> Result<Self, SetupError> {
         Self::new(&UpstreamConfig {
             url: url.clone(),
+            socket: None,
             headers: Vec::new(),
             ..config.clone()
         })
@@ -175,6 +192,11 @@ impl Upstream {
     /// The upstream's `host[:port]`, for `Host` where it must be the upstream's own.
     pub fn authority(&self) -> &str {
         &self.authority
+    }
+
+    /// What people call it: the same, or the path of its socket.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Adds the configured headers that `headers` does not have.
@@ -315,7 +337,7 @@ impl Upstream {
     async fn collect(&self, mut body: Incoming) -> Result<Bytes, UpstreamError> {
         let limit = self.max_answer_bytes;
         let too_large = || UpstreamError::TooLarge {
-            upstream: self.authority.clone(),
+            upstream: self.name.clone(),
             limit,
         };
         let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
@@ -348,14 +370,14 @@ impl Upstream {
 
     fn timed_out(&self, after: Duration) -> UpstreamError {
         UpstreamError::TimedOut {
-            upstream: self.authority.clone(),
+            upstream: self.name.clone(),
             after_ms: after.as_millis(),
         }
     }
 
     fn interrupted(&self, reason: String, cause: Cause) -> UpstreamError {
         UpstreamError::Interrupted {
-            upstream: self.authority.clone(),
+            upstream: self.name.clone(),
             reason,
             cause,
         }
@@ -384,7 +406,7 @@ impl Upstream {
         match timed_out {
             true => self.timed_out(self.connect_timeout),
             false => UpstreamError::Connect {
-                upstream: self.authority.clone(),
+                upstream: self.name.clone(),
                 reason: innermost(&*error),
                 cause: Cause::of(&*error),
             },

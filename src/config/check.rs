@@ -53,6 +53,11 @@ pub fn check(settings: &[Setting], environment: Environment<'_>, errors: &mut Ve
 
 /// What no value can tell by itself.
 fn together(config: &Config, open: bool, reader: &mut Reader<'_>) {
+    if let (ListenAddress::Unix(listen), Some(socket)) = (&config.listen, &config.upstream.socket)
+        && listen == socket
+    {
+        reader.refuse("upstream.url", "this is where jobshim itself listens");
+    }
     if config.door.proxy_protocol && config.door.trusted_proxies.is_empty() {
         reader.refuse(
             "listen.proxy_protocol",
@@ -67,7 +72,7 @@ fn together(config: &Config, open: bool, reader: &mut Reader<'_>) {
     }
     let legacy = config.legacy.upstream.as_ref().map(|url| ("legacy.upstream", url));
     for (key, url) in [("upstream.url", &config.upstream.url)].into_iter().chain(legacy) {
-        if parse::is_itself(&config.listen, url) {
+        if parse::is_itself(&config.listen, url) && config.upstream.socket.is_none() {
             reader.refuse(key, "this is where jobshim itself listens");
         }
     }
@@ -120,7 +125,7 @@ fn door(reader: &mut Reader<'_>) -> Option<DoorConfig> {
 
 fn upstream(reader: &mut Reader<'_>) -> Option<UpstreamConfig> {
     let environment = reader.environment;
-    let url = reader.value("upstream.url", parse::url);
+    let server = reader.value("upstream.url", parse::server);
     let dialect = reader.value("upstream.dialect", parse::dialect);
     let headers = reader.value("upstream.headers", |text| secret::headers(text, environment));
     let ca_file = reader.value("upstream.ca_file", parse::optional_file);
@@ -130,8 +135,10 @@ fn upstream(reader: &mut Reader<'_>) -> Option<UpstreamConfig> {
     let answer_timeout = reader.value("upstream.answer_timeout", parse::duration);
     let max_answer_bytes = reader.value("upstream.max_answer_bytes", parse::size);
     let concurrency = reader.value("upstream.concurrency", parse::concurrency);
+    let (url, socket) = server?;
     Some(UpstreamConfig {
-        url: url?,
+        url,
+        socket,
         dialect: dialect?,
         headers: headers?,
         ca_file: ca_file?,

@@ -135,7 +135,7 @@ pub const KEYS: &[Key] = &[
         "--upstream",
         "URL",
         "http://127.0.0.1:8188",
-        "The server behind: http or https, with a base path if it has one",
+        "The server behind: http or https, with a base path if it has one, or unix:/path",
     ]),
     key([
         "upstream.dialect",

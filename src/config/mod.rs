@@ -103,6 +103,8 @@ pub struct TlsFiles {
 pub struct UpstreamConfig {
     /// Scheme, authority and base path, without a trailing slash, query or fragment.
     pub url: http::Uri,
+    /// The Unix socket where it is found instead; the URL then says only what its `Host` is.
+    pub socket: Option<PathBuf>,
     /// How it speaks the Jobs API.
     pub dialect: DialectChoice,
     /// How long a connection may take to open.
@@ -121,6 +123,16 @@ pub struct UpstreamConfig {
     pub ca_file: Option<PathBuf>,
     /// Added to every request that does not have them.
     pub headers: Vec<(http::HeaderName, http::HeaderValue)>,
+}
+
+impl UpstreamConfig {
+    /// The server as it was configured.
+    pub fn name(&self) -> String {
+        match &self.socket {
+            Some(path) => format!("unix:{}", path.display()),
+            None => self.url.to_string().trim_end_matches('/').to_owned(),
+        }
+    }
 }
 
 /// What is kept of `POST /prompt`.

@@ -23,6 +23,14 @@ pub fn trusted_proxies(text: &str) -> Result<TrustedProxies, Wrong> {
     text.parse().map_err(Cow::Owned)
 }
 
+/// A URL, or the Unix socket where a server is found that calls itself `localhost`.
+pub fn server(text: &str) -> Result<(Uri, Option<PathBuf>), Wrong> {
+    match text.strip_prefix("unix:").filter(|path| !path.is_empty()) {
+        Some(path) => Ok((Uri::from_static("http://localhost"), Some(path.into()))),
+        None => Ok((url(text)?, None)),
+    }
+}
+
 pub fn url(text: &str) -> Result<Uri, Wrong> {
     const EXPECTED: &str = "a URL is expected, such as http://127.0.0.1:8188 or https://example.org/base";
     if text.contains(['#', '?']) {

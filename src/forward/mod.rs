@@ -87,7 +87,7 @@ impl Passage<'_> {
             return match wanted {
                 Some(wanted) => Ok(wanted.tunnel(response)),
                 None => Err(UpstreamError::Interrupted {
-                    upstream: self.upstream.authority().to_owned(),
+                    upstream: self.upstream.name().to_owned(),
                     reason: "it switched protocols without being asked".to_owned(),
                     cause: Cause::Other,
                 }),

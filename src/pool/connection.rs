@@ -2,10 +2,14 @@
 //! unanswered may be sent again. It is told above TLS, whose own messages answer nothing.
 
 use super::reach::Reach;
-use crate::{mistakes::sources, upstream::BoxError};
+use crate::{
+    connect::{Dialer, Link},
+    mistakes::sources,
+    upstream::BoxError,
+};
 use http::Uri;
 use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
-use hyper_util::{client::legacy::connect::HttpConnector, rt::TokioIo};
+use hyper_util::rt::TokioIo;
 use std::{
     io::{self, IoSlice},
     pin::Pin,
@@ -15,21 +19,18 @@ use std::{
     },
     task::{Context, Poll},
 };
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tower_service::Service;
 
 /// Opens connections, as long as the server takes any.
 pub struct Connector {
-    inner: HttpsConnector<HttpConnector>,
+    inner: HttpsConnector<Dialer>,
     reach: Reach,
 }
 
 /// A connection.
 pub struct Wire {
-    stream: TokioIo<MaybeHttpsStream<TokioIo<TcpStream>>>,
+    stream: TokioIo<MaybeHttpsStream<Link>>,
     arrivals: Arrivals,
 }
 
@@ -51,7 +52,7 @@ impl Arrivals {
 
 impl Connector {
     /// Connects through `inner`.
-    pub fn new(inner: HttpsConnector<HttpConnector>) -> Self {
+    pub fn new(inner: HttpsConnector<Dialer>) -> Self {
         Self {
             inner,
             reach: Reach::default(),

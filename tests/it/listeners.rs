@@ -10,7 +10,10 @@ use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Empty};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use jobshim::config::{DialectChoice, TlsFiles};
+use jobshim::{
+    config::{DialectChoice, TlsFiles},
+    demo::{Board, Options, Rules, Simulator},
+};
 use rcgen::{CertifiedKey, KeyPair, generate_simple_self_signed};
 use rustls::{
     ClientConfig, RootCertStore,
@@ -381,4 +384,60 @@ fn a_door_that_lets_anyone_pose_is_refused() {
         &[],
     );
     assert_eq!(good.status.code(), Some(0), "{}", String::from_utf8_lossy(&good.stderr));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_upstream_may_be_found_by_a_unix_socket() {
+    let simulator = Simulator::start(Board::new(Rules::Comfyui), Options::default())
+        .await
+        .expect("a simulator");
+    let folder = Folder::with("unix-upstream", &[]);
+    let path = folder.path.join("comfyui");
+    let url = format!("unix:{}", path.display());
+    let mut program = Program::start(&["--listen", "127.0.0.1:0", "--upstream", &url], &[]);
+    let address = program.address();
+    // While it is not there, the answer says which socket was meant.
+    let down = talk(
+        TcpStream::connect(address).await.expect("a connection"),
+        REQUEST.as_bytes(),
+    )
+    .await;
+    assert!(down.starts_with("HTTP/1.1 502") && down.contains(&url), "{down}");
+
+    let (listener, behind) = (UnixListener::bind(&path).expect("a socket"), simulator.address());
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut server = TcpStream::connect(behind).await.expect("the server");
+                let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+            });
+        }
+    });
+    let history = REQUEST.replace("/view", "/history");
+    let translated = talk(
+        TcpStream::connect(address).await.expect("a connection"),
+        history.as_bytes(),
+    )
+    .await;
+    assert!(
+        translated.starts_with("HTTP/1.1 200") && translated.ends_with("{}"),
+        "{translated}"
+    );
+    let passed = talk(
+        TcpStream::connect(address).await.expect("a connection"),
+        REQUEST.as_bytes(),
+    )
+    .await;
+    assert!(passed.starts_with("HTTP/1.1 404"), "{passed}");
+    let view = simulator
+        .seen()
+        .into_iter()
+        .find(|seen| seen.target == "/view")
+        .expect("a request");
+    assert_eq!(view.headers["host"], "comfy.lan");
+    let doctor = run(&["doctor", "--upstream", &url], &[]);
+    let said = String::from_utf8_lossy(&doctor.stdout);
+    assert!(said.starts_with(&url) && said.contains("Self-hosted ComfyUI"), "{said}");
+    let itself = run(&["check", "--listen", &url, "--upstream", &url], &[]);
+    assert_eq!(itself.status.code(), Some(2));
 }
