@@ -21,7 +21,7 @@ use tower_service::Service;
 
 /// Opens connections to one server.
 #[derive(Clone)]
-pub enum Connector {
+pub enum Dialer {
     /// To the address that its name has.
     Tcp(HttpConnector),
     /// To a socket on this machine, whatever the name.
@@ -41,7 +41,7 @@ pub enum Link {
     Unix(TokioIo<UnixStream>),
 }
 
-impl Service<Uri> for Connector {
+impl Service<Uri> for Dialer {
     type Response = Link;
     type Error = BoxError;
     type Future = Pin<Box<dyn Future<Output = Result<Link, BoxError>> + Send>>;

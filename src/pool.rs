@@ -7,7 +7,8 @@ mod connection;
 mod reach;
 
 use crate::{
-    connect, lock,
+    connect::Dialer,
+    lock,
     upstream::{Body, BoxError, full},
 };
 use connection::{Arrivals, Connector};
@@ -63,7 +64,7 @@ struct Line {
 
 impl Pool {
     /// Opens nothing yet.
-    pub fn new(connector: HttpsConnector<connect::Connector>, server: Uri) -> Self {
+    pub fn new(connector: HttpsConnector<Dialer>, server: Uri) -> Self {
         Self {
             connector: Connector::new(connector),
             server,

@@ -2,7 +2,7 @@
 
 use crate::{
     config::UpstreamConfig,
-    connect::Connector,
+    connect::Dialer,
     mistakes::{Cause, sources},
     pace::{Gap, Moves},
     pool::{Pool, PoolError},
@@ -143,7 +143,7 @@ impl Upstream {
     pub fn new(config: &UpstreamConfig) -> Result<Self, SetupError> {
         let https = config.url.scheme() == Some(&Scheme::HTTPS);
         let link = match &config.socket {
-            Some(path) => Connector::Unix {
+            Some(path) => Dialer::Unix {
                 path: Arc::new(path.clone()),
                 patience: config.connect_timeout,
             },
@@ -152,7 +152,7 @@ impl Upstream {
                 tcp.enforce_http(false);
                 tcp.set_nodelay(true);
                 tcp.set_connect_timeout(Some(config.connect_timeout));
-                Connector::Tcp(tcp)
+                Dialer::Tcp(tcp)
             }
         };
         let connector = HttpsConnectorBuilder::new()

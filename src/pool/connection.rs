@@ -2,7 +2,11 @@
 //! unanswered may be sent again. It is told above TLS, whose own messages answer nothing.
 
 use super::reach::Reach;
-use crate::{connect, mistakes::sources, upstream::BoxError};
+use crate::{
+    connect::{Dialer, Link},
+    mistakes::sources,
+    upstream::BoxError,
+};
 use http::Uri;
 use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
 use hyper_util::rt::TokioIo;
@@ -20,13 +24,13 @@ use tower_service::Service;
 
 /// Opens connections, as long as the server takes any.
 pub struct Connector {
-    inner: HttpsConnector<connect::Connector>,
+    inner: HttpsConnector<Dialer>,
     reach: Reach,
 }
 
 /// A connection.
 pub struct Wire {
-    stream: TokioIo<MaybeHttpsStream<connect::Link>>,
+    stream: TokioIo<MaybeHttpsStream<Link>>,
     arrivals: Arrivals,
 }
 
@@ -48,7 +52,7 @@ impl Arrivals {
 
 impl Connector {
     /// Connects through `inner`.
-    pub fn new(inner: HttpsConnector<connect::Connector>) -> Self {
+    pub fn new(inner: HttpsConnector<Dialer>) -> Self {
         Self {
             inner,
             reach: Reach::default(),
