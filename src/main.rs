@@ -102,21 +102,26 @@ fn block_on(work: impl Future<Output = ExitCode>) -> ExitCode {
     }
 }
 
-/// Resolves on SIGTERM or Ctrl-C.
+/// Resolves on SIGTERM or Ctrl-C; a second one ends the program at once.
 async fn stop_signal() {
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminate) => {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = tokio::signal::ctrl_c() => {}
-            }
+    let signals = [SignalKind::terminate(), SignalKind::interrupt()].map(signal);
+    let [Ok(mut terminate), Ok(mut interrupt)] = signals else {
+        tracing::warn!("signals cannot be waited for; only SIGKILL ends the program");
+        return std::future::pending().await;
+    };
+    let mut next = async move || {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
         }
-        Err(error) => {
-            tracing::warn!(%error, "SIGTERM cannot be waited for; Ctrl-C still can");
-            let _ = tokio::signal::ctrl_c().await;
-        }
-    }
-    tracing::info!("stopping: in-flight answers finish first");
+    };
+    next().await;
+    tracing::info!("stopping: in-flight answers finish first; a second signal ends it at once");
+    tokio::spawn(async move {
+        next().await;
+        tracing::warn!("ended at once: answers that were under way are cut off");
+        std::process::exit(1);
+    });
 }
 
 fn serve(options: &Options) -> ExitCode {
