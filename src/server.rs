@@ -168,6 +168,7 @@ impl Server {
         }
         let stopped = Instant::now();
         reception.last_answers.store(true, Relaxed);
+        stages.send_replace(Stage::LastAnswers);
         while stopped.elapsed() < STRAGGLERS_MOST
             && let Ok(Ok(connection)) = timeout(NO_STRAGGLER, self.listener.accept()).await
         {
@@ -175,7 +176,6 @@ impl Server {
         }
         drop((self.listener, listening));
         let open = stages.receiver_count();
-        stages.send_replace(Stage::LastAnswers);
         let until = stopped + drain_timeout;
         let early = timeout_at(until.min(stopped + LAST_ANSWERS), stages.closed()).await;
         stages.send_replace(Stage::Closing);

@@ -237,7 +237,7 @@ mod tests {
         let (mut server, end) = duplex(64);
         let mut farewell = Farewell::new(end, std::future::ready(()));
         farewell.state = State::Open;
-        let close = frame(CLOSE as u8, 2);
+        let close = frame(CLOSE, 2);
         farewell.frames.follow(&close);
         server.write_all(b"more").await.expect("sent");
         drop(server);

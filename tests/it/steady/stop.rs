@@ -51,6 +51,12 @@ async fn tunnels() -> (SocketAddr, mpsc::UnboundedReceiver<TcpStream>) {
     (address, receiver)
 }
 
+async fn until_none_is_taken(at: SocketAddr) {
+    while TcpStream::connect(at).await.is_ok() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
 async fn upgrade(at: SocketAddr, protocol: &str) -> TcpStream {
     let mut client = TcpStream::connect(at).await.expect("a connection");
     let request = format!("GET /ws HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: {protocol}\r\n\r\n");
@@ -71,7 +77,7 @@ async fn a_websocket_gets_a_close_frame_after_the_frame_under_way_and_the_server
     let mut got = [0; 4];
     client.read_exact(&mut got).await.expect("half a frame");
     program.signal("TERM");
-    program.line_with("stopping");
+    until_none_is_taken(program.address()).await;
     client
         .write_all(b"\x81\x80mask")
         .await
@@ -108,9 +114,7 @@ async fn a_tunnel_of_another_protocol_gets_nothing_put_into_it_and_may_end_by_it
     let mut client = upgrade(at, "echo/1").await;
     let mut server = opened.recv().await.expect("a tunnel");
     program.signal("TERM");
-    while TcpStream::connect(at).await.is_ok() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until_none_is_taken(at).await;
     server.write_all(b"\x81\x05hello").await.expect("sent");
     drop(server);
     let mut got = Vec::new();
