@@ -11,10 +11,16 @@ use jobshim::{
     server::{BindError, Server, Tls},
     service::Service,
 };
-use std::{future::Future, io::IsTerminal, path::Path, process::ExitCode, sync::Arc};
+use std::{
+    future::Future,
+    io::{self, IsTerminal},
+    path::Path,
+    process::ExitCode,
+    sync::Arc,
+};
 use tokio::{
     runtime,
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
 };
 use tracing_subscriber::{Layer, filter::LevelFilter, fmt, layer::SubscriberExt, reload, util::SubscriberInitExt};
 
@@ -102,21 +108,30 @@ fn block_on(work: impl Future<Output = ExitCode>) -> ExitCode {
     }
 }
 
-/// Resolves on SIGTERM or Ctrl-C.
-async fn stop_signal() {
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminate) => {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = tokio::signal::ctrl_c() => {}
-            }
+/// Listens from now on; resolves on SIGTERM or Ctrl-C, and a second one ends the program at once.
+fn stop_signal() -> impl Future<Output = ()> + Send {
+    let signals = [SignalKind::terminate(), SignalKind::interrupt()].map(signal);
+    stopped(signals)
+}
+
+async fn stopped(signals: [io::Result<Signal>; 2]) {
+    let [Ok(mut terminate), Ok(mut interrupt)] = signals else {
+        tracing::warn!("signals cannot be waited for; only SIGKILL ends the program");
+        return std::future::pending().await;
+    };
+    let mut next = async move || {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
         }
-        Err(error) => {
-            tracing::warn!(%error, "SIGTERM cannot be waited for; Ctrl-C still can");
-            let _ = tokio::signal::ctrl_c().await;
-        }
-    }
-    tracing::info!("stopping: in-flight answers finish first");
+    };
+    next().await;
+    tracing::info!("stopping: in-flight answers finish first; a second signal ends it at once");
+    tokio::spawn(async move {
+        next().await;
+        tracing::warn!("ended at once: answers that were under way are cut off");
+        std::process::exit(1);
+    });
 }
 
 fn serve(options: &Options) -> ExitCode {
@@ -132,6 +147,7 @@ fn serve(options: &Options) -> ExitCode {
     };
     let reloader = Reloader::new(options.clone(), loaded, Arc::clone(&live), set_verbosity);
     block_on(async move {
+        let stop = stop_signal();
         let server = match Server::bind(&config).await {
             Ok(server) => server,
             Err(error @ BindError::Tls(_)) => return refuse(&error),
@@ -141,7 +157,7 @@ fn serve(options: &Options) -> ExitCode {
         tracing::info!(address = %server.address(), upstream = %config.upstream.name(), "listening");
         let greeting = live.service();
         tokio::spawn(async move { greeting.greet_upstream().await });
-        server.run(live, stop_signal()).await;
+        server.run(live, stop).await;
         ExitCode::SUCCESS
     })
 }

@@ -320,6 +320,16 @@ pub fn upstream_failure(error: &UpstreamError, finding: Option<&str>) -> Respons
     response
 }
 
+/// Making the answer panicked.
+pub fn panicked() -> Response<Body> {
+    failure(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "internal_error",
+        "the request could not be answered, by a mistake in jobshim".to_owned(),
+        "the log says more; please report it".to_owned(),
+    )
+}
+
 /// The request has been here before: it would go round for ever.
 pub fn went_round() -> Response<Body> {
     let mut response = failure(

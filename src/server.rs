@@ -13,27 +13,49 @@ use crate::{
     config::{Config, ListenAddress, ServerConfig},
     forward::Peer,
     reload::Live,
+    stop::{Stage, Stop},
     trust::TrustedProxies,
 };
 use crowd::{Crowd, Full, Place};
 use entrance::{Entered, Entrance};
-use http::{HeaderValue, Version, header::CONNECTION};
-use hyper::service::service_fn;
+use http::{
+    HeaderValue, Request, StatusCode, Version,
+    header::{CONNECTION, UPGRADE},
+};
+use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
 use listener::{Listener, Stream};
 use pulse::{Awaited, Felt, Patience, Pulse};
-use std::{convert::Infallible, future::Future, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    future::Future,
+    io,
+    net::SocketAddr,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    sync::{Semaphore, watch},
-    time::timeout,
+    sync::Semaphore,
+    time::{Instant, sleep, timeout, timeout_at},
 };
 
 /// How long to wait after the system refused a connection, for want of descriptors say, before asking for another.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How long a client that keeps its connection gets, once jobshim stops, to ask on it once more and hear that it was the
+/// last time: a connection that is closed as a request is on its way loses it.
+const LAST_ANSWERS: Duration = Duration::from_millis(500);
+/// How long no connection must have come before the listener is closed, as those that the system took would be lost; and
+/// how long that is waited for.
+const NO_STRAGGLER: Duration = Duration::from_millis(10);
+const STRAGGLERS_MOST: Duration = Duration::from_millis(200);
 /// What a connection gets for which there is no place.
 const NO_PLACE: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\
@@ -99,10 +121,10 @@ impl Server {
         }
     }
 
-    /// Serves by whatever service is in force when a request comes, until `stop` resolves; then stops accepting and lets
-    /// in-flight answers finish for `drain_timeout`.
+    /// Serves by whatever service is in force when a request comes, until `stop` resolves. Then connections are taken for
+    /// `drain_delay` more, and answers in flight finish within `drain_timeout`.
     pub async fn run(self, live: Arc<Live>, stop: impl Future<Output = ()>) {
-        let drain_timeout = self.config.drain_timeout;
+        let (drain_delay, drain_timeout) = (self.config.drain_delay, self.config.drain_timeout);
         let reception = Arc::new(Reception {
             http: http(&self.config),
             entrance: Arc::clone(&self.entrance),
@@ -111,9 +133,10 @@ impl Server {
             trusted_proxies: self.trusted_proxies,
             config: self.config,
             turning_away: Semaphore::new(NO_PLACE_MOST),
+            last_answers: AtomicBool::new(false),
         });
-        // Each connection holds a receiver: they hear of the stop, and once all are dropped, all have ended.
-        let (stopping, heard) = watch::channel(());
+        // Each connection and tunnel listens; once none does, all have ended.
+        let (stages, listening) = Stop::channel();
         let tls = self.entrance.tls();
         let fresh = async {
             match tls {
@@ -122,27 +145,41 @@ impl Server {
             }
         };
         let mut fresh = pin!(fresh);
-        let mut stop = pin!(stop);
+        let mut end = pin!(async {
+            stop.await;
+            sleep(drain_delay).await;
+        });
+        let take = |(stream, address)| {
+            tokio::spawn(Arc::clone(&reception).receive(stream, address, listening.clone()));
+        };
         loop {
             let accepted = tokio::select! {
                 accepted = self.listener.accept() => accepted,
-                () = &mut stop => break,
+                () = &mut end => break,
                 () = &mut fresh => continue,
             };
             match accepted {
-                Ok((stream, address)) => {
-                    tokio::spawn(Arc::clone(&reception).receive(stream, address, heard.clone()));
-                }
+                Ok(connection) => take(connection),
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    sleep(ACCEPT_PAUSE).await;
                 }
             }
         }
-        drop((self.listener, heard));
-        let open = stopping.receiver_count();
-        stopping.send_replace(());
-        if timeout(drain_timeout, stopping.closed()).await.is_err() {
+        let stopped = Instant::now();
+        reception.last_answers.store(true, Relaxed);
+        stages.send_replace(Stage::LastAnswers);
+        while stopped.elapsed() < STRAGGLERS_MOST
+            && let Ok(Ok(connection)) = timeout(NO_STRAGGLER, self.listener.accept()).await
+        {
+            take(connection);
+        }
+        drop((self.listener, listening));
+        let open = stages.receiver_count();
+        let until = stopped + drain_timeout;
+        let early = timeout_at(until.min(stopped + LAST_ANSWERS), stages.closed()).await;
+        stages.send_replace(Stage::Closing);
+        if early.is_err() && timeout_at(until, stages.closed()).await.is_err() {
             tracing::warn!(
                 open,
                 "the drain timeout is over; connections that are still open are closed"
@@ -183,10 +220,12 @@ struct Reception {
     config: ServerConfig,
     /// Permits to turn a connection away in so many words.
     turning_away: Semaphore,
+    /// Every answer is the last on its connection.
+    last_answers: AtomicBool,
 }
 
 impl Reception {
-    async fn receive(self: Arc<Self>, stream: Stream, address: SocketAddr, stop: watch::Receiver<()>) {
+    async fn receive(self: Arc<Self>, stream: Stream, address: SocketAddr, stop: Stop) {
         let mut place = match self.place(&stream, address) {
             Ok(place) => place,
             Err(full) => {
@@ -224,26 +263,32 @@ impl Reception {
         Ok(place)
     }
 
-    async fn serve<S>(self: Arc<Self>, stream: S, peer: Peer, place: Place, mut stop: watch::Receiver<()>)
+    async fn serve<S>(self: Arc<Self>, stream: S, peer: Peer, place: Place, mut stop: Stop)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let address = peer.address;
         let pulse = Arc::new(Pulse::default());
         let felt = Felt::new(stream, Arc::clone(&pulse), place);
-        let handler = service_fn(|request| {
+        let for_tunnels = stop.clone();
+        let handler = service_fn(|mut request: Request<Incoming>| {
             let (reception, pulse) = (Arc::clone(&self), Arc::clone(&pulse));
+            if request.headers().contains_key(UPGRADE) {
+                request.extensions_mut().insert(for_tunnels.clone());
+            }
             async move {
                 let most = reception.config.max_requests as u64;
-                let last = pulse.request() >= most && most > 0;
+                let spent = pulse.request() >= most && most > 0;
                 let version = request.version();
                 let waiting = pulse.wait();
                 let mut response = reception.live.service().handle(request, peer).await;
                 drop(waiting);
-                if last {
+                let last = spent || reception.last_answers.load(Relaxed);
+                if last && response.status() != StatusCode::SWITCHING_PROTOCOLS {
                     // HTTP/2 has no such header, and is told otherwise.
                     match version {
-                        Version::HTTP_2 => pulse.spent.notify_one(),
+                        Version::HTTP_2 if spent => pulse.spent.notify_one(),
+                        Version::HTTP_2 => {}
                         _ => drop(
                             response
                                 .headers_mut()
@@ -269,7 +314,7 @@ impl Reception {
                     }
                     return;
                 }
-                _ = stop.changed(), if !stopping => stopping = true,
+                () = stop.reached(Stage::Closing), if !stopping => stopping = true,
                 () = pulse.spent.notified(), if !stopping => stopping = true,
                 still = stops.as_mut() => {
                     tracing::debug!(%address, %still, "a connection is given up");

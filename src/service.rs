@@ -12,6 +12,7 @@ use crate::{
     modes::{Decision, Modes},
     origin,
     pace::Paced,
+    panics::contained,
     response::{
         Unasked, busy, forbidden, gone, legacy_failure, not_admitted, not_implemented, refused_unread, say_whose,
         too_large, translated, upstream_failure, went_round, wrong_method,
@@ -154,7 +155,7 @@ impl Service {
             head.extensions.insert(body.watched());
         }
         let foreign = origin::refuses(&head.headers, &head.uri);
-        let response = self.answer_any(head, body, peer).await;
+        let response = contained(self.answer_any(head, body, peer)).await;
         if foreign && self.has_origin_rule() && response.extensions().get::<Unasked>().is_some() {
             return forbidden();
         }

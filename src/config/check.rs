@@ -205,6 +205,7 @@ fn server(reader: &mut Reader<'_>) -> Option<ServerConfig> {
     let max_connections = reader.value("server.max_connections", parse::count);
     let max_connections_per_address = reader.value("server.max_connections_per_address", parse::count_or_none);
     let max_requests = reader.value("server.max_requests", parse::count_or_none);
+    let drain_delay = reader.value("server.drain_delay", parse::duration_or_none);
     let drain_timeout = reader.value("server.drain_timeout", parse::duration);
     Some(ServerConfig {
         header_timeout: header_timeout?,
@@ -215,6 +216,7 @@ fn server(reader: &mut Reader<'_>) -> Option<ServerConfig> {
         max_connections: max_connections?,
         max_connections_per_address: max_connections_per_address?,
         max_requests: max_requests?,
+        drain_delay: drain_delay?,
         drain_timeout: drain_timeout?,
     })
 }

@@ -418,6 +418,14 @@ pub const KEYS: &[Key] = &[
         "The most requests on one connection; 0 is no limit",
     ]),
     key([
+        "server.drain_delay",
+        "JOBSHIM_DRAIN_DELAY",
+        "--drain-delay",
+        "TIME",
+        "0s",
+        "How long connections are still taken after a stop signal, until a load balancer has noticed it",
+    ]),
+    key([
         "server.drain_timeout",
         "JOBSHIM_DRAIN_TIMEOUT",
         "--drain-timeout",

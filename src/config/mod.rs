@@ -217,7 +217,9 @@ pub struct ServerConfig {
     pub max_connections_per_address: usize,
     /// The most requests on one connection; 0 is no limit.
     pub max_requests: usize,
-    /// How long in-flight answers may take to finish after a stop signal.
+    /// How long connections are still taken after a stop signal.
+    pub drain_delay: Duration,
+    /// How long in-flight answers may take to finish after that.
     pub drain_timeout: Duration,
 }
 

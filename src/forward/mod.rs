@@ -1,5 +1,6 @@
 //! Pass-through: a request forwarded unchanged but for what a proxy must add and remove.
 
+mod farewell;
 mod prompt;
 mod target;
 mod upgrade;

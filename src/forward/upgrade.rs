@@ -1,6 +1,10 @@
 //! Upgrades: `/ws` and any other protocol switch, tunnelled once the upstream has agreed.
 
-use crate::upstream::Body;
+use super::farewell::Farewell;
+use crate::{
+    stop::{Stage, Stop},
+    upstream::Body,
+};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Request, Response, Version,
     header::{CONNECTION, UPGRADE},
@@ -17,6 +21,7 @@ use tokio::io::copy_bidirectional;
 pub struct Wanted {
     protocol: HeaderValue,
     client: OnUpgrade,
+    stop: Option<Stop>,
 }
 
 /// The upgrade that `request` asks for, if it does. Only HTTP/1.1 has them (RFC 9110 section 7.8). HTTP/2 is not asked
@@ -33,6 +38,7 @@ pub fn wanted(request: &mut Request<Body>) -> Option<Wanted> {
     let asked = names(CONNECTION, "upgrade") && !names(UPGRADE, "h2c");
     (asked && request.version() == Version::HTTP_11).then(|| Wanted {
         protocol,
+        stop: request.extensions_mut().remove(),
         client: on(request),
     })
 }
@@ -44,15 +50,29 @@ impl Wanted {
         headers.insert(UPGRADE, self.protocol.clone());
     }
 
-    /// Answers the client with the upstream's 101, and copies bytes both ways until either side ends.
+    fn is_websocket(&self) -> bool {
+        self.protocol.as_bytes().eq_ignore_ascii_case(b"websocket")
+    }
+
+    /// Answers the client with the upstream's 101, and copies bytes both ways until either side ends. At the program's end
+    /// a WebSocket says goodbye; of other protocols nothing is known.
     pub fn tunnel(self, mut response: Response<Incoming>) -> Response<Body> {
         let upstream = on(&mut response);
-        let client = self.client;
+        let is_websocket = self.is_websocket();
+        let Self { client, stop, .. } = self;
         tokio::spawn(async move {
             match tokio::try_join!(client, upstream) {
                 Ok((client, upstream)) => {
+                    let (mut client, mut upstream) = (TokioIo::new(client), TokioIo::new(upstream));
                     // Either side hanging up is how tunnels end.
-                    let copied = copy_bidirectional(&mut TokioIo::new(client), &mut TokioIo::new(upstream)).await;
+                    let copied = match (is_websocket, &stop) {
+                        (true, Some(stop)) => {
+                            let mut stop = stop.clone();
+                            let stopping = async move { stop.reached(Stage::LastAnswers).await };
+                            copy_bidirectional(&mut client, &mut Farewell::new(upstream, stopping)).await
+                        }
+                        _ => copy_bidirectional(&mut client, &mut upstream).await,
+                    };
                     tracing::debug!(?copied, "a tunnel ended");
                 }
                 Err(error) => tracing::debug!(%error, "a tunnel could not be opened"),

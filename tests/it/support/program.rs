@@ -99,6 +99,22 @@ impl Program {
         number.expect("a number of KiB")
     }
 
+    /// How many descriptors it holds.
+    pub fn open_files(&self) -> usize {
+        let folder = std::fs::read_dir(format!("/proc/{}/fd", self.child.id()));
+        folder.expect("a process").count()
+    }
+
+    /// Waits until it holds at most so many.
+    pub async fn until_open_files(&self, most: usize) {
+        let begun = std::time::Instant::now();
+        while self.open_files() > most {
+            let held = self.open_files();
+            assert!(begun.elapsed() < PATIENCE, "{held} descriptors, not {most}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// Sends a signal, such as `TERM`.
     pub fn signal(&self, name: &str) {
         let sent = Command::new("kill")

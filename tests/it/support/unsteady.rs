@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 use tokio::{
-    io::AsyncReadExt,
+    io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     task::{JoinHandle, JoinSet},
 };
@@ -99,4 +99,97 @@ pub async fn read_request(stream: &mut TcpStream) -> Option<String> {
     }
     let mut words = head.split(' ');
     Some(format!("{} {}", words.next()?, words.next()?))
+}
+
+/// How an upstream misbehaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manner {
+    /// Not at all.
+    Well,
+    /// Takes the request and says nothing.
+    Hangs,
+    /// Resets the connection before a byte.
+    ResetsAtOnce,
+    /// Resets it in the head.
+    ResetsInHead,
+    /// Resets it in the body.
+    ResetsInBody,
+    /// Closes it in the body.
+    EndsInBody,
+    /// Sends more than it announced.
+    AnnouncesLess,
+    /// Speaks no HTTP.
+    Garbage,
+    /// Sends the body byte by byte, one a second.
+    Drips,
+    /// 500.
+    Fails,
+    /// 429 with `Retry-After`.
+    IsBusy,
+}
+
+/// An upstream whose manner changes on order.
+pub struct Unsteady {
+    pub upstream: Counting,
+    manner: Arc<Mutex<Manner>>,
+}
+
+impl Unsteady {
+    /// `answer` gives the body for a call, such as `GET /x`, when it behaves well.
+    pub async fn start(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> Self {
+        let manner = Arc::new(Mutex::new(Manner::Well));
+        let now = Arc::clone(&manner);
+        let upstream = Counting::start(move |stream, one| {
+            let manner = *now.lock().expect("a manner");
+            respond(stream, manner, answer(&one.call))
+        })
+        .await;
+        Self { upstream, manner }
+    }
+
+    pub fn behave(&self, manner: Manner) {
+        *self.manner.lock().expect("a manner") = manner;
+    }
+}
+
+async fn respond(mut stream: TcpStream, manner: Manner, body: String) -> Option<TcpStream> {
+    let announced = body.len();
+    let (status, announced, more) = match manner {
+        Manner::Fails => ("500 Internal Server Error", announced, ""),
+        Manner::IsBusy => ("429 Too Many Requests", announced, "retry-after: 7\r\n"),
+        Manner::AnnouncesLess => ("200 OK", announced - 1, ""),
+        _ => ("200 OK", announced, ""),
+    };
+    let head =
+        format!("HTTP/1.1 {status}\r\n{more}content-type: application/json\r\ncontent-length: {announced}\r\n\r\n");
+    let (half_a_head, half_a_body) = (&head[..head.len() / 2], &body[..body.len() / 2]);
+    let cut = match manner {
+        Manner::Hangs => std::future::pending().await,
+        Manner::ResetsAtOnce => String::new(),
+        Manner::ResetsInHead => half_a_head.to_owned(),
+        Manner::ResetsInBody | Manner::EndsInBody => format!("{head}{half_a_body}"),
+        Manner::Garbage => "\u{1}\u{2} what is this?\n\n".repeat(20),
+        Manner::Drips => {
+            stream.write_all(head.as_bytes()).await.ok()?;
+            for byte in body.bytes() {
+                tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+                stream.write_all(&[byte]).await.ok()?;
+            }
+            return Some(stream);
+        }
+        Manner::Well | Manner::AnnouncesLess | Manner::Fails | Manner::IsBusy => {
+            stream.write_all(format!("{head}{body}").as_bytes()).await.ok()?;
+            return Some(stream);
+        }
+    };
+    stream.write_all(cut.as_bytes()).await.ok()?;
+    // What was sent shall arrive before the reset does.
+    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    if matches!(
+        manner,
+        Manner::ResetsAtOnce | Manner::ResetsInHead | Manner::ResetsInBody
+    ) {
+        stream.set_zero_linger().expect("SO_LINGER");
+    }
+    None
 }

@@ -1,0 +1,35 @@
+//! How far the program's end has come. What outlives a request listens to it, and is waited for as long as it does.
+
+use tokio::sync::watch;
+
+/// The stages of an end, in their order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// There is no end in sight, or clients are still being told to go elsewhere.
+    #[default]
+    Serving,
+    /// No connection is taken any more; each client gets one more answer on its own, and is told that it is the last.
+    LastAnswers,
+    /// Connections without a request under way are closed.
+    Closing,
+}
+
+/// Listens.
+#[derive(Clone)]
+pub struct Stop(watch::Receiver<Stage>);
+
+impl Stop {
+    /// The stages, and who listens to them.
+    pub fn channel() -> (watch::Sender<Stage>, Self) {
+        let (stages, listener) = watch::channel(Stage::default());
+        (stages, Self(listener))
+    }
+
+    /// Resolves when `stage` is reached.
+    pub async fn reached(&mut self, stage: Stage) {
+        if self.0.wait_for(|now| *now >= stage).await.is_err() {
+            // Nobody is left to say so.
+            std::future::pending().await
+        }
+    }
+}

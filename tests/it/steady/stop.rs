@@ -1,0 +1,236 @@
+//! The end of the program: what it still does, and what its clients see of it.
+
+use crate::support::{
+    Client,
+    program::Program,
+    upstream::{Recorder, Scripted, raw, read_head, reply},
+};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    sync::mpsc,
+    task::JoinSet,
+};
+
+fn start(upstream: &str, more: &[&str]) -> Program {
+    let arguments = [
+        "--listen",
+        "127.0.0.1:0",
+        "--dialect",
+        "comfyui",
+        "--upstream",
+        upstream,
+    ];
+    Program::start(&[&arguments, more].concat(), &[])
+}
+
+/// An upstream that grants every upgrade and hands its side of the tunnels to the test.
+async fn tunnels() -> (SocketAddr, mpsc::UnboundedReceiver<TcpStream>) {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let address = raw(move |mut stream, head| {
+        let sender = sender.clone();
+        async move {
+            let protocol = head.lines().find_map(|line| line.strip_prefix("upgrade: "));
+            let answer = format!(
+                "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: {}\r\n\r\n",
+                protocol.unwrap_or_default()
+            );
+            stream.write_all(answer.as_bytes()).await.expect("sent");
+            sender.send(stream).expect("a test");
+        }
+    })
+    .await;
+    (address, receiver)
+}
+
+async fn until_none_is_taken(at: SocketAddr) {
+    while TcpStream::connect(at).await.is_ok() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+async fn upgrade(at: SocketAddr, protocol: &str) -> TcpStream {
+    let mut client = TcpStream::connect(at).await.expect("a connection");
+    let request = format!("GET /ws HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: {protocol}\r\n\r\n");
+    client.write_all(request.as_bytes()).await.expect("sent");
+    let head = read_head(&mut client).await.expect("an answer");
+    assert!(head.starts_with("HTTP/1.1 101"), "{head}");
+    client
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_websocket_gets_a_close_frame_after_the_frame_under_way_and_the_server_hears_the_clients_answer() {
+    let (address, mut opened) = tunnels().await;
+    let mut program = start(&format!("http://{address}"), &[]);
+    let mut client = upgrade(program.address(), "WebSocket").await;
+    let mut server = opened.recv().await.expect("a tunnel");
+    // Half a text frame of five bytes.
+    server.write_all(b"\x81\x05he").await.expect("sent");
+    let mut got = [0; 4];
+    client.read_exact(&mut got).await.expect("half a frame");
+    program.signal("TERM");
+    until_none_is_taken(program.address()).await;
+    client
+        .write_all(b"\x81\x80mask")
+        .await
+        .expect("still open to the server");
+    let mut ping = [0; 6];
+    server.read_exact(&mut ping).await.expect("what the client sent");
+    server.write_all(b"llo\x81\x04more").await.expect("sent");
+    let mut rest = [0; 7];
+    client.read_exact(&mut rest).await.expect("the rest");
+    assert_eq!(&rest[..3], b"llo");
+    assert_eq!(
+        rest[3..],
+        [0x88, 2, 0x03, 0xe9],
+        "1001 follows, not what the server sent after its frame"
+    );
+    // The client answers as it must, and the server sees it.
+    client.write_all(b"\x88\x82\0\0\0\0\x03\xe9").await.expect("sent");
+    let mut answer = [0; 8];
+    server.read_exact(&mut answer).await.expect("the close frame");
+    assert_eq!(&answer, b"\x88\x82\0\0\0\0\x03\xe9");
+    drop(server);
+    let mut nothing = Vec::new();
+    client.read_to_end(&mut nothing).await.expect("the end");
+    assert_eq!(nothing, b"");
+    drop(client);
+    assert_eq!(program.end().code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tunnel_of_another_protocol_gets_nothing_put_into_it_and_may_end_by_itself() {
+    let (address, mut opened) = tunnels().await;
+    let mut program = start(&format!("http://{address}"), &["--drain-timeout", "60s"]);
+    let at = program.address();
+    let mut client = upgrade(at, "echo/1").await;
+    let mut server = opened.recv().await.expect("a tunnel");
+    program.signal("TERM");
+    until_none_is_taken(at).await;
+    server.write_all(b"\x81\x05hello").await.expect("sent");
+    drop(server);
+    let mut got = Vec::new();
+    client.read_to_end(&mut got).await.expect("all of it");
+    assert_eq!(got, b"\x81\x05hello");
+    drop(client);
+    assert_eq!(program.end().code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_are_taken_until_the_drain_delay_is_over() {
+    let upstream = Recorder::start(200, &[], "ok").await;
+    let mut program = start(&upstream.url(), &["--drain-delay", "700ms"]);
+    let at = program.address();
+    let begun = std::time::Instant::now();
+    program.signal("TERM");
+    program.line_with("stopping");
+    let mut served = 0;
+    while let Ok(reply) = Client::new().send(http::Method::GET, at, "/x", &[], "").await {
+        assert_eq!(reply.status, 200);
+        served += 1;
+    }
+    assert!(
+        served > 0 && begun.elapsed() >= Duration::from_millis(700),
+        "{served} in {:?}",
+        begun.elapsed()
+    );
+    assert_eq!(program.end().code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_ends_it_at_once() {
+    let hanging = raw(|stream, _| async move {
+        std::future::pending::<()>().await;
+        drop(stream);
+    })
+    .await;
+    let mut program = start(&format!("http://{hanging}"), &["--drain-timeout", "10m"]);
+    let mut client = TcpStream::connect(program.address()).await.expect("a connection");
+    client
+        .write_all(b"GET /x HTTP/1.1\r\nhost: x\r\n\r\n")
+        .await
+        .expect("sent");
+    program.signal("TERM");
+    program.line_with("stopping");
+    program.signal("INT");
+    assert_eq!(program.end().code(), Some(1));
+    assert!(
+        program.log.iter().any(|line| line.contains("cut off")),
+        "{:#?}",
+        program.log
+    );
+}
+
+/// What one client came through.
+#[derive(Debug, Default)]
+struct Life {
+    answered: usize,
+    /// A connection took a request and gave no whole answer, though it had not said that it would end.
+    lost: usize,
+}
+
+/// Asks again and again on one connection after the other, as clients with keep-alive do, until none is taken.
+async fn keep_asking(at: SocketAddr, answered: Arc<AtomicUsize>) -> Life {
+    let mut life = Life::default();
+    while let Ok(mut stream) = TcpStream::connect(at).await {
+        let mut first = true;
+        loop {
+            let request = b"GET /x HTTP/1.1\r\nhost: x\r\n\r\n";
+            let mut answer = Vec::new();
+            let asked = stream.write_all(request).await;
+            while asked.is_ok() && !answer.ends_with(b"\r\n\r\nwhole") {
+                let mut piece = [0; 512];
+                match stream.read(&mut piece).await {
+                    Ok(read) if read > 0 => answer.extend_from_slice(&piece[..read]),
+                    _ => break,
+                }
+            }
+            if !answer.ends_with(b"\r\n\r\nwhole") {
+                // The system may have taken a connection that nobody accepted any more.
+                life.lost += usize::from(!first || !answer.is_empty());
+                break;
+            }
+            life.answered += 1;
+            answered.fetch_add(1, SeqCst);
+            first = false;
+            if String::from_utf8_lossy(&answer).contains("connection: close") {
+                break;
+            }
+        }
+    }
+    life
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_under_load_loses_no_request_that_was_accepted() {
+    let upstream = Scripted::start(|_| async {
+        tokio::time::sleep(Duration::from_millis(3)).await;
+        reply(200, &[], "whole")
+    })
+    .await;
+    for _ in 0..3 {
+        let mut program = start(&upstream.url(), &[]);
+        let (at, answered) = (program.address(), Arc::new(AtomicUsize::new(0)));
+        let mut clients = JoinSet::new();
+        for _ in 0..100 {
+            clients.spawn(keep_asking(at, Arc::clone(&answered)));
+        }
+        while answered.load(SeqCst) < 1000 {
+            tokio::task::yield_now().await;
+        }
+        program.signal("TERM");
+        let lives = clients.join_all().await;
+        assert_eq!(program.end().code(), Some(0));
+        let lost: Vec<&Life> = lives.iter().filter(|life| life.lost > 0).collect();
+        assert!(lost.is_empty(), "{lost:?}");
+        assert!(lives.iter().all(|life| life.answered > 0), "{lives:?}");
+    }
+}
