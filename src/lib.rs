@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod cli;
+pub mod compare;
 pub mod config;
 pub mod demo;
 pub mod diagnosis;
@@ -21,6 +22,7 @@ pub mod mapping;
 pub mod mistakes;
 pub mod modes;
 pub mod notes;
+pub mod notices;
 pub mod origin;
 pub mod pace;
 mod pool;
