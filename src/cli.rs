@@ -138,7 +138,7 @@ impl FromArgMatches for Options {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let given = |key: &Key| match key.kind {
             Kind::Value => matches.get_one::<String>(key.name).cloned(),
-            Kind::Table | Kind::Tables => {
+            Kind::Table | Kind::Tables | Kind::List => {
                 let lines = matches.get_many::<String>(key.name)?;
                 Some(lines.cloned().collect::<Vec<_>>().join("\n"))
             }
@@ -170,7 +170,7 @@ fn argument(key: &Key) -> Arg {
         .help(format!("{}{default} [env: {}]", key.help, key.variable));
     match key.kind {
         Kind::Value => argument.value_name(key.value).action(ArgAction::Set),
-        Kind::Table | Kind::Tables => argument.value_name(key.value).action(ArgAction::Append),
+        Kind::Table | Kind::Tables | Kind::List => argument.value_name(key.value).action(ArgAction::Append),
         Kind::Switch => argument.action(ArgAction::SetTrue),
         Kind::Count => argument.short(long.chars().next()).action(ArgAction::Count),
     }

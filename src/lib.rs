@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod cli;
+pub mod compare;
 pub mod config;
 pub(crate) mod connect;
 pub mod demo;
@@ -22,6 +23,7 @@ pub mod mapping;
 pub mod mistakes;
 pub mod modes;
 pub mod notes;
+pub mod notices;
 pub mod origin;
 pub mod pace;
 pub mod panics;

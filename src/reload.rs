@@ -79,20 +79,20 @@ impl Reloader {
     async fn run(mut self, mut hangup: Signal) {
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut taken = self.look().await;
-        let mut before = taken;
+        // The first look counts as a change too: the files may have changed since they were read.
+        let (mut taken, mut before) = (None, None);
         loop {
             tokio::select! {
                 _ = hangup.recv() => {
-                    taken = self.look().await;
-                    self = self.reload().await;
+                    taken = Some(self.look().await);
+                    self = self.reload(true).await;
                 }
                 _ = look.tick() => {
-                    let now = self.look().await;
+                    let now = Some(self.look().await);
                     // A file that is still being written looks another way the next time.
                     if now != taken && now == before {
                         taken = now;
-                        self = self.reload().await;
+                        self = self.reload(false).await;
                     }
                     before = now;
                 }
@@ -122,9 +122,9 @@ impl Reloader {
     }
 
     /// Reads everything again. What is wrong in any way is refused as a whole, and what was in force stays.
-    async fn reload(mut self) -> Self {
+    async fn reload(mut self, asked: bool) -> Self {
         let work = spawn_blocking(move || {
-            match self.take_over() {
+            match self.take_over(asked) {
                 Ok(()) => {}
                 Err(reason) => tracing::warn!(%reason, "the new configuration is refused; the old one stays in force"),
             }
@@ -137,7 +137,7 @@ impl Reloader {
         }
     }
 
-    fn take_over(&mut self) -> Result<(), Box<dyn std::error::Error>> {
+    fn take_over(&mut self, asked: bool) -> Result<(), Box<dyn std::error::Error>> {
         let environment = |name: &str| env::var(name).ok();
         let new = config::load(&self.options, environment)?;
         let (taken, waiting) = self.running.taking_over(&new, environment)?;
@@ -150,12 +150,13 @@ impl Reloader {
         self.live.exchange(reloaded);
         (self.set_verbosity)(taken.config.log.verbosity);
         self.running = taken;
-        let changed = if changed.is_empty() {
-            "nothing".to_owned()
-        } else {
-            changed.join(", ")
-        };
-        tracing::info!(changed, "the configuration was read again");
+        if asked || !changed.is_empty() {
+            let changed = match changed.is_empty() {
+                true => "nothing".to_owned(),
+                false => changed.join(", "),
+            };
+            tracing::info!(changed, "the configuration was read again");
+        }
         if !waiting.is_empty() {
             tracing::warn!(keys = waiting.join(", "), "these changes wait for a restart");
         }

@@ -5,6 +5,7 @@ use crate::{
     headers::carried,
     jobs::JobsError,
     legacy::{Cached, LegacyAnswer, LegacyBody, LegacyError},
+    notices::put_job_state,
     pace::Gap,
     proxy_status::{self, Own, PROXY_STATUS},
     upstream::{Body, BoxError, UpstreamError, full},
@@ -62,6 +63,9 @@ pub fn translated(answer: LegacyAnswer, encoding: Option<Encoding>, varies: bool
         && let Ok(content_type) = HeaderValue::from_str(&answer.content_type)
     {
         headers.insert(CONTENT_TYPE, content_type);
+    }
+    if let Some(state) = answer.empty_for {
+        put_job_state(&mut headers, state);
     }
     headers.extend(answer.version.map(|version| (ETAG, version.tag())));
     headers.extend(cache_status(answer.cached).map(|status| (CACHE_STATUS, status)));
@@ -157,13 +161,23 @@ pub fn wrong_method(method: &Method, allow: &'static str) -> Response<Body> {
 }
 
 /// The route is in mode `gone`.
-pub fn gone(call: &str) -> Response<Body> {
-    failure(
-        StatusCode::GONE,
-        "gone",
-        format!("{call} is gone: use the Jobs API, /api/jobs"),
-        "whoever runs this server has switched the old endpoint off".to_owned(),
-    )
+pub fn gone(call: &str, successor: Option<&str>, guide: Option<&str>) -> Response<Body> {
+    let instead = match successor {
+        Some(successor) => format!("use {successor}"),
+        None => "the Jobs API has nothing in its place".to_owned(),
+    };
+    let details = match guide {
+        Some(guide) => format!("how to move to the Jobs API: {guide}"),
+        None => "whoever runs this server has switched the old endpoint off".to_owned(),
+    };
+    let error = serde_json::json!({
+        "type": "gone",
+        "message": format!("jobshim: {call} is gone: {instead}"),
+        "details": details,
+        "successor": successor,
+        "guide": guide,
+    });
+    failure_of(StatusCode::GONE, &error)
 }
 
 /// The access token is missing or wrong.
@@ -359,7 +373,14 @@ pub fn say_whose(response: &mut Response<Body>, advice: Option<&str>) -> bool {
 /// An error of jobshim's own making; the message says so, as the server's own errors look alike.
 pub fn failure(status: StatusCode, kind: &str, message: String, details: String) -> Response<Body> {
     let message = format!("jobshim: {message}");
-    let body = serde_json::json!({"error": {"type": kind, "message": message, "details": details}}).to_string();
+    failure_of(
+        status,
+        &serde_json::json!({"type": kind, "message": message, "details": details}),
+    )
+}
+
+fn failure_of(status: StatusCode, error: &serde_json::Value) -> Response<Body> {
+    let body = serde_json::json!({"error": error}).to_string();
     let length = body.len();
     let mut response = Response::new(full(body));
     *response.status_mut() = status;

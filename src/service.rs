@@ -2,14 +2,16 @@
 
 use crate::{
     access::Access,
+    compare::{Reread, RouteFindings, Shadow, Shadowed},
     config::Config,
     diagnosis::Diagnosis,
     encoding::Encoding,
     forward::{Lesson, Passage, Peer, target},
-    jobs::{Caller, DialectKind, JobsError},
+    jobs::{Caller, Dialect, DialectKind, JobsError},
     legacy::{self, Inquiry, Legacy, LegacyAnswer, LegacyError},
     mistakes::{Adviser, Asked, refusal},
     modes::{Decision, Modes},
+    notices::Notices,
     origin,
     pace::Paced,
     panics::contained,
@@ -28,7 +30,7 @@ use bytes::Bytes;
 use http::{Method, Request, Response, request::Parts};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Body as _, Incoming};
-use std::{fmt::Debug, iter, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt::Debug, iter, sync::Arc, time::Duration};
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
     time::timeout,
@@ -45,7 +47,9 @@ pub struct Service {
     legacy_upstream: Option<Arc<Upstream>>,
     legacy: Arc<Legacy>,
     compress: bool,
-    modes: Modes,
+    modes: Arc<Modes>,
+    shadow: Shadow,
+    notices: Notices,
     state: Arc<State>,
     most_noted: usize,
     trusted_proxies: TrustedProxies,
@@ -89,7 +93,9 @@ impl Service {
             compress: config.legacy.compress,
             legacy_upstream: legacy_upstream.transpose()?.map(Arc::new),
             upstream,
-            modes: Modes::new(&config.legacy),
+            modes: Arc::new(Modes::new(&config.legacy)),
+            shadow: Shadow::new(&config.shadow),
+            notices: Notices::new(&config.notices),
             state,
             most_noted: config.notes.max_body,
             trusted_proxies: config.door.trusted_proxies.clone(),
@@ -116,7 +122,9 @@ impl Service {
             legacy_upstream: self.legacy_upstream.clone(),
             legacy: self.legacy.reloaded(config)?,
             compress: self.compress,
-            modes: self.modes.reloaded(&config.legacy),
+            modes: Arc::new(self.modes.reloaded(&config.legacy)),
+            shadow: self.shadow.reloaded(&config.shadow),
+            notices: Notices::new(&config.notices),
             state: Arc::clone(&self.state),
             most_noted: self.most_noted,
             trusted_proxies: self.trusted_proxies.clone(),
@@ -188,8 +196,18 @@ impl Service {
             Way::PassThrough => self.pass(head, body, peer).await.unwrap_or_else(refused),
             Way::Prompt => Box::pin(self.prompt(head, body, peer)).await.unwrap_or_else(refused),
             Way::WrongMethod(allow) => return wrong_method(&head.method, allow),
-            Way::Legacy(route) => Box::pin(self.read(&route, head, body, peer)).await,
-            Way::Write(write) => Box::pin(self.write(&write, head, body, peer)).await,
+            Way::Legacy(route) => {
+                let successor = route.successor(self.names());
+                let mut response = Box::pin(self.read(&route, head, body, peer)).await;
+                self.notices.put(response.headers_mut(), Some(&successor));
+                response
+            }
+            Way::Write(write) => {
+                let successor = write.successor(self.names());
+                let mut response = Box::pin(self.write(&write, head, body, peer)).await;
+                self.notices.put(response.headers_mut(), successor.as_deref());
+                response
+            }
         };
         self.advise(&mut response, &asked);
         response
@@ -201,6 +219,12 @@ impl Service {
 
     fn caller(&self, scope: Scope, head: &Parts, peer: Peer) -> Arc<Caller> {
         Arc::new(Caller::new(&head.headers, &head.uri, peer.address.ip(), scope))
+    }
+
+    /// The Jobs API's names as far as is known.
+    fn names(&self) -> &Dialect {
+        let jobs = self.legacy.jobs();
+        jobs.names(jobs.known_dialect().unwrap_or(DialectKind::Comfyui))
     }
 
     /// How the request of `head` reaches the upstream.
@@ -261,9 +285,10 @@ impl Service {
         let scope = self.scope(&head);
         let decision = self.decide(route.name(), scope, peer);
         if decision == Decision::Gone {
-            return gone(&call(&head));
+            let successor = route.successor(self.names());
+            return gone(&call(&head), Some(&successor), self.notices.guide());
         }
-        if decision != Decision::Forward {
+        if !matches!(decision, Decision::Forward { .. }) {
             let encoding = Encoding::accepted(&head.headers).filter(|_| self.compress);
             let inquiry = Inquiry {
                 query: head.uri.query().unwrap_or_default(),
@@ -287,14 +312,55 @@ impl Service {
             }
             if decision == Decision::Translate || !missing {
                 let response = self.answer(outcome, encoding, route).await;
+                self.modes.translated(route.name(), response.status().is_server_error());
                 return match head.method {
                     Method::HEAD => response.map(|_| full("")),
                     _ => response,
                 };
             }
         }
+        let compares = decision == Decision::Forward { compare: true } && head.method == Method::GET;
+        let shadowed = compares.then(|| self.shadowed(route, &head, self.caller(scope, &head, peer)));
         let body = body.boxed_unsync();
-        self.forward(head, body, peer).await.unwrap_or_else(refused)
+        let response = self.forward(head, body, peer).await.unwrap_or_else(refused);
+        match shadowed {
+            Some(shadowed) => self.shadow.compare(shadowed, response),
+            None => response,
+        }
+    }
+
+    /// What is needed to compare a forwarded read.
+    fn shadowed(&self, route: &LegacyRoute, head: &Parts, caller: Arc<Caller>) -> Shadowed {
+        let jobs = self.legacy.jobs();
+        let sent = head.uri.path_and_query().map_or("/", |target| target.as_str());
+        let reread = match &self.legacy_upstream {
+            Some(upstream) => Reread {
+                target: sent.to_owned(),
+                headers: caller.headers(upstream.is_https().then(|| upstream.authority())),
+                upstream: Arc::clone(upstream),
+            },
+            None => {
+                let kind = jobs.known_dialect();
+                Reread {
+                    target: target(&head.uri, &head.headers, jobs, &self.upstream, kind).into_owned(),
+                    headers: caller.headers(jobs.host_for(kind)),
+                    upstream: Arc::clone(&self.upstream),
+                }
+            }
+        };
+        Shadowed {
+            route: route.clone(),
+            query: head.uri.query().unwrap_or_default().to_owned(),
+            caller,
+            legacy: Arc::clone(&self.legacy),
+            modes: Arc::clone(&self.modes),
+            reread,
+        }
+    }
+
+    /// What comparisons have found so far.
+    pub fn findings(&self) -> BTreeMap<RouteName, RouteFindings> {
+        self.shadow.findings().report()
     }
 
     /// The answer from memory. Nobody is asked: it must not be a request that the upstream would refuse.
@@ -322,8 +388,11 @@ impl Service {
     async fn write(&self, write: &LegacyWrite, head: Parts, body: Paced, peer: Peer) -> Response<Body> {
         let caller = self.caller(self.scope(&head), &head, peer);
         let forwards = match self.decide(write.name(), caller.scope, peer) {
-            Decision::Gone => return gone(&call(&head)),
-            Decision::Forward => true,
+            Decision::Gone => {
+                let successor = write.successor(self.names());
+                return gone(&call(&head), successor.as_deref(), self.notices.guide());
+            }
+            Decision::Forward { .. } => true,
             Decision::Translate => false,
             Decision::TranslateIfThere => {
                 let asked = self.legacy.jobs().dialect(&caller).await;

@@ -1,8 +1,8 @@
 //! Texts to values: each section of the file by itself, then what they say together.
 
 use super::{
-    CacheConfig, Config, DoorConfig, LegacyConfig, ListenAddress, LogConfig, NotesConfig, Policies, ServerConfig,
-    TlsFiles, UpstreamConfig,
+    CacheConfig, Config, DoorConfig, LegacyConfig, ListenAddress, LogConfig, NotesConfig, NoticesConfig, Policies,
+    ServerConfig, ShadowConfig, TlsFiles, UpstreamConfig,
     load::{ConfigError, Setting},
     modes,
     parse::{self, Wrong},
@@ -32,6 +32,8 @@ pub fn check(settings: &[Setting], environment: Environment<'_>, errors: &mut Ve
     let state_dir = reader.value("state_dir", parse::folder_to_be);
     let notes = notes(&mut reader);
     let server = server(&mut reader);
+    let notices = notices(&mut reader);
+    let shadow = shadow(&mut reader);
     let log = log(&mut reader);
     let config = Config {
         listen: listen?,
@@ -45,6 +47,8 @@ pub fn check(settings: &[Setting], environment: Environment<'_>, errors: &mut Ve
         state_dir: state_dir?,
         notes: notes?,
         server: server?,
+        notices: notices?,
+        shadow: shadow?,
         log: log?,
     };
     together(&config, open?, &mut reader);
@@ -218,6 +222,32 @@ fn server(reader: &mut Reader<'_>) -> Option<ServerConfig> {
         max_requests: max_requests?,
         drain_delay: drain_delay?,
         drain_timeout: drain_timeout?,
+    })
+}
+
+fn notices(reader: &mut Reader<'_>) -> Option<NoticesConfig> {
+    let deprecation = reader.value("notices.deprecation", parse::day_or_off);
+    let sunset = reader.value("notices.sunset", parse::day_or_off);
+    let successor = reader.value("notices.successor", parse::flag);
+    let guide = reader.value("notices.guide", parse::optional_link);
+    let job_state = reader.value("notices.job_state", parse::flag);
+    Some(NoticesConfig {
+        deprecation: deprecation?,
+        sunset: sunset?,
+        successor: successor?,
+        guide: guide?,
+        job_state: job_state?,
+    })
+}
+
+fn shadow(reader: &mut Reader<'_>) -> Option<ShadowConfig> {
+    let max_in_flight = reader.value("shadow.max_in_flight", parse::concurrency);
+    let sample = reader.value("shadow.sample", modes::share);
+    let ignore = reader.value("shadow.ignore", modes::paths);
+    Some(ShadowConfig {
+        max_in_flight: max_in_flight?,
+        sample: sample?,
+        ignore: ignore?,
     })
 }
 

@@ -38,6 +38,10 @@ pub fn read(path: &Path) -> Result<FileValues, Vec<ConfigError>> {
                 });
                 lines.collect::<Result<Vec<_>, _>>().map(|lines| lines.join("\n"))
             }
+            (DeValue::Array(items), Some(Kind::List)) => {
+                let lines = items.iter().map(text_of);
+                lines.collect::<Result<Vec<_>, _>>().map(|lines| lines.join("\n"))
+            }
             _ => text_of(value),
         };
         match text {
@@ -84,6 +88,7 @@ fn text_of(value: &toml::Spanned<DeValue<'_>>) -> Result<String, &'static str> {
         DeValue::String(text) => Ok(text.to_string()),
         DeValue::Integer(number) => Ok(number.to_string()),
         DeValue::Float(number) => Ok(number.to_string()),
+        DeValue::Datetime(time) => Ok(time.to_string()),
         DeValue::Boolean(flag) => Ok(flag.to_string()),
         DeValue::Table(reference) if reference.len() == 1 => reference
             .iter()

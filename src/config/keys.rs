@@ -32,6 +32,8 @@ pub enum Kind {
     Table,
     /// As [`Kind::Table`], and a value in the file may be a table again.
     Tables,
+    /// With a value, any number of times; a list in the file.
+    List,
     /// Alone: given means true.
     Switch,
     /// Alone, any number of times, and also by its first letter.
@@ -226,7 +228,7 @@ pub const KEYS: &[Key] = &[
         "--mode",
         "MODE",
         "translate",
-        "How legacy calls are answered: translate, forward, canary:PERCENT, auto, or gone[:PERCENT]",
+        "How legacy calls are answered: translate, forward, shadow, canary:PERCENT, auto, or gone[:PERCENT]",
     ])
     .live(),
     key([
@@ -353,6 +355,79 @@ pub const KEYS: &[Key] = &[
         "64MiB",
         "The most memory that all notes may take; 0 keeps none",
     ]),
+    key([
+        "shadow.max_in_flight",
+        "JOBSHIM_SHADOW_MAX_IN_FLIGHT",
+        "--shadow-max-in-flight",
+        "N",
+        "4",
+        "Comparisons at the same time, 1 to 256; further ones are left out",
+    ])
+    .live(),
+    key([
+        "shadow.sample",
+        "JOBSHIM_SHADOW_SAMPLE",
+        "--shadow-sample",
+        "PERCENT",
+        "100%",
+        "Of the requests that could be compared, those that are",
+    ])
+    .live(),
+    key([
+        "shadow.ignore",
+        "JOBSHIM_SHADOW_IGNORE",
+        "--shadow-ignore",
+        "PATH",
+        "",
+        "A field that comparisons pass over, such as prompt[3].client_id or outputs.*.text; may be repeated",
+    ])
+    .kind(Kind::List)
+    .live(),
+    key([
+        "notices.deprecation",
+        "JOBSHIM_DEPRECATION",
+        "--deprecation",
+        "DAY",
+        "2025-12-01",
+        "Header Deprecation of legacy answers: since when, as 2025-12-01 or a Unix time; off for none",
+    ])
+    .live(),
+    key([
+        "notices.sunset",
+        "JOBSHIM_SUNSET",
+        "--sunset",
+        "DAY",
+        "off",
+        "Header Sunset of legacy answers: when the legacy endpoints end",
+    ])
+    .live(),
+    key([
+        "notices.successor",
+        "JOBSHIM_SUCCESSOR",
+        "--successor",
+        "true|false",
+        "true",
+        "Header Link of legacy answers: the Jobs API's URL for the same",
+    ])
+    .live(),
+    key([
+        "notices.guide",
+        "JOBSHIM_GUIDE",
+        "--guide",
+        "URL",
+        "",
+        "Header Link of legacy answers: a page that tells how to move to the Jobs API",
+    ])
+    .live(),
+    key([
+        "notices.job_state",
+        "JOBSHIM_JOB_STATE",
+        "--job-state",
+        "true|false",
+        "true",
+        "Header Jobshim-Job-State of an empty /history/ID: pending, in_progress or unknown",
+    ])
+    .live(),
     key([
         "server.header_timeout",
         "JOBSHIM_HEADER_TIMEOUT",

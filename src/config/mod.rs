@@ -10,7 +10,7 @@ mod secret;
 
 pub use keys::{KEYS, Key, Kind};
 pub use load::{ConfigError, ConfigErrors, Loaded, Origin, Setting, load};
-pub use modes::{Mode, Policies, Policy, Share};
+pub use modes::{Mode, Policies, Policy, Rollback, Share};
 pub use secret::Secret;
 
 use crate::trust::TrustedProxies;
@@ -41,6 +41,10 @@ pub struct Config {
     pub notes: NotesConfig,
     /// What clients may take of the listener, and how long.
     pub server: ServerConfig,
+    /// What legacy answers tell clients.
+    pub notices: NoticesConfig,
+    /// How answers are compared.
+    pub shadow: ShadowConfig,
     /// How log lines look and how many there are.
     pub log: LogConfig,
 }
@@ -142,6 +146,32 @@ pub struct NotesConfig {
     pub max_body: usize,
     /// The most bytes that all notes together may take; 0 keeps none.
     pub max_bytes: usize,
+}
+
+/// How forwarded answers are compared with translated ones.
+#[derive(Clone, Debug)]
+pub struct ShadowConfig {
+    /// Comparisons at the same time; further ones are left out.
+    pub max_in_flight: usize,
+    /// Of the requests that could be compared, those that are.
+    pub sample: Share,
+    /// Fields that are not looked at, in segments.
+    pub ignore: Vec<Vec<String>>,
+}
+
+/// What legacy answers tell clients; times in seconds since 1970.
+#[derive(Clone, Debug)]
+pub struct NoticesConfig {
+    /// `Deprecation`: since when.
+    pub deprecation: Option<u64>,
+    /// `Sunset`: until when.
+    pub sunset: Option<u64>,
+    /// `Link` to the Jobs API's URL for the same.
+    pub successor: bool,
+    /// `Link` to the guide, and in the body of a 410.
+    pub guide: Option<http::Uri>,
+    /// `Jobshim-Job-State` on an empty `/history/{id}`.
+    pub job_state: bool,
 }
 
 /// `upstream.dialect`: `auto` asks the server.

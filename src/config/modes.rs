@@ -11,6 +11,8 @@ pub enum Mode {
     Translate,
     /// The server's own legacy endpoint.
     Forward,
+    /// The same, and the translated answer is compared with it.
+    Shadow,
     /// The Jobs API for some clients, the legacy endpoint for the others.
     Canary,
     /// The Jobs API, or the legacy endpoint while the server has no Jobs API.
@@ -20,9 +22,10 @@ pub enum Mode {
 }
 
 /// The words for modes.
-const MODES: [(&str, Mode); 5] = [
+const MODES: [(&str, Mode); 6] = [
     ("translate", Mode::Translate),
     ("forward", Mode::Forward),
+    ("shadow", Mode::Shadow),
     ("canary", Mode::Canary),
     ("auto", Mode::Auto),
     ("gone", Mode::Gone),
@@ -41,7 +44,12 @@ impl Share {
         draw % u64::from(Self::ALL.0) < u64::from(self.0)
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    /// Whether `part` is more than this share of `whole`.
+    pub fn is_exceeded(self, part: u64, whole: u64) -> bool {
+        part.saturating_mul(u64::from(Self::ALL.0)) > whole.saturating_mul(u64::from(self.0))
+    }
+
+    pub(super) fn parse(text: &str) -> Option<Self> {
         let percent: f64 = text.trim_end_matches('%').trim().parse().ok()?;
         let share = (0.0..=100.0).contains(&percent).then(|| (percent * 100.0).round())?;
         Some(Self(share as u16))
@@ -61,6 +69,19 @@ pub struct Policy {
     pub mode: Mode,
     /// Of the clients (canary) or the requests (gone); the whole where a mode has no share.
     pub percent: Share,
+    /// Whether forwarded reads of a canary are compared with what translation makes of them.
+    pub compare: bool,
+    /// When a canary goes back by itself.
+    pub rollback: Option<Rollback>,
+}
+
+/// The shares beyond which a canary goes back to forwarding.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rollback {
+    /// Of compared answers, those that differ.
+    pub differences: Option<Share>,
+    /// Of translated answers, those that are failures.
+    pub failures: Option<Share>,
 }
 
 impl Policy {
@@ -69,6 +90,8 @@ impl Policy {
         Self {
             mode,
             percent: Share::ALL,
+            compare: false,
+            rollback: None,
         }
     }
 }
@@ -78,9 +101,19 @@ impl fmt::Display for Policy {
         let word = MODES.iter().find(|(_, mode)| *mode == self.mode).map(|(word, _)| *word);
         out.write_str(word.unwrap_or_default())?;
         match self.mode {
-            Mode::Canary | Mode::Gone => write!(out, " {}", self.percent),
-            Mode::Translate | Mode::Forward | Mode::Auto => Ok(()),
+            Mode::Canary | Mode::Gone => write!(out, " {}", self.percent)?,
+            Mode::Translate | Mode::Forward | Mode::Shadow | Mode::Auto => {}
         }
+        if self.compare {
+            out.write_str(", compare")?;
+        }
+        let limits = self.rollback.unwrap_or_default();
+        for (most, what) in [(limits.differences, "differences"), (limits.failures, "failures")] {
+            if let Some(most) = most {
+                write!(out, ", back over {most} {what}")?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -95,6 +128,7 @@ impl Policy {
         match self.mode {
             Mode::Translate => "answered from the Jobs API".to_owned(),
             Mode::Forward => format!("passed to {legacy}"),
+            Mode::Shadow => format!("passed to {legacy}; then compared with the answer from the Jobs API"),
             Mode::Canary => {
                 format!("answered from the Jobs API for {percent} of clients, passed to {legacy} for the others")
             }
@@ -122,28 +156,55 @@ impl Policies {
 
 /// `MODE[:PERCENT][,NAME=VALUE]...`; from a table of the file the mode and the percentage come by their names too.
 pub fn policy(text: &str) -> Result<Policy, Wrong> {
-    let (mut mode, mut percent) = (None, None);
+    let (mut mode, mut percent, mut compare) = (None, None, false);
+    let mut rollback: Option<Rollback> = None;
     let share = |value: &str| Share::parse(value).ok_or(format!("{value:?} is no percentage from 0 to 100"));
     for (nth, part) in text.split(',').map(str::trim).enumerate() {
         let (name, value) = part.split_once('=').unwrap_or((part, "true"));
         match (name.trim(), value.trim()) {
             ("mode", word) => mode = Some(mode_of(word)?),
             ("percent", value) => percent = Some(share(value)?),
+            ("compare", "true") => compare = true,
+            ("compare", "false") => compare = false,
+            ("rollback.differences", value) => rollback.get_or_insert_default().differences = Some(share(value)?),
+            ("rollback.failures", value) => rollback.get_or_insert_default().failures = Some(share(value)?),
             (first, "true") if nth == 0 => {
                 let (word, value) = first.split_once(':').unwrap_or((first, ""));
                 mode = Some(mode_of(word)?);
                 percent = (!value.is_empty()).then(|| share(value)).transpose()?;
             }
-            (other, _) => return Err(format!("{other:?} is no option of a mode; there are mode and percent").into()),
+            (other, _) => return Err(format!("{other:?} is no option of a mode; there are mode, percent, compare, rollback.differences and rollback.failures").into()),
         }
     }
     let mode = mode.ok_or("the mode is missing")?;
+    if mode != Mode::Canary && (compare || rollback.is_some()) {
+        return Err("compare and rollback are for canary; shadow always compares".into());
+    }
+    if !compare && rollback.is_some_and(|rollback| rollback.differences.is_some()) {
+        return Err("rollback.differences needs compare: without it no differences are looked for".into());
+    }
     match (mode, percent) {
         (Mode::Canary, None) => Err("canary needs the percentage of clients, such as canary:30".into()),
-        (Mode::Canary | Mode::Gone, Some(percent)) => Ok(Policy { mode, percent }),
+        (Mode::Canary | Mode::Gone, Some(percent)) => Ok(Policy {
+            percent,
+            compare,
+            rollback,
+            ..Policy::of(mode)
+        }),
         (_, None) => Ok(Policy::of(mode)),
         (_, Some(_)) => Err("a percentage is for canary and gone".into()),
     }
+}
+
+/// Such as `10%`.
+pub fn share(text: &str) -> Result<Share, Wrong> {
+    Share::parse(text).ok_or_else(|| "a percentage from 0 to 100 is expected, such as 10%".into())
+}
+
+/// Paths into an entry, one a line or with `;` between them, such as `prompt[3].client_id` or `outputs.*.text`.
+pub fn paths(text: &str) -> Result<Vec<Vec<String>>, Wrong> {
+    let lines = text.split(['\n', ';']).map(str::trim).filter(|line| !line.is_empty());
+    Ok(lines.map(crate::compare::segments).collect())
 }
 
 fn mode_of(word: &str) -> Result<Mode, Wrong> {
@@ -184,6 +245,12 @@ mod tests {
             ("mode=gone,percent=5", "gone 5%"),
             ("gone", "gone 100%"),
             ("auto", "auto"),
+            ("shadow", "shadow"),
+            ("canary:30,compare", "canary 30%, compare"),
+            (
+                "compare=true,mode=canary,percent=30,rollback.differences=1%,rollback.failures=0.5",
+                "canary 30%, compare, back over 1% differences, back over 0.5% failures",
+            ),
         ] {
             let read = policy(text).unwrap_or_else(|error| panic!("{text}: {error}"));
             assert_eq!(read.to_string(), shown, "{text}");
@@ -202,6 +269,8 @@ mod tests {
             ("translate:30", "a percentage is for canary and gone"),
             ("canary:30,sometimes", "\"sometimes\" is no option of a mode"),
             ("percent=5", "the mode is missing"),
+            ("translate,compare", "compare and rollback are for canary"),
+            ("canary:5,rollback.differences=1%", "rollback.differences needs compare"),
         ] {
             let error = policy(text).expect_err(text);
             assert!(error.starts_with(reason), "{text}: {error}");

@@ -93,7 +93,7 @@ impl Caller {
     }
 
     /// The headers of a call; `own_host` replaces the client's `Host`.
-    pub(super) fn headers(&self, own_host: Option<&str>) -> HeaderMap {
+    pub(crate) fn headers(&self, own_host: Option<&str>) -> HeaderMap {
         let mut headers = self.headers.clone();
         if let Some(own_host) = own_host {
             set_host(&mut headers, own_host);
@@ -113,6 +113,6 @@ impl Caller {
 }
 
 /// `text` as one path segment or query value.
-pub(super) fn encode(text: &str) -> String {
+pub(crate) fn encode(text: &str) -> String {
     utf8_percent_encode(text, UNRESERVED).to_string()
 }

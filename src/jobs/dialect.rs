@@ -300,6 +300,11 @@ impl Dialect {
         }
     }
 
+    /// The member that holds a job's id.
+    pub fn id_name(&self) -> &str {
+        &self.names.job.id
+    }
+
     /// The `status` filter that finds queued jobs.
     pub fn queued_filter(&self) -> String {
         let States { pending, running, .. } = &self.names.states;

@@ -11,6 +11,7 @@ mod dialect;
 mod list;
 mod page;
 
+pub(crate) use caller::encode;
 pub use caller::{Caller, Voice};
 pub use classes::KnownClasses;
 pub use detail::Detail;

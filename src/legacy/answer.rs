@@ -3,6 +3,7 @@
 use super::{LegacyError, memory::Kept, version::Version};
 use crate::{
     encoding::Encoding,
+    jobs::State,
     mapping::{Table, json_text},
 };
 use bytes::Bytes;
@@ -40,6 +41,8 @@ pub struct LegacyAnswer {
     pub version: Option<Version>,
     /// For `Cache-Status`.
     pub cached: Cached,
+    /// For an answer that is empty for want of a finished job: where the job stands, `None` when there is none.
+    pub empty_for: Option<Option<State>>,
 }
 
 /// A body, in pieces.
@@ -106,6 +109,7 @@ impl LegacyAnswer {
             asked: true,
             version: None,
             cached: Cached::No,
+            empty_for: None,
         }
     }
 

@@ -232,7 +232,7 @@ impl Legacy {
     }
 
     /// Whether `/queue` or `/api/queue` shows cloud items (CONTRACT.md section 1).
-    fn shows_cloud_items(&self, api: bool, kind: DialectKind) -> bool {
+    pub fn shows_cloud_items(&self, api: bool, kind: DialectKind) -> bool {
         api && match self.surface {
             Surface::Auto => kind == DialectKind::Cloud,
             Surface::Comfyui => false,

@@ -83,25 +83,29 @@ impl Legacy {
                 state: State::Finished,
                 kept,
                 ..
-            } if self.hidden.is_hidden(caller.scope, &id, kept.created) => self.none(shape, kept.headers),
+            } if self.hidden.is_hidden(caller.scope, &id, kept.created) => self.none(shape, kept.headers, None),
             Told::Shown { kept, stored, .. } => {
                 let form = Form::plain(shape, caller.origin());
                 let cached = Cached::Miss { shared, stored };
                 self.answer_one(kept, &id, form, caller.scope, cached, inquiry).await
             }
-            Told::Elsewhere(headers, _) | Told::Absent(Some(headers)) => self.none(shape, headers),
+            Told::Elsewhere(headers, state) => self.none(shape, headers, Some(state)),
+            Told::Absent(Some(headers)) => self.none(shape, headers, None),
             Told::Absent(None) => LegacyAnswer {
                 asked: false,
-                ..self.none(shape, Arc::default())
+                ..self.none(shape, Arc::default(), None)
             },
         })
     }
 
-    /// There is no such job, or it is not finished.
-    fn none(&self, shape: Shape, headers: Arc<HeaderMap>) -> LegacyAnswer {
+    /// There is no such job, or it is not finished, and stands at `state`.
+    fn none(&self, shape: Shape, headers: Arc<HeaderMap>, state: Option<State>) -> LegacyAnswer {
         let table = self.table(shape);
         match shape {
-            Shape::History => LegacyAnswer::whole(table, vec![Bytes::from_static(b"{}")], headers),
+            Shape::History => LegacyAnswer {
+                empty_for: Some(state),
+                ..LegacyAnswer::whole(table, vec![Bytes::from_static(b"{}")], headers)
+            },
             _ => LegacyAnswer::not_found(table, headers),
         }
     }

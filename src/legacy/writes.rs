@@ -163,5 +163,6 @@ fn done(upstream_headers: HeaderMap) -> LegacyAnswer {
         asked: true,
         version: None,
         cached: Cached::No,
+        empty_for: None,
     }
 }

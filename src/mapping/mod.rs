@@ -19,6 +19,6 @@ mod writes;
 pub use paths::{Found, Paths, Searched, Spans};
 pub use plan::{Classes, Context, Plan, Reading, RenderError};
 pub use store::{Tables, names};
-pub use table::{Answer, Fidelity, Line, RequestRules, Rows, Table, TableError};
+pub use table::{Allowance, Answer, Fidelity, Line, RequestRules, Rows, Table, TableError};
 pub(crate) use table::{json_text, line_of};
 pub use writes::{CloudQueue, WriteNames, WriteRequest};

@@ -35,6 +35,20 @@ pub enum Fidelity {
     Lost,
 }
 
+/// What is no difference when a comparison finds it in a field.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Allowance {
+    /// The items of a list stand in another order: the legacy server's own is arbitrary.
+    Order,
+    /// A list has further items.
+    More,
+    /// A list or an object has only some of its items: the job did not tell.
+    Fewer,
+    /// `null` items of lists are gone.
+    Nulls,
+}
+
 /// What stands around the entries of an answer. Which keys a table needs depends on its route.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -90,6 +104,9 @@ pub struct Line {
     pub optional: bool,
     /// How true the field is.
     pub fidelity: Fidelity,
+    /// What a comparison with the legacy endpoint does not count as a difference.
+    #[serde(default)]
+    pub allow: Vec<Allowance>,
     /// For the reader of the field-equivalence guide.
     pub note: Option<String>,
 }
@@ -174,6 +191,15 @@ impl Table {
             rows: raw.field,
             plan,
         })
+    }
+}
+
+impl Table {
+    /// Where an entry has what the Jobs API calls `name`, in segments.
+    pub fn id_path(&self, name: &str) -> Option<Vec<String>> {
+        let is_it = |line: &Line| matches!(line.from.as_slice(), [only] if only.get_ref().as_str() == Some(name));
+        let row = self.rows.iter().map(Spanned::get_ref).find(|line| is_it(line))?;
+        Some(crate::compare::segments(row.to.get_ref()))
     }
 }
 

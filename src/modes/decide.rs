@@ -9,8 +9,11 @@ use std::{hash::BuildHasher, sync::atomic::Ordering};
 pub enum Decision {
     /// It is answered from the Jobs API.
     Translate,
-    /// It goes to the server's own legacy endpoint.
-    Forward,
+    /// It goes to the server's own legacy endpoint; a read may be compared.
+    Forward {
+        /// With what translation makes of it.
+        compare: bool,
+    },
     /// From the Jobs API; to the legacy endpoint if there is none.
     TranslateIfThere,
     /// 410.
@@ -23,18 +26,21 @@ impl Modes {
         let policy = self.policies.of(route);
         match policy.mode {
             Mode::Translate => Decision::Translate,
-            Mode::Forward => Decision::Forward,
-            Mode::Canary if policy.percent.has(client()) => Decision::Translate,
-            Mode::Canary => Decision::Forward,
+            Mode::Forward => Decision::Forward { compare: false },
+            Mode::Shadow => Decision::Forward { compare: true },
+            Mode::Canary if policy.percent.has(client()) && !self.is_back(route) => Decision::Translate,
+            Mode::Canary => Decision::Forward {
+                compare: policy.compare,
+            },
             Mode::Auto if self.jobs_api.is_worth_asking(self.ask_again) => Decision::TranslateIfThere,
-            Mode::Auto => Decision::Forward,
+            Mode::Auto => Decision::Forward { compare: false },
             Mode::Gone if policy.percent.has(self.draw()) => Decision::Gone,
             Mode::Gone => Decision::Translate,
         }
     }
 
     /// A number that no client can foresee: who polls in a steady rhythm must not always fall on the same side.
-    fn draw(&self) -> u64 {
+    pub fn draw(&self) -> u64 {
         self.random.hash_one(self.draws.fetch_add(1, Ordering::Relaxed))
     }
 }

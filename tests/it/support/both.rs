@@ -18,6 +18,10 @@ pub struct Surfaces {
     pub arrived: Vec<Arrived>,
     /// Added to every answer.
     pub headers: Vec<(&'static str, String)>,
+    /// In legacy answers this is another text each time.
+    pub counting: Option<&'static str>,
+    /// What the legacy endpoint of a target answers after the next time.
+    pub next: Option<(&'static str, String)>,
 }
 
 impl Surfaces {
@@ -52,11 +56,13 @@ impl Surfaces {
             }
         }
         match self.legacy.iter().find(|legacy| legacy.target == arrived.target) {
-            Some(legacy) => reply(
-                legacy.status,
-                &[("content-type", &legacy.content_type)],
-                legacy.body.clone(),
-            ),
+            Some(legacy) => {
+                let body = match self.counting {
+                    Some(text) => legacy.body.replace(text, &format!("[{}, ", 100 + self.arrived.len())),
+                    None => legacy.body.clone(),
+                };
+                reply(legacy.status, &[("content-type", &legacy.content_type)], body)
+            }
             None => reply(404, &[], "404: Not Found"),
         }
     }
@@ -76,6 +82,8 @@ impl Both {
             has_jobs_api: true,
             arrived: Vec::new(),
             headers: Vec::new(),
+            counting: None,
+            next: None,
         }));
         let shared = Arc::clone(&surfaces);
         let upstream = Scripted::start(move |request| {
@@ -91,6 +99,10 @@ impl Both {
                 };
                 let mut surfaces = surfaces.lock().expect("surfaces");
                 let mut response = surfaces.answer(&arrived);
+                if let Some((target, body)) = surfaces.next.take_if(|(target, _)| *target == arrived.target) {
+                    let answer = surfaces.legacy.iter_mut().find(|legacy| legacy.target == target);
+                    answer.expect("a legacy answer").body = body;
+                }
                 surfaces.arrived.push(arrived);
                 for (name, value) in &surfaces.headers {
                     response.headers_mut().append(*name, value.parse().expect("a value"));
