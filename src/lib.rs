@@ -4,6 +4,7 @@
 //! with `mapping` turning job bytes into legacy bytes; what is not a legacy route goes through `forward`.
 
 pub mod access;
+pub mod admin;
 pub mod cli;
 pub mod config;
 pub mod demo;
@@ -21,11 +22,13 @@ pub mod mapping;
 pub mod mistakes;
 pub mod modes;
 pub mod notes;
+pub mod observe;
 pub mod origin;
 pub mod pace;
 mod pool;
 pub(crate) mod proxy_status;
 pub mod reload;
+pub mod report;
 pub(crate) mod response;
 pub mod route;
 pub mod scope;

@@ -39,6 +39,8 @@ pub struct Config {
     pub state_dir: Option<PathBuf>,
     /// What is kept of `POST /prompt`.
     pub notes: NotesConfig,
+    /// Where jobshim shows what it does, if it does.
+    pub admin: Option<AdminConfig>,
     /// What clients may take of the listener, and how long.
     pub server: ServerConfig,
     /// How log lines look and how many there are.
@@ -132,6 +134,15 @@ pub struct NotesConfig {
     pub max_bytes: usize,
 }
 
+/// Where jobshim shows what it does.
+#[derive(Clone, Debug)]
+pub struct AdminConfig {
+    /// Where it is shown.
+    pub address: SocketAddr,
+    /// Names under which it may be asked, in lower case, besides addresses and `localhost`.
+    pub hosts: Vec<String>,
+}
+
 /// `upstream.dialect`: `auto` asks the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DialectChoice {
@@ -214,6 +225,8 @@ pub struct ServerConfig {
 pub struct LogConfig {
     /// Text or JSON.
     pub format: LogFormat,
+    /// Whether each request is a line.
+    pub access: bool,
     /// 0: info, 1: debug, 2 and more: trace.
     pub verbosity: u8,
 }

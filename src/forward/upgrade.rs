@@ -1,6 +1,6 @@
 //! Upgrades: `/ws` and any other protocol switch, tunnelled once the upstream has agreed.
 
-use crate::upstream::Body;
+use crate::{observe::Observer, upstream::Body};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Request, Response, Version,
     header::{CONNECTION, UPGRADE},
@@ -11,6 +11,7 @@ use hyper::{
     upgrade::{OnUpgrade, on},
 };
 use hyper_util::rt::TokioIo;
+use std::sync::Arc;
 use tokio::io::copy_bidirectional;
 
 /// A client's wish to switch protocols.
@@ -45,14 +46,18 @@ impl Wanted {
     }
 
     /// Answers the client with the upstream's 101, and copies bytes both ways until either side ends.
-    pub fn tunnel(self, mut response: Response<Incoming>) -> Response<Body> {
+    pub fn tunnel(self, mut response: Response<Incoming>, observer: Arc<Observer>) -> Response<Body> {
         let upstream = on(&mut response);
         let client = self.client;
         tokio::spawn(async move {
             match tokio::try_join!(client, upstream) {
                 Ok((client, upstream)) => {
+                    let _open = observer.tunnelled();
                     // Either side hanging up is how tunnels end.
                     let copied = copy_bidirectional(&mut TokioIo::new(client), &mut TokioIo::new(upstream)).await;
+                    if let Ok((from_client, to_client)) = copied {
+                        observer.carried(from_client, to_client);
+                    }
                     tracing::debug!(?copied, "a tunnel ended");
                 }
                 Err(error) => tracing::debug!(%error, "a tunnel could not be opened"),

@@ -1,5 +1,6 @@
 //! All tests against real sockets, in one program: one file a concern.
 
+mod admin;
 mod bombs;
 mod cache;
 mod cloud;
@@ -17,6 +18,7 @@ mod long_lists;
 mod mistakes;
 mod modes;
 mod origin;
+mod page;
 mod passthrough;
 mod prompt;
 mod readme;
@@ -35,5 +37,6 @@ mod surfaces;
 mod tables;
 mod targets;
 mod timeouts;
+mod usage;
 mod versions;
 mod writes;
