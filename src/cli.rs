@@ -42,6 +42,15 @@ pub enum Command {
         #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8187")]
         listen: std::net::SocketAddr,
     },
+    /// Print who still calls the legacy surface, and which routes are safe to remove
+    Report {
+        /// The admin listener of the jobshim that runs
+        #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8186")]
+        admin: String,
+        /// Days without a call after which a route is safe to remove
+        #[arg(long, value_name = "N", default_value_t = 30)]
+        days: u64,
+    },
     /// Check configuration and tables, and print what is in force; exits 0 or 2
     Check(Options),
     /// Ask the upstream what it can do, and print what that means for each legacy route; exits 0 when all have an answer

@@ -116,6 +116,7 @@ pub async fn run(config: &Config) -> Result<bool, DoctorError> {
         &tables,
         config.upstream.dialect,
         config.legacy.max_pages,
+        Arc::default(),
     ));
     println!("{}\n", config.upstream.name());
     let asked = jobs.dialect(&Caller::default()).await;

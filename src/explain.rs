@@ -197,7 +197,12 @@ fn steps(write: &LegacyWrite, dialect: &Dialect, there: &str) -> Vec<String> {
 
 async fn show(config: &Config, route: &LegacyRoute, uri: &Uri) -> Result<(), ExplainError> {
     let upstream = Arc::new(Upstream::new(&config.upstream)?);
-    let legacy = Arc::new(Legacy::new(config, upstream, Arc::new(State::open(None)?))?);
+    let legacy = Arc::new(Legacy::new(
+        config,
+        upstream,
+        Arc::new(State::open(None)?),
+        Arc::default(),
+    )?);
     let inquiry = Inquiry {
         query: uri.query().unwrap_or_default(),
         headers: &HeaderMap::new(),

@@ -4,6 +4,7 @@
 //! with `mapping` turning job bytes into legacy bytes; what is not a legacy route goes through `forward`.
 
 pub mod access;
+pub mod admin;
 pub mod cli;
 pub mod compare;
 pub mod config;
@@ -24,12 +25,14 @@ pub mod mistakes;
 pub mod modes;
 pub mod notes;
 pub mod notices;
+pub mod observe;
 pub mod origin;
 pub mod pace;
 pub mod panics;
 mod pool;
 pub(crate) mod proxy_status;
 pub mod reload;
+pub mod report;
 pub(crate) mod response;
 pub mod route;
 pub mod scope;

@@ -2,11 +2,13 @@
 
 use clap::Parser;
 use jobshim::{
+    admin::Admin,
     cli::{Cli, Command, Format, Options},
     config::{self, Config, Loaded, LogConfig, LogFormat},
     demo, doctor, explain, health,
     mapping::{Tables, print},
     reload::{Live, Reloader},
+    report,
     route::RouteName,
     server::{BindError, Server, Tls},
     service::Service,
@@ -39,10 +41,12 @@ fn main() -> ExitCode {
         Some(Command::Demo { listen }) => {
             let _ = log_to_stderr(&LogConfig {
                 format: LogFormat::Text,
+                access: false,
                 verbosity: 0,
             });
             block_on(async move { exit_code(demo::run(listen, stop_signal()).await) })
         }
+        Some(Command::Report { admin, days }) => block_on(async { exit_code(report::run(&admin, days).await) }),
         Some(Command::Check(options)) => check(&options),
         Some(Command::Doctor(options)) => examine(&options),
         Some(Command::Health(options)) => ask_health(&options),
@@ -153,12 +157,34 @@ fn serve(options: &Options) -> ExitCode {
             Err(error @ BindError::Tls(_)) => return refuse(&error),
             Err(error) => return exit_code(Err(error)),
         };
+        let admin = match bind_admin(&config).await {
+            Ok(admin) => admin,
+            Err(error) => return exit_code(Err(error)),
+        };
         reloader.start();
         tracing::info!(address = %server.address(), upstream = %config.upstream.name(), "listening");
         let greeting = live.service();
         tokio::spawn(async move { greeting.greet_upstream().await });
+        if let Some(admin) = admin {
+            tracing::info!(admin = %admin.local_addr(), "health, metrics and usage can be seen");
+            tokio::spawn(admin.run(Arc::clone(&live)));
+        }
+        let service = live.service();
+        tokio::spawn(Arc::clone(&service).keep_house());
         server.run(live, stop).await;
+        service.store_usage();
         ExitCode::SUCCESS
+    })
+}
+
+async fn bind_admin(config: &Config) -> Result<Option<Admin>, String> {
+    let Some(admin) = &config.admin else {
+        return Ok(None);
+    };
+    let bound = Admin::bind(admin).await;
+    bound.map(Some).map_err(|error| {
+        let address = admin.address;
+        format!("cannot listen on {address}: {error}; --admin takes another address, or off")
     })
 }
 

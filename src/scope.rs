@@ -87,6 +87,11 @@ impl ScopeKey {
     }
 }
 
+/// Whether a request carries a credential.
+pub fn has_credential(headers: &HeaderMap, uri: &Uri) -> bool {
+    CREDENTIALS.iter().any(|name| headers.contains_key(name)) || tokens(uri).next().is_some()
+}
+
 /// The `token=` parameters of a request, as sent.
 pub fn tokens(uri: &Uri) -> impl Iterator<Item = &str> {
     let parameters = uri.query().unwrap_or_default().split('&');

@@ -268,6 +268,7 @@ impl Reception {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let address = peer.address;
+        let _open = self.live.service().observer().connected();
         let pulse = Arc::new(Pulse::default());
         let felt = Felt::new(stream, Arc::clone(&pulse), place);
         let for_tunnels = stop.clone();

@@ -8,10 +8,11 @@ use crate::{
     encoding::Encoding,
     forward::{Lesson, Passage, Peer, target},
     jobs::{Caller, Dialect, DialectKind, JobsError},
-    legacy::{self, Inquiry, Legacy, LegacyAnswer, LegacyError},
+    legacy::{self, Cached, Inquiry, Legacy, LegacyAnswer, LegacyError},
     mistakes::{Adviser, Asked, refusal},
     modes::{Decision, Modes},
     notices::Notices,
+    observe::{CacheResult, Call, Exchange, Observer, STEP, Seen, Source, Watched},
     origin,
     pace::Paced,
     panics::contained,
@@ -27,17 +28,25 @@ use crate::{
     vet::{Bounds, vet},
 };
 use bytes::Bytes;
+use futures_util::FutureExt;
 use http::{Method, Request, Response, request::Parts};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Body as _, Incoming};
 use std::{collections::BTreeMap, fmt::Debug, iter, sync::Arc, time::Duration};
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
-    time::timeout,
+    task::spawn_blocking,
+    time::{Instant, MissedTickBehavior, interval, timeout},
 };
 
 /// How long a request may wait for its turn to be translated.
 const TURN: Duration = Duration::from_secs(2);
+/// How long an answer of the upstream says that it is there.
+const BELIEVED: Duration = Duration::from_secs(10);
+/// How long it may take to answer whether it is there.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How often it is stored who calls the legacy surface.
+const STORE: Duration = Duration::from_secs(60);
 
 /// Everything a request needs; shared by all connections.
 pub struct Service {
@@ -62,6 +71,9 @@ pub struct Service {
     turns: Arc<Semaphore>,
     adviser: Arc<Adviser>,
     diagnosis: Arc<Diagnosis>,
+    observer: Arc<Observer>,
+    /// Held while asking whether the upstream is there.
+    knocking: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// The service could not be set up.
@@ -85,7 +97,8 @@ impl Service {
         let elsewhere = config.legacy.upstream.as_ref();
         let legacy_upstream = elsewhere.map(|url| Upstream::elsewhere(&config.upstream, url));
         let state = Arc::new(State::open(config.state_dir.as_deref())?);
-        let legacy = Legacy::new(config, Arc::clone(&upstream), Arc::clone(&state))?;
+        let observer = Arc::new(Observer::new(state.usage()?, config.log.access));
+        let legacy = Legacy::new(config, Arc::clone(&upstream), Arc::clone(&state), Arc::clone(&observer))?;
         Ok(Self {
             diagnosis: Arc::new(Diagnosis::new(&config.upstream, legacy.tables())),
             access: Access::new(config.access_token.clone()),
@@ -110,6 +123,8 @@ impl Service {
                 config.legacy.max_translations.min(Semaphore::MAX_PERMITS),
             )),
             adviser: Arc::default(),
+            observer,
+            knocking: Arc::default(),
         })
     }
 
@@ -134,12 +149,79 @@ impl Service {
             turns: Arc::clone(&self.turns),
             adviser: Arc::clone(&self.adviser),
             diagnosis: Arc::clone(&self.diagnosis),
+            observer: Arc::clone(&self.observer),
+            knocking: Arc::clone(&self.knocking),
         })
     }
 
     /// Whether both answer by the same tables.
     pub fn has_tables_of(&self, other: &Self) -> bool {
         self.legacy.tables().sources == other.legacy.tables().sources
+    }
+
+    /// What has been seen so far.
+    pub fn observer(&self) -> &Arc<Observer> {
+        &self.observer
+    }
+
+    /// Looks at the counters from time to time, and stores who calls the legacy surface, for as long as it is polled.
+    pub async fn keep_house(self: Arc<Self>) {
+        let mut look = interval(STEP);
+        look.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut stored = Instant::now();
+        loop {
+            look.tick().await;
+            let (entries, bytes) = self.legacy.remembers();
+            self.observer.cache_holds(entries, bytes);
+            self.observer.series().look(self.observer.metrics());
+            if stored.elapsed() >= STORE {
+                stored = Instant::now();
+                let service = Arc::clone(&self);
+                // A store that cannot be written says so in the log.
+                let _ = spawn_blocking(move || service.store_usage()).await;
+            }
+        }
+    }
+
+    /// Stores who calls the legacy surface, if that has changed. Waits for the disk.
+    pub fn store_usage(&self) {
+        if !self.state.is_kept() {
+            return;
+        }
+        if let Some(changed) = self.observer.usage().changes()
+            && let Err(error) = self.state.store_usage(&changed)
+        {
+            self.observer.usage().not_stored();
+            tracing::warn!(%error, "who calls the legacy surface could not be stored");
+        }
+    }
+
+    /// The upstream client.
+    pub fn upstream(&self) -> &Upstream {
+        &self.upstream
+    }
+
+    /// The legacy surface.
+    pub fn legacy(&self) -> &Legacy {
+        &self.legacy
+    }
+
+    /// Whether the upstream answers: by what it was asked lately, or by asking it now.
+    pub async fn look_at_upstream(&self) -> Seen {
+        let health = self.observer.health();
+        let seen = health.seen();
+        if seen.answered_within(BELIEVED) {
+            return seen;
+        }
+        // One asks for all who want to know.
+        let _knocking = self.knocking.lock().await;
+        if health.seen().answered_within(BELIEVED) {
+            return health.seen();
+        }
+        if timeout(PATIENCE, self.legacy.jobs().knock()).await.is_err() {
+            health.failed(format!("it did not answer within {} s", PATIENCE.as_secs()));
+        }
+        health.seen()
     }
 
     /// Asks the upstream what it is, and logs the answer, or why there is none.
@@ -150,20 +232,28 @@ impl Service {
         }
     }
 
-    /// Answers one request. Never fails: every failure is a response.
-    pub async fn handle(&self, request: Request<Incoming>, mut peer: Peer) -> Response<Body> {
-        let (mut head, body) = request.into_parts();
+    /// Answers one request, and watches the answer to its end. Never fails: every failure is a response.
+    pub async fn handle(&self, request: Request<Incoming>, peer: Peer) -> Response<Watched> {
+        let (head, body) = request.into_parts();
+        let way = route(&head.method, head.uri.path());
+        let mut exchange = self.observer.begin(&head.headers, (&way).into(), peer);
+        let response = self.respond(&mut exchange, way, head, body).await;
+        exchange.watch(response)
+    }
+
+    async fn respond(&self, exchange: &mut Exchange, way: Way, mut head: Parts, body: Incoming) -> Response<Body> {
         if let Err(unclear) = vet(&head, &self.bounds) {
             tracing::debug!(%unclear, "a request was refused");
             return refused_unread(unclear);
         }
-        self.trusted_proxies.settle(&mut head.headers, &mut peer);
+        exchange.put_name(&mut head.headers);
+        self.trusted_proxies.settle(&mut head.headers, &mut exchange.peer);
         let mut body = Paced::new(body, self.idle_timeout);
         if !body.is_end_stream() {
             head.extensions.insert(body.watched());
         }
         let foreign = origin::refuses(&head.headers, &head.uri);
-        let response = contained(self.answer_any(head, body, peer)).await;
+        let response = contained(self.answer_any(exchange, way, head, body)).await;
         if foreign && self.has_origin_rule() && response.extensions().get::<Unasked>().is_some() {
             return forbidden();
         }
@@ -175,7 +265,7 @@ impl Service {
         self.legacy.jobs().known_dialect() != Some(DialectKind::Cloud)
     }
 
-    async fn answer_any(&self, mut head: Parts, body: Paced, peer: Peer) -> Response<Body> {
+    async fn answer_any(&self, exchange: &Exchange, way: Way, mut head: Parts, body: Paced) -> Response<Body> {
         // Before the door: what came round has lost its token on the way.
         let mut upstreams = iter::once(&self.upstream).chain(&self.legacy_upstream);
         if upstreams.any(|upstream| upstream.has_sent(&head.headers)) {
@@ -189,22 +279,24 @@ impl Service {
         {
             return not_admitted();
         }
-        let way = route(&head.method, head.uri.path());
+        let body = exchange.receiving(body);
         let asked = Asked::of(&head.headers);
         // What passes through shall not carry the large futures of the other ways along: hyper moves them as they are.
         let mut response = match way {
-            Way::PassThrough => self.pass(head, body, peer).await.unwrap_or_else(refused),
-            Way::Prompt => Box::pin(self.prompt(head, body, peer)).await.unwrap_or_else(refused),
+            Way::PassThrough => self.pass(exchange, head, body).await.unwrap_or_else(refused),
+            Way::Prompt => Box::pin(self.prompt(exchange, head, body))
+                .await
+                .unwrap_or_else(refused),
             Way::WrongMethod(allow) => return wrong_method(&head.method, allow),
             Way::Legacy(route) => {
                 let successor = route.successor(self.names());
-                let mut response = Box::pin(self.read(&route, head, body, peer)).await;
+                let mut response = Box::pin(self.read(exchange, &route, head, body)).await;
                 self.notices.put(response.headers_mut(), Some(&successor));
                 response
             }
             Way::Write(write) => {
                 let successor = write.successor(self.names());
-                let mut response = Box::pin(self.write(&write, head, body, peer)).await;
+                let mut response = Box::pin(self.write(exchange, &write, head, body)).await;
                 self.notices.put(response.headers_mut(), successor.as_deref());
                 response
             }
@@ -217,8 +309,10 @@ impl Service {
         self.state.scope_key().scope(&head.headers, &head.uri)
     }
 
-    fn caller(&self, scope: Scope, head: &Parts, peer: Peer) -> Arc<Caller> {
-        Arc::new(Caller::new(&head.headers, &head.uri, peer.address.ip(), scope))
+    fn caller(&self, exchange: &Exchange, scope: Scope, head: &Parts) -> Arc<Caller> {
+        let address = exchange.peer.address.ip();
+        let tally = Arc::clone(&exchange.tally);
+        Arc::new(Caller::new(&head.headers, &head.uri, address, scope, tally))
     }
 
     /// The Jobs API's names as far as is known.
@@ -228,15 +322,16 @@ impl Service {
     }
 
     /// How the request of `head` reaches the upstream.
-    async fn passage(&self, head: &Parts, peer: Peer) -> Result<Passage<'_>, UpstreamError> {
+    async fn passage<'a>(&'a self, exchange: &'a Exchange, head: &Parts) -> Result<Passage<'a>, UpstreamError> {
         let jobs = self.legacy.jobs();
         let kind = match jobs.known_dialect() {
             Some(kind) => Some(kind),
-            None => Box::pin(jobs.dialect_to_pass(&self.caller(self.scope(head), head, peer))).await,
+            None => Box::pin(jobs.dialect_to_pass(&self.caller(exchange, self.scope(head), head))).await,
         };
         Ok(Passage {
             upstream: &self.upstream,
-            peer,
+            exchange,
+            call: Call::Pass,
             own_host: jobs.host_for(kind),
             uri: self
                 .upstream
@@ -244,13 +339,12 @@ impl Service {
         })
     }
 
-    async fn pass(&self, head: Parts, body: Paced, peer: Peer) -> Result<Response<Body>, UpstreamError> {
-        let passage = self.passage(&head, peer).await?;
-        let body = body.boxed_unsync();
+    async fn pass(&self, exchange: &Exchange, head: Parts, body: Body) -> Result<Response<Body>, UpstreamError> {
+        let passage = self.passage(exchange, &head).await?;
         passage.forward(Request::from_parts(head, body)).await
     }
 
-    async fn prompt(&self, head: Parts, body: Paced, peer: Peer) -> Result<Response<Body>, UpstreamError> {
+    async fn prompt(&self, exchange: &Exchange, head: Parts, body: Body) -> Result<Response<Body>, UpstreamError> {
         let scope = self.scope(&head);
         let lesson = Lesson {
             notes: self.legacy.notes(),
@@ -258,22 +352,25 @@ impl Service {
             scope,
             max_body: self.most_noted,
         };
-        let passage = self.passage(&head, peer).await?;
+        let passage = self.passage(exchange, &head).await?;
         passage.prompt(Request::from_parts(head, body), &lesson).await
     }
 
-    fn decide(&self, route: RouteName, scope: Scope, peer: Peer) -> Decision {
-        let client = || self.state.scope_key().client(&scope, peer.client);
+    fn decide(&self, exchange: &Exchange, route: RouteName, head: &Parts, scope: Scope) -> Decision {
+        exchange.called_by(head, scope);
+        exchange.under(self.modes.mode(route).into());
+        let client = || self.state.scope_key().client(&scope, exchange.peer.client);
         self.modes.decide(route, client)
     }
 
     /// A legacy call as it came, to the server's own endpoint.
-    async fn forward(&self, head: Parts, body: Body, peer: Peer) -> Result<Response<Body>, UpstreamError> {
+    async fn forward(&self, exchange: &Exchange, head: Parts, body: Body) -> Result<Response<Body>, UpstreamError> {
         let passage = match &self.legacy_upstream {
-            None => self.passage(&head, peer).await?,
+            None => self.passage(exchange, &head).await?,
             Some(upstream) => Passage {
                 upstream,
-                peer,
+                exchange,
+                call: Call::Elsewhere,
                 own_host: upstream.is_https().then(|| upstream.authority()),
                 uri: upstream.uri(head.uri.path_and_query().map_or("/", |target| target.as_str()))?,
             },
@@ -281,9 +378,9 @@ impl Service {
         passage.forward(Request::from_parts(head, body)).await
     }
 
-    async fn read(&self, route: &LegacyRoute, head: Parts, body: Paced, peer: Peer) -> Response<Body> {
+    async fn read(&self, exchange: &Exchange, route: &LegacyRoute, head: Parts, body: Body) -> Response<Body> {
         let scope = self.scope(&head);
-        let decision = self.decide(route.name(), scope, peer);
+        let decision = self.decide(exchange, route.name(), &head, scope);
         if decision == Decision::Gone {
             let successor = route.successor(self.names());
             return gone(&call(&head), Some(&successor), self.notices.guide());
@@ -301,7 +398,7 @@ impl Service {
                     let Some(_turn) = self.turn().await else {
                         return busy();
                     };
-                    let caller = self.caller(scope, &head, peer);
+                    let caller = self.caller(exchange, scope, &head);
                     self.legacy.answer(route, inquiry, &caller).await
                 }
             };
@@ -311,6 +408,10 @@ impl Service {
                 self.modes.jobs_api.found(!missing);
             }
             if decision == Decision::Translate || !missing {
+                exchange.source(Source::JobsApi);
+                if let Ok(answer) = &outcome {
+                    self.count_cached(exchange, answer.cached);
+                }
                 let response = self.answer(outcome, encoding, route).await;
                 self.modes.translated(route.name(), response.status().is_server_error());
                 return match head.method {
@@ -320,9 +421,8 @@ impl Service {
             }
         }
         let compares = decision == Decision::Forward { compare: true } && head.method == Method::GET;
-        let shadowed = compares.then(|| self.shadowed(route, &head, self.caller(scope, &head, peer)));
-        let body = body.boxed_unsync();
-        let response = self.forward(head, body, peer).await.unwrap_or_else(refused);
+        let shadowed = compares.then(|| self.shadowed(route, &head, self.caller(exchange, scope, &head)));
+        let response = self.forward(exchange, head, body).await.unwrap_or_else(refused);
         match shadowed {
             Some(shadowed) => self.shadow.compare(shadowed, response),
             None => response,
@@ -363,6 +463,22 @@ impl Service {
         self.shadow.findings().report()
     }
 
+    /// What the memory had of an answer. Of a list, each entry counts.
+    fn count_cached(&self, exchange: &Exchange, cached: Cached) {
+        let (hits, misses) = match cached {
+            Cached::No => (0, 0),
+            Cached::Hit | Cached::Stale => (1, 0),
+            Cached::Miss { .. } => (0, 1),
+            Cached::Entries { kept, of } => (kept, of.saturating_sub(kept)),
+        };
+        for (result, count) in [(CacheResult::Hit, hits), (CacheResult::Miss, misses)] {
+            if count > 0 {
+                let count = u32::try_from(count).unwrap_or(u32::MAX);
+                self.observer.cache(&exchange.tally, result, count);
+            }
+        }
+    }
+
     /// The answer from memory. Nobody is asked: it must not be a request that the upstream would refuse.
     async fn remembered(
         &self,
@@ -385,9 +501,9 @@ impl Service {
     }
 
     /// A write goes one way, never both.
-    async fn write(&self, write: &LegacyWrite, head: Parts, body: Paced, peer: Peer) -> Response<Body> {
-        let caller = self.caller(self.scope(&head), &head, peer);
-        let forwards = match self.decide(write.name(), caller.scope, peer) {
+    async fn write(&self, exchange: &Exchange, write: &LegacyWrite, head: Parts, body: Body) -> Response<Body> {
+        let caller = self.caller(exchange, self.scope(&head), &head);
+        let forwards = match self.decide(exchange, write.name(), &head, caller.scope) {
             Decision::Gone => {
                 let successor = write.successor(self.names());
                 return gone(&call(&head), successor.as_deref(), self.notices.guide());
@@ -404,17 +520,17 @@ impl Service {
             }
         };
         if forwards {
-            let body = body.boxed_unsync();
-            let response = self.forward(head, body, peer).await.unwrap_or_else(refused);
+            let response = self.forward(exchange, head, body).await.unwrap_or_else(refused);
             self.legacy.touched(write, None, caller.scope).await;
             return response;
         }
-        let body = match Limited::new(body, self.most_ordered).collect().await {
+        // Boxed, as the compiler does not see otherwise that reading a boxed body may move to another thread.
+        let body = match Limited::new(body, self.most_ordered).collect().boxed().await {
             Ok(body) => body.to_bytes(),
             Err(error) if error.is::<LengthLimitError>() => return too_large(self.most_ordered),
             Err(error) => return upstream_failure(&UpstreamError::Client(error.into()), None),
         };
-        let response = self.translate_write(write, head, &body, &caller, peer).await;
+        let response = self.translate_write(exchange, write, head, &body, &caller).await;
         self.legacy.touched(write, Some(&body), caller.scope).await;
         response
     }
@@ -424,20 +540,21 @@ impl Service {
     /// has nothing for it, so the server's endpoint comes first, and without one the jobs are hidden.
     async fn translate_write(
         &self,
+        exchange: &Exchange,
         write: &LegacyWrite,
         head: Parts,
         body: &Bytes,
         caller: &Arc<Caller>,
-        peer: Peer,
     ) -> Response<Body> {
         let method_and_path = call(&head);
         let Some(_turn) = self.turn().await else {
             return busy();
         };
         if *write == LegacyWrite::History {
-            return match self.resend(head, body, peer).await {
+            return match self.resend(exchange, head, body).await {
                 Ok(answer) if !matches!(answer.status().as_u16(), 404 | 405 | 410 | 501) => answer,
                 Ok(_) => {
+                    exchange.source(Source::JobsApi);
                     let outcome = self.legacy.write(write, body, caller).await;
                     self.answer(outcome, None, write).await
                 }
@@ -445,18 +562,24 @@ impl Service {
             };
         }
         match self.legacy.write(write, body, caller).await {
-            Err(LegacyError::Jobs(JobsError::Missing { .. })) => match self.resend(head, body, peer).await {
-                Ok(answer) if matches!(answer.status().as_u16(), 404 | 405 | 501) => not_implemented(&method_and_path),
+            Err(LegacyError::Jobs(JobsError::Missing { .. })) => match self.resend(exchange, head, body).await {
+                Ok(answer) if matches!(answer.status().as_u16(), 404 | 405 | 501) => {
+                    exchange.source(Source::Jobshim);
+                    not_implemented(&method_and_path)
+                }
                 Ok(answer) => answer,
                 Err(error) => refused(error),
             },
-            outcome => self.answer(outcome, None, write).await,
+            outcome => {
+                exchange.source(Source::JobsApi);
+                self.answer(outcome, None, write).await
+            }
         }
     }
 
     /// The legacy call as it came, to the server's own endpoint.
-    async fn resend(&self, head: Parts, body: &Bytes, peer: Peer) -> Result<Response<Body>, UpstreamError> {
-        let passage = self.passage(&head, peer).await?;
+    async fn resend(&self, exchange: &Exchange, head: Parts, body: &Bytes) -> Result<Response<Body>, UpstreamError> {
+        let passage = self.passage(exchange, &head).await?;
         passage.forward(Request::from_parts(head, full(body.clone()))).await
     }
 

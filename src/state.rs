@@ -3,6 +3,7 @@
 
 use crate::{
     legacy::hidden::Cleared,
+    observe::Clients,
     scope::{Scope, ScopeKey},
 };
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
@@ -20,6 +21,9 @@ const DELETED: TableDefinition<(&[u8], &str), ()> = TableDefinition::new("delete
 const CLEARED: TableDefinition<&[u8], &str> = TableDefinition::new("cleared");
 /// The key of scopes.
 const KEY: TableDefinition<(), &[u8]> = TableDefinition::new("key");
+
+/// Who calls the legacy surface, as JSON.
+const USAGE: TableDefinition<(), &str> = TableDefinition::new("usage");
 
 /// The file in `state_dir`.
 const FILE: &str = "jobshim.redb";
@@ -105,6 +109,22 @@ impl State {
         &self.key
     }
 
+    /// Who called the legacy surface before the restart.
+    pub fn usage(&self) -> Result<Option<Clients>, StateError> {
+        match &self.store {
+            Some(store) => Ok(read_usage(store)?),
+            None => Ok(None),
+        }
+    }
+
+    /// Stores who calls the legacy surface. Waits for the disk.
+    pub fn store_usage(&self, clients: &Clients) -> Result<(), StateError> {
+        match &self.store {
+            Some(store) => Ok(write_usage(store, clients)?),
+            None => Ok(()),
+        }
+    }
+
     /// Everything stored.
     pub fn load(&self) -> Result<Stored, StateError> {
         match &self.store {
@@ -140,6 +160,7 @@ fn kept_key(store: &Database, random: [u8; ScopeKey::LENGTH]) -> Result<[u8; Sco
         let mut table = transaction.open_table(KEY)?;
         transaction.open_table(DELETED)?;
         transaction.open_table(CLEARED)?;
+        transaction.open_table(USAGE)?;
         let known = table.get(())?.and_then(|bytes| bytes.value().try_into().ok());
         match known {
             Some(key) => key,
@@ -168,6 +189,24 @@ fn read_all(store: &Database) -> Result<Stored, redb::Error> {
         stored.1.extend(scope_of(scope.value()).map(|scope| (scope, cleared)));
     }
     Ok(stored)
+}
+
+fn read_usage(store: &Database) -> Result<Option<Clients>, redb::Error> {
+    let transaction = store.begin_read()?;
+    let stored = transaction.open_table(USAGE)?.get(())?;
+    let clients = stored.map(|text| serde_json::from_str(text.value()));
+    clients
+        .transpose()
+        .map_err(|error| redb::Error::Corrupted(format!("who calls the legacy surface: {error}")))
+}
+
+fn write_usage(store: &Database, clients: &Clients) -> Result<(), redb::Error> {
+    let text = serde_json::to_string(clients)
+        .map_err(|error| redb::Error::Corrupted(format!("who calls cannot be written: {error}")))?;
+    let transaction = store.begin_write()?;
+    transaction.open_table(USAGE)?.insert((), text.as_str())?;
+    transaction.commit()?;
+    Ok(())
 }
 
 fn scope_of(bytes: &[u8]) -> Option<Scope> {

@@ -124,6 +124,8 @@ pub struct Upstream {
     pool: Pool,
     /// The path that all targets are below, without a slash at the end.
     base: String,
+    /// All of it, for people.
+    url: String,
     https: bool,
     authority: String,
     /// What people call it.
@@ -162,6 +164,7 @@ impl Upstream {
             .wrap_connector(link);
         Ok(Self {
             pool: Pool::new(connector, config.url.clone()),
+            url: config.url.to_string().trim_end_matches('/').to_owned(),
             base: config.url.path().trim_end_matches('/').to_owned(),
             https,
             authority: config.url.authority().map(ToString::to_string).unwrap_or_default(),
@@ -187,6 +190,11 @@ impl Upstream {
             headers: Vec::new(),
             ..config.clone()
         })
+    }
+
+    /// Where it is: scheme, authority and base path.
+    pub fn url(&self) -> &str {
+        &self.url
     }
 
     /// The upstream's `host[:port]`, for `Host` where it must be the upstream's own.

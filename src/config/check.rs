@@ -1,8 +1,8 @@
 //! Texts to values: each section of the file by itself, then what they say together.
 
 use super::{
-    CacheConfig, Config, DoorConfig, LegacyConfig, ListenAddress, LogConfig, NotesConfig, NoticesConfig, Policies,
-    ServerConfig, ShadowConfig, TlsFiles, UpstreamConfig,
+    AdminConfig, CacheConfig, Config, DoorConfig, LegacyConfig, ListenAddress, LogConfig, NotesConfig, NoticesConfig,
+    Policies, ServerConfig, ShadowConfig, TlsFiles, UpstreamConfig,
     load::{ConfigError, Setting},
     modes,
     parse::{self, Wrong},
@@ -31,6 +31,7 @@ pub fn check(settings: &[Setting], environment: Environment<'_>, errors: &mut Ve
     let mappings_dir = reader.value("mappings_dir", parse::optional_folder);
     let state_dir = reader.value("state_dir", parse::folder_to_be);
     let notes = notes(&mut reader);
+    let admin = admin(&mut reader);
     let server = server(&mut reader);
     let notices = notices(&mut reader);
     let shadow = shadow(&mut reader);
@@ -46,6 +47,7 @@ pub fn check(settings: &[Setting], environment: Environment<'_>, errors: &mut Ve
         mappings_dir: mappings_dir?,
         state_dir: state_dir?,
         notes: notes?,
+        admin: admin?,
         server: server?,
         notices: notices?,
         shadow: shadow?,
@@ -78,6 +80,14 @@ fn together(config: &Config, open: bool, reader: &mut Reader<'_>) {
     for (key, url) in [("upstream.url", &config.upstream.url)].into_iter().chain(legacy) {
         if parse::is_itself(&config.listen, url) && config.upstream.socket.is_none() {
             reader.refuse(key, "this is where jobshim itself listens");
+        }
+    }
+    if let Some(AdminConfig { address, .. }) = config.admin {
+        if address.port() != 0 && config.listen == ListenAddress::Tcp(address) {
+            reader.refuse("admin.address", "this is where clients connect");
+        }
+        if parse::is_itself(&ListenAddress::Tcp(address), &config.upstream.url) {
+            reader.refuse("upstream.url", "this is where jobshim shows what it does");
         }
     }
     let guarded = config.access_token.is_some() || open || is_of_this_machine(&config.listen);
@@ -200,6 +210,13 @@ fn notes(reader: &mut Reader<'_>) -> Option<NotesConfig> {
     })
 }
 
+fn admin(reader: &mut Reader<'_>) -> Option<Option<AdminConfig>> {
+    let address = reader.value("admin.address", parse::address_or_off);
+    let hosts = reader.value("admin.hosts", parse::host_names);
+    let hosts = hosts?;
+    Some(address?.map(|address| AdminConfig { address, hosts }))
+}
+
 fn server(reader: &mut Reader<'_>) -> Option<ServerConfig> {
     let header_timeout = reader.value("server.header_timeout", parse::duration);
     let idle_timeout = reader.value("server.idle_timeout", parse::duration);
@@ -253,9 +270,11 @@ fn shadow(reader: &mut Reader<'_>) -> Option<ShadowConfig> {
 
 fn log(reader: &mut Reader<'_>) -> Option<LogConfig> {
     let format = reader.value("log.format", parse::log_format);
+    let access = reader.value("log.access", parse::on_off);
     let verbosity = reader.value("log.verbosity", parse::verbosity);
     Some(LogConfig {
         format: format?,
+        access: access?,
         verbosity: verbosity?,
     })
 }

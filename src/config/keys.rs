@@ -356,6 +356,22 @@ pub const KEYS: &[Key] = &[
         "The most memory that all notes may take; 0 keeps none",
     ]),
     key([
+        "admin.address",
+        "JOBSHIM_ADMIN",
+        "--admin",
+        "ADDR",
+        "127.0.0.1:8186",
+        "Where health, metrics, usage and a page about them are shown; off for nowhere",
+    ]),
+    key([
+        "admin.hosts",
+        "JOBSHIM_ADMIN_HOSTS",
+        "--admin-hosts",
+        "NAMES",
+        "",
+        "Names under which --admin may be asked, besides addresses and localhost, with commas between them",
+    ]),
+    key([
         "shadow.max_in_flight",
         "JOBSHIM_SHADOW_MAX_IN_FLIGHT",
         "--shadow-max-in-flight",
@@ -515,6 +531,14 @@ pub const KEYS: &[Key] = &[
         "WORD",
         "text",
         "Log lines as text or json",
+    ]),
+    key([
+        "log.access",
+        "JOBSHIM_LOG_ACCESS",
+        "--log-access",
+        "WORD",
+        "on",
+        "A log line for each request: on or off",
     ]),
     key([
         "log.verbosity",

@@ -39,6 +39,8 @@ pub struct Config {
     pub state_dir: Option<PathBuf>,
     /// What is kept of `POST /prompt`.
     pub notes: NotesConfig,
+    /// Where jobshim shows what it does, if it does.
+    pub admin: Option<AdminConfig>,
     /// What clients may take of the listener, and how long.
     pub server: ServerConfig,
     /// What legacy answers tell clients.
@@ -174,6 +176,15 @@ pub struct NoticesConfig {
     pub job_state: bool,
 }
 
+/// Where jobshim shows what it does.
+#[derive(Clone, Debug)]
+pub struct AdminConfig {
+    /// Where it is shown.
+    pub address: SocketAddr,
+    /// Names under which it may be asked, in lower case, besides addresses and `localhost`.
+    pub hosts: Vec<String>,
+}
+
 /// `upstream.dialect`: `auto` asks the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DialectChoice {
@@ -258,6 +269,8 @@ pub struct ServerConfig {
 pub struct LogConfig {
     /// Text or JSON.
     pub format: LogFormat,
+    /// Whether each request is a line.
+    pub access: bool,
     /// 0: info, 1: debug, 2 and more: trace.
     pub verbosity: u8,
 }

@@ -31,6 +31,31 @@ pub fn server(text: &str) -> Result<(Uri, Option<PathBuf>), Wrong> {
     }
 }
 
+pub fn address_or_off(text: &str) -> Result<Option<std::net::SocketAddr>, Wrong> {
+    match text {
+        "off" => Ok(None),
+        _ => text
+            .parse()
+            .map(Some)
+            .map_err(|_| "an address and a port are expected, such as 127.0.0.1:8186, or off".into()),
+    }
+}
+
+pub fn host_names(text: &str) -> Result<Vec<String>, Wrong> {
+    let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+    names
+        .map(|name| {
+            let plain = name
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
+            match plain {
+                true => Ok(name.to_ascii_lowercase()),
+                false => Err(format!("{name:?} is no host name; ports do not belong to it").into()),
+            }
+        })
+        .collect()
+}
+
 pub fn url(text: &str) -> Result<Uri, Wrong> {
     const EXPECTED: &str = "a URL is expected, such as http://127.0.0.1:8188 or https://example.org/base";
     if text.contains(['#', '?']) {
@@ -189,6 +214,14 @@ pub fn flag(text: &str) -> Result<bool, Wrong> {
         "true" => Ok(true),
         "false" => Ok(false),
         _ => Err("true or false is expected".into()),
+    }
+}
+
+pub fn on_off(text: &str) -> Result<bool, Wrong> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("on or off is expected".into()),
     }
 }
 

@@ -11,6 +11,7 @@ pub use target::{in_dialect, target};
 use crate::{
     headers::{add_forwarded, complete_for_http1, remove_hop_by_hop, set_host},
     mistakes::Cause,
+    observe::{Call, Exchange, Source},
     pace::Paced,
     upstream::{Body, Upstream, UpstreamError},
 };
@@ -20,7 +21,10 @@ use http::{
 };
 use http_body_util::BodyExt;
 use hyper::body::Body as _;
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 /// Who is at the other end of the client's connection.
 #[derive(Clone, Copy, Debug)]
@@ -51,8 +55,10 @@ impl Peer {
 pub struct Passage<'a> {
     /// Whom it goes to.
     pub upstream: &'a Upstream,
-    /// Whom it comes from.
-    pub peer: Peer,
+    /// For which request.
+    pub exchange: &'a Exchange,
+    /// What it is counted as.
+    pub call: Call,
     /// Replaces the client's `Host`, which ComfyUI compares with `Origin` and so must otherwise arrive as sent
     /// (CONTRACT.md section 6).
     pub own_host: Option<&'a str>,
@@ -67,7 +73,7 @@ impl Passage<'_> {
         let (mut head, body) = request.into_parts();
         complete_for_http1(&mut head.headers, &head.uri);
         remove_hop_by_hop(&mut head.headers);
-        add_forwarded(&mut head.headers, self.peer.address.ip());
+        add_forwarded(&mut head.headers, self.exchange.peer.address.ip());
         if let Some(own_host) = self.own_host {
             set_host(&mut head.headers, own_host);
         }
@@ -83,10 +89,19 @@ impl Passage<'_> {
         if let Some(wanted) = &wanted {
             wanted.ask(&mut head.headers);
         }
-        let mut response = self.upstream.send_patiently(Request::from_parts(head, body)).await?;
+        let calling = self.exchange.observer.calling(self.call, &self.exchange.tally);
+        let sent = self.upstream.send_patiently(Request::from_parts(head, body)).await;
+        match &sent {
+            Ok(response) => {
+                self.exchange.source(Source::Upstream);
+                calling.answered(response.status());
+            }
+            Err(error) => calling.failed(error),
+        }
+        let mut response = sent?;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return match wanted {
-                Some(wanted) => Ok(wanted.tunnel(response)),
+                Some(wanted) => Ok(wanted.tunnel(response, Arc::clone(&self.exchange.observer))),
                 None => Err(UpstreamError::Interrupted {
                     upstream: self.upstream.name().to_owned(),
                     reason: "it switched protocols without being asked".to_owned(),

@@ -4,7 +4,6 @@ use super::Passage;
 use crate::{
     mapping::{Paths, Table, scanner::string_value},
     notes::{Notes, note},
-    pace::Paced,
     scope::Scope,
     upstream::{Body, BoxError, Upstream, UpstreamError},
 };
@@ -40,9 +39,9 @@ enum Start {
 impl Passage<'_> {
     /// Forwards a `POST /prompt`. Whatever cannot be understood passes as it came and is not noted; the body decides,
     /// not `Content-Type`, as several clients send JSON without one.
-    pub async fn prompt(self, request: Request<Paced>, lesson: &Lesson<'_>) -> Result<Response<Body>, UpstreamError> {
+    pub async fn prompt(self, request: Request<Body>, lesson: &Lesson<'_>) -> Result<Response<Body>, UpstreamError> {
         let (mut head, body) = request.into_parts();
-        let whole = match start(body.boxed_unsync(), lesson.max_body)
+        let whole = match start(body, lesson.max_body)
             .await
             .map_err(|error| UpstreamError::Client(error.into()))?
         {

@@ -2,6 +2,7 @@
 
 use super::farewell::Farewell;
 use crate::{
+    observe::Observer,
     stop::{Stage, Stop},
     upstream::Body,
 };
@@ -15,6 +16,7 @@ use hyper::{
     upgrade::{OnUpgrade, on},
 };
 use hyper_util::rt::TokioIo;
+use std::sync::Arc;
 use tokio::io::copy_bidirectional;
 
 /// A client's wish to switch protocols.
@@ -56,13 +58,14 @@ impl Wanted {
 
     /// Answers the client with the upstream's 101, and copies bytes both ways until either side ends. At the program's end
     /// a WebSocket says goodbye; of other protocols nothing is known.
-    pub fn tunnel(self, mut response: Response<Incoming>) -> Response<Body> {
+    pub fn tunnel(self, mut response: Response<Incoming>, observer: Arc<Observer>) -> Response<Body> {
         let upstream = on(&mut response);
         let is_websocket = self.is_websocket();
         let Self { client, stop, .. } = self;
         tokio::spawn(async move {
             match tokio::try_join!(client, upstream) {
                 Ok((client, upstream)) => {
+                    let _open = observer.tunnelled();
                     let (mut client, mut upstream) = (TokioIo::new(client), TokioIo::new(upstream));
                     // Either side hanging up is how tunnels end.
                     let copied = match (is_websocket, &stop) {
@@ -73,6 +76,9 @@ impl Wanted {
                         }
                         _ => copy_bidirectional(&mut client, &mut upstream).await,
                     };
+                    if let Ok((from_client, to_client)) = copied {
+                        observer.carried(from_client, to_client);
+                    }
                     tracing::debug!(?copied, "a tunnel ended");
                 }
                 Err(error) => tracing::debug!(%error, "a tunnel could not be opened"),

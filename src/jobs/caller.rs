@@ -2,6 +2,7 @@
 
 use crate::{
     headers::{add_forwarded, complete_for_http1, remove_hop_by_hop, set_host},
+    observe::Tally,
     origin::{self, SEC_FETCH_SITE},
     scope::{Scope, tokens},
 };
@@ -13,7 +14,7 @@ use http::{
     },
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 /// What a path segment or a query value may hold as it is (RFC 3986 section 2.3).
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -41,6 +42,8 @@ pub struct Caller {
     token: Option<String>,
     /// What keeps this client's jobs apart from those of others.
     pub scope: Scope,
+    /// Counts what is done for the request.
+    pub tally: Arc<Tally>,
 }
 
 /// All of a caller that the server's answer can depend on: who asks, and what decides whether it may
@@ -53,7 +56,7 @@ pub struct Voice {
 
 impl Caller {
     /// Takes what goes along from the request of a client at `address`.
-    pub fn new(headers: &HeaderMap, uri: &Uri, address: IpAddr, scope: Scope) -> Self {
+    pub fn new(headers: &HeaderMap, uri: &Uri, address: IpAddr, scope: Scope, tally: Arc<Tally>) -> Self {
         let mut headers = headers.clone();
         complete_for_http1(&mut headers, uri);
         remove_hop_by_hop(&mut headers);
@@ -65,6 +68,7 @@ impl Caller {
             headers,
             token: tokens(uri).next().map(str::to_owned),
             scope,
+            tally,
         }
     }
 

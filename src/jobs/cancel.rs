@@ -6,6 +6,7 @@ use crate::{
         Paths,
         scanner::{elements, string_value},
     },
+    observe::Call,
     segments::has_dots,
     upstream::Answer,
 };
@@ -170,7 +171,9 @@ impl Jobs {
             http::HeaderValue::from_static("application/json"),
         );
         let target = caller.target(path, "");
-        Ok(self.upstream.call(Method::POST, &target, headers, body.into()).await?)
+        Ok(self
+            .call(Call::Cancel, caller, Method::POST, &target, headers, body.into())
+            .await?)
     }
 }
 

@@ -6,6 +6,7 @@ use crate::{
         Classes, Paths,
         scanner::{key_is, members},
     },
+    observe::Call,
     segments::has_dots,
 };
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
@@ -98,7 +99,7 @@ impl Jobs {
         }
         let names = &self.names(kind).names.classes;
         let path = names.path.replace("{class}", &encode(class));
-        let answer = self.ask(caller, Some(kind), &path, "").await?;
+        let answer = self.ask(Call::Class, caller, Some(kind), &path, "").await?;
         if matches!(answer.status, StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST) {
             // A server of the other dialect describes classes elsewhere.
             self.doubt_dialect();

@@ -1,7 +1,7 @@
 //! `GET /api/jobs/{id}`: one job, or the knowledge that there is none.
 
 use super::{Caller, DialectKind, Jobs, JobsError, State, accept, caller::encode, shape};
-use crate::{mapping::Searched, segments::has_dots};
+use crate::{mapping::Searched, observe::Call, segments::has_dots};
 use http::{HeaderMap, StatusCode};
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ impl Jobs {
         }
         let dialect = self.names(kind);
         let path = dialect.names.detail.path.replace("{id}", &encode(id));
-        let answer = self.ask(caller, Some(kind), &path, "").await?;
+        let answer = self.ask(Call::Detail, caller, Some(kind), &path, "").await?;
         // A server without the Jobs API says 404 too, but in words; an unknown job is an object.
         if answer.status == StatusCode::NOT_FOUND && answer.body.trim_ascii_start().starts_with(b"{") {
             return Ok(Detail::Absent(Some(answer.headers)));

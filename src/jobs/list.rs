@@ -5,7 +5,7 @@
 //! meanwhile, others moved up behind our back, and the walk begins anew.
 
 use super::{Caller, DialectKind, Jobs, JobsError, Page, Voice, accept, caller::encode};
-use crate::jobs::Listed;
+use crate::{jobs::Listed, observe::Call};
 use http::HeaderMap;
 use std::{collections::HashSet, sync::Arc};
 
@@ -159,7 +159,7 @@ impl Jobs {
             async move {
                 let dialect = jobs.names(kind);
                 let path = &dialect.names.list.path;
-                let answer = jobs.ask(&caller, Some(kind), path, &query).await?;
+                let answer = jobs.ask(Call::List, &caller, Some(kind), path, &query).await?;
                 let answer = accept(&format!("GET {path}"), answer)?;
                 dialect.read_page(&answer).map(Arc::new)
             }

@@ -27,10 +27,11 @@ use crate::{
     flights::Flights,
     lock,
     mapping::{Tables, scanner::ScanError},
+    observe::{Call, Observer},
     upstream::{Answer, Upstream, UpstreamError},
 };
 use bytes::Bytes;
-use http::{Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use std::{
     sync::{Arc, Mutex},
     time::{Duration, Instant},
@@ -83,9 +84,20 @@ pub enum DialectKind {
     Cloud,
 }
 
+impl DialectKind {
+    /// As `upstream.dialect` calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Comfyui => "comfyui",
+            Self::Cloud => "cloud",
+        }
+    }
+}
+
 /// The Jobs API of one upstream.
 pub struct Jobs {
     upstream: Arc<Upstream>,
+    observer: Arc<Observer>,
     comfyui: Dialect,
     cloud: Dialect,
     choice: DialectChoice,
@@ -103,9 +115,16 @@ pub struct Jobs {
 
 impl Jobs {
     /// Asks nothing yet. A list that is longer than `max_pages` is an error.
-    pub fn new(upstream: Arc<Upstream>, tables: &Tables, choice: DialectChoice, max_pages: usize) -> Self {
+    pub fn new(
+        upstream: Arc<Upstream>,
+        tables: &Tables,
+        choice: DialectChoice,
+        max_pages: usize,
+        observer: Arc<Observer>,
+    ) -> Self {
         Self {
             upstream,
+            observer,
             comfyui: tables.comfyui.clone(),
             cloud: tables.cloud.clone(),
             choice,
@@ -120,7 +139,13 @@ impl Jobs {
 
     /// The same server spoken to by other tables; nothing is known of it.
     pub fn reloaded(&self, tables: &Tables) -> Self {
-        Self::new(Arc::clone(&self.upstream), tables, self.choice, self.max_pages)
+        Self::new(
+            Arc::clone(&self.upstream),
+            tables,
+            self.choice,
+            self.max_pages,
+            Arc::clone(&self.observer),
+        )
     }
 
     /// All dialects.
@@ -219,7 +244,9 @@ impl Jobs {
     async fn probe(&self, caller: &Caller) -> Result<DialectKind, JobsError> {
         for kind in [DialectKind::Comfyui, DialectKind::Cloud] {
             let names = &self.names(kind).names;
-            let answer = self.ask(caller, None, &names.list.path, &names.probe.query).await?;
+            let answer = self
+                .ask(Call::Probe, caller, None, &names.list.path, &names.probe.query)
+                .await?;
             // Both dialects may ask the same question; the answer then settles it at once.
             let settled = [DialectKind::Comfyui, DialectKind::Cloud].into_iter().find(|kind| {
                 let other = &self.names(*kind).names;
@@ -243,6 +270,7 @@ impl Jobs {
     /// One GET on behalf of `caller`.
     async fn ask(
         &self,
+        call: Call,
         caller: &Caller,
         kind: Option<DialectKind>,
         path: &str,
@@ -250,7 +278,9 @@ impl Jobs {
     ) -> Result<Answer, JobsError> {
         let target = caller.target(path, query);
         let headers = caller.headers(self.host_for(kind));
-        let answer = self.upstream.call(Method::GET, &target, headers, Bytes::new()).await?;
+        let answer = self
+            .call(call, caller, Method::GET, &target, headers, Bytes::new())
+            .await?;
         tracing::debug!(
             path,
             status = answer.status.as_u16(),
@@ -258,6 +288,35 @@ impl Jobs {
             "asked the upstream"
         );
         Ok(answer)
+    }
+
+    /// One call on behalf of `caller`, observed.
+    async fn call(
+        &self,
+        call: Call,
+        caller: &Caller,
+        method: Method,
+        target: &str,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<Answer, UpstreamError> {
+        let calling = self.observer.calling(call, &caller.tally);
+        let outcome = self.upstream.call(method, target, headers, body).await;
+        match &outcome {
+            Ok(answer) => calling.answered(answer.status),
+            Err(error) => calling.failed(error),
+        }
+        outcome
+    }
+
+    /// Whether the upstream answers anything at all, found out by asking it.
+    pub async fn knock(&self) -> Result<(), UpstreamError> {
+        let names = &self.comfyui.names;
+        let caller = Caller::default();
+        let target = caller.target(&names.list.path, &names.probe.query);
+        let headers = caller.headers(self.host_for(self.known_dialect()));
+        let answer = self.call(Call::Probe, &caller, Method::GET, &target, headers, Bytes::new());
+        answer.await.map(drop)
     }
 }
 

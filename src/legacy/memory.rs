@@ -238,6 +238,11 @@ impl Memory {
         }
     }
 
+    /// How many jobs it holds, and the bytes that they take.
+    pub fn holds(&self) -> (u64, u64) {
+        (self.jobs.entry_count(), self.jobs.weighted_size())
+    }
+
     /// Whether anything is ever kept.
     pub fn is_on(&self) -> bool {
         self.largest > 0

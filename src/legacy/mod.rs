@@ -27,6 +27,7 @@ use crate::{
     jobs::{Caller, DialectKind, Jobs, JobsError},
     mapping::{RenderError, TableError, Tables},
     notes::Notes,
+    observe::Observer,
     route::{LegacyRoute, LegacyWrite},
     scope::Scope,
     state::{State, StateError},
@@ -100,7 +101,12 @@ pub struct Legacy {
 
 impl Legacy {
     /// Compiles the tables and takes up what was stored.
-    pub fn new(config: &Config, upstream: Arc<Upstream>, state: Arc<State>) -> Result<Self, SetupError> {
+    pub fn new(
+        config: &Config,
+        upstream: Arc<Upstream>,
+        state: Arc<State>,
+        observer: Arc<Observer>,
+    ) -> Result<Self, SetupError> {
         let tables = Tables::load(config.mappings_dir.as_deref())?;
         Ok(Self {
             jobs: Arc::new(Jobs::new(
@@ -108,6 +114,7 @@ impl Legacy {
                 &tables,
                 config.upstream.dialect,
                 config.legacy.max_pages,
+                observer,
             )),
             tables,
             surface: config.legacy.surface,
@@ -139,6 +146,11 @@ impl Legacy {
             tellings: Flights::default(),
             longest_job_ms: self.longest_job_ms,
         }))
+    }
+
+    /// How many jobs the memory holds, and the bytes that they take.
+    pub fn remembers(&self) -> (u64, u64) {
+        self.memory.holds()
     }
 
     /// What `POST /prompt` taught.

@@ -16,6 +16,7 @@ mod store;
 mod table;
 mod writes;
 
+pub use derive::moment;
 pub use paths::{Found, Paths, Searched, Spans};
 pub use plan::{Classes, Context, Plan, Reading, RenderError};
 pub use store::{Tables, names};

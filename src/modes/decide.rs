@@ -21,6 +21,11 @@ pub enum Decision {
 }
 
 impl Modes {
+    /// The mode of `route`.
+    pub fn mode(&self, route: RouteName) -> Mode {
+        self.policies.of(route).mode
+    }
+
     /// Decides on a request for `route`. `client` gives a number that is the same for every request of one client.
     pub fn decide(&self, route: RouteName, client: impl FnOnce() -> u64) -> Decision {
         let policy = self.policies.of(route);

@@ -5,7 +5,7 @@
 //! upstream may take is `pace`'s and `upstream`'s. A tunnel is no connection of hyper's any more, and has none.
 
 use super::crowd::Place;
-use crate::upstream::{Body, BoxError};
+use crate::{observe::Watched, upstream::BoxError};
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use std::{
@@ -177,14 +177,14 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Felt<S> {
 
 /// An answer's body: while it has nothing to give, the client waits for jobshim.
 pub struct Awaited {
-    body: Body,
+    body: Watched,
     pulse: Arc<Pulse>,
     waiting: Option<Waiting>,
 }
 
 impl Awaited {
     /// The same body, felt.
-    pub fn new(body: Body, pulse: Arc<Pulse>) -> Self {
+    pub fn new(body: Watched, pulse: Arc<Pulse>) -> Self {
         Self {
             body,
             pulse,

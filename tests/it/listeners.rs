@@ -256,6 +256,8 @@ fn activated(listener: std::process::Stdio) -> std::process::Child {
             "http://127.0.0.1:9",
             "--log-format",
             "json",
+            "--admin",
+            "off",
         ])
         .stdin(listener)
         .stderr(std::process::Stdio::null())

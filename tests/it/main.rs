@@ -1,5 +1,6 @@
 //! All tests against real sockets, in one program: one file a concern.
 
+mod admin;
 mod bombs;
 mod cache;
 mod cloud;
@@ -18,6 +19,7 @@ mod mistakes;
 mod modes;
 mod notices;
 mod origin;
+mod page;
 mod passthrough;
 mod prompt;
 mod readme;
@@ -37,5 +39,6 @@ mod surfaces;
 mod tables;
 mod targets;
 mod timeouts;
+mod usage;
 mod versions;
 mod writes;

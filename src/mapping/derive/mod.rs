@@ -17,6 +17,7 @@ use members::{extend, keys, unwrap_items};
 use nodes::{node_meta, output_nodes};
 use serde::Deserialize;
 use std::{borrow::Cow, collections::BTreeMap};
+pub use time::moment;
 use time::{milliseconds, rfc3339};
 
 /// A derivation as a table writes it: its name, the path it works on, and what it needs to know.

@@ -10,9 +10,15 @@ pub(super) fn milliseconds(text: &[u8]) -> Option<String> {
     Some(text.to_owned())
 }
 
-/// The civil date by Howard Hinnant's `days_from_civil` inverted: exact for every day, with no time zone data.
 pub(super) fn rfc3339(text: &[u8]) -> Option<String> {
     let ms: f64 = milliseconds(text)?.parse().ok()?;
+    Some(format!("\"{}\"", moment(ms)?))
+}
+
+/// A time in ms since 1970 as RFC 3339 writes it; `None` for a year that it cannot write.
+///
+/// The civil date by Howard Hinnant's `days_from_civil` inverted: exact for every day, with no time zone data.
+pub fn moment(ms: f64) -> Option<String> {
     // Years 0 to 9999: what RFC 3339 section 5.6 can write.
     if !(-62_167_219_200_000.0..253_402_300_800_000.0).contains(&ms) {
         return None;
@@ -34,6 +40,6 @@ pub(super) fn rfc3339(text: &[u8]) -> Option<String> {
     let (hour, minute, second) = (in_day / 3_600_000, in_day / 60_000 % 60, in_day / 1000 % 60);
     let fraction = in_day % 1000;
     Some(format!(
-        "\"{year:04}-{month:02}-{day_of_month:02}T{hour:02}:{minute:02}:{second:02}.{fraction:03}Z\""
+        "{year:04}-{month:02}-{day_of_month:02}T{hour:02}:{minute:02}:{second:02}.{fraction:03}Z"
     ))
 }

@@ -8,8 +8,10 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 use jobshim::{
+    admin::Admin,
     cli::Options,
-    config::{self, Config},
+    config::{self, AdminConfig, Config},
+    observe::Observer,
     reload::Live,
     server::Server,
     service::{Service, StartError},
@@ -25,8 +27,10 @@ use std::{
 use tokio::{task::JoinHandle, time::timeout};
 
 pub mod both;
+pub mod browser;
 pub mod corpus;
 pub mod json;
+pub mod metrics;
 pub mod program;
 pub mod raw;
 pub mod server;
@@ -38,8 +42,9 @@ pub mod upstream;
 /// jobshim on a port of its own; it stops when dropped.
 pub struct Running {
     pub address: SocketAddr,
-    serving: JoinHandle<()>,
+    live: Weak<Live>,
     service: Weak<Service>,
+    serving: Vec<JoinHandle<()>>,
 }
 
 impl Running {
@@ -50,8 +55,10 @@ impl Running {
 
     /// Stops it, and waits until it has let go of all that it held.
     pub async fn stop(mut self) {
-        self.serving.abort();
-        let _ = (&mut self.serving).await;
+        for serving in &mut self.serving {
+            serving.abort();
+            let _ = serving.await;
+        }
         // Connections that were answered still hold it until they notice that the client has gone.
         let gone = async {
             while self.service.strong_count() > 0 {
@@ -62,11 +69,33 @@ impl Running {
             .await
             .expect("nobody holds the service any more");
     }
+
+    /// Opens the admin listener, and gives its address.
+    pub async fn admin(&mut self, hosts: &[&str]) -> SocketAddr {
+        let config = AdminConfig {
+            address: "127.0.0.1:0".parse().expect("an address"),
+            hosts: hosts.iter().map(|&host| host.to_owned()).collect(),
+        };
+        let admin = Admin::bind(&config).await.expect("a free port");
+        let address = admin.local_addr();
+        let live = self.live.upgrade().expect("it runs");
+        self.serving.push(tokio::spawn(live.service().keep_house()));
+        self.serving.push(tokio::spawn(admin.run(live)));
+        address
+    }
+
+    /// What it has seen.
+    pub fn observer(&self) -> Arc<Observer> {
+        let live = self.live.upgrade().expect("it runs");
+        Arc::clone(live.service().observer())
+    }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.serving.abort();
+        for serving in &self.serving {
+            serving.abort();
+        }
     }
 }
 
@@ -96,12 +125,14 @@ async fn start_options(options: Options, change: impl FnOnce(&mut Config)) -> Ru
     let live = Arc::new(Live::new(service.await.expect("a free state folder")));
     let server = Server::bind(&config).await.expect("a free port");
     let address = server.local_addr().expect("an address");
-    let held = Arc::downgrade(&live.service());
+    let service = Arc::downgrade(&live.service());
+    let weak = Arc::downgrade(&live);
     let serving = tokio::spawn(server.run(live, std::future::pending()));
     Running {
         address,
-        serving,
-        service: held,
+        live: weak,
+        service,
+        serving: vec![serving],
     }
 }
 

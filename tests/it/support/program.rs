@@ -14,7 +14,12 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 fn command(arguments: &[&str], environment: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_jobshim"));
-    command.args(arguments).env_clear().envs(environment.iter().copied());
+    // Many run at a time; whoever wants the admin listener asks for it.
+    command
+        .args(arguments)
+        .env_clear()
+        .env("JOBSHIM_ADMIN", "off")
+        .envs(environment.iter().copied());
     command
 }
 
@@ -76,8 +81,17 @@ impl Program {
 
     /// Where it listens, by its log.
     pub fn address(&mut self) -> SocketAddr {
-        let line = self.line_with("listening");
-        let (_, rest) = line.split_once("address=").unwrap_or_else(|| panic!("{line}"));
+        self.address_in("listening", "address=")
+    }
+
+    /// Where it shows what it does, by its log.
+    pub fn admin(&mut self) -> SocketAddr {
+        self.address_in("can be seen", "admin=")
+    }
+
+    fn address_in(&mut self, words: &str, name: &str) -> SocketAddr {
+        let line = self.line_with(words);
+        let (_, rest) = line.split_once(name).unwrap_or_else(|| panic!("{line}"));
         let address = rest.split_whitespace().next().unwrap_or_default();
         address.parse().unwrap_or_else(|_| panic!("{line}"))
     }

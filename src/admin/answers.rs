@@ -1,0 +1,112 @@
+//! What there is to see, by path.
+
+use super::page;
+use crate::{
+    jobs::DialectKind,
+    mapping::moment,
+    observe::{Route, Seen, Span, names, now_ms},
+    service::Service,
+};
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, Uri, header::CONTENT_TYPE};
+use http_body_util::Full;
+use serde_json::{Value, json};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// The Prometheus text format.
+const METRICS: &str = prometheus_client::encoding::prometheus_text::CONTENT_TYPE;
+
+/// The answer to a request that may look.
+pub async fn answer(service: &Service, uri: &Uri) -> Response<Full<Bytes>> {
+    match uri.path() {
+        "/healthz" => text(StatusCode::OK, "alive\n"),
+        "/readyz" => readiness(service).await,
+        "/metrics" => match service.observer().metrics().text() {
+            Ok(metrics) => with_type(StatusCode::OK, metrics, METRICS),
+            Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
+        },
+        "/usage" => json(StatusCode::OK, &usage(service)),
+        "/overview" => json(StatusCode::OK, &overview(service, uri)),
+        "/" => page::page(),
+        path => text(
+            StatusCode::NOT_FOUND,
+            format!("there is no {path} here; there are /, /healthz, /readyz, /metrics and /usage\n"),
+        ),
+    }
+}
+
+/// Words for people.
+pub fn text(status: StatusCode, text: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    with_type(status, text, "text/plain; charset=utf-8")
+}
+
+pub fn with_type(status: StatusCode, body: impl Into<Bytes>, content_type: &'static str) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+fn json(status: StatusCode, value: &Value) -> Response<Full<Bytes>> {
+    with_type(status, format!("{value}\n"), "application/json")
+}
+
+async fn readiness(service: &Service) -> Response<Full<Bytes>> {
+    let seen = service.look_at_upstream().await;
+    let ready = seen.up == Some(true);
+    let status = match ready {
+        true => StatusCode::OK,
+        false => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    json(status, &json!({"ready": ready, "upstream": upstream(service, &seen)}))
+}
+
+/// What is known of the upstream.
+fn upstream(service: &Service, seen: &Seen) -> Value {
+    let jobs = service.legacy().jobs();
+    let dialect = jobs.known_dialect();
+    json!({
+        "url": service.upstream().url(),
+        "dialect": dialect.map(DialectKind::name),
+        "about": dialect.map(|kind| &jobs.names(kind).names.about),
+        "answers": seen.up,
+        "since": seen.since.and_then(time),
+        "last_answer": seen.answered.and_then(time),
+        "last_failure": seen.failure.as_ref().map(|(at, reason)| json!({"at": time(*at), "reason": reason})),
+    })
+}
+
+/// Who calls the legacy surface.
+fn usage(service: &Service) -> Value {
+    let mut shown = json!(service.observer().usage().clients());
+    shown["now_ms"] = json!(now_ms());
+    shown
+}
+
+/// All that the page shows.
+fn overview(service: &Service, uri: &Uri) -> Value {
+    let observer = service.observer();
+    let span = match uri.query() {
+        Some("span=day") => Span::Day,
+        _ => Span::Hour,
+    };
+    let legacy = Route::ALL.into_iter().filter(|route| route.is_legacy());
+    json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "now_ms": now_ms(),
+        "names": names(),
+        "legacy": legacy.map(Route::name).collect::<Vec<_>>(),
+        "upstream": upstream(service, &observer.health().seen()),
+        "series": observer.series().columns(span),
+        "usage": usage(service),
+        "differences": observer.differences().found(),
+    })
+}
+
+/// RFC 3339.
+fn time(at: SystemTime) -> Option<String> {
+    let since = at.duration_since(UNIX_EPOCH).ok()?;
+    moment(since.as_millis() as f64)
+}

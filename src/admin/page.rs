@@ -1,0 +1,34 @@
+//! The page: one file that asks no other host for anything. uPlot draws (MIT, its licence beside it).
+
+use super::answers::with_type;
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header::CONTENT_SECURITY_POLICY};
+use http_body_util::Full;
+use std::sync::LazyLock;
+
+/// Scripts and styles are in the page; it may talk to where it came from and be framed by nobody.
+const POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'; \
+                      img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+static PAGE: LazyLock<Bytes> = LazyLock::new(|| {
+    let parts = [
+        ("/*UPLOT_CSS*/", include_str!("page/uPlot.min.css")),
+        ("/*PAGE_CSS*/", include_str!("page/page.css")),
+        ("/*UPLOT_JS*/", include_str!("page/uPlot.min.js")),
+        ("/*PAGE_JS*/", include_str!("page/page.js")),
+    ];
+    let page = include_str!("page/page.html").to_owned();
+    parts
+        .iter()
+        .fold(page, |page, (place, text)| page.replacen(place, text, 1))
+        .into()
+});
+
+/// The page.
+pub fn page() -> Response<Full<Bytes>> {
+    let mut response = with_type(StatusCode::OK, PAGE.clone(), "text/html; charset=utf-8");
+    response
+        .headers_mut()
+        .insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    response
+}

@@ -1,0 +1,93 @@
+//! Whether the upstream answers: learnt from the calls that are made anyway.
+
+use std::{
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+/// What is known of the upstream.
+#[derive(Debug, Default)]
+pub struct Health {
+    /// When it answered last, in ms since 1970; 0 for never.
+    answered: AtomicU64,
+    state: Mutex<State>,
+    /// [`State::up`], to be read without the lock.
+    up: std::sync::atomic::AtomicBool,
+}
+
+#[derive(Clone, Debug, Default)]
+struct State {
+    up: Option<bool>,
+    since: Option<SystemTime>,
+    failure: Option<(SystemTime, String)>,
+}
+
+/// What is known of the upstream at one moment.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// Whether the last call was answered; `None` before the first.
+    pub up: Option<bool>,
+    /// Since when that has been so.
+    pub since: Option<SystemTime>,
+    /// When it answered last.
+    pub answered: Option<SystemTime>,
+    /// When it did not, last, and why.
+    pub failure: Option<(SystemTime, String)>,
+}
+
+impl Health {
+    /// It answered.
+    pub fn answered(&self) {
+        self.answered.store(now_ms(), Relaxed);
+        if !self.up.load(Relaxed) {
+            self.change(true, None);
+        }
+    }
+
+    /// It did not.
+    pub fn failed(&self, reason: String) {
+        self.change(false, Some(reason));
+    }
+
+    fn change(&self, up: bool, reason: Option<String>) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = SystemTime::now();
+        if state.up != Some(up) {
+            state.up = Some(up);
+            state.since = Some(now);
+        }
+        if let Some(reason) = reason {
+            state.failure = Some((now, reason));
+        }
+        self.up.store(up, Relaxed);
+    }
+
+    /// What is known now.
+    pub fn seen(&self) -> Seen {
+        let State { up, since, failure } = self.state.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let answered = Some(self.answered.load(Relaxed)).filter(|&ms| ms > 0);
+        Seen {
+            up,
+            since,
+            answered: answered.map(|ms| UNIX_EPOCH + Duration::from_millis(ms)),
+            failure,
+        }
+    }
+}
+
+impl Seen {
+    /// Whether it answered within `span`, and has not failed since.
+    pub fn answered_within(&self, span: Duration) -> bool {
+        let recent = |at: SystemTime| at.elapsed().is_ok_and(|ago| ago <= span);
+        self.up == Some(true) && self.answered.is_some_and(recent)
+    }
+}
+
+/// The time in ms since 1970.
+pub fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,201 @@
+//! Seeing what jobshim does: each request is followed from its head to the last byte of its answer, each call to the
+//! upstream to its outcome. What is counted is in `metrics`, under the words of `labels`; whether the upstream answers is
+//! in `health`. It knows nothing of HTTP endpoints of its own: `admin` shows it.
+
+mod calling;
+mod differences;
+mod exchange;
+mod health;
+mod histogram;
+mod labels;
+mod metrics;
+mod series;
+mod tally;
+mod usage;
+
+pub use calling::Calling;
+pub use differences::{Difference, Differences, Found};
+pub use exchange::{Exchange, REQUEST_ID, Watched};
+pub use health::{Health, Seen, now_ms};
+pub use labels::{CacheResult, Call, Compared, Failure, Mode, Route, Source, StatusClass};
+pub use metrics::Metrics;
+pub use series::{STEP, Series, Span, names};
+pub use tally::Tally;
+pub use usage::{Client, Clients, Usage, Use, Who};
+
+use crate::forward::Peer;
+use http::{HeaderMap, HeaderValue};
+use prometheus_client::metrics::gauge::Gauge;
+use ring::rand::{SecureRandom, SystemRandom};
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU8, AtomicU64, Ordering::Relaxed},
+    },
+    time::Instant,
+};
+
+/// The longest request id that is taken from a client, in bytes.
+const LONGEST_ID: usize = 128;
+
+/// Everything seen.
+pub struct Observer {
+    metrics: Metrics,
+    health: Health,
+    series: Series,
+    usage: Usage,
+    differences: Differences,
+    /// Whether each request is a line of the log.
+    log_access: bool,
+    /// Sets the ids made by this run apart from those of others.
+    run: u32,
+    made: AtomicU64,
+}
+
+impl Default for Observer {
+    fn default() -> Self {
+        let mut run = [0; 4];
+        // Without random bytes, ids may repeat after a restart; the scopes' key has complained by then.
+        let _ = SystemRandom::new().fill(&mut run);
+        Self {
+            metrics: Metrics::default(),
+            health: Health::default(),
+            series: Series::default(),
+            usage: Usage::default(),
+            differences: Differences::default(),
+            log_access: false,
+            run: u32::from_ne_bytes(run),
+            made: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Observer {
+    /// Goes on from what was stored. With `log_access` each request becomes a line of the log.
+    pub fn new(stored: Option<Clients>, log_access: bool) -> Self {
+        Self {
+            usage: stored.map_or_else(Usage::default, Usage::from),
+            log_access,
+            ..Self::default()
+        }
+    }
+
+    /// A request for `route` has come. Its id is the one that was sent, or made.
+    pub fn begin(self: &Arc<Self>, headers: &HeaderMap, route: Route, peer: Peer) -> Exchange {
+        self.metrics.in_flight.inc();
+        Exchange {
+            observer: Arc::clone(self),
+            tally: Arc::default(),
+            id: self.request_id(headers),
+            started: Instant::now(),
+            route,
+            mode: AtomicU8::new(Mode::Pass as u8),
+            source: AtomicU8::new(Source::Jobshim as u8),
+            peer,
+            status: None,
+            sent: 0,
+            complete: false,
+            who: OnceLock::new(),
+        }
+    }
+
+    fn request_id(&self, headers: &HeaderMap) -> HeaderValue {
+        if let Some(sent) = headers.get(REQUEST_ID)
+            && (1..=LONGEST_ID).contains(&sent.len())
+            && sent.as_bytes().iter().all(u8::is_ascii_graphic)
+        {
+            return sent.clone();
+        }
+        let number = self.made.fetch_add(1, Relaxed);
+        let made = format!("{:08x}-{number:08x}", self.run);
+        HeaderValue::from_str(&made).unwrap_or(HeaderValue::from_static("0"))
+    }
+
+    /// A call to the upstream begins, for the request that `tally` counts for.
+    pub fn calling(&self, call: Call, tally: &Tally) -> Calling<'_> {
+        tally.call();
+        Calling {
+            observer: self,
+            call,
+            started: Instant::now(),
+            ended: None,
+        }
+    }
+
+    /// `count` jobs were looked up in memory for the request that `tally` counts for.
+    pub fn cache(&self, tally: &Tally, result: CacheResult, count: u32) {
+        tally.cache(result, count);
+        self.metrics.cache(result, u64::from(count));
+    }
+
+    /// What is kept in memory now: how many jobs, and the bytes that they take.
+    pub fn cache_holds(&self, entries: u64, bytes: u64) {
+        let signed = |number| i64::try_from(number).unwrap_or(i64::MAX);
+        self.metrics.cache_entries.set(signed(entries));
+        self.metrics.cache_bytes.set(signed(bytes));
+    }
+
+    /// A client has connected; it is until the guard is dropped.
+    pub fn connected(self: &Arc<Self>) -> Open {
+        self.metrics.connections.inc();
+        self.metrics.connections_open.inc();
+        Open(Arc::clone(self), |metrics| &metrics.connections_open)
+    }
+
+    /// A connection became a tunnel; it is until the guard is dropped.
+    pub fn tunnelled(self: &Arc<Self>) -> Open {
+        self.metrics.tunnels_open.inc();
+        Open(Arc::clone(self), |metrics| &metrics.tunnels_open)
+    }
+
+    /// A tunnel has carried these bytes.
+    pub fn carried(&self, from_client: u64, to_client: u64) {
+        self.metrics.tunnel(from_client, to_client);
+    }
+
+    /// A legacy answer was compared with its translation.
+    pub fn compared(&self, route: Route, outcome: Compared) {
+        self.metrics.comparison(route, outcome);
+        self.differences.compared(route, outcome);
+    }
+
+    /// A comparison found that the field at the path `field`, which holds no id, differs. The samples hold no secret.
+    pub fn differs(&self, route: Route, field: &str, forwarded: &str, translated: &str) {
+        let counted = self.differences.differs(route, field, forwarded, translated);
+        self.metrics.difference(route, counted);
+    }
+
+    /// What happened over time.
+    pub fn series(&self) -> &Series {
+        &self.series
+    }
+
+    /// Who calls the legacy surface.
+    pub fn usage(&self) -> &Usage {
+        &self.usage
+    }
+
+    /// What shadow comparisons found.
+    pub fn differences(&self) -> &Differences {
+        &self.differences
+    }
+
+    /// What is counted.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Whether the upstream answers.
+    pub fn health(&self) -> &Health {
+        &self.health
+    }
+}
+
+/// Something that is open.
+pub struct Open(Arc<Observer>, fn(&Metrics) -> &Gauge);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.1(&self.0.metrics).dec();
+    }
+}

@@ -1,0 +1,282 @@
+//! What happened over time, for the page: the counters are looked at every few seconds, and what has changed is kept for
+//! an hour in small steps and for a day in large ones.
+
+use super::{
+    health::now_ms,
+    histogram::{BUCKETS, quantile},
+    labels::{CacheResult, Mode, Route, Source, StatusClass},
+    metrics::{Metrics, RequestKind},
+};
+use serde_json::{Map, Value, json};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+/// How often the counters are looked at.
+pub const STEP: Duration = Duration::from_secs(5);
+/// The hour: steps kept, and how many looks make one.
+const HOUR: (usize, u32) = (720, 1);
+/// The day.
+const DAY: (usize, u32) = (288, 60);
+
+/// Which of the two is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Span {
+    /// The last hour.
+    Hour,
+    /// The last day.
+    Day,
+}
+
+/// The hour and the day.
+#[derive(Debug)]
+pub struct Series {
+    tracks: Mutex<[Track; 2]>,
+}
+
+impl Default for Series {
+    fn default() -> Self {
+        Self {
+            tracks: Mutex::new([Track::new(HOUR), Track::new(DAY)]),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Track {
+    length: usize,
+    looks: u32,
+    looked: u32,
+    before: Look,
+    steps: VecDeque<Step>,
+}
+
+/// The counters at one moment.
+#[derive(Clone, Debug, Default)]
+struct Look {
+    requests: BTreeMap<usize, u64>,
+    cache: [u64; 2],
+    durations: [[u64; BUCKETS]; 2],
+}
+
+/// What has changed between two looks.
+#[derive(Debug)]
+struct Step {
+    at_ms: u64,
+    requests: Box<[(u16, u32)]>,
+    cache: [u32; 2],
+    /// p50 and p95, in ms, of answers from the Jobs API and of those of the upstream.
+    latency: [Option<(f32, f32)>; 2],
+}
+
+/// Whose latencies are shown.
+const SOURCES: [Source; 2] = [Source::JobsApi, Source::Upstream];
+
+impl Look {
+    fn at(metrics: &Metrics) -> Self {
+        let requests = metrics
+            .requests
+            .known()
+            .map(|(number, counter)| (number, counter.get()));
+        let mut durations = [[0; BUCKETS]; 2];
+        for (number, histogram) in metrics.durations.known() {
+            let source = number % Source::ALL.len();
+            let place = SOURCES.iter().position(|&one| one as usize == source);
+            if let Some(sums) = place.and_then(|place| durations.get_mut(place)) {
+                for (sum, count) in sums.iter_mut().zip(histogram.counts()) {
+                    *sum += count;
+                }
+            }
+        }
+        Self {
+            requests: requests.collect(),
+            cache: CacheResult::ALL.map(|result| metrics.cached(result)),
+            durations,
+        }
+    }
+
+    fn since(&self, before: &Self) -> Step {
+        let less = |now: u64, before: u64| u32::try_from(now.saturating_sub(before)).unwrap_or(u32::MAX);
+        let changed = self.requests.iter().filter_map(|(&number, &count)| {
+            let more = less(count, before.requests.get(&number).copied().unwrap_or(0));
+            (more > 0).then_some((u16::try_from(number).ok()?, more))
+        });
+        let latency = |source: usize| {
+            let (now, before) = (self.durations.get(source)?, before.durations.get(source)?);
+            let counts: [u64; BUCKETS] = std::array::from_fn(|bucket| {
+                now.get(bucket)
+                    .zip(before.get(bucket))
+                    .map_or(0, |(now, before)| now.saturating_sub(*before))
+            });
+            let ms = |q| quantile(&counts, q).map(|seconds| (seconds * 1000.0) as f32);
+            Some((ms(0.5)?, ms(0.95)?))
+        };
+        let [hits, misses] = self.cache;
+        let [hits_before, misses_before] = before.cache;
+        Step {
+            at_ms: now_ms(),
+            requests: changed.collect(),
+            cache: [less(hits, hits_before), less(misses, misses_before)],
+            latency: [latency(0), latency(1)],
+        }
+    }
+}
+
+impl Track {
+    fn new((length, looks): (usize, u32)) -> Self {
+        Self {
+            length,
+            looks,
+            looked: 0,
+            before: Look::default(),
+            steps: VecDeque::new(),
+        }
+    }
+
+    fn look(&mut self, look: &Look) {
+        self.looked += 1;
+        if self.looked < self.looks {
+            return;
+        }
+        self.looked = 0;
+        self.steps.push_back(look.since(&self.before));
+        self.before = look.clone();
+        if self.steps.len() > self.length {
+            self.steps.pop_front();
+        }
+    }
+
+    /// Columns for the page: one number a step.
+    fn columns(&self) -> Value {
+        let mut columns = Columns {
+            length: self.steps.len(),
+            named: BTreeMap::new(),
+        };
+        for (place, step) in self.steps.iter().enumerate() {
+            for &(number, count) in &step.requests {
+                if let Some(kind) = RequestKind::numbered(usize::from(number)) {
+                    columns.count(kind, place, count);
+                }
+            }
+        }
+        let per_step = |value: fn(&Step) -> Value| -> Value { self.steps.iter().map(value).collect() };
+        let quantiles = |source: usize, pick: fn((f32, f32)) -> f32| -> Value {
+            let at = |step: &Step| step.latency.get(source).copied().flatten().map(pick);
+            self.steps.iter().map(|step| json!(at(step))).collect()
+        };
+        let mut columns: Map<String, Value> = columns
+            .named
+            .into_iter()
+            .map(|(group, named)| (group.to_owned(), json!(named)))
+            .collect();
+        columns.insert("at".to_owned(), per_step(|step| json!(step.at_ms / 1000)));
+        columns.insert("hits".to_owned(), per_step(|step| json!(step.cache[0])));
+        columns.insert("misses".to_owned(), per_step(|step| json!(step.cache[1])));
+        let latency = SOURCES.iter().enumerate().map(|(source, name)| {
+            let both = json!({"p50": quantiles(source, |both| both.0), "p95": quantiles(source, |both| both.1)});
+            (name.name().to_owned(), both)
+        });
+        columns.insert("latency".to_owned(), Value::Object(latency.collect()));
+        columns.insert("step_s".to_owned(), json!(STEP.as_secs() * u64::from(self.looks)));
+        Value::Object(columns)
+    }
+}
+
+/// Requests by group and name.
+struct Columns {
+    length: usize,
+    named: BTreeMap<&'static str, BTreeMap<&'static str, Vec<u32>>>,
+}
+
+impl Columns {
+    fn count(&mut self, kind: RequestKind, place: usize, count: u32) {
+        let failed = kind.status == StatusClass::ServerError;
+        let groups = [
+            Some(("routes", kind.route.name())),
+            kind.route.is_legacy().then(|| ("modes", kind.mode.name())),
+            kind.route.is_legacy().then(|| ("sources", kind.source.name())),
+            failed.then_some(("errors", if kind.route.is_legacy() { "legacy" } else { "passed" })),
+        ];
+        for (group, name) in groups.into_iter().flatten() {
+            let column = self.named.entry(group).or_default().entry(name);
+            let column = column.or_insert_with(|| vec![0; self.length]);
+            if let Some(cell) = column.get_mut(place) {
+                *cell = cell.saturating_add(count);
+            }
+        }
+    }
+}
+
+impl Series {
+    /// Looks at the counters; to be called every [`STEP`].
+    pub fn look(&self, metrics: &Metrics) {
+        let look = Look::at(metrics);
+        let mut tracks = self.tracks.lock().unwrap_or_else(PoisonError::into_inner);
+        tracks.iter_mut().for_each(|track| track.look(&look));
+    }
+
+    /// What happened in the last hour or day, in columns.
+    pub fn columns(&self, span: Span) -> Value {
+        let tracks = self.tracks.lock().unwrap_or_else(PoisonError::into_inner);
+        let [hour, day] = &*tracks;
+        match span {
+            Span::Hour => hour.columns(),
+            Span::Day => day.columns(),
+        }
+    }
+}
+
+/// The names of routes and modes for people.
+pub fn names() -> Value {
+    let routes: Map<String, Value> = Route::ALL
+        .iter()
+        .map(|route| (route.name().to_owned(), json!(route.shown())))
+        .collect();
+    json!({"routes": routes, "modes": Mode::ALL.map(Mode::name)})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_step_holds_what_came_since_the_one_before() {
+        let (metrics, series) = (Metrics::default(), Series::default());
+        let kind = RequestKind {
+            route: Route::History,
+            mode: Mode::Translate,
+            source: Source::JobsApi,
+            status: StatusClass::Success,
+        };
+        let failed = RequestKind {
+            status: StatusClass::ServerError,
+            ..kind
+        };
+        for requests in [2, 0, 3] {
+            for _ in 0..requests {
+                metrics.request(kind, Duration::from_millis(2), 0, 10);
+            }
+            series.look(&metrics);
+        }
+        metrics.request(failed, Duration::from_millis(40), 0, 10);
+        metrics.cache(CacheResult::Hit, 3);
+        series.look(&metrics);
+        let hour = series.columns(Span::Hour);
+        assert_eq!(hour["routes"]["history"], json!([2, 0, 3, 1]));
+        assert_eq!(hour["modes"]["translate"], json!([2, 0, 3, 1]));
+        assert_eq!(hour["errors"]["legacy"], json!([0, 0, 0, 1]));
+        assert_eq!(hour["hits"], json!([0, 0, 0, 3]));
+        let p50 = &hour["latency"]["jobs_api"]["p50"];
+        // Within the buckets from 1 to 2.5 ms and from 25 to 50 ms.
+        assert!(p50[0].as_f64().is_some_and(|ms| (1.0..=2.5).contains(&ms)), "{p50}");
+        assert_eq!(p50[1], Value::Null);
+        assert!(p50[3].as_f64().is_some_and(|ms| (25.0..=50.0).contains(&ms)), "{p50}");
+        assert_eq!(
+            series.columns(Span::Day)["at"],
+            json!([]),
+            "the day's first step is not over"
+        );
+    }
+}

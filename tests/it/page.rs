@@ -1,0 +1,140 @@
+//! The page, in a real browser: what it shows, wide and narrow, light and dark, and that it asks no other host.
+
+use crate::support::{Client, Running, browser::Browser, start};
+use http::Method;
+use jobshim::{
+    demo::{Board, Job, Options, Rules, Simulator},
+    observe::{Compared, Route},
+};
+use serde_json::{Value, json};
+use std::net::SocketAddr;
+
+async fn lived_in() -> (Simulator, Running, SocketAddr) {
+    let mut board = Board::new(Rules::Comfyui);
+    let text = r#"{"id": "done", "status": "completed", "create_time": 1700000000000, "priority": 7}"#;
+    board.jobs.push(Job::new(text, text).expect("a job"));
+    let simulator = Simulator::start(board, Options::default()).await.expect("a simulator");
+    let mut jobshim = start(&simulator.url(), |_| {}).await;
+    let admin = jobshim.admin(&[]).await;
+    let client = Client::new();
+    let python = [("user-agent", "python-requests/2.31.0"), ("x-api-key", "one")];
+    // Whatever clients send must be shown as text.
+    let curl = [("user-agent", "<img src=x onerror=document.body.dataset.broken=1>")];
+    for _ in 0..12 {
+        client.get_with(jobshim.address, "/history", &python).await;
+        client.get_with(jobshim.address, "/history/done", &python).await;
+        client.get_with(jobshim.address, "/queue", &curl).await;
+        client.get_with(jobshim.address, "/api/jobs", &curl).await;
+    }
+    let order = client.send(Method::POST, jobshim.address, "/queue", &python, r#"{"clear": true}"#);
+    assert_eq!(order.await.expect("an answer").status, 200);
+    let observer = jobshim.observer();
+    observer.compared(Route::History, Compared::Same);
+    observer.compared(Route::History, Compared::Different);
+    observer.differs(
+        Route::History,
+        "outputs.*.images[].type",
+        "\"temp\"",
+        "\"output\" <b>bold</b>",
+    );
+    observer.cache_holds(3, 4096);
+    (simulator, jobshim, admin)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_shows_calls_clients_differences_and_the_upstream_and_asks_nobody_else() {
+    let Some(browser) = Browser::open().await else { return };
+    let (simulator, jobshim, admin) = lived_in().await;
+    let url = format!("http://{admin}/");
+    for (name, width, scheme) in [
+        ("desktop-light", 1280, "light"),
+        ("desktop-dark", 1280, "dark"),
+        ("phone-light", 390, "light"),
+        ("phone-dark", 390, "dark"),
+    ] {
+        let metrics = json!({"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500});
+        browser.devtools("Emulation.setDeviceMetricsOverride", metrics).await;
+        let features = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
+        browser.devtools("Emulation.setEmulatedMedia", features).await;
+        browser.go(&url).await;
+        browser.until("document.body.dataset.shown && document.querySelector('#plot-routes canvas') && document.querySelector('#tile-legacy').textContent === '37'").await;
+        browser.picture(&format!("page-{name}.png")).await;
+        let text = browser.run("return document.body.innerText").await;
+        let text = text.as_str().expect("text");
+        for shown in [
+            simulator.url().as_str(),
+            "answers since",
+            "Self-hosted ComfyUI",
+            "python-requests/2.31.0",
+            "<img src=x onerror=document.body.dataset.broken=1>",
+            "127.0.0.0/24",
+            "GET /history/{id}",
+            "outputs.*.images[].type",
+            "\"output\" <b>bold</b>",
+            "1 different, 1 same",
+        ] {
+            assert!(text.contains(shown), "{name}: {shown} is not in {text}");
+        }
+        assert_eq!(
+            browser.run("return document.body.dataset.broken ?? null").await,
+            Value::Null
+        );
+        let lines = browser
+            .run("return document.querySelector('#plot-routes').dataset.series")
+            .await;
+        assert_eq!(lines, "GET /history|GET /history/{id}|GET /queue|POST /queue", "{name}");
+        // Nothing sticks out sideways.
+        let widths = browser
+            .run("return [document.documentElement.scrollWidth, innerWidth]")
+            .await;
+        assert!(widths[0].as_u64() <= widths[1].as_u64(), "{name}: {widths}");
+        let background = browser
+            .run("return getComputedStyle(document.body).backgroundColor")
+            .await;
+        let dark = background == "rgb(15, 19, 26)";
+        assert_eq!(dark, scheme == "dark", "{name}: {background}");
+        let asked = browser
+            .run("return performance.getEntriesByType('resource').map(one => one.name)")
+            .await;
+        for one in asked.as_array().expect("requests") {
+            assert!(one.as_str().is_some_and(|one| one.starts_with(&url)), "{name}: {asked}");
+        }
+    }
+    // Live by itself: what happens now is shown without a reload.
+    Client::new().get(jobshim.address, "/history").await;
+    browser
+        .until("document.querySelector('#tile-legacy').textContent === '38'")
+        .await;
+    browser.run("document.querySelector('[data-span=day]').click()").await;
+    browser
+        .until("document.querySelector('[data-span=day]').getAttribute('aria-pressed') === 'true'")
+        .await;
+    let complaints = browser.complaints().await;
+    assert_eq!(complaints, json!([]), "{complaints:#}");
+}
+
+#[tokio::test]
+async fn the_page_forbids_itself_every_other_host() {
+    let mut jobshim = start("http://127.0.0.1:9", |_| {}).await;
+    let admin = jobshim.admin(&[]).await;
+    let page = Client::new().get(admin, "/").await;
+    assert_eq!(
+        (page.status.as_u16(), page.header("content-type")),
+        (200, "text/html; charset=utf-8")
+    );
+    let policy = page.header("content-security-policy");
+    for rule in ["default-src 'none'", "connect-src 'self'", "frame-ancestors 'none'"] {
+        assert!(policy.contains(rule), "{policy}");
+    }
+    let text = page.text();
+    for left in [
+        "/*UPLOT_CSS*/",
+        "/*PAGE_CSS*/",
+        "/*UPLOT_JS*/",
+        "/*PAGE_JS*/",
+        "src=\"http",
+        "href=\"http",
+    ] {
+        assert!(!text.contains(left), "{left}");
+    }
+}
