@@ -107,7 +107,7 @@ impl Service {
             legacy_upstream: legacy_upstream.transpose()?.map(Arc::new),
             upstream,
             modes: Arc::new(Modes::new(&config.legacy)),
-            shadow: Shadow::new(&config.shadow),
+            shadow: Shadow::new(&config.shadow, Arc::clone(&observer)),
             notices: Notices::new(&config.notices),
             state,
             most_noted: config.notes.max_body,

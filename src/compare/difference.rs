@@ -31,6 +31,10 @@ pub struct Finding {
     pub kind: Kind,
     /// Where in the entry, and what stands on each side, with every text left out.
     pub sample: String,
+    /// What the legacy answer has there, in the same way.
+    pub forwarded: String,
+    /// What the translated one has.
+    pub translated: String,
 }
 
 /// What a comparison goes by.
@@ -166,6 +170,8 @@ impl Found<'_> {
             field: field.to_owned(),
             kind: Kind::Difference,
             sample: format!("{field}: {legacy:.60} became {translated:.60}"),
+            forwarded: format!("{legacy:.60}"),
+            translated: format!("{translated:.60}"),
         });
     }
 
@@ -230,10 +236,13 @@ impl Found<'_> {
         let unknown = || format!("(unknown) {:.40}", path.first().map_or("", String::as_str));
         let shown = path.join(".").replace(".[", "[");
         let shown: String = shown.chars().take(LONGEST_PATH).collect();
+        let (legacy, translated) = (redacted(legacy), redacted(translated));
         self.findings.push(Finding {
             field: row.map_or_else(unknown, |row| row.field.to_owned()),
             kind: if lost { Kind::Loss } else { Kind::Difference },
-            sample: format!("{shown}: {} became {}", redacted(legacy), redacted(translated)),
+            sample: format!("{shown}: {legacy} became {translated}"),
+            forwarded: legacy.to_string(),
+            translated: translated.to_string(),
         });
     }
 

@@ -11,6 +11,7 @@ use crate::{
     jobs::{Caller, DialectKind},
     legacy::{Inquiry, Legacy, LegacyError},
     modes::Modes,
+    observe::{Compared, Observer},
     route::LegacyRoute,
     upstream::{Body, Upstream, UpstreamError},
 };
@@ -27,6 +28,7 @@ pub struct Shadow {
     config: ShadowConfig,
     free: Arc<Semaphore>,
     findings: Arc<Findings>,
+    observer: Arc<Observer>,
 }
 
 /// How the legacy endpoint is read once more, without the client.
@@ -66,11 +68,12 @@ pub struct Shadowed {
 
 impl Shadow {
     /// Nothing is found yet.
-    pub fn new(config: &ShadowConfig) -> Self {
+    pub fn new(config: &ShadowConfig, observer: Arc<Observer>) -> Self {
         Self {
             free: Arc::new(Semaphore::new(config.max_in_flight)),
             config: config.clone(),
             findings: Arc::default(),
+            observer,
         }
     }
 
@@ -78,7 +81,7 @@ impl Shadow {
     pub fn reloaded(&self, config: &ShadowConfig) -> Self {
         Self {
             findings: Arc::clone(&self.findings),
-            ..Self::new(config)
+            ..Self::new(config, Arc::clone(&self.observer))
         }
     }
 
@@ -96,6 +99,7 @@ impl Shadow {
         }
         let Ok(permit) = Arc::clone(&self.free).try_acquire_owned() else {
             self.findings.dropped(name);
+            self.observer.compared((&shadowed.route).into(), Compared::Dropped);
             return response;
         };
         let (head, body) = response.into_parts();
@@ -105,10 +109,12 @@ impl Shadow {
         let (body, whole) = tee(body, MOST_KEPT);
         let headers = head.headers.clone();
         let (findings, ignored) = (Arc::clone(&self.findings), self.config.ignore.clone());
+        let observer = Arc::clone(&self.observer);
         tokio::spawn(async move {
             let comparison = Comparison {
                 shadowed,
                 findings,
+                observer,
                 ignored,
                 _permit: permit,
             };
@@ -130,6 +136,7 @@ impl Shadow {
 struct Comparison {
     shadowed: Shadowed,
     findings: Arc<Findings>,
+    observer: Arc<Observer>,
     ignored: Vec<Vec<String>>,
     _permit: OwnedSemaphorePermit,
 }
@@ -164,22 +171,44 @@ impl Comparison {
 
     async fn judge(self, legacy: Result<Taken, ()>, translated: Result<Taken, LegacyError>) {
         let name = self.shadowed.route.name();
-        let Ok(first) = legacy else {
-            return self.findings.dropped(name);
+        let outcome = match (legacy, translated) {
+            (Err(()), _) => Ok(None),
+            (Ok(first), Ok(translated)) => self.look(first, translated).await,
+            (_, Err(error)) => Err(error),
         };
-        let outcome = match translated {
-            Ok(translated) => self.look(first, translated).await,
-            Err(error) => Err(error),
-        };
-        match outcome {
+        let outcome = match outcome {
             Ok(Some((found, noisy))) => {
                 let differs = self.findings.compared(name, &found, &noisy);
                 self.shadowed.modes.compared(name, differs);
+                self.show(&found, &noisy);
+                match (differs, noisy.is_empty()) {
+                    (true, _) => Compared::Different,
+                    (false, false) => Compared::Noise,
+                    (false, true) => Compared::Same,
+                }
             }
-            Ok(None) => self.findings.dropped(name),
+            Ok(None) => {
+                self.findings.dropped(name);
+                Compared::Dropped
+            }
             Err(error) => {
                 self.findings.failed(name, &error.to_string());
                 self.shadowed.modes.translated(name, true);
+                Compared::Failed
+            }
+        };
+        self.observer.compared((&self.shadowed.route).into(), outcome);
+    }
+
+    /// Each field that differs, once for this answer.
+    fn show(&self, found: &[Finding], noisy: &BTreeSet<String>) {
+        let mut shown = BTreeSet::new();
+        for finding in found {
+            let differs = finding.kind == Kind::Difference && !noisy.contains(&finding.field);
+            if differs && shown.insert(&finding.field) {
+                let route = (&self.shadowed.route).into();
+                self.observer
+                    .differs(route, &finding.field, &finding.forwarded, &finding.translated);
             }
         }
     }

@@ -101,15 +101,23 @@ impl Route {
     }
 }
 
+impl From<&LegacyRoute> for Route {
+    fn from(route: &LegacyRoute) -> Self {
+        match route {
+            LegacyRoute::History => Self::History,
+            LegacyRoute::HistoryOne(_) => Self::HistoryEntry,
+            LegacyRoute::HistoryV2 => Self::HistoryV2,
+            LegacyRoute::HistoryV2One(_) => Self::HistoryV2Entry,
+            LegacyRoute::Queue { .. } => Self::Queue,
+            LegacyRoute::JobStatus(_) => Self::JobStatus,
+        }
+    }
+}
+
 impl From<&Way> for Route {
     fn from(way: &Way) -> Self {
         match way {
-            Way::Legacy(LegacyRoute::History) => Self::History,
-            Way::Legacy(LegacyRoute::HistoryOne(_)) => Self::HistoryEntry,
-            Way::Legacy(LegacyRoute::HistoryV2) => Self::HistoryV2,
-            Way::Legacy(LegacyRoute::HistoryV2One(_)) => Self::HistoryV2Entry,
-            Way::Legacy(LegacyRoute::Queue { .. }) => Self::Queue,
-            Way::Legacy(LegacyRoute::JobStatus(_)) => Self::JobStatus,
+            Way::Legacy(route) => route.into(),
             Way::Write(LegacyWrite::Queue { .. }) => Self::QueueWrite,
             Way::Write(LegacyWrite::History) => Self::HistoryWrite,
             Way::Write(LegacyWrite::Interrupt) => Self::Interrupt,
