@@ -26,7 +26,7 @@ const LONGEST_AGENT: usize = 120;
 const REMEMBERED: Duration = Duration::from_secs(400 * 86_400);
 
 /// A client, as far as it can be told.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Who {
     /// Its user agent; empty when it sends none.
     pub agent: String,
@@ -197,7 +197,11 @@ impl Usage {
             }
         });
         let mut clients: Vec<Client> = clients.collect();
-        clients.sort_by_key(|client| std::cmp::Reverse(client.last_seen_ms()));
+        // The latest first; of the same moment always in the same order, so that a page does not jump.
+        clients.sort_by(|one, other| {
+            let seen = other.last_seen_ms().cmp(&one.last_seen_ms());
+            seen.then_with(|| one.who.cmp(&other.who))
+        });
         Clients {
             since_ms: ledger.since_ms,
             clients,
