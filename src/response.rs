@@ -106,7 +106,7 @@ pub fn translated(answer: LegacyAnswer, encoding: Option<Encoding>, varies: bool
     if !answer.asked {
         response.extensions_mut().insert(Unasked);
     }
-    if !answer.status.is_success() {
+    if answer.status.is_client_error() {
         proxy_status::own(response.headers_mut(), "http_request_error");
         response.extensions_mut().insert(Own);
     }

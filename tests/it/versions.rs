@@ -35,6 +35,7 @@ async fn who_has_an_answer_already_gets_304_and_no_body() {
             let again = get(&jobshim, target, &[("if-none-match", known)]).await;
             assert_eq!((again.status.as_u16(), again.body.len()), (304, 0), "{target} {known}");
             assert_eq!(again.header("etag"), etag, "{target}");
+            assert_eq!(again.header("proxy-status"), "", "{target}: it is no error");
         }
         let other = get(&jobshim, target, &[("if-none-match", "\"other\"")]).await;
         assert_eq!((other.status.as_u16(), other.text()), (200, first.text()), "{target}");
