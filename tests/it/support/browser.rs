@@ -5,8 +5,8 @@ use http::Method;
 use serde_json::{Value, json};
 use std::{
     fs,
-    io::{BufRead, BufReader},
-    net::SocketAddr,
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpStream},
     path::PathBuf,
     process::{Child, Command, Stdio},
     time::Duration,
@@ -25,13 +25,16 @@ pub struct Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // chromedriver ends its browsers when it is told to; killed, it would leave them.
-        let told = Command::new("kill")
-            .args(["-TERM", &self.driver.id().to_string()])
-            .status();
-        if told.is_err() {
-            let _ = self.driver.kill();
+        // chromedriver leaves its browser behind, unless the session is ended first.
+        if let Ok(mut stream) = TcpStream::connect(self.address) {
+            let _ = stream.set_read_timeout(Some(PATIENCE));
+            let (session, address) = (&self.session, self.address);
+            let end = format!("DELETE /session/{session} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+            let _ = stream.write_all(end.as_bytes());
+            // The answer comes when the browser has ended; the connection may stay.
+            let _ = stream.read(&mut [0; 64]);
         }
+        let _ = self.driver.kill();
         let _ = self.driver.wait();
     }
 }
