@@ -72,11 +72,6 @@ impl Pool {
         }
     }
 
-    /// Whether the server took the last connection that was opened; true as long as none was needed.
-    pub fn is_open(&self) -> bool {
-        self.connector.is_open()
-    }
-
     /// Sends a request, whose target is what the server shall read, and waits for the head of the answer. A connection
     /// that lay idle may be closed by its other end at any time (RFC 9112 section 9.3.1). So a request is sent again if
     /// nothing of it was sent before; and a GET or HEAD without a body also, once and on a new connection, if it was sent

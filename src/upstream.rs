@@ -238,11 +238,6 @@ impl Upstream {
         }
     }
 
-    /// Whether it took the last connection that was opened; true as long as none was needed.
-    pub fn is_reachable(&self) -> bool {
-        self.pool.is_open()
-    }
-
     /// Whether it is asked through TLS.
     pub fn is_https(&self) -> bool {
         self.https

@@ -30,7 +30,8 @@ pub struct Try<'a> {
 
 impl Reach {
     /// Whether the last connection was opened, or none was needed so far.
-    pub fn is_open(&self) -> bool {
+    #[cfg(test)]
+    fn is_open(&self) -> bool {
         self.known(|known| known.failure.is_none())
     }
 
