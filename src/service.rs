@@ -8,7 +8,7 @@ use crate::{
     encoding::Encoding,
     forward::{Lesson, Passage, Peer, target},
     jobs::{Caller, Dialect, DialectKind, JobsError},
-    legacy::{self, Cached, Inquiry, Legacy, LegacyAnswer, LegacyError},
+    legacy::{self, Cached, Inquiry, Legacy, LegacyAnswer, LegacyError, Touching},
     mistakes::{Adviser, Asked, refusal},
     modes::{Decision, Modes},
     notices::Notices,
@@ -520,8 +520,9 @@ impl Service {
             }
         };
         if forwards {
+            let touching = Touching::new(&self.legacy, write, None, caller.scope);
             let response = self.forward(exchange, head, body).await.unwrap_or_else(refused);
-            self.legacy.touched(write, None, caller.scope).await;
+            touching.end().await;
             return response;
         }
         // Boxed, as the compiler does not see otherwise that reading a boxed body may move to another thread.
@@ -530,8 +531,9 @@ impl Service {
             Err(error) if error.is::<LengthLimitError>() => return too_large(self.most_ordered),
             Err(error) => return upstream_failure(&UpstreamError::Client(error.into()), None),
         };
+        let touching = Touching::new(&self.legacy, write, Some(body.clone()), caller.scope);
         let response = self.translate_write(exchange, write, head, &body, &caller).await;
-        self.legacy.touched(write, Some(&body), caller.scope).await;
+        touching.end().await;
         response
     }
 

@@ -14,11 +14,13 @@ mod memory;
 mod one;
 mod orders;
 mod queue;
+mod touching;
 mod version;
 mod window;
 mod writes;
 
 pub use answer::{Cached, Inquiry, LegacyAnswer, LegacyBody};
+pub use touching::Touching;
 pub use version::Version;
 
 use crate::{
@@ -28,15 +30,13 @@ use crate::{
     mapping::{RenderError, TableError, Tables},
     notes::Notes,
     observe::Observer,
-    route::{LegacyRoute, LegacyWrite},
-    scope::Scope,
+    route::LegacyRoute,
     state::{State, StateError},
     upstream::Upstream,
 };
 use entries::{Telling, Told};
 use hidden::Hidden;
 use memory::{Memory, Shape};
-use orders::{Orders, Target};
 use std::sync::Arc;
 
 /// Why a legacy request has no answer.
@@ -218,28 +218,6 @@ impl Legacy {
             LegacyRoute::HistoryOne(id) => self.one(id, Shape::History, inquiry, caller, kind).await,
             LegacyRoute::HistoryV2One(id) => self.one(id, Shape::HistoryV2Detail, inquiry, caller, kind).await,
             LegacyRoute::JobStatus(id) => self.one(id, Shape::JobStatus, inquiry, caller, kind).await,
-        }
-    }
-
-    /// Drops from memory what a write may have touched, done by whomever; `body` is what it asked for, where that was
-    /// seen.
-    pub async fn touched(&self, write: &LegacyWrite, body: Option<&[u8]>, scope: Scope) {
-        let names = &self.tables.writes.request;
-        let ids = match write {
-            LegacyWrite::JobCancel(id) => vec![id.clone()],
-            LegacyWrite::Interrupt => match body.map(|body| Target::parse(body, names)) {
-                Some(Ok(Target::One(id))) => vec![id],
-                // Whichever ran: what is kept of it says nothing of that.
-                _ => Vec::new(),
-            },
-            LegacyWrite::Queue { .. } | LegacyWrite::History => match body.map(|body| Orders::parse(body, names)) {
-                Some(Ok(orders)) if !orders.clear => orders.delete,
-                // All of them, or what the server may have understood better.
-                _ => return self.memory.forget_all(),
-            },
-        };
-        for id in ids {
-            self.memory.forget(scope, &id.into()).await;
         }
     }
 

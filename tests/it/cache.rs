@@ -328,6 +328,39 @@ async fn a_write_drops_what_it_touches() {
 }
 
 #[tokio::test]
+async fn a_write_whose_client_goes_away_in_the_middle_drops_what_it_touches_too() {
+    let shelf = Shelf::start(finished(1)).await;
+    let jobshim = over(&shelf).await;
+    let (at, target) = (jobshim.address, "/history/job-00000");
+    get(&jobshim, target).await;
+    shelf.counts();
+    let gate = shelf.hold_details();
+    let deleting = tokio::spawn(async move {
+        let body = r#"{"delete": ["job-00000"]}"#;
+        Client::new().send(Method::POST, at, "/history", &[], body).await
+    });
+    while shelf.shared.open.load(Ordering::SeqCst) == 0 {
+        tokio::task::yield_now().await;
+    }
+    // The server has it and may have done it; nobody will hear.
+    deleting.abort();
+    while shelf.shared.open.load(Ordering::SeqCst) > 0 {
+        tokio::task::yield_now().await;
+    }
+    gate.add_permits(1_000);
+    let asked_again = async {
+        while shelf.counts().1 == 0 {
+            get(&jobshim, target).await;
+        }
+    };
+    let in_time = tokio::time::timeout(Duration::from_secs(20), asked_again).await;
+    assert!(
+        in_time.is_ok(),
+        "a job that may be deleted is still answered from memory"
+    );
+}
+
+#[tokio::test]
 async fn an_old_entry_is_shown_while_the_upstream_is_away_only_where_that_was_allowed() {
     for (max_stale, expected) in [(Duration::ZERO, 502), (Duration::from_secs(60), 200)] {
         let shelf = Shelf::start(finished(1)).await;

@@ -2,7 +2,7 @@
 //! sees itself in the answer.
 
 use super::upstream::{Scripted, TestBody, reply};
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Method, Request, Response};
 use hyper::body::Incoming;
 use std::{
     future::Future,
@@ -66,7 +66,7 @@ pub struct Shared {
     pub details: AtomicUsize,
     /// Calls that are being answered.
     pub open: AtomicUsize,
-    /// Details wait for a permit when there is a gate.
+    /// Details and writes wait for a permit when there is a gate.
     pub gate: Mutex<Option<Arc<Semaphore>>>,
     /// Answers instead, by path.
     pub instead: Mutex<Option<Hold>>,
@@ -140,7 +140,7 @@ impl Shelf {
         *self.shared.instead.lock().expect("instead") = Some(Arc::new(answer));
     }
 
-    /// Details wait until permits are added to what this gives.
+    /// Details and writes wait until permits are added to what this gives.
     pub fn hold_details(&self) -> Arc<Semaphore> {
         let gate = Arc::new(Semaphore::new(0));
         *self.shared.gate.lock().expect("gate") = Some(Arc::clone(&gate));
@@ -164,6 +164,8 @@ async fn answer(open: Open, request: Request<Incoming>) -> Response<TestBody> {
         shared.lists.fetch_add(1, Ordering::SeqCst);
     } else if path.starts_with("/api/jobs/") {
         shared.details.fetch_add(1, Ordering::SeqCst);
+    }
+    if path.starts_with("/api/jobs/") || request.method() == Method::POST {
         let gate = shared.gate.lock().expect("gate").clone();
         if let Some(gate) = gate {
             gate.acquire().await.expect("a permit").forget();

@@ -1,0 +1,85 @@
+//! What a write may have touched is dropped from memory when the write is over: with its answer, or because its client has
+//! gone, who will not know either what was done.
+
+use super::{
+    Legacy,
+    orders::{Orders, Target},
+};
+use crate::{route::LegacyWrite, scope::Scope};
+use bytes::Bytes;
+use std::sync::Arc;
+use tokio::runtime::Handle;
+
+/// A write under way. When it is dropped before its [`end`](Self::end), what it may have touched is dropped all the same.
+pub struct Touching {
+    write: Option<Write>,
+}
+
+struct Write {
+    legacy: Arc<Legacy>,
+    write: LegacyWrite,
+    /// What it asks for, where that was seen.
+    body: Option<Bytes>,
+    scope: Scope,
+}
+
+impl Touching {
+    /// Before the write is begun.
+    pub fn new(legacy: &Arc<Legacy>, write: &LegacyWrite, body: Option<Bytes>, scope: Scope) -> Self {
+        Self {
+            write: Some(Write {
+                legacy: Arc::clone(legacy),
+                write: write.clone(),
+                body,
+                scope,
+            }),
+        }
+    }
+
+    /// The write has an answer: when this returns, nothing that it may have touched is in memory.
+    pub async fn end(mut self) {
+        if let Some(write) = self.write.take() {
+            write.drop_touched().await;
+        }
+    }
+}
+
+impl Drop for Touching {
+    fn drop(&mut self) {
+        // Without a runtime the program is ending, and its memory with it.
+        if let (Some(write), Ok(runtime)) = (self.write.take(), Handle::try_current()) {
+            runtime.spawn(async move { write.drop_touched().await });
+        }
+    }
+}
+
+impl Write {
+    async fn drop_touched(&self) {
+        let body = self.body.as_deref();
+        self.legacy.drop_touched(&self.write, body, self.scope).await;
+    }
+}
+
+impl Legacy {
+    /// Drops from memory what a write may have touched, done by whomever; `body` is what it asked for, where that was
+    /// seen.
+    async fn drop_touched(&self, write: &LegacyWrite, body: Option<&[u8]>, scope: Scope) {
+        let names = &self.tables.writes.request;
+        let ids = match write {
+            LegacyWrite::JobCancel(id) => vec![id.clone()],
+            LegacyWrite::Interrupt => match body.map(|body| Target::parse(body, names)) {
+                Some(Ok(Target::One(id))) => vec![id],
+                // Whichever ran: what is kept of it says nothing of that.
+                _ => Vec::new(),
+            },
+            LegacyWrite::Queue { .. } | LegacyWrite::History => match body.map(|body| Orders::parse(body, names)) {
+                Some(Ok(orders)) if !orders.clear => orders.delete,
+                // All of them, or what the server may have understood better.
+                _ => return self.memory.forget_all(),
+            },
+        };
+        for id in ids {
+            self.memory.forget(scope, &id.into()).await;
+        }
+    }
+}
