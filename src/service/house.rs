@@ -1,0 +1,79 @@
+//! What a service does besides answering: it looks at its counters, stores who calls, and asks whether the upstream is there.
+
+use super::Service;
+use crate::{
+    jobs::Caller,
+    observe::{STEP, Seen},
+};
+use std::{sync::Arc, time::Duration};
+use tokio::{
+    task::spawn_blocking,
+    time::{Instant, MissedTickBehavior, interval, timeout},
+};
+
+/// How long an answer of the upstream says that it is there.
+const BELIEVED: Duration = Duration::from_secs(10);
+/// How long it may take to answer whether it is there.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How often it is stored who calls the legacy surface.
+const STORE: Duration = Duration::from_secs(60);
+
+impl Service {
+    /// Looks at the counters from time to time, and stores who calls the legacy surface, for as long as it is polled.
+    pub async fn keep_house(self: Arc<Self>) {
+        let mut look = interval(STEP);
+        look.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut stored = Instant::now();
+        loop {
+            look.tick().await;
+            let (entries, bytes) = self.legacy.remembers();
+            self.observer.cache_holds(entries, bytes);
+            self.observer.series().look(self.observer.metrics());
+            if stored.elapsed() >= STORE {
+                stored = Instant::now();
+                let service = Arc::clone(&self);
+                // A store that cannot be written says so in the log.
+                let _ = spawn_blocking(move || service.store_usage()).await;
+            }
+        }
+    }
+
+    /// Stores who calls the legacy surface, if that has changed. Waits for the disk.
+    pub fn store_usage(&self) {
+        if !self.state.is_kept() {
+            return;
+        }
+        if let Some(changed) = self.observer.usage().changes()
+            && let Err(error) = self.state.store_usage(&changed)
+        {
+            self.observer.usage().not_stored();
+            tracing::warn!(%error, "who calls the legacy surface could not be stored");
+        }
+    }
+
+    /// Whether the upstream answers: by what it was asked lately, or by asking it now.
+    pub async fn look_at_upstream(&self) -> Seen {
+        let health = self.observer.health();
+        let seen = health.seen();
+        if seen.answered_within(BELIEVED) {
+            return seen;
+        }
+        // One asks for all who want to know.
+        let _knocking = self.knocking.lock().await;
+        if health.seen().answered_within(BELIEVED) {
+            return health.seen();
+        }
+        if timeout(PATIENCE, self.legacy.jobs().knock()).await.is_err() {
+            health.failed(format!("it did not answer within {} s", PATIENCE.as_secs()));
+        }
+        health.seen()
+    }
+
+    /// Asks the upstream what it is, and logs the answer, or why there is none.
+    pub async fn greet_upstream(&self) {
+        if let Err(error) = self.legacy.jobs().dialect(&Caller::default()).await {
+            let cause = self.diagnosis.cause(&error).await;
+            tracing::warn!(reason = %error, cause, "the upstream's dialect is not known yet; it is asked again with the first legacy request");
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! What is passed on as it came, and where to.
+
+use super::Service;
+use crate::{
+    forward::{Lesson, Passage, target},
+    observe::{Call, Exchange},
+    response::upstream_failure,
+    upstream::{Body, UpstreamError, full},
+};
+use bytes::Bytes;
+use http::{Request, Response, request::Parts};
+
+impl Service {
+    /// How the request of `head` reaches the upstream.
+    async fn passage<'a>(&'a self, exchange: &'a Exchange, head: &Parts) -> Result<Passage<'a>, UpstreamError> {
+        let jobs = self.legacy.jobs();
+        let kind = match jobs.known_dialect() {
+            Some(kind) => Some(kind),
+            None => Box::pin(jobs.dialect_to_pass(&self.caller(exchange, self.scope(head), head))).await,
+        };
+        Ok(Passage {
+            upstream: &self.upstream,
+            exchange,
+            call: Call::Pass,
+            own_host: jobs.host_for(kind),
+            uri: self
+                .upstream
+                .uri(&target(&head.uri, &head.headers, jobs, &self.upstream, kind))?,
+        })
+    }
+
+    pub(super) async fn pass(
+        &self,
+        exchange: &Exchange,
+        head: Parts,
+        body: Body,
+    ) -> Result<Response<Body>, UpstreamError> {
+        let passage = self.passage(exchange, &head).await?;
+        passage.forward(Request::from_parts(head, body)).await
+    }
+
+    pub(super) async fn prompt(
+        &self,
+        exchange: &Exchange,
+        head: Parts,
+        body: Body,
+    ) -> Result<Response<Body>, UpstreamError> {
+        let scope = self.scope(&head);
+        let lesson = Lesson {
+            notes: self.legacy.notes(),
+            table: &self.legacy.tables().prompt,
+            scope,
+            max_body: self.most_noted,
+        };
+        let passage = self.passage(exchange, &head).await?;
+        passage.prompt(Request::from_parts(head, body), &lesson).await
+    }
+
+    /// A legacy call as it came, to the server's own endpoint.
+    pub(super) async fn forward(
+        &self,
+        exchange: &Exchange,
+        head: Parts,
+        body: Body,
+    ) -> Result<Response<Body>, UpstreamError> {
+        let passage = match &self.legacy_upstream {
+            None => self.passage(exchange, &head).await?,
+            Some(upstream) => Passage {
+                upstream,
+                exchange,
+                call: Call::Elsewhere,
+                own_host: upstream.is_https().then(|| upstream.authority()),
+                uri: upstream.uri(head.uri.path_and_query().map_or("/", |target| target.as_str()))?,
+            },
+        };
+        passage.forward(Request::from_parts(head, body)).await
+    }
+
+    /// The legacy call as it came, to the server's own endpoint.
+    pub(super) async fn resend(
+        &self,
+        exchange: &Exchange,
+        head: Parts,
+        body: &Bytes,
+    ) -> Result<Response<Body>, UpstreamError> {
+        let passage = self.passage(exchange, &head).await?;
+        passage.forward(Request::from_parts(head, full(body.clone()))).await
+    }
+}
+
+pub(super) fn refused(error: UpstreamError) -> Response<Body> {
+    tracing::warn!(%error, "a request could not be passed through");
+    upstream_failure(&error, None)
+}

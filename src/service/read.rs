@@ -1,0 +1,137 @@
+//! A legacy read: from memory, from the Jobs API, or from the server's own endpoint.
+
+use super::{Service, passage::refused, translation::call};
+use crate::{
+    compare::{Reread, Shadowed},
+    encoding::Encoding,
+    forward::target,
+    jobs::{Caller, JobsError},
+    legacy::{Cached, Inquiry, LegacyAnswer, LegacyError},
+    modes::Decision,
+    observe::{CacheResult, Exchange, Source},
+    origin,
+    response::{busy, gone},
+    route::LegacyRoute,
+    scope::Scope,
+    upstream::{Body, full},
+};
+use http::{Method, Response, request::Parts};
+use std::sync::Arc;
+
+impl Service {
+    pub(super) async fn read(
+        &self,
+        exchange: &Exchange,
+        route: &LegacyRoute,
+        head: Parts,
+        body: Body,
+    ) -> Response<Body> {
+        let scope = self.scope(&head);
+        let decision = self.decide(exchange, route.name(), &head, scope);
+        if decision == Decision::Gone {
+            let successor = route.successor(self.names());
+            return gone(&call(&head), Some(&successor), self.notices.guide());
+        }
+        if !matches!(decision, Decision::Forward { .. }) {
+            let encoding = Encoding::accepted(&head.headers).filter(|_| self.compress);
+            let inquiry = Inquiry {
+                query: head.uri.query().unwrap_or_default(),
+                headers: &head.headers,
+                encoding,
+            };
+            let outcome = match self.remembered(route, inquiry, &head, scope).await {
+                Some(answer) => Ok(answer),
+                None => {
+                    let Some(_turn) = self.turn().await else {
+                        return busy();
+                    };
+                    let caller = self.caller(exchange, scope, &head);
+                    self.legacy.answer(route, inquiry, &caller).await
+                }
+            };
+            let missing = matches!(outcome, Err(LegacyError::Jobs(JobsError::Missing { .. })));
+            let there = outcome.as_ref().is_ok_and(|answer| answer.asked);
+            if decision == Decision::TranslateIfThere && (missing || there) {
+                self.modes.jobs_api.found(!missing);
+            }
+            if decision == Decision::Translate || !missing {
+                exchange.source(Source::JobsApi);
+                if let Ok(answer) = &outcome {
+                    self.count_cached(exchange, answer.cached);
+                }
+                let response = self.answer(outcome, encoding, route).await;
+                self.modes.translated(route.name(), response.status().is_server_error());
+                return match head.method {
+                    Method::HEAD => response.map(|_| full("")),
+                    _ => response,
+                };
+            }
+        }
+        let compares = decision == Decision::Forward { compare: true } && head.method == Method::GET;
+        let shadowed = compares.then(|| self.shadowed(route, &head, self.caller(exchange, scope, &head)));
+        let response = self.forward(exchange, head, body).await.unwrap_or_else(refused);
+        match shadowed {
+            Some(shadowed) => self.shadow.compare(shadowed, response),
+            None => response,
+        }
+    }
+
+    /// What is needed to compare a forwarded read.
+    fn shadowed(&self, route: &LegacyRoute, head: &Parts, caller: Arc<Caller>) -> Shadowed {
+        let jobs = self.legacy.jobs();
+        let sent = head.uri.path_and_query().map_or("/", |target| target.as_str());
+        let reread = match &self.legacy_upstream {
+            Some(upstream) => Reread {
+                target: sent.to_owned(),
+                headers: caller.headers(upstream.is_https().then(|| upstream.authority())),
+                upstream: Arc::clone(upstream),
+            },
+            None => {
+                let kind = jobs.known_dialect();
+                Reread {
+                    target: target(&head.uri, &head.headers, jobs, &self.upstream, kind).into_owned(),
+                    headers: caller.headers(jobs.host_for(kind)),
+                    upstream: Arc::clone(&self.upstream),
+                }
+            }
+        };
+        Shadowed {
+            route: route.clone(),
+            query: head.uri.query().unwrap_or_default().to_owned(),
+            caller,
+            legacy: Arc::clone(&self.legacy),
+            modes: Arc::clone(&self.modes),
+            reread,
+        }
+    }
+
+    /// What the memory had of an answer. Of a list, each entry counts.
+    fn count_cached(&self, exchange: &Exchange, cached: Cached) {
+        let (hits, misses) = match cached {
+            Cached::No => (0, 0),
+            Cached::Hit | Cached::Stale => (1, 0),
+            Cached::Miss { .. } => (0, 1),
+            Cached::Entries { kept, of } => (kept, of.saturating_sub(kept)),
+        };
+        for (result, count) in [(CacheResult::Hit, hits), (CacheResult::Miss, misses)] {
+            if count > 0 {
+                let count = u32::try_from(count).unwrap_or(u32::MAX);
+                self.observer.cache(&exchange.tally, result, count);
+            }
+        }
+    }
+
+    /// The answer from memory. Nobody is asked: it must not be a request that the upstream would refuse.
+    async fn remembered(
+        &self,
+        route: &LegacyRoute,
+        inquiry: Inquiry<'_>,
+        head: &Parts,
+        scope: Scope,
+    ) -> Option<LegacyAnswer> {
+        match origin::refuses(&head.headers, &head.uri) {
+            true => None,
+            false => self.legacy.remembered(route, inquiry, scope).await,
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! What reads and writes of the legacy surface share: who is to answer, a turn to do so, and the answer.
+
+use super::Service;
+use crate::{
+    encoding::Encoding,
+    legacy::{LegacyAnswer, LegacyError},
+    modes::Decision,
+    observe::Exchange,
+    response::{legacy_failure, translated},
+    route::RouteName,
+    scope::Scope,
+    upstream::Body,
+};
+use http::{Response, request::Parts};
+use std::{fmt::Debug, time::Duration};
+use tokio::{sync::SemaphorePermit, time::timeout};
+
+/// How long a request may wait for its turn to be translated.
+const TURN: Duration = Duration::from_secs(2);
+
+impl Service {
+    pub(super) fn decide(&self, exchange: &Exchange, route: RouteName, head: &Parts, scope: Scope) -> Decision {
+        exchange.called_by(head, scope);
+        exchange.under(self.modes.mode(route).into());
+        let client = || self.state.scope_key().client(&scope, exchange.peer.client);
+        self.modes.decide(route, client)
+    }
+
+    /// A turn to make an answer. Most are made in a moment, so a burst waits in line; behind a server that hangs the line
+    /// does not move, and nobody is kept for long.
+    pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        let turn = timeout(TURN, self.turns.acquire()).await.ok()?;
+        turn.ok()
+    }
+
+    pub(super) async fn answer(
+        &self,
+        outcome: Result<LegacyAnswer, LegacyError>,
+        encoding: Option<Encoding>,
+        asked: &(dyn Debug + Sync),
+    ) -> Response<Body> {
+        let error = match outcome {
+            Ok(answer) => return translated(answer, encoding, self.compress),
+            Err(error) => error,
+        };
+        let finding = match &error {
+            LegacyError::Jobs(error) => self.diagnosis.of(error).await,
+            _ => None,
+        };
+        let cause = finding.map(|finding| finding.to_string());
+        tracing::warn!(?asked, %error, cause, "a legacy request could not be answered");
+        legacy_failure(error, cause.as_deref())
+    }
+}
+
+/// Such as `POST /queue`.
+pub(super) fn call(head: &Parts) -> String {
+    format!("{} {}", head.method, head.uri.path())
+}
