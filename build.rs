@@ -6,10 +6,10 @@
 #[path = "src/cli.rs"]
 mod cli;
 #[allow(dead_code)]
-#[path = "src/config/keys.rs"]
+#[path = "src/config/keys/mod.rs"]
 mod keys;
 mod config {
-    pub use crate::keys::{KEYS, Key, Kind};
+    pub use crate::keys::{Key, Kind, keys};
 }
 
 use clap::CommandFactory;
@@ -17,7 +17,7 @@ use clap_complete::{Shell, generate_to};
 use std::{env, fs, io, path::PathBuf};
 
 fn main() -> io::Result<()> {
-    for source in ["build.rs", "src/cli.rs", "src/config/keys.rs"] {
+    for source in ["build.rs", "src/cli.rs", "src/config/keys"] {
         println!("cargo::rerun-if-changed={source}");
     }
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or(io::ErrorKind::NotFound)?);

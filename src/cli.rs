@@ -1,6 +1,6 @@
 //! The commands as clap sees them.
 
-use crate::config::{KEYS, Key, Kind};
+use crate::config::{Key, Kind, keys};
 use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand, ValueEnum};
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -98,7 +98,7 @@ pub enum Format {
     Markdown,
 }
 
-/// The options of serve, as text: one flag for each of [`KEYS`]. The configuration reads and checks them together with
+/// The options of serve, as text: one flag for each of [`keys`]. The configuration reads and checks them together with
 /// environment and file.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
@@ -135,7 +135,7 @@ impl Args for Options {
             .value_name("FILE")
             .value_parser(clap::value_parser!(PathBuf))
             .help("A configuration file [env: JOBSHIM_CONFIG]");
-        command.arg(file).args(KEYS.iter().map(argument))
+        command.arg(file).args(keys().map(argument))
     }
 
     fn augment_args_for_update(command: clap::Command) -> clap::Command {
@@ -158,7 +158,7 @@ impl FromArgMatches for Options {
         };
         Ok(Self {
             config: matches.get_one("config").cloned(),
-            given: KEYS.iter().filter_map(|key| Some((key.name, given(key)?))).collect(),
+            given: keys().filter_map(|key| Some((key.name, given(key)?))).collect(),
         })
     }
 

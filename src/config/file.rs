@@ -1,7 +1,7 @@
 //! The configuration file: TOML to one text a key, with the line it stands on.
 
 use super::{
-    keys::{KEYS, Kind},
+    keys::{Kind, keys},
     load::{ConfigError, Origin},
 };
 use std::{collections::BTreeMap, fs, path::Path};
@@ -26,7 +26,7 @@ pub fn read(path: &Path) -> Result<FileValues, Vec<ConfigError>> {
     let mut values = FileValues::new();
     let mut errors = Vec::new();
     let mut take = |name: String, value: &toml::Spanned<DeValue<'_>>, at: usize| {
-        let kind = KEYS.iter().find(|key| key.name == name).map(|key| key.kind);
+        let kind = keys().find(|key| key.name == name).map(|key| key.kind);
         let text = match (value.get_ref(), kind) {
             (DeValue::Table(table), Some(kind @ (Kind::Table | Kind::Tables))) => {
                 let lines = table.iter().map(|(name, value)| {
@@ -45,8 +45,8 @@ pub fn read(path: &Path) -> Result<FileValues, Vec<ConfigError>> {
             _ => text_of(value),
         };
         match text {
-            _ if !KEYS.iter().any(|key| key.name == name) => {
-                let known: Vec<_> = KEYS.iter().map(|key| key.name).collect();
+            _ if !keys().any(|key| key.name == name) => {
+                let known: Vec<_> = keys().map(|key| key.name).collect();
                 errors.push(refuse(
                     line(at),
                     format!("unknown key {name}; there are {}", known.join(", ")),

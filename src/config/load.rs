@@ -2,7 +2,7 @@
 
 use super::{
     Config, check, file,
-    keys::{KEYS, Kind},
+    keys::{Kind, keys},
     secret,
 };
 use crate::cli::Options;
@@ -61,7 +61,7 @@ impl Setting {
 pub struct Loaded {
     /// What the program runs by.
     pub config: Config,
-    /// One for each key, in the order of [`KEYS`].
+    /// One for each key, in the order of [`keys`].
     pub settings: Vec<Setting>,
 }
 
@@ -73,7 +73,7 @@ impl Loaded {
         environment: impl Fn(&str) -> Option<String>,
     ) -> Result<(Self, Vec<&'static str>), ConfigErrors> {
         let mut waiting = Vec::new();
-        let both = KEYS.iter().zip(self.settings.iter().zip(&new.settings));
+        let both = keys().zip(self.settings.iter().zip(&new.settings));
         let settings: Vec<Setting> = both
             .map(|(key, (running, new))| match key.live || running.value == new.value {
                 true => new.clone(),
@@ -147,8 +147,7 @@ pub fn load(options: &Options, environment: impl Fn(&str) -> Option<String>) -> 
             BTreeMap::new()
         }
     };
-    let settings: Vec<Setting> = KEYS
-        .iter()
+    let settings: Vec<Setting> = keys()
         .map(|key| {
             let flag = options
                 .get(key.name)

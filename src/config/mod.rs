@@ -8,7 +8,7 @@ mod modes;
 mod parse;
 mod secret;
 
-pub use keys::{KEYS, Key, Kind};
+pub use keys::{Key, Kind, keys};
 pub use load::{ConfigError, ConfigErrors, Loaded, Origin, Setting, load};
 pub use modes::{Mode, Policies, Policy, Rollback, Share};
 pub use secret::Secret;

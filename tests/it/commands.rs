@@ -330,7 +330,7 @@ fn man_pages_and_completions_lie_beside_the_program_and_know_every_flag() {
         "fish/vendor_completions.d/jobshim.fish",
     ]
     .map(read);
-    for key in jobshim::config::KEYS {
+    for key in jobshim::config::keys() {
         let name = key.flag.trim_start_matches("--");
         assert!(page.contains(key.flag), "{} is not in the man page", key.flag);
         for completion in &completions {

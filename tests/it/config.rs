@@ -3,7 +3,7 @@
 use crate::support::{TableFolder as Folder, program::run};
 use jobshim::{
     cli::Options,
-    config::{ConfigErrors, KEYS, Loaded, Origin, load},
+    config::{ConfigErrors, Loaded, Origin, keys, load},
 };
 use std::path::PathBuf;
 
@@ -98,7 +98,7 @@ fn each_bad_value_is_refused_with_its_key_and_where_it_was_written() {
             errors.len() == 1 && errors[0].starts_with(&wanted) && errors[0].len() > wanted.len(),
             "{key}: {errors:?}"
         );
-        let variable = KEYS.iter().find(|known| known.name == key).expect("a key").variable;
+        let variable = keys().find(|known| known.name == key).expect("a key").variable;
         let by_variable = load(&Options::default(), |name| (name == variable).then(|| value.to_owned()));
         let message = by_variable.expect_err("a bad value").to_string();
         assert!(
@@ -168,7 +168,7 @@ fn the_example_has_every_key_with_its_default_and_a_sentence() {
         "/config.example.toml"
     )));
     let loaded = load(&options, |_| None).expect("a good example");
-    for (key, setting) in KEYS.iter().zip(&loaded.settings) {
+    for (key, setting) in keys().zip(&loaded.settings) {
         assert_eq!((setting.key, setting.value.as_str()), (key.name, key.default));
         let Origin::File(_, line) = setting.origin else {
             panic!("{} is not in the example", key.name);
@@ -197,7 +197,7 @@ fn the_help_names_every_flag_with_its_variable_and_default() {
         assert!(output.status.success());
         let help = String::from_utf8(output.stdout).expect("text");
         let joined = help.split_whitespace().collect::<Vec<_>>().join(" ");
-        for key in KEYS {
+        for key in keys() {
             for part in [key.flag, key.variable] {
                 assert!(help.contains(part), "{part} is not in {help}");
             }

@@ -7,7 +7,7 @@ use crate::support::{
 };
 use http::Method;
 use jobshim::{
-    config::{KEYS, Kind},
+    config::{Kind, keys},
     demo::Rules,
 };
 use std::net::SocketAddr;
@@ -99,7 +99,7 @@ async fn the_commands_for_a_shared_cloud_let_in_who_has_the_token() {
 
 #[test]
 fn the_table_of_the_configuration_has_every_key_with_its_default() {
-    for key in KEYS {
+    for key in keys() {
         let name = match key.kind {
             Kind::Table => format!("`[{}]`", key.name),
             _ => format!("`{}`", key.name),
