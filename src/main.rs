@@ -19,6 +19,7 @@ use std::{
     path::Path,
     process::ExitCode,
     sync::Arc,
+    time::{Duration, Instant},
 };
 use tokio::{
     runtime,
@@ -32,6 +33,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// A value that cannot be used.
 const BAD_CONFIGURATION: u8 = 2;
+/// Signals that come so soon after the first belong to the same stop: `timeout` sends one to the program and one to its
+/// group, and a script that runs it passes on the Ctrl-C that the terminal has sent to both.
+const SAME_STOP: Duration = Duration::from_millis(500);
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -112,7 +116,7 @@ fn block_on(work: impl Future<Output = ExitCode>) -> ExitCode {
     }
 }
 
-/// Listens from now on; resolves on SIGTERM or Ctrl-C, and a second one ends the program at once.
+/// Listens from now on; resolves on SIGTERM or Ctrl-C, and a later one ends the program at once.
 fn stop_signal() -> impl Future<Output = ()> + Send {
     let signals = [SignalKind::terminate(), SignalKind::interrupt()].map(signal);
     stopped(signals)
@@ -130,9 +134,13 @@ async fn stopped(signals: [io::Result<Signal>; 2]) {
         }
     };
     next().await;
+    let first = Instant::now();
     tracing::info!("stopping: in-flight answers finish first; a second signal ends it at once");
     tokio::spawn(async move {
         next().await;
+        while first.elapsed() < SAME_STOP {
+            next().await;
+        }
         tracing::warn!("ended at once: answers that were under way are cut off");
         std::process::exit(1);
     });

@@ -3,15 +3,16 @@
 use crate::support::{
     Client,
     program::Program,
-    upstream::{Recorder, Scripted, raw, read_head, reply},
+    upstream::{Gate, Recorder, Scripted, raw, read_head, reply},
 };
+use jobshim::demo::{Board, Rules};
 use std::{
     net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -20,7 +21,7 @@ use tokio::{
     task::JoinSet,
 };
 
-fn start(upstream: &str, more: &[&str]) -> Program {
+fn arguments<'a>(upstream: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     let arguments = [
         "--listen",
         "127.0.0.1:0",
@@ -29,7 +30,11 @@ fn start(upstream: &str, more: &[&str]) -> Program {
         "--upstream",
         upstream,
     ];
-    Program::start(&[&arguments, more].concat(), &[])
+    [&arguments, more].concat()
+}
+
+fn start(upstream: &str, more: &[&str]) -> Program {
+    Program::start(&arguments(upstream, more), &[])
 }
 
 /// An upstream that grants every upgrade and hands its side of the tunnels to the test.
@@ -129,7 +134,7 @@ async fn connections_are_taken_until_the_drain_delay_is_over() {
     let upstream = Recorder::start(200, &[], "ok").await;
     let mut program = start(&upstream.url(), &["--drain-delay", "700ms"]);
     let at = program.address();
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     program.signal("TERM");
     program.line_with("stopping");
     let mut served = 0;
@@ -145,28 +150,60 @@ async fn connections_are_taken_until_the_drain_delay_is_over() {
     assert_eq!(program.end().code(), Some(0));
 }
 
+/// A request that is under way, held back by `upstream`.
+async fn under_way(at: SocketAddr, upstream: &Gate) -> TcpStream {
+    let mut client = TcpStream::connect(at).await.expect("a connection");
+    let request = b"GET /api/jobs/x HTTP/1.1\r\nhost: x\r\n\r\n";
+    client.write_all(request).await.expect("sent");
+    upstream.until_waiting(1).await;
+    client
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_signal_ends_it_at_once() {
-    let hanging = raw(|stream, _| async move {
-        std::future::pending::<()>().await;
-        drop(stream);
-    })
-    .await;
-    let mut program = start(&format!("http://{hanging}"), &["--drain-timeout", "10m"]);
-    let mut client = TcpStream::connect(program.address()).await.expect("a connection");
-    client
-        .write_all(b"GET /x HTTP/1.1\r\nhost: x\r\n\r\n")
-        .await
-        .expect("sent");
+    let upstream = Gate::start(Board::new(Rules::Comfyui)).await;
+    let mut program = start(&upstream.url(), &["--drain-timeout", "10m"]);
+    let _client = under_way(program.address(), &upstream).await;
     program.signal("TERM");
     program.line_with("stopping");
-    program.signal("INT");
+    let first = Instant::now();
+    // A person tries again.
+    while program.is_running() {
+        assert!(first.elapsed() < Duration::from_secs(30), "{:#?}", program.log);
+        program.signal("INT");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     assert_eq!(program.end().code(), Some(1));
     assert!(
         program.log.iter().any(|line| line.contains("cut off")),
         "{:#?}",
         program.log
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_that_is_signalled_twice_in_a_moment_is_one_stop() {
+    for under_timeout in [false, true] {
+        let upstream = Gate::start(Board::new(Rules::Comfyui)).await;
+        let url = upstream.url();
+        let arguments = arguments(&url, &[]);
+        let mut program = match under_timeout {
+            true => Program::start_under_timeout(&arguments),
+            false => Program::start(&arguments, &[]),
+        };
+        let mut client = under_way(program.address(), &upstream).await;
+        // `timeout` signals the program, and then the group that the program is in.
+        program.signal("TERM");
+        if !under_timeout {
+            program.signal("INT");
+        }
+        program.line_with("stopping");
+        upstream.open();
+        let head = read_head(&mut client).await.expect("an answer");
+        assert!(head.starts_with("HTTP/1.1 404"), "{head}");
+        drop(client);
+        assert_eq!(program.end().code(), Some(0), "{:#?}", program.log);
+    }
 }
 
 /// What one client came through.

@@ -12,8 +12,10 @@ use std::{
 /// Longer than anything takes here; only a hanging test waits so long.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-fn command(arguments: &[&str], environment: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_jobshim"));
+const JOBSHIM: &str = env!("CARGO_BIN_EXE_jobshim");
+
+fn command(program: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(program);
     // Many run at a time; whoever wants the admin listener asks for it.
     command
         .args(arguments)
@@ -25,7 +27,9 @@ fn command(arguments: &[&str], environment: &[(&str, &str)]) -> Command {
 
 /// Runs it to its end.
 pub fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
-    command(arguments, environment).output().expect("the program runs")
+    command(JOBSHIM, arguments, environment)
+        .output()
+        .expect("the program runs")
 }
 
 /// The program while it runs; killed when dropped.
@@ -39,7 +43,16 @@ pub struct Program {
 impl Program {
     /// Starts it; nothing is waited for.
     pub fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
-        let mut child = command(arguments, environment)
+        Self::run(command(JOBSHIM, arguments, environment))
+    }
+
+    /// The same, started by `timeout`: a signal goes there.
+    pub fn start_under_timeout(arguments: &[&str]) -> Self {
+        Self::run(command("timeout", &[&["600", JOBSHIM], arguments].concat(), &[]))
+    }
+
+    fn run(mut command: Command) -> Self {
+        let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -127,6 +140,11 @@ impl Program {
             assert!(begun.elapsed() < PATIENCE, "{held} descriptors, not {most}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// Whether it has not ended yet.
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("a status").is_none()
     }
 
     /// Sends a signal, such as `TERM`.
