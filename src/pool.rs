@@ -102,6 +102,18 @@ impl Pool {
         Ok(response)
     }
 
+    /// Whether the last connection could be opened.
+    pub fn is_open(&self) -> bool {
+        self.connector.is_open()
+    }
+
+    /// Opens a connection for the next request.
+    pub async fn reopen(&self) -> Result<(), PoolError> {
+        let line = Box::pin(self.connect()).await?;
+        self.keep(line);
+        Ok(())
+    }
+
     /// The idle connection that was used last.
     fn take(&self) -> Option<Line> {
         let connections = &mut lock(&self.kept).connections;

@@ -12,7 +12,10 @@ use std::{
     env, fs,
     hash::{DefaultHasher, Hash, Hasher},
     path::PathBuf,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Duration,
 };
 use tokio::{
@@ -24,22 +27,38 @@ use tokio::{
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// The service in force.
-pub struct Live(RwLock<Arc<Service>>);
+/// The service in force, and whether that will be so for long.
+pub struct Live {
+    service: RwLock<Arc<Service>>,
+    stopping: AtomicBool,
+}
 
 impl Live {
     /// Begins with this one.
     pub fn new(service: Service) -> Self {
-        Self(RwLock::new(Arc::new(service)))
+        Self {
+            service: RwLock::new(Arc::new(service)),
+            stopping: AtomicBool::new(false),
+        }
     }
 
     /// The one in force now.
     pub fn service(&self) -> Arc<Service> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.service.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Says that the program has been told to stop.
+    pub fn stop(&self) {
+        self.stopping.store(true, Relaxed);
+    }
+
+    /// Whether it has.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Relaxed)
     }
 
     fn exchange(&self, service: Service) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(service);
+        *self.service.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(service);
     }
 }
 

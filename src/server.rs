@@ -125,6 +125,7 @@ impl Server {
     /// `drain_delay` more, and answers in flight finish within `drain_timeout`.
     pub async fn run(self, live: Arc<Live>, stop: impl Future<Output = ()>) {
         let (drain_delay, drain_timeout) = (self.config.drain_delay, self.config.drain_timeout);
+        let stopping = Arc::clone(&live);
         let reception = Arc::new(Reception {
             http: http(&self.config),
             entrance: Arc::clone(&self.entrance),
@@ -147,6 +148,7 @@ impl Server {
         let mut fresh = pin!(fresh);
         let mut end = pin!(async {
             stop.await;
+            stopping.stop();
             sleep(drain_delay).await;
         });
         let take = |(stream, address)| {

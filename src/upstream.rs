@@ -190,6 +190,20 @@ impl Upstream {
         }
     }
 
+    /// Whether the server took the last connection that was asked for. Those that are open already may serve on where
+    /// it did not.
+    pub fn takes_connections(&self) -> bool {
+        self.pool.is_open()
+    }
+
+    /// Asks for another connection, where the last one was not taken.
+    pub async fn reconnect(&self) -> Result<(), UpstreamError> {
+        match self.takes_connections() {
+            true => Ok(()),
+            false => self.pool.reopen().await.map_err(|error| self.send_error(error)),
+        }
+    }
+
     /// How long an answer that passes through may lie still.
     pub fn gap_timeout(&self) -> Duration {
         self.gap_timeout

@@ -5,6 +5,7 @@ use crate::{
     jobs::DialectKind,
     mapping::moment,
     observe::{Route, Seen, Span, names, now_ms},
+    reload::Live,
     service::Service,
 };
 use bytes::Bytes;
@@ -17,10 +18,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 const METRICS: &str = prometheus_client::encoding::prometheus_text::CONTENT_TYPE;
 
 /// The answer to a request that may look.
-pub async fn answer(service: &Service, uri: &Uri) -> Response<Full<Bytes>> {
+pub async fn answer(live: &Live, uri: &Uri) -> Response<Full<Bytes>> {
+    let service = &live.service();
     match uri.path() {
         "/healthz" => text(StatusCode::OK, "alive\n"),
-        "/readyz" => readiness(service).await,
+        "/readyz" => readiness(service, live.is_stopping()).await,
         "/metrics" => match service.observer().metrics().text() {
             Ok(metrics) => with_type(StatusCode::OK, metrics, METRICS),
             Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
@@ -53,14 +55,21 @@ fn json(status: StatusCode, value: &Value) -> Response<Full<Bytes>> {
     with_type(status, format!("{value}\n"), "application/json")
 }
 
-async fn readiness(service: &Service) -> Response<Full<Bytes>> {
-    let seen = service.look_at_upstream().await;
-    let ready = seen.up == Some(true);
+async fn readiness(service: &Service, stopping: bool) -> Response<Full<Bytes>> {
+    let seen = match stopping {
+        true => service.observer().health().seen(),
+        false => service.look_at_upstream().await,
+    };
+    let ready = !stopping && seen.up == Some(true) && service.upstream().takes_connections();
     let status = match ready {
         true => StatusCode::OK,
         false => StatusCode::SERVICE_UNAVAILABLE,
     };
-    json(status, &json!({"ready": ready, "upstream": upstream(service, &seen)}))
+    let upstream = upstream(service, &seen);
+    json(
+        status,
+        &json!({"ready": ready, "stopping": stopping, "upstream": upstream}),
+    )
 }
 
 /// What is known of the upstream.
@@ -72,6 +81,7 @@ fn upstream(service: &Service, seen: &Seen) -> Value {
         "dialect": dialect.map(DialectKind::name),
         "about": dialect.map(|kind| &jobs.names(kind).names.about),
         "answers": seen.up,
+        "takes_connections": service.upstream().takes_connections(),
         "since": seen.since.and_then(time),
         "last_answer": seen.answered.and_then(time),
         "last_failure": seen.failure.as_ref().map(|(at, reason)| json!({"at": time(*at), "reason": reason})),

@@ -5,7 +5,7 @@ mod answers;
 mod guard;
 mod page;
 
-use crate::{config::AdminConfig, reload::Live, service::Service};
+use crate::{config::AdminConfig, reload::Live};
 use bytes::Bytes;
 use http::{
     HeaderName, HeaderValue, Method, Request, Response,
@@ -78,8 +78,8 @@ impl Admin {
 
 async fn serve(live: Arc<Live>, hosts: Arc<[String]>, stream: TcpStream) {
     let handler = service_fn(move |request| {
-        let (service, hosts) = (live.service(), Arc::clone(&hosts));
-        async move { Ok::<_, Infallible>(answer(&service, &hosts, &request).await) }
+        let (live, hosts) = (Arc::clone(&live), Arc::clone(&hosts));
+        async move { Ok::<_, Infallible>(answer(&live, &hosts, &request).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -90,10 +90,10 @@ async fn serve(live: Arc<Live>, hosts: Arc<[String]>, stream: TcpStream) {
     }
 }
 
-async fn answer(service: &Service, hosts: &[String], request: &Request<Incoming>) -> Response<Full<Bytes>> {
+async fn answer(live: &Live, hosts: &[String], request: &Request<Incoming>) -> Response<Full<Bytes>> {
     let admitted = guard::admit(request.method(), request.uri(), request.headers(), hosts);
     let mut response = match &admitted {
-        Ok(()) => answers::answer(service, request.uri()).await,
+        Ok(()) => answers::answer(live, request.uri()).await,
         Err(refusal) => answers::text(refusal.status(), format!("{refusal}\n")),
     };
     let headers = response.headers_mut();

@@ -59,6 +59,11 @@ impl Connector {
         }
     }
 
+    /// Whether the last connection could be opened.
+    pub fn is_open(&self) -> bool {
+        self.reach.is_open()
+    }
+
     /// Opens a connection to `server`, or says at once why another could not be opened a moment ago.
     pub async fn connect(&self, server: Uri) -> Result<Wire, BoxError> {
         let attempt = self.reach.attempt()?;

@@ -30,8 +30,7 @@ pub struct Try<'a> {
 
 impl Reach {
     /// Whether the last connection was opened, or none was needed so far.
-    #[cfg(test)]
-    fn is_open(&self) -> bool {
+    pub fn is_open(&self) -> bool {
         self.known(|known| known.failure.is_none())
     }
 

@@ -54,16 +54,22 @@ impl Service {
     /// Whether the upstream answers: by what it was asked lately, or by asking it now.
     pub async fn look_at_upstream(&self) -> Seen {
         let health = self.observer.health();
-        let seen = health.seen();
-        if seen.answered_within(BELIEVED) {
-            return seen;
+        let is_there = || health.seen().answered_within(BELIEVED) && self.upstream.takes_connections();
+        if is_there() {
+            return health.seen();
         }
         // One asks for all who want to know.
         let _knocking = self.knocking.lock().await;
-        if health.seen().answered_within(BELIEVED) {
+        if is_there() {
             return health.seen();
         }
-        if timeout(PATIENCE, self.legacy.jobs().knock()).await.is_err() {
+        let asking = async {
+            match self.upstream.reconnect().await {
+                Ok(()) => drop(self.legacy.jobs().knock().await),
+                Err(error) => health.failed(error.to_string()),
+            }
+        };
+        if timeout(PATIENCE, asking).await.is_err() {
             health.failed(format!("it did not answer within {} s", PATIENCE.as_secs()));
         }
         health.seen()

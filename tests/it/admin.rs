@@ -5,10 +5,14 @@ use crate::support::{
     metrics::Metrics,
     program::{Program, run},
     start,
+    unsteady::read_request,
     upstream::{Gate, Recorder, Scripted, raw, reply},
 };
 use http::Method;
-use jobshim::demo::{Board, Job, Options, Rules, Simulator};
+use jobshim::{
+    config::DialectChoice,
+    demo::{Board, Job, Options, Rules, Simulator},
+};
 use serde_json::Value;
 use std::{
     net::SocketAddr,
@@ -21,6 +25,7 @@ use std::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
+    sync::Notify,
 };
 
 /// Only a hanging test waits so long.
@@ -188,6 +193,7 @@ async fn an_upstream_that_cannot_be_reached_or_hangs_is_not_ready() {
     assert_eq!(code, 503);
     let reason = down["upstream"]["last_failure"]["reason"].as_str().unwrap_or_default();
     assert!(reason.contains("refused"), "{down}");
+    assert_eq!(down["upstream"]["takes_connections"], false, "{down}");
     let silent = raw(|stream, _| async move {
         let _stream = stream;
         std::future::pending::<()>().await;
@@ -199,6 +205,57 @@ async fn an_upstream_that_cannot_be_reached_or_hangs_is_not_ready() {
     assert_eq!(code, 503);
     let reason = down["upstream"]["last_failure"]["reason"].as_str().unwrap_or_default();
     assert!(reason.contains("within"), "{down}");
+    assert_eq!(down["upstream"]["takes_connections"], true, "{down}");
+}
+
+/// Answers requests until the connection ends; one for `/held` when told.
+async fn serve(mut stream: TcpStream, told: Arc<Notify>) {
+    while let Some(call) = read_request(&mut stream).await {
+        if call == "GET /held" {
+            told.notified().await;
+        }
+        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
+        stream.write_all(answer).await.expect("sent");
+    }
+}
+
+#[tokio::test]
+async fn readiness_says_so_when_no_new_connection_is_taken_though_an_old_one_still_answers() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let (address, told) = (listener.local_addr().expect("an address"), Arc::new(Notify::new()));
+    let mut jobshim = start(&format!("http://{address}"), |config| {
+        config.upstream.dialect = DialectChoice::Comfyui;
+    })
+    .await;
+    let (admin, at) = (jobshim.admin(&[]).await, jobshim.address);
+    let held = tokio::spawn(async move { Client::new().get(at, "/held").await });
+    let (old, _) = listener.accept().await.expect("a connection");
+    let serving = tokio::spawn(serve(old, Arc::clone(&told)));
+    drop(listener);
+    let client = Client::new();
+    assert_eq!(client.get(at, "/new").await.status, 502);
+    told.notify_one();
+    assert_eq!(held.await.expect("an answer").status, 200);
+    // The last call was answered, a moment ago.
+    let (code, down) = readiness(&client, admin).await;
+    assert_eq!((code, &down["ready"]), (503, &Value::Bool(false)), "{down}");
+    assert_eq!(down["upstream"]["takes_connections"], false, "{down}");
+    let reason = down["upstream"]["last_failure"]["reason"].as_str().unwrap_or_default();
+    assert!(reason.contains("refused"), "{down}");
+    assert_eq!(client.get(at, "/x").await.status, 200, "by the old connection");
+    assert_eq!(readiness(&client, admin).await.0, 503);
+
+    let listener = TcpListener::bind(address).await.expect("the same port");
+    let new = tokio::spawn(async move {
+        let (new, _) = listener.accept().await.expect("a connection");
+        serve(new, Arc::default()).await;
+    });
+    // Nobody else needs a new connection, and yet it is noticed.
+    let (code, up) = readiness(&client, admin).await;
+    assert_eq!((code, &up["ready"]), (200, &Value::Bool(true)), "{up}");
+    assert_eq!(up["upstream"]["takes_connections"], true, "{up}");
+    serving.abort();
+    new.abort();
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use crate::support::{
     upstream::{Gate, Recorder, Scripted, raw, read_head, reply},
 };
 use jobshim::demo::{Board, Rules};
+use serde_json::Value;
 use std::{
     net::SocketAddr,
     sync::{
@@ -114,12 +115,20 @@ async fn a_websocket_gets_a_close_frame_after_the_frame_under_way_and_the_server
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tunnel_of_another_protocol_gets_nothing_put_into_it_and_may_end_by_itself() {
     let (address, mut opened) = tunnels().await;
-    let mut program = start(&format!("http://{address}"), &["--drain-timeout", "60s"]);
-    let at = program.address();
+    let mut program = start(
+        &format!("http://{address}"),
+        &["--drain-timeout", "60s", "--admin", "127.0.0.1:0"],
+    );
+    let (at, admin) = (program.address(), program.admin());
     let mut client = upgrade(at, "echo/1").await;
     let mut server = opened.recv().await.expect("a tunnel");
     program.signal("TERM");
     until_none_is_taken(at).await;
+    assert_eq!(
+        Client::new().get(admin, "/readyz").await.status,
+        503,
+        "and can be asked to the end"
+    );
     server.write_all(b"\x81\x05hello").await.expect("sent");
     drop(server);
     let mut got = Vec::new();
@@ -130,13 +139,27 @@ async fn a_tunnel_of_another_protocol_gets_nothing_put_into_it_and_may_end_by_it
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn connections_are_taken_until_the_drain_delay_is_over() {
+async fn connections_are_taken_until_the_drain_delay_is_over_and_readiness_is_denied_at_once() {
     let upstream = Recorder::start(200, &[], "ok").await;
-    let mut program = start(&upstream.url(), &["--drain-delay", "700ms"]);
-    let at = program.address();
+    let mut program = start(&upstream.url(), &["--drain-delay", "700ms", "--admin", "127.0.0.1:0"]);
+    let (at, admin) = (program.address(), program.admin());
+    let client = Client::new();
+    assert_eq!(client.get(admin, "/readyz").await.status, 200);
     let begun = Instant::now();
     program.signal("TERM");
     program.line_with("stopping");
+    let ready = client.get(admin, "/readyz").await;
+    let said: Value = serde_json::from_slice(&ready.body).expect("JSON");
+    assert_eq!(
+        (ready.status.as_u16(), &said["ready"], &said["stopping"]),
+        (503, &Value::Bool(false), &Value::Bool(true)),
+        "{said}"
+    );
+    assert_eq!(
+        client.get(admin, "/healthz").await.status,
+        200,
+        "it is well all the same"
+    );
     let mut served = 0;
     while let Ok(reply) = Client::new().send(http::Method::GET, at, "/x", &[], "").await {
         assert_eq!(reply.status, 200);
