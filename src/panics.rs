@@ -1,16 +1,18 @@
 //! A panic in one request is that request's failure and nobody else's.
 
-use crate::{response::panicked, upstream::Body};
+use crate::{observe::Observer, response::panicked, upstream::Body};
 use futures_util::FutureExt;
 use http::Response;
 use std::{future::Future, panic::AssertUnwindSafe};
 
 /// The answer, or a 500 where making it panics. What is shared is behind locks that go on after a panic, and never left
-/// half changed under them.
-pub async fn contained(answering: impl Future<Output = Response<Body>>) -> Response<Body> {
+/// half changed under them. An answer that panics while it is sent breaks off, and is counted by its
+/// [`Exchange`](crate::observe::Exchange).
+pub async fn contained(observer: &Observer, answering: impl Future<Output = Response<Body>>) -> Response<Body> {
     match AssertUnwindSafe(answering).catch_unwind().await {
         Ok(response) => response,
         Err(panic) => {
+            observer.panicked();
             let text = panic.downcast_ref::<&str>().copied();
             let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
             tracing::error!(panic = text, "a request could not be answered: a mistake in jobshim");
@@ -22,17 +24,56 @@ pub async fn contained(answering: impl Future<Output = Response<Body>>) -> Respo
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::upstream::full;
+    use crate::{
+        forward::Peer,
+        observe::Route,
+        upstream::{BoxError, full},
+    };
+    use bytes::Bytes;
+    use http::HeaderMap;
+    use http_body_util::{BodyExt, StreamBody};
+    use hyper::body::Frame;
+    use std::sync::Arc;
+
+    #[track_caller]
+    fn assert_counted(observer: &Observer, panics: u64) {
+        let text = observer.metrics().text().expect("metrics");
+        for line in [
+            format!("jobshim_panics_total {panics}"),
+            "jobshim_requests_in_flight 0".to_owned(),
+        ] {
+            assert!(text.lines().any(|counted| counted == line), "not {line}:\n{text}");
+        }
+    }
 
     #[tokio::test]
-    async fn a_panic_is_a_500_for_that_one_request() {
-        let contained_panic = contained(async { panic!("on purpose") }).await;
+    async fn a_panic_is_a_500_for_that_one_request_and_is_counted() {
+        let observer = Observer::default();
+        let contained_panic = contained(&observer, async { panic!("on purpose") }).await;
         assert_eq!(contained_panic.status(), 500);
         assert_eq!(
             contained_panic.headers()["proxy-status"],
             "jobshim; error=proxy_internal_error"
         );
-        let untouched = contained(async { Response::new(full("fine")) }).await;
+        let untouched = contained(&observer, async { Response::new(full("fine")) }).await;
         assert_eq!(untouched.status(), 200);
+        assert_counted(&observer, 1);
+    }
+
+    #[tokio::test]
+    async fn a_panic_while_an_answer_is_sent_is_counted_too() {
+        let observer = Arc::new(Observer::default());
+        let peer = Peer::new(([127, 0, 0, 1], 1).into());
+        for (fails, panics) in [(true, 1), (false, 1)] {
+            let frames = futures_util::stream::once(async move {
+                assert!(!fails, "on purpose");
+                Ok::<_, BoxError>(Frame::data(Bytes::from_static(b"fine")))
+            });
+            let exchange = observer.begin(&HeaderMap::new(), Route::Other, peer);
+            let answer = exchange.watch(Response::new(StreamBody::new(frames).boxed_unsync()));
+            let sending = tokio::spawn(answer.into_body().collect());
+            assert_eq!(sending.await.is_err(), fails);
+            assert_counted(&observer, panics);
+        }
     }
 }

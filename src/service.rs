@@ -187,7 +187,7 @@ impl Service {
             head.extensions.insert(body.watched());
         }
         let foreign = origin::refuses(&head.headers, &head.uri);
-        let response = contained(self.answer_any(exchange, way, head, body)).await;
+        let response = contained(&self.observer, self.answer_any(exchange, way, head, body)).await;
         if foreign && self.has_origin_rule() && response.extensions().get::<Unasked>().is_some() {
             return forbidden();
         }

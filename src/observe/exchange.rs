@@ -133,6 +133,9 @@ impl Exchange {
 impl Drop for Exchange {
     fn drop(&mut self) {
         self.observer.metrics.in_flight.dec();
+        if std::thread::panicking() {
+            self.observer.panicked();
+        }
         let received = self.tally.received();
         let (kind, elapsed) = (self.kind(), self.started.elapsed());
         self.observer.metrics.request(kind, elapsed, received, self.sent);

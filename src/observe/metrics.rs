@@ -91,6 +91,8 @@ pub struct Metrics {
     pub durations: Cells<Histogram>,
     /// Requests that have no answer yet, or not all of it.
     pub in_flight: Gauge,
+    /// Requests that could not be answered for a mistake in jobshim.
+    pub panics: Counter,
     received: Cells<Counter>,
     sent: Cells<Counter>,
     calls: Cells<Counter>,
@@ -121,6 +123,7 @@ impl Default for Metrics {
             requests: Cells::new(RequestKind::COUNT),
             durations: Cells::new(Route::ALL.len() * Source::ALL.len()),
             in_flight: Gauge::default(),
+            panics: Counter::default(),
             received: Cells::new(Route::ALL.len()),
             sent: Cells::new(Route::ALL.len()),
             calls: Cells::new(Call::ALL.len() * StatusClass::ALL.len()),
@@ -165,6 +168,11 @@ impl Metrics {
             "requests_in_flight",
             "Requests whose answer is not complete",
             self.in_flight.clone(),
+        );
+        registry.register(
+            "panics",
+            "Requests that failed for a mistake in jobshim; the log has more",
+            self.panics.clone(),
         );
         registry.register_with_unit(
             "request",

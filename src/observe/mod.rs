@@ -122,6 +122,11 @@ impl Observer {
         }
     }
 
+    /// A mistake in jobshim came to light in a request.
+    pub fn panicked(&self) {
+        self.metrics.panics.inc();
+    }
+
     /// `count` jobs were looked up in memory for the request that `tally` counts for.
     pub fn cache(&self, tally: &Tally, result: CacheResult, count: u32) {
         tally.cache(result, count);
