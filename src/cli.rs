@@ -60,9 +60,19 @@ pub enum Command {
         configuration is wrong."
     )]
     Doctor(Options),
-    /// Ask the jobshim that runs by the same configuration whether it is well; exits 0 when it is
-    #[command(after_help = "Example, in a Dockerfile:\n  HEALTHCHECK CMD [\"/jobshim\", \"health\"]")]
-    Health(Options),
+    /// Ask the jobshim that runs by the same configuration whether it is well; exits 0 when it is, else 1
+    #[command(
+        after_help = "The admin listener is asked for /healthz; where that is off, jobshim is well when it takes \
+        connections.\n\nExample, in a Dockerfile:\n  HEALTHCHECK CMD [\"/jobshim\", \"health\"]"
+    )]
+    Health {
+        /// Ask whether the server behind answers too (/readyz)
+        #[arg(long)]
+        ready: bool,
+        /// The options of serve.
+        #[command(flatten)]
+        options: Options,
+    },
     /// Show which upstream calls a legacy request becomes, and where each field comes from
     #[command(
         after_help = "Examples:\n  jobshim explain /history/ID\n  jobshim explain POST /queue\n  \

@@ -5,7 +5,8 @@ use jobshim::{
     admin::Admin,
     cli::{Cli, Command, Format, Options},
     config::{self, Config, Loaded, LogConfig, LogFormat},
-    demo, doctor, explain, health,
+    demo, doctor, explain,
+    health::{self, HealthError},
     mapping::{Tables, print},
     reload::{Live, Reloader},
     report,
@@ -53,7 +54,7 @@ fn main() -> ExitCode {
         Some(Command::Report { admin, days }) => block_on(async { exit_code(report::run(&admin, days).await) }),
         Some(Command::Check(options)) => check(&options),
         Some(Command::Doctor(options)) => examine(&options),
-        Some(Command::Health(options)) => ask_health(&options),
+        Some(Command::Health { ready, options }) => ask_health(&options, ready),
         Some(Command::Explain { request, options }) => explain_request(&request, &options),
         Some(Command::Mapping {
             name,
@@ -241,11 +242,21 @@ fn examine(options: &Options) -> ExitCode {
     })
 }
 
-fn ask_health(options: &Options) -> ExitCode {
-    match load(options) {
-        Ok(loaded) => block_on(async { exit_code(health::run(&loaded.config).await) }),
-        Err(code) => code,
-    }
+fn ask_health(options: &Options, ready: bool) -> ExitCode {
+    let loaded = match load(options) {
+        Ok(loaded) => loaded,
+        Err(code) => return code,
+    };
+    block_on(async {
+        match health::run(&loaded.config, ready).await {
+            Ok(said) => {
+                println!("{said}");
+                ExitCode::SUCCESS
+            }
+            Err(error @ HealthError::NoAdmin) => refuse(&error),
+            Err(error) => exit_code(Err(error)),
+        }
+    })
 }
 
 fn explain_request(request: &[String], options: &Options) -> ExitCode {

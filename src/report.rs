@@ -1,10 +1,10 @@
 //! `jobshim report`: who still calls the legacy surface, as a table, with a verdict for each route.
 
-use crate::observe::{Client, Clients, Route, Use};
-use bytes::Bytes;
-use http::Uri;
-use http_body_util::{BodyExt, Empty};
-use hyper_util::{client::legacy::Client as HttpClient, rt::TokioExecutor};
+use crate::{
+    admin::ask,
+    observe::{Client, Clients, Route, Use},
+};
+use http::{StatusCode, Uri};
 use std::{fmt::Write as _, time::Duration};
 
 /// How long the running jobshim may take to answer.
@@ -33,10 +33,13 @@ pub async fn run(admin: &str, days: u64) -> Result<(), ReportError> {
         return Err(ReportError::Url(admin.to_owned()));
     }
     let refuse = |reason: String| ReportError::Answer(base.to_owned(), reason);
-    let text = tokio::time::timeout(PATIENCE, ask(uri)).await;
-    let text = text
-        .unwrap_or_else(|_| Err(format!("no answer within {} s", PATIENCE.as_secs())))
-        .map_err(refuse)?;
+    let (status, text) = ask(uri, PATIENCE).await.map_err(refuse)?;
+    if status != StatusCode::OK {
+        return Err(refuse(format!(
+            "{status}: {}",
+            String::from_utf8_lossy(&text).trim_end()
+        )));
+    }
     let seen: Shown = serde_json::from_slice(&text).map_err(|error| refuse(error.to_string()))?;
     print!("{}", report(&seen.clients, seen.now_ms, days, base));
     Ok(())
@@ -48,23 +51,6 @@ struct Shown {
     now_ms: u64,
     #[serde(flatten)]
     clients: Clients,
-}
-
-async fn ask(uri: Uri) -> Result<Bytes, String> {
-    let client: HttpClient<_, Empty<Bytes>> = HttpClient::builder(TokioExecutor::new()).build_http();
-    let response = client.get(uri).await.map_err(|error| {
-        let mut cause: &dyn std::error::Error = &error;
-        while let Some(next) = cause.source() {
-            cause = next;
-        }
-        cause.to_string()
-    })?;
-    let (head, body) = response.into_parts();
-    let body = body.collect().await.map_err(|error| error.to_string())?.to_bytes();
-    match head.status.as_u16() {
-        200 => Ok(body),
-        status => Err(format!("{status} {}", String::from_utf8_lossy(&body).trim_end())),
-    }
 }
 
 /// The whole report.

@@ -107,7 +107,7 @@ def check_root(root, scratch):
 
     # It starts, and says that it is well; nobody's user can write nowhere but /state.
     port = free_port()
-    environment = {"JOBSHIM_LISTEN": f"127.0.0.1:{port}", "JOBSHIM_UPSTREAM": f"http://127.0.0.1:{serve()}", "JOBSHIM_STATE_DIR": "/state"}
+    environment = {"JOBSHIM_LISTEN": f"127.0.0.1:{port}", "JOBSHIM_ADMIN": f"127.0.0.1:{free_port()}", "JOBSHIM_UPSTREAM": f"http://127.0.0.1:{serve()}", "JOBSHIM_STATE_DIR": "/state"}
     sick = inside(root, "health", **environment)
     check(sick.returncode == 1, "health is 1 while nothing runs")
     running = subprocess.Popen(

@@ -1,9 +1,13 @@
-//! The second listener, where jobshim shows what it does: `guard` says who may look, `answers` what there is to see.
+//! The second listener, where jobshim shows what it does: `guard` says who may look, `answers` what there is to see,
+//! `ask` looks from another process.
 //! It changes nothing and shows no credential.
 
 mod answers;
+mod ask;
 mod guard;
 mod page;
+
+pub use ask::ask;
 
 use crate::{config::AdminConfig, reload::Live};
 use bytes::Bytes;

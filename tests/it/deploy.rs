@@ -1,6 +1,10 @@
 //! What `deploy/` holds is good: parsed, its parts fit each other, and jobshim accepts the settings in it.
 
-use crate::support::program::run;
+use crate::support::{
+    program::{Program, run},
+    raw::{exchange, statuses},
+    upstream::Recorder,
+};
 use serde::Deserialize;
 use serde_json::Value;
 use std::{collections::BTreeMap, fs, path::PathBuf, process::Command};
@@ -72,6 +76,8 @@ fn the_compose_file_shuts_jobshim_in_and_sets_what_it_knows() {
         text(&jobshim["ports"][0]).starts_with("127.0.0.1:"),
         "the port is this machine's alone"
     );
+    let health = &jobshim["healthcheck"]["test"];
+    assert_eq!(*health, serde_json::json!(["CMD", "/jobshim", "health", "--ready"]));
     let volume = text(&jobshim["volumes"][0]);
     let (volume, folder) = volume.split_once(':').expect("a volume");
     assert!(compose[0]["volumes"].get(volume).is_some());
@@ -87,6 +93,32 @@ fn of_kind<'a>(manifests: &'a [Value], kind: &str) -> &'a Value {
 fn selects(selector: &Value, labels: &Value) -> bool {
     let selector = selector.as_object().expect("a selector");
     !selector.is_empty() && selector.iter().all(|(name, value)| labels.get(name) == Some(value))
+}
+
+fn container(pod: &Value) -> &Value {
+    let containers = pod["containers"].as_array().expect("containers");
+    let mut jobshim = containers.iter().filter(|container| container["name"] == "jobshim");
+    jobshim.next().expect("jobshim")
+}
+
+fn variables(container: &Value) -> Vec<(String, String)> {
+    let settings = container["env"].as_array().expect("settings").iter();
+    settings.map(|one| (text(&one["name"]), text(&one["value"]))).collect()
+}
+
+fn setting<'a>(variables: &'a [(String, String)], name: &str) -> &'a str {
+    let setting = variables.iter().find(|(known, _)| known == name);
+    &setting.unwrap_or_else(|| panic!("no {name}")).1
+}
+
+fn default(key: &str) -> &'static str {
+    let mut known = jobshim::config::keys().filter(|known| known.name == key);
+    known.next().expect("a key").default
+}
+
+/// Whole seconds.
+fn time(text: &str) -> u64 {
+    text.trim_end_matches('s').parse().expect("seconds")
 }
 
 #[test]
@@ -110,17 +142,8 @@ fn the_kubernetes_manifests_fit_together_and_set_what_jobshim_knows() {
             &deployment["template"]["spec"],
         );
         assert!(selects(&deployment["selector"]["matchLabels"], labels), "{path}");
-        let containers = pod["containers"].as_array().expect("containers");
-        let jobshim = containers
-            .iter()
-            .find(|container| container["name"] == "jobshim")
-            .expect("jobshim");
-        let variables: Vec<_> = jobshim["env"]
-            .as_array()
-            .expect("settings")
-            .iter()
-            .map(|one| (text(&one["name"]), text(&one["value"])))
-            .collect();
+        let jobshim = container(pod);
+        let variables = variables(jobshim);
         assert_accepted(path, &variables);
 
         let service = &of_kind(&manifests, "Service")["spec"];
@@ -128,25 +151,41 @@ fn the_kubernetes_manifests_fit_together_and_set_what_jobshim_knows() {
             selects(&service["selector"], labels),
             "{path}: the Service selects no pod"
         );
-        let port = &jobshim["ports"][0];
-        assert_eq!(service["ports"][0]["targetPort"], port["name"], "{path}");
-        let (_, listen) = variables
-            .iter()
-            .find(|(name, _)| name == "JOBSHIM_LISTEN")
-            .expect("an address");
-        assert!(
-            listen.ends_with(&format!(":{}", port["containerPort"])),
-            "{path}: {listen}"
-        );
+        assert_eq!(service["ports"][0]["targetPort"], "http", "{path}");
+        for (place, name, variable) in [(0, "http", "JOBSHIM_LISTEN"), (1, "admin", "JOBSHIM_ADMIN")] {
+            let port = &jobshim["ports"][place];
+            assert_eq!(port["name"], name, "{path}");
+            let everywhere = format!("0.0.0.0:{}", port["containerPort"]);
+            assert_eq!(setting(&variables, variable), everywhere, "{path}");
+        }
 
-        for probe in ["startupProbe", "livenessProbe"] {
+        for (probe, path) in [
+            ("startupProbe", "/healthz"),
+            ("livenessProbe", "/healthz"),
+            ("readinessProbe", "/readyz"),
+        ] {
+            let asked = &jobshim[probe]["httpGet"];
             assert_eq!(
-                jobshim[probe]["exec"]["command"],
-                serde_json::json!(["/jobshim", "health"]),
-                "{path}: {probe}"
+                (&asked["path"], &asked["port"]),
+                (&path.into(), &"admin".into()),
+                "{probe}"
             );
         }
-        assert!(jobshim["readinessProbe"].is_object(), "{path}");
+        let delay = time(setting(&variables, "JOBSHIM_DRAIN_DELAY"));
+        let drain = time(default("server.drain_timeout"));
+        let grace = pod["terminationGracePeriodSeconds"].as_u64().expect("a time");
+        assert!(grace > delay + drain, "{grace} s for {delay} + {drain}");
+        let policy = &of_kind(&manifests, "NetworkPolicy")["spec"];
+        assert!(selects(&policy["podSelector"]["matchLabels"], labels), "{path}");
+        let rules = policy["ingress"].as_array().expect("rules");
+        let admin: Vec<_> = rules
+            .iter()
+            .filter(|rule| rule["ports"][0]["port"] == "admin")
+            .collect();
+        assert!(
+            admin.len() == 1 && admin[0]["from"].is_array(),
+            "{path}: not everybody may look: {rules:?}"
+        );
         assert!(jobshim["resources"]["limits"]["memory"].is_string(), "{path}");
         let security = &jobshim["securityContext"];
         assert_eq!(security["readOnlyRootFilesystem"], true, "{path}");
@@ -165,6 +204,43 @@ fn the_kubernetes_manifests_fit_together_and_set_what_jobshim_knows() {
                 "{path}: {mount}"
             );
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kubelet_gets_the_answers_that_it_needs_from_the_manifests_settings() {
+    let upstream = Recorder::start(200, &[], "{}").await;
+    let url = upstream.url();
+    for path in ["deploy/kubernetes/sidecar.yaml", "deploy/kubernetes/deployment.yaml"] {
+        let manifests = documents(path);
+        let jobshim = container(&of_kind(&manifests, "Deployment")["spec"]["template"]["spec"]);
+        let set = variables(jobshim);
+        let mut environment: Vec<(&str, &str)> = set.iter().map(|(name, value)| (&**name, &**value)).collect();
+        environment.retain(|(name, _)| *name != "JOBSHIM_STATE_DIR");
+        environment.extend([
+            ("JOBSHIM_LISTEN", "0.0.0.0:0"),
+            ("JOBSHIM_ADMIN", "0.0.0.0:0"),
+            ("JOBSHIM_LOG_FORMAT", "text"),
+            ("JOBSHIM_UPSTREAM", &url),
+        ]);
+        let mut program = Program::start(&[], &environment);
+        let admin = ([127, 0, 0, 1], program.admin().port()).into();
+        let probe = async |name: &str| {
+            let target = text(&jobshim[name]["httpGet"]["path"]);
+            // A kubelet asks for the pod by its address.
+            let request = format!(
+                "GET {target} HTTP/1.1\r\nHost: 10.244.1.7:8186\r\nUser-Agent: kube-probe/1.31\r\nAccept: */*\r\n\
+                 Connection: close\r\n\r\n"
+            );
+            statuses(&exchange(admin, request.as_bytes()).await.expect("an end"))
+        };
+        for name in ["startupProbe", "livenessProbe", "readinessProbe"] {
+            assert_eq!(probe(name).await, [200], "{path}: {name}");
+        }
+        program.signal("TERM");
+        program.line_with("stopping");
+        assert_eq!(probe("readinessProbe").await, [503], "{path}");
+        assert_eq!(probe("livenessProbe").await, [200], "{path}: it is not killed");
     }
 }
 
