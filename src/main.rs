@@ -136,7 +136,6 @@ async fn stopped(signals: [io::Result<Signal>; 2]) {
     };
     next().await;
     let first = Instant::now();
-    tracing::info!("stopping: in-flight answers finish first; a second signal ends it at once");
     tokio::spawn(async move {
         next().await;
         while first.elapsed() < SAME_STOP {

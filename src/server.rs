@@ -149,6 +149,7 @@ impl Server {
         let mut end = pin!(async {
             stop.await;
             stopping.stop();
+            tracing::info!("stopping: in-flight answers finish first; a second signal ends it at once");
             sleep(drain_delay).await;
         });
         let take = |(stream, address)| {
