@@ -2,6 +2,7 @@
 
 mod crowd;
 mod entrance;
+mod frames;
 mod listener;
 mod proxy_protocol;
 mod pulse;
@@ -282,7 +283,8 @@ impl Reception {
             }
             async move {
                 let most = reception.config.max_requests as u64;
-                let spent = pulse.request() >= most && most > 0;
+                let (nth, under_way) = pulse.request();
+                let spent = nth >= most && most > 0;
                 let version = request.version();
                 let waiting = pulse.wait();
                 let mut response = reception.live.service().handle(request, peer).await;
@@ -300,7 +302,7 @@ impl Reception {
                         ),
                     }
                 }
-                Ok::<_, Infallible>(response.map(|body| Awaited::new(body, pulse)))
+                Ok::<_, Infallible>(response.map(|body| Awaited::new(body, under_way)))
             }
         });
         let mut connection = pin!(self.http.serve_connection_with_upgrades(TokioIo::new(felt), handler));

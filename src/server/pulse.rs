@@ -4,7 +4,7 @@
 //! A connection is waited for by jobshim, or jobshim itself is waited for: only the first has a limit here; how long the
 //! upstream may take is `pace`'s and `upstream`'s. A tunnel is no connection of hyper's any more, and has none.
 
-use super::crowd::Place;
+use super::{crowd::Place, frames::Frames};
 use crate::{observe::Watched, upstream::BoxError};
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
@@ -32,8 +32,14 @@ pub struct Pulse {
     read: AtomicBool,
     wrote: AtomicBool,
     requests: AtomicU64,
+    /// Those of them whose answer has not ended.
+    under_way: AtomicUsize,
     /// Answers, or parts of them, that the client waits for.
     waiting: AtomicUsize,
+    /// Bytes of answers.
+    answered: AtomicU64,
+    /// The client speaks HTTP/2, in which not every byte is of a request.
+    http2: AtomicBool,
     /// Told when the connection has had all the requests that it may have.
     pub spent: Notify,
 }
@@ -43,7 +49,7 @@ pub struct Pulse {
 pub struct Patience {
     /// To send the head of a request, from its first byte, or from the connection's beginning.
     pub header: Duration,
-    /// To let anything move.
+    /// To let anything move; and to begin a request, in HTTP/2.
     pub idle: Duration,
 }
 
@@ -59,9 +65,10 @@ pub enum Still {
 }
 
 impl Pulse {
-    /// Counts one more request, and says how many there were with it.
-    pub fn request(&self) -> u64 {
-        self.requests.fetch_add(1, Relaxed) + 1
+    /// Begins one more request, under way until the guard is dropped, and says how many there were with it.
+    pub fn request(self: &Arc<Self>) -> (u64, UnderWay) {
+        self.under_way.fetch_add(1, Relaxed);
+        (self.requests.fetch_add(1, Relaxed) + 1, UnderWay(Arc::clone(self)))
     }
 
     /// Says that the client waits for jobshim until the guard is dropped.
@@ -81,18 +88,21 @@ impl Pulse {
             let read = self.read.swap(false, Relaxed);
             let wrote = self.wrote.swap(false, Relaxed);
             let waiting = self.waiting.load(Relaxed) > 0;
+            let under_way = self.under_way.load(Relaxed) > 0;
+            // Else only pings and their like move.
+            let counts = under_way || !self.http2.load(Relaxed);
             let now = self.requests.load(Relaxed);
             let begun = now != requests;
             requests = now;
-            still = if read || wrote || waiting {
+            still = if waiting || begun || (counts && (read || wrote)) {
                 Duration::ZERO
             } else {
                 still + look
             };
             head = match head {
-                _ if begun || waiting => None,
+                _ if begun || under_way => None,
                 Some(since) => Some(since + look),
-                None if read && !wrote => Some(look),
+                None if counts && read && !wrote => Some(look),
                 None => None,
             };
             if head.is_some_and(|since| since >= patience.header) {
@@ -114,10 +124,20 @@ impl Drop for Waiting {
     }
 }
 
+/// See [`Pulse::request`].
+pub struct UnderWay(Arc<Pulse>);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.under_way.fetch_sub(1, Relaxed);
+    }
+}
+
 /// A connection whose pulse can be felt, and its place in the crowd.
 pub struct Felt<S> {
     stream: S,
     pulse: Arc<Pulse>,
+    frames: Frames,
     _place: Place,
 }
 
@@ -127,8 +147,21 @@ impl<S> Felt<S> {
         Self {
             stream,
             pulse,
+            frames: Frames::default(),
             _place: place,
         }
+    }
+
+    fn read(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.pulse.read.store(true, Relaxed);
+        self.frames.follow(bytes);
+        if self.frames.are_followed() {
+            self.pulse.http2.store(true, Relaxed);
+            if self.frames.are_noise(self.pulse.answered.load(Relaxed)) {
+                return Err(io::Error::other("its frames are hardly any of requests"));
+            }
+        }
+        Ok(())
     }
 
     fn wrote(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -141,9 +174,10 @@ impl<S> Felt<S> {
 
 impl<S: AsyncRead + Unpin> AsyncRead for Felt<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let read = ready!(Pin::new(&mut self.stream).poll_read(cx, into));
-        self.pulse.read.store(true, Relaxed);
-        Poll::Ready(read)
+        let before = into.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, into))?;
+        let come = into.filled().get(before..).unwrap_or_default();
+        Poll::Ready(self.read(come))
     }
 }
 
@@ -178,16 +212,16 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Felt<S> {
 /// An answer's body: while it has nothing to give, the client waits for jobshim.
 pub struct Awaited {
     body: Watched,
-    pulse: Arc<Pulse>,
+    request: UnderWay,
     waiting: Option<Waiting>,
 }
 
 impl Awaited {
-    /// The same body, felt.
-    pub fn new(body: Watched, pulse: Arc<Pulse>) -> Self {
+    /// The same body, the answer to `request`.
+    pub fn new(body: Watched, request: UnderWay) -> Self {
         Self {
             body,
-            pulse,
+            request,
             waiting: None,
         }
     }
@@ -199,10 +233,17 @@ impl HttpBody for Awaited {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let polled = Pin::new(&mut self.body).poll_frame(cx);
-        match polled.is_pending() {
-            false => self.waiting = None,
-            true if self.waiting.is_none() => self.waiting = Some(self.pulse.wait()),
-            true => {}
+        let pulse = &self.request.0;
+        match &polled {
+            Poll::Pending if self.waiting.is_none() => self.waiting = Some(pulse.wait()),
+            Poll::Pending => {}
+            Poll::Ready(frame) => {
+                if let Some(Ok(frame)) = frame {
+                    let bytes = frame.data_ref().map_or(0, Bytes::len);
+                    pulse.answered.fetch_add(bytes as u64, Relaxed);
+                }
+                self.waiting = None;
+            }
         }
         polled
     }

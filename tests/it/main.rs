@@ -11,6 +11,7 @@ mod deploy;
 mod doctor;
 mod door;
 mod failures;
+mod floods;
 mod hidden;
 mod limits;
 mod listeners;

@@ -5,6 +5,7 @@ use crate::{
     smuggling::{NEXT, NEXT_TOLD, facing},
     support::{
         Running,
+        http2::{DATA, END_HEADERS, END_STREAM, GO_AWAY, HEADERS, PREFACE, RESET, SETTINGS, block, frame},
         raw::{exchange, statuses},
         tape::{Tape, Told},
     },
@@ -16,33 +17,12 @@ use tokio::{
     time::timeout,
 };
 
-/// An HTTP/2 frame (RFC 9113 section 4.1).
-fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).expect("a short frame").to_be_bytes();
-    [&length[1..], &[kind, flags, 0, 0, 0, stream], payload].concat()
-}
-
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RESET: u8 = 3;
-const SETTINGS: u8 = 4;
-const GO_AWAY: u8 = 7;
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
-
-/// Header fields as they are, neither indexed nor compressed (RFC 7541 section 6.2.2).
-fn block(fields: &[(&str, &str)]) -> Vec<u8> {
-    let text = |text: &str| [&[u8::try_from(text.len()).expect("short")], text.as_bytes()].concat();
-    let field = |(name, value): &(&str, &str)| [vec![0], text(name), text(value)].concat();
-    fields.iter().flat_map(field).collect()
-}
-
 /// What comes of one request over HTTP/2: its status, or `None` when the stream or the connection is ended instead. Of
 /// statuses only those of the static table are told apart, any other is 0 (RFC 7541 appendix A).
 async fn exchange_http2(jobshim: &Running, fields: &[(&str, &str)], body: Option<&str>) -> Option<u16> {
     let mut stream = TcpStream::connect(jobshim.address).await.expect("a connection");
     let end = if body.is_none() { END_STREAM } else { 0 };
-    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    let mut bytes = PREFACE.to_vec();
     bytes.extend(frame(SETTINGS, 0, 0, &[]));
     bytes.extend(frame(HEADERS, END_HEADERS | end, 1, &block(fields)));
     bytes.extend(body.iter().flat_map(|body| frame(DATA, END_STREAM, 1, body.as_bytes())));

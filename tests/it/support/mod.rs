@@ -29,6 +29,7 @@ use tokio::{task::JoinHandle, time::timeout};
 pub mod both;
 pub mod browser;
 pub mod corpus;
+pub mod http2;
 pub mod json;
 pub mod metrics;
 pub mod program;
