@@ -7,7 +7,7 @@ use jobshim::{
     notes::note,
 };
 use libfuzzer_sys::fuzz_target;
-use std::sync::LazyLock;
+use std::{cell::Cell, sync::LazyLock};
 
 static TABLES: LazyLock<Tables> = LazyLock::new(|| Tables::load(None).expect("good tables"));
 
@@ -53,17 +53,19 @@ fuzz_target!(|text: &[u8]| {
         };
         assert!(is_job, "{}", table.name);
         table.plan.classes_needed(&reading);
-        let context = Context {
-            position: 1,
+        let contexts = [(); 2].map(|()| Context {
+            place: Cell::default(),
             classes: &Some26,
-        };
+        });
         let mut entry = Vec::new();
         let searched = searched.as_ref().expect("a job");
         let again = table.plan.read_searched(searched, noted.as_deref()).expect("a job");
         let mut same = Vec::new();
-        let _ = table.plan.write(&again, &context, &mut same);
-        if table.plan.write(&reading, &context, &mut entry).is_ok() {
-            assert_eq!(same, entry, "{}", table.name);
+        let _ = table.plan.write(&again, &contexts[0], &mut same);
+        if table.plan.write(&reading, &contexts[1], &mut entry).is_ok() {
+            let places = contexts.each_ref().map(|context| context.place.get());
+            assert_eq!((&same, places[0]), (&entry, places[1]), "{}", table.name);
+            assert!(places[1].is_none_or(|place| place <= entry.len()), "{}", table.name);
             let shown = String::from_utf8_lossy(&entry);
             assert!(check(&entry).is_ok(), "{}: {shown}", table.name);
         }
