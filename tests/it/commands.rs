@@ -35,7 +35,7 @@ async fn serve_logs_one_line_when_it_listens_and_one_when_the_dialect_is_known()
         let simulator = Simulator::start(one_job(rules), Options::default())
             .await
             .expect("a simulator");
-        let mut program = Program::start(&["--listen", "127.0.0.1:0", "--upstream", &simulator.url()], &[]);
+        let mut program = Program::before(&simulator.url(), &[]);
         let address = program.address();
         let known = program.line_with("the upstream's dialect is known");
         assert!(known.contains(&format!("dialect={dialect}")), "{known}");
@@ -79,7 +79,7 @@ async fn serve_starts_while_the_upstream_is_down_and_says_so() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_lets_in_flight_answers_finish_and_takes_no_new_connection() {
     let upstream = Gate::start(one_job(Rules::Comfyui)).await;
-    let mut program = Program::start(&["--listen", "127.0.0.1:0", "--upstream", &upstream.url()], &[]);
+    let mut program = Program::before(&upstream.url(), &[]);
     let address = program.address();
     let in_flight = tokio::spawn(async move { Client::new().get(address, "/history/only-one").await });
     upstream.until_waiting(1).await;
@@ -98,10 +98,7 @@ async fn a_stop_lets_in_flight_answers_finish_and_takes_no_new_connection() {
 async fn a_stop_does_not_wait_longer_than_the_drain_timeout() {
     let upstream = Gate::start(one_job(Rules::Comfyui)).await;
     let url = upstream.url();
-    let mut program = Program::start(
-        &["--listen", "127.0.0.1:0", "--upstream", &url, "--drain-timeout", "50ms"],
-        &[],
-    );
+    let mut program = Program::before(&url, &["--drain-timeout", "50ms"]);
     let address = program.address();
     let hanging = tokio::spawn(async move {
         Client::new()
@@ -301,7 +298,7 @@ async fn every_curl_line_of_the_demo_shows_what_it_says() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn health_says_whether_the_jobshim_of_this_configuration_is_there() {
-    let mut program = Program::start(&["--listen", "127.0.0.1:0", "--upstream", "http://127.0.0.1:9"], &[]);
+    let mut program = Program::before("http://127.0.0.1:9", &[]);
     let port = program.address().port();
     // A container's listener has every address, and is asked from inside.
     for listen in [format!("127.0.0.1:{port}"), format!("0.0.0.0:{port}")] {

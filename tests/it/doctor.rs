@@ -50,18 +50,23 @@ fn queued(with_prompt: bool) -> Job {
     Job::new(&format!("{{{entry}}}"), &format!("{{{entry}{workflow}}}")).expect("a job")
 }
 
+/// A server that holds one queued job, besides the others.
+async fn with_queued(rules: Rules, with_prompt: bool, setup: Setup) -> Server {
+    let mut jobs = board(rules);
+    jobs.jobs.push(queued(with_prompt));
+    Server::start(jobs, setup).await
+}
+
+fn legacy_writes() -> Setup {
+    Setup {
+        legacy_writes: true,
+        ..Setup::default()
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_can_do_all_has_an_answer_for_each_route() {
-    let mut jobs = board(Rules::Comfyui);
-    jobs.jobs.push(queued(true));
-    let server = Server::start(
-        jobs,
-        Setup {
-            legacy_writes: true,
-            ..Setup::default()
-        },
-    )
-    .await;
+    let server = with_queued(Rules::Comfyui, true, legacy_writes()).await;
     let said = doctor(&["--upstream", &server.url()]);
     assert_eq!(said.code, Some(0), "{}", said.text);
     said.assert_rows(&[
@@ -82,16 +87,7 @@ async fn a_server_that_can_do_all_has_an_answer_for_each_route() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_changes_nothing_on_the_server() {
-    let mut jobs = board(Rules::Comfyui);
-    jobs.jobs.push(queued(false));
-    let server = Server::start(
-        jobs,
-        Setup {
-            legacy_writes: true,
-            ..Setup::default()
-        },
-    )
-    .await;
+    let server = with_queued(Rules::Comfyui, false, legacy_writes()).await;
     doctor(&["--upstream", &server.url()]);
     assert_eq!(server.with(|state| state.board.in_state("pending")), ["waits"]);
     assert_eq!(
@@ -112,9 +108,7 @@ async fn a_server_that_cannot_cancel_does_it_by_its_own_endpoints_or_not_at_all(
             no_cancel: Some(405),
             ..Setup::default()
         };
-        let mut jobs = board(Rules::ComfyuiEarly);
-        jobs.jobs.push(queued(false));
-        let server = Server::start(jobs, setup).await;
+        let server = with_queued(Rules::ComfyuiEarly, false, setup).await;
         let said = doctor(&["--upstream", &server.url()]);
         assert_eq!(said.code, Some(code), "{}", said.text);
         said.assert_rows(&[

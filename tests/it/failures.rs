@@ -1,7 +1,7 @@
 //! CONTRACT.md section 4, row by row, on every legacy route: could not ask never looks like nothing there.
 
 use crate::support::{
-    Client, Reply, Running, start,
+    self, Client, Reply, Running, start,
     upstream::{Recorder, Scripted, raw, raw_bytes, reply},
 };
 use http::Method;
@@ -32,9 +32,7 @@ fn routes() -> Vec<String> {
 
 /// jobshim in front of an address, its dialect given, so that the first call is the one that matters.
 async fn facing(upstream: impl ToString) -> Running {
-    let url = format!("http://{}", upstream.to_string());
-    start(&url, |config| {
-        config.upstream.dialect = DialectChoice::Comfyui;
+    support::facing(&format!("http://{}", upstream.to_string()), |config| {
         config.upstream.answer_timeout = Duration::from_millis(300);
         config.upstream.max_answer_bytes = 4096;
     })

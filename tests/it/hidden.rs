@@ -292,17 +292,7 @@ async fn each_way_of_having_no_such_endpoint_hides_and_any_other_answer_is_the_c
 
 fn program(server: &Server, folder: &StateFolder) -> Program {
     let path = folder.path.display().to_string();
-    Program::start(
-        &[
-            "--listen",
-            "127.0.0.1:0",
-            "--upstream",
-            &server.url(),
-            "--state-dir",
-            &path,
-        ],
-        &[],
-    )
+    Program::before(&server.url(), &["--state-dir", &path])
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -345,7 +335,7 @@ async fn what_is_hidden_survives_a_restart_for_the_same_user() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_state_folder_the_log_says_once_that_a_restart_forgets() {
     let server = finished(Rules::Comfyui, 3).await;
-    let mut program = Program::start(&["--listen", "127.0.0.1:0", "--upstream", &server.url()], &[]);
+    let mut program = Program::before(&server.url(), &[]);
     let at = program.address();
     for nth in 1..=3 {
         post_as(at, "/history", &[], &json!({"delete": [uuid(nth)]})).await;

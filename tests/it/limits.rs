@@ -1,7 +1,7 @@
 //! How much a client may ask for, and how much the server may answer: each limit at its edge.
 
 use crate::support::{
-    Client, Running,
+    Client, facing,
     raw::{exchange, statuses},
     start,
     tape::Tape,
@@ -13,7 +13,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use jobshim::{
-    config::{Config, DialectChoice},
+    config::DialectChoice,
     demo::{Board, Rules},
 };
 use std::{net::SocketAddr, time::Duration};
@@ -24,14 +24,6 @@ use tokio::{
 };
 
 const LONG: Duration = Duration::from_secs(20);
-
-async fn facing(url: &str, change: impl FnOnce(&mut Config)) -> Running {
-    start(url, |config| {
-        config.upstream.dialect = DialectChoice::Comfyui;
-        change(config);
-    })
-    .await
-}
 
 /// The statuses of one request of these header lines, and of nothing after it.
 async fn ask(at: SocketAddr, line: &str, headers: &str) -> Vec<u16> {

@@ -125,18 +125,9 @@ async fn a_certificate_that_changes_is_taken_up_and_a_broken_one_is_not() {
     let folder = Folder::with("tls-reload", &[]);
     let files = write(&folder.path, &first);
     let (certificate, key) = (files.certificate.display().to_string(), files.key.display().to_string());
-    let mut program = Program::start(
-        &[
-            "--listen",
-            "127.0.0.1:0",
-            "--upstream",
-            "http://127.0.0.1:9",
-            "--tls-certificate",
-            &certificate,
-            "--tls-key",
-            &key,
-        ],
-        &[],
+    let mut program = Program::before(
+        "http://127.0.0.1:9",
+        &["--tls-certificate", &certificate, "--tls-key", &key],
     );
     let address = program.address();
     connect(address, &first.cert.pem(), &[])
@@ -396,7 +387,7 @@ async fn the_upstream_may_be_found_by_a_unix_socket() {
     let folder = Folder::with("unix-upstream", &[]);
     let path = folder.path.join("comfyui");
     let url = format!("unix:{}", path.display());
-    let mut program = Program::start(&["--listen", "127.0.0.1:0", "--upstream", &url], &[]);
+    let mut program = Program::before(&url, &[]);
     let address = program.address();
     // While it is not there, the answer says which socket was meant.
     let down = talk(

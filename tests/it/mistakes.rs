@@ -89,7 +89,7 @@ async fn below(base: &'static str, behind: &Simulator) -> Scripted {
 
 /// jobshim's log, in front of `url`, up to the line with `text`.
 fn log_line(url: &str, text: &str) -> String {
-    let mut program = Program::start(&["--listen", "127.0.0.1:0", "--upstream", url], &[]);
+    let mut program = Program::before(url, &[]);
     program.line_with(text)
 }
 
@@ -247,17 +247,7 @@ async fn jobshim_itself_as_its_upstream_under_another_name() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_403_from_a_host_that_a_proxy_rewrote_or_a_sign_on_page_before() {
     let upstream = Recorder::start(403, &[], "").await;
-    let mut program = Program::start(
-        &[
-            "--listen",
-            "127.0.0.1:0",
-            "--upstream",
-            &upstream.url(),
-            "--dialect",
-            "comfyui",
-        ],
-        &[],
-    );
+    let mut program = Program::before(&upstream.url(), &["--dialect", "comfyui"]);
     let address = program.address();
     let client = Client::new();
     for (headers, parts) in [
@@ -296,17 +286,7 @@ async fn a_403_from_a_host_that_a_proxy_rewrote_or_a_sign_on_page_before() {
 async fn refused_with(status: u16, parts: &[&str]) {
     let body = r#"{"code": "NO", "message": "its own words"}"#;
     let upstream = Recorder::start(status, &[("content-type", "application/json")], body).await;
-    let mut program = Program::start(
-        &[
-            "--listen",
-            "127.0.0.1:0",
-            "--upstream",
-            &upstream.url(),
-            "--dialect",
-            "cloud",
-        ],
-        &[],
-    );
+    let mut program = Program::before(&upstream.url(), &["--dialect", "cloud"]);
     let address = program.address();
     let client = Client::new();
     for (method, path) in [

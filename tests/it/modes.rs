@@ -6,6 +6,7 @@ use crate::support::{
     program::run,
     server::board,
     start_with,
+    wait::until,
 };
 use http::Method;
 use jobshim::{
@@ -13,8 +14,8 @@ use jobshim::{
     demo::{Job, Rules},
 };
 use redb::{Database, TableDefinition};
-use std::{collections::HashMap, future::Future, sync::Arc, time::Duration};
-use tokio::{task::JoinSet, time::timeout};
+use std::{collections::HashMap, sync::Arc};
+use tokio::task::JoinSet;
 
 const ID: &str = "0b8d4d0a-6d0c-4b3e-9c39-0d6a0f8f1c11";
 
@@ -47,17 +48,6 @@ async fn jobshim(server: &Both, options: &[(&'static str, &str)]) -> Running {
 
 async fn get(jobshim: &Running, target: &str) -> Reply {
     Client::new().get(jobshim.address, target).await
-}
-
-async fn eventually<F: Future<Output = bool>>(what: &str, holds: impl Fn() -> F) {
-    let waiting = async {
-        while !holds().await {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    timeout(Duration::from_secs(30), waiting)
-        .await
-        .unwrap_or_else(|_| panic!("never: {what}"));
 }
 
 #[tokio::test]
@@ -232,10 +222,7 @@ async fn auto_forwards_while_the_jobs_api_is_missing_and_asks_again_from_time_to
     let (jobs, own) = server.counts();
     assert!(own == 20 && (1..20).contains(&jobs), "{jobs} and {own} calls");
     server.with(|surfaces| surfaces.has_jobs_api = true);
-    eventually("it is translated", || async {
-        get(&jobshim, &target).await.text() != OWN
-    })
-    .await;
+    until("it is translated", async || get(&jobshim, &target).await.text() != OWN).await;
     server.counts();
     assert!(get(&jobshim, &target).await.text().contains(r#""prompt": [7, "#));
     assert_eq!(server.counts().1, 0, "the legacy endpoint is not asked any more");

@@ -1,10 +1,12 @@
 //! Everything that is not a legacy route goes through as it came, both ways.
 
 use crate::support::{
-    Client, Running,
+    Client, facing,
     program::Program,
+    raw::sender,
     start,
     upstream::{Arrived, Recorder, Scripted, TestBody, raw, read_head, reply},
+    wait::at_rest,
 };
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
@@ -23,7 +25,6 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -36,11 +37,6 @@ async fn raw_request(at: SocketAddr, request: &str) -> (TcpStream, String) {
     stream.write_all(request.as_bytes()).await.expect("sent");
     let head = read_head(&mut stream).await.expect("an answer");
     (stream, head)
-}
-
-/// jobshim in front of a self-hosted server that it need not ask what it is.
-async fn facing(url: &str) -> Running {
-    start(url, |config| config.upstream.dialect = DialectChoice::Comfyui).await
 }
 
 fn only(recorder: &Recorder) -> Arrived {
@@ -69,7 +65,7 @@ async fn methods_targets_and_bodies_arrive_as_sent() {
     ];
     for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND"] {
         let recorder = Recorder::start(201, &[("x-from", "upstream")], "made").await;
-        let jobshim = facing(&recorder.url()).await;
+        let jobshim = facing(&recorder.url(), |_| {}).await;
         let client = Client::new();
         let method: Method = method.parse().expect("a method");
         for target in targets {
@@ -95,7 +91,7 @@ async fn methods_targets_and_bodies_arrive_as_sent() {
 #[tokio::test]
 async fn writes_on_legacy_paths_without_a_translation_and_preflights_pass() {
     let recorder = Recorder::start(200, &[("access-control-allow-methods", "POST")], "").await;
-    let jobshim = facing(&recorder.url()).await;
+    let jobshim = facing(&recorder.url(), |_| {}).await;
     for path in ["/history", "/api/queue", "/history/x", "/api/job/x/status"] {
         let reply = Client::new()
             .send(Method::OPTIONS, jobshim.address, path, &[], "")
@@ -119,7 +115,7 @@ async fn hop_by_hop_headers_stay_on_their_connection_and_all_others_pass() {
         ("server", "comfy"),
     ];
     let recorder = Recorder::start(200, &answer, "x").await;
-    let jobshim = facing(&recorder.url()).await;
+    let jobshim = facing(&recorder.url(), |_| {}).await;
     let (_stream, head) = raw_request(
         jobshim.address,
         "GET /x HTTP/1.1\r\nHost: a.example\r\nConnection: close, X-Private, Authorization\r\nX-Private: client\r\n\
@@ -156,7 +152,7 @@ fn values(headers: &HeaderMap, names: [&str; 6]) -> [String; 6] {
 #[tokio::test]
 async fn host_origin_and_fetch_site_arrive_as_sent_and_forwarded_headers_are_added() {
     let recorder = Recorder::start(200, &[], "").await;
-    let jobshim = facing(&recorder.url()).await;
+    let jobshim = facing(&recorder.url(), |_| {}).await;
     let names = [
         "host",
         "origin",
@@ -190,8 +186,7 @@ async fn host_origin_and_fetch_site_arrive_as_sent_and_forwarded_headers_are_add
     ];
     // A stranger cannot say who it is; a trusted proxy can.
     Client::new().get_with(jobshim.address, "/x", &chained).await;
-    let behind_proxy = start(&recorder.url(), |config| {
-        config.upstream.dialect = DialectChoice::Comfyui;
+    let behind_proxy = facing(&recorder.url(), |config| {
         config.door.trusted_proxies = "127.0.0.1".parse().expect("a list");
     })
     .await;
@@ -226,7 +221,7 @@ async fn a_base_path_of_the_upstream_goes_in_front() {
         format!("{}/comfy/one", recorder.url()),
         format!("{}/comfy/one/", recorder.url()),
     ] {
-        let jobshim = facing(&url).await;
+        let jobshim = facing(&url, |_| {}).await;
         let client = Client::new();
         client.get(jobshim.address, "/view?a=1").await;
         let passed = recorder.arrived().pop().expect("a request");
@@ -246,7 +241,7 @@ async fn redirects_and_not_modified_reach_the_client() {
             "",
         )
         .await;
-        let jobshim = facing(&recorder.url()).await;
+        let jobshim = facing(&recorder.url(), |_| {}).await;
         let reply = Client::new().get(jobshim.address, "/view").await;
         assert_eq!(reply.status, status);
         assert_eq!(
@@ -265,7 +260,7 @@ async fn head_keeps_the_length_it_announces() {
             .await;
     })
     .await;
-    let jobshim = facing(&format!("http://{upstream}")).await;
+    let jobshim = facing(&format!("http://{upstream}"), |_| {}).await;
     let reply = Client::new()
         .send(Method::HEAD, jobshim.address, "/view", &[], "")
         .await
@@ -278,7 +273,7 @@ async fn a_body_that_breaks_off_never_looks_complete() {
     for head in ["content-length: 100", "transfer-encoding: chunked"] {
         let bytes = format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n5\r\nhello");
         let upstream = crate::support::upstream::raw_bytes(bytes).await;
-        let jobshim = facing(&format!("http://{upstream}")).await;
+        let jobshim = facing(&format!("http://{upstream}"), |_| {}).await;
         let outcome = Client::new().send(Method::GET, jobshim.address, "/view", &[], "").await;
         assert!(outcome.is_err(), "{head}: {outcome:?}");
     }
@@ -287,7 +282,7 @@ async fn a_body_that_breaks_off_never_looks_complete() {
 #[tokio::test]
 async fn connections_to_the_upstream_are_used_again() {
     let upstream = Scripted::start(|_| async { reply(200, &[], "x") }).await;
-    let jobshim = facing(&upstream.url()).await;
+    let jobshim = facing(&upstream.url(), |_| {}).await;
     for _ in 0..50 {
         // A connection a request on the client's side: the pool behind is shared.
         assert_eq!(Client::new().get(jobshim.address, "/x").await.text(), "x");
@@ -302,7 +297,7 @@ async fn connections_to_the_upstream_are_used_again() {
 #[tokio::test]
 async fn http2_with_prior_knowledge_is_served_and_becomes_http1_behind() {
     let recorder = Recorder::start(200, &[("connection", "keep-alive")], r#"{"jobs": []}"#).await;
-    let jobshim = facing(&recorder.url()).await;
+    let jobshim = facing(&recorder.url(), |_| {}).await;
     let stream = TcpStream::connect(jobshim.address).await.expect("a connection");
     let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
         .await
@@ -371,23 +366,9 @@ async fn large(count: u64, sent: Arc<AtomicU64>) -> Scripted {
 async fn two_gigabytes_up_and_down_do_not_raise_memory() {
     const COUNT: u64 = 2048;
     let upstream = large(COUNT, Arc::default()).await;
-    let mut program = Program::start(
-        &[
-            "--listen",
-            "127.0.0.1:0",
-            "--upstream",
-            &upstream.url(),
-            "--dialect",
-            "comfyui",
-        ],
-        &[],
-    );
+    let mut program = Program::before(&upstream.url(), &["--dialect", "comfyui"]);
     let address = program.address();
-    let stream = TcpStream::connect(address).await.expect("a connection");
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-        .await
-        .expect("HTTP");
-    tokio::spawn(connection);
+    let mut sender = sender(address).await;
     let upload = Request::post("/upload/image").header("host", "x");
     let upload = upload.body(endless(COUNT, Arc::default()).boxed()).expect("a request");
     let response = sender.send_request(upload).await.expect("an answer");
@@ -414,21 +395,9 @@ async fn two_gigabytes_up_and_down_do_not_raise_memory() {
 async fn a_slow_reader_holds_the_upstream_back() {
     let sent = Arc::new(AtomicU64::new(0));
     let upstream = large(4096, Arc::clone(&sent)).await;
-    let jobshim = facing(&upstream.url()).await;
+    let jobshim = facing(&upstream.url(), |_| {}).await;
     let (mut stream, _) = raw_request(jobshim.address, "GET /view HTTP/1.1\r\nhost: x\r\n\r\n").await;
-    // It has come to rest when three looks in a row see the same.
-    let mut looks = vec![0];
-    while looks.len() < 4
-        || looks[looks.len() - 4..]
-            .iter()
-            .any(|look| *look != looks[looks.len() - 1])
-    {
-        tokio::time::timeout(Duration::from_millis(100), std::future::pending::<()>())
-            .await
-            .expect_err("time passes");
-        looks.push(sent.load(Ordering::SeqCst));
-    }
-    let held = looks[looks.len() - 1];
+    let held = at_rest(&sent).await;
     assert!(
         held < 64 << 20,
         "{held} bytes were taken from the upstream for a client that reads nothing"
@@ -457,7 +426,7 @@ async fn an_upgrade_becomes_a_tunnel_after_the_upstreams_101() {
         }
     })
     .await;
-    let jobshim = facing(&format!("http://{upstream}")).await;
+    let jobshim = facing(&format!("http://{upstream}"), |_| {}).await;
     let request = "GET /ws?clientId=abc%20d HTTP/1.1\r\nHost: x\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: k==\r\n\r\n";
     let (mut stream, head) = raw_request(jobshim.address, request).await;
     assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
@@ -477,7 +446,7 @@ async fn an_upgrade_becomes_a_tunnel_after_the_upstreams_101() {
 #[tokio::test]
 async fn an_upgrade_that_is_not_granted_stays_http() {
     let recorder = Recorder::start(403, &[], "no sockets here").await;
-    let jobshim = facing(&recorder.url()).await;
+    let jobshim = facing(&recorder.url(), |_| {}).await;
     let request = "GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
     let (mut stream, head) = raw_request(jobshim.address, request).await;
     assert!(head.starts_with("HTTP/1.1 403 "), "{head}");
@@ -501,7 +470,7 @@ async fn a_101_that_nobody_asked_for_is_a_502() {
         "HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n",
     )
     .await;
-    let jobshim = facing(&format!("http://{upstream}")).await;
+    let jobshim = facing(&format!("http://{upstream}"), |_| {}).await;
     let reply = Client::new().get(jobshim.address, "/x").await;
     assert_eq!(reply.status, 502, "{}", reply.text());
 }

@@ -288,7 +288,7 @@ async fn a_local_script_runs_whole_on_a_self_hosted_server() {
             ..Setup::default()
         };
         let server = Server::start(with_history(Rules::Comfyui), setup).await;
-        let mut program = Program::start(&["--listen", "127.0.0.1:0", "--upstream", &server.url()], &[]);
+        let mut program = Program::before(&server.url(), &[]);
         session(&server, program.address()).await;
     }
 }

@@ -2,13 +2,11 @@
 //! upstream, and what the client gets. Each is followed by a decent request on the same connection and one on another.
 
 use crate::support::{
-    Running,
+    self, Running,
     raw::{exchange, statuses},
-    start,
     tape::{OK, Tape, Told},
     upstream::{raw, read_head},
 };
-use jobshim::config::DialectChoice;
 use std::{
     net::SocketAddr,
     sync::{
@@ -293,8 +291,7 @@ fn tunnels() -> Vec<Vector> {
 }
 
 pub async fn facing(tape: &Tape) -> Running {
-    start(&format!("http://{}", tape.address), |config| {
-        config.upstream.dialect = DialectChoice::Comfyui;
+    support::facing(&format!("http://{}", tape.address), |config| {
         // What a proxy in front says of its client must not get lost either.
         config.door.trusted_proxies = "127.0.0.1".parse().expect("a list");
     })
@@ -338,7 +335,11 @@ async fn judge(vector: &Vector, jobshim: &Running, tape: &Tape) -> Option<String
     if !fits {
         return Some(format!("the upstream got {told:?}"));
     }
-    // Another client, who shares the connections to the upstream.
+    judge_next(jobshim, tape).await
+}
+
+/// What is wrong with how the request of another client is taken, who shares the connections to the upstream.
+pub async fn judge_next(jobshim: &Running, tape: &Tape) -> Option<String> {
     let after = exchange(jobshim.address, NEXT.as_bytes()).await.unwrap_or_default();
     // The end of a request that was cut may only be noticed now.
     let told: Vec<Told> = tape
@@ -350,6 +351,11 @@ async fn judge(vector: &Vector, jobshim: &Running, tape: &Tape) -> Option<String
     (!fine).then(|| format!("the next client got {after:?}, the upstream {told:?}"))
 }
 
+/// None of so many went wrong.
+pub fn assert_none(wrong: &[String], of: usize) {
+    assert!(wrong.is_empty(), "{} of {of}:\n{}", wrong.len(), wrong.join("\n"));
+}
+
 async fn judge_all(vectors: Vec<Vector>) {
     let tape = Tape::start().await;
     let jobshim = facing(&tape).await;
@@ -359,13 +365,7 @@ async fn judge_all(vectors: Vec<Vector>) {
             wrong.push(format!("{}: {reason}", vector.name));
         }
     }
-    assert!(
-        wrong.is_empty(),
-        "{} of {}:\n{}",
-        wrong.len(),
-        vectors.len(),
-        wrong.join("\n")
-    );
+    assert_none(&wrong, vectors.len());
 }
 
 #[tokio::test]
@@ -459,10 +459,7 @@ async fn answers_that_two_clients_could_read_differently() {
     let mut wrong = Vec::new();
     for (name, method, bytes, status) in &vectors {
         let upstream = answering(bytes.clone().into_bytes()).await;
-        let jobshim = start(&format!("http://{upstream}"), |config| {
-            config.upstream.dialect = DialectChoice::Comfyui;
-        })
-        .await;
+        let jobshim = support::facing(&format!("http://{upstream}"), |_| {}).await;
         let request = format!("{method} /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
         let answer = exchange(jobshim.address, request.as_bytes())
             .await
@@ -481,11 +478,5 @@ async fn answers_that_two_clients_could_read_differently() {
             }
         }
     }
-    assert!(
-        wrong.is_empty(),
-        "{} of {}:\n{}",
-        wrong.len(),
-        vectors.len(),
-        wrong.join("\n")
-    );
+    assert_none(&wrong, vectors.len());
 }

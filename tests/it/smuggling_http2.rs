@@ -2,11 +2,10 @@
 //! the client gets.
 
 use crate::{
-    smuggling::{NEXT, NEXT_TOLD, facing},
+    smuggling::{assert_none, facing, judge_next},
     support::{
         Running,
         http2::{DATA, END_HEADERS, END_STREAM, GO_AWAY, HEADERS, PREFACE, RESET, SETTINGS, block, frame},
-        raw::{exchange, statuses},
         tape::{Tape, Told},
     },
 };
@@ -137,21 +136,8 @@ async fn http2_requests_that_would_be_read_differently_as_http1() {
         if !whole.iter().copied().eq(expected.iter()) || (status == Some(200)) != reaches.is_some() {
             wrong.push(format!("{name}: {status:?}, and the upstream got {told:?}"));
         }
-        let after = exchange(jobshim.address, NEXT.as_bytes()).await.unwrap_or_default();
-        let told: Vec<Told> = tape
-            .take()
-            .into_iter()
-            .filter(|one| !matches!(one, Told::Cut(_)))
-            .collect();
-        if statuses(&after) != [200] || told != [Told::Whole(NEXT_TOLD.to_owned())] {
-            wrong.push(format!("{name}: the next client got {after:?}, the upstream {told:?}"));
-        }
+        let next = judge_next(&jobshim, &tape).await;
+        wrong.extend(next.map(|reason| format!("{name}: {reason}")));
     }
-    assert!(
-        wrong.is_empty(),
-        "{} of {}:\n{}",
-        wrong.len(),
-        vectors.len(),
-        wrong.join("\n")
-    );
+    assert_none(&wrong, vectors.len());
 }

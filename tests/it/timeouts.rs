@@ -1,13 +1,12 @@
 //! Who may keep whom waiting, and for how long: each limit is waited out, and what has none is not ended by another's.
 
 use crate::support::{
-    Client, Running,
+    self, Client, Running,
     raw::statuses,
-    start,
     upstream::{raw, read_head},
 };
 use http::Method;
-use jobshim::config::{Config, DialectChoice};
+use jobshim::config::Config;
 use std::{
     net::SocketAddr,
     time::{Duration, Instant},
@@ -25,10 +24,10 @@ const HEADER: Duration = Duration::from_millis(400);
 const IDLE: Duration = Duration::from_millis(800);
 const FIRST_BYTE: Duration = Duration::from_millis(600);
 const GAP: Duration = Duration::from_millis(500);
+// A sleep here is a client or a server that takes its time, longer or shorter than a limit: there is nothing else to wait for.
 
 async fn facing(upstream: impl ToString, change: impl FnOnce(&mut Config)) -> Running {
-    start(&format!("http://{}", upstream.to_string()), |config| {
-        config.upstream.dialect = DialectChoice::Comfyui;
+    support::facing(&format!("http://{}", upstream.to_string()), |config| {
         config.server.header_timeout = HEADER;
         config.server.idle_timeout = IDLE;
         change(config);

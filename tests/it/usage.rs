@@ -266,10 +266,7 @@ async fn a_log_line_tells_of_each_request_and_no_secret_is_told_anywhere() {
 async fn the_log_of_requests_can_be_switched_off() {
     let recorder = Recorder::start(200, &[], "{}").await;
     let url = recorder.url();
-    let mut program = Program::start(
-        &["--listen", "127.0.0.1:0", "--upstream", &url, "--log-access", "off"],
-        &[],
-    );
+    let mut program = Program::before(&url, &["--log-access", "off"]);
     assert_eq!(Client::new().get(program.address(), "/view").await.status, 200);
     program.signal("TERM");
     assert_eq!(program.end().code(), Some(0));

@@ -7,24 +7,21 @@ mod redacted;
 use crate::support::{
     Client, Reply, Running, TableFolder,
     corpus::{Case, case, items, parts, submission},
+    facing,
     json::{Json, differences},
     program::Program,
+    raw::sender,
     server::{Server, Setup, board},
     start,
     upstream::{Arrived, Recorder, Scripted, TestBody, reply},
+    wait::at_rest,
 };
 use bytes::Bytes;
 use futures_util::stream;
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
-use hyper_util::rt::TokioIo;
-use jobshim::{
-    config::{Config, DialectChoice},
-    demo::Rules,
-    mapping::Tables,
-    notes::note,
-};
+use jobshim::{config::DialectChoice, demo::Rules, mapping::Tables, notes::note};
 use serde_json::{Value, json};
 use std::{
     convert::Infallible,
@@ -81,14 +78,6 @@ async fn pending(at: SocketAddr, headers: &[(&str, &str)]) -> Value {
     get(at, "/queue", headers).await["queue_pending"][0].clone()
 }
 
-async fn facing(url: &str, change: impl FnOnce(&mut Config)) -> Running {
-    start(url, |config| {
-        config.upstream.dialect = DialectChoice::Comfyui;
-        change(config);
-    })
-    .await
-}
-
 fn last(recorder: &Recorder) -> Arrived {
     recorder.arrived().pop().expect("a request")
 }
@@ -102,11 +91,7 @@ fn chunked(pieces: Vec<Bytes>) -> TestBody {
 }
 
 async fn send_chunked(at: SocketAddr, pieces: Vec<Bytes>) -> Reply {
-    let stream = TcpStream::connect(at).await.expect("a connection");
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-        .await
-        .expect("HTTP");
-    tokio::spawn(connection);
+    let mut sender = sender(at).await;
     let request = Request::post("/prompt")
         .header("host", "x")
         .body(chunked(pieces))

@@ -117,17 +117,7 @@ async fn a_body_over_the_limit_is_streamed_and_a_slow_server_holds_the_client_ba
         }
     })
     .await;
-    let mut program = Program::start(
-        &[
-            "--listen",
-            "127.0.0.1:0",
-            "--upstream",
-            &upstream.url(),
-            "--dialect",
-            "comfyui",
-        ],
-        &[],
-    );
+    let mut program = Program::before(&upstream.url(), &["--dialect", "comfyui"]);
     let address = program.address();
     let sent = Arc::new(AtomicU64::new(0));
     let counted = Arc::clone(&sent);
@@ -136,23 +126,13 @@ async fn a_body_over_the_limit_is_streamed_and_a_slow_server_holds_the_client_ba
         counted.fetch_add(MIB, Ordering::SeqCst);
         Ok::<_, Infallible>(Frame::data(piece.clone()))
     });
-    let stream = TcpStream::connect(address).await.expect("a connection");
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-        .await
-        .expect("HTTP");
-    tokio::spawn(connection);
+    let mut sender = sender(address).await;
     let request = Request::post("/prompt")
         .header("host", "x")
         .body(StreamBody::new(stream::iter(frames)))
         .expect("a request");
     let answer = tokio::spawn(async move { sender.send_request(request).await });
-    // It has come to rest when four looks in a row see the same.
-    let mut looks = vec![0];
-    while looks.len() < 4 || looks.iter().rev().take(4).any(|look| Some(look) != looks.last()) {
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-        looks.push(sent.load(Ordering::SeqCst));
-    }
-    let held = looks.last().copied().unwrap_or_default();
+    let held = at_rest(&sent).await;
     assert!((8 * MIB..100 * MIB).contains(&held), "{} MiB were taken", held / MIB);
     go.send(true).expect("a server");
     let response: Response<_> = answer.await.expect("a task").expect("an answer");

@@ -45,18 +45,7 @@ async fn a_redacted_key_is_taken_out_on_the_way_in_and_nothing_else() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_log_warns_of_a_redacted_key_and_holds_no_real_one() {
     let recorder = Recorder::start(200, &[], r#"{"prompt_id": "a"}"#).await;
-    let mut program = Program::start(
-        &[
-            "-vv",
-            "--listen",
-            "127.0.0.1:0",
-            "--upstream",
-            &recorder.url(),
-            "--dialect",
-            "comfyui",
-        ],
-        &[],
-    );
+    let mut program = Program::before(&recorder.url(), &["-vv", "--dialect", "comfyui"]);
     let at = program.address();
     for key in ["a-real-key-7c1d", "[REDACTED]"] {
         submit_as(

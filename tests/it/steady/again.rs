@@ -1,20 +1,15 @@
 //! What is sent again, and what never is.
 
 use crate::support::{
-    Client, Running, start,
+    Client, facing,
     unsteady::{Counting, Received},
 };
 use http::Method;
-use jobshim::config::DialectChoice;
 use tokio::{
     io::AsyncWriteExt,
     net::{TcpListener, TcpStream},
     task::JoinSet,
 };
-
-async fn facing(url: &str) -> Running {
-    start(url, |config| config.upstream.dialect = DialectChoice::Comfyui).await
-}
 
 async fn answer(mut stream: TcpStream) -> Option<TcpStream> {
     let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
@@ -43,7 +38,7 @@ fn places(upstream: &Counting, call: &str) -> Vec<(usize, usize)> {
 #[tokio::test]
 async fn a_get_whose_reused_connection_dies_unanswered_is_sent_once_more_on_a_new_one() {
     let upstream = closing_when_reused(b"").await;
-    let jobshim = facing(&format!("http://{}", upstream.address)).await;
+    let jobshim = facing(&format!("http://{}", upstream.address), |_| {}).await;
     let client = Client::new();
     for method in [Method::GET, Method::HEAD] {
         // What was sent again had a connection for itself alone, so the pool is empty.
@@ -72,7 +67,7 @@ async fn a_translated_read_survives_it_too() {
         Some(stream)
     })
     .await;
-    let jobshim = facing(&format!("http://{}", upstream.address)).await;
+    let jobshim = facing(&format!("http://{}", upstream.address), |_| {}).await;
     let client = Client::new();
     for nth in 0..6 {
         let reply = client.get(jobshim.address, "/queue").await;
@@ -91,7 +86,7 @@ async fn what_may_have_been_taken_is_never_sent_again() {
     ] {
         for path in ["/prompt", "/upload/image", "/api/jobs/x/cancel"] {
             let upstream = closing_when_reused(b"").await;
-            let jobshim = facing(&format!("http://{}", upstream.address)).await;
+            let jobshim = facing(&format!("http://{}", upstream.address), |_| {}).await;
             let client = Client::new();
             assert_eq!(client.get(jobshim.address, "/first").await.text(), "{}");
             let reply = client.send(method.clone(), jobshim.address, path, &[], body).await;
@@ -122,7 +117,7 @@ async fn a_cancel_is_sent_once_whatever_becomes_of_its_connection() {
             Some(stream)
         })
         .await;
-        let jobshim = facing(&format!("http://{}", upstream.address)).await;
+        let jobshim = facing(&format!("http://{}", upstream.address), |_| {}).await;
         let client = Client::new();
         let clear = client.send(Method::POST, jobshim.address, "/queue", &[], r#"{"clear": true}"#);
         let reply = clear.await.expect("an answer");
@@ -137,7 +132,7 @@ async fn a_cancel_is_sent_once_whatever_becomes_of_its_connection() {
 #[tokio::test]
 async fn a_get_is_not_sent_again_once_a_byte_came_back_or_on_a_new_connection() {
     let upstream = closing_when_reused(b"HTTP/1.1 200 O").await;
-    let jobshim = facing(&format!("http://{}", upstream.address)).await;
+    let jobshim = facing(&format!("http://{}", upstream.address), |_| {}).await;
     let client = Client::new();
     client.get(jobshim.address, "/first").await;
     let reply = client.get(jobshim.address, "/begun").await;
@@ -145,7 +140,7 @@ async fn a_get_is_not_sent_again_once_a_byte_came_back_or_on_a_new_connection() 
     assert_eq!(places(&upstream, "GET /begun").len(), 1);
 
     let upstream = Counting::start(|_, _| async { None }).await;
-    let jobshim = facing(&format!("http://{}", upstream.address)).await;
+    let jobshim = facing(&format!("http://{}", upstream.address), |_| {}).await;
     let reply = client.get(jobshim.address, "/new").await;
     assert_eq!(reply.status, 502, "{}", reply.text());
     assert_eq!(places(&upstream, "GET /new"), [(0, 0)]);
@@ -160,7 +155,7 @@ async fn it_is_sent_once_more_and_no_oftener() {
         }
     })
     .await;
-    let jobshim = facing(&format!("http://{}", upstream.address)).await;
+    let jobshim = facing(&format!("http://{}", upstream.address), |_| {}).await;
     let client = Client::new();
     // Several connections in the pool, so that one more would be at hand for every try.
     let mut warm = JoinSet::new();
@@ -183,7 +178,7 @@ async fn connections_that_the_server_closed_while_they_lay_idle_cost_no_request(
         None
     })
     .await;
-    let jobshim = facing(&format!("http://{}", upstream.address)).await;
+    let jobshim = facing(&format!("http://{}", upstream.address), |_| {}).await;
     let client = Client::new();
     for nth in 0..200 {
         let reply = client.get(jobshim.address, "/x").await;
@@ -196,7 +191,7 @@ async fn a_server_that_refuses_fails_every_call_at_once_and_the_first_after_it_i
     let closed = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = closed.local_addr().expect("an address");
     drop(closed);
-    let jobshim = facing(&format!("http://{address}")).await;
+    let jobshim = facing(&format!("http://{address}"), |_| {}).await;
     let begun = std::time::Instant::now();
     let mut calls = JoinSet::new();
     for nth in 0..200 {

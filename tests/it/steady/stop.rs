@@ -4,6 +4,7 @@ use crate::support::{
     Client,
     program::Program,
     upstream::{Gate, Recorder, Scripted, raw, read_head, reply},
+    wait::until,
 };
 use jobshim::demo::{Board, Rules};
 use serde_json::Value;
@@ -58,9 +59,7 @@ async fn tunnels() -> (SocketAddr, mpsc::UnboundedReceiver<TcpStream>) {
 }
 
 async fn until_none_is_taken(at: SocketAddr) {
-    while TcpStream::connect(at).await.is_ok() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until("no connection is taken", async || TcpStream::connect(at).await.is_err()).await;
 }
 
 async fn upgrade(at: SocketAddr, protocol: &str) -> TcpStream {
@@ -272,6 +271,7 @@ async fn keep_asking(at: SocketAddr, answered: Arc<AtomicUsize>) -> Life {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_under_load_loses_no_request_that_was_accepted() {
     let upstream = Scripted::start(|_| async {
+        // An answer takes a moment, so that the stop finds some under way.
         tokio::time::sleep(Duration::from_millis(3)).await;
         reply(200, &[], "whole")
     })

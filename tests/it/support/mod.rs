@@ -10,7 +10,7 @@ use hyper_util::{
 use jobshim::{
     admin::Admin,
     cli::Options,
-    config::{self, AdminConfig, Config},
+    config::{self, AdminConfig, Config, DialectChoice},
     observe::Observer,
     reload::Live,
     server::Server,
@@ -39,6 +39,7 @@ pub mod shelf;
 pub mod tape;
 pub mod unsteady;
 pub mod upstream;
+pub mod wait;
 
 /// jobshim on a port of its own; it stops when dropped.
 pub struct Running {
@@ -103,6 +104,15 @@ impl Drop for Running {
 /// Starts jobshim in front of `upstream`, configured by `change`.
 pub async fn start(upstream: &str, change: impl FnOnce(&mut Config)) -> Running {
     start_options(Options::default().with("upstream.url", upstream), change).await
+}
+
+/// As [`start`], in front of a self-hosted server that it need not ask what it is.
+pub async fn facing(upstream: &str, change: impl FnOnce(&mut Config)) -> Running {
+    start(upstream, |config| {
+        config.upstream.dialect = DialectChoice::Comfyui;
+        change(config);
+    })
+    .await
 }
 
 /// Starts jobshim with `options`, as flags would give them.

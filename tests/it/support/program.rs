@@ -1,16 +1,13 @@
 //! The program itself, as its users start it.
 
+use super::wait::{PATIENCE, until};
 use std::{
     io::{BufRead, BufReader, Read},
     net::SocketAddr,
     process::{Child, Command, ExitStatus, Output, Stdio},
     sync::mpsc::{Receiver, channel},
     thread,
-    time::Duration,
 };
-
-/// Longer than anything takes here; only a hanging test waits so long.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 const JOBSHIM: &str = env!("CARGO_BIN_EXE_jobshim");
 
@@ -77,6 +74,14 @@ impl Program {
         }
     }
 
+    /// Starts it in front of `upstream`, on a port of its own, with these arguments too.
+    pub fn before(upstream: &str, more: &[&str]) -> Self {
+        Self::start(
+            &[&["--listen", "127.0.0.1:0", "--upstream", upstream], more].concat(),
+            &[],
+        )
+    }
+
     /// Waits for a line that contains `text`, and gives it.
     pub fn line_with(&mut self, text: &str) -> String {
         if let Some(line) = self.log.iter().find(|line| line.contains(text)) {
@@ -134,12 +139,7 @@ impl Program {
 
     /// Waits until it holds at most so many.
     pub async fn until_open_files(&self, most: usize) {
-        let begun = std::time::Instant::now();
-        while self.open_files() > most {
-            let held = self.open_files();
-            assert!(begun.elapsed() < PATIENCE, "{held} descriptors, not {most}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        until(&format!("{most} descriptors"), async || self.open_files() <= most).await;
     }
 
     /// Whether it has not ended yet.

@@ -1,6 +1,11 @@
 //! Bytes on a socket, and what comes back.
 
-use std::{net::SocketAddr, time::Duration};
+use hyper::{
+    body::Body,
+    client::conn::http1::{self, SendRequest},
+};
+use hyper_util::rt::TokioIo;
+use std::{error::Error, net::SocketAddr, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -26,4 +31,14 @@ pub fn statuses(answers: &str) -> Vec<u16> {
     lines
         .filter_map(|(at, _)| answers.get(at + 9..at + 12)?.parse().ok())
         .collect()
+}
+/// A connection of HTTP/1.1 that sends requests as they are.
+pub async fn sender<B>(at: SocketAddr) -> SendRequest<B>
+where
+    B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+{
+    let stream = TcpStream::connect(at).await.expect("a connection");
+    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.expect("HTTP");
+    tokio::spawn(connection);
+    sender
 }

@@ -172,6 +172,7 @@ async fn respond(mut stream: TcpStream, manner: Manner, body: String) -> Option<
         Manner::Drips => {
             stream.write_all(head.as_bytes()).await.ok()?;
             for byte in body.bytes() {
+                // Slower than any test has time for.
                 tokio::time::sleep(std::time::Duration::from_secs(1)).await;
                 stream.write_all(&[byte]).await.ok()?;
             }

@@ -10,7 +10,7 @@ async fn a_cancel_that_failed_is_heard_by_the_client_and_the_log_says_what_was_d
         calls += usize::from(request.target == "/api/jobs/cancel");
         (calls == 2).then(|| (503, r#"{"error": "later"}"#.to_owned()))
     });
-    let mut program = Program::start(&["--listen", "127.0.0.1:0", "--upstream", &server.url()], &[]);
+    let mut program = Program::before(&server.url(), &[]);
     let address = program.address();
     let reply = Client::new()
         .send(Method::POST, address, "/queue", &[], r#"{"clear": true}"#)
@@ -208,17 +208,7 @@ async fn a_client_that_goes_away_in_the_middle_leaves_in_the_log_what_was_not_do
         hang(stream)
     })
     .await;
-    let mut program = Program::start(
-        &[
-            "--listen",
-            "127.0.0.1:0",
-            "--upstream",
-            &upstream,
-            "--dialect",
-            "comfyui",
-        ],
-        &[],
-    );
+    let mut program = Program::before(&upstream, &["--dialect", "comfyui"]);
     let mut stream = TcpStream::connect(program.address()).await.expect("a connection");
     let body = r#"{"clear": true}"#;
     let request = format!(

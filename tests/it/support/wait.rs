@@ -1,0 +1,35 @@
+//! Waiting for what a test is about: a look every few milliseconds, and an end to it.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+use tokio::time::{sleep, timeout};
+
+/// Longer than anything takes here; only a hanging test waits so long.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits until `holds`.
+pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let waiting = async {
+        while !holds().await {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(PATIENCE, waiting)
+        .await
+        .unwrap_or_else(|_| panic!("never: {what}"));
+}
+
+/// What `count` has come to once it does not grow any more: four looks in a row see the same. That nothing happens can only
+/// be waited out.
+pub async fn at_rest(count: &AtomicU64) -> u64 {
+    let (mut seen, mut times) = (0, 0);
+    while times < 4 {
+        sleep(Duration::from_millis(100)).await;
+        let now = count.load(Ordering::SeqCst);
+        times = if now == seen && now > 0 { times + 1 } else { 0 };
+        seen = now;
+    }
+    seen
+}
