@@ -177,6 +177,8 @@ impl Bench {
                 let address = free_address()?;
                 let mut program = Command::new(binary);
                 program.args(["--listen", &address.to_string(), "--dialect", "comfyui"]);
+                // As the others: no line for each request, and nothing listens besides.
+                program.args(["--admin", "off", "--log-access", "off"]);
                 program.args(["--upstream", &format!("http://{}", bench.upstream.address)]);
                 program.env("JOBSHIM_CACHE_MAX_BYTES", max_bytes);
                 bench.add(peer, kept, program, address)?;
