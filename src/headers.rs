@@ -112,7 +112,7 @@ pub fn add_forwarded(headers: &mut HeaderMap, client: IpAddr) {
 }
 
 /// An IPv4 address digit by digit: its `Display` takes a thousand instructions, and each request needs it.
-fn write_address(address: IpAddr, out: &mut String) {
+pub fn write_address(address: IpAddr, out: &mut String) {
     let IpAddr::V4(address) = address else {
         return out.push_str(&address.to_string());
     };

@@ -18,6 +18,7 @@ pub mod flights;
 pub mod forward;
 pub mod headers;
 pub mod health;
+mod hex;
 pub mod jobs;
 pub mod legacy;
 pub mod mapping;

@@ -55,7 +55,7 @@ impl Notices {
             headers.entry(SUNSET).or_insert_with(|| sunset.clone());
         }
         let mut link = |target: &str, relation: &str| {
-            headers.append(LINK, value(&format!("<{target}>; rel=\"{relation}\"")));
+            headers.append(LINK, value(&["<", target, ">; rel=\"", relation, "\""].concat()));
         };
         if let Some(successor) = successor.filter(|_| self.successor) {
             link(successor, "successor-version");

@@ -26,7 +26,11 @@ const CREDENTIALS: [HeaderName; 4] = [
 pub struct Scope(pub [u8; 32]);
 
 /// The key of the hash.
-pub struct ScopeKey(hmac::Key);
+pub struct ScopeKey {
+    key: hmac::Key,
+    /// The scope of whoever shows no credential: most servers know no others.
+    nobody: Scope,
+}
 
 impl ScopeKey {
     /// As many bytes as a key has.
@@ -41,12 +45,18 @@ impl ScopeKey {
 
     /// A key of these bytes.
     pub fn new(bytes: &[u8; Self::LENGTH]) -> Self {
-        Self(hmac::Key::new(hmac::HMAC_SHA256, bytes))
+        let key = hmac::Key::new(hmac::HMAC_SHA256, bytes);
+        let mut nobody = Scope::default();
+        nobody.0.copy_from_slice(hmac::sign(&key, b"").as_ref());
+        Self { key, nobody }
     }
 
     /// The scope of a request.
     pub fn scope(&self, headers: &HeaderMap, uri: &Uri) -> Scope {
-        let mut hash = hmac::Context::with_key(&self.0);
+        if !has_credential(headers, uri) {
+            return self.nobody;
+        }
+        let mut hash = hmac::Context::with_key(&self.key);
         // Each value with its kind and length in front: no two sets of credentials spell the same.
         let mut add = |kind: usize, value: &[u8]| {
             hash.update(&kind.to_le_bytes());
@@ -69,13 +79,10 @@ impl ScopeKey {
     /// A number for whoever sends a request, the same each time: by scope, else by address. Of an IPv6 address the
     /// network counts, as many clients change the rest from day to day.
     pub fn client(&self, scope: &Scope, address: IpAddr) -> u64 {
-        let whole = match (
-            *scope == self.scope(&HeaderMap::new(), &Uri::default()),
-            address.to_canonical(),
-        ) {
-            (false, _) => hmac::sign(&self.0, &scope.0),
-            (true, IpAddr::V4(address)) => hmac::sign(&self.0, &address.octets()),
-            (true, IpAddr::V6(address)) => hmac::sign(&self.0, &address.octets()[..8]),
+        let whole = match (*scope == self.nobody, address.to_canonical()) {
+            (false, _) => hmac::sign(&self.key, &scope.0),
+            (true, IpAddr::V4(address)) => hmac::sign(&self.key, &address.octets()),
+            (true, IpAddr::V6(address)) => hmac::sign(&self.key, &address.octets()[..8]),
         };
         let bytes = whole.as_ref().first_chunk().copied();
         u64::from_be_bytes(bytes.unwrap_or_default())
@@ -83,7 +90,7 @@ impl ScopeKey {
 
     /// Whether two secrets are the same, in a time that does not depend on where they differ.
     pub fn same(&self, one: &[u8], other: &[u8]) -> bool {
-        hmac::verify(&self.0, one, hmac::sign(&self.0, other).as_ref()).is_ok()
+        hmac::verify(&self.key, one, hmac::sign(&self.key, other).as_ref()).is_ok()
     }
 }
 

@@ -215,9 +215,9 @@ impl Service {
         }
         let body = exchange.receiving(body);
         let asked = Asked::of(&head.headers);
-        // What passes through shall not carry the large futures of the other ways along: hyper moves them as they are.
+        // hyper moves the future of a request as it is, several times: the large ones of the ways lie apart.
         let mut response = match way {
-            Way::PassThrough => self.pass(exchange, head, body).await.unwrap_or_else(refused),
+            Way::PassThrough => Box::pin(self.pass(exchange, head, body)).await.unwrap_or_else(refused),
             Way::Prompt => Box::pin(self.prompt(exchange, head, body))
                 .await
                 .unwrap_or_else(refused),

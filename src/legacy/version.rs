@@ -3,6 +3,7 @@
 //! A version is a hash of the bytes, so it is the same after a restart and behind another jobshim. It is weak: an
 //! answer has one version whatever it is compressed with.
 
+use crate::hex::hex;
 use http::{HeaderMap, HeaderValue, header::IF_NONE_MATCH};
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
@@ -18,11 +19,16 @@ impl Version {
 
     /// The value of `ETag`.
     pub fn tag(self) -> HeaderValue {
-        HeaderValue::from_str(&format!("W/\"{:032x}\"", self.0)).unwrap_or(HeaderValue::from_static("W/\"\""))
+        let mut tag = *b"W/\"00000000000000000000000000000000\"";
+        hex(&mut tag[3..35], &self.0.to_be_bytes());
+        HeaderValue::from_bytes(&tag).unwrap_or(HeaderValue::from_static("W/\"\""))
     }
 
     /// Whether `If-None-Match` says that the client has this version. `*` means any version there is.
     pub fn is_known_to(self, headers: &HeaderMap) -> bool {
+        if !headers.contains_key(IF_NONE_MATCH) {
+            return false;
+        }
         let tag = self.tag();
         let opaque = |tag: &[u8]| tag.strip_prefix(b"W/").unwrap_or(tag).to_vec();
         let own = opaque(tag.as_bytes());

@@ -23,7 +23,7 @@ pub use series::{STEP, Series, Span, names};
 pub use tally::Tally;
 pub use usage::{Client, Clients, Usage, Use, Who};
 
-use crate::forward::Peer;
+use crate::{forward::Peer, hex::hex};
 use http::{HeaderMap, HeaderValue};
 use prometheus_client::metrics::gauge::Gauge;
 use ring::rand::{SecureRandom, SystemRandom};
@@ -107,8 +107,10 @@ impl Observer {
             return sent.clone();
         }
         let number = self.made.fetch_add(1, Relaxed);
-        let made = format!("{:08x}-{number:08x}", self.run);
-        HeaderValue::from_str(&made).unwrap_or(HeaderValue::from_static("0"))
+        let mut made = *b"00000000-0000000000000000";
+        hex(&mut made[..8], &self.run.to_be_bytes());
+        hex(&mut made[9..], &number.to_be_bytes());
+        HeaderValue::from_bytes(&made).unwrap_or(HeaderValue::from_static("0"))
     }
 
     /// A call to the upstream begins, for the request that `tally` counts for.

@@ -7,13 +7,14 @@ use super::{
 };
 use crate::{
     forward::Peer,
+    headers::write_address,
     scope::{Scope, has_credential},
 };
 use http::{header::USER_AGENT, request::Parts};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, HashMap},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    net::IpAddr,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -70,16 +71,20 @@ impl Who {
 
 /// The addresses that belong together: most networks are a /24, most sites a /48.
 fn block(address: IpAddr) -> String {
-    match address.to_canonical() {
+    let (network, bits): (IpAddr, _) = match address.to_canonical() {
         IpAddr::V4(address) => {
             let [a, b, c, _] = address.octets();
-            format!("{}/24", Ipv4Addr::new(a, b, c, 0))
+            ([a, b, c, 0].into(), "/24")
         }
         IpAddr::V6(address) => {
             let [a, b, c, ..] = address.segments();
-            format!("{}/48", Ipv6Addr::new(a, b, c, 0, 0, 0, 0, 0))
+            ([a, b, c, 0, 0, 0, 0, 0].into(), "/48")
         }
-    }
+    };
+    let mut block = String::with_capacity(24);
+    write_address(network, &mut block);
+    block.push_str(bits);
+    block
 }
 
 /// How one client uses one route. Times in ms since 1970.
@@ -161,17 +166,15 @@ impl Usage {
     pub fn note(&self, who: &Who, route: Route, source: Source) {
         let mut ledger = self.ledger();
         let full = ledger.clients.len() >= MOST_CLIENTS;
-        if !ledger.clients.contains_key(who) {
-            let who = if full { Who::others() } else { who.clone() };
-            ledger.clients.entry(who).or_default();
-        }
-        let others = Who::others();
-        let known = if ledger.clients.contains_key(who) { who } else { &others };
-        let Some(place) = ledger
-            .clients
-            .get_mut(known)
-            .and_then(|routes| routes.get_mut(route as usize))
-        else {
+        ledger.changed = true;
+        let routes = match ledger.clients.get_mut(who) {
+            Some(routes) => routes,
+            None => {
+                let who = if full { Who::others() } else { who.clone() };
+                ledger.clients.entry(who).or_default()
+            }
+        };
+        let Some(place) = routes.get_mut(route as usize) else {
             return;
         };
         let now = now_ms();
@@ -182,7 +185,6 @@ impl Usage {
         used.count += 1;
         used.translated += u64::from(source == Source::JobsApi);
         used.last_seen_ms = now;
-        ledger.changed = true;
     }
 
     /// All clients.

@@ -1,0 +1,24 @@
+//! Bytes as hexadecimal digits, without the formatting machinery: every answer carries some.
+
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
+
+/// Writes the digits of `bytes` into `text`, two for each byte, as far as there is room.
+pub fn hex(text: &mut [u8], bytes: &[u8]) {
+    for (digits, byte) in text.chunks_exact_mut(2).zip(bytes) {
+        for (digit, half) in digits.iter_mut().zip([byte >> 4, byte & 15]) {
+            *digit = DIGITS[usize::from(half)];
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::hex;
+
+    #[test]
+    fn each_byte_is_two_digits() {
+        let mut text = *b"........";
+        hex(&mut text[..6], &[0x00, 0x9a, 0xff]);
+        assert_eq!(&text, b"009aff..");
+    }
+}
