@@ -17,10 +17,9 @@ pub use classes::KnownClasses;
 pub use detail::Detail;
 pub use dialect::{Dialect, SocketNames, State};
 pub use list::{List, Wanted};
-pub use page::Listed;
+pub use page::{Listed, Page};
 
 use list::PageCall;
-use page::Page;
 
 use crate::{
     config::DialectChoice,

@@ -31,19 +31,22 @@ pub struct Listed {
 
 /// What one page says.
 #[derive(Debug)]
-pub(super) struct Page {
+pub struct Page {
     /// In its order; those in a state that the table names.
     pub jobs: Vec<Listed>,
     /// The ids of all that it has, in any state.
     pub ids: Vec<Arc<str>>,
+    /// It says that there are further ones.
     pub more: bool,
+    /// Where the next one begins, where pages are chained.
     pub cursor: Option<String>,
+    /// Those of the answer.
     pub headers: HeaderMap,
 }
 
 impl Dialect {
-    /// Reads one page.
-    pub(super) fn read_page(&self, answer: &Answer) -> Result<Page, JobsError> {
+    /// Reads one page, in one pass over it.
+    pub fn read_page(&self, answer: &Answer) -> Result<Page, JobsError> {
         let body = &answer.body;
         let names = &self.names.list;
         let wrong = |error| shape(&names.path, &error);
