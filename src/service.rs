@@ -1,5 +1,6 @@
 //! One request: which way it goes.
 
+mod gone;
 mod house;
 mod passage;
 mod read;

@@ -4,7 +4,6 @@ use crate::{
     legacy::{LegacyAnswer, LegacyError},
     mapping::{Table, Tables},
     route::LegacyRoute,
-    upstream::Answer,
 };
 use bytes::Bytes;
 use http::{HeaderMap, header::CONTENT_TYPE};
@@ -16,13 +15,13 @@ pub struct Taken {
     pub status: u16,
     /// As sent.
     pub content_type: String,
-    /// All of it.
-    pub body: Bytes,
+    /// All of it; `None` where only the head was asked for.
+    pub body: Option<Bytes>,
 }
 
 impl Taken {
     /// Of a status and headers.
-    pub fn of(status: u16, headers: &HeaderMap, body: Bytes) -> Self {
+    pub fn of(status: u16, headers: &HeaderMap, body: Option<Bytes>) -> Self {
         let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         Self {
             status,
@@ -36,19 +35,13 @@ impl Taken {
         Ok(Self {
             status: answer.status.as_u16(),
             content_type: answer.content_type,
-            body: answer.body.collect().await?.concat().into(),
+            body: Some(answer.body.collect().await?.concat().into()),
         })
     }
 
     /// Whether it says anything about jobs: a failure or a refusal does not.
     pub fn is_comparable(&self) -> bool {
         matches!(self.status, 200 | 404)
-    }
-}
-
-impl From<Answer> for Taken {
-    fn from(answer: Answer) -> Self {
-        Self::of(answer.status.as_u16(), &answer.headers, answer.body)
     }
 }
 

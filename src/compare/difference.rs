@@ -81,7 +81,7 @@ impl<'a> Rules<'a> {
         }
     }
 
-    /// What of `legacy` the answer `translated` has otherwise.
+    /// What of `legacy` the answer `translated` has otherwise: status, content type, and the body where both have one.
     pub fn compare(&self, legacy: &Taken, translated: &Taken) -> Vec<Finding> {
         let mut found = Found {
             rules: self,
@@ -97,11 +97,14 @@ impl<'a> Rules<'a> {
         if legacy.content_type != translated.content_type {
             found.around("(content type)", &legacy.content_type, &translated.content_type);
         }
-        let (Ok(one), Ok(other)) = (check(&legacy.body), check(&translated.body)) else {
+        let (Some(legacy), Some(translated)) = (&legacy.body, &translated.body) else {
+            return found.findings;
+        };
+        let (Ok(one), Ok(other)) = (check(legacy), check(translated)) else {
             found.around("(not JSON)", "", "");
             return found.findings;
         };
-        found.envelopes(one.of(&legacy.body), other.of(&translated.body));
+        found.envelopes(one.of(legacy), other.of(translated));
         found.findings
     }
 

@@ -35,6 +35,8 @@ pub struct Shadow {
 pub struct Reread {
     /// Whom it asks.
     pub upstream: Arc<Upstream>,
+    /// As the client asked: of a HEAD there is only a head to compare.
+    pub method: Method,
     /// Path and query.
     pub target: String,
     /// The client's own headers.
@@ -43,10 +45,14 @@ pub struct Reread {
 
 impl Reread {
     async fn take(&self) -> Result<Taken, UpstreamError> {
-        let call = self
-            .upstream
-            .call(Method::GET, &self.target, self.headers.clone(), Bytes::new());
-        Ok(call.await?.into())
+        let (method, headers) = (self.method.clone(), self.headers.clone());
+        let answer = self.upstream.call(method, &self.target, headers, Bytes::new()).await?;
+        let body = self.has_body().then_some(answer.body);
+        Ok(Taken::of(answer.status.as_u16(), &answer.headers, body))
+    }
+
+    fn has_body(&self) -> bool {
+        self.method != Method::HEAD
     }
 }
 
@@ -104,9 +110,16 @@ impl Shadow {
         };
         let (head, body) = response.into_parts();
         let status = head.status.as_u16();
+        let has_body = shadowed.reread.has_body();
         // What is compressed for the client is read once more as it is.
-        let is_plain = !head.headers.contains_key(CONTENT_ENCODING);
-        let (body, whole) = tee(body, MOST_KEPT);
+        let is_plain = !has_body || !head.headers.contains_key(CONTENT_ENCODING);
+        let (body, whole) = match has_body {
+            true => {
+                let (body, whole) = tee(body, MOST_KEPT);
+                (body, Some(whole))
+            }
+            false => (body, None),
+        };
         let headers = head.headers.clone();
         let (findings, ignored) = (Arc::clone(&self.findings), self.config.ignore.clone());
         let observer = Arc::clone(&self.observer);
@@ -119,7 +132,10 @@ impl Shadow {
                 _permit: permit,
             };
             let legacy = async {
-                let body = whole.await.map_err(|_: oneshot::error::RecvError| ())?;
+                let body = match whole {
+                    Some(whole) => Some(whole.await.map_err(|_: oneshot::error::RecvError| ())?),
+                    None => None,
+                };
                 match is_plain {
                     true => Ok(Taken::of(status, &headers, body)),
                     false => comparison.shadowed.reread.take().await.map_err(drop),

@@ -308,14 +308,13 @@ impl Jobs {
         outcome
     }
 
-    /// Whether the upstream answers anything at all, found out by asking it.
-    pub async fn knock(&self) -> Result<(), UpstreamError> {
+    /// What the upstream answers to `caller` at all, found out by a call that costs it next to nothing.
+    pub async fn knock(&self, caller: &Caller) -> Result<Answer, UpstreamError> {
         let names = &self.comfyui.names;
-        let caller = Caller::default();
         let target = caller.target(&names.list.path, &names.probe.query);
         let headers = caller.headers(self.host_for(self.known_dialect()));
-        let answer = self.call(Call::Probe, &caller, Method::GET, &target, headers, Bytes::new());
-        answer.await.map(drop)
+        self.call(Call::Probe, caller, Method::GET, &target, headers, Bytes::new())
+            .await
     }
 }
 

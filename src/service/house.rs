@@ -14,7 +14,7 @@ use tokio::{
 /// How long an answer of the upstream says that it is there.
 const BELIEVED: Duration = Duration::from_secs(10);
 /// How long it may take to answer whether it is there.
-const PATIENCE: Duration = Duration::from_secs(2);
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 /// How often it is stored who calls the legacy surface.
 const STORE: Duration = Duration::from_secs(60);
 
@@ -65,7 +65,7 @@ impl Service {
         }
         let asking = async {
             match self.upstream.reconnect().await {
-                Ok(()) => drop(self.legacy.jobs().knock().await),
+                Ok(()) => drop(self.legacy.jobs().knock(&Caller::default()).await),
                 Err(error) => health.failed(error.to_string()),
             }
         };

@@ -1,6 +1,6 @@
 //! A legacy read: from memory, from the Jobs API, or from the server's own endpoint.
 
-use super::{Service, passage::refused, translation::call};
+use super::{Service, passage::refused};
 use crate::{
     compare::{Reread, Shadowed},
     encoding::Encoding,
@@ -10,7 +10,7 @@ use crate::{
     modes::Decision,
     observe::{CacheResult, Exchange, Source},
     origin,
-    response::{busy, gone},
+    response::busy,
     route::LegacyRoute,
     scope::Scope,
     upstream::{Body, full},
@@ -30,7 +30,8 @@ impl Service {
         let decision = self.decide(exchange, route.name(), &head, scope);
         if decision == Decision::Gone {
             let successor = route.successor(self.names());
-            return gone(&call(&head), Some(&successor), self.notices.guide());
+            let caller = self.caller(exchange, scope, &head);
+            return self.gone(&head, Some(&successor), &caller).await;
         }
         if !matches!(decision, Decision::Forward { .. }) {
             let encoding = Encoding::accepted(&head.headers).filter(|_| self.compress);
@@ -67,7 +68,7 @@ impl Service {
                 };
             }
         }
-        let compares = decision == Decision::Forward { compare: true } && head.method == Method::GET;
+        let compares = decision == Decision::Forward { compare: true };
         let shadowed = compares.then(|| self.shadowed(route, &head, self.caller(exchange, scope, &head)));
         let response = self.forward(exchange, head, body).await.unwrap_or_else(refused);
         match shadowed {
@@ -80,8 +81,10 @@ impl Service {
     fn shadowed(&self, route: &LegacyRoute, head: &Parts, caller: Arc<Caller>) -> Shadowed {
         let jobs = self.legacy.jobs();
         let sent = head.uri.path_and_query().map_or("/", |target| target.as_str());
+        let method = head.method.clone();
         let reread = match &self.legacy_upstream {
             Some(upstream) => Reread {
+                method,
                 target: sent.to_owned(),
                 headers: caller.headers(upstream.is_https().then(|| upstream.authority())),
                 upstream: Arc::clone(upstream),
@@ -89,6 +92,7 @@ impl Service {
             None => {
                 let kind = jobs.known_dialect();
                 Reread {
+                    method,
                     target: target(&head.uri, &head.headers, jobs, &self.upstream, kind).into_owned(),
                     headers: caller.headers(jobs.host_for(kind)),
                     upstream: Arc::clone(&self.upstream),

@@ -6,7 +6,7 @@ use crate::{
     legacy::{LegacyError, Touching},
     modes::Decision,
     observe::{Exchange, Source},
-    response::{busy, gone, not_implemented, too_large, upstream_failure},
+    response::{busy, not_implemented, too_large, upstream_failure},
     route::LegacyWrite,
     upstream::{Body, UpstreamError},
 };
@@ -29,7 +29,7 @@ impl Service {
         let forwards = match self.decide(exchange, write.name(), &head, caller.scope) {
             Decision::Gone => {
                 let successor = write.successor(self.names());
-                return gone(&call(&head), successor.as_deref(), self.notices.guide());
+                return self.gone(&head, successor.as_deref(), &caller).await;
             }
             Decision::Forward { .. } => true,
             Decision::Translate => false,

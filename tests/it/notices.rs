@@ -3,8 +3,10 @@
 use crate::support::{
     Client, Running,
     both::{Both, legacy},
+    browser::Browser,
     server::board,
     start_with,
+    upstream::{Recorder, Scripted, reply},
 };
 use http::Method;
 use jobshim::{
@@ -148,6 +150,75 @@ async fn browsers_may_read_them_where_they_may_read_the_answer() {
         "X-Own, deprecation, link, jobshim-job-state"
     );
     assert_eq!(exposed("/api/jobs").await, "X-Own");
+}
+
+#[tokio::test]
+async fn a_web_page_may_read_a_410_where_the_server_lets_it_read_answers() {
+    let server = server().await;
+    let jobshim = jobshim(&server, &[("legacy.mode", "gone")]).await;
+    let page = [("origin", "http://editor.example"), ("sec-fetch-site", "cross-site")];
+    let ask = async |method: Method, target: &str| {
+        let reply = Client::new().send(method, jobshim.address, target, &page, "{}").await;
+        reply.expect("an answer")
+    };
+    server.with(|surfaces| {
+        surfaces.headers = vec![
+            ("access-control-allow-origin", "http://editor.example".to_owned()),
+            ("vary", "Origin".to_owned()),
+            ("x-own", "1".to_owned()),
+        ];
+    });
+    for (method, target) in [(Method::GET, "/history/x"), (Method::POST, "/queue")] {
+        let reply = ask(method.clone(), target).await;
+        assert_eq!(reply.status, 410, "{method} {target}: {reply:?}");
+        assert_eq!(reply.header("access-control-allow-origin"), "http://editor.example");
+        assert_eq!(reply.header("access-control-expose-headers"), "deprecation, link");
+        assert_eq!((reply.header("vary"), reply.header("x-own")), ("Origin", ""));
+        let arrived = server.with(|surfaces| std::mem::take(&mut surfaces.arrived));
+        assert!(
+            arrived
+                .iter()
+                .all(|one| one.headers["origin"] == "http://editor.example"),
+            "the server decides by the page: {arrived:#?}"
+        );
+    }
+    // Where the server is gone too, nobody can say whether the page may ask.
+    drop(server);
+    assert_eq!(ask(Method::GET, "/queue").await.status, 403);
+}
+
+#[tokio::test]
+async fn a_410_is_not_given_to_a_web_page_that_the_server_refuses() {
+    let refusing = Recorder::start(403, &[], "").await;
+    let gone = Options::default().with("legacy.mode", "gone");
+    let jobshim = start_with(gone.with("upstream.url", refusing.url())).await;
+    let page = [("sec-fetch-site", "cross-site"), ("origin", "http://evil.example")];
+    let reply = Client::new().get_with(jobshim.address, "/queue", &page).await;
+    assert_eq!((reply.status.as_u16(), reply.text().as_str()), (403, ""));
+    assert!(!refusing.all().is_empty(), "it was asked");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_reads_the_410_and_its_headers_from_another_site() {
+    let Some(browser) = Browser::open().await else { return };
+    let server = server().await;
+    let jobshim = jobshim(&server, &[("legacy.mode", "gone")]).await;
+    server.with(|surfaces| surfaces.headers = vec![("access-control-allow-origin", "*".to_owned())]);
+    let editor = Scripted::start(|_| async { reply(200, &[("content-type", "text/html")], "<p>an editor") }).await;
+    browser
+        .go(&format!("http://localhost:{}/", editor.address.port()))
+        .await;
+    let script = format!(
+        "fetch('http://{}/history').then(async answer => {{
+            const body = await answer.json();
+            window.told = [answer.status, answer.headers.get('deprecation'), body.error.successor];
+        }}).catch(error => {{ window.told = String(error); }});",
+        jobshim.address
+    );
+    browser.run(&script).await;
+    browser.until("window.told").await;
+    let told = browser.run("return window.told").await;
+    assert_eq!(told, serde_json::json!([410, "@1764547200", "/api/jobs"]));
 }
 
 #[tokio::test]

@@ -250,6 +250,35 @@ async fn a_sample_shows_where_and_what_kind_and_no_text() {
 }
 
 #[tokio::test]
+async fn of_a_head_the_heads_are_compared() {
+    let server = differing_server().await;
+    let jobshim = jobshim(&server.url(), &[("legacy.mode", "shadow")]).await;
+    let head = async || {
+        let reply = Client::new()
+            .send(Method::HEAD, jobshim.address, "/history", &[], "")
+            .await;
+        reply.expect("an answer")
+    };
+    assert_eq!(head().await.status, 200);
+    let found = findings(&jobshim, 1).await;
+    // The bodies would differ.
+    assert_eq!(differing(&found), [], "{found:#?}");
+    server.with(|surfaces| surfaces.legacy[0].content_type = "text/plain".to_owned());
+    assert_eq!(head().await.header("content-type"), "text/plain");
+    let found = findings(&jobshim, 2).await;
+    assert_eq!(differing(&found), [("history", "(content type)", 1)]);
+    let heads = server.with(|surfaces| {
+        let asked = surfaces.arrived.iter().filter(|one| one.target == "/history");
+        asked.map(|one| one.method.clone()).collect::<Vec<_>>()
+    });
+    assert_eq!(
+        heads,
+        [Method::HEAD, Method::HEAD, Method::HEAD],
+        "the second was looked at again"
+    );
+}
+
+#[tokio::test]
 async fn what_two_reads_of_the_legacy_endpoint_show_between_themselves_is_noise() {
     let server = differing_server().await;
     // The number is another one with each read, the secret is always the same.
