@@ -66,7 +66,7 @@ impl Connector {
 
     /// Opens a connection to `server`, or says at once why another could not be opened a moment ago.
     pub async fn connect(&self, server: Uri) -> Result<Wire, BoxError> {
-        let attempt = self.reach.attempt()?;
+        let attempt = self.reach.attempt().await?;
         match self.inner.clone().call(server).await {
             Ok(stream) => {
                 attempt.succeeded();

@@ -1,24 +1,34 @@
-//! Whether the server takes connections. While it does not, one call at a time tries; the others fail at once with
-//! what is known, rather than wait in a queue for the same failure. So nobody has to wait for a recovery to be noticed:
-//! the first call after it is the one that tries.
+//! Whether the server takes connections. While it does not, one call at a time tries; the others wait for a moment for what
+//! comes of that, and fail with it, rather than queue up for the same failure. So nobody has to wait for a recovery to be
+//! noticed: the first call after it is the one that tries, and who comes with it goes along.
 
 use std::{
     io,
+    pin::pin,
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
+use tokio::{sync::Notify, time::timeout_at};
 
 /// How long one try may keep the others from trying: it may hang while the upstream is back already.
 const MOMENT: Duration = Duration::from_secs(1);
+/// How long the others wait for what comes of it: a server that is there says yes or no in no time.
+const WAIT: Duration = Duration::from_millis(250);
 
 /// What the last tries came to.
 #[derive(Default)]
-pub struct Reach(Mutex<Known>);
+pub struct Reach {
+    known: Mutex<Known>,
+    /// Told when a try is over.
+    over: Notify,
+}
 
 #[derive(Default)]
 struct Known {
     /// Why there is no connection, if the last try had none.
     failure: Option<io::ErrorKind>,
+    /// How many tries had none.
+    failures: u64,
     /// Since when somebody tries again.
     trying: Option<Instant>,
 }
@@ -35,20 +45,30 @@ impl Reach {
     }
 
     /// Leave to open a connection, or why another one could not be opened a moment ago.
-    pub fn attempt(&self) -> Result<Try<'_>, io::Error> {
-        self.known(|known| {
-            if let Some(kind) = known.failure {
-                if known.trying.is_some_and(|since| since.elapsed() < MOMENT) {
-                    return Err(kind.into());
+    pub async fn attempt(&self) -> Result<Try<'_>, io::Error> {
+        let (until, failures) = (Instant::now() + WAIT, self.known(|known| known.failures));
+        loop {
+            let mut over = pin!(self.over.notified());
+            // From now on nothing is missed.
+            over.as_mut().enable();
+            let kept_out = self.known(|known| {
+                let kind = known.failure?;
+                if known.failures != failures || known.trying.is_some_and(|since| since.elapsed() < MOMENT) {
+                    return Some((kind, known.failures != failures));
                 }
                 known.trying = Some(Instant::now());
+                None
+            });
+            match kept_out {
+                None => return Ok(Try { reach: self }),
+                Some((kind, true)) => return Err(kind.into()),
+                Some((kind, false)) => timeout_at(until.into(), over).await.map_err(|_| kind)?,
             }
-            Ok(Try { reach: self })
-        })
+        }
     }
 
     fn known<T>(&self, look: impl FnOnce(&mut Known) -> T) -> T {
-        look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        look(&mut self.known.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -70,54 +90,96 @@ impl Try<'_> {
                     | io::ErrorKind::NetworkUnreachable
             )
         });
-        self.reach.known(|known| known.failure = failure);
+        self.reach.known(|known| {
+            known.failure = failure;
+            known.failures += u64::from(failure.is_some());
+        });
     }
 }
 
 impl Drop for Try<'_> {
     fn drop(&mut self) {
         self.reach.known(|known| known.trying = None);
+        self.reach.over.notify_waiters();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures_util::future::join_all;
 
     const REFUSED: Option<io::ErrorKind> = Some(io::ErrorKind::ConnectionRefused);
 
-    #[test]
-    fn everybody_may_try_while_nothing_is_known() {
+    async fn refuse(reach: &Reach) {
+        reach.attempt().await.expect("leave").failed(REFUSED);
+    }
+
+    #[tokio::test]
+    async fn everybody_may_try_while_nothing_is_known() {
         let reach = Reach::default();
-        let (one, another) = (reach.attempt(), reach.attempt());
+        let (one, another) = (reach.attempt().await, reach.attempt().await);
         assert!(one.is_ok() && another.is_ok() && reach.is_open());
     }
 
-    #[test]
-    fn after_a_refusal_one_tries_and_the_others_fail_with_what_is_known() {
+    #[tokio::test]
+    async fn after_a_refusal_one_tries_and_the_others_fail_or_go_on_with_it() {
+        for comes_back in [false, true] {
+            let reach = Reach::default();
+            refuse(&reach).await;
+            assert!(!reach.is_open());
+            let trying = reach.attempt().await.expect("leave");
+            let others = join_all((0..3).map(|_| reach.attempt()));
+            let outcome = async {
+                tokio::task::yield_now().await;
+                match comes_back {
+                    true => trying.succeeded(),
+                    false => trying.failed(REFUSED),
+                }
+            };
+            let (others, ()) = tokio::join!(others, outcome);
+            for other in others {
+                let kind = other.map(drop).map_err(|error| error.kind());
+                let expected = if comes_back {
+                    Ok(())
+                } else {
+                    Err(io::ErrorKind::ConnectionRefused)
+                };
+                assert_eq!(kind, expected);
+            }
+            assert_eq!(reach.is_open(), comes_back);
+            assert!(reach.attempt().await.is_ok(), "the next one tries");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_try_that_hangs_keeps_nobody_waiting_for_long() {
         let reach = Reach::default();
-        reach.attempt().expect("leave").failed(REFUSED);
-        assert!(!reach.is_open());
-        let trying = reach.attempt().expect("leave");
-        let kept_out = reach.attempt().err().expect("a failure");
+        refuse(&reach).await;
+        let _hanging = reach.attempt().await.expect("leave");
+        let kept_out = reach.attempt().await.err().expect("a failure");
         assert_eq!(kept_out.kind(), io::ErrorKind::ConnectionRefused);
-        trying.succeeded();
-        assert!(reach.is_open() && reach.attempt().is_ok());
     }
 
-    #[test]
-    fn a_try_that_is_given_up_leaves_it_to_the_next() {
+    #[tokio::test]
+    async fn a_try_that_is_given_up_leaves_it_to_one_of_those_who_wait() {
         let reach = Reach::default();
-        reach.attempt().expect("leave").failed(REFUSED);
-        drop(reach.attempt());
-        assert!(!reach.is_open() && reach.attempt().is_ok());
+        refuse(&reach).await;
+        let given_up = reach.attempt().await.expect("leave");
+        let giving_up = async {
+            tokio::task::yield_now().await;
+            drop(given_up);
+        };
+        let (next, ()) = tokio::join!(reach.attempt(), giving_up);
+        assert!(!reach.is_open() && next.is_ok());
     }
 
-    #[test]
-    fn a_certificate_that_is_not_trusted_keeps_nobody_from_trying() {
+    #[tokio::test]
+    async fn a_certificate_that_is_not_trusted_keeps_nobody_from_trying() {
         let reach = Reach::default();
-        reach.attempt().expect("leave").failed(Some(io::ErrorKind::InvalidData));
-        let (one, another) = (reach.attempt(), reach.attempt());
+        let untrusted = Some(io::ErrorKind::InvalidData);
+        reach.attempt().await.expect("leave").failed(untrusted);
+        let (one, another) = (reach.attempt().await, reach.attempt().await);
         assert!(one.is_ok() && another.is_ok());
     }
 }

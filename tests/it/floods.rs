@@ -2,13 +2,12 @@
 //! does, the memory that it costs has a bound, and others are served meanwhile. Who only does little is no flood.
 
 use crate::support::{
-    Client, Running,
+    Client, Running, facing,
     http2::{
         CONTINUATION, DATA, END_HEADERS, END_STREAM, GO_AWAY, HEADERS, PING, PREFACE, PRIORITY, RESET, SETTINGS,
         WINDOW_UPDATE, block, frame,
     },
     program::Program,
-    start,
     upstream::{raw, raw_bytes},
 };
 use bytes::Bytes;
@@ -16,7 +15,6 @@ use http::Request;
 use http_body_util::{BodyExt, Empty};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use jobshim::config::DialectChoice;
 use std::{
     net::SocketAddr,
     sync::{
@@ -190,9 +188,8 @@ async fn whoever_floods_a_connection_loses_it_and_costs_a_bounded_memory() {
     })
     .await;
     let url = format!("http://{upstream}");
-    let arguments = ["--listen", "127.0.0.1:0", "--dialect", "comfyui", "--upstream", &url];
-    let more = ["--idle-timeout", "2s", "--log-access", "off"];
-    let mut program = Program::start(&[&arguments[..], &more].concat(), &[]);
+    let more = ["--dialect", "comfyui", "--idle-timeout", "2s", "--log-access", "off"];
+    let mut program = Program::before(&url, &more);
     let (at, client) = (program.address(), Client::new());
     assert_eq!(client.get(at, "/x").await.status, 200);
     let (files, memory) = (program.open_files() + 2, program.peak_memory());
@@ -224,10 +221,9 @@ async fn whoever_floods_a_connection_loses_it_and_costs_a_bounded_memory() {
 
 const IDLE: Duration = Duration::from_millis(800);
 
-async fn facing(upstream: SocketAddr) -> Running {
-    start(&format!("http://{upstream}"), |config| {
-        config.upstream.dialect = DialectChoice::Comfyui;
-        config.server.idle_timeout = IDLE;
+async fn impatient(upstream: SocketAddr) -> Running {
+    facing(&format!("http://{upstream}"), |config| {
+        config.server.idle_timeout = IDLE
     })
     .await
 }
@@ -235,7 +231,7 @@ async fn facing(upstream: SocketAddr) -> Running {
 #[tokio::test]
 async fn who_only_pings_is_idle() {
     let upstream = raw_bytes("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
-    let jobshim = facing(upstream).await;
+    let jobshim = impatient(upstream).await;
     let stream = TcpStream::connect(jobshim.address).await.expect("a connection");
     let (reading, mut writing) = stream.into_split();
     let reading = tokio::spawn(reason(reading));
@@ -262,7 +258,7 @@ async fn who_only_pings_is_idle() {
 async fn who_reads_a_long_answer_slowly_in_small_windows_gets_all_of_it() {
     const BIG: usize = 4 << 20;
     let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {BIG}\r\n\r\n");
-    let jobshim = facing(raw_bytes([head.into_bytes(), vec![b'x'; BIG]].concat()).await).await;
+    let jobshim = impatient(raw_bytes([head.into_bytes(), vec![b'x'; BIG]].concat()).await).await;
     let stream = TcpStream::connect(jobshim.address).await.expect("a connection");
     // Thousands of windows, each opened by frames of its own.
     let (mut sender, connection) = http2::Builder::new(TokioExecutor::new())

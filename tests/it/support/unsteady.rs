@@ -5,6 +5,7 @@ use std::{
     future::Future,
     net::SocketAddr,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -21,6 +22,12 @@ pub struct Received {
     pub connection: usize,
     /// Its place on that connection, from 0.
     pub nth: usize,
+}
+
+impl Received {
+    fn is_upgrade(&self) -> bool {
+        self.call == "GET /ws"
+    }
 }
 
 /// It stops, and drops its connections, when dropped.
@@ -43,7 +50,16 @@ impl Counting {
         F: Fn(TcpStream, Received) -> A + Send + Sync + 'static,
         A: Future<Output = Option<TcpStream>> + Send + 'static,
     {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        Self::start_at(([127, 0, 0, 1], 0).into(), answer).await
+    }
+
+    /// The same, at an address that is free.
+    pub async fn start_at<F, A>(address: SocketAddr, answer: F) -> Self
+    where
+        F: Fn(TcpStream, Received) -> A + Send + Sync + 'static,
+        A: Future<Output = Option<TcpStream>> + Send + 'static,
+    {
+        let listener = TcpListener::bind(address).await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let received = Arc::new(Mutex::new(Vec::new()));
         let (notes, answer) = (Arc::clone(&received), Arc::new(answer));
@@ -71,6 +87,12 @@ impl Counting {
             received,
             task,
         }
+    }
+
+    /// Stops it, and waits until its address is free.
+    async fn end(mut self) {
+        self.task.abort();
+        let _ = (&mut self.task).await;
     }
 
     /// What arrived for `call`.
@@ -106,6 +128,8 @@ pub async fn read_request(stream: &mut TcpStream) -> Option<String> {
 pub enum Manner {
     /// Not at all.
     Well,
+    /// Takes no connection, and those that there were are gone.
+    Refuses,
     /// Takes the request and says nothing.
     Hangs,
     /// Resets the connection before a byte.
@@ -126,71 +150,112 @@ pub enum Manner {
     Fails,
     /// 429 with `Retry-After`.
     IsBusy,
+    /// Closes connections that lie idle for a moment.
+    ClosesIdle,
+    /// Answers the first request on a connection, and closes it when a second one has come.
+    ClosesAsReused,
 }
 
 /// An upstream whose manner changes on order.
 pub struct Unsteady {
-    pub upstream: Counting,
+    pub address: SocketAddr,
+    answer: fn(&str) -> String,
     manner: Arc<Mutex<Manner>>,
+    upstream: Option<Counting>,
 }
 
 impl Unsteady {
     /// `answer` gives the body for a call, such as `GET /x`, when it behaves well.
-    pub async fn start(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> Self {
-        let manner = Arc::new(Mutex::new(Manner::Well));
-        let now = Arc::clone(&manner);
-        let upstream = Counting::start(move |stream, one| {
-            let manner = *now.lock().expect("a manner");
-            respond(stream, manner, answer(&one.call))
-        })
-        .await;
-        Self { upstream, manner }
+    pub async fn start(answer: fn(&str) -> String) -> Self {
+        let mut unsteady = Self {
+            address: ([127, 0, 0, 1], 0).into(),
+            answer,
+            manner: Arc::new(Mutex::new(Manner::Well)),
+            upstream: None,
+        };
+        unsteady.listen().await;
+        unsteady
     }
 
-    pub fn behave(&self, manner: Manner) {
+    async fn listen(&mut self) {
+        let (answer, manner) = (self.answer, Arc::clone(&self.manner));
+        let upstream = Counting::start_at(self.address, move |stream, one| {
+            let manner = *manner.lock().expect("a manner");
+            let body = answer(&one.call);
+            respond(stream, manner, one, body)
+        });
+        let upstream = upstream.await;
+        self.address = upstream.address;
+        self.upstream = Some(upstream);
+    }
+
+    /// Drops all connections that it has.
+    pub async fn hang_up(&mut self) {
+        self.end().await;
+        self.listen().await;
+    }
+
+    async fn end(&mut self) {
+        if let Some(upstream) = self.upstream.take() {
+            upstream.end().await;
+        }
+    }
+
+    pub async fn behave(&mut self, manner: Manner) {
         *self.manner.lock().expect("a manner") = manner;
+        if manner == Manner::Refuses {
+            self.end().await;
+        } else if self.upstream.is_none() {
+            self.listen().await;
+        }
     }
 }
 
-async fn respond(mut stream: TcpStream, manner: Manner, body: String) -> Option<TcpStream> {
-    let announced = body.len();
-    let (status, announced, more) = match manner {
-        Manner::Fails => ("500 Internal Server Error", announced, ""),
-        Manner::IsBusy => ("429 Too Many Requests", announced, "retry-after: 7\r\n"),
-        Manner::AnnouncesLess => ("200 OK", announced - 1, ""),
-        _ => ("200 OK", announced, ""),
+/// How long a connection may lie idle, where that has a limit: longer than between two calls for one request.
+const MOMENT: Duration = Duration::from_millis(150);
+
+/// What it answers to `one`, with `body` if it behaves; the connection, if that goes on.
+async fn respond(mut stream: TcpStream, manner: Manner, one: Received, body: String) -> Option<TcpStream> {
+    let announced = body.len() - usize::from(manner == Manner::AnnouncesLess);
+    let head = match manner {
+        Manner::Fails => format!("500 Internal Server Error\r\ncontent-length: {announced}"),
+        Manner::IsBusy => format!("429 Too Many Requests\r\nretry-after: 7\r\ncontent-length: {announced}"),
+        // The body is what goes through the tunnel.
+        _ if one.is_upgrade() => "101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: echo/1".to_owned(),
+        _ => format!("200 OK\r\ncontent-type: application/json\r\ncontent-length: {announced}"),
     };
-    let head =
-        format!("HTTP/1.1 {status}\r\n{more}content-type: application/json\r\ncontent-length: {announced}\r\n\r\n");
-    let (half_a_head, half_a_body) = (&head[..head.len() / 2], &body[..body.len() / 2]);
-    let cut = match manner {
-        Manner::Hangs => std::future::pending().await,
-        Manner::ResetsAtOnce => String::new(),
-        Manner::ResetsInHead => half_a_head.to_owned(),
-        Manner::ResetsInBody | Manner::EndsInBody => format!("{head}{half_a_body}"),
-        Manner::Garbage => "\u{1}\u{2} what is this?\n\n".repeat(20),
+    let head = format!("HTTP/1.1 {head}\r\n\r\n");
+    let whole = format!("{head}{body}");
+    let sent = match manner {
+        Manner::Hangs | Manner::Refuses => return std::future::pending().await,
+        Manner::ResetsAtOnce => "",
+        Manner::ClosesAsReused if one.nth > 0 => return None,
+        Manner::ResetsInHead => &head[..head.len() / 2],
+        Manner::ResetsInBody | Manner::EndsInBody => &whole[..head.len() + body.len() / 2],
+        Manner::Garbage => &"\u{1}\u{2} what is this?\n\n".repeat(20),
         Manner::Drips => {
             stream.write_all(head.as_bytes()).await.ok()?;
             for byte in body.bytes() {
-                // Slower than any test has time for.
-                tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+                tokio::time::sleep(Duration::from_secs(1)).await;
                 stream.write_all(&[byte]).await.ok()?;
             }
-            return Some(stream);
+            ""
         }
-        Manner::Well | Manner::AnnouncesLess | Manner::Fails | Manner::IsBusy => {
-            stream.write_all(format!("{head}{body}").as_bytes()).await.ok()?;
-            return Some(stream);
-        }
+        _ => &whole,
     };
-    stream.write_all(cut.as_bytes()).await.ok()?;
-    // What was sent shall arrive before the reset does.
-    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    if matches!(
-        manner,
-        Manner::ResetsAtOnce | Manner::ResetsInHead | Manner::ResetsInBody
-    ) {
-        stream.set_zero_linger().expect("SO_LINGER");
+    stream.write_all(sent.as_bytes()).await.ok()?;
+    match manner {
+        Manner::ResetsAtOnce | Manner::ResetsInHead | Manner::ResetsInBody => {
+            // What was sent shall arrive before the reset does.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            stream.set_zero_linger().expect("SO_LINGER");
+            None
+        }
+        Manner::EndsInBody | Manner::Garbage => None,
+        Manner::ClosesIdle if !one.is_upgrade() => {
+            let used = tokio::time::timeout(MOMENT, stream.peek(&mut [0])).await;
+            used.is_ok().then_some(stream)
+        }
+        _ => (!one.is_upgrade()).then_some(stream),
     }
-    None
 }
