@@ -12,7 +12,7 @@ use jobshim::{
     report,
     route::RouteName,
     server::{BindError, Server, Tls},
-    service::Service,
+    service::{STORE, Service, keep_house},
 };
 use std::{
     future::Future,
@@ -177,10 +177,10 @@ fn serve(options: &Options) -> ExitCode {
             tracing::info!(admin = %admin.local_addr(), "health, metrics and usage can be seen");
             tokio::spawn(admin.run(Arc::clone(&live)));
         }
-        let service = live.service();
-        tokio::spawn(Arc::clone(&service).keep_house());
-        server.run(live, stop).await;
-        service.store_usage();
+        let house = Arc::clone(&live);
+        tokio::spawn(keep_house(move || house.service(), STORE));
+        server.run(Arc::clone(&live), stop).await;
+        live.service().store_usage();
         ExitCode::SUCCESS
     })
 }

@@ -7,6 +7,8 @@ mod read;
 mod translation;
 mod write;
 
+pub use house::{STORE, keep_house};
+
 use crate::{
     access::Access,
     compare::{RouteFindings, Shadow},

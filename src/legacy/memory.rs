@@ -239,7 +239,9 @@ impl Memory {
     }
 
     /// How many jobs it holds, and the bytes that they take.
-    pub fn holds(&self) -> (u64, u64) {
+    pub async fn holds(&self) -> (u64, u64) {
+        // What was put in or has expired since is not counted otherwise, while nobody asks.
+        self.jobs.run_pending_tasks().await;
         (self.jobs.entry_count(), self.jobs.weighted_size())
     }
 

@@ -149,8 +149,8 @@ impl Legacy {
     }
 
     /// How many jobs the memory holds, and the bytes that they take.
-    pub fn remembers(&self) -> (u64, u64) {
-        self.memory.holds()
+    pub async fn remembers(&self) -> (u64, u64) {
+        self.memory.holds().await
     }
 
     /// What `POST /prompt` taught.

@@ -16,28 +16,29 @@ const BELIEVED: Duration = Duration::from_secs(10);
 /// How long it may take to answer whether it is there.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 /// How often it is stored who calls the legacy surface.
-const STORE: Duration = Duration::from_secs(60);
+pub const STORE: Duration = Duration::from_secs(60);
 
-impl Service {
-    /// Looks at the counters from time to time, and stores who calls the legacy surface, for as long as it is polled.
-    pub async fn keep_house(self: Arc<Self>) {
-        let mut look = interval(STEP);
-        look.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        let mut stored = Instant::now();
-        loop {
-            look.tick().await;
-            let (entries, bytes) = self.legacy.remembers();
-            self.observer.cache_holds(entries, bytes);
-            self.observer.series().look(self.observer.metrics());
-            if stored.elapsed() >= STORE {
-                stored = Instant::now();
-                let service = Arc::clone(&self);
-                // A store that cannot be written says so in the log.
-                let _ = spawn_blocking(move || service.store_usage()).await;
-            }
+/// Looks at the counters from time to time, and stores every `store` who calls the legacy surface, for as long as it is
+/// polled. `current` gives the service in force.
+pub async fn keep_house(current: impl Fn() -> Arc<Service>, store: Duration) {
+    let mut look = interval(STEP);
+    look.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let mut stored = Instant::now();
+    loop {
+        look.tick().await;
+        let service = current();
+        let (entries, bytes) = service.legacy.remembers().await;
+        service.observer.cache_holds(entries, bytes);
+        service.observer.series().look(service.observer.metrics());
+        if stored.elapsed() >= store {
+            stored = Instant::now();
+            // A store that cannot be written says so in the log.
+            let _ = spawn_blocking(move || service.store_usage()).await;
         }
     }
+}
 
+impl Service {
     /// Stores who calls the legacy surface, if that has changed. Waits for the disk.
     pub fn store_usage(&self) {
         if !self.state.is_kept() {

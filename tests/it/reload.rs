@@ -3,12 +3,14 @@
 use crate::support::{
     Client, TableFolder as Folder,
     both::{Both, legacy},
+    metrics::Metrics,
     program::Program,
     server::board,
     upstream::raw,
+    wait::until,
 };
 use http::Method;
-use jobshim::demo::Rules;
+use jobshim::demo::{Job, Rules};
 use std::{
     fs,
     path::PathBuf,
@@ -45,7 +47,7 @@ impl Configured {
         let path = file.display().to_string();
         let arguments = ["--config", &path, "--listen", "127.0.0.1:0", "--upstream", upstream];
         Self {
-            program: Program::start(&arguments, &[]),
+            program: Program::start(&arguments, &[("JOBSHIM_ADMIN", "127.0.0.1:0")]),
             file,
             _folder: folder,
         }
@@ -157,6 +159,27 @@ async fn tables_and_the_log_level_change_too() {
     jobshim.rewrite(&with(1), "the configuration was read again");
     client.get(address, "/queue").await;
     jobshim.program.line_with("asked the upstream");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_metrics_tell_of_the_memory_in_force() {
+    let mut board = board(Rules::Comfyui);
+    let text = r#"{"id": "done", "status": "completed", "create_time": 1700000000000, "priority": 7}"#;
+    board.jobs.push(Job::new(text, text).expect("a job"));
+    let server = Both::start(board, Vec::new()).await;
+    let tables = Folder::with("reload-memory", &[]);
+    let config = format!("mappings_dir = \"{}\"\n", tables.path.display());
+    let mut jobshim = Configured::start("reload-memory-config", &server.url(), &config);
+    let (address, admin) = (jobshim.program.address(), jobshim.program.admin());
+    let client = Client::new();
+    let kept = async || Metrics::of(&client, admin).await.value("jobshim_cache_entries{}");
+    assert_eq!(client.get(address, "/history/done").await.status, 200);
+    until("the job is counted", async || kept().await == 1.0).await;
+    let table = include_str!("../../mappings/queue.toml");
+    fs::write(tables.path.join("queue.toml"), format!("{table}\n# changed\n")).expect("a table");
+    jobshim.program.line_with("the configuration was read again");
+    // What the old tables wrote is not remembered any more.
+    until("nothing is counted", async || kept().await == 0.0).await;
 }
 
 /// A server whose `/ws` echoes, and whose every other answer is a 200.

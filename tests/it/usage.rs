@@ -7,11 +7,12 @@ use crate::support::{
     program::{Program, run},
     start_with,
     upstream::{Recorder, Scripted, reply},
+    wait::until,
 };
 use http::Method;
-use jobshim::cli::Options;
+use jobshim::{cli::Options, service::STORE};
 use serde_json::{Value, json};
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 const SECRETS: [&str; 6] = [
     "s3cret-bearer",
@@ -156,6 +157,39 @@ async fn usage_survives_a_restart_of_the_program_and_the_report_tells_of_it() {
         printed.contains("no legacy call for 0 days: too early to tell before 30"),
         "{printed}"
     );
+}
+
+#[tokio::test]
+async fn usage_is_stored_while_jobshim_runs_so_that_a_crash_loses_no_more_than_a_minute() {
+    let recorder = Recorder::start(404, &[], "{}").await;
+    let folder = StateFolder::new("usage-crash");
+    let begin = || {
+        let options = Options::default().with("upstream.url", recorder.url());
+        start_with(options.with("state_dir", folder.path.display().to_string()))
+    };
+    let client = Client::new();
+    let mut jobshim = begin().await;
+    // As often as it looks whether it is time.
+    let admin = jobshim.admin_storing(&[], Duration::ZERO).await;
+    let modified = || {
+        folder
+            .path
+            .join("jobshim.redb")
+            .metadata()
+            .and_then(|file| file.modified())
+    };
+    let opened = modified().expect("a store");
+    client.get(jobshim.address, "/history/x").await;
+    let before = usage_of(&client, admin, 1).await;
+    until("it is stored", async || modified().expect("a store") > opened).await;
+    drop(client);
+    // Only the program itself stores at its end.
+    jobshim.stop().await;
+    let mut again = begin().await;
+    let admin = again.admin(&[]).await;
+    let after = json_at(&Client::new(), admin, "/usage").await;
+    assert_eq!(after["clients"], before["clients"]);
+    assert_eq!(STORE, Duration::from_secs(60), "README says how often");
 }
 
 #[test]

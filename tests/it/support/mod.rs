@@ -14,7 +14,7 @@ use jobshim::{
     observe::Observer,
     reload::Live,
     server::Server,
-    service::{Service, StartError},
+    service::{STORE, Service, StartError, keep_house},
     state::StateError,
 };
 use std::{
@@ -74,6 +74,11 @@ impl Running {
 
     /// Opens the admin listener, and gives its address.
     pub async fn admin(&mut self, hosts: &[&str]) -> SocketAddr {
+        self.admin_storing(hosts, STORE).await
+    }
+
+    /// The same, and stores every `store` who calls the legacy surface.
+    pub async fn admin_storing(&mut self, hosts: &[&str], store: Duration) -> SocketAddr {
         let config = AdminConfig {
             address: "127.0.0.1:0".parse().expect("an address"),
             hosts: hosts.iter().map(|&host| host.to_owned()).collect(),
@@ -81,7 +86,9 @@ impl Running {
         let admin = Admin::bind(&config).await.expect("a free port");
         let address = admin.local_addr();
         let live = self.live.upgrade().expect("it runs");
-        self.serving.push(tokio::spawn(live.service().keep_house()));
+        let house = Arc::clone(&live);
+        self.serving
+            .push(tokio::spawn(keep_house(move || house.service(), store)));
         self.serving.push(tokio::spawn(admin.run(live)));
         address
     }
