@@ -209,11 +209,12 @@ async fn show(config: &Config, route: &LegacyRoute, uri: &Uri) -> Result<(), Exp
         encoding: None,
     };
     let answer = legacy.answer(route, inquiry, &Arc::new(Caller::default())).await?;
+    let content_type = answer.content_type.as_ref().and_then(|value| value.to_str().ok());
     println!(
         "\n{} answers {} {}:\n",
         config.upstream.name(),
         answer.status,
-        answer.content_type
+        content_type.unwrap_or_default()
     );
     println!("{}", String::from_utf8_lossy(&answer.body.collect().await?.concat()));
     Ok(())

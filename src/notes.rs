@@ -6,7 +6,7 @@ use crate::{
 };
 use bytes::Bytes;
 use moka::{future::Cache, policy::EvictionPolicy};
-use std::cell::Cell;
+use std::{cell::Cell, sync::Arc};
 
 /// What a note costs besides its text: its key, and the cache's own bookkeeping.
 const OVERHEAD: usize = 256;
@@ -14,7 +14,7 @@ const OVERHEAD: usize = 256;
 /// Notes by scope and job id; a clone is the same notes.
 #[derive(Clone)]
 pub struct Notes {
-    kept: Cache<(Scope, String), Bytes>,
+    kept: Cache<(Scope, Arc<str>), Bytes>,
 }
 
 /// A note has no node classes in it.
@@ -29,7 +29,7 @@ impl Classes for NoClasses {
 impl Notes {
     /// Keeps at most `max_bytes`, the oldest unused ones going first; 0 keeps none.
     pub fn new(max_bytes: u64) -> Self {
-        let weigh = |key: &(Scope, String), note: &Bytes| {
+        let weigh = |key: &(Scope, Arc<str>), note: &Bytes| {
             let bytes = key.1.len().saturating_add(note.len()).saturating_add(OVERHEAD);
             u32::try_from(bytes).unwrap_or(u32::MAX)
         };
@@ -43,20 +43,20 @@ impl Notes {
     }
 
     /// The note on one job.
-    pub async fn get(&self, scope: Scope, id: &str) -> Option<Bytes> {
-        self.kept.get(&(scope, id.to_owned())).await
+    pub async fn get(&self, scope: Scope, id: &Arc<str>) -> Option<Bytes> {
+        self.kept.get(&(scope, Arc::clone(id))).await
     }
 
     /// Keeps a note, which [`note`] wrote.
     pub async fn keep(&self, scope: Scope, id: String, note: Bytes) {
-        self.kept.insert((scope, id), note).await;
+        self.kept.insert((scope, id.into()), note).await;
         // At once: a few notes more can be many megabytes.
         self.kept.run_pending_tasks().await;
     }
 
     /// Forgets one.
-    pub async fn forget(&self, scope: Scope, id: &str) {
-        self.kept.invalidate(&(scope, id.to_owned())).await;
+    pub async fn forget(&self, scope: Scope, id: &Arc<str>) {
+        self.kept.invalidate(&(scope, Arc::clone(id))).await;
     }
 }
 

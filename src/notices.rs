@@ -2,7 +2,7 @@
 
 use crate::{
     config::NoticesConfig,
-    jobs::{Dialect, State, encode},
+    jobs::{Dialect, State, filled},
     route::{LegacyRoute, LegacyWrite},
 };
 use http::{
@@ -32,8 +32,8 @@ impl Notices {
     pub fn new(config: &NoticesConfig) -> Self {
         let time = |seconds| httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds));
         Self {
-            deprecation: config.deprecation.map(|seconds| value(&format!("@{seconds}"))),
-            sunset: config.sunset.map(|seconds| value(&time(seconds))),
+            deprecation: config.deprecation.map(|seconds| value(format!("@{seconds}"))),
+            sunset: config.sunset.map(|seconds| value(time(seconds))),
             guide: config.guide.as_ref().map(ToString::to_string),
             successor: config.successor,
             job_state: config.job_state,
@@ -55,7 +55,7 @@ impl Notices {
             headers.entry(SUNSET).or_insert_with(|| sunset.clone());
         }
         let mut link = |target: &str, relation: &str| {
-            headers.append(LINK, value(&["<", target, ">; rel=\"", relation, "\""].concat()));
+            headers.append(LINK, value(["<", target, ">; rel=\"", relation, "\""].concat()));
         };
         if let Some(successor) = successor.filter(|_| self.successor) {
             link(successor, "successor-version");
@@ -81,8 +81,8 @@ pub fn put_job_state(headers: &mut HeaderMap, state: Option<State>) {
 }
 
 /// Only visible ASCII gets here, as targets, dates and URLs are made of it.
-fn value(text: &str) -> HeaderValue {
-    HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static(""))
+fn value(text: String) -> HeaderValue {
+    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""))
 }
 
 /// Lets browsers read our headers (Fetch standard, section 3.3.5), where the upstream lets them read the answer at all.
@@ -97,7 +97,7 @@ fn expose(headers: &mut HeaderMap) {
         .map(HeaderName::as_str)
         .collect();
     if !names.is_empty() {
-        headers.append(ACCESS_CONTROL_EXPOSE_HEADERS, value(&names.join(", ")));
+        headers.append(ACCESS_CONTROL_EXPOSE_HEADERS, value(names.join(", ")));
     }
 }
 
@@ -107,9 +107,7 @@ impl LegacyRoute {
         let names = &dialect.names;
         match self {
             Self::History | Self::HistoryV2 => names.list.path.clone(),
-            Self::HistoryOne(id) | Self::HistoryV2One(id) | Self::JobStatus(id) => {
-                names.detail.path.replace("{id}", &encode(id))
-            }
+            Self::HistoryOne(id) | Self::HistoryV2One(id) | Self::JobStatus(id) => filled(&names.detail.path, id),
             Self::Queue { .. } => format!("{}?{}", names.list.path, dialect.queued_filter()),
         }
     }
@@ -121,7 +119,7 @@ impl LegacyWrite {
         let cancel = &dialect.names.cancel;
         match self {
             Self::Queue { .. } | Self::Interrupt => Some(cancel.many.clone()),
-            Self::JobCancel(id) => Some(cancel.path.replace("{id}", &encode(id))),
+            Self::JobCancel(id) => Some(filled(&cancel.path, id)),
             Self::History => None,
         }
     }

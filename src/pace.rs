@@ -1,10 +1,12 @@
-//! Bodies that may not lie still: a gap between two bytes of one ends it with an error, however long it is as a whole.
+//! Waiting that ends: for the head of an answer, and for the next bytes of a body, which may not lie still however long it
+//! is as a whole.
 
 use crate::upstream::BoxError;
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use std::{
-    pin::Pin,
+    future::{Future, poll_fn},
+    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -30,6 +32,57 @@ impl Moves {
     }
 }
 
+/// A clock that is set far oftener than it rings. It stays set for an earlier time and looks again when that is over:
+/// setting it anew each time costs more than all that the waiting is for.
+#[derive(Default)]
+pub struct Alarm(Option<Pin<Box<Sleep>>>);
+
+impl Alarm {
+    /// Ready once it is `until`.
+    pub fn poll(&mut self, until: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        let timer = self.0.get_or_insert_with(|| Box::pin(sleep_until(until)));
+        loop {
+            ready!(timer.as_mut().poll(cx));
+            if timer.deadline() >= until {
+                return Poll::Ready(());
+            }
+            timer.as_mut().reset(until);
+        }
+    }
+}
+
+/// How long to wait for the head of an answer, while what is sent does not move either.
+pub struct Patience {
+    /// As configured.
+    pub limit: Duration,
+    /// The body of the request.
+    pub moves: Option<Moves>,
+}
+
+/// It took longer than that.
+pub struct Late(pub Duration);
+
+impl Patience {
+    /// What comes of `work`, if it comes in time.
+    pub async fn wait<T>(&self, alarm: &mut Alarm, work: impl Future<Output = T>) -> Result<T, Late> {
+        let mut work = pin!(work);
+        let mut until = None;
+        poll_fn(|cx| {
+            if let Poll::Ready(done) = work.as_mut().poll(cx) {
+                return Poll::Ready(Ok(done));
+            }
+            loop {
+                ready!(alarm.poll(*until.get_or_insert_with(|| Instant::now() + self.limit), cx));
+                if !self.moves.as_ref().is_some_and(Moves::moved) {
+                    return Poll::Ready(Err(Late(self.limit)));
+                }
+                until = None;
+            }
+        })
+        .await
+    }
+}
+
 /// A body from a connection, with a limit on its gaps.
 pub struct Paced {
     body: Incoming,
@@ -37,8 +90,7 @@ pub struct Paced {
     moves: Option<Moves>,
     /// Since when there is nothing.
     since: Option<Instant>,
-    /// Made when a body is first waited for: most come with their heads.
-    timer: Option<Pin<Box<Sleep>>>,
+    alarm: Alarm,
 }
 
 impl Paced {
@@ -49,7 +101,7 @@ impl Paced {
             gap,
             moves: None,
             since: None,
-            timer: None,
+            alarm: Alarm::default(),
         }
     }
 
@@ -60,15 +112,7 @@ impl Paced {
 
     fn poll_gap(&mut self, cx: &mut Context<'_>) -> Poll<Gap> {
         let until = *self.since.get_or_insert_with(Instant::now) + self.gap;
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(until)));
-        loop {
-            // Set for an earlier wait, it is due too early, never too late.
-            ready!(timer.as_mut().poll(cx));
-            if timer.deadline() >= until {
-                return Poll::Ready(Gap(self.gap));
-            }
-            timer.as_mut().reset(until);
-        }
+        self.alarm.poll(until, cx).map(|()| Gap(self.gap))
     }
 }
 

@@ -9,10 +9,11 @@ mod reach;
 use crate::{
     connect::Dialer,
     lock,
+    pace::{Alarm, Late, Patience},
     upstream::{Body, BoxError, full},
 };
 use connection::{Arrivals, Connector};
-use http::{Method, Request, Response, Uri};
+use http::{HeaderMap, Method, Request, Response, Uri};
 use hyper::{
     body::{Body as _, Incoming},
     client::conn::http1::{SendRequest, handshake},
@@ -33,6 +34,8 @@ pub enum PoolError {
     Connect(BoxError),
     /// The connection failed.
     Send(hyper::Error),
+    /// The head of the answer did not come in time.
+    Late(Late),
 }
 
 /// The connections.
@@ -60,6 +63,13 @@ struct Connection {
 struct Line {
     sender: SendRequest<Body>,
     arrivals: Arrivals,
+    alarm: Alarm,
+}
+
+impl From<Late> for PoolError {
+    fn from(late: Late) -> Self {
+        Self::Late(late)
+    }
 }
 
 impl Pool {
@@ -76,28 +86,38 @@ impl Pool {
     /// that lay idle may be closed by its other end at any time (RFC 9112 section 9.3.1). So a request is sent again if
     /// nothing of it was sent before; and a GET or HEAD without a body also, once and on a new connection, if it was sent
     /// and not a byte came back. Nothing else is: it may have been taken.
-    pub async fn send(&self, mut request: Request<Body>) -> Result<Response<Incoming>, PoolError> {
+    pub async fn send(&self, mut request: Request<Body>, patience: &Patience) -> Result<Response<Incoming>, PoolError> {
         while let Some(mut line) = self.take() {
             let again = repetition(&request);
             line.arrivals.watch_out();
-            match line.sender.try_send_request(request).await {
+            let sending = line.sender.try_send_request(request);
+            match patience.wait(&mut line.alarm, sending).await? {
                 Ok(response) => {
                     self.keep(line);
                     return Ok(response);
                 }
                 Err(mut failure) => match (failure.take_message(), again) {
                     (Some(unsent), _) => request = unsent,
-                    (None, Some(again)) if !line.arrivals.any() => {
+                    (None, Some((method, uri, headers))) if !line.arrivals.any() => {
                         tracing::debug!("an idle connection was closed as it was used; the request is sent again");
-                        request = again;
+                        request = Request::new(full(""));
+                        *request.method_mut() = method;
+                        *request.uri_mut() = uri;
+                        *request.headers_mut() = headers;
                         break;
                     }
                     (None, _) => return Err(PoolError::Send(failure.into_error())),
                 },
             }
         }
-        let mut line = Box::pin(self.connect()).await?;
-        let response = line.sender.send_request(request).await.map_err(PoolError::Send)?;
+        // A server may take a connection and then say nothing of its certificate.
+        let mut alarm = Alarm::default();
+        let mut line = patience.wait(&mut alarm, Box::pin(self.connect())).await??;
+        let sending = line.sender.send_request(request);
+        let response = patience
+            .wait(&mut line.alarm, sending)
+            .await?
+            .map_err(PoolError::Send)?;
         self.keep(line);
         Ok(response)
     }
@@ -146,7 +166,11 @@ impl Pool {
                 tracing::debug!(%error, "a connection to the upstream ended early");
             }
         });
-        Ok(Line { sender, arrivals })
+        Ok(Line {
+            sender,
+            arrivals,
+            alarm: Alarm::default(),
+        })
     }
 }
 
@@ -157,15 +181,15 @@ impl Connection {
     }
 }
 
-/// The request to send when the first sending failed safely.
-fn repetition(request: &Request<Body>) -> Option<Request<Body>> {
+/// The head of the request to send when the first sending failed safely.
+fn repetition(request: &Request<Body>) -> Option<(Method, Uri, HeaderMap)> {
     let is_repeatable = matches!(*request.method(), Method::GET | Method::HEAD) && request.body().is_end_stream();
     is_repeatable.then(|| {
-        let mut again = Request::new(full(""));
-        *again.method_mut() = request.method().clone();
-        *again.uri_mut() = request.uri().clone();
-        *again.headers_mut() = request.headers().clone();
-        again
+        (
+            request.method().clone(),
+            request.uri().clone(),
+            request.headers().clone(),
+        )
     })
 }
 

@@ -58,12 +58,10 @@ const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 /// A translated answer, compressed if `encoding` says so. `varies`: another client might have got it compressed
 /// otherwise.
 pub fn translated(answer: LegacyAnswer, encoding: Option<Encoding>, varies: bool) -> Response<Body> {
-    let mut headers = HeaderMap::clone(&answer.upstream_headers);
-    if !answer.content_type.is_empty()
-        && let Ok(content_type) = HeaderValue::from_str(&answer.content_type)
-    {
-        headers.insert(CONTENT_TYPE, content_type);
-    }
+    // Room for all that is added here and on the way out: a map that grows hashes all names again.
+    let mut headers = HeaderMap::with_capacity(answer.upstream_headers.len() + 12);
+    headers.extend(HeaderMap::clone(&answer.upstream_headers));
+    headers.extend(answer.content_type.map(|content_type| (CONTENT_TYPE, content_type)));
     if let Some(state) = answer.empty_for {
         put_job_state(&mut headers, state);
     }
@@ -103,7 +101,8 @@ pub fn translated(answer: LegacyAnswer, encoding: Option<Encoding>, varies: bool
     let mut response = Response::new(body);
     *response.status_mut() = answer.status;
     *response.headers_mut() = headers;
-    if !answer.asked {
+    // What is in memory was not looked up for a page of another site.
+    if !answer.asked && !matches!(answer.cached, Cached::Hit | Cached::Stale) {
         response.extensions_mut().insert(Unasked);
     }
     if answer.status.is_client_error() {

@@ -210,7 +210,10 @@ fn find(path: &str) -> Option<Endpoint> {
 /// An id is one path segment, decoded here and encoded again when it is sent. An empty one, or one that is not
 /// UTF-8, is no id.
 fn job_id(segment: &str) -> Option<String> {
-    let id = percent_decode_str(segment).decode_utf8().ok()?;
+    let id = match segment.contains('%') {
+        true => percent_decode_str(segment).decode_utf8().ok()?,
+        false => segment.into(),
+    };
     (!id.is_empty()).then(|| id.into_owned())
 }
 

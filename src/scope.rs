@@ -76,10 +76,15 @@ impl ScopeKey {
         scope
     }
 
+    /// Whether it is the scope of those who show no credential.
+    pub fn is_nobody(&self, scope: &Scope) -> bool {
+        *scope == self.nobody
+    }
+
     /// A number for whoever sends a request, the same each time: by scope, else by address. Of an IPv6 address the
     /// network counts, as many clients change the rest from day to day.
     pub fn client(&self, scope: &Scope, address: IpAddr) -> u64 {
-        let whole = match (*scope == self.nobody, address.to_canonical()) {
+        let whole = match (self.is_nobody(scope), address.to_canonical()) {
             (false, _) => hmac::sign(&self.key, &scope.0),
             (true, IpAddr::V4(address)) => hmac::sign(&self.key, &address.octets()),
             (true, IpAddr::V6(address)) => hmac::sign(&self.key, &address.octets()[..8]),
@@ -95,7 +100,7 @@ impl ScopeKey {
 }
 
 /// Whether a request carries a credential.
-pub fn has_credential(headers: &HeaderMap, uri: &Uri) -> bool {
+fn has_credential(headers: &HeaderMap, uri: &Uri) -> bool {
     CREDENTIALS.iter().any(|name| headers.contains_key(name)) || tokens(uri).next().is_some()
 }
 

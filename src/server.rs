@@ -19,6 +19,7 @@ use crate::{
 };
 use crowd::{Crowd, Full, Place};
 use entrance::{Entered, Entrance};
+use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
 use http::{
     HeaderValue, Request, StatusCode, Version,
     header::{CONNECTION, UPGRADE},
@@ -306,11 +307,20 @@ impl Reception {
             }
         });
         let mut connection = pin!(self.http.serve_connection_with_upgrades(TokioIo::new(felt), handler));
-        let mut stops = pin!(pulse.stops(Patience {
+        let stopping = async {
+            tokio::select! {
+                () = stop.reached(Stage::Closing) => {}
+                () = pulse.spent.notified() => {}
+            }
+            None
+        };
+        let patience = Patience {
             header: self.config.header_timeout,
             idle: self.config.idle_timeout,
-        }));
-        let mut stopping = false;
+        };
+        let giving_up = pulse.stops(patience).map(Some);
+        // Looked at when something has happened to one of them, not whenever something moves on the connection.
+        let mut interruptions = FuturesUnordered::from_iter([stopping.boxed(), giving_up.boxed()]);
         loop {
             tokio::select! {
                 biased;
@@ -320,11 +330,11 @@ impl Reception {
                     }
                     return;
                 }
-                () = stop.reached(Stage::Closing), if !stopping => stopping = true,
-                () = pulse.spent.notified(), if !stopping => stopping = true,
-                still = stops.as_mut() => {
-                    tracing::debug!(%address, %still, "a connection is given up");
-                    return;
+                Some(interruption) = interruptions.next() => {
+                    if let Some(still) = interruption {
+                        tracing::debug!(%address, %still, "a connection is given up");
+                        return;
+                    }
                 }
             }
             connection.as_mut().graceful_shutdown();

@@ -7,7 +7,9 @@ mod tls;
 pub use call::Answer;
 pub use error::{SetupError, UpstreamError};
 
-use crate::{config::UpstreamConfig, connect::Dialer, mistakes::Cause, pace::Moves, pool::Pool, vet::vet_answer, via};
+use crate::{
+    config::UpstreamConfig, connect::Dialer, mistakes::Cause, pace::Patience, pool::Pool, vet::vet_answer, via,
+};
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Request, Response, Uri,
@@ -18,7 +20,7 @@ use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use hyper::body::Incoming;
 use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::client::legacy::connect::HttpConnector;
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 /// What any body error is on its way to hyper.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -160,15 +162,29 @@ impl Upstream {
             .map_err(|error| UpstreamError::BadTarget(error.to_string()))
     }
 
-    /// Sends one request, whose URI came from [`Upstream::uri`], with the configured headers that it does not have;
-    /// waits for the head of the answer without a time limit. Redirects are not followed: our headers are for this
-    /// server alone. What may be sent twice, and when, is [`Pool::send`]'s.
-    pub async fn send(&self, mut request: Request<Body>) -> Result<Response<Incoming>, UpstreamError> {
+    /// The target of `uri` as it was sent, below the upstream's base path.
+    pub fn uri_as_sent(&self, uri: &Uri) -> Result<Uri, UpstreamError> {
+        match uri.path_and_query() {
+            Some(target) if self.base.is_empty() && target.as_str().starts_with('/') => Ok(target.clone().into()),
+            target => self.uri(target.map_or("/", PathAndQuery::as_str)),
+        }
+    }
+
+    /// Sends one request, whose URI came from [`Upstream::uri`], with the configured headers that it does not have, and
+    /// waits no longer for the head of the answer than `limit`, while the body of the request does not move either.
+    /// Redirects are not followed: our headers are for this server alone. What may be sent twice, and when, is
+    /// [`Pool::send`]'s.
+    pub(super) async fn send(
+        &self,
+        mut request: Request<Body>,
+        limit: Duration,
+    ) -> Result<Response<Incoming>, UpstreamError> {
+        let moves = request.extensions_mut().remove();
         let headers = request.headers_mut();
         self.inject(headers);
         self.via.sign(headers);
         headers.entry(HOST).or_insert_with(|| self.host());
-        let sending = self.pool.send(request).await;
+        let sending = self.pool.send(request, &Patience { limit, moves }).await;
         let response = sending.map_err(|error| self.send_error(error))?;
         match vet_answer(response.headers()) {
             Ok(()) => Ok(response),
@@ -176,18 +192,9 @@ impl Upstream {
         }
     }
 
-    /// As [`Upstream::send`], and waits no longer for the head of the answer than `upstream.first_byte_timeout`, while
-    /// the body of the request does not move either.
-    pub async fn send_patiently(&self, mut request: Request<Body>) -> Result<Response<Incoming>, UpstreamError> {
-        let moves: Option<Moves> = request.extensions_mut().remove();
-        let mut sending = pin!(self.send(request));
-        loop {
-            match tokio::time::timeout(self.first_byte_timeout, sending.as_mut()).await {
-                Ok(sent) => return sent,
-                Err(_) if moves.as_ref().is_some_and(Moves::moved) => {}
-                Err(_) => return Err(self.timed_out(self.first_byte_timeout)),
-            }
-        }
+    /// Passes a request on: as [`Upstream::send`], within `upstream.first_byte_timeout`.
+    pub async fn pass(&self, request: Request<Body>) -> Result<Response<Incoming>, UpstreamError> {
+        self.send(request, self.first_byte_timeout).await
     }
 
     /// Whether the server took the last connection that was asked for. Those that are open already may serve on where

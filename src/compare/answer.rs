@@ -6,7 +6,7 @@ use crate::{
     route::LegacyRoute,
 };
 use bytes::Bytes;
-use http::{HeaderMap, header::CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, header::CONTENT_TYPE};
 
 /// A legacy answer, whoever gave it.
 #[derive(Clone, Debug)]
@@ -22,10 +22,9 @@ pub struct Taken {
 impl Taken {
     /// Of a status and headers.
     pub fn of(status: u16, headers: &HeaderMap, body: Option<Bytes>) -> Self {
-        let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         Self {
             status,
-            content_type: content_type.unwrap_or_default().to_owned(),
+            content_type: text(headers.get(CONTENT_TYPE)),
             body,
         }
     }
@@ -34,7 +33,7 @@ impl Taken {
     pub async fn translated(answer: LegacyAnswer) -> Result<Self, LegacyError> {
         Ok(Self {
             status: answer.status.as_u16(),
-            content_type: answer.content_type,
+            content_type: text(answer.content_type.as_ref()),
             body: Some(answer.body.collect().await?.concat().into()),
         })
     }
@@ -81,4 +80,9 @@ pub fn shape<'a>(route: &LegacyRoute, tables: &'a Tables, cloud_items: bool) -> 
             (table, Envelope::Queue(names))
         }
     }
+}
+
+fn text(value: Option<&HeaderValue>) -> String {
+    let text = value.and_then(|value| value.to_str().ok());
+    text.unwrap_or_default().to_owned()
 }

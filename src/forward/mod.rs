@@ -90,7 +90,7 @@ impl Passage<'_> {
             wanted.ask(&mut head.headers);
         }
         let calling = self.exchange.observer.calling(self.call, &self.exchange.tally);
-        let sent = self.upstream.send_patiently(Request::from_parts(head, body)).await;
+        let sent = self.upstream.pass(Request::from_parts(head, body)).await;
         match &sent {
             Ok(response) => {
                 self.exchange.source(Source::Upstream);

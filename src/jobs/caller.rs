@@ -14,7 +14,7 @@ use http::{
     },
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use std::{net::IpAddr, sync::Arc};
+use std::{borrow::Cow, net::IpAddr, sync::Arc};
 
 /// What a path segment or a query value may hold as it is (RFC 3986 section 2.3).
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -60,7 +60,13 @@ impl Caller {
         let mut headers = headers.clone();
         complete_for_http1(&mut headers, uri);
         remove_hop_by_hop(&mut headers);
-        for name in NOT_FOR_CALLS {
+        // Most requests have few of them, and that is cheaper to see in one pass.
+        let needless: Vec<HeaderName> = headers
+            .keys()
+            .filter(|name| NOT_FOR_CALLS.contains(name))
+            .cloned()
+            .collect();
+        for name in needless {
             headers.remove(name);
         }
         add_forwarded(&mut headers, address);
@@ -117,6 +123,14 @@ impl Caller {
 }
 
 /// `text` as one path segment or query value.
-pub(crate) fn encode(text: &str) -> String {
-    utf8_percent_encode(text, UNRESERVED).to_string()
+pub(crate) fn encode(text: &str) -> Cow<'_, str> {
+    utf8_percent_encode(text, UNRESERVED).into()
+}
+
+/// A table's path with `value`, encoded, where it says `{id}` or `{class}`.
+pub(crate) fn filled(path: &str, value: &str) -> String {
+    match (path.split_once('{'), path.split_once('}')) {
+        (Some((before, _)), Some((_, after))) => [before, &encode(value), after].concat(),
+        _ => path.to_owned(),
+    }
 }

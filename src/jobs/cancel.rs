@@ -1,6 +1,6 @@
 //! `POST /api/jobs/{id}/cancel` and `POST /api/jobs/cancel`: stops jobs, one by one or many at a time.
 
-use super::{Caller, DialectKind, Jobs, JobsError, accept, caller::encode, shape};
+use super::{Caller, DialectKind, Jobs, JobsError, accept, caller::filled, shape};
 use crate::{
     mapping::{
         Paths,
@@ -132,7 +132,7 @@ impl Jobs {
         if has_dots(id) {
             return Ok(None);
         }
-        let path = self.names(kind).names.cancel.path.replace("{id}", &encode(id));
+        let path = filled(&self.names(kind).names.cancel.path, id);
         let answer = self.post(caller, kind, &path, Bytes::new()).await?;
         let unknown_job = answer.status == StatusCode::NOT_FOUND && answer.body.trim_ascii_start().starts_with(b"{");
         let call = format!("POST {path}");

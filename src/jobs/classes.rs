@@ -1,6 +1,6 @@
 //! Which node classes are output nodes: asked once a class, remembered.
 
-use super::{Caller, DialectKind, Jobs, JobsError, accept, caller::encode, shape};
+use super::{Caller, DialectKind, Jobs, JobsError, accept, caller::filled, shape};
 use crate::{
     mapping::{
         Classes, Paths,
@@ -12,7 +12,7 @@ use crate::{
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use http::StatusCode;
 use moka::future::Cache;
-use std::{collections::HashMap, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 /// How long an answer is believed: node packs are installed and updated while jobshim runs.
 const BELIEVED: Duration = Duration::from_secs(600);
@@ -28,7 +28,7 @@ pub(super) struct ClassMemory {
 
 /// The classes that one prompt uses.
 #[derive(Debug, Default)]
-pub struct KnownClasses(HashMap<String, Option<bool>>);
+pub struct KnownClasses(BTreeMap<String, Option<bool>>);
 
 impl Classes for KnownClasses {
     fn is_output(&self, class: &str) -> Option<bool> {
@@ -55,7 +55,7 @@ impl Jobs {
         kind: DialectKind,
         classes: Vec<String>,
     ) -> Result<KnownClasses, JobsError> {
-        let mut known = HashMap::with_capacity(classes.len());
+        let mut known = BTreeMap::new();
         let mut unknown = Vec::new();
         for class in classes {
             match self.classes.known.get(&class).await {
@@ -98,7 +98,7 @@ impl Jobs {
             return Ok(None);
         }
         let names = &self.names(kind).names.classes;
-        let path = names.path.replace("{class}", &encode(class));
+        let path = filled(&names.path, class);
         let answer = self.ask(Call::Class, caller, Some(kind), &path, "").await?;
         if matches!(answer.status, StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST) {
             // A server of the other dialect describes classes elsewhere.

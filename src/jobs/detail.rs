@@ -1,6 +1,6 @@
 //! `GET /api/jobs/{id}`: one job, or the knowledge that there is none.
 
-use super::{Caller, DialectKind, Jobs, JobsError, State, accept, caller::encode, shape};
+use super::{Caller, DialectKind, Jobs, JobsError, State, accept, caller::filled, shape};
 use crate::{mapping::Searched, observe::Call, segments::has_dots};
 use http::{HeaderMap, StatusCode};
 use std::sync::Arc;
@@ -30,7 +30,7 @@ impl Jobs {
             return Ok(Detail::Absent(None));
         }
         let dialect = self.names(kind);
-        let path = dialect.names.detail.path.replace("{id}", &encode(id));
+        let path = filled(&dialect.names.detail.path, id);
         let answer = self.ask(Call::Detail, caller, Some(kind), &path, "").await?;
         // A server without the Jobs API says 404 too, but in words; an unknown job is an object.
         if answer.status == StatusCode::NOT_FOUND && answer.body.trim_ascii_start().starts_with(b"{") {

@@ -8,7 +8,7 @@ use crate::{
 };
 use bytes::Bytes;
 use futures_util::{StreamExt, stream::BoxStream};
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use std::sync::Arc;
 
 /// What of a request a legacy answer depends on, besides who asks.
@@ -28,7 +28,7 @@ pub struct LegacyAnswer {
     /// 200, 304 for who has it already, or 404 where the endpoint has one.
     pub status: StatusCode,
     /// `Content-Type`.
-    pub content_type: String,
+    pub content_type: Option<HeaderValue>,
     /// The body.
     pub body: LegacyBody,
     /// How the body is compressed already.

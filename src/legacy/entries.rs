@@ -137,13 +137,13 @@ impl Legacy {
         caller: &Caller,
         kind: DialectKind,
         shape: Shape,
-        id: &str,
+        id: &Arc<str>,
         body: &Searched,
         noted: Option<&Bytes>,
     ) -> Result<Entry, LegacyError> {
         let table = self.table(shape);
         let unfit = |reason| LegacyError::Render {
-            id: id.to_owned(),
+            id: id.to_string(),
             table: table.name.clone(),
             reason,
         };

@@ -104,13 +104,9 @@ impl Legacy {
                 ..LegacyAnswer::not_found(&self.tables.job_status, Arc::default())
             });
         };
-        let content_type = answer.headers.get(http::header::CONTENT_TYPE);
         Ok(LegacyAnswer {
             status: answer.status,
-            content_type: content_type
-                .and_then(|value| value.to_str().ok())
-                .unwrap_or_default()
-                .to_owned(),
+            content_type: answer.headers.get(http::header::CONTENT_TYPE).cloned(),
             body: LegacyBody::Whole(vec![answer.body]),
             ..done(answer.headers)
         })
@@ -156,7 +152,7 @@ impl Legacy {
 fn done(upstream_headers: HeaderMap) -> LegacyAnswer {
     LegacyAnswer {
         status: StatusCode::OK,
-        content_type: String::new(),
+        content_type: None,
         body: LegacyBody::Whole(Vec::new()),
         encoding: None,
         upstream_headers: Arc::new(carried(&upstream_headers)),

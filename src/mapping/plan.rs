@@ -5,7 +5,7 @@ use super::{
     paths::{Found, Inner, Paths, Searched},
     scanner::{ScanError, spelt},
 };
-use std::{borrow::Cow, cell::Cell, collections::HashSet, sync::Arc};
+use std::{borrow::Cow, cell::Cell, collections::BTreeSet, sync::Arc};
 
 /// Which node classes are output nodes, as far as the server has told.
 pub trait Classes: Sync {
@@ -128,7 +128,7 @@ impl Plan {
 
     /// The node classes that must be known before [`Plan::write`], each once.
     pub fn classes_needed(&self, reading: &Reading<'_>) -> Vec<String> {
-        let mut needed: HashSet<Cow<'_, str>> = HashSet::new();
+        let mut needed: BTreeSet<Cow<'_, str>> = BTreeSet::new();
         for source in self.chosen(reading) {
             if let Source::Derived(_, Inputs { group: Some(group), .. }) = source
                 && let Some((text, members)) = reading.group(*group)

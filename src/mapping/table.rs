@@ -7,7 +7,8 @@ use super::{
     plan::Plan,
     scanner::ScanError,
 };
-use serde::Deserialize;
+use http::HeaderValue;
+use serde::{Deserialize, Deserializer, de::Error as _};
 use std::{collections::BTreeMap, sync::Arc};
 use toml::Spanned;
 
@@ -54,7 +55,8 @@ pub enum Allowance {
 #[serde(deny_unknown_fields)]
 pub struct Answer {
     /// `Content-Type` of a translated answer.
-    pub content_type: String,
+    #[serde(default, deserialize_with = "header_value")]
+    pub content_type: Option<HeaderValue>,
     /// The member that holds a list of entries.
     pub list: Option<String>,
     /// The member that holds running jobs.
@@ -203,9 +205,15 @@ impl Table {
     }
 }
 
+/// What can stand in a header.
+pub(super) fn header_value<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<HeaderValue>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    HeaderValue::try_from(text).map(Some).map_err(D::Error::custom)
+}
+
 /// Which keys of `[answer]` the route of table `name` cannot do without, and whether they are missing.
 fn required(name: &str, answer: &Answer) -> Vec<(bool, &'static str)> {
-    let mut keys = vec![(answer.content_type.is_empty(), "content_type")];
+    let mut keys = vec![(answer.content_type.is_none(), "content_type")];
     match name {
         "history" => keys.extend([(answer.count.is_none(), "count"), (answer.skip.is_none(), "skip")]),
         "history_v2" => keys.extend([

@@ -1,6 +1,7 @@
 //! The names in the bodies of the legacy writes.
 
-use super::table::{Complaint, TableError};
+use super::table::{Complaint, TableError, header_value};
+use http::HeaderValue;
 use serde::Deserialize;
 
 /// The table of the legacy writes.
@@ -32,7 +33,8 @@ pub struct WriteRequest {
 #[serde(deny_unknown_fields)]
 pub struct CloudQueue {
     /// `Content-Type`.
-    pub content_type: String,
+    #[serde(deserialize_with = "header_value")]
+    pub content_type: Option<HeaderValue>,
     /// The member that lists what was cancelled.
     pub deleted: String,
     /// The member that says whether the queue was cleared.

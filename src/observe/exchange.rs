@@ -67,8 +67,8 @@ impl Exchange {
         self.source.store(source as u8, Relaxed);
     }
 
-    /// Says who calls the legacy surface.
-    pub fn called_by(&self, head: &Parts, scope: Scope) {
+    /// Says who calls the legacy surface; `scope` if it carries a credential.
+    pub fn called_by(&self, head: &Parts, scope: Option<Scope>) {
         self.who.get_or_init(|| Who::of(head, scope, &self.peer));
     }
 

@@ -5,11 +5,7 @@ use super::{
     health::now_ms,
     labels::{Route, Source},
 };
-use crate::{
-    forward::Peer,
-    headers::write_address,
-    scope::{Scope, has_credential},
-};
+use crate::{forward::Peer, headers::write_address, scope::Scope};
 use http::{header::USER_AGENT, request::Parts};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -38,11 +34,10 @@ pub struct Who {
 }
 
 impl Who {
-    /// Whoever sent the request of `head`.
-    pub fn of(head: &Parts, scope: Scope, peer: &Peer) -> Self {
+    /// Whoever sent the request of `head`; `scope` if it carries a credential.
+    pub fn of(head: &Parts, scope: Option<Scope>, peer: &Peer) -> Self {
         let agent = head.headers.get(USER_AGENT);
         let agent = String::from_utf8_lossy(agent.map_or(b"", |agent| agent.as_bytes()));
-        let Scope([a, b, c, d, ..]) = scope;
         Self {
             // It is shown on terminals and pages.
             agent: agent
@@ -55,7 +50,7 @@ impl Who {
             } else {
                 block(peer.client)
             },
-            credential: has_credential(&head.headers, &head.uri).then(|| format!("{a:02x}{b:02x}{c:02x}{d:02x}")),
+            credential: scope.map(|Scope([a, b, c, d, ..])| format!("{a:02x}{b:02x}{c:02x}{d:02x}")),
         }
     }
 

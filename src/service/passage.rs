@@ -9,6 +9,7 @@ use crate::{
 };
 use bytes::Bytes;
 use http::{Request, Response, request::Parts};
+use std::borrow::Cow;
 
 impl Service {
     /// How the request of `head` reaches the upstream.
@@ -18,14 +19,16 @@ impl Service {
             Some(kind) => Some(kind),
             None => Box::pin(jobs.dialect_to_pass(&self.caller(exchange, self.scope(head), head))).await,
         };
+        let uri = match target(&head.uri, &head.headers, jobs, &self.upstream, kind) {
+            Cow::Borrowed(_) => self.upstream.uri_as_sent(&head.uri),
+            Cow::Owned(target) => self.upstream.uri(&target),
+        };
         Ok(Passage {
             upstream: &self.upstream,
             exchange,
             call: Call::Pass,
             own_host: jobs.host_for(kind),
-            uri: self
-                .upstream
-                .uri(&target(&head.uri, &head.headers, jobs, &self.upstream, kind))?,
+            uri: uri?,
         })
     }
 
@@ -70,7 +73,7 @@ impl Service {
                 exchange,
                 call: Call::Elsewhere,
                 own_host: upstream.is_https().then(|| upstream.authority()),
-                uri: upstream.uri(head.uri.path_and_query().map_or("/", |target| target.as_str()))?,
+                uri: upstream.uri_as_sent(&head.uri)?,
             },
         };
         passage.forward(Request::from_parts(head, body)).await

@@ -20,9 +20,10 @@ const TURN: Duration = Duration::from_secs(2);
 
 impl Service {
     pub(super) fn decide(&self, exchange: &Exchange, route: RouteName, head: &Parts, scope: Scope) -> Decision {
-        exchange.called_by(head, scope);
+        let key = self.state.scope_key();
+        exchange.called_by(head, Some(scope).filter(|scope| !key.is_nobody(scope)));
         exchange.under(self.modes.mode(route).into());
-        let client = || self.state.scope_key().client(&scope, exchange.peer.client);
+        let client = || key.client(&scope, exchange.peer.client);
         self.modes.decide(route, client)
     }
 

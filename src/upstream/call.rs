@@ -51,7 +51,7 @@ impl Upstream {
         request
             .headers_mut()
             .insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        let (head, body) = self.send(request).await?.into_parts();
+        let (head, body) = self.send(request, self.answer_timeout).await?.into_parts();
         if let Some(encoding) = head.headers.get(CONTENT_ENCODING)
             && encoding != "identity"
         {

@@ -3,7 +3,7 @@
 use super::{BoxError, Upstream};
 use crate::{
     mistakes::{Cause, sources},
-    pace::Gap,
+    pace::{Gap, Late},
     pool::PoolError,
 };
 use std::{error::Error, io, sync::Arc, time::Duration};
@@ -120,6 +120,7 @@ impl Upstream {
                 return UpstreamError::Client(BoxError::from(innermost(&error)).into());
             }
             PoolError::Send(error) => return self.broken_off(&error),
+            PoolError::Late(Late(limit)) => return self.timed_out(limit),
             PoolError::Connect(error) => error,
         };
         let timed_out = sources(&*error)
