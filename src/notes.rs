@@ -6,7 +6,13 @@ use crate::{
 };
 use bytes::Bytes;
 use moka::{future::Cache, policy::EvictionPolicy};
-use std::{cell::Cell, sync::Arc};
+use std::{
+    cell::Cell,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
 
 /// What a note costs besides its text: its key, and the cache's own bookkeeping.
 const OVERHEAD: usize = 256;
@@ -15,6 +21,8 @@ const OVERHEAD: usize = 256;
 #[derive(Clone)]
 pub struct Notes {
     kept: Cache<(Scope, Arc<str>), Bytes>,
+    /// Something was noted once: where clients post no prompts through here, nothing need be looked for.
+    any: Arc<AtomicBool>,
 }
 
 /// A note has no node classes in it.
@@ -39,16 +47,21 @@ impl Notes {
                 .weigher(weigh)
                 .eviction_policy(EvictionPolicy::lru())
                 .build(),
+            any: Arc::default(),
         }
     }
 
     /// The note on one job.
     pub async fn get(&self, scope: Scope, id: &Arc<str>) -> Option<Bytes> {
-        self.kept.get(&(scope, Arc::clone(id))).await
+        match self.any.load(Relaxed) {
+            true => self.kept.get(&(scope, Arc::clone(id))).await,
+            false => None,
+        }
     }
 
     /// Keeps a note, which [`note`] wrote.
     pub async fn keep(&self, scope: Scope, id: String, note: Bytes) {
+        self.any.store(true, Relaxed);
         self.kept.insert((scope, id.into()), note).await;
         // At once: a few notes more can be many megabytes.
         self.kept.run_pending_tasks().await;

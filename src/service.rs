@@ -189,9 +189,9 @@ impl Service {
         if !body.is_end_stream() {
             head.extensions.insert(body.watched());
         }
-        let foreign = origin::refuses(&head.headers, &head.uri);
+        exchange.foreign = origin::refuses(&head.headers, &head.uri);
         let response = contained(&self.observer, self.answer_any(exchange, way, head, body)).await;
-        if foreign && self.has_origin_rule() && response.extensions().get::<Unasked>().is_some() {
+        if exchange.foreign && self.has_origin_rule() && response.extensions().get::<Unasked>().is_some() {
             return forbidden();
         }
         response

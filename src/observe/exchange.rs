@@ -38,6 +38,8 @@ pub struct Exchange {
     pub tally: Arc<Tally>,
     /// Whom it comes from.
     pub peer: Peer,
+    /// A page of another site asks, which a self-hosted server would refuse (CONTRACT.md section 6).
+    pub foreign: bool,
     pub(super) id: HeaderValue,
     pub(super) started: Instant,
     pub(super) route: Route,

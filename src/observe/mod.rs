@@ -92,6 +92,7 @@ impl Observer {
             mode: AtomicU8::new(Mode::Pass as u8),
             source: AtomicU8::new(Source::Jobshim as u8),
             peer,
+            foreign: false,
             status: None,
             sent: 0,
             complete: false,

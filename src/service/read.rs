@@ -6,13 +6,11 @@ use crate::{
     encoding::Encoding,
     forward::target,
     jobs::{Caller, JobsError},
-    legacy::{Cached, Inquiry, LegacyAnswer, LegacyError},
+    legacy::{Cached, Inquiry, LegacyError},
     modes::Decision,
     observe::{CacheResult, Exchange, Source},
-    origin,
     response::busy,
     route::LegacyRoute,
-    scope::Scope,
     upstream::{Body, full},
 };
 use http::{Method, Response, request::Parts};
@@ -40,7 +38,12 @@ impl Service {
                 headers: &head.headers,
                 encoding,
             };
-            let outcome = match self.remembered(route, inquiry, &head, scope).await {
+            // From memory nobody is asked: it must not be a request that the upstream would refuse.
+            let remembered = match exchange.foreign {
+                true => None,
+                false => self.legacy.remembered(route, inquiry, scope).await,
+            };
+            let outcome = match remembered {
                 Some(answer) => Ok(answer),
                 None => {
                     let Some(_turn) = self.turn().await else {
@@ -122,20 +125,6 @@ impl Service {
                 let count = u32::try_from(count).unwrap_or(u32::MAX);
                 self.observer.cache(&exchange.tally, result, count);
             }
-        }
-    }
-
-    /// The answer from memory. Nobody is asked: it must not be a request that the upstream would refuse.
-    async fn remembered(
-        &self,
-        route: &LegacyRoute,
-        inquiry: Inquiry<'_>,
-        head: &Parts,
-        scope: Scope,
-    ) -> Option<LegacyAnswer> {
-        match origin::refuses(&head.headers, &head.uri) {
-            true => None,
-            false => self.legacy.remembered(route, inquiry, scope).await,
         }
     }
 }
