@@ -21,7 +21,7 @@ use crowd::{Crowd, Full, Place};
 use entrance::{Entered, Entrance};
 use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
 use http::{
-    HeaderValue, Request, StatusCode, Version,
+    HeaderValue, Method, Request, StatusCode, Version,
     header::{CONNECTION, UPGRADE},
 };
 use hyper::{body::Incoming, service::service_fn};
@@ -185,10 +185,7 @@ impl Server {
         let early = timeout_at(until.min(stopped + LAST_ANSWERS), stages.closed()).await;
         stages.send_replace(Stage::Closing);
         if early.is_err() && timeout_at(until, stages.closed()).await.is_err() {
-            tracing::warn!(
-                open,
-                "the drain timeout is over; connections that are still open are closed"
-            );
+            tracing::warn!(open, "the drain timeout is over; what is still under way is cut off");
         }
     }
 }
@@ -276,11 +273,12 @@ impl Reception {
         let _open = self.live.service().observer().connected();
         let pulse = Arc::new(Pulse::default());
         let felt = Felt::new(stream, Arc::clone(&pulse), place);
-        let for_tunnels = stop.clone();
+        let for_what_goes_on = stop.clone();
         let handler = service_fn(|mut request: Request<Incoming>| {
             let (reception, pulse) = (Arc::clone(&self), Arc::clone(&pulse));
-            if request.headers().contains_key(UPGRADE) {
-                request.extensions_mut().insert(for_tunnels.clone());
+            // A tunnel or a write, which does not end with its request.
+            if request.headers().contains_key(UPGRADE) || *request.method() == Method::POST {
+                request.extensions_mut().insert(for_what_goes_on.clone());
             }
             async move {
                 let most = reception.config.max_requests as u64;

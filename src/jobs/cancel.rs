@@ -22,7 +22,7 @@ enum Batch {
     NotTaken,
 }
 
-/// What was done of a cancel: it ends early when its client does.
+/// What was done of a cancel: it ends early when the program does.
 struct Tally<'a> {
     ids: &'a [String],
     cancelled: Vec<String>,
@@ -40,7 +40,7 @@ impl Drop for Tally<'_> {
     fn drop(&mut self) {
         if !self.asked_all {
             let done = &self.cancelled;
-            tracing::warn!(?done, not_done = ?self.left(), "a client went away while its jobs were being cancelled");
+            tracing::warn!(?done, not_done = ?self.left(), "jobshim ended while jobs were being cancelled");
         }
     }
 }

@@ -6,22 +6,59 @@ use super::{
     hidden::Cleared,
     json_string,
     orders::{Orders, Target},
+    touching::Touching,
 };
 use crate::{
     headers::carried,
     jobs::{Caller, DialectKind, List, Listed, State, Wanted},
     route::LegacyWrite,
-    state::Change,
+    state::{Change, StateError},
 };
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use std::{collections::HashSet, sync::Arc};
+use tokio::sync::oneshot;
 
 impl Legacy {
     /// Does what a write asks for: cancels jobs, or hides them. [`crate::jobs::JobsError::Missing`] when the server
     /// cannot cancel, and nothing was done.
+    ///
+    /// It is done to its end, also when its client leaves in the middle: a server that has read a request does not ask
+    /// either whether somebody still waits. `held` is let go of then.
     pub async fn write(
         self: &Arc<Self>,
+        write: &LegacyWrite,
+        body: &Bytes,
+        caller: &Arc<Caller>,
+        held: impl Send + 'static,
+    ) -> Result<LegacyAnswer, LegacyError> {
+        let (legacy, write, body, caller) = (Arc::clone(self), write.clone(), body.clone(), Arc::clone(caller));
+        let touching = Touching::new(self, &write, Some(body.clone()), caller.scope);
+        let (tell, told) = oneshot::channel();
+        let task = tokio::spawn(async move {
+            let outcome = legacy.write_all(&write, &body, &caller).await;
+            touching.end().await;
+            drop(held);
+            match tell.send(outcome) {
+                Ok(()) => {}
+                Err(Ok(_)) => tracing::info!(?write, "a client left before its write was done; it is done"),
+                Err(Err(error)) => {
+                    tracing::warn!(?write, %error, "a client left before its write was done, and it failed")
+                }
+            }
+        });
+        match told.await {
+            Ok(outcome) => outcome,
+            // Nothing is said by a task that panicked, and so does whoever waits for it.
+            Err(_) => match task.await {
+                Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+                _ => Err(StateError::Stopping.into()),
+            },
+        }
+    }
+
+    async fn write_all(
+        &self,
         write: &LegacyWrite,
         body: &[u8],
         caller: &Arc<Caller>,

@@ -5,9 +5,8 @@ use crate::{
     forward::{Lesson, Passage, target},
     observe::{Call, Exchange},
     response::upstream_failure,
-    upstream::{Body, UpstreamError, full},
+    upstream::{Body, UpstreamError},
 };
-use bytes::Bytes;
 use http::{Request, Response, request::Parts};
 use std::borrow::Cow;
 
@@ -77,17 +76,6 @@ impl Service {
             },
         };
         passage.forward(Request::from_parts(head, body)).await
-    }
-
-    /// The legacy call as it came, to the server's own endpoint.
-    pub(super) async fn resend(
-        &self,
-        exchange: &Exchange,
-        head: Parts,
-        body: &Bytes,
-    ) -> Result<Response<Body>, UpstreamError> {
-        let passage = self.passage(exchange, &head).await?;
-        passage.forward(Request::from_parts(head, full(body.clone()))).await
     }
 }
 

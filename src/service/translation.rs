@@ -12,8 +12,8 @@ use crate::{
     upstream::Body,
 };
 use http::{Response, request::Parts};
-use std::{fmt::Debug, time::Duration};
-use tokio::{sync::SemaphorePermit, time::timeout};
+use std::{fmt::Debug, sync::Arc, time::Duration};
+use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
 /// How long a request may wait for its turn to be translated.
 const TURN: Duration = Duration::from_secs(2);
@@ -29,8 +29,8 @@ impl Service {
 
     /// A turn to make an answer. Most are made in a moment, so a burst waits in line; behind a server that hangs the line
     /// does not move, and nobody is kept for long.
-    pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
-        let turn = timeout(TURN, self.turns.acquire()).await.ok()?;
+    pub(super) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        let turn = timeout(TURN, Arc::clone(&self.turns).acquire_owned()).await.ok()?;
         turn.ok()
     }
 

@@ -3,12 +3,14 @@
 use super::{Service, passage::refused, translation::call};
 use crate::{
     jobs::{Caller, JobsError},
-    legacy::{LegacyError, Touching},
+    legacy::{LegacyAnswer, LegacyError, Touching},
     modes::Decision,
     observe::{Exchange, Source},
     response::{busy, not_implemented, too_large, upstream_failure},
     route::LegacyWrite,
-    upstream::{Body, UpstreamError},
+    scope::Scope,
+    stop::Stop,
+    upstream::{Body, UpstreamError, full},
 };
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -54,10 +56,7 @@ impl Service {
             Err(error) if error.is::<LengthLimitError>() => return too_large(self.most_ordered),
             Err(error) => return upstream_failure(&UpstreamError::Client(error.into()), None),
         };
-        let touching = Touching::new(&self.legacy, write, Some(body.clone()), caller.scope);
-        let response = self.translate_write(exchange, write, head, &body, &caller).await;
-        touching.end().await;
-        response
+        self.translate_write(exchange, write, head, &body, &caller).await
     }
 
     /// A write is done through the Jobs API. What that cannot do, the server's own legacy endpoint may still do; what
@@ -67,38 +66,67 @@ impl Service {
         &self,
         exchange: &Exchange,
         write: &LegacyWrite,
-        head: Parts,
+        mut head: Parts,
         body: &Bytes,
         caller: &Arc<Caller>,
     ) -> Response<Body> {
-        let method_and_path = call(&head);
-        let Some(_turn) = self.turn().await else {
-            return busy();
-        };
+        let stop: Option<Stop> = head.extensions.remove();
         if *write == LegacyWrite::History {
-            return match self.resend(exchange, head, body).await {
-                Ok(answer) if !matches!(answer.status().as_u16(), 404 | 405 | 410 | 501) => answer,
-                Ok(_) => {
+            return match self.resend(exchange, write, head, body, caller.scope).await {
+                Ok(answer) if matches!(answer.status().as_u16(), 404 | 405 | 410 | 501) => {
+                    let Some(outcome) = self.through_jobs_api(write, body, caller, stop).await else {
+                        return busy();
+                    };
                     exchange.source(Source::JobsApi);
-                    let outcome = self.legacy.write(write, body, caller).await;
                     self.answer(outcome, None, write).await
-                }
-                Err(error) => refused(error),
-            };
-        }
-        match self.legacy.write(write, body, caller).await {
-            Err(LegacyError::Jobs(JobsError::Missing { .. })) => match self.resend(exchange, head, body).await {
-                Ok(answer) if matches!(answer.status().as_u16(), 404 | 405 | 501) => {
-                    exchange.source(Source::Jobshim);
-                    not_implemented(&method_and_path)
                 }
                 Ok(answer) => answer,
                 Err(error) => refused(error),
-            },
-            outcome => {
-                exchange.source(Source::JobsApi);
-                self.answer(outcome, None, write).await
-            }
+            };
         }
+        let Some(outcome) = self.through_jobs_api(write, body, caller, stop).await else {
+            return busy();
+        };
+        if !matches!(outcome, Err(LegacyError::Jobs(JobsError::Missing { .. }))) {
+            exchange.source(Source::JobsApi);
+            return self.answer(outcome, None, write).await;
+        }
+        let method_and_path = call(&head);
+        match self.resend(exchange, write, head, body, caller.scope).await {
+            Ok(answer) if matches!(answer.status().as_u16(), 404 | 405 | 501) => {
+                exchange.source(Source::Jobshim);
+                not_implemented(&method_and_path)
+            }
+            Ok(answer) => answer,
+            Err(error) => refused(error),
+        }
+    }
+
+    /// The outcome of a write, which has a turn until it is done and keeps the program from ending; `None` when there is no
+    /// turn to be had.
+    async fn through_jobs_api(
+        &self,
+        write: &LegacyWrite,
+        body: &Bytes,
+        caller: &Arc<Caller>,
+        stop: Option<Stop>,
+    ) -> Option<Result<LegacyAnswer, LegacyError>> {
+        let turn = self.turn().await?;
+        Some(self.legacy.write(write, body, caller, (turn, stop)).await)
+    }
+
+    /// The legacy call as it came, to the server's own endpoint.
+    async fn resend(
+        &self,
+        exchange: &Exchange,
+        write: &LegacyWrite,
+        head: Parts,
+        body: &Bytes,
+        scope: Scope,
+    ) -> Result<Response<Body>, UpstreamError> {
+        let touching = Touching::new(&self.legacy, write, Some(body.clone()), scope);
+        let answer = self.pass(exchange, head, full(body.clone())).await;
+        touching.end().await;
+        answer
     }
 }

@@ -199,30 +199,6 @@ async fn a_server_that_dies_or_hangs_in_the_middle_of_a_write_is_no_success() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_goes_away_in_the_middle_leaves_in_the_log_what_was_not_done() {
-    let arrived = Arc::new(Notify::new());
-    let told = Arc::clone(&arrived);
-    let upstream = listing(move |stream| {
-        told.notify_one();
-        hang(stream)
-    })
-    .await;
-    let mut program = Program::before(&upstream, &["--dialect", "comfyui"]);
-    let mut stream = TcpStream::connect(program.address()).await.expect("a connection");
-    let body = r#"{"clear": true}"#;
-    let request = format!(
-        "POST /queue HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    stream.write_all(request.as_bytes()).await.expect("sent");
-    arrived.notified().await;
-    drop(stream);
-    let line = program.line_with("went away");
-    let (_, not_done) = line.split_once("not_done=").unwrap_or_else(|| panic!("{line}"));
-    assert!(not_done.contains(&uuid(2)) && not_done.contains(&uuid(3)), "{line}");
-}
-
 #[tokio::test]
 async fn half_an_order_is_no_order() {
     let mut board = busy(Rules::Comfyui, 2);

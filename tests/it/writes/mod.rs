@@ -4,6 +4,7 @@
 mod failed;
 mod recorded;
 mod touched;
+mod whole;
 
 use crate::support::{
     Client, Reply, Running,
@@ -20,11 +21,10 @@ use jobshim::{
     demo::{Board, Job, Rules},
 };
 use serde_json::{Value, json};
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    sync::Notify,
 };
 
 fn uuid(nth: usize) -> String {
