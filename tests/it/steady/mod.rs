@@ -1,5 +1,6 @@
 //! What happens around jobshim while it runs: upstreams that fail in every way, and its own end.
 
 mod again;
+mod drain;
 mod stop;
 mod upstreams;

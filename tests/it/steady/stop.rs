@@ -3,24 +3,19 @@
 use crate::support::{
     Client,
     program::Program,
-    upstream::{Gate, Recorder, Scripted, raw, read_head, reply},
+    upstream::{Gate, Recorder, raw, read_head},
     wait::until,
 };
 use jobshim::demo::{Board, Rules};
 use serde_json::Value;
 use std::{
     net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::SeqCst},
-    },
     time::{Duration, Instant},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     sync::mpsc,
-    task::JoinSet,
 };
 
 fn arguments<'a>(upstream: &'a str, more: &[&'a str]) -> Vec<&'a str> {
@@ -225,72 +220,5 @@ async fn a_stop_that_is_signalled_twice_in_a_moment_is_one_stop() {
         assert!(head.starts_with("HTTP/1.1 404"), "{head}");
         drop(client);
         assert_eq!(program.end().code(), Some(0), "{:#?}", program.log);
-    }
-}
-
-/// What one client came through.
-#[derive(Debug, Default)]
-struct Life {
-    answered: usize,
-    /// A connection took a request and gave no whole answer, though it had not said that it would end.
-    lost: usize,
-}
-
-/// Asks again and again on one connection after the other, as clients with keep-alive do, until none is taken.
-async fn keep_asking(at: SocketAddr, answered: Arc<AtomicUsize>) -> Life {
-    let mut life = Life::default();
-    while let Ok(mut stream) = TcpStream::connect(at).await {
-        let mut first = true;
-        loop {
-            let request = b"GET /x HTTP/1.1\r\nhost: x\r\n\r\n";
-            let mut answer = Vec::new();
-            let asked = stream.write_all(request).await;
-            while asked.is_ok() && !answer.ends_with(b"\r\n\r\nwhole") {
-                let mut piece = [0; 512];
-                match stream.read(&mut piece).await {
-                    Ok(read) if read > 0 => answer.extend_from_slice(&piece[..read]),
-                    _ => break,
-                }
-            }
-            if !answer.ends_with(b"\r\n\r\nwhole") {
-                // The system may have taken a connection that nobody accepted any more.
-                life.lost += usize::from(!first || !answer.is_empty());
-                break;
-            }
-            life.answered += 1;
-            answered.fetch_add(1, SeqCst);
-            first = false;
-            if String::from_utf8_lossy(&answer).contains("connection: close") {
-                break;
-            }
-        }
-    }
-    life
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_stop_under_load_loses_no_request_that_was_accepted() {
-    let upstream = Scripted::start(|_| async {
-        // An answer takes a moment, so that the stop finds some under way.
-        tokio::time::sleep(Duration::from_millis(3)).await;
-        reply(200, &[], "whole")
-    })
-    .await;
-    for _ in 0..3 {
-        let mut program = start(&upstream.url(), &[]);
-        let (at, answered) = (program.address(), Arc::new(AtomicUsize::new(0)));
-        let mut clients = JoinSet::new();
-        for _ in 0..100 {
-            clients.spawn(keep_asking(at, Arc::clone(&answered)));
-        }
-        while answered.load(SeqCst) < 1000 {
-            tokio::task::yield_now().await;
-        }
-        program.signal("TERM");
-        let lives = clients.join_all().await;
-        assert_eq!(program.end().code(), Some(0));
-        let lost: Vec<&Life> = lives.iter().filter(|life| life.lost > 0).collect();
-        assert!(lost.is_empty(), "{lost:?}");
-        assert!(lives.iter().all(|life| life.answered > 0), "{lives:?}");
     }
 }

@@ -1,0 +1,211 @@
+//! A stop in the middle of load. What jobshim has begun is in its log, by the ids that clients gave their requests: every
+//! one of those must have been answered whole, and whatever a client did not get an answer to must never have been begun.
+
+use crate::support::{
+    program::Program,
+    upstream::{Scripted, reply},
+};
+use bytes::Bytes;
+use http::{Method, Request, Response, Version};
+use http_body_util::{BodyExt, Full};
+use hyper::{
+    body::Incoming,
+    client::conn::{http1, http2},
+};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+use tokio::{net::TcpStream, task::JoinSet};
+
+/// Answers before the stop.
+const WARM: usize = 1000;
+const LIST: &str = r#"{"jobs": [], "pagination": {"offset": 0, "limit": null, "total": 0, "has_more": false}}"#;
+
+/// What clients came through, all together.
+#[derive(Default)]
+struct Lives {
+    made: AtomicUsize,
+    answered: Mutex<BTreeSet<String>>,
+    /// Requests that got no answer, or not all of one, and why.
+    lost: Mutex<BTreeMap<String, String>>,
+    /// Those of them whose connection had taken requests before, and had not said that it would end.
+    cut_off: Mutex<Vec<String>>,
+}
+
+impl Lives {
+    /// One request after the other: what passes, what is translated, and what has a body.
+    fn request(&self, version: Version) -> (String, Request<Full<Bytes>>) {
+        let number = self.made.fetch_add(1, SeqCst);
+        let id = format!("test-{number}");
+        let (method, path, body) = match number % 3 {
+            0 => (Method::GET, "/x", ""),
+            1 => (Method::POST, "/x", "a body"),
+            _ => (Method::GET, "/queue", ""),
+        };
+        let uri = match version {
+            Version::HTTP_2 => format!("http://a{path}"),
+            _ => path.to_owned(),
+        };
+        let request = Request::builder().method(method).uri(uri).header("x-request-id", &id);
+        let request = match version {
+            Version::HTTP_2 => request,
+            _ => request.header("host", "a"),
+        };
+        (id, request.body(Full::from(body)).expect("a request"))
+    }
+
+    /// Reads the answer to its end; whether the connection goes on.
+    async fn read(&self, id: String, answer: hyper::Result<Response<Incoming>>) -> bool {
+        let whole = async {
+            let (head, body) = answer?.into_parts();
+            let body = body.collect().await?.to_bytes();
+            Ok::<_, hyper::Error>((head, body))
+        };
+        let (head, body) = match whole.await {
+            Ok(answer) => answer,
+            Err(error) => {
+                self.lost.lock().expect("lost").insert(id, format!("{error:?}"));
+                return false;
+            }
+        };
+        assert!(head.status == 200 && !body.is_empty(), "{} {body:?}", head.status);
+        self.answered.lock().expect("answered").insert(id);
+        head.headers.get("connection").is_none_or(|option| option != "close")
+    }
+}
+
+/// Asks on one kept connection after the other until none is taken.
+async fn http1(at: SocketAddr, lives: Arc<Lives>) {
+    while let Ok(stream) = TcpStream::connect(at).await {
+        let Ok((mut sender, connection)) = http1::handshake(TokioIo::new(stream)).await else {
+            continue;
+        };
+        let connection = tokio::spawn(connection);
+        let mut first = true;
+        loop {
+            let (id, request) = lives.request(Version::HTTP_11);
+            let answer = sender.send_request(request).await;
+            if !first && answer.is_err() {
+                lives.cut_off.lock().expect("cut off").push(id.clone());
+            }
+            if !lives.read(id, answer).await {
+                break;
+            }
+            first = false;
+        }
+        connection.abort();
+    }
+}
+
+/// The same, ten requests at a time.
+async fn http2(at: SocketAddr, lives: Arc<Lives>) {
+    while let Ok(stream) = TcpStream::connect(at).await {
+        let Ok((sender, connection)) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await else {
+            continue;
+        };
+        let connection = tokio::spawn(connection);
+        let mut streams = JoinSet::new();
+        for _ in 0..10 {
+            let (mut sender, lives) = (sender.clone(), Arc::clone(&lives));
+            streams.spawn(async move {
+                loop {
+                    let (id, request) = lives.request(Version::HTTP_2);
+                    let answer = sender.send_request(request).await;
+                    if !lives.read(id, answer).await {
+                        return;
+                    }
+                }
+            });
+        }
+        streams.join_all().await;
+        connection.abort();
+    }
+}
+
+/// Begins with `clients`, stops in the middle, and compares what they came through with what the program says it did. Gives
+/// what is wrong, and what was lost and why.
+async fn stop_under_load<C>(
+    clients: usize,
+    client: impl Fn(SocketAddr, Arc<Lives>) -> C,
+) -> (Vec<String>, BTreeMap<String, String>)
+where
+    C: Future<Output = ()> + Send + 'static,
+{
+    let upstream = Scripted::start(|request| async move {
+        let list = request.uri().path() == "/api/jobs";
+        request.into_body().collect().await.expect("a whole body");
+        tokio::time::sleep(Duration::from_millis(3)).await;
+        reply(200, &[], if list { LIST } else { "whole" })
+    })
+    .await;
+    let mut program = Program::before(&upstream.url(), &["--dialect", "comfyui"]);
+    let (at, lives) = (program.address(), Arc::new(Lives::default()));
+    let mut running = JoinSet::new();
+    for _ in 0..clients {
+        running.spawn(client(at, Arc::clone(&lives)));
+    }
+    while lives.answered.lock().expect("answered").len() < WARM {
+        tokio::task::yield_now().await;
+    }
+    program.signal("TERM");
+    running.join_all().await;
+    assert_eq!(program.end().code(), Some(0));
+    let value = |line: &str, name: &str| {
+        let (_, rest) = line.split_once(name)?;
+        rest.split_whitespace().next().map(str::to_owned)
+    };
+    let mut begun = BTreeMap::new();
+    for line in &program.log {
+        if let Some(id) = value(line, "request_id=") {
+            begun.insert(id.trim_matches('"').to_owned(), line.clone());
+        }
+    }
+    let answered = lives.answered.lock().expect("answered");
+    let lost = lives.lost.lock().expect("lost");
+    println!(
+        "{} begun, {} answered, {} never begun",
+        begun.len(),
+        answered.len(),
+        lost.len()
+    );
+    let mut wrong: Vec<String> = lives.cut_off.lock().expect("cut off").clone();
+    wrong
+        .iter_mut()
+        .for_each(|id| *id += ": a kept connection ended without a word");
+    for (id, line) in &begun {
+        if !answered.contains(id) {
+            wrong.push(format!("{id} was begun and not answered: {:?}, {line}", lost.get(id)));
+        } else if !line.contains("status=200") || !line.contains("complete=true") {
+            wrong.push(format!("the log tells otherwise of {id}: {line}"));
+        }
+    }
+    wrong.extend(answered.iter().filter(|id| !begun.contains_key(*id)).cloned());
+    (wrong, lost.clone())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_under_load_loses_no_request_that_was_accepted() {
+    for _ in 0..3 {
+        let (wrong, _) = stop_under_load(100, http1).await;
+        assert!(wrong.is_empty(), "{wrong:#?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_under_load_over_http2_loses_no_request_that_was_accepted() {
+    for _ in 0..3 {
+        let (wrong, lost) = stop_under_load(10, http2).await;
+        assert!(wrong.is_empty(), "{wrong:#?}");
+        // Clients may ask elsewhere: it was not sent, or they heard that it came too late (RFC 9113 section 6.8).
+        let untold = |why: &&String| !why.contains("Canceled") && !why.contains("GoAway");
+        let untold: Vec<_> = lost.values().filter(untold).collect();
+        assert!(untold.is_empty(), "{untold:#?}");
+    }
+}
