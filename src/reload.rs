@@ -166,6 +166,10 @@ impl Reloader {
         if !reloaded.has_tables_of(&service) {
             changed.push("tables");
         }
+        // What comparisons found says nothing of other tables, and nothing of what is ignored from now on.
+        if changed.iter().any(|key| matches!(*key, "tables" | "shadow.ignore")) {
+            reloaded.observer().findings().forget();
+        }
         self.live.exchange(reloaded);
         (self.set_verbosity)(taken.config.log.verbosity);
         self.running = taken;

@@ -11,7 +11,7 @@ pub use house::{STORE, keep_house};
 
 use crate::{
     access::Access,
-    compare::{RouteFindings, Shadow},
+    compare::Shadow,
     config::Config,
     diagnosis::Diagnosis,
     forward::Peer,
@@ -25,7 +25,7 @@ use crate::{
     pace::Paced,
     panics::contained,
     response::{Unasked, forbidden, not_admitted, refused_unread, say_whose, went_round, wrong_method},
-    route::{RouteName, Way, route},
+    route::{Way, route},
     scope::Scope,
     state::{State, StateError},
     trust::TrustedProxies,
@@ -35,7 +35,7 @@ use crate::{
 use http::{Request, Response, request::Parts};
 use hyper::body::{Body as _, Incoming};
 use passage::refused;
-use std::{collections::BTreeMap, iter, sync::Arc, time::Duration};
+use std::{iter, sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
 
 /// Everything a request needs; shared by all connections.
@@ -162,11 +162,6 @@ impl Service {
     /// The legacy surface.
     pub fn legacy(&self) -> &Legacy {
         &self.legacy
-    }
-
-    /// What comparisons have found so far.
-    pub fn findings(&self) -> BTreeMap<RouteName, RouteFindings> {
-        self.shadow.findings().report()
     }
 
     /// Answers one request, and watches the answer to its end. Never fails: every failure is a response.

@@ -12,7 +12,10 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, Uri, header::CONTENT_TYPE};
 use http_body_util::Full;
 use serde_json::{Value, json};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    collections::BTreeMap,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 /// The Prometheus text format.
 const METRICS: &str = prometheus_client::encoding::prometheus_text::CONTENT_TYPE;
@@ -102,6 +105,7 @@ fn overview(service: &Service, uri: &Uri) -> Value {
         Some("span=day") => Span::Day,
         _ => Span::Hour,
     };
+    let findings = observer.findings().by_route();
     let legacy = Route::ALL.into_iter().filter(|route| route.is_legacy());
     json!({
         "version": env!("CARGO_PKG_VERSION"),
@@ -111,7 +115,7 @@ fn overview(service: &Service, uri: &Uri) -> Value {
         "upstream": upstream(service, &observer.health().seen()),
         "series": observer.series().columns(span),
         "usage": usage(service),
-        "differences": observer.differences().found(),
+        "findings": findings.iter().map(|(route, found)| (route.name(), found)).collect::<BTreeMap<_, _>>(),
     })
 }
 

@@ -2,9 +2,12 @@
 //! cannot carry, is no difference.
 
 use super::answer::{Envelope, Taken};
-use crate::mapping::{
-    Allowance, Fidelity, Table,
-    scanner::{check, decode, elements, members},
+use crate::{
+    mapping::{
+        Allowance, Fidelity, Table,
+        scanner::{check, decode, elements, members},
+    },
+    observe::{Finding, Kind, Sample},
 };
 use std::collections::HashMap;
 
@@ -12,30 +15,6 @@ use std::collections::HashMap;
 const DEPTH: usize = 64;
 /// The most characters of a path that are shown.
 const LONGEST_PATH: usize = 120;
-
-/// Whether both sides may have been right.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// The translated answer is another one.
-    Difference,
-    /// It lacks what the Jobs API does not carry.
-    Loss,
-}
-
-/// One place where two answers are not the same.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
-    /// The table's row, or in parentheses what stands around the entries.
-    pub field: String,
-    /// Whether both sides may have been right.
-    pub kind: Kind,
-    /// Where in the entry, and what stands on each side, with every text left out.
-    pub sample: String,
-    /// What the legacy answer has there, in the same way.
-    pub forwarded: String,
-    /// What the translated one has.
-    pub translated: String,
-}
 
 /// What a comparison goes by.
 pub struct Rules<'a> {
@@ -172,9 +151,11 @@ impl Found<'_> {
         self.findings.push(Finding {
             field: field.to_owned(),
             kind: Kind::Difference,
-            sample: format!("{field}: {legacy:.60} became {translated:.60}"),
-            forwarded: format!("{legacy:.60}"),
-            translated: format!("{translated:.60}"),
+            sample: Sample {
+                path: field.to_owned(),
+                forwarded: format!("{legacy:.60}"),
+                translated: format!("{translated:.60}"),
+            },
         });
     }
 
@@ -238,14 +219,14 @@ impl Found<'_> {
         let lost = loss || row.is_some_and(|row| row.is_lost);
         let unknown = || format!("(unknown) {:.40}", path.first().map_or("", String::as_str));
         let shown = path.join(".").replace(".[", "[");
-        let shown: String = shown.chars().take(LONGEST_PATH).collect();
-        let (legacy, translated) = (redacted(legacy), redacted(translated));
         self.findings.push(Finding {
             field: row.map_or_else(unknown, |row| row.field.to_owned()),
             kind: if lost { Kind::Loss } else { Kind::Difference },
-            sample: format!("{shown}: {legacy} became {translated}"),
-            forwarded: legacy.to_string(),
-            translated: translated.to_string(),
+            sample: Sample {
+                path: shown.chars().take(LONGEST_PATH).collect(),
+                forwarded: redacted(legacy),
+                translated: redacted(translated),
+            },
         });
     }
 

@@ -2,8 +2,7 @@
 
 use super::{
     answer::{Taken, shape},
-    difference::{Finding, Kind, Rules},
-    found::Findings,
+    difference::Rules,
     tee::tee,
 };
 use crate::{
@@ -11,7 +10,7 @@ use crate::{
     jobs::{Caller, DialectKind},
     legacy::{Inquiry, Legacy, LegacyError},
     modes::Modes,
-    observe::{Compared, Observer},
+    observe::{Compared, Finding, Kind, Observer, REQUEST_ID},
     route::LegacyRoute,
     upstream::{Body, Upstream, UpstreamError},
 };
@@ -23,11 +22,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 /// The largest answer, in bytes, that is kept for a comparison.
 const MOST_KEPT: usize = 16 << 20;
 
-/// The comparisons that may go on at the same time, and all that they have found.
+/// The comparisons that may go on at the same time.
 pub struct Shadow {
     config: ShadowConfig,
     free: Arc<Semaphore>,
-    findings: Arc<Findings>,
     observer: Arc<Observer>,
 }
 
@@ -73,39 +71,29 @@ pub struct Shadowed {
 }
 
 impl Shadow {
-    /// Nothing is found yet.
+    /// What is found goes to `observer`.
     pub fn new(config: &ShadowConfig, observer: Arc<Observer>) -> Self {
         Self {
             free: Arc::new(Semaphore::new(config.max_in_flight)),
             config: config.clone(),
-            findings: Arc::default(),
             observer,
         }
     }
 
-    /// By another configuration, with what was found so far.
+    /// By another configuration.
     pub fn reloaded(&self, config: &ShadowConfig) -> Self {
-        Self {
-            findings: Arc::clone(&self.findings),
-            ..Self::new(config, Arc::clone(&self.observer))
-        }
-    }
-
-    /// What was found so far.
-    pub fn findings(&self) -> &Findings {
-        &self.findings
+        Self::new(config, Arc::clone(&self.observer))
     }
 
     /// Compares `response`, a forwarded answer on its way to the client, with what translation makes of the same request
     /// from now on. The response is the same, and waits for nothing.
     pub fn compare(&self, shadowed: Shadowed, response: Response<Body>) -> Response<Body> {
-        let name = shadowed.route.name();
         if !matches!(response.status().as_u16(), 200 | 404) || !self.config.sample.has(shadowed.modes.draw()) {
             return response;
         }
         let Ok(permit) = Arc::clone(&self.free).try_acquire_owned() else {
-            self.findings.dropped(name);
-            self.observer.compared((&shadowed.route).into(), Compared::Dropped);
+            let route = (&shadowed.route).into();
+            self.observer.findings().note(route, Compared::Dropped, &[]);
             return response;
         };
         let (head, body) = response.into_parts();
@@ -121,12 +109,10 @@ impl Shadow {
             false => (body, None),
         };
         let headers = head.headers.clone();
-        let (findings, ignored) = (Arc::clone(&self.findings), self.config.ignore.clone());
-        let observer = Arc::clone(&self.observer);
+        let (observer, ignored) = (Arc::clone(&self.observer), self.config.ignore.clone());
         tokio::spawn(async move {
             let comparison = Comparison {
                 shadowed,
-                findings,
                 observer,
                 ignored,
                 _permit: permit,
@@ -151,7 +137,6 @@ impl Shadow {
 
 struct Comparison {
     shadowed: Shadowed,
-    findings: Arc<Findings>,
     observer: Arc<Observer>,
     ignored: Vec<Vec<String>>,
     _permit: OwnedSemaphorePermit,
@@ -192,59 +177,57 @@ impl Comparison {
             (Ok(first), Ok(translated)) => self.look(first, translated).await,
             (_, Err(error)) => Err(error),
         };
-        let outcome = match outcome {
-            Ok(Some((found, noisy))) => {
-                let differs = self.findings.compared(name, &found, &noisy);
-                self.shadowed.modes.compared(name, differs);
-                self.show(&found, &noisy);
-                match (differs, noisy.is_empty()) {
-                    (true, _) => Compared::Different,
-                    (false, false) => Compared::Noise,
-                    (false, true) => Compared::Same,
-                }
-            }
-            Ok(None) => {
-                self.findings.dropped(name);
-                Compared::Dropped
-            }
-            Err(error) => {
-                self.findings.failed(name, &error.to_string());
-                self.shadowed.modes.translated(name, true);
-                Compared::Failed
-            }
+        let has = |found: &[Finding], kind| found.iter().any(|finding| finding.kind == kind);
+        let compared = match &outcome {
+            Ok(Some(found)) if has(found, Kind::Difference) => Compared::Different,
+            Ok(Some(found)) if has(found, Kind::Noise) => Compared::Noise,
+            Ok(Some(_)) => Compared::Same,
+            Ok(None) => Compared::Dropped,
+            Err(_) => Compared::Failed,
         };
-        self.observer.compared((&self.shadowed.route).into(), outcome);
-    }
-
-    /// Each field that differs, once for this answer.
-    fn show(&self, found: &[Finding], noisy: &BTreeSet<String>) {
-        let mut shown = BTreeSet::new();
-        for finding in found {
-            let differs = finding.kind == Kind::Difference && !noisy.contains(&finding.field);
-            if differs && shown.insert(&finding.field) {
-                let route = (&self.shadowed.route).into();
-                self.observer
-                    .differs(route, &finding.field, &finding.forwarded, &finding.translated);
+        let found = outcome.as_ref().ok().and_then(Option::as_deref).unwrap_or_default();
+        let route = (&self.shadowed.route).into();
+        let news = self.observer.findings().note(route, compared, found);
+        let request = self.shadowed.reread.headers.get(REQUEST_ID);
+        let request_id = request.and_then(|id| id.to_str().ok()).unwrap_or_default();
+        for finding in news.differing {
+            tracing::warn!(
+                route = name.as_str(),
+                field = finding.field,
+                sample = %finding.sample,
+                request_id,
+                "the translated answer differs from the legacy one"
+            );
+        }
+        match &outcome {
+            Ok(Some(_)) => self.shadowed.modes.compared(name, compared == Compared::Different),
+            Ok(None) => {}
+            Err(error) => {
+                if news.outcome {
+                    tracing::warn!(
+                        route = name.as_str(),
+                        reason = %error,
+                        request_id,
+                        "a translated answer that was to be compared is a failure"
+                    );
+                }
+                self.shadowed.modes.translated(name, true);
             }
         }
     }
 
-    /// What of the differences is real, and which fields are noise. `None` when the legacy endpoint cannot be read again.
-    async fn look(
-        &self,
-        first: Taken,
-        translated: Taken,
-    ) -> Result<Option<(Vec<Finding>, BTreeSet<String>)>, LegacyError> {
+    /// Where the two answers are not the same, and what that means. `None` when the legacy endpoint cannot be read again.
+    async fn look(&self, first: Taken, translated: Taken) -> Result<Option<Vec<Finding>>, LegacyError> {
         let found = self.differences(&first, &translated);
         if !has_differences(&found) {
-            return Ok(Some((found, BTreeSet::new())));
+            return Ok(Some(found));
         }
         let Ok(second) = self.shadowed.reread.take().await else {
             return Ok(None);
         };
         let moved = self.differences(&first, &second);
         if !has_differences(&moved) {
-            return Ok(Some((found, BTreeSet::new())));
+            return Ok(Some(found));
         }
         // The queue has moved on between the two: once more, with a look before and one after.
         let translated = self.translate().await?;
@@ -257,12 +240,18 @@ impl Comparison {
         for legacy in [&second, &third] {
             let found = self.differences(legacy, &translated);
             if !has_differences(&found) {
-                return Ok(Some((found, BTreeSet::new())));
+                return Ok(Some(found));
             }
         }
         let again = self.differences(&second, &third);
-        let noisy = moved.into_iter().chain(again).map(|finding| finding.field).collect();
-        Ok(Some((self.differences(&second, &translated), noisy)))
+        let noisy: BTreeSet<String> = moved.into_iter().chain(again).map(|finding| finding.field).collect();
+        let mut found = self.differences(&second, &translated);
+        for finding in &mut found {
+            if finding.kind == Kind::Difference && noisy.contains(&finding.field) {
+                finding.kind = Kind::Noise;
+            }
+        }
+        Ok(Some(found))
     }
 }
 

@@ -370,7 +370,7 @@ impl CacheResult {
 }
 
 /// How a shadow comparison came out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Compared {
     /// Both answers say the same.
     Same,

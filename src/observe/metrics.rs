@@ -2,15 +2,19 @@
 //! once, when a series first counts, so that only series that happened are shown.
 
 use super::{
+    findings::Findings,
     histogram::Histogram,
-    labels::{CacheResult, Call, Compared, Failure, Mode, Route, Source, StatusClass},
+    labels::{CacheResult, Call, Failure, Mode, Route, Source, StatusClass},
 };
 use prometheus_client::{
     encoding::prometheus_text,
     metrics::{counter::Counter, family::Family, gauge::Gauge, info::Info},
     registry::{Registry, Unit},
 };
-use std::{fmt, sync::OnceLock};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 /// A label: its name and its word.
 type Label = (&'static str, &'static str);
@@ -99,8 +103,6 @@ pub struct Metrics {
     call_durations: Cells<Histogram>,
     failures: Cells<Counter>,
     lookups: Cells<Counter>,
-    comparisons: Cells<Counter>,
-    differences: Family<[(&'static str, String); 2], Counter>,
     /// Answers kept in memory.
     pub cache_entries: Gauge,
     /// What they take.
@@ -116,8 +118,9 @@ pub struct Metrics {
     pub upstream_up: Gauge,
 }
 
-impl Default for Metrics {
-    fn default() -> Self {
+impl Metrics {
+    /// Nothing is counted yet; `findings` counts for itself.
+    pub fn new(findings: Arc<Findings>) -> Self {
         let mut registry = Registry::with_prefix("jobshim");
         let metrics = Self {
             requests: Cells::new(RequestKind::COUNT),
@@ -130,8 +133,6 @@ impl Default for Metrics {
             call_durations: Cells::new(Call::ALL.len()),
             failures: Cells::new(Call::ALL.len() * Failure::ALL.len()),
             lookups: Cells::new(CacheResult::ALL.len()),
-            comparisons: Cells::new(Route::ALL.len() * Compared::ALL.len()),
-            differences: Family::default(),
             cache_entries: Gauge::default(),
             cache_bytes: Gauge::default(),
             connections: Counter::default(),
@@ -146,12 +147,10 @@ impl Default for Metrics {
         metrics.name_requests(&mut registry);
         metrics.name_upstream(&mut registry);
         metrics.name_cache(&mut registry);
-        metrics.name_shadow(&mut registry);
+        registry.register_collector(Box::new(findings));
         Self { registry, ..metrics }
     }
-}
 
-impl Metrics {
     fn name_requests(&self, registry: &mut Registry) {
         registry.register(
             "requests",
@@ -246,32 +245,6 @@ impl Metrics {
             Unit::Bytes,
             self.cache_bytes.clone(),
         );
-    }
-
-    fn name_shadow(&self, registry: &mut Registry) {
-        registry.register(
-            "shadow_comparisons",
-            "Legacy answers compared with their translation, by route and how that came out",
-            self.comparisons.family.clone(),
-        );
-        registry.register(
-            "shadow_differences",
-            "Fields that differed, by route and path; at most forty paths a route, all others as one",
-            self.differences.clone(),
-        );
-    }
-
-    /// A legacy answer was compared with its translation.
-    pub fn comparison(&self, route: Route, outcome: Compared) {
-        let labels = || vec![("route", route.name()), ("outcome", outcome.name())];
-        let number = route as usize * Compared::ALL.len() + outcome as usize;
-        self.comparisons.with(number, labels, |counter| counter.inc());
-    }
-
-    /// A field differed; `field` is one of few.
-    pub fn difference(&self, route: Route, field: String) {
-        let labels = [("route", route.name().to_owned()), ("field", field)];
-        self.differences.get_or_create(&labels).inc();
     }
 
     /// The Prometheus text format, version 0.0.4.

@@ -3,8 +3,8 @@
 //! in `health`. It knows nothing of HTTP endpoints of its own: `admin` shows it.
 
 mod calling;
-mod differences;
 mod exchange;
+mod findings;
 mod health;
 mod histogram;
 mod labels;
@@ -14,8 +14,8 @@ mod tally;
 mod usage;
 
 pub use calling::Calling;
-pub use differences::{Difference, Differences, Found};
 pub use exchange::{Exchange, REQUEST_ID, Watched};
+pub use findings::{Field, Finding, Findings, Found, Kind, News, Sample};
 pub use health::{Health, Seen, now_ms};
 pub use labels::{CacheResult, Call, Compared, Failure, Mode, Route, Source, StatusClass};
 pub use metrics::Metrics;
@@ -44,7 +44,7 @@ pub struct Observer {
     health: Health,
     series: Series,
     usage: Usage,
-    differences: Differences,
+    findings: Arc<Findings>,
     /// Whether each request is a line of the log.
     log_access: bool,
     /// Sets the ids made by this run apart from those of others.
@@ -54,15 +54,16 @@ pub struct Observer {
 
 impl Default for Observer {
     fn default() -> Self {
+        let findings = Arc::<Findings>::default();
         let mut run = [0; 4];
         // Without random bytes, ids may repeat after a restart; the scopes' key has complained by then.
         let _ = SystemRandom::new().fill(&mut run);
         Self {
-            metrics: Metrics::default(),
+            metrics: Metrics::new(Arc::clone(&findings)),
             health: Health::default(),
             series: Series::default(),
             usage: Usage::default(),
-            differences: Differences::default(),
+            findings,
             log_access: false,
             run: u32::from_ne_bytes(run),
             made: AtomicU64::new(0),
@@ -161,18 +162,6 @@ impl Observer {
         self.metrics.tunnel(from_client, to_client);
     }
 
-    /// A legacy answer was compared with its translation.
-    pub fn compared(&self, route: Route, outcome: Compared) {
-        self.metrics.comparison(route, outcome);
-        self.differences.compared(route, outcome);
-    }
-
-    /// A comparison found that the field at the path `field`, which holds no id, differs. The samples hold no secret.
-    pub fn differs(&self, route: Route, field: &str, forwarded: &str, translated: &str) {
-        let counted = self.differences.differs(route, field, forwarded, translated);
-        self.metrics.difference(route, counted);
-    }
-
     /// What happened over time.
     pub fn series(&self) -> &Series {
         &self.series
@@ -183,9 +172,9 @@ impl Observer {
         &self.usage
     }
 
-    /// What shadow comparisons found.
-    pub fn differences(&self) -> &Differences {
-        &self.differences
+    /// What comparisons found.
+    pub fn findings(&self) -> &Findings {
+        &self.findings
     }
 
     /// What is counted.

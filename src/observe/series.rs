@@ -240,10 +240,11 @@ pub fn names() -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
 
     #[test]
     fn each_step_holds_what_came_since_the_one_before() {
-        let (metrics, series) = (Metrics::default(), Series::default());
+        let (metrics, series) = (Metrics::new(Arc::default()), Series::default());
         let kind = RequestKind {
             route: Route::History,
             mode: Mode::Translate,

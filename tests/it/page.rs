@@ -4,7 +4,7 @@ use crate::support::{Client, Running, browser::Browser, start};
 use http::Method;
 use jobshim::{
     demo::{Board, Job, Options, Rules, Simulator},
-    observe::{Compared, Route},
+    observe::{Compared, Finding, Kind, Route, Sample},
 };
 use serde_json::{Value, json};
 use std::net::SocketAddr;
@@ -29,14 +29,19 @@ async fn lived_in() -> (Simulator, Running, SocketAddr) {
     let order = client.send(Method::POST, jobshim.address, "/queue", &python, r#"{"clear": true}"#);
     assert_eq!(order.await.expect("an answer").status, 200);
     let observer = jobshim.observer();
-    observer.compared(Route::History, Compared::Same);
-    observer.compared(Route::History, Compared::Different);
-    observer.differs(
-        Route::History,
-        "outputs.*.images[].type",
-        "\"temp\"",
-        "\"output\" <b>bold</b>",
-    );
+    let finding = Finding {
+        field: "outputs.*.images[].type".to_owned(),
+        kind: Kind::Difference,
+        sample: Sample {
+            path: "outputs.9.images[0].type".to_owned(),
+            forwarded: "\"temp\"".to_owned(),
+            translated: "\"output\" <b>bold</b>".to_owned(),
+        },
+    };
+    observer.findings().note(Route::History, Compared::Same, &[]);
+    observer
+        .findings()
+        .note(Route::History, Compared::Different, &[finding]);
     observer.cache_holds(3, 4096);
     (simulator, jobshim, admin)
 }

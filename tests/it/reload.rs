@@ -162,6 +162,41 @@ async fn tables_and_the_log_level_change_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_difference_is_told_once_with_its_request_and_anew_after_a_change_of_tables() {
+    let server = server().await;
+    let tables = Folder::with("reload-findings", &[]);
+    let folder = tables.path.display();
+    let config = format!("mappings_dir = \"{folder}\"\n[legacy]\nmode = \"shadow\"\n");
+    let mut jobshim = Configured::start("reload-findings-config", &server.url(), &config);
+    let (address, admin) = (jobshim.program.address(), jobshim.program.admin());
+    let client = Client::new();
+    let compared = async || {
+        let metrics = Metrics::of(&client, admin).await;
+        metrics.value(r#"jobshim_shadow_comparisons_total{outcome="different",route="history"}"#)
+    };
+    for (count, id) in [(1.0, "first"), (2.0, "second")] {
+        client.get_with(address, "/history", &[("x-request-id", id)]).await;
+        until("it is compared", async || compared().await == count).await;
+    }
+    let told = "the translated answer differs";
+    let line = jobshim.program.line_with(told);
+    assert!(
+        line.contains("route=\"history\"") && line.contains("request_id=\"first\""),
+        "{line}"
+    );
+    let table = include_str!("../../mappings/history.toml");
+    fs::write(tables.path.join("history.toml"), format!("{table}\n# changed\n")).expect("a table");
+    jobshim.program.line_with("the configuration was read again");
+    let lines = jobshim.program.log.iter().filter(|line| line.contains(told));
+    assert_eq!(lines.count(), 1, "{:#?}", jobshim.program.log);
+    jobshim.program.log.clear();
+    until("it is forgotten", async || compared().await == 0.0).await;
+    client.get_with(address, "/history", &[("x-request-id", "third")]).await;
+    let line = jobshim.program.line_with(told);
+    assert!(line.contains("request_id=\"third\""), "{line}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_metrics_tell_of_the_memory_in_force() {
     let mut board = board(Rules::Comfyui);
     let text = r#"{"id": "done", "status": "completed", "create_time": 1700000000000, "priority": 7}"#;

@@ -4,6 +4,7 @@ use crate::support::{
     Client, Running, TableFolder as Folder,
     both::{Both, legacy},
     corpus::{Case, case, cases},
+    metrics::Metrics,
     server::board,
     start_with,
     upstream::Gate,
@@ -11,10 +12,10 @@ use crate::support::{
 use http::Method;
 use jobshim::{
     cli::Options,
-    compare::RouteFindings,
     demo::{Job, Rules},
-    route::RouteName,
+    observe::{Compared, Found, Route},
 };
+use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
@@ -31,23 +32,22 @@ async fn jobshim(url: &str, options: &[(&'static str, &str)]) -> Running {
 }
 
 /// The findings, once `count` comparisons have come to an end one way or another.
-async fn findings(jobshim: &Running, count: u64) -> BTreeMap<RouteName, RouteFindings> {
-    let ended = |found: &RouteFindings| found.compared + found.failed + found.dropped;
+async fn findings(jobshim: &Running, count: u64) -> BTreeMap<Route, Found> {
     let waiting = async {
         loop {
-            let found = jobshim.service().findings();
-            if found.values().map(ended).sum::<u64>() >= count {
+            let found = jobshim.observer().findings().by_route();
+            if found.values().flat_map(|found| found.compared.values()).sum::<u64>() >= count {
                 return found;
             }
             sleep(Duration::from_millis(5)).await;
         }
     };
     let found = timeout(Duration::from_secs(30), waiting).await;
-    found.unwrap_or_else(|_| panic!("{count} comparisons: {:#?}", jobshim.service().findings()))
+    found.unwrap_or_else(|_| panic!("{count} comparisons: {:#?}", jobshim.observer().findings().by_route()))
 }
 
 /// Asks everything that was recorded, and gives what was found. Every client must have got the recorded answer.
-async fn shadow(case: Case, options: &[(&'static str, &str)]) -> BTreeMap<RouteName, RouteFindings> {
+async fn shadow(case: Case, options: &[(&'static str, &str)]) -> BTreeMap<Route, Found> {
     let requests: Vec<(String, u16, String)> = case
         .legacy
         .iter()
@@ -71,7 +71,7 @@ async fn shadow(case: Case, options: &[(&'static str, &str)]) -> BTreeMap<RouteN
         findings(&jobshim, compared).await;
     }
     let found = findings(&jobshim, compared).await;
-    let ended: u64 = found.values().map(|found| found.compared).sum();
+    let ended: u64 = found.values().map(Found::answers).sum();
     assert_eq!(
         ended, compared,
         "{label}: every answer about jobs is compared: {found:#?}"
@@ -80,13 +80,13 @@ async fn shadow(case: Case, options: &[(&'static str, &str)]) -> BTreeMap<RouteN
 }
 
 /// The fields with differences, by route, and how often.
-fn differing(found: &BTreeMap<RouteName, RouteFindings>) -> Vec<(&'static str, &str, u64)> {
+fn differing(found: &BTreeMap<Route, Found>) -> Vec<(&'static str, &str, u64)> {
     let fields = found.iter().flat_map(|(route, found)| {
         let differences = found
             .fields
             .iter()
             .map(|(field, found)| (field.as_str(), found.differences));
-        differences.map(|(field, count)| (route.as_str(), field, count))
+        differences.map(|(field, count)| (route.name(), field, count))
     });
     fields.filter(|(.., count)| *count > 0).collect()
 }
@@ -100,17 +100,18 @@ async fn every_recorded_case_and_route_shows_no_difference() {
             let found = shadow(case, &[]).await;
             assert_eq!(differing(&found), [], "{label}: {found:#?}");
             for (route, found) in found {
-                assert_eq!((found.differing, found.failed, found.dropped), (0, 0, 0), "{label}");
-                *routes.entry(route).or_insert(0) += found.compared;
+                assert_eq!(found.count(Compared::Same), found.answers(), "{label}: {found:#?}");
+                assert_eq!(found.compared.len(), 1, "{label}: {found:#?}");
+                *routes.entry(route).or_insert(0) += found.answers();
             }
         }
     }
     for route in [
-        RouteName::History,
-        RouteName::HistoryEntry,
-        RouteName::HistoryV2,
-        RouteName::HistoryV2Entry,
-        RouteName::Queue,
+        Route::History,
+        Route::HistoryEntry,
+        Route::HistoryV2,
+        Route::HistoryV2Entry,
+        Route::Queue,
     ] {
         assert!(
             routes.get(&route).is_some_and(|compared| *compared > 0),
@@ -143,7 +144,7 @@ async fn a_job_status_is_compared_field_by_field() {
     Client::new().get(jobshim.address, &target).await;
     let found = findings(&jobshim, 1).await;
     assert_eq!(differing(&found), [], "{found:#?}");
-    assert_eq!(found[&RouteName::JobStatus].fields["assigned_inference"].losses, 1);
+    assert_eq!(found[&Route::JobStatus].fields["assigned_inference"].losses, 1);
     server.with(|surfaces| surfaces.legacy = vec![status("lost")]);
     Client::new().get(jobshim.address, &target).await;
     let found = findings(&jobshim, 2).await;
@@ -153,7 +154,7 @@ async fn a_job_status_is_compared_field_by_field() {
 #[tokio::test]
 async fn what_the_jobs_api_cannot_carry_is_a_loss_and_no_difference() {
     let found = shadow(case("comfyui-0.27", "gallery"), &[]).await;
-    let history = &found[&RouteName::History];
+    let history = &found[&Route::History];
     for field in ["outputs", "prompt[4]"] {
         let field = &history.fields[field];
         assert!(
@@ -162,7 +163,7 @@ async fn what_the_jobs_api_cannot_carry_is_a_loss_and_no_difference() {
         );
     }
     let found = shadow(case("comfyui-0.27", "busy"), &[]).await;
-    let queue = &found[&RouteName::Queue];
+    let queue = &found[&Route::Queue];
     for field in ["[2]", "[3]", "[4]"] {
         assert!(queue.fields[field].losses > 0, "{queue:#?}");
     }
@@ -241,10 +242,10 @@ async fn a_sample_shows_where_and_what_kind_and_no_text() {
         differing(&found),
         [("history", "prompt[0]", 1), ("history", "prompt[3]", 1)]
     );
-    let fields = &found[&RouteName::History].fields;
-    assert_eq!(fields["prompt[0]"].sample, "prompt[0]: 8 became 7");
+    let fields = &found[&Route::History].fields;
+    assert_eq!(fields["prompt[0]"].sample.to_string(), "prompt[0]: 8 became 7");
     assert_eq!(
-        fields["prompt[3]"].sample,
+        fields["prompt[3]"].sample.to_string(),
         "prompt[3].secret: a text of 14 bytes became a text of 6 bytes"
     );
 }
@@ -287,7 +288,7 @@ async fn what_two_reads_of_the_legacy_endpoint_show_between_themselves_is_noise(
     Client::new().get(jobshim.address, "/history").await;
     let found = findings(&jobshim, 1).await;
     assert_eq!(differing(&found), [("history", "prompt[3]", 1)]);
-    assert_eq!(found[&RouteName::History].fields["prompt[0]"].noise, 1);
+    assert_eq!(found[&Route::History].fields["prompt[0]"].noise, 1);
 }
 
 #[tokio::test]
@@ -309,8 +310,8 @@ async fn a_queue_that_moved_between_the_two_answers_is_looked_at_once_more() {
     let reply = Client::new().get(jobshim.address, target).await;
     assert_eq!(reply.text(), r#"{"queue_running": [], "queue_pending": []}"#);
     let found = findings(&jobshim, 1).await;
-    let queue = &found[&RouteName::Queue];
-    assert_eq!((queue.compared, queue.differing), (1, 0), "{queue:#?}");
+    let queue = &found[&Route::Queue];
+    assert_eq!((queue.answers(), queue.count(Compared::Same)), (1, 1), "{queue:#?}");
 }
 
 #[tokio::test]
@@ -338,13 +339,16 @@ async fn the_client_waits_for_nothing_and_feels_no_failure() {
     }
     assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
     // Two at the most go on at the same time, and the others were left out.
-    let found = shadowing.service().findings();
-    assert!(found[&RouteName::HistoryEntry].dropped >= 40, "{found:#?}");
+    let found = shadowing.observer().findings().by_route();
+    assert!(found[&Route::HistoryEntry].count(Compared::Dropped) >= 40, "{found:#?}");
     assert!(hanging.waiting() <= 12, "{} translations were begun", hanging.waiting());
     let refusing = [("legacy.mode", "shadow"), ("legacy.upstream", old_url.as_str())];
     let without = jobshim("http://127.0.0.1:9", &refusing).await;
     assert_eq!(client.get(without.address, &target).await.text(), "{}");
-    assert_eq!(findings(&without, 1).await[&RouteName::HistoryEntry].failed, 1);
+    assert_eq!(
+        findings(&without, 1).await[&Route::HistoryEntry].count(Compared::Failed),
+        1
+    );
 }
 
 #[tokio::test]
@@ -389,6 +393,49 @@ async fn shadow_repeats_no_write_and_opens_no_second_socket() {
 }
 
 #[tokio::test]
+async fn metrics_page_and_log_tell_of_the_same_findings() {
+    let server = differing_server().await;
+    let mut jobshim = jobshim(&server.url(), &[("legacy.mode", "shadow")]).await;
+    let admin = jobshim.admin(&[]).await;
+    let client = Client::new();
+    for count in 1..=2 {
+        client.get(jobshim.address, "/history").await;
+        findings(&jobshim, count).await;
+    }
+    client.get(jobshim.address, "/queue").await;
+    findings(&jobshim, 3).await;
+    let metrics = Metrics::of(&client, admin).await;
+    for (series, count) in [
+        (
+            r#"jobshim_shadow_comparisons_total{outcome="different",route="history"}"#,
+            2.0,
+        ),
+        (
+            r#"jobshim_shadow_differences_total{field="prompt[0]",route="history"}"#,
+            2.0,
+        ),
+        (
+            r#"jobshim_shadow_differences_total{field="prompt[3]",route="history"}"#,
+            2.0,
+        ),
+    ] {
+        assert_eq!(metrics.value(series), count, "{series}\n{}", metrics.text);
+    }
+    let overview: Value = serde_json::from_slice(&client.get(admin, "/overview").await.body).expect("JSON");
+    let history = &overview["findings"]["history"];
+    assert_eq!(history["compared"], json!({"different": 2}));
+    let field = &history["fields"]["prompt[0]"];
+    assert_eq!(
+        (&field["differences"], &field["noise"]),
+        (&json!(2), &json!(0)),
+        "{history:#}"
+    );
+    let sample = json!({"path": "prompt[0]", "forwarded": "8", "translated": "7"});
+    assert_eq!(field["sample"], sample);
+    assert!(field["last_ms"].as_u64() <= overview["now_ms"].as_u64());
+}
+
+#[tokio::test]
 async fn a_sample_of_none_compares_none() {
     let server = differing_server().await;
     let options = [("legacy.mode", "shadow"), ("shadow.sample", "0%")];
@@ -397,7 +444,7 @@ async fn a_sample_of_none_compares_none() {
         Client::new().get(jobshim.address, "/history").await;
     }
     assert_eq!(server.counts(), (0, 20));
-    assert!(jobshim.service().findings().is_empty());
+    assert!(jobshim.observer().findings().by_route().is_empty());
 }
 
 /// Asks as so many different clients.

@@ -109,9 +109,9 @@ function show(seen) {
       uses.map(([name]) => names.routes[name] || name).join(", "), count(calls), bar(Math.floor(100 * moved / calls)),
       ago(now_ms, Math.max(...uses.map(([, use]) => use.last_seen_ms)))];
   }), ["Client", "Addresses", "Credential", "Routes", "Calls", "From the Jobs API", "Last call"]);
-  const found = Object.entries(seen.differences);
-  cells("differences", found.flatMap(([route, one]) => Object.entries(one.fields).map(([field, difference]) =>
-    [names.routes[route] || route, code(field), count(difference.count), code(difference.forwarded), code(difference.translated)])),
+  const found = Object.entries(seen.findings);
+  cells("differences", found.flatMap(([route, one]) => Object.entries(one.fields).filter(([, field]) => field.differences).map(([name, field]) =>
+    [names.routes[route] || route, code(name), count(field.differences), code(field.sample.forwarded), code(field.sample.translated)])),
     ["Route", "Field", "Count", "Legacy endpoint", "Translation"]);
   byId("compared").textContent = found.map(([route, one]) =>
     `${names.routes[route] || route}: ${Object.entries(one.compared).map(([word, number]) => `${count(number)} ${word}`).join(", ")}`).join(" · ");

@@ -50,11 +50,6 @@ pub struct Running {
 }
 
 impl Running {
-    /// The service, while it runs.
-    pub fn service(&self) -> Arc<Service> {
-        self.service.upgrade().expect("a running service")
-    }
-
     /// Stops it, and waits until it has let go of all that it held.
     pub async fn stop(mut self) {
         for serving in &mut self.serving {
