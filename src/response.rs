@@ -8,6 +8,7 @@ use crate::{
     notices::put_job_state,
     pace::Gap,
     proxy_status::{self, Own, PROXY_STATUS},
+    state::StateError,
     upstream::{Body, BoxError, UpstreamError, full},
     vet::Unclear,
 };
@@ -244,6 +245,12 @@ pub fn legacy_failure(error: LegacyError, finding: Option<&str>) -> Response<Bod
             "invalid_body",
             message,
             "nothing was done".to_owned(),
+        ),
+        LegacyError::State(StateError::Full(_)) => failure(
+            StatusCode::INSUFFICIENT_STORAGE,
+            "hidden_full",
+            message,
+            "no further job was hidden".to_owned(),
         ),
         LegacyError::State(_) => failure(
             StatusCode::INTERNAL_SERVER_ERROR,

@@ -40,6 +40,9 @@ pub enum StateError {
     /// The store cannot be opened, read or written.
     #[error("the store in state_dir cannot be used: {0}")]
     Store(Arc<redb::Error>),
+    /// There is no room for another hidden job.
+    #[error("as many jobs are hidden as history.max_hidden allows ({0} bytes)")]
+    Full(usize),
     /// The program is ending.
     #[error("the change was not made: jobshim is stopping")]
     Stopping,

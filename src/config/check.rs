@@ -1,8 +1,8 @@
 //! Texts to values: each section of the file by itself, then what they say together.
 
 use super::{
-    AdminConfig, CacheConfig, Config, DoorConfig, LegacyConfig, ListenAddress, LogConfig, NotesConfig, NoticesConfig,
-    Policies, ServerConfig, ShadowConfig, TlsFiles, UpstreamConfig,
+    AdminConfig, CacheConfig, Config, DoorConfig, HistoryConfig, LegacyConfig, ListenAddress, LogConfig, NotesConfig,
+    NoticesConfig, Policies, ServerConfig, ShadowConfig, TlsFiles, UpstreamConfig,
     load::{ConfigError, Setting},
     modes,
     parse::{self, Wrong},
@@ -26,7 +26,7 @@ pub fn check(settings: &[Setting], environment: Environment<'_>, errors: &mut Ve
     let door = door(&mut reader);
     let upstream = upstream(&mut reader);
     let legacy = legacy(&mut reader);
-    let longest_job = reader.value("history.longest_job", parse::duration);
+    let history = history(&mut reader);
     let cache = cache(&mut reader);
     let mappings_dir = reader.value("mappings_dir", parse::optional_folder);
     let state_dir = reader.value("state_dir", parse::folder_to_be);
@@ -42,7 +42,7 @@ pub fn check(settings: &[Setting], environment: Environment<'_>, errors: &mut Ve
         access_token: access_token?,
         upstream: upstream?,
         legacy: legacy?,
-        longest_job: longest_job?,
+        history: history?,
         cache: cache?,
         mappings_dir: mappings_dir?,
         state_dir: state_dir?,
@@ -187,6 +187,15 @@ fn legacy(reader: &mut Reader<'_>) -> Option<LegacyConfig> {
         max_body: max_body?,
         max_pages: max_pages?,
         max_translations: max_translations?,
+    })
+}
+
+fn history(reader: &mut Reader<'_>) -> Option<HistoryConfig> {
+    let longest_job = reader.value("history.longest_job", parse::duration);
+    let max_hidden = reader.value("history.max_hidden", parse::size);
+    Some(HistoryConfig {
+        longest_job: longest_job?,
+        max_hidden: max_hidden?,
     })
 }
 

@@ -29,8 +29,8 @@ pub struct Config {
     pub upstream: UpstreamConfig,
     /// How legacy answers are made.
     pub legacy: LegacyConfig,
-    /// The longest that a job may take from its creation to its end.
-    pub longest_job: Duration,
+    /// Which jobs a history is made of.
+    pub history: HistoryConfig,
     /// What is remembered.
     pub cache: CacheConfig,
     /// A folder whose tables replace the built-in ones of the same name.
@@ -215,6 +215,15 @@ pub struct LegacyConfig {
     pub max_translations: usize,
     /// Whether they are compressed for clients that take that.
     pub compress: bool,
+}
+
+/// Which jobs a history is made of.
+#[derive(Clone, Debug)]
+pub struct HistoryConfig {
+    /// The longest that a job may take from its creation to its end.
+    pub longest_job: Duration,
+    /// The most bytes that the jobs may take which are hidden from it.
+    pub max_hidden: usize,
 }
 
 /// What is remembered of jobs that do not change any more.

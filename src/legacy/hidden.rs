@@ -16,6 +16,11 @@ use std::{
 };
 use tokio::{sync::Mutex, task::spawn_blocking};
 
+/// About what a scope, a clear and an id take of memory besides the text of ids, in bytes.
+const SCOPE: usize = 300;
+const CLEAR: usize = 150;
+const EACH: usize = 64;
+
 /// One clear. A job is part of it by its creation and not by its end, as a server's word on the end may change.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
 pub struct Cleared {
@@ -44,6 +49,17 @@ impl Cleared {
         })
     }
 
+    /// What it takes of memory, in bytes.
+    fn size(&self) -> usize {
+        CLEAR
+            + self
+                .also
+                .iter()
+                .chain(&self.except)
+                .map(|id| EACH + id.len())
+                .sum::<usize>()
+    }
+
     fn holds(&self, id: &str, created: f64) -> bool {
         (created < self.created_before && !self.except.contains(id)) || self.also.contains(id)
     }
@@ -63,10 +79,72 @@ impl Of {
     }
 }
 
-/// What is hidden from whom.
+/// What is hidden from each, and what all of it takes of memory, in bytes.
+#[derive(Default)]
+struct Scopes {
+    of: HashMap<Scope, Of>,
+    size: usize,
+}
+
+impl Scopes {
+    /// What `change` will take of memory besides, in bytes.
+    fn growth(&self, scope: Scope, change: &Change) -> usize {
+        let of = self.of.get(&scope);
+        let new = if of.is_some() { 0 } else { SCOPE };
+        match change {
+            Change::Delete(ids) => {
+                let is_new = |id: &&String| !of.is_some_and(|of| of.deleted.contains_key(*id));
+                new + ids.iter().filter(is_new).map(|id| EACH + id.len()).sum::<usize>()
+            }
+            Change::Clear(cleared) => {
+                let before = of.and_then(|of| of.cleared.as_ref()).map_or(0, Cleared::size);
+                new + cleared.size().saturating_sub(before)
+            }
+            Change::Forget(_) => 0,
+        }
+    }
+
+    fn make(&mut self, scope: Scope, change: Change, number: u64) {
+        let growth = self.growth(scope, &change);
+        let shrinks_by = match change {
+            Change::Delete(ids) => {
+                let deleted = &mut self.of.entry(scope).or_default().deleted;
+                deleted.extend(ids.into_iter().map(|id| (id, number)));
+                0
+            }
+            // What was deleted stays deleted: some of it may have ended after the clear looked.
+            Change::Clear(cleared) => {
+                let size = cleared.size();
+                let before = self.of.entry(scope).or_default().cleared.replace(cleared);
+                before.map_or(0, |before| before.size().saturating_sub(size))
+            }
+            Change::Forget(ids) => self.forget(scope, &ids),
+        };
+        self.size = (self.size + growth).saturating_sub(shrinks_by);
+    }
+
+    /// Forgets deleted jobs, and says how many bytes they took.
+    fn forget(&mut self, scope: Scope, ids: &[String]) -> usize {
+        let Some(of) = self.of.get_mut(&scope) else {
+            return 0;
+        };
+        let gone = ids.iter().filter(|&id| of.deleted.remove(id).is_some());
+        let size: usize = gone.map(|id| EACH + id.len()).sum();
+        if !of.deleted.is_empty() || of.cleared.is_some() {
+            return size;
+        }
+        self.of.remove(&scope);
+        size + SCOPE
+    }
+}
+
+/// What is hidden from whom. Anybody can be anybody to a server without keys, so there is a limit to all of it. Beyond it
+/// further jobs are refused; to make room by showing some again would undo what an honest user was told is done.
 pub struct Hidden {
     state: Arc<State>,
-    scopes: RwLock<HashMap<Scope, Of>>,
+    scopes: RwLock<Scopes>,
+    /// The most that all may take of memory, in bytes.
+    most: usize,
     changes: AtomicU64,
     /// Changes are stored and take effect in one order.
     changing: Mutex<()>,
@@ -74,19 +152,28 @@ pub struct Hidden {
 }
 
 impl Hidden {
-    /// Takes up what is stored.
-    pub fn new(state: Arc<State>) -> Result<Self, StateError> {
+    /// Takes up all that is stored, also where it is more than `most` bytes.
+    pub fn new(state: Arc<State>, most: usize) -> Result<Self, StateError> {
         let (deleted, cleared) = state.load()?;
-        let mut scopes: HashMap<Scope, Of> = HashMap::new();
+        let mut scopes = Scopes::default();
         for (scope, id) in deleted {
-            scopes.entry(scope).or_default().deleted.insert(id, 0);
+            scopes.make(scope, Change::Delete(vec![id]), 0);
         }
         for (scope, one) in cleared {
-            scopes.entry(scope).or_default().cleared = Some(one);
+            scopes.make(scope, Change::Clear(one), 0);
+        }
+        if scopes.size > most {
+            let size = scopes.size;
+            tracing::warn!(
+                size,
+                most,
+                "more is hidden already than history.max_hidden allows: no further job will be"
+            );
         }
         Ok(Self {
             state,
             scopes: RwLock::new(scopes),
+            most,
             changes: AtomicU64::new(1),
             changing: Mutex::default(),
             warned: AtomicBool::new(false),
@@ -96,13 +183,13 @@ impl Hidden {
     /// Whether a finished job is hidden; `created` in ms.
     pub fn is_hidden(&self, scope: Scope, id: &str, created: f64) -> bool {
         let scopes = self.scopes.read().unwrap_or_else(PoisonError::into_inner);
-        scopes.get(&scope).is_some_and(|of| of.holds(id, created))
+        scopes.of.get(&scope).is_some_and(|of| of.holds(id, created))
     }
 
     /// Leaves the finished jobs that are not hidden.
     pub fn retain_shown(&self, scope: Scope, jobs: &mut Vec<Listed>) {
         let scopes = self.scopes.read().unwrap_or_else(PoisonError::into_inner);
-        let of = scopes.get(&scope);
+        let of = scopes.of.get(&scope);
         jobs.retain(|job| job.state == JobState::Finished && !of.is_some_and(|of| of.holds(&job.id, job.created)));
     }
 
@@ -118,22 +205,19 @@ impl Hidden {
             tracing::warn!("deleted jobs are hidden until jobshim ends; with state_dir set, also after a restart");
         }
         let _changing = self.changing.lock().await;
+        {
+            let scopes = self.scopes.read().unwrap_or_else(PoisonError::into_inner);
+            let growth = scopes.growth(scope, &change);
+            if growth > 0 && scopes.size.saturating_add(growth) > self.most {
+                return Err(StateError::Full(self.most));
+            }
+        }
         let state = Arc::clone(&self.state);
         let stored = spawn_blocking(move || state.store(scope, &change).map(|()| change)).await;
         let change = stored.unwrap_or(Err(StateError::Stopping))?;
         let number = self.changes.fetch_add(1, Ordering::SeqCst);
         let mut scopes = self.scopes.write().unwrap_or_else(PoisonError::into_inner);
-        let of = scopes.entry(scope).or_default();
-        match change {
-            Change::Delete(ids) => of.deleted.extend(ids.into_iter().map(|id| (id, number))),
-            Change::Forget(ids) => {
-                for id in &ids {
-                    of.deleted.remove(id);
-                }
-            }
-            // What was deleted stays deleted: some of it may have ended after the clear looked.
-            Change::Clear(cleared) => of.cleared = Some(cleared),
-        }
+        scopes.make(scope, change, number);
         Ok(())
     }
 
@@ -146,7 +230,7 @@ impl Hidden {
     pub fn forget_gone(self: &Arc<Self>, scope: Scope, since: u64, all: &[Listed]) {
         let gone: Vec<String> = {
             let scopes = self.scopes.read().unwrap_or_else(PoisonError::into_inner);
-            let Some(of) = scopes.get(&scope).filter(|of| !of.deleted.is_empty()) else {
+            let Some(of) = scopes.of.get(&scope).filter(|of| !of.deleted.is_empty()) else {
                 return;
             };
             let there: HashSet<&str> = all.iter().map(|job| &*job.id).collect();
@@ -185,7 +269,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_job_deleted_while_another_client_clears_stays_deleted() {
-        let hidden = Arc::new(Hidden::new(Arc::new(State::open(None).expect("a state"))).expect("nothing stored"));
+        let hidden =
+            Arc::new(Hidden::new(Arc::new(State::open(None).expect("a state")), 1000).expect("nothing stored"));
         let scope = Scope::default();
         let cleared = Cleared::of(&[ended("old", 1e12)], &[]).expect("something to clear");
         // Created and ended after the clear looked.

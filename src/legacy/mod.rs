@@ -119,11 +119,11 @@ impl Legacy {
             tables,
             surface: config.legacy.surface,
             concurrency: config.upstream.concurrency,
-            hidden: Arc::new(Hidden::new(state)?),
+            hidden: Arc::new(Hidden::new(state, config.history.max_hidden)?),
             notes: Notes::new(config.notes.max_bytes as u64),
             memory: Memory::new(&config.cache),
             tellings: Flights::default(),
-            longest_job_ms: config.longest_job.as_secs_f64() * 1000.0,
+            longest_job_ms: config.history.longest_job.as_secs_f64() * 1000.0,
         })
     }
 

@@ -180,7 +180,10 @@ async fn a_short_history_reads_on_while_an_older_job_may_have_ended_later() {
     let reply = Client::new().get(jobshim.address, "/history?max_items=1").await;
     assert!(reply.text().starts_with("{\"job-00003\""), "{}", reply.text());
     assert_eq!(shelf.counts(), (3, 1));
-    let jobshim = start(&shelf.url(), |config| config.longest_job = Duration::from_secs(60)).await;
+    let jobshim = start(&shelf.url(), |config| {
+        config.history.longest_job = Duration::from_secs(60)
+    })
+    .await;
     let reply = Client::new().get(jobshim.address, "/history?max_items=1").await;
     assert!(
         reply.text().starts_with("{\"job-02499\""),

@@ -83,15 +83,25 @@ pub(super) const LEGACY: &[Key] = &[
     ]),
 ];
 
-/// How far a history looks back.
-pub(super) const HISTORY: &[Key] = &[key([
-    "history.longest_job",
-    "JOBSHIM_LONGEST_JOB",
-    "--longest-job",
-    "TIME",
-    "24h",
-    "The longest that a job may take from its creation to its end: how far back a short history looks",
-])];
+/// Which jobs a history is made of.
+pub(super) const HISTORY: &[Key] = &[
+    key([
+        "history.longest_job",
+        "JOBSHIM_LONGEST_JOB",
+        "--longest-job",
+        "TIME",
+        "24h",
+        "The longest that a job may take from its creation to its end: how far back a short history looks",
+    ]),
+    key([
+        "history.max_hidden",
+        "JOBSHIM_MAX_HIDDEN",
+        "--max-hidden",
+        "SIZE",
+        "64MiB",
+        "The most memory that deleted and cleared jobs may take; further ones are refused, and none is shown again",
+    ]),
+];
 
 /// What is remembered of the server.
 pub(super) const CACHE: &[Key] = &[
