@@ -98,23 +98,18 @@ async fn clients_are_told_apart_by_agent_address_and_credential_and_only_legacy_
     );
 }
 
+/// The program with its second listener.
+fn seen(upstream: &str, more: &[&str]) -> Program {
+    let shown = ["--dialect", "comfyui", "--admin", "127.0.0.1:0"];
+    Program::before(upstream, &[&shown, more].concat())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn usage_survives_a_restart_of_the_program_and_the_report_tells_of_it() {
     let recorder = Recorder::start(404, &[], "{}").await;
     let folder = StateFolder::new("usage-survives");
-    let url = recorder.url();
     let path = folder.path.display().to_string();
-    let arguments = [
-        "--listen",
-        "127.0.0.1:0",
-        "--upstream",
-        &url,
-        "--dialect",
-        "comfyui",
-        "--state-dir",
-        &path,
-    ];
-    let begin = || Program::start(&arguments, &[("JOBSHIM_ADMIN", "127.0.0.1:0")]);
+    let begin = || seen(&recorder.url(), &["--state-dir", &path]);
     let client = Client::new();
     let headers = [("user-agent", "old-script/1"), ("x-api-key", "one")];
     let mut program = begin();
@@ -217,19 +212,7 @@ async fn a_log_line_tells_of_each_request_and_no_secret_is_told_anywhere() {
         reply(status, &[], "{}")
     })
     .await;
-    let url = upstream.url();
-    let arguments = [
-        "--listen",
-        "127.0.0.1:0",
-        "--upstream",
-        &url,
-        "--dialect",
-        "comfyui",
-        "--log-format",
-        "json",
-        "-vv",
-    ];
-    let mut program = Program::start(&arguments, &[("JOBSHIM_ADMIN", "127.0.0.1:0")]);
+    let mut program = seen(&upstream.url(), &["--log-format", "json", "-vv"]);
     let find = |line: String, name: &str| -> SocketAddr {
         let line: Value = serde_json::from_str(&line).expect("JSON");
         line[name].as_str().expect("an address").parse().expect("an address")

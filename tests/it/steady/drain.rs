@@ -141,6 +141,7 @@ where
     let upstream = Scripted::start(|request| async move {
         let list = request.uri().path() == "/api/jobs";
         request.into_body().collect().await.expect("a whole body");
+        // An answer takes a moment, so that the stop finds some under way.
         tokio::time::sleep(Duration::from_millis(3)).await;
         reply(200, &[], if list { LIST } else { "whole" })
     })
