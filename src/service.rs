@@ -90,13 +90,17 @@ impl Service {
         let observer = Arc::new(Observer::new(state.usage()?, config.log.access));
         let legacy = Legacy::new(config, Arc::clone(&upstream), Arc::clone(&state), Arc::clone(&observer))?;
         Ok(Self {
+            modes: Arc::new(Modes::new(
+                &config.legacy,
+                legacy.tables().fingerprint(),
+                Arc::clone(&state),
+            )?),
             diagnosis: Arc::new(Diagnosis::new(&config.upstream, legacy.tables())),
             access: Access::new(config.access_token.clone()),
             legacy: Arc::new(legacy),
             compress: config.legacy.compress,
             legacy_upstream: legacy_upstream.transpose()?.map(Arc::new),
             upstream,
-            modes: Arc::new(Modes::new(&config.legacy)),
             shadow: Shadow::new(&config.shadow, Arc::clone(&observer)),
             notices: Notices::new(&config.notices),
             state,
@@ -121,13 +125,15 @@ impl Service {
     /// What of `config` a running program can take over: modes and tables. All that was learnt so far is shared with
     /// this one, which goes on answering what it began.
     pub fn reloaded(&self, config: &Config) -> Result<Self, StartError> {
+        let legacy = self.legacy.reloaded(config)?;
+        let modes = self.modes.reloaded(&config.legacy, legacy.tables().fingerprint())?;
         Ok(Self {
             access: self.access.clone(),
             upstream: Arc::clone(&self.upstream),
             legacy_upstream: self.legacy_upstream.clone(),
-            legacy: self.legacy.reloaded(config)?,
+            legacy,
             compress: self.compress,
-            modes: Arc::new(self.modes.reloaded(&config.legacy)),
+            modes: Arc::new(modes),
             shadow: self.shadow.reloaded(&config.shadow),
             notices: Notices::new(&config.notices),
             state: Arc::clone(&self.state),
@@ -162,6 +168,11 @@ impl Service {
     /// The legacy surface.
     pub fn legacy(&self) -> &Legacy {
         &self.legacy
+    }
+
+    /// The modes in force.
+    pub fn modes(&self) -> &Modes {
+        &self.modes
     }
 
     /// Answers one request, and watches the answer to its end. Never fails: every failure is a response.

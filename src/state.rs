@@ -1,13 +1,15 @@
-//! What must survive a restart, in an embedded store that a crash cannot break: which jobs are hidden, and the key of
-//! scopes. Without a folder nothing is stored.
+//! What must survive a restart, in an embedded store that a crash cannot break: which jobs are hidden, who calls, which
+//! canaries have gone back, and the key of scopes. Without a folder nothing is stored.
 
 use crate::{
     legacy::hidden::Cleared,
+    modes::Back,
     observe::Clients,
     scope::{Scope, ScopeKey},
 };
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
 use std::{
+    collections::BTreeMap,
     fs::{self, OpenOptions},
     io,
     os::unix::fs::OpenOptionsExt,
@@ -24,6 +26,8 @@ const KEY: TableDefinition<(), &[u8]> = TableDefinition::new("key");
 
 /// Who calls the legacy surface, as JSON.
 const USAGE: TableDefinition<(), &str> = TableDefinition::new("usage");
+/// By route, the canaries that have gone back, as JSON.
+const ROLLBACKS: TableDefinition<&str, &str> = TableDefinition::new("rollbacks");
 
 /// The file in `state_dir`.
 const FILE: &str = "jobshim.redb";
@@ -128,6 +132,30 @@ impl State {
         }
     }
 
+    /// The canaries that have gone back, by the names of their routes.
+    pub fn rollbacks(&self) -> Result<BTreeMap<String, Back>, StateError> {
+        match &self.store {
+            Some(store) => Ok(read_rollbacks(store)?),
+            None => Ok(BTreeMap::new()),
+        }
+    }
+
+    /// Stores that the canary of `route` has gone back. Waits for the disk.
+    pub fn keep_rollback(&self, route: &str, back: &Back) -> Result<(), StateError> {
+        match &self.store {
+            Some(store) => Ok(write_rollback(store, route, Some(back))?),
+            None => Ok(()),
+        }
+    }
+
+    /// Forgets that it has. Waits for the disk.
+    pub fn forget_rollback(&self, route: &str) -> Result<(), StateError> {
+        match &self.store {
+            Some(store) => Ok(write_rollback(store, route, None)?),
+            None => Ok(()),
+        }
+    }
+
     /// Everything stored.
     pub fn load(&self) -> Result<Stored, StateError> {
         match &self.store {
@@ -164,6 +192,7 @@ fn kept_key(store: &Database, random: [u8; ScopeKey::LENGTH]) -> Result<[u8; Sco
         transaction.open_table(DELETED)?;
         transaction.open_table(CLEARED)?;
         transaction.open_table(USAGE)?;
+        transaction.open_table(ROLLBACKS)?;
         let known = table.get(())?.and_then(|bytes| bytes.value().try_into().ok());
         match known {
             Some(key) => key,
@@ -208,6 +237,34 @@ fn write_usage(store: &Database, clients: &Clients) -> Result<(), redb::Error> {
         .map_err(|error| redb::Error::Corrupted(format!("who calls cannot be written: {error}")))?;
     let transaction = store.begin_write()?;
     transaction.open_table(USAGE)?.insert((), text.as_str())?;
+    transaction.commit()?;
+    Ok(())
+}
+
+fn read_rollbacks(store: &Database) -> Result<BTreeMap<String, Back>, redb::Error> {
+    let transaction = store.begin_read()?;
+    let mut stored = BTreeMap::new();
+    for row in transaction.open_table(ROLLBACKS)?.iter()? {
+        let (route, text) = row?;
+        let back = serde_json::from_str(text.value())
+            .map_err(|error| redb::Error::Corrupted(format!("a canary that went back: {error}")))?;
+        stored.insert(route.value().to_owned(), back);
+    }
+    Ok(stored)
+}
+
+fn write_rollback(store: &Database, route: &str, back: Option<&Back>) -> Result<(), redb::Error> {
+    let text = back.map(serde_json::to_string).transpose();
+    let text =
+        text.map_err(|error| redb::Error::Corrupted(format!("a canary that went back cannot be written: {error}")))?;
+    let transaction = store.begin_write()?;
+    {
+        let mut table = transaction.open_table(ROLLBACKS)?;
+        match text {
+            Some(text) => drop(table.insert(route, text.as_str())?),
+            None => drop(table.remove(route)?),
+        }
+    }
     transaction.commit()?;
     Ok(())
 }

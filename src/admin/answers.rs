@@ -2,10 +2,12 @@
 
 use super::page;
 use crate::{
+    config::Mode,
     jobs::DialectKind,
     mapping::moment,
     observe::{Route, Seen, Span, names, now_ms},
     reload::Live,
+    route::RouteName,
     service::Service,
 };
 use bytes::Bytes;
@@ -26,10 +28,7 @@ pub async fn answer(live: &Live, uri: &Uri) -> Response<Full<Bytes>> {
     match uri.path() {
         "/healthz" => text(StatusCode::OK, "alive\n"),
         "/readyz" => readiness(service, live.is_stopping()).await,
-        "/metrics" => match service.observer().metrics().text() {
-            Ok(metrics) => with_type(StatusCode::OK, metrics, METRICS),
-            Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
-        },
+        "/metrics" => metrics(service),
         "/usage" => json(StatusCode::OK, &usage(service)),
         "/overview" => json(StatusCode::OK, &overview(service, uri)),
         "/" => page::page(),
@@ -56,6 +55,18 @@ pub fn with_type(status: StatusCode, body: impl Into<Bytes>, content_type: &'sta
 
 fn json(status: StatusCode, value: &Value) -> Response<Full<Bytes>> {
     with_type(status, format!("{value}\n"), "application/json")
+}
+
+fn metrics(service: &Service) -> Response<Full<Bytes>> {
+    let (metrics, modes) = (service.observer().metrics(), service.modes());
+    for route in RouteName::ALL {
+        let is_canary = modes.policy(route).mode == Mode::Canary;
+        metrics.canary(route.as_str(), is_canary.then(|| modes.back(route).is_some()));
+    }
+    match metrics.text() {
+        Ok(metrics) => with_type(StatusCode::OK, metrics, METRICS),
+        Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
+    }
 }
 
 async fn readiness(service: &Service, stopping: bool) -> Response<Full<Bytes>> {
@@ -100,7 +111,7 @@ fn usage(service: &Service) -> Value {
 
 /// All that the page shows.
 fn overview(service: &Service, uri: &Uri) -> Value {
-    let observer = service.observer();
+    let (observer, modes) = (service.observer(), service.modes());
     let span = match uri.query() {
         Some("span=day") => Span::Day,
         _ => Span::Hour,
@@ -115,6 +126,11 @@ fn overview(service: &Service, uri: &Uri) -> Value {
         "upstream": upstream(service, &observer.health().seen()),
         "series": observer.series().columns(span),
         "usage": usage(service),
+        "modes": RouteName::ALL.map(|route| json!({
+            "route": route.as_str(),
+            "mode": modes.policy(route).to_string(),
+            "back": modes.back(route),
+        })),
         "findings": findings.iter().map(|(route, found)| (route.name(), found)).collect::<BTreeMap<_, _>>(),
     })
 }

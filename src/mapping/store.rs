@@ -7,6 +7,7 @@ use super::{
 };
 use crate::jobs::Dialect;
 use std::{fs, path::Path, sync::Arc};
+use xxhash_rust::xxh3::Xxh3;
 
 /// Every table in force.
 #[derive(Clone, Debug)]
@@ -141,6 +142,18 @@ impl Tables {
                 .map(|name| Ok((name, source(dir, name)?.text)))
                 .collect::<Result<_, TableError>>()?,
         })
+    }
+
+    /// A number for the texts of all tables, the same after a restart.
+    pub fn fingerprint(&self) -> u64 {
+        let mut hash = Xxh3::new();
+        for (name, text) in &self.sources {
+            for part in [name, text.as_str()] {
+                hash.update(&part.len().to_le_bytes());
+                hash.update(part.as_bytes());
+            }
+        }
+        hash.digest()
     }
 
     /// The tables of legacy shapes.

@@ -21,19 +21,14 @@ pub enum Decision {
 }
 
 impl Modes {
-    /// The mode of `route`.
-    pub fn mode(&self, route: RouteName) -> Mode {
-        self.policies.of(route).mode
-    }
-
     /// Decides on a request for `route`. `client` gives a number that is the same for every request of one client.
     pub fn decide(&self, route: RouteName, client: impl FnOnce() -> u64) -> Decision {
-        let policy = self.policies.of(route);
+        let policy = self.policy(route);
         match policy.mode {
             Mode::Translate => Decision::Translate,
             Mode::Forward => Decision::Forward { compare: false },
             Mode::Shadow => Decision::Forward { compare: true },
-            Mode::Canary if policy.percent.has(client()) && !self.is_back(route) => Decision::Translate,
+            Mode::Canary if policy.percent.has(client()) && self.back(route).is_none() => Decision::Translate,
             Mode::Canary => Decision::Forward {
                 compare: policy.compare,
             },

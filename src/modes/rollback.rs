@@ -1,121 +1,136 @@
-//! Going back: a canary whose answers fail or differ too often is forwarded from then on, until its policy changes.
+//! Going back: a canary whose answers fail or differ too often is forwarded from then on, until its terms change. With a
+//! `state_dir` a restart does not change that.
 
 use crate::{
     config::{Policy, Rollback, Share},
+    lock,
+    observe::now_ms,
     route::RouteName,
+    state::State,
 };
-use std::{
-    collections::BTreeMap,
-    sync::{Mutex, PoisonError},
-};
+use serde::{Deserialize, Serialize};
+use std::sync::{Arc, Mutex, OnceLock};
+use tokio::task::spawn_blocking;
 
 /// So many answers must be known before their share says anything.
 const ENOUGH: u64 = 20;
 /// So many count; older ones weigh half, and half again.
 const WINDOW: u64 = 1_000;
 
-#[derive(Default)]
+/// That a canary has gone back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Back {
+    /// The terms that it was tried on: its mode with all numbers, and the tables. On others it is tried anew.
+    pub terms: String,
+    /// When it went back, in ms since 1970.
+    pub at_ms: u64,
+    /// Why.
+    pub reason: String,
+}
+
+#[derive(Debug, Default)]
 struct Tally {
     of: u64,
     bad: u64,
 }
 
 impl Tally {
-    /// Counts one more, and gives whether there are too many.
-    fn count(&mut self, bad: bool, most: Option<Share>) -> bool {
+    /// Counts one more, and says so if there are too many now.
+    fn count(&mut self, bad: bool, what: &str, most: Share) -> Option<String> {
         if self.of >= WINDOW {
             self.of /= 2;
             self.bad /= 2;
         }
         self.of += 1;
         self.bad += u64::from(bad);
-        self.of >= ENOUGH && most.is_some_and(|most| most.is_exceeded(self.bad, self.of))
+        let Self { of, bad } = *self;
+        (of >= ENOUGH && most.is_exceeded(bad, of)).then(|| format!("{bad} {what} in {of} answers, more than {most}"))
     }
 }
 
-/// What is known of one route under one policy.
-struct Watched {
-    policy: Policy,
-    answers: Tally,
-    comparisons: Tally,
-    is_back: bool,
+/// One route's canary, on the same terms all along.
+pub struct Trial {
+    route: RouteName,
+    limits: Rollback,
+    terms: String,
+    answers: Mutex<Tally>,
+    comparisons: Mutex<Tally>,
+    back: OnceLock<Back>,
+    state: Arc<State>,
 }
 
-/// All canaries.
-#[derive(Default)]
-pub struct Watch(Mutex<BTreeMap<RouteName, Watched>>);
-
-impl Watch {
-    /// Whether `route` has gone back under this very policy.
-    pub fn is_back(&self, route: RouteName, policy: &Policy) -> bool {
-        self.of(route, policy, |watched| watched.is_back)
+impl Trial {
+    /// A canary of `route`, whose limits `policy` has, with tables of this fingerprint. `None` for what is no canary
+    /// that could go back.
+    pub fn of(route: RouteName, policy: &Policy, tables: u64, state: &Arc<State>) -> Option<Self> {
+        Some(Self {
+            route,
+            limits: policy.rollback?,
+            terms: format!("{policy}; tables {tables:016x}"),
+            answers: Mutex::default(),
+            comparisons: Mutex::default(),
+            back: OnceLock::new(),
+            state: Arc::clone(state),
+        })
     }
 
-    fn of<T>(&self, route: RouteName, policy: &Policy, look: impl FnOnce(&mut Watched) -> T) -> T {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let fresh = || Watched {
-            policy: policy.clone(),
-            answers: Tally::default(),
-            comparisons: Tally::default(),
-            is_back: false,
-        };
-        let watched = all.entry(route).or_insert_with(fresh);
-        if watched.policy != *policy {
-            *watched = fresh();
-        }
-        look(watched)
+    /// What it is tried on.
+    pub fn terms(&self) -> &str {
+        &self.terms
+    }
+
+    /// Whether and why it has gone back.
+    pub fn back(&self) -> Option<&Back> {
+        self.back.get()
+    }
+
+    /// It had gone back before the restart.
+    pub fn stays_back(&self, back: Back) {
+        tracing::warn!(
+            route = self.route.as_str(),
+            reason = back.reason,
+            "the canary went back before the restart, and stays there: this route is forwarded until its mode or the tables change"
+        );
+        let _ = self.back.set(back);
     }
 
     /// A translated answer was given; `failed` when it is a failure.
-    pub fn answered(&self, route: RouteName, policy: &Policy, failed: bool) {
-        self.judge(
-            route,
-            policy,
-            failed,
-            "failures",
-            |watched| &mut watched.answers,
-            |rollback| rollback.failures,
-        );
+    pub fn answered(&self, failed: bool) {
+        if let Some(most) = self.limits.failures {
+            self.judge(lock(&self.answers).count(failed, "failures", most));
+        }
     }
 
     /// A translated answer was compared with the legacy one.
-    pub fn compared(&self, route: RouteName, policy: &Policy, differs: bool) {
-        self.judge(
-            route,
-            policy,
-            differs,
-            "differences",
-            |watched| &mut watched.comparisons,
-            |rollback| rollback.differences,
-        );
+    pub fn compared(&self, differs: bool) {
+        if let Some(most) = self.limits.differences {
+            self.judge(lock(&self.comparisons).count(differs, "differences", most));
+        }
     }
 
-    fn judge(
-        &self,
-        route: RouteName,
-        policy: &Policy,
-        bad: bool,
-        what: &str,
-        tally: impl FnOnce(&mut Watched) -> &mut Tally,
-        most: impl FnOnce(&Rollback) -> Option<Share>,
-    ) {
-        let Some(most) = policy.rollback.as_ref().and_then(most) else {
+    fn judge(&self, reason: Option<String>) {
+        let Some(reason) = reason else {
             return;
         };
-        let gone_back = self.of(route, policy, |watched| {
-            let was_back = watched.is_back;
-            let tally = tally(watched);
-            let too_many = tally.count(bad, Some(most));
-            let counts = (tally.bad, tally.of);
-            watched.is_back |= too_many;
-            (too_many && !was_back).then_some(counts)
-        });
-        if let Some((bad, of)) = gone_back {
-            tracing::warn!(
-                route = route.as_str(),
-                reason = format!("{bad} {what} in {of} answers, more than {most}"),
-                "the canary has gone back: this route is forwarded until its mode is changed or jobshim restarted"
-            );
+        let back = Back {
+            terms: self.terms.clone(),
+            at_ms: now_ms(),
+            reason,
+        };
+        if self.back.set(back.clone()).is_err() {
+            return;
         }
+        let (state, route) = (Arc::clone(&self.state), self.route.as_str());
+        spawn_blocking(move || {
+            let stored = state.keep_rollback(route, &back);
+            tracing::warn!(
+                route,
+                reason = back.reason,
+                "the canary has gone back: this route is forwarded until its mode or the tables change"
+            );
+            if let Err(error) = stored {
+                tracing::warn!(route, %error, "that could not be stored: a restart begins the canary anew");
+            }
+        });
     }
 }

@@ -116,6 +116,7 @@ pub struct Metrics {
     tunnel_bytes: Cells<Counter>,
     /// 1 while the upstream answers.
     pub upstream_up: Gauge,
+    rolled_back: Family<Vec<Label>, Gauge>,
 }
 
 impl Metrics {
@@ -140,6 +141,7 @@ impl Metrics {
             tunnels_open: Gauge::default(),
             tunnel_bytes: Cells::new(2),
             upstream_up: Gauge::default(),
+            rolled_back: Family::default(),
             registry: Registry::default(),
         };
         let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
@@ -148,6 +150,11 @@ impl Metrics {
         metrics.name_upstream(&mut registry);
         metrics.name_cache(&mut registry);
         registry.register_collector(Box::new(findings));
+        registry.register(
+            "canary_rolled_back",
+            "By route in mode canary: 1 when it has gone back to forwarding by itself, 0 while it goes on",
+            metrics.rolled_back.clone(),
+        );
         Self { registry, ..metrics }
     }
 
@@ -245,6 +252,15 @@ impl Metrics {
             Unit::Bytes,
             self.cache_bytes.clone(),
         );
+    }
+
+    /// Whether the canary of a route has gone back; `None` for a route that is in another mode.
+    pub fn canary(&self, route: &'static str, rolled_back: Option<bool>) {
+        let labels = vec![("route", route)];
+        match rolled_back {
+            Some(back) => drop(self.rolled_back.get_or_create(&labels).set(i64::from(back))),
+            None => drop(self.rolled_back.remove(&labels)),
+        }
     }
 
     /// The Prometheus text format, version 0.0.4.

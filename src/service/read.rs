@@ -9,7 +9,6 @@ use crate::{
     legacy::{Cached, Inquiry, LegacyError},
     modes::Decision,
     observe::{CacheResult, Exchange, Source},
-    response::busy,
     route::LegacyRoute,
     upstream::{Body, full},
 };
@@ -47,7 +46,7 @@ impl Service {
                 Some(answer) => Ok(answer),
                 None => {
                     let Some(_turn) = self.turn().await else {
-                        return busy();
+                        return self.too_busy(route.name());
                     };
                     let caller = self.caller(exchange, scope, &head);
                     self.legacy.answer(route, inquiry, &caller).await
@@ -63,8 +62,7 @@ impl Service {
                 if let Ok(answer) = &outcome {
                     self.count_cached(exchange, answer.cached);
                 }
-                let response = self.answer(outcome, encoding, route).await;
-                self.modes.translated(route.name(), response.status().is_server_error());
+                let response = self.answer(outcome, encoding, route, route.name()).await;
                 return match head.method {
                     Method::HEAD => response.map(|_| full("")),
                     _ => response,

@@ -3,13 +3,14 @@
 use super::Service;
 use crate::{
     encoding::Encoding,
+    jobs::JobsError,
     legacy::{LegacyAnswer, LegacyError},
     modes::Decision,
     observe::Exchange,
-    response::{legacy_failure, translated},
+    response::{busy, legacy_failure, translated},
     route::RouteName,
     scope::Scope,
-    upstream::Body,
+    upstream::{Body, UpstreamError},
 };
 use http::{Response, request::Parts};
 use std::{fmt::Debug, sync::Arc, time::Duration};
@@ -22,9 +23,17 @@ impl Service {
     pub(super) fn decide(&self, exchange: &Exchange, route: RouteName, head: &Parts, scope: Scope) -> Decision {
         let key = self.state.scope_key();
         exchange.called_by(head, Some(scope).filter(|scope| !key.is_nobody(scope)));
-        exchange.under(self.modes.mode(route).into());
+        exchange.under(self.modes.policy(route).mode.into());
         let client = || key.client(&scope, exchange.peer.client);
         self.modes.decide(route, client)
+    }
+
+    /// Whether an error says that the legacy endpoint could not have been reached either: nothing of the translation.
+    fn is_down(&self, error: &LegacyError) -> bool {
+        let LegacyError::Jobs(JobsError::Upstream(UpstreamError::Connect { .. })) = error else {
+            return false;
+        };
+        self.legacy_upstream.is_none()
     }
 
     /// A turn to make an answer. Most are made in a moment, so a burst waits in line; behind a server that hangs the line
@@ -34,7 +43,28 @@ impl Service {
         turn.ok()
     }
 
+    /// What is answered where no turn has come.
+    pub(super) fn too_busy(&self, route: RouteName) -> Response<Body> {
+        self.modes.translated(route, true);
+        busy()
+    }
+
+    /// The response of a translation of `route`, on which a canary of it is judged.
     pub(super) async fn answer(
+        &self,
+        outcome: Result<LegacyAnswer, LegacyError>,
+        encoding: Option<Encoding>,
+        asked: &(dyn Debug + Sync),
+        route: RouteName,
+    ) -> Response<Body> {
+        let down = outcome.as_ref().is_err_and(|error| self.is_down(error));
+        let response = self.response(outcome, encoding, asked).await;
+        let failed = response.status().is_server_error() && !down;
+        self.modes.translated(route, failed);
+        response
+    }
+
+    async fn response(
         &self,
         outcome: Result<LegacyAnswer, LegacyError>,
         encoding: Option<Encoding>,

@@ -6,7 +6,7 @@ use crate::{
     legacy::{LegacyAnswer, LegacyError, Touching},
     modes::Decision,
     observe::{Exchange, Source},
-    response::{busy, not_implemented, too_large, upstream_failure},
+    response::{not_implemented, too_large, upstream_failure},
     route::LegacyWrite,
     scope::Scope,
     stop::Stop,
@@ -75,26 +75,27 @@ impl Service {
             return match self.resend(exchange, write, head, body, caller.scope).await {
                 Ok(answer) if matches!(answer.status().as_u16(), 404 | 405 | 410 | 501) => {
                     let Some(outcome) = self.through_jobs_api(write, body, caller, stop).await else {
-                        return busy();
+                        return self.too_busy(write.name());
                     };
                     exchange.source(Source::JobsApi);
-                    self.answer(outcome, None, write).await
+                    self.answer(outcome, None, write, write.name()).await
                 }
                 Ok(answer) => answer,
                 Err(error) => refused(error),
             };
         }
         let Some(outcome) = self.through_jobs_api(write, body, caller, stop).await else {
-            return busy();
+            return self.too_busy(write.name());
         };
         if !matches!(outcome, Err(LegacyError::Jobs(JobsError::Missing { .. }))) {
             exchange.source(Source::JobsApi);
-            return self.answer(outcome, None, write).await;
+            return self.answer(outcome, None, write, write.name()).await;
         }
         let method_and_path = call(&head);
         match self.resend(exchange, write, head, body, caller.scope).await {
             Ok(answer) if matches!(answer.status().as_u16(), 404 | 405 | 501) => {
                 exchange.source(Source::Jobshim);
+                self.modes.translated(write.name(), true);
                 not_implemented(&method_and_path)
             }
             Ok(answer) => answer,

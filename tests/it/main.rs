@@ -26,6 +26,7 @@ mod prompt;
 mod readme;
 mod reference;
 mod reload;
+mod rollback;
 mod scanner;
 mod secrets;
 mod secure;

@@ -1,0 +1,162 @@
+//! A canary that goes back by itself: what counts as a failure, how it is seen, and that a restart does not undo it.
+
+use crate::support::{
+    Client, StateFolder,
+    both::{Both, legacy},
+    metrics::Metrics,
+    program::Program,
+    server::board,
+    start_with,
+    upstream::{Scripted, reply},
+};
+use http::Method;
+use jobshim::{
+    cli::Options,
+    demo::{Job, Rules},
+};
+use serde_json::{Value, json};
+use std::net::SocketAddr;
+
+const TARGET: &str = "/history/broken";
+const CANARY: &str = "history_entry=canary:100,rollback.failures=10%";
+
+/// A server with a job that cannot be translated; its legacy endpoint shows it all the same.
+async fn server() -> Both {
+    let mut jobs = board(Rules::Comfyui);
+    let sound = r#"{"id": "broken", "status": "completed", "create_time": 1}"#;
+    jobs.jobs.push(Job::new(sound, r#"{"id": "broken""#).expect("a job"));
+    Both::start(jobs, vec![legacy(TARGET, "{}")]).await
+}
+
+async fn status(at: SocketAddr) -> u16 {
+    Client::new().get(at, TARGET).await.status.as_u16()
+}
+
+#[tokio::test]
+async fn a_canary_whose_answers_fail_too_often_goes_back() {
+    let server = server().await;
+    let options = Options::default().with("legacy.routes", CANARY);
+    let jobshim = start_with(options.with("upstream.url", server.url())).await;
+    let mut statuses = Vec::new();
+    for _ in 0..40 {
+        statuses.push(status(jobshim.address).await);
+    }
+    let failures = statuses.iter().take_while(|status| **status == 502).count();
+    assert_eq!(failures, 20, "{statuses:?}");
+    assert!(
+        statuses.iter().skip(failures).all(|status| *status == 200),
+        "{statuses:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_canary_whose_writes_fail_too_often_goes_back() {
+    let server = Scripted::start(|request| async move {
+        let json = [("content-type", "application/json")];
+        let pending = r#"{"jobs": [{"id": "waiting", "status": "pending", "create_time": 1}], "pagination": {"has_more": false}}"#;
+        match (request.method(), request.uri().path()) {
+            (&Method::POST, "/queue") => reply(200, &[], "done"),
+            (&Method::POST, _) => reply(500, &json, "{}"),
+            _ => reply(200, &json, pending),
+        }
+    })
+    .await;
+    let options = Options::default()
+        .with("legacy.routes", "queue=canary:100,rollback.failures=10%")
+        .with("upstream.dialect", "comfyui");
+    let jobshim = start_with(options.with("upstream.url", server.url())).await;
+    let client = Client::new();
+    let mut statuses = Vec::new();
+    for _ in 0..22 {
+        let order = client.send(Method::POST, jobshim.address, "/queue", &[], r#"{"clear": true}"#);
+        statuses.push(order.await.expect("an answer").status.as_u16());
+    }
+    assert_eq!(statuses.split_off(20), [200, 200], "{statuses:?}");
+    assert_eq!(statuses, [500; 20]);
+}
+
+#[tokio::test]
+async fn a_server_that_is_down_says_nothing_of_the_canary() {
+    let options = Options::default().with("legacy.routes", CANARY);
+    let mut jobshim = start_with(options.with("upstream.url", "http://127.0.0.1:9")).await;
+    let admin = jobshim.admin(&[]).await;
+    for _ in 0..40 {
+        assert_eq!(status(jobshim.address).await, 502);
+    }
+    let metrics = Metrics::of(&Client::new(), admin).await;
+    let series = r#"jobshim_canary_rolled_back{route="history_entry"} 0"#;
+    assert!(metrics.text.contains(series), "{}", metrics.text);
+    // Only canaries have one.
+    assert_eq!(metrics.text.matches("jobshim_canary_rolled_back{").count(), 1);
+}
+
+/// Starts the program with a state folder and a mode for the route.
+fn begin(server: &Both, state: &StateFolder, route: &str) -> Program {
+    let (url, folder) = (server.url(), state.path.display().to_string());
+    let arguments = [
+        "--listen",
+        "127.0.0.1:0",
+        "--upstream",
+        &url,
+        "--state-dir",
+        &folder,
+        "--route",
+        route,
+    ];
+    Program::start(&arguments, &[("JOBSHIM_ADMIN", "127.0.0.1:0")])
+}
+
+async fn shown(program: &mut Program) -> (f64, Value) {
+    let (client, admin) = (Client::new(), program.admin());
+    let metrics = Metrics::of(&client, admin).await;
+    let overview: Value = serde_json::from_slice(&client.get(admin, "/overview").await.body).expect("JSON");
+    let modes = overview["modes"].as_array().expect("modes");
+    let mode = modes.iter().find(|mode| mode["route"] == "history_entry");
+    (
+        metrics.value(r#"jobshim_canary_rolled_back{route="history_entry"}"#),
+        mode.expect("a route").clone(),
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_canary_that_went_back_stays_so_after_a_crash_until_its_terms_change() {
+    let (server, state) = (server().await, StateFolder::new("rollback"));
+    let mut program = begin(&server, &state, CANARY);
+    let at = program.address();
+    assert_eq!(shown(&mut program).await.0, 0.0);
+    for _ in 0..20 {
+        assert_eq!(status(at).await, 502);
+    }
+    let reason = "20 failures in 20 answers, more than 10%";
+    let line = program.line_with("the canary has gone back");
+    assert!(
+        line.contains("route=\"history_entry\"") && line.contains(reason),
+        "{line}"
+    );
+    let (metric, mode) = shown(&mut program).await;
+    assert_eq!(metric, 1.0);
+    assert_eq!(mode["mode"], "canary 100%, back over 10% failures");
+    assert_eq!(mode["back"]["reason"], reason);
+    program.signal("KILL");
+    program.end();
+
+    let mut again = begin(&server, &state, CANARY);
+    let line = again.line_with("the canary went back before the restart");
+    assert!(line.contains(reason), "{line}");
+    assert_eq!(status(again.address()).await, 200, "it is forwarded");
+    assert_eq!(shown(&mut again).await, (1.0, mode));
+    again.signal("TERM");
+    again.end();
+
+    let other = CANARY.replace("10%", "20%");
+    let mut anew = begin(&server, &state, &other);
+    assert_eq!(status(anew.address()).await, 502, "it is translated");
+    let (metric, mode) = shown(&mut anew).await;
+    assert_eq!((metric, &mode["back"]), (0.0, &json!(null)));
+    anew.signal("TERM");
+    anew.end();
+
+    // On other terms in between, the old word is forgotten.
+    let mut once_more = begin(&server, &state, CANARY);
+    assert_eq!(status(once_more.address()).await, 502, "it is tried again");
+}
