@@ -3,22 +3,25 @@
 use crate::{observe::Observer, response::panicked, upstream::Body};
 use futures_util::FutureExt;
 use http::Response;
-use std::{future::Future, panic::AssertUnwindSafe};
+use std::{any::Any, future::Future, panic::AssertUnwindSafe};
 
 /// The answer, or a 500 where making it panics. What is shared is behind locks that go on after a panic, and never left
 /// half changed under them. An answer that panics while it is sent breaks off, and is counted by its
 /// [`Exchange`](crate::observe::Exchange).
-pub async fn contained(observer: &Observer, answering: impl Future<Output = Response<Body>>) -> Response<Body> {
-    match AssertUnwindSafe(answering).catch_unwind().await {
-        Ok(response) => response,
-        Err(panic) => {
-            observer.panicked();
-            let text = panic.downcast_ref::<&str>().copied();
-            let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-            tracing::error!(panic = text, "a request could not be answered: a mistake in jobshim");
-            panicked()
-        }
-    }
+pub fn contained(
+    observer: &Observer,
+    answering: impl Future<Output = Response<Body>>,
+) -> impl Future<Output = Response<Body>> {
+    let answering = AssertUnwindSafe(answering).catch_unwind();
+    answering.map(|answer| answer.unwrap_or_else(|panic| answer_for(&*panic, observer)))
+}
+
+fn answer_for(panic: &(dyn Any + Send), observer: &Observer) -> Response<Body> {
+    observer.panicked();
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    tracing::error!(panic = text, "a request could not be answered: a mistake in jobshim");
+    panicked()
 }
 
 #[cfg(test)]

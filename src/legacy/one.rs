@@ -130,7 +130,7 @@ impl Legacy {
         let Some(encoding) = encoding else {
             return answer;
         };
-        match self.compressed(kept, id, form, scope, encoding).await {
+        match Box::pin(self.compressed(kept, id, form, scope, encoding)).await {
             Some(body) => LegacyAnswer {
                 body: LegacyBody::Whole(vec![body]),
                 encoding: Some(encoding),

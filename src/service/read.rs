@@ -49,7 +49,7 @@ impl Service {
                         return self.too_busy(route.name());
                     };
                     let caller = self.caller(exchange, scope, &head);
-                    self.legacy.answer(route, inquiry, &caller).await
+                    Box::pin(self.legacy.answer(route, inquiry, &caller)).await
                 }
             };
             let missing = matches!(outcome, Err(LegacyError::Jobs(JobsError::Missing { .. })));
@@ -71,7 +71,8 @@ impl Service {
         }
         let compares = decision == Decision::Forward { compare: true };
         let shadowed = compares.then(|| self.shadowed(route, &head, self.caller(exchange, scope, &head)));
-        let response = self.forward(exchange, head, body).await.unwrap_or_else(refused);
+        let forwarded = Box::pin(self.forward(exchange, head, body));
+        let response = forwarded.await.unwrap_or_else(refused);
         match shadowed {
             Some(shadowed) => self.shadow.compare(shadowed, response),
             None => response,

@@ -75,7 +75,7 @@ impl Service {
             Err(error) => error,
         };
         let finding = match &error {
-            LegacyError::Jobs(error) => self.diagnosis.of(error).await,
+            LegacyError::Jobs(error) => Box::pin(self.diagnosis.of(error)).await,
             _ => None,
         };
         let cause = finding.map(|finding| finding.to_string());
