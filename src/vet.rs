@@ -3,7 +3,8 @@
 //! hyper has parsed the head by then and refused what is not HTTP at all. What it reads more kindly than a proxy should,
 //! or leaves to its caller, is looked at here. What it has made unambiguous itself is not seen any more and needs no look:
 //! of `Content-Length` with `Transfer-Encoding` only the latter is left and the connection ends after the answer
-//! (RFC 9112 section 6.3), of equal lengths only one, and a lone LF ends a line (section 2.2).
+//! (RFC 9112 section 6.3; haproxy does the same, nginx answers 400), of equal lengths only one, and a lone LF ends a
+//! line (section 2.2).
 
 use crate::segments::climbs;
 use http::{

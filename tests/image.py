@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """The container image: the binary it holds is static and small, and in an empty root, as nobody, it starts, is well,
-resolves names and finds CA roots. Where buildah is at hand, the image itself is built from the Dockerfile's last stage.
+resolves names and finds CA roots, also where nothing but /state can be written. The binary is made by the commands of the
+Dockerfile's first stage; where buildah is at hand, the image itself is built from its last.
 
 Needs root (chroot, port 53), cargo, openssl. Leaves nothing behind."""
 
@@ -34,9 +35,25 @@ def run(*command, **options):
     return subprocess.run(command, text=True, capture_output=True, timeout=120, **options)
 
 
+def as_nobody(root):
+    """What runs the image's binary as the image does."""
+    return [CHROOT, f"--userspec={NOBODY}:{NOBODY}", root, "/jobshim"]
+
+
 def inside(root, *arguments, **environment):
-    """Runs the image's binary as the image does."""
-    return run(CHROOT, f"--userspec={NOBODY}:{NOBODY}", root, "/jobshim", *arguments, env=environment)
+    return run(*as_nobody(root), *arguments, env=environment)
+
+
+def as_nobody_read_only(root):
+    """The same, where nothing but /state can be written: mounts that nobody else sees."""
+    script = """
+        mount --make-rprivate /
+        mount --bind "$0" "$0"
+        mount --bind "$0/state" "$0/state"
+        mount -o remount,bind,ro "$0"
+        exec "$@"
+    """
+    return ["unshare", "--mount", "sh", "-ec", script, root, *as_nobody(root)]
 
 
 class Answer(http.server.BaseHTTPRequestHandler):
@@ -91,11 +108,66 @@ def free_port():
         return listener.getsockname()[1]
 
 
+def build(scratch):
+    """Does what the first stage of the Dockerfile does, in its order, on a copy of what it is given; gives its /out."""
+    source, out = scratch / "source", scratch / "out"
+    done = []
+    for line in (REPOSITORY / "Dockerfile").read_text().splitlines():
+        word, _, rest = line.partition(" ")
+        if word == "FROM" and done:
+            break
+        if word == "COPY":
+            check(rest == ". .", "the first stage copies all that is there")
+            left_out = (REPOSITORY / ".dockerignore").read_text().split()
+            shutil.copytree(REPOSITORY, source, ignore=lambda folder, names: left_out if Path(folder) == REPOSITORY else [])
+            # Dependencies that are built already are not built again.
+            (REPOSITORY / "target").mkdir(exist_ok=True)
+            (source / "target").symlink_to(REPOSITORY / "target")
+        elif word == "RUN":
+            made = subprocess.run(["sh", "-ec", rest.replace("/out", str(out))], cwd=source)
+            check(made.returncode == 0, f"{rest}")
+        elif word not in ("FROM", "WORKDIR"):
+            continue
+        done.append(word)
+    check(done == ["FROM", "WORKDIR", "COPY", "RUN"], f"the first stage is tried as it is: {done}")
+    return out
+
+
 def check_binary(binary):
     about = run("readelf", "--program-headers", "--dynamic", binary).stdout
     check("INTERP" not in about and "NEEDED" not in about, "the binary asks for no loader and no library")
     size = binary.stat().st_size
     check(size < MOST_BYTES, f"the binary has {size / 1e6:.1f} MB, under {MOST_BYTES / 1e6:.0f}")
+
+
+# Without PATH, the shell that mounts finds nothing.
+ENVIRONMENT = {"PATH": os.environ["PATH"]}
+
+
+def check_life(root, command, where):
+    """It starts, says that it is well, keeps what must survive a restart in /state, and ends."""
+    port = free_port()
+    environment = ENVIRONMENT | {
+        "JOBSHIM_LISTEN": f"127.0.0.1:{port}", "JOBSHIM_ADMIN": f"127.0.0.1:{free_port()}",
+        "JOBSHIM_UPSTREAM": f"http://127.0.0.1:{serve()}", "JOBSHIM_STATE_DIR": "/state",
+    }
+    sick = inside(root, "health", **environment)
+    check(sick.returncode == 1, "health is 1 while nothing runs")
+    running = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    try:
+        log = running.stderr.readline()
+        check("listening" in log, f"it starts {where} as user {NOBODY}, with its state in /state: {log.strip()}")
+        for asked in [["health"], ["health", "--ready"]]:
+            well = inside(root, *asked, **environment)
+            check(well.returncode == 0, f"{' '.join(asked)} is 0 while it runs {well.stderr.strip()}")
+        answer = run("curl", "-fsS", "--max-time", "20", f"http://127.0.0.1:{port}/history").stdout
+        check(answer == "{}", "it answers /history")
+        running.terminate()
+        check(running.wait(timeout=30) == 0, "SIGTERM ends it with 0")
+    finally:
+        running.kill()
+    kept = [path.name for path in (root / "state").iterdir()]
+    check(kept, f"what must survive a restart is in /state: {kept}")
 
 
 def check_root(root, scratch):
@@ -105,27 +177,19 @@ def check_root(root, scratch):
     for entry in [etc, *etc.rglob("*")]:
         entry.chmod(0o755)
 
-    # It starts, and says that it is well; nobody's user can write nowhere but /state.
-    port = free_port()
-    environment = {"JOBSHIM_LISTEN": f"127.0.0.1:{port}", "JOBSHIM_ADMIN": f"127.0.0.1:{free_port()}", "JOBSHIM_UPSTREAM": f"http://127.0.0.1:{serve()}", "JOBSHIM_STATE_DIR": "/state"}
-    sick = inside(root, "health", **environment)
-    check(sick.returncode == 1, "health is 1 while nothing runs")
-    running = subprocess.Popen(
-        [CHROOT, f"--userspec={NOBODY}:{NOBODY}", root, "/jobshim"],
-        env=environment, stderr=subprocess.PIPE, text=True,
-    )
-    try:
-        log = running.stderr.readline()
-        check("listening" in log, f"it starts in an empty root as user {NOBODY}, with its state in /state: {log.strip()}")
-        well = inside(root, "health", **environment)
-        check(well.returncode == 0, f"health is 0 while it runs {well.stderr.strip()}")
-        answer = run("curl", "-fsS", "--max-time", "20", f"http://127.0.0.1:{port}/history").stdout
-        check(answer == "{}", "it answers /history")
-        running.terminate()
-        check(running.wait(timeout=30) == 0, "SIGTERM ends it with 0")
-    finally:
-        running.kill()
-
+    check_life(root, as_nobody(root), "in an empty root")
+    read_only = as_nobody_read_only(root)
+    # Of that user's own, and yet not to be written.
+    (root / "elsewhere").mkdir()
+    os.chown(root / "elsewhere", NOBODY, NOBODY)
+    refused = run(*read_only, env={**ENVIRONMENT, "JOBSHIM_STATE_DIR": "/elsewhere"})
+    if "Read-only file system" in refused.stderr:
+        print("ok: nothing but /state can be written there", flush=True)
+        check_life(root, read_only, "in a root that is read-only")
+    else:
+        check("unshare" in refused.stderr or "mount" in refused.stderr, f"a read-only root refuses writes {refused.stderr}")
+        print("nothing may be mounted here: a read-only root is not tried", flush=True)
+    (root / "elsewhere").rmdir()
     # Names: from /etc/hosts, and from the server that /etc/resolv.conf names.
     (etc / "hosts").write_text("127.0.0.1 comfyui\n")
     (etc / "resolv.conf").write_text("nameserver 127.0.0.1\n")
@@ -156,15 +220,14 @@ def check_root(root, scratch):
 
 
 def check_image(built, scratch):
-    """Builds the last stage of the Dockerfile over the binary that is there, and gives its files."""
+    """Builds the last stage of the Dockerfile over what the first one made, and gives its files."""
+    (scratch / "context").mkdir()
+    built.rename(scratch / "context/out")
     storage = ["--root", scratch / "storage", "--runroot", scratch / "run", "--storage-driver", "vfs"]
     policy = scratch / "policy.json"
     policy.write_text('{"default": [{"type": "insecureAcceptAnything"}]}')
-    out = scratch / "context/out"
-    shutil.copytree(built, out)
-    (out / "state").mkdir()
     made = run("buildah", *storage, "build", "--isolation", "chroot", "--format", "docker", "--signature-policy", policy,
-               "--build-context", f"build={out.parent}", "--tag", "jobshim", REPOSITORY)
+               "--build-context", f"build={scratch / 'context'}", "--tag", "jobshim", REPOSITORY)
     check(made.returncode == 0, f"buildah builds the image {made.stderr if made.returncode else ''}")
     about = json.loads(run("buildah", *storage, "inspect", "--type", "image", "jobshim").stdout)
     config = about["Docker"]["config"]
@@ -187,8 +250,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         scratch.chmod(0o755)
-        built = scratch / "built"
-        check(subprocess.run([REPOSITORY / "deploy/build-static", built]).returncode == 0, "the static binary is built")
+        built = build(scratch)
         check_binary(built / "jobshim")
         if shutil.which("buildah"):
             root = check_image(built, scratch)
@@ -196,7 +258,6 @@ def main():
             print("buildah is not at hand: the binary is tried in a root of its own", flush=True)
             root = scratch / "root"
             shutil.copytree(built, root)
-            (root / "state").mkdir()
             os.chown(root / "state", NOBODY, NOBODY)
         try:
             check_root(root, scratch)

@@ -4,10 +4,10 @@
 use crate::support::{
     Client,
     program::Program,
+    room_for,
     upstream::{raw, read_head},
 };
 use std::{
-    fs,
     net::SocketAddr,
     time::{Duration, Instant},
 };
@@ -23,14 +23,6 @@ const BIG: usize = 16 << 20;
 /// What others may have to wait, on the busiest of machines.
 const SOON: Duration = Duration::from_secs(5);
 const LONG: Duration = Duration::from_secs(60);
-
-/// As many as the system has room for: each is two descriptors of the test, and two of the program.
-fn many() -> usize {
-    let limits = fs::read_to_string("/proc/self/limits").expect("limits");
-    let line = limits.lines().find(|line| line.starts_with("Max open files"));
-    let most = line.and_then(|line| line.split_whitespace().nth(3)?.parse::<usize>().ok());
-    MANY.min(most.unwrap_or(1024).saturating_sub(600) / 2)
-}
 
 /// An upstream that answers `/big` with `BIG` bytes, a `POST` once its body is there, and everything else at once.
 async fn upstream() -> SocketAddr {
@@ -95,7 +87,7 @@ async fn slow_clients_keep_nobody_waiting_and_cost_a_bounded_memory() {
         assert_eq!(Client::new().get(at, "/x").await.status, 200, "{kind}");
         let before = program.peak_memory();
         let mut held = Vec::new();
-        for _ in 0..many() {
+        for _ in 0..room_for(MANY) {
             held.push(slow(at, begun).await);
         }
         let mut slowest = Duration::ZERO;

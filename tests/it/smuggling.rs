@@ -83,7 +83,7 @@ fn lengths() -> Vec<Vector> {
         )
     };
     vec![
-        // RFC 9112 section 6.3: the coding counts, the length is removed, and the connection ends.
+        // RFC 9112 section 6.3: the coding counts, the length is removed, and the connection ends, as haproxy does it.
         vector("a length, then chunked", both, Whole(POST_EMPTY), &[200], false),
         vector("chunked, then a length", turned, Whole(POST_EMPTY), &[200], false),
         vector("chunked with a length of zero", post("Content-Length: 0\r\nTransfer-Encoding: chunked\r\n", "5\r\nhello\r\n0\r\n\r\n"), Whole(POST_CHUNKED), &[200], false),
@@ -233,6 +233,7 @@ fn heads() -> Vec<Vector> {
         ("a NUL in the target", "GET /x\0 HTTP/1.1"),
         ("a method with a colon", "GET: /x HTTP/1.1"),
         ("no version", "GET /x"),
+        ("a PROXY header where none is expected", "PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\nGET /x HTTP/1.1"),
         ("version 1.2", "GET /x HTTP/1.2"),
         ("version 2.0", "GET /x HTTP/2.0"),
         ("version 0.9", "GET /x HTTP/0.9"),

@@ -2,5 +2,6 @@
 
 mod again;
 mod drain;
+mod load;
 mod stop;
 mod upstreams;

@@ -5,11 +5,18 @@ use std::{
     io::{BufRead, BufReader, Read},
     net::SocketAddr,
     process::{Child, Command, ExitStatus, Output, Stdio},
-    sync::mpsc::{Receiver, channel},
+    sync::{
+        LazyLock,
+        mpsc::{Receiver, channel},
+    },
     thread,
 };
 
-const JOBSHIM: &str = env!("CARGO_BIN_EXE_jobshim");
+/// `JOBSHIM_TEST_PROGRAM`, such as an optimised one, or the one that was built with the tests.
+static JOBSHIM: LazyLock<String> = LazyLock::new(|| {
+    let other = std::env::var("JOBSHIM_TEST_PROGRAM");
+    other.unwrap_or_else(|_| env!("CARGO_BIN_EXE_jobshim").to_owned())
+});
 
 fn command(program: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Command {
     let mut command = Command::new(program);
@@ -24,7 +31,7 @@ fn command(program: &str, arguments: &[&str], environment: &[(&str, &str)]) -> C
 
 /// Runs it to its end.
 pub fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
-    command(JOBSHIM, arguments, environment)
+    command(&JOBSHIM, arguments, environment)
         .output()
         .expect("the program runs")
 }
@@ -40,12 +47,12 @@ pub struct Program {
 impl Program {
     /// Starts it; nothing is waited for.
     pub fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
-        Self::run(command(JOBSHIM, arguments, environment))
+        Self::run(command(&JOBSHIM, arguments, environment))
     }
 
     /// The same, started by `timeout`: a signal goes there.
     pub fn start_under_timeout(arguments: &[&str]) -> Self {
-        Self::run(command("timeout", &[&["600", JOBSHIM], arguments].concat(), &[]))
+        Self::run(command("timeout", &[&["600", &JOBSHIM], arguments].concat(), &[]))
     }
 
     fn run(mut command: Command) -> Self {

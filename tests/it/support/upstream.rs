@@ -45,6 +45,7 @@ pub struct Scripted {
     pub address: SocketAddr,
     /// Connections accepted so far.
     pub connections: Arc<AtomicUsize>,
+    ended: Arc<AtomicUsize>,
     task: JoinHandle<()>,
 }
 
@@ -63,7 +64,8 @@ impl Scripted {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let connections = Arc::new(AtomicUsize::new(0));
-        let count = Arc::clone(&connections);
+        let ended = Arc::new(AtomicUsize::new(0));
+        let (count, gone) = (Arc::clone(&connections), Arc::clone(&ended));
         let answer = Arc::new(answer);
         let task = tokio::spawn(async move {
             let mut open = JoinSet::new();
@@ -75,18 +77,29 @@ impl Scripted {
                     async move { Ok::<_, Infallible>(reply.await) }
                 });
                 let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-                open.spawn(connection.with_upgrades());
+                let gone = Arc::clone(&gone);
+                open.spawn(async move {
+                    let _ = connection.with_upgrades().await;
+                    gone.fetch_add(1, Ordering::SeqCst);
+                });
             }
         });
         Self {
             address,
             connections,
+            ended,
             task,
         }
     }
 
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// How many connections there are now.
+    pub fn open(&self) -> usize {
+        let ended = self.ended.load(Ordering::SeqCst);
+        self.connections.load(Ordering::SeqCst) - ended
     }
 }
 
