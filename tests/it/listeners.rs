@@ -1,7 +1,7 @@
 //! How clients get in: TLS, Unix sockets, sockets that the service manager passes, the PROXY protocol.
 
 use crate::support::{
-    TableFolder as Folder,
+    TableFolder as Folder, facing,
     program::{Program, run},
     start,
     upstream::Recorder,
@@ -57,6 +57,10 @@ fn write(folder: &Path, certified: &CertifiedKey<KeyPair>) -> TlsFiles {
 
 /// A TLS connection that trusts `pem` alone and offers `protocols`.
 async fn connect(address: SocketAddr, pem: &str, protocols: &[&[u8]]) -> std::io::Result<TlsStream<TcpStream>> {
+    handshake(TcpStream::connect(address).await?, pem, protocols).await
+}
+
+async fn handshake(stream: TcpStream, pem: &str, protocols: &[&[u8]]) -> std::io::Result<TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();
     let root = CertificateDer::from_pem_slice(pem.as_bytes()).expect("PEM");
     roots.add(root).expect("a root");
@@ -67,7 +71,6 @@ async fn connect(address: SocketAddr, pem: &str, protocols: &[&[u8]]) -> std::io
         .with_root_certificates(roots)
         .with_no_client_auth();
     config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
-    let stream = TcpStream::connect(address).await?;
     let name = ServerName::try_from("localhost").expect("a name");
     TlsConnector::from(Arc::new(config)).connect(name, stream).await
 }
@@ -338,6 +341,54 @@ async fn the_proxy_protocol_says_who_the_client_is() {
     let sent = format!("PROXY TCP4 203.0.113.7 10.0.0.1 4000 8187\r\n{REQUEST}");
     assert_eq!(talk(stream, sent.as_bytes()).await, "");
     assert_eq!(recorder.arrived().len(), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_proxy_protocol_comes_before_tls_and_by_a_unix_socket_too() {
+    const HEADER: &[u8] = b"PROXY TCP4 203.0.113.7 10.0.0.1 4000 8187\r\n";
+    let (recorder, own, folder) = (recorder().await, certificate(), Folder::with("proxy-tls", &[]));
+    let files = write(&folder.path, &own);
+    let jobshim = facing(&recorder.url(), |config| {
+        config.door.tls = Some(files);
+        config.door.proxy_protocol = true;
+        config.door.trusted_proxies = "127.0.0.1".parse().expect("a list");
+    })
+    .await;
+    let mut stream = TcpStream::connect(jobshim.address).await.expect("a connection");
+    stream.write_all(HEADER).await.expect("sent");
+    let stream = handshake(stream, &own.cert.pem(), &[]).await.expect("a handshake");
+    assert!(talk(stream, REQUEST.as_bytes()).await.ends_with("seen"));
+
+    let path = folder.path.join("socket");
+    let listen = format!("unix:{}", path.display());
+    let doors = ["--proxy-protocol", "--trusted-proxies", "unix", "--dialect", "comfyui"];
+    let url = recorder.url();
+    let arguments = [&["--listen", &listen, "--upstream", &url], &doors[..]].concat();
+    let mut program = Program::start(&arguments, &[]);
+    program.line_with("listening");
+    let stream = UnixStream::connect(&path).await.expect("a connection");
+    assert!(
+        talk(stream, &[HEADER, REQUEST.as_bytes()].concat())
+            .await
+            .ends_with("seen")
+    );
+
+    let arrived = recorder.arrived();
+    let of = |name: &str| {
+        arrived
+            .iter()
+            .map(|one| one.headers.get(name).cloned())
+            .collect::<Vec<_>>()
+    };
+    let client = http::HeaderValue::from_static("203.0.113.7");
+    assert_eq!(of("x-forwarded-for"), [Some(client.clone()), Some(client)]);
+    assert_eq!(
+        of("x-forwarded-proto"),
+        [
+            Some(http::HeaderValue::from_static("https")),
+            Some(http::HeaderValue::from_static("http"))
+        ]
+    );
 }
 
 #[tokio::test]

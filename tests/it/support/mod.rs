@@ -149,12 +149,12 @@ async fn start_options(options: Options, change: impl FnOnce(&mut Config)) -> Ru
     }
 }
 
-/// `count` connections, or as many as the system has room for: each is two descriptors of the test, and two of the program.
-pub fn room_for(count: usize) -> usize {
+/// How many descriptors a test or the program may have for connections.
+pub fn descriptors() -> usize {
     let limits = fs::read_to_string("/proc/self/limits").expect("limits");
     let line = limits.lines().find(|line| line.starts_with("Max open files"));
     let most = line.and_then(|line| line.split_whitespace().nth(3)?.parse::<usize>().ok());
-    count.min(most.unwrap_or(1024).saturating_sub(600) / 2)
+    most.unwrap_or(1024).saturating_sub(600)
 }
 
 /// A folder of table files, removed when dropped.
