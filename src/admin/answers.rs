@@ -117,12 +117,13 @@ fn overview(service: &Service, uri: &Uri) -> Value {
         _ => Span::Hour,
     };
     let findings = observer.findings().by_route();
-    let legacy = Route::ALL.into_iter().filter(|route| route.is_legacy());
+    let legacy = Route::ALL.into_iter();
+    let legacy = legacy.filter_map(|route| Some(json!({"route": route.name(), "mode": route.mode_of()?.as_str()})));
     json!({
         "version": env!("CARGO_PKG_VERSION"),
         "now_ms": now_ms(),
         "names": names(),
-        "legacy": legacy.map(Route::name).collect::<Vec<_>>(),
+        "legacy": legacy.collect::<Vec<_>>(),
         "upstream": upstream(service, &observer.health().seen()),
         "series": observer.series().columns(span),
         "usage": usage(service),

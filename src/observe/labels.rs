@@ -2,7 +2,7 @@
 
 use crate::{
     config,
-    route::{LegacyRoute, LegacyWrite, Way},
+    route::{LegacyRoute, LegacyWrite, RouteName, Way},
 };
 use http::StatusCode;
 
@@ -92,6 +92,27 @@ impl Route {
             Self::Prompt => "POST /prompt",
             Self::WrongMethod => "wrong method",
             Self::Other => "everything else",
+        }
+    }
+
+    /// Its path, with names in the place of ids; `None` where paths may be anything.
+    pub fn template(self) -> Option<&'static str> {
+        let (_, path) = self.shown().split_once(' ')?;
+        path.starts_with('/').then_some(path)
+    }
+
+    /// Whose mode it goes by; `None` for what is no legacy endpoint.
+    pub fn mode_of(self) -> Option<RouteName> {
+        match self {
+            Self::History | Self::HistoryWrite => Some(RouteName::History),
+            Self::HistoryEntry => Some(RouteName::HistoryEntry),
+            Self::Queue | Self::QueueWrite => Some(RouteName::Queue),
+            Self::HistoryV2 => Some(RouteName::HistoryV2),
+            Self::HistoryV2Entry => Some(RouteName::HistoryV2Entry),
+            Self::JobStatus => Some(RouteName::JobStatus),
+            Self::Interrupt => Some(RouteName::Interrupt),
+            Self::JobCancel => Some(RouteName::JobCancel),
+            Self::Prompt | Self::WrongMethod | Self::Other => None,
         }
     }
 

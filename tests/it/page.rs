@@ -1,10 +1,12 @@
 //! The page, in a real browser: what it shows, wide and narrow, light and dark, and that it asks no other host.
 
-use crate::support::{Client, Running, browser::Browser, start};
+use crate::support::{Client, Running, browser::Browser, start, start_with};
 use http::Method;
 use jobshim::{
+    cli::Options as Settings,
     demo::{Board, Job, Options, Rules, Simulator},
     observe::{Compared, Finding, Kind, Route, Sample},
+    route::RouteName,
 };
 use serde_json::{Value, json};
 use std::net::SocketAddr;
@@ -14,8 +16,12 @@ async fn lived_in() -> (Simulator, Running, SocketAddr) {
     let text = r#"{"id": "done", "status": "completed", "create_time": 1700000000000, "priority": 7}"#;
     board.jobs.push(Job::new(text, text).expect("a job"));
     let simulator = Simulator::start(board, Options::default()).await.expect("a simulator");
-    let mut jobshim = start(&simulator.url(), |_| {}).await;
+    let canary = Settings::default().with("legacy.routes", "history_v2=canary:30,rollback.failures=1%");
+    let mut jobshim = start_with(canary.with("upstream.url", simulator.url())).await;
     let admin = jobshim.admin(&[]).await;
+    for _ in 0..20 {
+        jobshim.service().modes().translated(RouteName::HistoryV2, true);
+    }
     let client = Client::new();
     let python = [("user-agent", "python-requests/2.31.0"), ("x-api-key", "one")];
     // Whatever clients send must be shown as text.
@@ -29,19 +35,21 @@ async fn lived_in() -> (Simulator, Running, SocketAddr) {
     let order = client.send(Method::POST, jobshim.address, "/queue", &python, r#"{"clear": true}"#);
     assert_eq!(order.await.expect("an answer").status, 200);
     let observer = jobshim.observer();
-    let finding = Finding {
+    let finding = |kind| Finding {
         field: "outputs.*.images[].type".to_owned(),
-        kind: Kind::Difference,
+        kind,
         sample: Sample {
             path: "outputs.9.images[0].type".to_owned(),
             forwarded: "\"temp\"".to_owned(),
             translated: "\"output\" <b>bold</b>".to_owned(),
         },
     };
-    observer.findings().note(Route::History, Compared::Same, &[]);
     observer
         .findings()
-        .note(Route::History, Compared::Different, &[finding]);
+        .note(Route::History, Compared::Same, &[finding(Kind::Loss)]);
+    observer
+        .findings()
+        .note(Route::History, Compared::Different, &[finding(Kind::Difference)]);
     observer.cache_holds(3, 4096);
     (simulator, jobshim, admin)
 }
@@ -77,6 +85,13 @@ async fn the_page_shows_calls_clients_differences_and_the_upstream_and_asks_nobo
             "outputs.*.images[].type",
             "\"output\" <b>bold</b>",
             "1 different, 1 same",
+            "1 of 2",
+            "No difference, as the Jobs API does not carry it: GET /history outputs.*.images[].type (1).",
+            "outputs.9.images[0].type",
+            "The canary of GET /api/history_v2 went back",
+            "20 failures in 20 answers, more than 1%",
+            "canary 30%, back over 1% failures: gone back, forwarded",
+            "GET /api/job/{id}/status",
         ] {
             assert!(text.contains(shown), "{name}: {shown} is not in {text}");
         }

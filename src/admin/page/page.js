@@ -15,7 +15,11 @@ const ago = (now, then) => {
   return `${n} ${unit} ago`;
 };
 
-const clock = second => new Date(second * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+// The last so many rows of a long table are told in one line.
+const MOST_ROWS = 25;
+// What a fresh jobshim has seen shall not hide at the edge: so much of the span is shown at the least.
+const LEAST = { hour: 300, day: 7200 };
+const clock = (second, exact) => new Date(second * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", ...(exact && { second: "2-digit" }) });
 
 function draw(id, at, lines, options = {}) {
   const box = byId(id), css = getComputedStyle(document.documentElement);
@@ -26,23 +30,30 @@ function draw(id, at, lines, options = {}) {
   box.dataset.series = lines.map(one => one.label).join("|");
   const key = [lines.map(one => one.label).join("|"), dark.matches, box.clientWidth, span, at.length < 20].join("#");
   const data = [at, ...lines.map(one => one.values)];
-  if (plots[id] && plots[id].key === key) { plots[id].plot.setData(data); return; }
+  // Where nobody points, the legend tells of the last step.
+  const latest = plot => setTimeout(() => {
+    const steps = plot.data[0].length;
+    if (steps && plot.cursor.left < 0 && plots[id].plot === plot) plot.setLegend({ idx: steps - 1 });
+  });
+  if (plots[id] && plots[id].key === key) { plots[id].plot.setData(data); latest(plots[id].plot); return; }
   if (plots[id]) plots[id].plot.destroy();
   const axis = { stroke: soft, grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1 }, font: "12px system-ui" };
-  const shown = value => value == null ? "–" : options.digits ? value.toFixed(options.digits) : String(value);
+  const shown = value => value == null ? "–" : options.digits != null ? value.toFixed(options.digits) : String(value);
   const plot = new uPlot({
-    width: Math.max(box.clientWidth, 200), height: Math.max(box.clientHeight - 40, 190),
+    width: Math.max(box.clientWidth, 200), height: 200,
     cursor: { y: false }, legend: { live: true },
-    scales: { x: { range: (_, low, high) => [(high || Date.now() / 1000) - (span === "hour" ? 3600 : 86400), high || Date.now() / 1000] }, y: { range: (_, low, high) => [0, options.top || Math.max(high || 0, 1) * 1.08] } },
-    padding: [8, 18, 0, 4],
-    axes: [{ ...axis, values: (_, ticks) => ticks.map(clock) }, { ...axis, size: 46 }],
-    series: [{ value: (_, second) => second == null ? "–" : new Date(second * 1000).toLocaleTimeString() }, ...lines.map((one, n) => ({
+    scales: { x: { range: (_, low, high) => [Math.min(low || Infinity, (high || Date.now() / 1000) - LEAST[span]), high || Date.now() / 1000] }, y: { range: (_, low, high) => [0, options.top || Math.max(high || 0, 1) * 1.08] } },
+    padding: [8, 30, 0, 4],
+    axes: [{ ...axis, space: 85, size: 34, values: (_, ticks, __, ___, apart) => ticks.map(tick => clock(tick, apart < 60)) }, { ...axis, size: 46 }],
+    series: [{ value: (_, second) => second == null ? "–" : clock(second, true) }, ...lines.map((one, n) => ({
       label: one.label, stroke: one.color || colors[n % colors.length], width: 1.8, points: { show: at.length < 20, size: 5 }, spanGaps: true,
       fill: options.fill ? (one.color || colors[n % colors.length]) + "22" : undefined,
       value: (_, value) => shown(value),
     }))],
   }, data, box);
   plots[id] = { key, plot };
+  latest(plot);
+  plot.over.addEventListener("mouseleave", () => latest(plot));
 }
 
 function cells(table, rows, labels) {
@@ -53,7 +64,7 @@ function cells(table, rows, labels) {
       const td = document.createElement("td");
       td.dataset.label = labels[n];
       if (cell instanceof Node) td.append(cell); else td.textContent = cell;
-      if (labels[n] === "Calls" || labels[n] === "Count") td.className = "n";
+      if (["Calls", "Clients", "Answers"].includes(labels[n])) td.className = "n";
       tr.append(td);
     });
     return tr;
@@ -69,6 +80,7 @@ function bar(share) {
   all.append(track, share + " %");
   return all;
 }
+const text = (words, kind) => { const one = document.createElement("span"); one.textContent = words; one.className = kind; return one; };
 const code = text => { const one = document.createElement("code"); one.textContent = text; return one; };
 
 function show(seen) {
@@ -81,7 +93,8 @@ function show(seen) {
   const since = upstream.since ? ` since ${new Date(upstream.since).toLocaleString()}` : "";
   const reason = !upstream.answers && upstream.last_failure ? `: ${upstream.last_failure.reason}` : "";
   byId("upstream-text").textContent = `${upstream.url} ${upstream.answers ? "answers" : upstream.answers === false ? "does not answer" : "has not been asked"}${since}${reason} · ${what}`;
-  const legacy = Object.keys(series.routes || {}).filter(name => seen.legacy.includes(name));
+  for (const per of document.querySelectorAll(".per")) per.textContent = `per ${series.step_s < 60 ? series.step_s + " s" : series.step_s / 60 + " min"}`;
+  const legacy = seen.legacy.map(one => one.route).filter(name => (series.routes || {})[name]);
   const all = legacy.reduce((total, name) => total + sum(series.routes[name]), 0);
   const translated = sum((series.sources || {}).jobs_api);
   const medians = series.latency.jobs_api.p50.filter(value => value != null);
@@ -102,19 +115,56 @@ function show(seen) {
   const total = at.map((_, n) => Object.values(series.routes || {}).reduce((all, column) => all + column[n], 0));
   const failed = at.map((_, n) => Object.values(series.errors || {}).reduce((all, column) => all + column[n], 0));
   draw("plot-all", at, sum(total) ? [{ label: "requests", values: total }, { label: "5xx", values: failed, color: dark.matches ? "#ff8a65" : "#c4320a" }] : [], { fill: true });
-  cells("clients", seen.usage.clients.map(client => {
+  const clients = seen.usage.clients;
+  const shown = name => names.routes[name] || name;
+  cells("clients", clients.slice(0, MOST_ROWS).map(client => {
     const uses = Object.entries(client.routes);
     const calls = uses.reduce((all, [, use]) => all + use.count, 0), moved = uses.reduce((all, [, use]) => all + use.translated, 0);
-    return [client.agent || "(no user agent)", client.addresses, client.credential ? code(client.credential) : "none",
-      uses.map(([name]) => names.routes[name] || name).join(", "), count(calls), bar(Math.floor(100 * moved / calls)),
+    return [client.agent || "(no user agent)", client.addresses, client.credential ? code(client.credential) : text("none", "soft"),
+      uses.map(([name]) => shown(name)).join(", "), count(calls), bar(Math.floor(100 * moved / calls)),
       ago(now_ms, Math.max(...uses.map(([, use]) => use.last_seen_ms)))];
   }), ["Client", "Addresses", "Credential", "Routes", "Calls", "From the Jobs API", "Last call"]);
+  byId("more-clients").textContent = clients.length > MOST_ROWS ? `and ${clients.length - MOST_ROWS} more that called before: /usage` : "";
+  showRoutes(seen, shown);
+  showFindings(seen, shown);
+}
+
+// Who answers each route, and who still calls it.
+function showRoutes(seen, shown) {
+  const modes = Object.fromEntries(seen.modes.map(one => [one.route, one]));
+  cells("routes", seen.legacy.map(({ route, mode }) => {
+    const uses = seen.usage.clients.map(client => client.routes[route]).filter(Boolean);
+    const { mode: words, back } = modes[mode];
+    const calls = uses.reduce((all, use) => all + use.count, 0), moved = uses.reduce((all, use) => all + use.translated, 0);
+    return [shown(route), back ? text(`${words}: gone back, forwarded`, "warn") : words, count(calls),
+      calls ? bar(Math.floor(100 * moved / calls)) : text("–", "soft"), count(uses.length),
+      calls ? ago(seen.now_ms, Math.max(...uses.map(use => use.last_seen_ms))) : text(`none in ${ago(seen.now_ms, seen.usage.since_ms).replace(" ago", "")}`, "soft")];
+  }), ["Route", "Mode", "Calls", "From the Jobs API", "Clients", "Last call"]);
+  byId("alerts").replaceChildren(...seen.modes.filter(one => one.back).map(one => {
+    const alert = document.createElement("p");
+    alert.className = "alert";
+    alert.textContent = `The canary of ${shown(one.route)} went back ${ago(seen.now_ms, one.back.at_ms)}: ${one.back.reason}. The route is forwarded until its mode or the tables change.`;
+    return alert;
+  }));
+}
+
+// What comparisons found: differences in full, all else in a line.
+function showFindings(seen, shown) {
   const found = Object.entries(seen.findings);
-  cells("differences", found.flatMap(([route, one]) => Object.entries(one.fields).filter(([, field]) => field.differences).map(([name, field]) =>
-    [names.routes[route] || route, code(name), count(field.differences), code(field.sample.forwarded), code(field.sample.translated)])),
-    ["Route", "Field", "Count", "Legacy endpoint", "Translation"]);
+  const of = one => ["same", "different", "noise"].reduce((all, word) => all + (one.compared[word] || 0), 0);
+  const [all, different] = found.reduce(([all, different], [, one]) => [all + of(one), different + (one.compared.different || 0)], [0, 0]);
+  byId("tile-differing").textContent = all ? `${count(different)} of ${count(all)}` : "–";
+  const fields = found.flatMap(([route, one]) => Object.entries(one.fields).map(([name, field]) => ({ route, one, name, ...field })));
+  cells("differences", fields.filter(field => field.differences).sort((a, b) => b.last_ms - a.last_ms).map(({ route, one, name, differences, sample, last_ms }) =>
+    [shown(route), code(name), `${count(differences)} of ${count(of(one))}`, code(sample.path), code(sample.forwarded), code(sample.translated), ago(seen.now_ms, last_ms)]),
+    ["Route", "Field", "Answers", "For example at", "Legacy endpoint", "Translation", "Last"]);
   byId("compared").textContent = found.map(([route, one]) =>
-    `${names.routes[route] || route}: ${Object.entries(one.compared).map(([word, number]) => `${count(number)} ${word}`).join(", ")}`).join(" · ");
+    `${shown(route)}: ${Object.entries(one.compared).map(([word, number]) => `${count(number)} ${word}`).join(", ")}`).join(" · ");
+  const told = (kind, words) => {
+    const some = fields.filter(field => field[kind]).map(field => `${shown(field.route)} ${field.name} (${count(field[kind])})`);
+    return some.length ? [`${words}: ${some.join(", ")}.`] : [];
+  };
+  byId("no-differences").textContent = [...told("losses", "No difference, as the Jobs API does not carry it"), ...told("noise", "No difference, as two reads of the legacy endpoint show it, too")].join(" ");
 }
 
 async function refresh() {

@@ -88,6 +88,11 @@ impl Running {
         address
     }
 
+    /// The service in force.
+    pub fn service(&self) -> Arc<Service> {
+        self.live.upgrade().expect("it runs").service()
+    }
+
     /// What it has seen.
     pub fn observer(&self) -> Arc<Observer> {
         let live = self.live.upgrade().expect("it runs");
