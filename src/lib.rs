@@ -42,6 +42,8 @@ pub mod server;
 pub mod service;
 pub mod state;
 pub mod stop;
+#[cfg(feature = "otel")]
+pub mod traces;
 pub mod trust;
 pub mod upstream;
 pub mod vet;

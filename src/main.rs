@@ -1,6 +1,8 @@
 //! Flags, config, exit codes; nothing else.
 
 use clap::Parser;
+#[cfg(feature = "otel")]
+use jobshim::traces;
 use jobshim::{
     admin::Admin,
     cli::{Cli, Command, Format, Options},
@@ -169,6 +171,11 @@ fn serve(options: &Options) -> ExitCode {
             Ok(admin) => admin,
             Err(error) => return exit_code(Err(error)),
         };
+        #[cfg(feature = "otel")]
+        let traces = match traces::begin(&config, live.service().observer()) {
+            Ok(traces) => traces,
+            Err(error) => return refuse(&error),
+        };
         reloader.start();
         tracing::info!(address = %server.address(), upstream = %config.upstream.name(), "listening");
         let greeting = live.service();
@@ -181,6 +188,10 @@ fn serve(options: &Options) -> ExitCode {
         tokio::spawn(keep_house(move || house.service(), STORE));
         server.run(Arc::clone(&live), stop).await;
         live.service().store_usage();
+        #[cfg(feature = "otel")]
+        if let Some(traces) = traces {
+            traces.end().await;
+        }
         ExitCode::SUCCESS
     })
 }

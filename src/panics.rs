@@ -33,7 +33,7 @@ mod tests {
         upstream::{BoxError, full},
     };
     use bytes::Bytes;
-    use http::HeaderMap;
+    use http::Request;
     use http_body_util::{BodyExt, StreamBody};
     use hyper::body::Frame;
     use std::sync::Arc;
@@ -72,7 +72,8 @@ mod tests {
                 assert!(!fails, "on purpose");
                 Ok::<_, BoxError>(Frame::data(Bytes::from_static(b"fine")))
             });
-            let exchange = observer.begin(&HeaderMap::new(), Route::Other, peer);
+            let (head, ()) = Request::new(()).into_parts();
+            let exchange = observer.begin(&head, Route::Other, peer);
             let answer = exchange.watch(Response::new(StreamBody::new(frames).boxed_unsync()));
             let sending = tokio::spawn(answer.into_body().collect());
             assert_eq!(sending.await.is_err(), fails);

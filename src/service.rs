@@ -179,7 +179,7 @@ impl Service {
     pub async fn handle(&self, request: Request<Incoming>, peer: Peer) -> Response<Watched> {
         let (head, body) = request.into_parts();
         let way = route(&head.method, head.uri.path());
-        let mut exchange = self.observer.begin(&head.headers, (&way).into(), peer);
+        let mut exchange = self.observer.begin(&head, (&way).into(), peer);
         let response = self.respond(&mut exchange, way, head, body).await;
         exchange.watch(response)
     }

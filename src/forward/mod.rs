@@ -89,7 +89,8 @@ impl Passage<'_> {
         if let Some(wanted) = &wanted {
             wanted.ask(&mut head.headers);
         }
-        let calling = self.exchange.observer.calling(self.call, &self.exchange.tally);
+        let Exchange { observer, tally, .. } = self.exchange;
+        let calling = observer.calling(self.call, tally, self.upstream, &head.method, &mut head.headers);
         let sent = self.upstream.pass(Request::from_parts(head, body)).await;
         match &sent {
             Ok(response) => {

@@ -296,10 +296,12 @@ impl Jobs {
         caller: &Caller,
         method: Method,
         target: &str,
-        headers: HeaderMap,
+        mut headers: HeaderMap,
         body: Bytes,
     ) -> Result<Answer, UpstreamError> {
-        let calling = self.observer.calling(call, &caller.tally);
+        let calling = self
+            .observer
+            .calling(call, &caller.tally, &self.upstream, &method, &mut headers);
         let outcome = self.upstream.call(method, target, headers, body).await;
         match &outcome {
             Ok(answer) => calling.answered(answer.status),

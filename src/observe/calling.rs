@@ -3,6 +3,7 @@
 use super::{
     Observer,
     labels::{Call, Failure, StatusClass},
+    spans::Span,
 };
 use crate::upstream::UpstreamError;
 use http::StatusCode;
@@ -12,6 +13,7 @@ use std::time::Instant;
 pub struct Calling<'a> {
     pub(super) observer: &'a Observer,
     pub(super) call: Call,
+    pub(super) span: Span,
     pub(super) started: Instant,
     pub(super) ended: Option<Result<StatusCode, Failure>>,
 }
@@ -64,5 +66,6 @@ impl Drop for Calling<'_> {
         if let Err(failure) = ended {
             self.observer.metrics.failure(self.call, failure);
         }
+        self.span.ended(ended);
     }
 }

@@ -54,9 +54,10 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    /// Writes the request's id on what goes to the upstream.
+    /// Writes the request's id and its trace on what goes to the upstream.
     pub fn put_name(&self, headers: &mut HeaderMap) {
         headers.insert(REQUEST_ID, self.id.clone());
+        self.tally.span().put(headers);
     }
 
     /// Says which mode is in force for the request.
@@ -144,6 +145,11 @@ impl Drop for Exchange {
         if let Some(who) = self.who.get() {
             self.observer.usage.note(who, kind.route, kind.source);
         }
+        let span = self.tally.span();
+        span.note("jobshim.mode", kind.mode.name());
+        span.note("jobshim.source", kind.source.name());
+        span.note("jobshim.cache", self.tally.cache_result());
+        span.answered(self.status);
         if self.observer.log_access {
             self.log(kind, received, elapsed);
         }

@@ -10,6 +10,11 @@ mod histogram;
 mod labels;
 mod metrics;
 mod series;
+#[cfg(feature = "otel")]
+mod spans;
+#[cfg(not(feature = "otel"))]
+#[path = "no_spans.rs"]
+mod spans;
 mod tally;
 mod usage;
 
@@ -20,11 +25,12 @@ pub use health::{Health, Seen, now_ms};
 pub use labels::{CacheResult, Call, Compared, Failure, Mode, Route, Source, StatusClass};
 pub use metrics::Metrics;
 pub use series::{STEP, Series, Span, names};
+pub use spans::Traces;
 pub use tally::Tally;
 pub use usage::{Client, Clients, Usage, Use, Who};
 
-use crate::{forward::Peer, hex::hex};
-use http::{HeaderMap, HeaderValue};
+use crate::{forward::Peer, hex::hex, upstream::Upstream};
+use http::{HeaderMap, HeaderValue, Method, request::Parts};
 use prometheus_client::metrics::gauge::Gauge;
 use ring::rand::{SecureRandom, SystemRandom};
 use std::{
@@ -45,6 +51,7 @@ pub struct Observer {
     series: Series,
     usage: Usage,
     findings: Arc<Findings>,
+    traces: Traces,
     /// Whether each request is a line of the log.
     log_access: bool,
     /// Sets the ids made by this run apart from those of others.
@@ -64,6 +71,7 @@ impl Default for Observer {
             series: Series::default(),
             usage: Usage::default(),
             findings,
+            traces: Traces::default(),
             log_access: false,
             run: u32::from_ne_bytes(run),
             made: AtomicU64::new(0),
@@ -82,12 +90,13 @@ impl Observer {
     }
 
     /// A request for `route` has come. Its id is the one that was sent, or made.
-    pub fn begin(self: &Arc<Self>, headers: &HeaderMap, route: Route, peer: Peer) -> Exchange {
+    pub fn begin(self: &Arc<Self>, head: &Parts, route: Route, peer: Peer) -> Exchange {
         self.metrics.in_flight.inc();
+        let span = self.traces.of_request(head, route, peer.secure);
         Exchange {
             observer: Arc::clone(self),
-            tally: Arc::default(),
-            id: self.request_id(headers),
+            tally: Arc::new(Tally::of(span)),
+            id: self.request_id(&head.headers),
             started: Instant::now(),
             route,
             mode: AtomicU8::new(Mode::Pass as u8),
@@ -115,12 +124,22 @@ impl Observer {
         HeaderValue::from_bytes(&made).unwrap_or(HeaderValue::from_static("0"))
     }
 
-    /// A call to the upstream begins, for the request that `tally` counts for.
-    pub fn calling(&self, call: Call, tally: &Tally) -> Calling<'_> {
+    /// A call to `upstream` begins, for the request that `tally` counts for. Its `headers` are told of the trace.
+    pub fn calling(
+        &self,
+        call: Call,
+        tally: &Tally,
+        upstream: &Upstream,
+        method: &Method,
+        headers: &mut HeaderMap,
+    ) -> Calling<'_> {
         tally.call();
+        let span = self.traces.of_call(call, tally.span(), method, upstream);
+        span.put(headers);
         Calling {
             observer: self,
             call,
+            span,
             started: Instant::now(),
             ended: None,
         }
@@ -175,6 +194,11 @@ impl Observer {
     /// What comparisons found.
     pub fn findings(&self) -> &Findings {
         &self.findings
+    }
+
+    /// Makes spans.
+    pub fn traces(&self) -> &Traces {
+        &self.traces
     }
 
     /// What is counted.

@@ -1,7 +1,7 @@
 //! What one request cost: bytes received, calls to the upstream, lookups in memory. It goes along with everything done
-//! for the request.
+//! for the request, and so does its span.
 
-use super::labels::CacheResult;
+use super::{labels::CacheResult, spans::Span};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 /// The counts of one request.
@@ -11,9 +11,22 @@ pub struct Tally {
     calls: AtomicU32,
     hits: AtomicU32,
     misses: AtomicU32,
+    span: Span,
 }
 
 impl Tally {
+    /// Of a request with this span.
+    pub(super) fn of(span: Span) -> Self {
+        Self {
+            span,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn span(&self) -> &Span {
+        &self.span
+    }
+
     pub(super) fn receive(&self, bytes: usize) {
         self.received.fetch_add(bytes as u64, Relaxed);
     }

@@ -41,6 +41,8 @@ mod surfaces;
 mod tables;
 mod targets;
 mod timeouts;
+#[cfg(feature = "otel")]
+mod traces;
 mod usage;
 mod versions;
 mod writes;
