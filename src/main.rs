@@ -231,7 +231,7 @@ fn check(options: &Options) -> ExitCode {
     println!();
     for route in RouteName::ALL {
         let policy = loaded.config.legacy.modes.of(route);
-        let meaning = policy.meaning(loaded.config.legacy_url());
+        let meaning = policy.meaning(route, loaded.config.legacy_url());
         println!("{:<26} {:<28} {meaning}", route.as_str(), policy.to_string());
     }
     println!("\nconfiguration and tables are good");

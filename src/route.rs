@@ -73,6 +73,11 @@ impl RouteName {
         Self::JobCancel,
     ];
 
+    /// Whether it can be read: the others only change something.
+    pub fn has_reads(self) -> bool {
+        !matches!(self, Self::Interrupt | Self::JobCancel)
+    }
+
     /// What it is called in configuration, log and metrics.
     pub fn as_str(self) -> &'static str {
         match self {

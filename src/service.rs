@@ -20,7 +20,7 @@ use crate::{
     mistakes::{Adviser, Asked, refusal},
     modes::Modes,
     notices::Notices,
-    observe::{Exchange, Observer, Watched},
+    observe::{Exchange, Observer, Tally, Watched},
     origin,
     pace::Paced,
     panics::contained,
@@ -253,8 +253,16 @@ impl Service {
     }
 
     fn caller(&self, exchange: &Exchange, scope: Scope, head: &Parts) -> Arc<Caller> {
+        self.caller_counted_by(Arc::clone(&exchange.tally), exchange, scope, head)
+    }
+
+    /// As [`Service::caller`], where what is done is not what the request itself needs.
+    fn caller_beside(&self, exchange: &Exchange, scope: Scope, head: &Parts) -> Arc<Caller> {
+        self.caller_counted_by(Arc::new(exchange.tally.beside()), exchange, scope, head)
+    }
+
+    fn caller_counted_by(&self, tally: Arc<Tally>, exchange: &Exchange, scope: Scope, head: &Parts) -> Arc<Caller> {
         let address = exchange.peer.address.ip();
-        let tally = Arc::clone(&exchange.tally);
         Arc::new(Caller::new(&head.headers, &head.uri, address, scope, tally))
     }
 

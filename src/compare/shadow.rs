@@ -16,7 +16,7 @@ use crate::{
 };
 use bytes::Bytes;
 use http::{HeaderMap, Method, Response, header::CONTENT_ENCODING};
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 /// The largest answer, in bytes, that is kept for a comparison.
@@ -157,7 +157,10 @@ impl Comparison {
             headers: &HeaderMap::new(),
             encoding: None,
         };
-        Taken::translated(legacy.answer(route, inquiry, caller).await?).await
+        let began = Instant::now();
+        let translated = Taken::translated(legacy.answer(route, inquiry, caller).await?).await?;
+        self.observer.metrics().shadowed(route.into(), began.elapsed());
+        Ok(translated)
     }
 
     fn differences(&self, legacy: &Taken, translated: &Taken) -> Vec<Finding> {

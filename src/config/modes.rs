@@ -118,8 +118,8 @@ impl fmt::Display for Policy {
 }
 
 impl Policy {
-    /// What it means, for people; `legacy` is where forwarded calls go.
-    pub fn meaning(&self, legacy: &http::Uri) -> String {
+    /// What it means for `route`, for people; `legacy` is where forwarded calls go.
+    pub fn meaning(&self, route: RouteName, legacy: &http::Uri) -> String {
         let percent = self.percent;
         let rest = match percent == Share::ALL {
             true => String::new(),
@@ -128,6 +128,7 @@ impl Policy {
         match self.mode {
             Mode::Translate => "answered from the Jobs API".to_owned(),
             Mode::Forward => format!("passed to {legacy}"),
+            Mode::Shadow if !route.has_reads() => format!("passed to {legacy}; writes are not compared"),
             Mode::Shadow => format!("passed to {legacy}; then compared with the answer from the Jobs API"),
             Mode::Canary => {
                 format!("answered from the Jobs API for {percent} of clients, passed to {legacy} for the others")

@@ -103,6 +103,7 @@ pub struct Metrics {
     call_durations: Cells<Histogram>,
     failures: Cells<Counter>,
     lookups: Cells<Counter>,
+    shadow_durations: Cells<Histogram>,
     /// Answers kept in memory.
     pub cache_entries: Gauge,
     /// What they take.
@@ -134,6 +135,7 @@ impl Metrics {
             call_durations: Cells::new(Call::ALL.len()),
             failures: Cells::new(Call::ALL.len() * Failure::ALL.len()),
             lookups: Cells::new(CacheResult::ALL.len()),
+            shadow_durations: Cells::new(Route::ALL.len()),
             cache_entries: Gauge::default(),
             cache_bytes: Gauge::default(),
             connections: Counter::default(),
@@ -150,6 +152,12 @@ impl Metrics {
         metrics.name_upstream(&mut registry);
         metrics.name_cache(&mut registry);
         registry.register_collector(Box::new(findings));
+        registry.register_with_unit(
+            "shadow_translation_duration",
+            "How long it took to make a translation that was compared; its client did not wait for it",
+            Unit::Seconds,
+            metrics.shadow_durations.family.clone(),
+        );
         registry.register(
             "canary_rolled_back",
             "By route in mode canary: 1 when it has gone back to forwarding by itself, 0 while it goes on",
@@ -252,6 +260,13 @@ impl Metrics {
             Unit::Bytes,
             self.cache_bytes.clone(),
         );
+    }
+
+    /// A translation was made to be compared.
+    pub fn shadowed(&self, route: Route, duration: std::time::Duration) {
+        let labels = || vec![("route", route.name())];
+        self.shadow_durations
+            .with(route as usize, labels, |histogram| histogram.observe(duration));
     }
 
     /// Whether the canary of a route has gone back; `None` for a route that is in another mode.

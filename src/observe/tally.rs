@@ -23,6 +23,11 @@ impl Tally {
         }
     }
 
+    /// Other counts for what is done beside the same request, in the same trace.
+    pub fn beside(&self) -> Self {
+        Self::of(self.span.clone())
+    }
+
     pub(super) fn span(&self) -> &Span {
         &self.span
     }

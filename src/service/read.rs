@@ -70,7 +70,7 @@ impl Service {
             }
         }
         let compares = decision == Decision::Forward { compare: true };
-        let shadowed = compares.then(|| self.shadowed(route, &head, self.caller(exchange, scope, &head)));
+        let shadowed = compares.then(|| self.shadowed(route, &head, self.caller_beside(exchange, scope, &head)));
         let forwarded = Box::pin(self.forward(exchange, head, body));
         let response = forwarded.await.unwrap_or_else(refused);
         match shadowed {

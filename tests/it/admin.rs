@@ -330,6 +330,49 @@ async fn requests_are_counted_by_route_mode_source_and_status() {
 }
 
 #[tokio::test]
+async fn nothing_that_clients_send_becomes_a_label() {
+    let (_simulator, mut jobshim) = simulated().await;
+    let admin = jobshim.admin(&[]).await;
+    let client = Client::new();
+    let ask = async |round: u32| {
+        let (id, agent) = (format!("s3cret-{round}"), format!("agent-s3cret/{round}"));
+        let headers = [
+            ("user-agent", agent.as_str()),
+            ("x-api-key", &id),
+            ("x-request-id", &id),
+        ];
+        let own = Method::from_bytes(format!("S3CRET{round}").as_bytes()).expect("a method");
+        for (method, target) in [
+            (Method::GET, format!("/history/{id}")),
+            (Method::GET, format!("/history?max_items={id}")),
+            (Method::GET, format!("/api/job/{id}/status")),
+            (Method::POST, format!("/api/job/{id}/cancel")),
+            (Method::GET, format!("/{id}")),
+            (own.clone(), format!("/{id}")),
+            (own, "/queue".to_owned()),
+        ] {
+            let sent = client.send(method, jobshim.address, &target, &headers, "");
+            sent.await.expect("an answer");
+        }
+    };
+    let series = async |requests: f64| {
+        let enough = |metrics: &Metrics| metrics.sum("jobshim_requests_total", "") >= requests;
+        let metrics = metrics_when(&client, admin, enough).await;
+        assert!(!metrics.text.to_lowercase().contains("s3cret"), "{}", metrics.text);
+        let lines = metrics.text.lines().filter(|line| !line.starts_with('#'));
+        lines
+            .map(|line| line.rsplit_once(' ').expect("a sample").0.to_owned())
+            .collect::<Vec<_>>()
+    };
+    ask(0).await;
+    let before = series(7.0).await;
+    for round in 1..10 {
+        ask(round).await;
+    }
+    assert_eq!(series(70.0).await, before);
+}
+
+#[tokio::test]
 async fn bytes_of_answers_are_counted_as_the_client_got_them() {
     let recorder = Recorder::start(200, &[], "0123456789").await;
     let mut jobshim = start(&recorder.url(), |_| {}).await;

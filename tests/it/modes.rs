@@ -290,6 +290,8 @@ async fn a_write_is_made_once_whoever_makes_it() {
     for mode in [
         "translate",
         "forward",
+        "shadow",
+        "canary:50,compare",
         "canary:0",
         "canary:50",
         "canary:100",
@@ -317,7 +319,7 @@ async fn a_write_is_made_once_whoever_makes_it() {
                 if reply.status == 410 {
                     assert!(writes.is_empty(), "{mode}: {target} is gone and was made");
                 }
-                if mode == "forward" || mode == "canary:0" {
+                if matches!(mode, "forward" | "shadow" | "canary:0") {
                     assert!(
                         writes.len() == 1 && writes[0].target == target && writes[0].body == body,
                         "{mode} {target}"

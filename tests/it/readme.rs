@@ -1,8 +1,8 @@
 //! README.md tells what is there, and its commands run as they stand.
 
 use crate::support::{
-    Client, Reply,
-    program::Program,
+    Client, Reply, TableFolder,
+    program::{Program, run},
     server::{Server, Setup, board},
 };
 use http::Method;
@@ -95,6 +95,45 @@ async fn the_commands_for_a_shared_cloud_let_in_who_has_the_token() {
     assert_eq!(submit(at, &token).await.status, 200);
     let queue = Client::new().get_with(at, "/queue", &token).await;
     assert!(queue.text().contains("SaveImage"), "{}", queue.text());
+}
+
+#[test]
+fn each_of_the_four_steps_has_a_configuration_that_is_good_as_it_stands() {
+    let (_, steps) = README.split_once("## Migrate in four steps").expect("a section");
+    let (steps, _) = steps.split_once("\n## ").expect("another section");
+    let steps: Vec<&str> = steps.split("\n**").skip(1).collect();
+    let wanted = [
+        ("1. Watch.", &["history forward", "interrupt forward"][..]),
+        ("2. Shadow.", &["history shadow", "job_status shadow"]),
+        ("3. Canary.", &["history canary 30%", "queue shadow"]),
+        ("4. Switch off.", &["history gone 5%", "interrupt gone 5%"]),
+    ];
+    assert_eq!(steps.len(), wanted.len(), "{steps:#?}");
+    for (step, (title, modes)) in steps.iter().zip(wanted) {
+        assert!(step.starts_with(title) && step.contains("\nLook at: "), "{step}");
+        let block = step.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next());
+        let text = block.unwrap_or_else(|| panic!("no configuration: {step}"));
+        let folder = TableFolder::with("readme-step", &[("jobshim.toml", text)]);
+        let path = folder.path.join("jobshim.toml").display().to_string();
+        let output = run(&["check", "--config", &path], &[]);
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(
+            output.status.code(),
+            Some(0),
+            "{text}{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let lines: Vec<String> = said
+            .lines()
+            .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+            .collect();
+        for mode in modes {
+            assert!(
+                lines.iter().any(|line| line.starts_with(mode)),
+                "{title} {mode}: {said}"
+            );
+        }
+    }
 }
 
 #[test]

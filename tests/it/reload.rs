@@ -6,7 +6,7 @@ use crate::support::{
     metrics::Metrics,
     program::Program,
     server::board,
-    upstream::raw,
+    upstream::{Gate, raw},
     wait::until,
 };
 use http::Method;
@@ -184,6 +184,12 @@ async fn a_difference_is_told_once_with_its_request_and_anew_after_a_change_of_t
         line.contains("route=\"history\"") && line.contains("request_id=\"first\""),
         "{line}"
     );
+    // What is asked beside a request does not count for it.
+    let line = jobshim.program.line_with("request_id=\"second\"");
+    assert!(
+        line.contains("answered") && line.contains("upstream_calls=1 "),
+        "{line}"
+    );
     let table = include_str!("../../mappings/history.toml");
     fs::write(tables.path.join("history.toml"), format!("{table}\n# changed\n")).expect("a table");
     jobshim.program.line_with("the configuration was read again");
@@ -215,6 +221,24 @@ async fn the_metrics_tell_of_the_memory_in_force() {
     jobshim.program.line_with("the configuration was read again");
     // What the old tables wrote is not remembered any more.
     until("nothing is counted", async || kept().await == 0.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_keeps_the_mode_that_it_began_with() {
+    let mut board = board(Rules::Comfyui);
+    let text = r#"{"id": "done", "status": "completed", "create_time": 1700000000000, "priority": 7}"#;
+    board.jobs.push(Job::new(text, text).expect("a job"));
+    let gate = Gate::start(board).await;
+    let mut jobshim = Configured::start("reload-in-flight", &gate.url(), "[legacy]\nmode = \"translate\"\n");
+    let address = jobshim.program.address();
+    let begun = tokio::spawn(async move { Client::new().get(address, "/history/done").await });
+    gate.until_waiting(1).await;
+    jobshim.rewrite("[legacy]\nmode = \"gone\"\n", "the configuration was read again");
+    assert_eq!(Client::new().get(address, "/history/done").await.status, 410);
+    gate.open();
+    let reply = begun.await.expect("no panic");
+    assert_eq!(reply.status, 200, "{reply:?}");
+    assert!(reply.text().contains("\"done\""), "{reply:?}");
 }
 
 /// A server whose `/ws` echoes, and whose every other answer is a 200.

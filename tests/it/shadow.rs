@@ -421,6 +421,8 @@ async fn metrics_page_and_log_tell_of_the_same_findings() {
     ] {
         assert_eq!(metrics.value(series), count, "{series}\n{}", metrics.text);
     }
+    let durations = "jobshim_shadow_translation_duration_seconds_bucket";
+    assert_eq!(metrics.sum(durations, r#"route="history""#), 2.0, "{}", metrics.text);
     let overview: Value = serde_json::from_slice(&client.get(admin, "/overview").await.body).expect("JSON");
     let history = &overview["findings"]["history"];
     assert_eq!(history["compared"], json!({"different": 2}));
