@@ -23,6 +23,7 @@ mod origin;
 mod page;
 mod passthrough;
 mod prompt;
+mod readiness;
 mod readme;
 mod reference;
 mod reload;
@@ -42,6 +43,7 @@ mod tables;
 mod targets;
 mod timeouts;
 #[cfg(feature = "otel")]
+mod tls;
 mod traces;
 mod usage;
 mod versions;
