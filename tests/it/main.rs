@@ -42,8 +42,8 @@ mod surfaces;
 mod tables;
 mod targets;
 mod timeouts;
-#[cfg(feature = "otel")]
 mod tls;
+#[cfg(feature = "otel")]
 mod traces;
 mod usage;
 mod versions;
