@@ -19,6 +19,8 @@ const ago = (now, then) => {
 const MOST_ROWS = 25;
 // What a fresh jobshim has seen shall not hide at the edge: so much of the span is shown at the least.
 const LEAST = { hour: 300, day: 7200 };
+// Calls are counted in whole numbers.
+const WHOLE = [1, 10, 100, 1e3, 1e4, 1e5, 1e6].flatMap(one => [one, 2 * one, 5 * one]);
 const clock = (second, exact) => new Date(second * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", ...(exact && { second: "2-digit" }) });
 
 function draw(id, at, lines, options = {}) {
@@ -44,7 +46,7 @@ function draw(id, at, lines, options = {}) {
     cursor: { y: false }, legend: { live: true },
     scales: { x: { range: (_, low, high) => [Math.min(low || Infinity, (high || Date.now() / 1000) - LEAST[span]), high || Date.now() / 1000] }, y: { range: (_, low, high) => [0, options.top || Math.max(high || 0, 1) * 1.08] } },
     padding: [8, 30, 0, 4],
-    axes: [{ ...axis, space: 85, size: 34, values: (_, ticks, __, ___, apart) => ticks.map(tick => clock(tick, apart < 60)) }, { ...axis, size: 46 }],
+    axes: [{ ...axis, space: 85, size: 34, values: (_, ticks, __, ___, apart) => ticks.map(tick => clock(tick, apart < 60)) }, { ...axis, size: 46, incrs: options.digits ? undefined : WHOLE }],
     series: [{ value: (_, second) => second == null ? "–" : clock(second, true) }, ...lines.map((one, n) => ({
       label: one.label, stroke: one.color || colors[n % colors.length], width: 1.8, points: { show: at.length < 20, size: 5 }, spanGaps: true,
       fill: options.fill ? (one.color || colors[n % colors.length]) + "22" : undefined,
