@@ -190,6 +190,10 @@ def check_root(root, scratch):
         check("unshare" in refused.stderr or "mount" in refused.stderr, f"a read-only root refuses writes {refused.stderr}")
         print("nothing may be mounted here: a read-only root is not tried", flush=True)
     (root / "elsewhere").rmdir()
+    # An address that is no collector's is refused by a build that has traces, and by no other.
+    refused = inside(root, JOBSHIM_LISTEN="127.0.0.1:0", JOBSHIM_ADMIN="off", OTEL_EXPORTER_OTLP_ENDPOINT="nowhere")
+    check(refused.returncode == 2 and "collector" in refused.stderr, f"it has traces {refused.stderr.strip()}")
+
     # Names: from /etc/hosts, and from the server that /etc/resolv.conf names.
     (etc / "hosts").write_text("127.0.0.1 comfyui\n")
     (etc / "resolv.conf").write_text("nameserver 127.0.0.1\n")
