@@ -1,6 +1,6 @@
 //! One call with a small body, and its whole answer.
 
-use super::{Upstream, UpstreamError, full};
+use super::{Body, Upstream, UpstreamError, full};
 use crate::mistakes::Cause;
 use bytes::{Bytes, BytesMut};
 use http::{
@@ -9,6 +9,7 @@ use http::{
 };
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
+use tokio::time::timeout;
 
 /// A whole answer, read to its end.
 #[derive(Clone, Debug)]
@@ -31,19 +32,6 @@ impl Upstream {
         headers: HeaderMap,
         body: Bytes,
     ) -> Result<Answer, UpstreamError> {
-        let reading = self.read_answer(method, target, headers, body);
-        tokio::time::timeout(self.answer_timeout, reading)
-            .await
-            .unwrap_or_else(|_| Err(self.timed_out(self.answer_timeout)))
-    }
-
-    async fn read_answer(
-        &self,
-        method: Method,
-        target: &str,
-        headers: HeaderMap,
-        body: Bytes,
-    ) -> Result<Answer, UpstreamError> {
         let mut request = Request::new(full(body));
         *request.method_mut() = method;
         *request.uri_mut() = self.uri(target)?;
@@ -51,6 +39,12 @@ impl Upstream {
         request
             .headers_mut()
             .insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        timeout(self.answer_timeout, self.read_answer(request))
+            .await
+            .unwrap_or_else(|_| Err(self.timed_out(self.answer_timeout)))
+    }
+
+    async fn read_answer(&self, request: Request<Body>) -> Result<Answer, UpstreamError> {
         let (head, body) = self.send(request, self.answer_timeout).await?.into_parts();
         if let Some(encoding) = head.headers.get(CONTENT_ENCODING)
             && encoding != "identity"
