@@ -4,8 +4,8 @@
 //! passes over, and takes Python's `NaN`, `Infinity` and `-Infinity` for numbers, because ComfyUI sends them. It does
 //! not look at UTF-8: string bytes go out as they came in.
 
-use super::grammar::{self, wrong};
-use std::borrow::Cow;
+use super::grammar::{self, Wrong};
+use std::{borrow::Cow, cmp::Ordering};
 
 /// The place of one value in a text, as byte offsets; the text itself stays where it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub struct ScanError {
 /// A position in a text, moved forward value by value.
 pub struct Scanner<'a> {
     text: &'a [u8],
-    at: usize,
+    rest: &'a [u8],
 }
 
 impl<'a> Scanner<'a> {
@@ -47,7 +47,8 @@ impl<'a> Scanner<'a> {
 
     /// Begins at byte `at`.
     pub fn starting(text: &'a [u8], at: usize) -> Self {
-        Self { text, at }
+        let rest = text.get(at..).unwrap_or_default();
+        Self { text, rest }
     }
 
     /// The whole text.
@@ -57,50 +58,69 @@ impl<'a> Scanner<'a> {
 
     /// The offset of the next byte to be read.
     pub fn position(&self) -> usize {
-        self.at
+        self.text.len() - self.rest.len()
     }
 
     /// The next byte that is not white space, left unread.
     pub fn peek(&mut self) -> Option<u8> {
-        self.at = grammar::space(self.text, self.at);
-        self.text.get(self.at).copied()
+        self.rest = grammar::space(self.rest);
+        self.rest.first().copied()
     }
 
     /// Reads `byte`, after white space.
     pub fn expect(&mut self, byte: u8, reason: &'static str) -> Result<(), ScanError> {
         match self.take(byte) {
             true => Ok(()),
-            false => wrong(self.at, reason),
+            false => self.wrong(reason),
         }
     }
 
     /// Reads `byte` if it comes next, after white space.
     pub fn take(&mut self, byte: u8) -> bool {
-        let next = self.peek() == Some(byte);
-        self.at += usize::from(next);
-        next
+        if self.peek() != Some(byte) {
+            return false;
+        }
+        self.rest = self.rest.get(1..).unwrap_or_default();
+        true
     }
 
     /// Checks that nothing but white space is left.
     pub fn end(&mut self) -> Result<(), ScanError> {
         match self.peek() {
             None => Ok(()),
-            Some(_) => wrong(self.at, "text after the value"),
+            Some(_) => self.wrong("text after the value"),
         }
     }
 
     /// Reads an object member's key and colon; the span is the key's, without its quotes.
     pub fn key(&mut self) -> Result<Span, ScanError> {
-        let (start, end, after) = grammar::key(self.text, self.at)?;
-        self.at = after;
-        Ok(Span { start, end })
+        let key = grammar::key(self.rest).map_err(|wrong| self.error(wrong))?;
+        self.rest = key.behind;
+        Ok(Span {
+            start: self.text.len() - key.inner.len(),
+            end: self.text.len() - key.close.len(),
+        })
     }
 
     /// Passes over one value of any kind and depth.
     pub fn value(&mut self) -> Result<Span, ScanError> {
-        let start = grammar::space(self.text, self.at);
-        self.at = grammar::value(self.text, start)?;
-        Ok(Span { start, end: self.at })
+        self.peek();
+        let start = self.position();
+        self.rest = grammar::value(self.rest).map_err(|wrong| self.error(wrong))?;
+        let end = self.position();
+        Ok(Span { start, end })
+    }
+
+    fn wrong<T>(&self, reason: &'static str) -> Result<T, ScanError> {
+        let at = self.position();
+        Err(ScanError { at, reason })
+    }
+
+    fn error(&self, wrong: Wrong) -> ScanError {
+        ScanError {
+            at: self.text.len() - wrong.left,
+            reason: wrong.reason,
+        }
     }
 
     /// Passes over an object; `visit` is called with each key and must pass over the value. A value of another kind is
@@ -109,10 +129,9 @@ impl<'a> Scanner<'a> {
         &mut self,
         mut visit: impl FnMut(&mut Self, Span) -> Result<(), ScanError>,
     ) -> Result<(), ScanError> {
-        if self.peek() != Some(b'{') {
+        if !self.take(b'{') {
             return self.value().map(drop);
         }
-        self.at += 1;
         if self.take(b'}') {
             return Ok(());
         }
@@ -128,10 +147,9 @@ impl<'a> Scanner<'a> {
     /// Passes over an array; `visit` is called before each element and must pass over it. A value of another kind is
     /// passed over without a visit.
     pub fn elements(&mut self, mut visit: impl FnMut(&mut Self) -> Result<(), ScanError>) -> Result<(), ScanError> {
-        if self.peek() != Some(b'[') {
+        if !self.take(b'[') {
             return self.value().map(drop);
         }
-        self.at += 1;
         if self.take(b']') {
             return Ok(());
         }
@@ -179,7 +197,12 @@ pub fn elements<'a>(text: &'a [u8], mut visit: impl FnMut(&'a [u8])) -> Result<(
 
 /// Whether a key's text (without quotes) spells `name`, escapes taken into account.
 pub fn key_is(raw: &[u8], name: &str) -> bool {
-    raw == name.as_bytes() || (raw.contains(&b'\\') && decode(raw).as_deref() == Some(name))
+    match raw.len().cmp(&name.len()) {
+        Ordering::Less => false,
+        Ordering::Equal => raw == name.as_bytes(),
+        // Whatever has an escape is longer than what it spells.
+        Ordering::Greater => raw.contains(&b'\\') && decode(raw).as_deref() == Some(name),
+    }
 }
 
 /// The string that `raw` (without quotes) spells; `None` when it is no Unicode text, such as half a surrogate pair.
@@ -199,7 +222,7 @@ pub fn string_value(text: &[u8]) -> Option<String> {
 /// The string that a JSON string value spells, copied only where it has escapes; `None` for another kind of value.
 pub(super) fn spelt(text: &[u8]) -> Option<Cow<'_, str>> {
     let inner = text.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\""));
-    if let Some(inner) = inner.filter(|inner| grammar::plain_run(inner, 0) == inner.len()) {
+    if let Some(inner) = inner.filter(|inner| grammar::plain(inner).is_empty()) {
         return std::str::from_utf8(inner).ok().map(Cow::Borrowed);
     }
     serde_json::from_slice(text).ok().map(Cow::Owned)
