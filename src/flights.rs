@@ -10,7 +10,7 @@ use futures_util::{
     future::{BoxFuture, Shared, WeakShared},
 };
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     future::Future,
     hash::Hash,
     sync::{
@@ -107,8 +107,10 @@ impl<K: Eq + Hash + Clone + Send + 'static, V: Clone + Send + Sync + 'static> Fl
         F: Future<Output = V> + Send + 'static,
     {
         let mut open = crate::lock(&self.open);
-        let under_way = open.get(key).filter(|flight| Some(flight.number) != waited_for);
-        if let Some(flight) = under_way
+        let place = open.entry(key.clone());
+        if let Entry::Occupied(entry) = &place
+            && let flight = entry.get()
+            && Some(flight.number) != waited_for
             && let Some(call) = flight.call.upgrade()
         {
             // A call that began after another one had ended began after this request came.
@@ -149,7 +151,7 @@ impl<K: Eq + Hash + Clone + Send + 'static, V: Clone + Send + Sync + 'static> Fl
                 sent,
                 call: weak,
             };
-            open.insert(key.clone(), flight);
+            place.insert_entry(flight);
         }
         Seat {
             number,

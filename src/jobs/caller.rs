@@ -14,7 +14,12 @@ use http::{
     },
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use std::{borrow::Cow, net::IpAddr, sync::Arc};
+use std::{
+    borrow::Cow,
+    hash::{Hash, Hasher},
+    net::IpAddr,
+    sync::Arc,
+};
 
 /// What a path segment or a query value may hold as it is (RFC 3986 section 2.3).
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -48,10 +53,17 @@ pub struct Caller {
 
 /// All of a caller that the server's answer can depend on: who asks, and what decides whether it may
 /// (CONTRACT.md section 6). Callers of one voice share calls.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Voice {
     scope: Scope,
     decisive: [Option<HeaderValue>; 3],
+}
+
+impl Hash for Voice {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        // Those of one scope seldom differ in the rest.
+        self.scope.hash(hasher);
+    }
 }
 
 impl Caller {

@@ -80,7 +80,8 @@ impl Legacy {
         };
         let ask = || {
             let (legacy, caller, id) = (Arc::clone(self), Arc::clone(caller), Arc::clone(id));
-            async move { legacy.ask(&caller, kind, shape, id).await }
+            // In a box, as the call is moved as it is until it flies.
+            async move { Box::pin(legacy.ask(&caller, kind, shape, id)).await }
         };
         // What has ended stays as it is.
         let lasts = |told: &Result<Told, LegacyError>| {
@@ -155,7 +156,9 @@ impl Legacy {
         let needed = table.plan.classes_needed(&reading);
         let classes = self.jobs.classes(caller, kind, needed).await?;
         let mut text = Vec::with_capacity(body.text.len() + 256);
-        text.extend_from_slice(format!("{{{}: ", json_string(id)).as_bytes());
+        text.push(b'{');
+        text.extend_from_slice(json_string(id).as_bytes());
+        text.extend_from_slice(b": ");
         let begin = text.len();
         let place = {
             let context = Context {
