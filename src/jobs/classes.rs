@@ -12,7 +12,7 @@ use crate::{
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use http::StatusCode;
 use moka::future::Cache;
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 /// How long an answer is believed: node packs are installed and updated while jobshim runs.
 const BELIEVED: Duration = Duration::from_secs(600);
@@ -26,13 +26,14 @@ pub(super) struct ClassMemory {
     known: Cache<String, Option<bool>>,
 }
 
-/// The classes that one prompt uses.
+/// The classes that one prompt uses, sorted.
 #[derive(Debug, Default)]
-pub struct KnownClasses(BTreeMap<String, Option<bool>>);
+pub struct KnownClasses(Vec<(String, Option<bool>)>);
 
 impl Classes for KnownClasses {
     fn is_output(&self, class: &str) -> Option<bool> {
-        self.0.get(class).copied().flatten()
+        let at = self.0.binary_search_by(|(name, _)| name.as_str().cmp(class)).ok()?;
+        self.0.get(at)?.1
     }
 }
 
@@ -55,20 +56,23 @@ impl Jobs {
         kind: DialectKind,
         classes: Vec<String>,
     ) -> Result<KnownClasses, JobsError> {
-        let mut known = BTreeMap::new();
+        let mut known = Vec::with_capacity(classes.len());
         let mut unknown = Vec::new();
         for class in classes {
             match self.classes.known.get(&class).await {
-                Some(is_output) => drop(known.insert(class, is_output)),
+                Some(is_output) => known.push((class, is_output)),
                 None => unknown.push(class),
             }
         }
-        let learnt: Vec<_> = stream::iter(unknown)
-            .map(|class| self.class(caller, kind, class).boxed())
-            .buffer_unordered(SIDE_BY_SIDE)
-            .try_collect()
-            .await?;
-        known.extend(learnt);
+        if !unknown.is_empty() {
+            let learnt: Vec<_> = stream::iter(unknown)
+                .map(|class| self.class(caller, kind, class).boxed())
+                .buffer_unordered(SIDE_BY_SIDE)
+                .try_collect()
+                .await?;
+            known.extend(learnt);
+        }
+        known.sort_unstable();
         Ok(KnownClasses(known))
     }
 

@@ -233,8 +233,13 @@ impl Legacy {
 
 /// `text` as a JSON string, with Python's escapes: the legacy server writes ASCII only.
 fn json_string(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 2);
-    for unit in serde_json::Value::from(text).to_string().chars() {
+    // No text fails to be written.
+    let quoted = serde_json::to_string(text).unwrap_or_default();
+    if quoted.is_ascii() {
+        return quoted;
+    }
+    let mut out = String::with_capacity(quoted.len());
+    for unit in quoted.chars() {
         if unit.is_ascii() {
             out.push(unit);
         } else {

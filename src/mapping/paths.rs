@@ -1,6 +1,6 @@
 //! Many paths into one object, found in a single pass.
 
-use super::scanner::{ScanError, Scanner, Span, key_is};
+use super::scanner::{ScanError, Scanner, Span, decode, key_is};
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -26,8 +26,17 @@ struct Node {
 /// Where each path's value is in one text; the index is the slot.
 pub type Spans = Vec<Option<Span>>;
 
-/// One member of an object whose members are all wanted: its key, and where the wanted one of its own members is.
-pub(super) type Inner = (Span, Option<Span>);
+/// How far back an inner value is looked for among those before it: further than most workflows have kinds of nodes.
+const MOST_KINDS: usize = 32;
+
+/// An object of whose members each one's own member of one name is wanted.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Group {
+    /// The key of each, and which of the kinds is there.
+    pub members: Vec<(Span, Option<usize>)>,
+    /// Values that are there, with little written twice.
+    pub kinds: Vec<Span>,
+}
 
 /// All that one pass found.
 #[derive(Clone, Debug, Default)]
@@ -36,7 +45,7 @@ pub struct Found {
     /// Whether a path had a value anywhere, also where a repeated key took it back.
     touched: Vec<bool>,
     /// By group; `None` for more members than can be told apart.
-    groups: Vec<Option<Vec<Inner>>>,
+    groups: Vec<Option<Group>>,
 }
 
 /// A job's detail that has been searched, once, for all that any table or dialect needs of it.
@@ -77,8 +86,37 @@ impl Found {
         self.touched.get(slot).copied().unwrap_or_default()
     }
 
-    pub(super) fn group(&self, slot: usize) -> Option<&[Inner]> {
-        self.groups.get(slot)?.as_deref()
+    pub(super) fn group(&self, slot: usize) -> Option<&Group> {
+        self.groups.get(slot)?.as_ref()
+    }
+}
+
+impl Group {
+    fn push(&mut self, key: Span, inner: Option<Span>, text: &[u8]) {
+        let kind = inner.map(|inner| {
+            let mut lately = self.kinds.iter().enumerate().rev().take(MOST_KINDS);
+            let alike = lately.find(|(_, kind)| kind.of(text) == inner.of(text));
+            let known = alike.map(|(kind, _)| kind);
+            known.unwrap_or_else(|| {
+                self.kinds.push(inner);
+                self.kinds.len() - 1
+            })
+        });
+        self.members.push((key, kind));
+    }
+}
+
+impl Node {
+    /// Which child a key's text (without quotes) spells.
+    fn child(&self, raw: &[u8]) -> Option<usize> {
+        let by = |key: &[u8]| {
+            let found = self.children.iter().find(|(name, _)| name.as_bytes() == key);
+            found.map(|&(_, child)| child)
+        };
+        by(raw).or_else(|| match !self.children.is_empty() && raw.contains(&b'\\') {
+            true => by(decode(raw)?.as_bytes()),
+            false => None,
+        })
     }
 }
 
@@ -176,7 +214,7 @@ impl Paths {
         Found {
             spans: vec![None; self.slots],
             touched: vec![false; self.slots],
-            groups: vec![Some(Vec::new()); self.groups],
+            groups: vec![Some(Group::default()); self.groups],
         }
     }
 
@@ -210,20 +248,20 @@ impl Paths {
     ) -> Result<(), ScanError> {
         let text = scanner.text();
         let name = key.of(text);
-        let named = node.children.iter().find(|(child, _)| key_is(name, child));
+        let named = node.child(name);
         let start = scanner.position();
         for (member, group) in &node.each {
             *scanner = Scanner::starting(text, start);
             let inner = inner_member(scanner, member)?;
             if let Some(place) = found.groups.get_mut(*group) {
                 match place {
-                    Some(members) if members.len() < MOST_MEMBERS => members.push((key, inner)),
+                    Some(group) if group.members.len() < MOST_MEMBERS => group.push(key, inner, text),
                     _ => *place = None,
                 }
             }
         }
         match named {
-            Some(&(_, child)) => {
+            Some(child) => {
                 *scanner = Scanner::starting(text, start);
                 self.visit(child, scanner, found)
             }
@@ -234,11 +272,15 @@ impl Paths {
 
     /// A repeated key takes back what was found under it before.
     fn forget(&self, node: &Node, found: &mut Found) {
-        if let Some(slot) = node.slot {
-            set(&mut found.spans, slot, None);
+        let place = node.slot.and_then(|slot| found.spans.get_mut(slot));
+        if let Some(place) = place
+            && place.take().is_none()
+        {
+            // Nothing was found here, so nothing was below.
+            return;
         }
         for (_, group) in &node.each {
-            set(&mut found.groups, *group, Some(Vec::new()));
+            set(&mut found.groups, *group, Some(Group::default()));
         }
         for child in node.children.iter().filter_map(|&(_, child)| self.nodes.get(child)) {
             self.forget(child, found);

@@ -2,10 +2,10 @@
 
 use super::{
     derive::{Derivation, Given},
-    paths::{Found, Inner, Paths, Searched},
-    scanner::{ScanError, spelt},
+    paths::{Found, Group, Paths, Searched},
+    scanner::{ScanError, string_value},
 };
-use std::{borrow::Cow, cell::Cell, collections::BTreeSet, sync::Arc};
+use std::{borrow::Cow, cell::Cell, sync::Arc};
 
 /// Which node classes are output nodes, as far as the server has told.
 pub trait Classes: Sync {
@@ -128,16 +128,17 @@ impl Plan {
 
     /// The node classes that must be known before [`Plan::write`], each once.
     pub fn classes_needed(&self, reading: &Reading<'_>) -> Vec<String> {
-        let mut needed: BTreeSet<Cow<'_, str>> = BTreeSet::new();
+        let mut needed = Vec::new();
         for source in self.chosen(reading) {
             if let Source::Derived(_, Inputs { group: Some(group), .. }) = source
-                && let Some((text, members)) = reading.group(*group)
+                && let Some((text, group)) = reading.group(*group)
             {
-                let named = members.iter().filter_map(|(_, class)| class.as_ref());
-                needed.extend(named.filter_map(|class| spelt(class.of(text))));
+                needed.extend(group.kinds.iter().filter_map(|class| string_value(class.of(text))));
             }
         }
-        needed.into_iter().map(Cow::into_owned).collect()
+        needed.sort_unstable();
+        needed.dedup();
+        needed
     }
 
     /// Whether the entry takes anything from what was observed.
@@ -251,7 +252,7 @@ impl<'a> Reading<'a> {
         found.value(slot, text).filter(|value| *value != b"null")
     }
 
-    fn group(&self, place: Place) -> Option<(&'a [u8], &[Inner])> {
+    fn group(&self, place: Place) -> Option<(&'a [u8], &Group)> {
         let (text, found, slot) = self.find(place);
         Some((text, found.group(slot)?))
     }

@@ -260,5 +260,6 @@ pub(crate) fn json_text(value: &toml::Value) -> String {
 
 /// A string as a JSON string.
 pub(super) fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+    // No text fails to be written.
+    serde_json::to_string(text).unwrap_or_default()
 }

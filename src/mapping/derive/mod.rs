@@ -8,7 +8,7 @@ mod time;
 pub use members::without;
 
 use super::{
-    paths::Inner,
+    paths::Group,
     plan::Context,
     scanner::{ScanError, spelt},
     table::json_text,
@@ -84,7 +84,7 @@ pub struct Given<'a, 'r> {
     pub touched: bool,
     /// The text that spans of this group are in, and what [`Derivation::each`] found; `None` for more than can be told
     /// apart.
-    pub group: Option<(&'a [u8], &'r [Inner])>,
+    pub group: Option<(&'a [u8], &'r Group)>,
 }
 
 impl Derivation {

@@ -2,16 +2,17 @@
 
 use super::{separate, write_key, write_string};
 use crate::mapping::{
-    paths::Inner,
+    paths::Group,
     plan::Classes,
-    scanner::{ScanError, decode, elements, members, spelt, string_value},
+    scanner::{ScanError, Span, decode, elements, members, spelt, string_value},
     table::quoted,
 };
+use memchr::memchr;
 use std::collections::HashSet;
 
 /// The ids of those `nodes` whose class is an output node, and that the list `only` names if there is one.
 pub(super) fn output_nodes(
-    nodes: Option<(&[u8], &[Inner])>,
+    nodes: Option<(&[u8], &Group)>,
     only: Option<&[u8]>,
     classes: &dyn Classes,
     out: &mut Vec<u8>,
@@ -28,12 +29,13 @@ pub(super) fn output_nodes(
             .as_ref()
             .is_none_or(|wanted| decode(id).is_some_and(|id| wanted.contains(&id)))
     };
+    let is_output = |class: &Span| classes.is_output(&spelt(class.of(text))?);
+    let known: Vec<Option<bool>> = nodes.kinds.iter().map(is_output).collect();
     let start = out.len();
     let mut first = true;
     out.push(b'[');
-    for (id, class) in nodes {
-        let class = class.and_then(|class| spelt(class.of(text)));
-        match class.and_then(|class| classes.is_output(&class)) {
+    for (id, class) in &nodes.members {
+        match class.and_then(|class| known.get(class).copied().flatten()) {
             Some(true) if is_wanted(id.of(text)) => {
                 separate(&mut first, out);
                 write_string(id.of(text), out);
@@ -58,14 +60,27 @@ pub(super) fn node_meta(outputs: &[u8], names: [&String; 4], out: &mut Vec<u8>) 
         separate(&mut first, out);
         write_key(id, out);
         let id = String::from_utf8_lossy(id);
-        let shown = id.split_once('.').map_or(&*id, |(origin, _)| origin);
-        let above = if id.contains('.') {
-            format!("\"{shown}\"")
-        } else {
-            "null".to_owned()
-        };
-        let meta = format!("{{{node}: \"{id}\", {display}: \"{shown}\", {parent}: {above}, {real}: \"{shown}\"}}");
-        out.extend_from_slice(meta.as_bytes());
+        let id = id.as_bytes();
+        let expanded = memchr(b'.', id).and_then(|dot| id.get(..dot));
+        let shown = expanded.unwrap_or(id);
+        let members = [
+            (&node, Some(id)),
+            (&display, Some(shown)),
+            (&parent, expanded),
+            (&real, Some(shown)),
+        ];
+        out.push(b'{');
+        let mut first = true;
+        for (name, value) in members {
+            separate(&mut first, out);
+            out.extend_from_slice(name.as_bytes());
+            out.extend_from_slice(b": ");
+            match value {
+                Some(id) => write_string(id, out),
+                None => out.extend_from_slice(b"null"),
+            }
+        }
+        out.push(b'}');
     })?;
     out.push(b'}');
     Ok(())
