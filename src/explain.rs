@@ -6,6 +6,7 @@ use crate::{
     jobs::{Caller, Dialect},
     legacy::{self, Inquiry, Legacy, LegacyError},
     mapping::{Table, TableError, Tables, print::rows},
+    marks::Marks,
     route::{LegacyRoute, LegacyWrite, RouteName, Way, route},
     state::{State, StateError},
     upstream::{SetupError, Upstream},
@@ -206,6 +207,7 @@ async fn show(config: &Config, route: &LegacyRoute, uri: &Uri) -> Result<(), Exp
     let inquiry = Inquiry {
         query: uri.query().unwrap_or_default(),
         headers: &HeaderMap::new(),
+        marks: Marks::default(),
         encoding: None,
     };
     let answer = legacy.answer(route, inquiry, &Arc::new(Caller::default())).await?;

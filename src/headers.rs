@@ -74,14 +74,20 @@ pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
 /// Gives an HTTP/2 request the headers that HTTP/1.1 expects: a `Host`, and one `Cookie` (RFC 9113 sections 8.3.1
 /// and 8.2.3).
 pub fn complete_for_http1(headers: &mut HeaderMap, uri: &Uri) {
-    if !headers.contains_key(HOST)
+    // HTTP/1.1 has a host and hardly any cookies: one pass sees both.
+    let (mut has_host, mut has_cookies) = (false, false);
+    for name in headers.keys() {
+        has_host |= *name == HOST;
+        has_cookies |= *name == COOKIE;
+    }
+    if !has_host
         && let Some(host) = uri
             .authority()
             .and_then(|host| HeaderValue::from_str(host.as_str()).ok())
     {
         headers.insert(HOST, host);
     }
-    if headers.get_all(COOKIE).iter().nth(1).is_none() {
+    if !has_cookies || headers.get_all(COOKIE).iter().nth(1).is_none() {
         return;
     }
     let crumbs: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
@@ -93,21 +99,35 @@ pub fn complete_for_http1(headers: &mut HeaderMap, uri: &Uri) {
 /// Says who asked and how: `X-Forwarded-For` grows by the client's address; an earlier proxy's word on the scheme and
 /// the host stays.
 pub fn add_forwarded(headers: &mut HeaderMap, client: IpAddr) {
+    // What is there already is seen in one pass: most requests have nothing but a host.
     let mut chain = String::with_capacity(64);
-    let earlier = headers.get_all(&FORWARDED_FOR).iter();
-    for address in earlier.filter_map(|value| value.to_str().ok()) {
-        chain.push_str(address);
-        chain.push_str(", ");
+    let (mut host, mut has_chain, mut has_proto, mut has_host) = (None, false, false, false);
+    for (name, value) in &*headers {
+        if *name == HOST {
+            host = host.or_else(|| Some(value.clone()));
+        } else if *name == FORWARDED_FOR {
+            has_chain = true;
+            if let Ok(address) = value.to_str() {
+                chain.push_str(address);
+                chain.push_str(", ");
+            }
+        } else {
+            has_proto |= *name == FORWARDED_PROTO;
+            has_host |= *name == FORWARDED_HOST;
+        }
     }
     write_address(client.to_canonical(), &mut chain);
     if let Ok(chain) = HeaderValue::try_from(chain) {
-        headers.insert(FORWARDED_FOR, chain);
+        match has_chain {
+            true => drop(headers.insert(FORWARDED_FOR, chain)),
+            false => drop(headers.append(FORWARDED_FOR, chain)),
+        }
     }
-    headers
-        .entry(FORWARDED_PROTO)
-        .or_insert(HeaderValue::from_static("http"));
-    if let Some(host) = headers.get(HOST).cloned() {
-        headers.entry(FORWARDED_HOST).or_insert(host);
+    if !has_proto {
+        headers.append(FORWARDED_PROTO, HeaderValue::from_static("http"));
+    }
+    if let Some(host) = host.filter(|_| !has_host) {
+        headers.append(FORWARDED_HOST, host);
     }
 }
 

@@ -22,6 +22,7 @@ mod hex;
 pub mod jobs;
 pub mod legacy;
 pub mod mapping;
+pub mod marks;
 pub mod mistakes;
 pub mod modes;
 pub mod notes;

@@ -1,7 +1,8 @@
 //! The mistakes that people make most, told from each other: what an error or a refusal means, and what to do about it.
 
+use crate::{marks::Marks, origin::SEC_FETCH_SITE};
 use http::{
-    HeaderMap, HeaderName, HeaderValue, StatusCode,
+    HeaderMap, HeaderValue, StatusCode,
     header::{HOST, ORIGIN},
 };
 use rustls::CertificateError;
@@ -14,7 +15,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// How often the same advice is logged: clients poll.
 const ADVICE_PAUSE: Duration = Duration::from_secs(60);
 
@@ -147,16 +147,15 @@ pub struct Asked {
 }
 
 impl Asked {
-    /// Takes it from the headers as the client sent them.
-    pub fn of(headers: &HeaderMap) -> Self {
-        let (origin, fetch_site) = (headers.get(ORIGIN), headers.get(&FETCH_SITE));
-        if origin.is_none() && fetch_site.is_none() {
+    /// Takes it from the headers, and their marks, as the client sent them.
+    pub fn of(marks: Marks, headers: &HeaderMap) -> Self {
+        if !marks.has(Marks::SITE) {
             return Self::default();
         }
         Self {
             host: headers.get(HOST).cloned(),
-            origin: origin.cloned(),
-            fetch_site: fetch_site.cloned(),
+            origin: headers.get(ORIGIN).cloned(),
+            fetch_site: headers.get(SEC_FETCH_SITE).cloned(),
         }
     }
 
@@ -234,12 +233,14 @@ impl Adviser {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::HeaderName;
 
     fn asked(headers: &[(&'static str, &'static str)]) -> Asked {
         let headers = headers
             .iter()
             .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
-        Asked::of(&headers.collect())
+        let headers = headers.collect();
+        Asked::of(Marks::of(&headers), &headers)
     }
 
     #[test]

@@ -5,7 +5,7 @@ use crate::{
     scope::Scope,
 };
 use bytes::Bytes;
-use moka::{future::Cache, policy::EvictionPolicy};
+use moka::{policy::EvictionPolicy, sync::Cache};
 use std::{
     cell::Cell,
     sync::{
@@ -52,24 +52,22 @@ impl Notes {
     }
 
     /// The note on one job.
-    pub async fn get(&self, scope: Scope, id: &Arc<str>) -> Option<Bytes> {
-        match self.any.load(Relaxed) {
-            true => self.kept.get(&(scope, Arc::clone(id))).await,
-            false => None,
-        }
+    pub fn get(&self, scope: Scope, id: &Arc<str>) -> Option<Bytes> {
+        let any = self.any.load(Relaxed);
+        any.then(|| self.kept.get(&(scope, Arc::clone(id)))).flatten()
     }
 
     /// Keeps a note, which [`note`] wrote.
-    pub async fn keep(&self, scope: Scope, id: String, note: Bytes) {
+    pub fn keep(&self, scope: Scope, id: String, note: Bytes) {
         self.any.store(true, Relaxed);
-        self.kept.insert((scope, id.into()), note).await;
+        self.kept.insert((scope, id.into()), note);
         // At once: a few notes more can be many megabytes.
-        self.kept.run_pending_tasks().await;
+        self.kept.run_pending_tasks();
     }
 
     /// Forgets one.
-    pub async fn forget(&self, scope: Scope, id: &Arc<str>) {
-        self.kept.invalidate(&(scope, Arc::clone(id))).await;
+    pub fn forget(&self, scope: Scope, id: &Arc<str>) {
+        self.kept.invalidate(&(scope, Arc::clone(id)));
     }
 }
 

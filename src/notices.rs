@@ -2,14 +2,17 @@
 
 use crate::{
     config::NoticesConfig,
-    jobs::{Dialect, State, filled},
+    jobs::{Dialect, State, filling},
     route::{LegacyRoute, LegacyWrite},
 };
 use http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, LINK},
 };
-use std::time::{Duration, UNIX_EPOCH};
+use std::{
+    borrow::Cow,
+    time::{Duration, UNIX_EPOCH},
+};
 
 /// RFC 9745.
 const DEPRECATION: HeaderName = HeaderName::from_static("deprecation");
@@ -47,21 +50,21 @@ impl Notices {
 
     /// Adds them to a legacy answer. What the upstream says of the same stays, and browsers may read ours wherever they
     /// may read the answer.
-    pub fn put(&self, headers: &mut HeaderMap, successor: Option<&str>) {
+    pub fn put<'a>(&self, headers: &mut HeaderMap, successor: impl FnOnce() -> Option<Target<'a>>) {
         if let Some(deprecation) = &self.deprecation {
             headers.entry(DEPRECATION).or_insert_with(|| deprecation.clone());
         }
         if let Some(sunset) = &self.sunset {
             headers.entry(SUNSET).or_insert_with(|| sunset.clone());
         }
-        let mut link = |target: &str, relation: &str| {
-            headers.append(LINK, value(["<", target, ">; rel=\"", relation, "\""].concat()));
-        };
-        if let Some(successor) = successor.filter(|_| self.successor) {
-            link(successor, "successor-version");
+        if self.successor
+            && let Some([before, id, after]) = successor()
+        {
+            let link = ["<", &before, &id, &after, ">; rel=\"successor-version\""];
+            headers.append(LINK, value(link.concat()));
         }
         if let Some(guide) = &self.guide {
-            link(guide, "deprecation");
+            headers.append(LINK, value(["<", guide, ">; rel=\"deprecation\""].concat()));
         }
         if !self.job_state {
             headers.remove(JOB_STATE);
@@ -87,7 +90,8 @@ fn value(text: String) -> HeaderValue {
 
 /// Lets browsers read our headers (Fetch standard, section 3.3.5), where the upstream lets them read the answer at all.
 fn expose(headers: &mut HeaderMap) {
-    if !headers.contains_key(ACCESS_CONTROL_ALLOW_ORIGIN) {
+    // In one pass, as hardly any answer has it.
+    if !headers.keys().any(|name| *name == ACCESS_CONTROL_ALLOW_ORIGIN) {
         return;
     }
     let ours = [DEPRECATION, SUNSET, LINK, JOB_STATE];
@@ -101,25 +105,36 @@ fn expose(headers: &mut HeaderMap) {
     }
 }
 
+/// A URL of the Jobs API, in pieces.
+pub type Target<'a> = [Cow<'a, str>; 3];
+
+fn target(path: &str) -> Target<'_> {
+    [path.into(), "".into(), "".into()]
+}
+
 impl LegacyRoute {
     /// The Jobs API's URL for the same, in the words of `dialect`.
-    pub fn successor(&self, dialect: &Dialect) -> String {
+    pub fn successor<'a>(&'a self, dialect: &'a Dialect) -> Target<'a> {
         let names = &dialect.names;
         match self {
-            Self::History | Self::HistoryV2 => names.list.path.clone(),
-            Self::HistoryOne(id) | Self::HistoryV2One(id) | Self::JobStatus(id) => filled(&names.detail.path, id),
-            Self::Queue { .. } => format!("{}?{}", names.list.path, dialect.queued_filter()),
+            Self::History | Self::HistoryV2 => target(&names.list.path),
+            Self::HistoryOne(id) | Self::HistoryV2One(id) | Self::JobStatus(id) => filling(&names.detail.path, id),
+            Self::Queue { .. } => [
+                names.list.path.as_str().into(),
+                "?".into(),
+                dialect.queued_filter().into(),
+            ],
         }
     }
 }
 
 impl LegacyWrite {
     /// The Jobs API's URL for the same; it has none to delete history.
-    pub fn successor(&self, dialect: &Dialect) -> Option<String> {
+    pub fn successor<'a>(&'a self, dialect: &'a Dialect) -> Option<Target<'a>> {
         let cancel = &dialect.names.cancel;
         match self {
-            Self::Queue { .. } | Self::Interrupt => Some(cancel.many.clone()),
-            Self::JobCancel(id) => Some(filled(&cancel.path, id)),
+            Self::Queue { .. } | Self::Interrupt => Some(target(&cancel.many)),
+            Self::JobCancel(id) => Some(filling(&cancel.path, id)),
             Self::History => None,
         }
     }

@@ -3,6 +3,7 @@
 //! The server decides it for whatever it is asked. What jobshim answers without asking, an error or an answer from
 //! memory, must not be given where the server would have refused.
 
+use crate::marks::Marks;
 use http::{
     HeaderMap, HeaderName, Uri,
     header::{HOST, ORIGIN},
@@ -14,9 +15,12 @@ pub const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site")
 
 /// Whether a self-hosted server would answer 403: the browser says that another site asks, or the host is this
 /// machine and the `Origin` another one. Of names, only `localhost` is known to be this machine; the server resolves
-/// others too. A server started with `--enable-cors-header` has no such rule: it lets in what is refused here, so where
+/// others too. `marks` are the request's. A server started with `--enable-cors-header` has no such rule: it lets in what is refused here, so where
 /// the server can be asked, ask it.
-pub fn refuses(headers: &HeaderMap, uri: &Uri) -> bool {
+pub fn refuses(marks: Marks, headers: &HeaderMap, uri: &Uri) -> bool {
+    if !marks.has(Marks::SITE) {
+        return false;
+    }
     if headers.get(SEC_FETCH_SITE).is_some_and(|site| site == "cross-site") {
         return true;
     }
@@ -120,7 +124,7 @@ mod tests {
                 headers.insert(name, value.parse().expect("a value"));
             }
         }
-        refuses(&headers, &Uri::from_static("/history"))
+        refuses(Marks::of(&headers), &headers, &Uri::from_static("/history"))
     }
 
     #[test]
@@ -174,9 +178,10 @@ mod tests {
     fn an_http2_request_has_its_host_in_the_target() {
         let mut headers = HeaderMap::new();
         headers.insert(ORIGIN, "http://evil.example".parse().expect("a value"));
-        assert!(refuses(&headers, &Uri::from_static("http://localhost:8187/history")));
-        assert!(!refuses(&headers, &Uri::from_static("http://evil.example/history")));
-        assert!(!refuses(&headers, &Uri::from_static("/history")));
+        let refused = |target| refuses(Marks::of(&headers), &headers, &Uri::from_static(target));
+        assert!(refused("http://localhost:8187/history"));
+        assert!(!refused("http://evil.example/history"));
+        assert!(!refused("/history"));
     }
 
     #[test]

@@ -3,17 +3,27 @@
 use crate::{observe::Observer, response::panicked, upstream::Body};
 use futures_util::FutureExt;
 use http::Response;
-use std::{any::Any, future::Future, panic::AssertUnwindSafe};
+use std::{
+    any::Any,
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
 
-/// The answer, or a 500 where making it panics. What is shared is behind locks that go on after a panic, and never left
-/// half changed under them. An answer that panics while it is sent breaks off, and is counted by its
+/// The answer, or a 500 where making it panics, at once or later. What is shared is behind locks that go on after a panic,
+/// and never left half changed under them. An answer that panics while it is sent breaks off, and is counted by its
 /// [`Exchange`](crate::observe::Exchange).
-pub fn contained(
+pub fn contained<A: Future<Output = Response<Body>>>(
     observer: &Observer,
-    answering: impl Future<Output = Response<Body>>,
+    answer: impl FnOnce() -> A,
 ) -> impl Future<Output = Response<Body>> {
-    let answering = AssertUnwindSafe(answering).catch_unwind();
-    answering.map(|answer| answer.unwrap_or_else(|panic| answer_for(&*panic, observer)))
+    let begun = catch_unwind(AssertUnwindSafe(answer));
+    async move {
+        let answer = match begun {
+            Ok(answering) => AssertUnwindSafe(answering).catch_unwind().await,
+            Err(panic) => Err(panic),
+        };
+        answer.unwrap_or_else(|panic| answer_for(&*panic, observer))
+    }
 }
 
 fn answer_for(panic: &(dyn Any + Send), observer: &Observer) -> Response<Body> {
@@ -29,6 +39,7 @@ mod tests {
     use super::*;
     use crate::{
         forward::Peer,
+        marks::Marks,
         observe::Route,
         upstream::{BoxError, full},
     };
@@ -36,7 +47,7 @@ mod tests {
     use http::Request;
     use http_body_util::{BodyExt, StreamBody};
     use hyper::body::Frame;
-    use std::sync::Arc;
+    use std::{future::Ready, sync::Arc};
 
     #[track_caller]
     fn assert_counted(observer: &Observer, panics: u64) {
@@ -52,15 +63,18 @@ mod tests {
     #[tokio::test]
     async fn a_panic_is_a_500_for_that_one_request_and_is_counted() {
         let observer = Observer::default();
-        let contained_panic = contained(&observer, async { panic!("on purpose") }).await;
-        assert_eq!(contained_panic.status(), 500);
-        assert_eq!(
-            contained_panic.headers()["proxy-status"],
-            "jobshim; error=proxy_internal_error"
-        );
-        let untouched = contained(&observer, async { Response::new(full("fine")) }).await;
+        let later = contained(&observer, || async { panic!("on purpose") }).await;
+        let at_once = contained(&observer, || -> Ready<Response<Body>> { panic!("on purpose") }).await;
+        for contained_panic in [later, at_once] {
+            assert_eq!(contained_panic.status(), 500);
+            assert_eq!(
+                contained_panic.headers()["proxy-status"],
+                "jobshim; error=proxy_internal_error"
+            );
+        }
+        let untouched = contained(&observer, || async { Response::new(full("fine")) }).await;
         assert_eq!(untouched.status(), 200);
-        assert_counted(&observer, 1);
+        assert_counted(&observer, 2);
     }
 
     #[tokio::test]
@@ -73,7 +87,7 @@ mod tests {
                 Ok::<_, BoxError>(Frame::data(Bytes::from_static(b"fine")))
             });
             let (head, ()) = Request::new(()).into_parts();
-            let exchange = observer.begin(&head, Route::Other, peer);
+            let exchange = observer.begin(&head, Marks::default(), Route::Other, peer);
             let answer = exchange.watch(Response::new(StreamBody::new(frames).boxed_unsync()));
             let sending = tokio::spawn(answer.into_body().collect());
             assert_eq!(sending.await.is_err(), fails);

@@ -61,13 +61,21 @@ const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 pub fn translated(answer: LegacyAnswer, encoding: Option<Encoding>, varies: bool) -> Response<Body> {
     // Room for all that is added here and on the way out: a map that grows hashes all names again.
     let mut headers = HeaderMap::with_capacity(answer.upstream_headers.len() + 12);
-    headers.extend(HeaderMap::clone(&answer.upstream_headers));
-    headers.extend(answer.content_type.map(|content_type| (CONTENT_TYPE, content_type)));
+    for (name, value) in &*answer.upstream_headers {
+        headers.append(name, value.clone());
+    }
+    if let Some(content_type) = answer.content_type {
+        headers.append(CONTENT_TYPE, content_type);
+    }
     if let Some(state) = answer.empty_for {
         put_job_state(&mut headers, state);
     }
-    headers.extend(answer.version.map(|version| (ETAG, version.tag())));
-    headers.extend(cache_status(answer.cached).map(|status| (CACHE_STATUS, status)));
+    if let Some(tag) = answer.tag {
+        headers.append(ETAG, tag);
+    }
+    if let Some(status) = cache_status(answer.cached) {
+        headers.append(CACHE_STATUS, status);
+    }
     if varies {
         headers.append(VARY, HeaderValue::from_static("accept-encoding"));
     }
@@ -81,7 +89,8 @@ pub fn translated(answer: LegacyAnswer, encoding: Option<Encoding>, varies: bool
                 }
                 None => {
                     if answer.status != StatusCode::NOT_MODIFIED {
-                        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+                        let length = answer.content_length.unwrap_or_else(|| length.into());
+                        headers.append(CONTENT_LENGTH, length);
                     }
                     (whole(pieces), answer.encoding)
                 }

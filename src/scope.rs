@@ -1,5 +1,6 @@
 //! Whose credentials a request carries: the key that keeps users apart.
 
+use crate::marks::Marks;
 use http::{
     HeaderMap, HeaderName, Uri,
     header::{AUTHORIZATION, COOKIE},
@@ -8,13 +9,16 @@ use ring::{
     hmac,
     rand::{SecureRandom, SystemRandom},
 };
-use std::net::IpAddr;
+use std::{
+    hash::{Hash, Hasher},
+    net::IpAddr,
+};
 
 /// The query parameter that carries a credential (CONTRACT.md section 6).
 pub const TOKEN: &str = "token=";
 
 /// The headers that carry one (CONTRACT.md section 6).
-const CREDENTIALS: [HeaderName; 4] = [
+pub const CREDENTIALS: [HeaderName; 4] = [
     AUTHORIZATION,
     COOKIE,
     HeaderName::from_static("x-api-key"),
@@ -22,8 +26,21 @@ const CREDENTIALS: [HeaderName; 4] = [
 ];
 
 /// A keyed hash of all credentials of a request: it tells users apart and does not tell who they are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Scope(pub [u8; 32]);
+
+impl Scope {
+    /// A part of it: as hard to foresee without the key, and as different from scope to scope.
+    pub fn part(&self) -> u64 {
+        u64::from_ne_bytes(self.0.first_chunk().copied().unwrap_or_default())
+    }
+}
+
+impl Hash for Scope {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.part());
+    }
+}
 
 /// The key of the hash.
 pub struct ScopeKey {
@@ -51,9 +68,9 @@ impl ScopeKey {
         Self { key, nobody }
     }
 
-    /// The scope of a request.
-    pub fn scope(&self, headers: &HeaderMap, uri: &Uri) -> Scope {
-        if !has_credential(headers, uri) {
+    /// The scope of a request, whose marks are `marks`.
+    pub fn scope(&self, marks: Marks, headers: &HeaderMap, uri: &Uri) -> Scope {
+        if !marks.has(Marks::CREDENTIAL) && tokens(uri).next().is_none() {
             return self.nobody;
         }
         let mut hash = hmac::Context::with_key(&self.key);
@@ -99,14 +116,9 @@ impl ScopeKey {
     }
 }
 
-/// Whether a request carries a credential.
-fn has_credential(headers: &HeaderMap, uri: &Uri) -> bool {
-    CREDENTIALS.iter().any(|name| headers.contains_key(name)) || tokens(uri).next().is_some()
-}
-
 /// The `token=` parameters of a request, as sent.
 pub fn tokens(uri: &Uri) -> impl Iterator<Item = &str> {
-    let parameters = uri.query().unwrap_or_default().split('&');
+    let parameters = uri.query().into_iter().flat_map(|query| query.split('&'));
     parameters.filter(|parameter| parameter.starts_with(TOKEN))
 }
 
@@ -138,7 +150,7 @@ mod tests {
                 headers.append(*name, value.parse().expect("a value"));
             }
             headers.insert("user-agent", "not a credential".parse().expect("a value"));
-            key.scope(&headers, &target.parse().expect("a target"))
+            key.scope(Marks::of(&headers), &headers, &target.parse().expect("a target"))
         };
         let scopes: HashSet<Scope> = requests.iter().map(scope).collect();
         assert_eq!(scopes.len(), requests.len());
@@ -153,7 +165,7 @@ mod tests {
             if let Some(authorization) = authorization {
                 headers.insert(AUTHORIZATION, authorization.parse().expect("a value"));
             }
-            let scope = key.scope(&headers, &Uri::default());
+            let scope = key.scope(Marks::of(&headers), &headers, &Uri::default());
             key.client(&scope, address.parse().expect("an address"))
         };
         assert_eq!(client(Some("a"), "192.0.2.1"), client(Some("a"), "192.0.2.2"));

@@ -20,10 +20,7 @@ use crate::{
 use crowd::{Crowd, Full, Place};
 use entrance::{Entered, Entrance};
 use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
-use http::{
-    HeaderValue, Method, Request, StatusCode, Version,
-    header::{CONNECTION, UPGRADE},
-};
+use http::{HeaderValue, Request, StatusCode, Version, header::CONNECTION};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -274,25 +271,21 @@ impl Reception {
         let pulse = Arc::new(Pulse::default());
         let felt = Felt::new(stream, Arc::clone(&pulse), place);
         let for_what_goes_on = stop.clone();
-        let handler = service_fn(|mut request: Request<Incoming>| {
-            let (reception, pulse) = (Arc::clone(&self), Arc::clone(&pulse));
-            // A tunnel or a write, which does not end with its request.
-            if request.headers().contains_key(UPGRADE) || *request.method() == Method::POST {
-                request.extensions_mut().insert(for_what_goes_on.clone());
-            }
-            async move {
-                let most = reception.config.max_requests as u64;
-                let (nth, under_way) = pulse.request();
-                let spent = nth >= most && most > 0;
-                let version = request.version();
-                let waiting = pulse.wait();
-                let mut response = reception.live.service().handle(request, peer).await;
+        let handler = service_fn(|request: Request<Incoming>| {
+            let reception = Arc::clone(&self);
+            let most = reception.config.max_requests as u64;
+            let (nth, under_way) = pulse.request();
+            let spent = nth >= most && most > 0;
+            let version = request.version();
+            let waiting = pulse.wait();
+            let answering = reception.live.service().handle(request, peer, &for_what_goes_on);
+            answering.map(move |mut response| {
                 drop(waiting);
                 let last = spent || reception.last_answers.load(Relaxed);
                 if last && response.status() != StatusCode::SWITCHING_PROTOCOLS {
                     // HTTP/2 has no such header, and is told otherwise.
                     match version {
-                        Version::HTTP_2 if spent => pulse.spent.notify_one(),
+                        Version::HTTP_2 if spent => under_way.is_the_last(),
                         Version::HTTP_2 => {}
                         _ => drop(
                             response
@@ -302,7 +295,7 @@ impl Reception {
                     }
                 }
                 Ok::<_, Infallible>(response.map(|body| Awaited::new(body, under_way)))
-            }
+            })
         });
         let mut connection = pin!(self.http.serve_connection_with_upgrades(TokioIo::new(felt), handler));
         let stopping = async {

@@ -16,21 +16,27 @@ use crate::{
     diagnosis::Diagnosis,
     forward::Peer,
     jobs::{Caller, Dialect, DialectKind},
-    legacy::{self, Legacy},
+    legacy::{self, Legacy, Remembered},
+    marks::Marks,
     mistakes::{Adviser, Asked, refusal},
-    modes::Modes,
+    modes::{Decision, Modes},
     notices::Notices,
     observe::{Exchange, Observer, Tally, Watched},
     origin,
     pace::Paced,
     panics::contained,
     response::{Unasked, forbidden, not_admitted, refused_unread, say_whose, went_round, wrong_method},
-    route::{Way, route},
+    route::{LegacyRoute, Way, route},
     scope::Scope,
     state::{State, StateError},
+    stop::Stop,
     trust::TrustedProxies,
     upstream::{Body, SetupError, Upstream},
     vet::{Bounds, vet},
+};
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, Either, Ready, ready},
 };
 use http::{Request, Response, request::Parts};
 use hyper::body::{Body as _, Incoming};
@@ -175,81 +181,151 @@ impl Service {
         &self.modes
     }
 
-    /// Answers one request, and watches the answer to its end. Never fails: every failure is a response.
-    pub async fn handle(&self, request: Request<Incoming>, peer: Peer) -> Response<Watched> {
-        let (head, body) = request.into_parts();
+    /// Answers one request, and watches the answer to its end. Never fails: every failure is a response. What can be done
+    /// without waiting is done before there is a future, or before its ways part: hyper moves a future as it is, several
+    /// times. `stop` goes along with what does not end with its request, a tunnel or a write.
+    pub fn handle(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        peer: Peer,
+        stop: &Stop,
+    ) -> impl Future<Output = Response<Watched>> + Send + use<> {
+        let (mut head, body) = request.into_parts();
+        let marks = Marks::of(&head.headers);
         let way = route(&head.method, head.uri.path());
-        let mut exchange = self.observer.begin(&head, (&way).into(), peer);
-        let response = self.respond(&mut exchange, way, head, body).await;
-        exchange.watch(response)
+        let mut exchange = self.observer.begin(&head, marks, (&way).into(), peer);
+        let vetted = vet(&head, &self.bounds);
+        if vetted.is_ok() {
+            self.trusted_proxies
+                .settle(marks, &mut head.headers, &mut exchange.peer);
+            exchange.foreign = origin::refuses(marks, &head.headers, &head.uri);
+        }
+        if marks.has(Marks::UPGRADE) || matches!(way, Way::Write(_)) {
+            head.extensions.insert(stop.clone());
+        }
+        async move {
+            let response = match vetted {
+                Ok(()) => {
+                    let answering = || self.answer(&mut exchange, way, head, body);
+                    contained(&self.observer, answering).await
+                }
+                Err(unclear) => {
+                    tracing::debug!(%unclear, "a request was refused");
+                    refused_unread(unclear)
+                }
+            };
+            let response = match self.would_refuse(&exchange, &response) {
+                true => forbidden(),
+                false => response,
+            };
+            exchange.watch(response)
+        }
     }
 
-    async fn respond(&self, exchange: &mut Exchange, way: Way, mut head: Parts, body: Incoming) -> Response<Body> {
-        if let Err(unclear) = vet(&head, &self.bounds) {
-            tracing::debug!(%unclear, "a request was refused");
-            return refused_unread(unclear);
-        }
-        exchange.put_name(&mut head.headers);
-        self.trusted_proxies.settle(&mut head.headers, &mut exchange.peer);
-        let mut body = Paced::new(body, self.idle_timeout);
-        if !body.is_end_stream() {
-            head.extensions.insert(body.watched());
-        }
-        exchange.foreign = origin::refuses(&head.headers, &head.uri);
-        let response = contained(&self.observer, self.answer_any(exchange, way, head, body)).await;
-        if exchange.foreign && self.has_origin_rule() && response.extensions().get::<Unasked>().is_some() {
-            return forbidden();
-        }
-        response
+    /// Whether `response` was made without asking the upstream, and the upstream is, or may be, a server that refuses what
+    /// a web page of another site asks.
+    fn would_refuse(&self, exchange: &Exchange, response: &Response<Body>) -> bool {
+        exchange.foreign
+            && self.legacy.jobs().known_dialect() != Some(DialectKind::Cloud)
+            && response.extensions().get::<Unasked>().is_some()
     }
 
-    /// Whether the upstream is, or may be, a server that refuses web pages of other sites.
-    fn has_origin_rule(&self) -> bool {
-        self.legacy.jobs().known_dialect() != Some(DialectKind::Cloud)
-    }
-
-    async fn answer_any(&self, exchange: &Exchange, way: Way, mut head: Parts, body: Paced) -> Response<Body> {
+    /// The answer, if it is at hand, or the way to it.
+    fn answer<'a>(&'a self, exchange: &'a mut Exchange, way: Way, mut head: Parts, body: Incoming) -> Answering<'a> {
         // Before the door: what came round has lost its token on the way.
         let mut upstreams = iter::once(&self.upstream).chain(&self.legacy_upstream);
-        if upstreams.any(|upstream| upstream.has_sent(&head.headers)) {
+        if exchange.marks.has(Marks::VIA) && upstreams.any(|upstream| upstream.has_sent(&head.headers)) {
             self.adviser
                 .say("a request came back here: upstream.url leads to jobshim itself, by another name");
-            return went_round();
+            return at_once(went_round());
         }
         if !self
             .access
             .admits(&mut head.headers, &mut head.uri, self.state.scope_key())
         {
-            return not_admitted();
+            return at_once(not_admitted());
         }
-        let body = exchange.receiving(body);
-        let asked = Asked::of(&head.headers);
-        // hyper moves the future of a request as it is, several times: the large ones of the ways lie apart.
-        let mut response = match way {
-            Way::PassThrough => Box::pin(self.pass(exchange, head, body)).await.unwrap_or_else(refused),
-            Way::Prompt => Box::pin(self.prompt(exchange, head, body))
-                .await
-                .unwrap_or_else(refused),
-            Way::WrongMethod(allow) => return wrong_method(&head.method, allow),
-            Way::Legacy(route) => {
-                let successor = route.successor(self.names());
-                let mut response = Box::pin(self.read(exchange, &route, head, body)).await;
-                self.notices.put(response.headers_mut(), Some(&successor));
-                response
+        let asked = Asked::of(exchange.marks, &head.headers);
+        match way {
+            Way::PassThrough => {
+                let body = self.named(exchange, &mut head, body);
+                let passing = self.pass(exchange, head, body);
+                later(passing.map(move |outcome| self.advised(outcome.unwrap_or_else(refused), &asked)))
             }
+            Way::Prompt => {
+                let body = self.named(exchange, &mut head, body);
+                let passing = self.prompt(exchange, head, body);
+                later(passing.map(move |outcome| self.advised(outcome.unwrap_or_else(refused), &asked)))
+            }
+            Way::WrongMethod(allow) => at_once(wrong_method(&head.method, allow)),
+            Way::Legacy(route) => self.answer_read(exchange, route, head, body, asked),
             Way::Write(write) => {
-                let successor = write.successor(self.names());
-                let mut response = Box::pin(self.write(exchange, &write, head, body)).await;
-                self.notices.put(response.headers_mut(), successor.as_deref());
-                response
+                let scope = self.scope(exchange, &head);
+                let decision = self.decide(exchange, write.name(), &head, scope);
+                let body = self.named(exchange, &mut head, body);
+                let names = self.names();
+                let writing = async move {
+                    let mut response = self.write(exchange, (&write, decision), scope, head, body).await;
+                    self.notices.put(response.headers_mut(), || write.successor(names));
+                    self.advised(response, &asked)
+                };
+                later(writing)
             }
-        };
-        self.advise(&mut response, &asked);
-        response
+        }
     }
 
-    fn scope(&self, head: &Parts) -> Scope {
-        self.state.scope_key().scope(&head.headers, &head.uri)
+    fn answer_read<'a>(
+        &'a self,
+        exchange: &'a mut Exchange,
+        route: LegacyRoute,
+        mut head: Parts,
+        body: Incoming,
+        asked: Asked,
+    ) -> Answering<'a> {
+        let scope = self.scope(exchange, &head);
+        let decision = self.decide(exchange, route.name(), &head, scope);
+        let names = self.names();
+        let finish = move |route: &LegacyRoute, mut response: Response<Body>| {
+            self.notices
+                .put(response.headers_mut(), || Some(route.successor(names)));
+            self.advised(response, &asked)
+        };
+        let remembered = match decision {
+            // From memory nobody is asked: it must not be a request that the upstream would refuse.
+            Decision::Translate | Decision::TranslateIfThere if !exchange.foreign => {
+                let inquiry = self.inquiry(exchange, &head);
+                match self.legacy.remembered(&route, inquiry, scope) {
+                    Some(Remembered::Answer(answer)) => {
+                        let response = self.remembered(exchange, &route, &head.method, inquiry.encoding, answer);
+                        return at_once(finish(&route, response));
+                    }
+                    plain => plain,
+                }
+            }
+            _ => None,
+        };
+        let body = self.named(exchange, &mut head, body);
+        let reading = async move {
+            let response = self
+                .read(exchange, &route, (decision, remembered), scope, head, body)
+                .await;
+            finish(&route, response)
+        };
+        later(reading)
+    }
+
+    /// The body of a request that goes on, whose `head` gets the request's name, and is told of the body's moves.
+    fn named(&self, exchange: &Exchange, head: &mut Parts, body: Incoming) -> Body {
+        exchange.put_name(&mut head.headers);
+        let mut body = Paced::new(body, self.idle_timeout);
+        if !body.is_end_stream() {
+            head.extensions.insert(body.watched());
+        }
+        exchange.receiving(body)
+    }
+
+    fn scope(&self, exchange: &Exchange, head: &Parts) -> Scope {
+        self.state.scope_key().scope(exchange.marks, &head.headers, &head.uri)
     }
 
     fn caller(&self, exchange: &Exchange, scope: Scope, head: &Parts) -> Arc<Caller> {
@@ -273,10 +349,10 @@ impl Service {
     }
 
     /// A client sees a status and whose it is; whoever runs jobshim also wants to know what to mend.
-    fn advise(&self, response: &mut Response<Body>, asked: &Asked) {
+    fn advised(&self, mut response: Response<Body>, asked: &Asked) -> Response<Body> {
         let cloud = self.legacy.jobs().known_dialect() == Some(DialectKind::Cloud);
         let advice = refusal(response.status(), asked, cloud);
-        if say_whose(response, advice)
+        if say_whose(&mut response, advice)
             && let Some(advice) = advice
         {
             self.adviser.say(&format!(
@@ -284,5 +360,17 @@ impl Service {
                 response.status().as_u16()
             ));
         }
+        response
     }
+}
+
+/// An answer, at hand or to come.
+type Answering<'a> = Either<Ready<Response<Body>>, BoxFuture<'a, Response<Body>>>;
+
+fn at_once<'a>(response: Response<Body>) -> Answering<'a> {
+    Either::Left(ready(response))
+}
+
+fn later<'a>(answering: impl Future<Output = Response<Body>> + Send + 'a) -> Answering<'a> {
+    Either::Right(answering.boxed())
 }

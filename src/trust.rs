@@ -1,6 +1,6 @@
 //! What a request says of where it came from: believed from proxies that the configuration names, and from nobody else.
 
-use crate::forward::Peer;
+use crate::{forward::Peer, marks::Marks};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::{
     net::{IpAddr, SocketAddr},
@@ -94,23 +94,30 @@ impl TrustedProxies {
     }
 
     /// Takes away what a stranger says of where it came from; a trusted proxy's word stays, and says who the client is.
-    pub fn settle(&self, headers: &mut HeaderMap, peer: &mut Peer) {
+    /// `marks` are the request's.
+    pub fn settle(&self, marks: Marks, headers: &mut HeaderMap, peer: &mut Peer) {
+        if marks.has(Marks::CLAIM) {
+            self.weigh(headers, peer);
+        }
+        if peer.secure {
+            headers
+                .entry(FORWARDED_PROTO)
+                .or_insert(HeaderValue::from_static("https"));
+        }
+    }
+
+    fn weigh(&self, headers: &mut HeaderMap, peer: &mut Peer) {
         let trusted = match peer.unix {
             true => self.unix,
             false => self.trusts(peer.address.ip()),
         };
         if trusted {
             peer.client = self.client(headers).unwrap_or(peer.client);
-        } else {
-            let claims: Vec<HeaderName> = headers.keys().filter(|name| is_claim(name)).cloned().collect();
-            for name in claims {
-                headers.remove(name);
-            }
+            return;
         }
-        if peer.secure {
-            headers
-                .entry(FORWARDED_PROTO)
-                .or_insert(HeaderValue::from_static("https"));
+        let claims: Vec<HeaderName> = headers.keys().filter(|name| is_claim(name)).cloned().collect();
+        for name in claims {
+            headers.remove(name);
         }
     }
 
@@ -133,7 +140,8 @@ impl TrustedProxies {
     }
 }
 
-fn is_claim(name: &HeaderName) -> bool {
+/// Whether it is a header by which proxies say whom a request comes from.
+pub fn is_claim(name: &HeaderName) -> bool {
     let name = name.as_str();
     name.starts_with("x-forwarded-") || matches!(name, "forwarded" | "x-real-ip")
 }
@@ -159,7 +167,7 @@ mod tests {
             headers.append(*name, HeaderValue::from_static(value));
         }
         let mut peer = Peer::new(peer.parse().expect("an address"));
-        trusted.settle(&mut headers, &mut peer);
+        trusted.settle(Marks::of(&headers), &mut headers, &mut peer);
         (headers, peer.client)
     }
 

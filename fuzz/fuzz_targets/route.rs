@@ -25,7 +25,7 @@ fuzz_target!(|text: &str| {
     let segment = path
         .split('/')
         .rev()
-        .find(|part| !matches!(*part, "status" | "cancel") || part == id);
+        .find(|part| !matches!(*part, "status" | "cancel") || *part == &**id);
     let written = utf8_percent_encode(id, NON_ALPHANUMERIC).to_string();
     let again = segment.map(|segment| {
         let at = path.rfind(segment).unwrap_or_default();

@@ -9,6 +9,7 @@ use crate::{
     config::ShadowConfig,
     jobs::{Caller, DialectKind},
     legacy::{Inquiry, Legacy, LegacyError},
+    marks::Marks,
     modes::Modes,
     observe::{Compared, Finding, Kind, Observer, REQUEST_ID},
     route::LegacyRoute,
@@ -155,6 +156,7 @@ impl Comparison {
         let inquiry = Inquiry {
             query,
             headers: &HeaderMap::new(),
+            marks: Marks::default(),
             encoding: None,
         };
         let began = Instant::now();

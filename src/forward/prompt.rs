@@ -86,7 +86,7 @@ async fn keep(
         Start::Long(body) => body,
         Start::Whole(whole) => {
             if let Some(id) = id_in(&whole, lesson.table) {
-                lesson.notes.keep(lesson.scope, id, noted).await;
+                lesson.notes.keep(lesson.scope, id, noted);
             }
             crate::upstream::full(whole)
         }

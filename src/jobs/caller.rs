@@ -2,6 +2,7 @@
 
 use crate::{
     headers::{add_forwarded, complete_for_http1, remove_hop_by_hop, set_host},
+    marks::Marks,
     observe::Tally,
     origin::{self, SEC_FETCH_SITE},
     scope::{Scope, tokens},
@@ -101,7 +102,7 @@ impl Caller {
 
     /// Whether a self-hosted server would refuse it as another site's.
     pub fn is_foreign(&self) -> bool {
-        origin::refuses(&self.headers, &Uri::default())
+        origin::refuses(Marks::of(&self.headers), &self.headers, &Uri::default())
     }
 
     /// `Origin`, by which CORS headers may differ.
@@ -136,13 +137,25 @@ impl Caller {
 
 /// `text` as one path segment or query value.
 pub(crate) fn encode(text: &str) -> Cow<'_, str> {
-    utf8_percent_encode(text, UNRESERVED).into()
+    let is_unreserved = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
+    // Not `all`: without a way out in the middle, many bytes are looked at together.
+    match text.bytes().fold(true, |plain, byte| plain & is_unreserved(byte)) {
+        // Nearly every id.
+        true => text.into(),
+        false => utf8_percent_encode(text, UNRESERVED).into(),
+    }
 }
 
 /// A table's path with `value`, encoded, where it says `{id}` or `{class}`.
 pub(crate) fn filled(path: &str, value: &str) -> String {
-    match (path.split_once('{'), path.split_once('}')) {
-        (Some((before, _)), Some((_, after))) => [before, &encode(value), after].concat(),
-        _ => path.to_owned(),
+    filling(path, value).concat()
+}
+
+/// The same, in pieces.
+pub(crate) fn filling<'a>(path: &'a str, value: &'a str) -> [Cow<'a, str>; 3] {
+    let place = |byte| path.bytes().position(|one| one == byte);
+    match (place(b'{'), place(b'}')) {
+        (Some(begin), Some(end)) => [path[..begin].into(), encode(value), path[end + 1..].into()],
+        _ => [path.into(), "".into(), "".into()],
     }
 }

@@ -11,7 +11,7 @@ mod dialect;
 mod list;
 mod page;
 
-pub(crate) use caller::filled;
+pub(crate) use caller::filling;
 pub use caller::{Caller, Voice};
 pub use classes::KnownClasses;
 pub use detail::Detail;

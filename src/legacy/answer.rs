@@ -1,14 +1,19 @@
 //! A legacy answer before it is a response: whole, or streamed while the rest of it is still being asked for.
 
-use super::{LegacyError, memory::Kept, version::Version};
+use super::{
+    LegacyError,
+    memory::{Entry, Kept},
+    version::Version,
+};
 use crate::{
     encoding::Encoding,
     jobs::State,
     mapping::{Table, json_text},
+    marks::Marks,
 };
 use bytes::Bytes;
 use futures_util::{StreamExt, stream::BoxStream};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode, header::ORIGIN};
 use std::sync::Arc;
 
 /// What of a request a legacy answer depends on, besides who asks.
@@ -16,10 +21,25 @@ use std::sync::Arc;
 pub struct Inquiry<'a> {
     /// The query, without its question mark.
     pub query: &'a str,
-    /// For `If-None-Match`.
+    /// For `Origin` and `If-None-Match`.
     pub headers: &'a HeaderMap,
+    /// Theirs.
+    pub marks: Marks,
     /// How the answer may be compressed.
     pub encoding: Option<Encoding>,
+}
+
+impl<'a> Inquiry<'a> {
+    /// `Origin`
+    pub(super) fn origin(&self) -> Option<&'a HeaderValue> {
+        let marked = self.marks.has(Marks::ORIGIN);
+        marked.then(|| self.headers.get(ORIGIN)).flatten()
+    }
+
+    /// Whether the client has this version already.
+    pub(super) fn knows(&self, version: Version) -> bool {
+        self.marks.has(Marks::IF_NONE_MATCH) && version.is_known_to(self.headers)
+    }
 }
 
 /// A translated answer.
@@ -37,8 +57,10 @@ pub struct LegacyAnswer {
     pub upstream_headers: Arc<HeaderMap>,
     /// Whether the upstream was asked by this very client: it had its say on whether it may ask.
     pub asked: bool,
-    /// For `ETag`.
-    pub version: Option<Version>,
+    /// `ETag`
+    pub tag: Option<HeaderValue>,
+    /// `Content-Length`, where it is at hand.
+    pub content_length: Option<HeaderValue>,
     /// For `Cache-Status`.
     pub cached: Cached,
     /// For an answer that is empty for want of a finished job: where the job stands, `None` when there is none.
@@ -107,7 +129,8 @@ impl LegacyAnswer {
             encoding: None,
             upstream_headers,
             asked: true,
-            version: None,
+            tag: None,
+            content_length: None,
             cached: Cached::No,
             empty_for: None,
         }
@@ -132,18 +155,46 @@ impl LegacyAnswer {
         let answer = Self {
             asked: !matches!(cached, Cached::Hit | Cached::Stale),
             cached,
+            tag: Some(kept.entry.tag()),
             ..Self::whole(table, body, Arc::clone(&kept.headers))
         };
-        answer.with_version(kept.entry.version, inquiry)
+        answer.unless_known(kept.entry.version, inquiry)
+    }
+
+    /// The same, with all of the entry's text as it is.
+    pub(super) fn kept_whole(table: &Table, kept: &Kept, cached: Cached, inquiry: Inquiry<'_>) -> Self {
+        let answer = Self::kept(table, kept, vec![kept.entry.whole()], cached, inquiry);
+        let content_length = answer.status.is_success().then(|| kept.entry.content_length());
+        Self {
+            content_length,
+            ..answer
+        }
+    }
+
+    /// The same, with the compressed text of `entry` in place of its own.
+    pub(super) fn compressed(self, entry: &Entry, encoding: Encoding) -> Self {
+        Self {
+            body: LegacyBody::Whole(vec![entry.whole()]),
+            content_length: Some(entry.content_length()),
+            encoding: Some(encoding),
+            ..self
+        }
     }
 
     /// The same, known by its version: 304 and no body for who has it.
-    pub(super) fn with_version(mut self, version: Version, inquiry: Inquiry<'_>) -> Self {
-        self.version = Some(version);
-        if version.is_known_to(inquiry.headers) {
-            self.status = StatusCode::NOT_MODIFIED;
-            self.body = LegacyBody::Whole(Vec::new());
+    pub(super) fn with_version(self, version: Version, inquiry: Inquiry<'_>) -> Self {
+        let tag = Some(version.tag());
+        Self { tag, ..self }.unless_known(version, inquiry)
+    }
+
+    fn unless_known(self, version: Version, inquiry: Inquiry<'_>) -> Self {
+        if !inquiry.knows(version) {
+            return self;
         }
-        self
+        Self {
+            status: StatusCode::NOT_MODIFIED,
+            body: LegacyBody::Whole(Vec::new()),
+            ..self
+        }
     }
 }

@@ -54,12 +54,12 @@ impl Legacy {
     }
 
     /// What is remembered of a job in this form and still true.
-    pub(super) async fn recall(&self, scope: Scope, id: &Arc<str>, form: &Form) -> Option<Kept> {
-        let kept = self.memory.get(scope, id, form).await?;
+    pub(super) fn recall(&self, scope: Scope, id: &Arc<str>, form: &Form) -> Option<Kept> {
+        let kept = self.memory.get(scope, id, form)?;
         if !form.shape.is_of_queued() && self.hidden.is_hidden(scope, id, kept.created) {
             return None;
         }
-        let outdated = kept.unnoted && self.notes.get(scope, id).await.is_some();
+        let outdated = kept.unnoted && self.notes.get(scope, id).is_some();
         (!outdated).then_some(kept)
     }
 
@@ -112,7 +112,7 @@ impl Legacy {
         if shape.is_of_ended() && !ended {
             return Ok(Told::Elsewhere(headers, state));
         }
-        let noted = self.notes.get(caller.scope, &id).await;
+        let noted = self.notes.get(caller.scope, &id);
         let entry = self.entry(caller, kind, shape, &id, &body, noted.as_ref()).await?;
         let kept = Kept {
             entry,
@@ -125,9 +125,7 @@ impl Legacy {
         let stored = (ended != shape.is_of_queued()) && self.memory.is_on();
         if stored {
             let form = Form::plain(shape, caller.origin());
-            self.memory
-                .keep(caller.scope, &id, ended, form, kept.clone(), asked)
-                .await;
+            self.memory.keep(caller.scope, &id, ended, form, kept.clone(), asked);
         }
         Ok(Told::Shown { state, kept, stored })
     }
@@ -176,7 +174,7 @@ impl Legacy {
                 .read_searched(body, noted_text)
                 .map_err(|error| unfit(error.into()))?;
             if !most.uses_observed(&reading) {
-                self.notes.forget(caller.scope, id).await;
+                self.notes.forget(caller.scope, id);
             }
         }
         Ok(Entry::new(text, begin, place))

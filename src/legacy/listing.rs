@@ -55,13 +55,13 @@ impl Legacy {
         inquiry: Inquiry<'_>,
         (caller, kind): (&Arc<Caller>, DialectKind),
     ) -> Result<LegacyAnswer, LegacyError> {
-        let (version, cached) = self.look_over(&parts, shape, caller).await;
+        let (version, cached) = self.look_over(&parts, shape, caller);
         let answer = LegacyAnswer {
             cached,
             ..LegacyAnswer::whole(self.table(shape), Vec::new(), headers)
         };
         if let Some(version) = version
-            && version.is_known_to(inquiry.headers)
+            && inquiry.knows(version)
         {
             return Ok(answer.with_version(version, inquiry));
         }
@@ -74,7 +74,7 @@ impl Legacy {
     }
 
     /// The version of the whole, if every part's is known without asking; and how many entries are in memory.
-    async fn look_over(&self, parts: &[Part], shape: Shape, caller: &Caller) -> (Option<Version>, Cached) {
+    fn look_over(&self, parts: &[Part], shape: Shape, caller: &Caller) -> (Option<Version>, Cached) {
         let form = Form::plain(shape, caller.origin());
         let mut versions = Some(Versions::default());
         let (mut kept, mut of) = (0, 0);
@@ -83,11 +83,11 @@ impl Legacy {
                 Part::Text(text) => versions.iter_mut().for_each(|versions| versions.text(text)),
                 Part::Job(id, position) => {
                     of += 1;
-                    let recalled = self.recall(caller.scope, id, &form).await.filter(|kept| !kept.stale);
+                    let recalled = self.recall(caller.scope, id, &form).filter(|kept| !kept.stale);
                     kept += usize::from(recalled.is_some());
                     let version = match recalled {
                         Some(recalled) => Some(recalled.entry.version),
-                        None => self.known_version(caller, id, shape).await,
+                        None => self.known_version(caller, id, shape),
                     };
                     match (version, &mut versions) {
                         (Some(version), Some(versions)) => versions.part(version, *position),
@@ -99,9 +99,9 @@ impl Legacy {
         (versions.map(|versions| versions.whole()), Cached::Entries { kept, of })
     }
 
-    async fn known_version(&self, caller: &Caller, id: &Arc<str>, shape: Shape) -> Option<Version> {
-        let Known { version, unnoted } = self.memory.version(caller.scope, id, shape).await?;
-        let outdated = unnoted && self.notes.get(caller.scope, id).await.is_some();
+    fn known_version(&self, caller: &Caller, id: &Arc<str>, shape: Shape) -> Option<Version> {
+        let Known { version, unnoted } = self.memory.version(caller.scope, id, shape)?;
+        let outdated = unnoted && self.notes.get(caller.scope, id).is_some();
         (!outdated).then_some(version)
     }
 
@@ -139,7 +139,7 @@ impl Legacy {
         form: &Form,
         id: &Arc<str>,
     ) -> Result<Option<Entry>, LegacyError> {
-        if let Some(kept) = self.recall(caller.scope, id, form).await.filter(|kept| !kept.stale) {
+        if let Some(kept) = self.recall(caller.scope, id, form).filter(|kept| !kept.stale) {
             return Ok(Some(kept.entry));
         }
         let (told, _) = self.tell(caller, kind, form.shape, id).await?;

@@ -8,14 +8,16 @@ use super::version::Version;
 use crate::{config::CacheConfig, encoding::Encoding, scope::Scope};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
-use moka::future::Cache;
+use moka::sync::Cache;
 use std::{
+    hash::{Hash, Hasher},
     sync::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// Which table a job is shown by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -65,14 +67,20 @@ pub struct Entry {
     place: Option<usize>,
     /// Of the text.
     pub version: Version,
+    /// The version as an `ETag`, and the length of `{"id": entry}` as a `Content-Length`: ready for every answer.
+    tag: HeaderValue,
+    content_length: HeaderValue,
 }
 
 impl Entry {
     /// An entry whose text is `{"id": entry}`; `begin` is where the entry begins.
     pub fn new(text: Vec<u8>, begin: usize, place: Option<usize>) -> Self {
         let text = text.into_boxed_slice();
+        let version = Version::of(&text);
         Self {
-            version: Version::of(&text),
+            version,
+            tag: version.tag(),
+            content_length: text.len().into(),
             text: text.into(),
             begin,
             place,
@@ -81,7 +89,21 @@ impl Entry {
 
     /// The same, compressed: good only as a whole.
     pub fn compressed(&self, text: Bytes) -> Self {
-        Self { text, ..self.clone() }
+        Self {
+            content_length: text.len().into(),
+            text,
+            ..self.clone()
+        }
+    }
+
+    /// The version as an `ETag`.
+    pub fn tag(&self) -> HeaderValue {
+        self.tag.clone()
+    }
+
+    /// How long [`Entry::whole`] is, as a `Content-Length`.
+    pub fn content_length(&self) -> HeaderValue {
+        self.content_length.clone()
     }
 
     /// How long `{"id": entry}` is, in bytes.
@@ -149,6 +171,14 @@ impl Form {
             encoding: None,
         }
     }
+
+    /// The same, compressed.
+    pub fn compressed(&self, encoding: Encoding) -> Self {
+        Self {
+            encoding: Some(encoding),
+            ..self.clone()
+        }
+    }
 }
 
 /// One job of one scope.
@@ -159,7 +189,25 @@ struct Job {
     forms: Vec<(Form, Kept)>,
 }
 
-type Key = (Scope, Arc<str>);
+/// A job of a scope.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Key {
+    scope: Scope,
+    id: Arc<str>,
+}
+
+/// Quicker than the standard library's way with texts, and as safe from ids that are made to collide: the seed is a part
+/// of the scope, which nobody outside knows.
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(xxh3_64_with_seed(self.id.as_bytes(), self.scope.part()));
+    }
+}
+
+fn key(scope: Scope, id: &Arc<str>) -> Key {
+    let id = Arc::clone(id);
+    Key { scope, id }
+}
 
 /// A moment, for [`Memory::keep`]: what was asked before something was dropped may be untrue after it.
 #[derive(Clone, Copy, Debug)]
@@ -177,7 +225,7 @@ pub struct Known {
 /// The cache.
 pub struct Memory {
     jobs: Cache<Key, Arc<Job>>,
-    versions: Cache<(Scope, Arc<str>, Shape), Known>,
+    versions: Cache<(Key, Shape), Known>,
     largest: usize,
     ttl: Duration,
     drops: AtomicU64,
@@ -188,7 +236,7 @@ pub struct Memory {
 /// What a job costs besides its texts, in bytes: key, lists, and the cache's own bookkeeping.
 const OVERHEAD: usize = 512;
 /// What a form costs besides its text, in bytes, without its headers.
-const FORM_OVERHEAD: usize = 256;
+const FORM_OVERHEAD: usize = 512;
 /// Forms of one job that are kept; there are as many as there are origins that ask.
 const MOST_FORMS: usize = 16;
 /// What a version costs, in bytes: hash, key, and the cache's own bookkeeping.
@@ -222,7 +270,7 @@ impl Memory {
             jobs: Cache::builder()
                 .max_capacity(budget - versions)
                 .weigher(|key: &Key, job: &Arc<Job>| {
-                    u32::try_from(key.1.len().saturating_add(job.cost())).unwrap_or(u32::MAX)
+                    u32::try_from(key.id.len().saturating_add(job.cost())).unwrap_or(u32::MAX)
                 })
                 .time_to_live(longest)
                 .build(),
@@ -239,9 +287,9 @@ impl Memory {
     }
 
     /// How many jobs it holds, and the bytes that they take.
-    pub async fn holds(&self) -> (u64, u64) {
+    pub fn holds(&self) -> (u64, u64) {
         // What was put in or has expired since is not counted otherwise, while nobody asks.
-        self.jobs.run_pending_tasks().await;
+        self.jobs.run_pending_tasks();
         (self.jobs.entry_count(), self.jobs.weighted_size())
     }
 
@@ -251,11 +299,11 @@ impl Memory {
     }
 
     /// What is kept of a job in this form.
-    pub async fn get(&self, scope: Scope, id: &Arc<str>, form: &Form) -> Option<Kept> {
+    pub fn get(&self, scope: Scope, id: &Arc<str>, form: &Form) -> Option<Kept> {
         if !self.is_on() {
             return None;
         }
-        let job = self.jobs.get(&(scope, Arc::clone(id))).await?;
+        let job = self.jobs.get(&key(scope, id))?;
         let (_, kept) = job.forms.iter().find(|(known, _)| known == form)?;
         Some(Kept {
             stale: job.since.elapsed() >= self.ttl,
@@ -264,8 +312,8 @@ impl Memory {
     }
 
     /// The version that a job's text has or had: what never changes has it still.
-    pub async fn version(&self, scope: Scope, id: &Arc<str>, shape: Shape) -> Option<Known> {
-        self.versions.get(&(scope, Arc::clone(id), shape)).await
+    pub fn version(&self, scope: Scope, id: &Arc<str>, shape: Shape) -> Option<Known> {
+        self.versions.get(&(key(scope, id), shape))
     }
 
     /// A moment.
@@ -274,7 +322,7 @@ impl Memory {
     }
 
     /// Keeps a text that was asked for at `asked`, unless something was dropped since then.
-    pub async fn keep(&self, scope: Scope, id: &Arc<str>, ended: bool, form: Form, kept: Kept, asked: Moment) {
+    pub fn keep(&self, scope: Scope, id: &Arc<str>, ended: bool, form: Form, kept: Kept, asked: Moment) {
         if kept.entry.text.len() > self.largest || asked.0 != self.drops.load(Ordering::SeqCst) {
             return;
         }
@@ -283,10 +331,10 @@ impl Memory {
                 version: kept.entry.version,
                 unnoted: kept.unnoted,
             };
-            self.versions.insert((scope, Arc::clone(id), form.shape), known).await;
+            self.versions.insert((key(scope, id), form.shape), known);
         }
-        let key = (scope, Arc::clone(id));
-        let known = self.jobs.get(&key).await.filter(|job| job.ended == ended);
+        let key = key(scope, id);
+        let known = self.jobs.get(&key).filter(|job| job.ended == ended);
         // A compressed form is as old as what it was made from; a text that was asked for again makes all new.
         let mut job = match known {
             Some(job) if form.encoding.is_some() || job.since.elapsed() < self.ttl => Job::clone(&job),
@@ -308,34 +356,34 @@ impl Memory {
         job.forms.push((form, kept));
         let cost = job.cost();
         if cost <= self.largest {
-            self.jobs.insert(key, Arc::new(job)).await;
-            self.settle(cost).await;
+            self.jobs.insert(key, Arc::new(job));
+            self.settle(cost);
         }
         // Dropped in the meantime: what was just put in may be older than that.
         if asked.0 != self.drops.load(Ordering::SeqCst) {
-            self.invalidate(scope, id).await;
+            self.invalidate(scope, id);
         }
     }
 
     /// The cache drives out what is too much from time to time; large entries do not wait for that.
-    async fn settle(&self, added: usize) {
+    fn settle(&self, added: usize) {
         let unsettled = self.unsettled.fetch_add(added, Ordering::Relaxed) + added;
         if unsettled > self.largest / 4 {
             self.unsettled.store(0, Ordering::Relaxed);
-            self.jobs.run_pending_tasks().await;
+            self.jobs.run_pending_tasks();
         }
     }
 
     /// Drops all of one job.
-    pub async fn forget(&self, scope: Scope, id: &Arc<str>) {
+    pub fn forget(&self, scope: Scope, id: &Arc<str>) {
         self.drops.fetch_add(1, Ordering::SeqCst);
-        self.invalidate(scope, id).await;
+        self.invalidate(scope, id);
     }
 
-    async fn invalidate(&self, scope: Scope, id: &Arc<str>) {
-        self.jobs.invalidate(&(scope, Arc::clone(id))).await;
+    fn invalidate(&self, scope: Scope, id: &Arc<str>) {
+        self.jobs.invalidate(&key(scope, id));
         for shape in Shape::ALL {
-            self.versions.invalidate(&(scope, Arc::clone(id), shape)).await;
+            self.versions.invalidate(&(key(scope, id), shape));
         }
     }
 

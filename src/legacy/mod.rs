@@ -20,6 +20,7 @@ mod window;
 mod writes;
 
 pub use answer::{Cached, Inquiry, LegacyAnswer, LegacyBody};
+pub use one::Remembered;
 pub use touching::Touching;
 pub use version::Version;
 
@@ -149,8 +150,8 @@ impl Legacy {
     }
 
     /// How many jobs the memory holds, and the bytes that they take.
-    pub async fn remembers(&self) -> (u64, u64) {
-        self.memory.holds().await
+    pub fn remembers(&self) -> (u64, u64) {
+        self.memory.holds()
     }
 
     /// What `POST /prompt` taught.

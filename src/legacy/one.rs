@@ -2,9 +2,9 @@
 
 use super::{
     Legacy, LegacyError,
-    answer::{Cached, Inquiry, LegacyAnswer, LegacyBody},
+    answer::{Cached, Inquiry, LegacyAnswer},
     entries::Told,
-    memory::{Form, Kept, Shape},
+    memory::{Entry, Form, Kept, Shape},
 };
 use crate::{
     encoding::{Encoding, NOT_WORTH_IT},
@@ -13,20 +13,38 @@ use crate::{
     scope::Scope,
 };
 use bytes::Bytes;
-use http::{HeaderMap, header::ORIGIN};
+use http::HeaderMap;
 use std::sync::Arc;
 use tokio::task::spawn_blocking;
 
 /// Texts over this many bytes are compressed beside the requests, not among them.
 const LONG: usize = 64 << 10;
 
+/// What the memory has for a request.
+pub enum Remembered {
+    /// The answer.
+    Answer(LegacyAnswer),
+    /// The answer, still to be [compressed](Legacy::compressed).
+    Plain(Box<Plain>),
+}
+
+/// An answer whose text is not remembered yet as it is to be sent.
+pub struct Plain {
+    answer: LegacyAnswer,
+    kept: Kept,
+    id: Arc<str>,
+    form: Form,
+    scope: Scope,
+    encoding: Encoding,
+}
+
 impl LegacyRoute {
     /// The job that it asks for by its id, and the table that shows it.
-    fn one(&self) -> Option<(Arc<str>, Shape)> {
+    fn one(&self) -> Option<(&Arc<str>, Shape)> {
         match self {
-            Self::HistoryOne(id) => Some((id.as_str().into(), Shape::History)),
-            Self::HistoryV2One(id) => Some((id.as_str().into(), Shape::HistoryV2Detail)),
-            Self::JobStatus(id) => Some((id.as_str().into(), Shape::JobStatus)),
+            Self::HistoryOne(id) => Some((id, Shape::History)),
+            Self::HistoryV2One(id) => Some((id, Shape::HistoryV2Detail)),
+            Self::JobStatus(id) => Some((id, Shape::JobStatus)),
             Self::History | Self::HistoryV2 | Self::Queue { .. } => None,
         }
     }
@@ -35,8 +53,8 @@ impl LegacyRoute {
 impl Legacy {
     /// The answer from memory, if there is one; nobody is asked. Only for a request that the upstream itself would not
     /// refuse.
-    pub async fn remembered(&self, route: &LegacyRoute, inquiry: Inquiry<'_>, scope: Scope) -> Option<LegacyAnswer> {
-        self.in_memory(route, inquiry, scope, Cached::Hit).await
+    pub fn remembered(&self, route: &LegacyRoute, inquiry: Inquiry<'_>, scope: Scope) -> Option<Remembered> {
+        self.in_memory(route, inquiry, scope, Cached::Hit)
     }
 
     /// The same when the upstream cannot be asked: as old as `cache.max_stale` allows.
@@ -49,45 +67,40 @@ impl Legacy {
         if caller.is_foreign() {
             return None;
         }
-        self.in_memory(route, inquiry, caller.scope, Cached::Stale).await
+        let remembered = self.in_memory(route, inquiry, caller.scope, Cached::Stale)?;
+        Some(self.finished(remembered).await)
     }
 
-    async fn in_memory(
-        &self,
-        route: &LegacyRoute,
-        inquiry: Inquiry<'_>,
-        scope: Scope,
-        cached: Cached,
-    ) -> Option<LegacyAnswer> {
+    fn in_memory(&self, route: &LegacyRoute, inquiry: Inquiry<'_>, scope: Scope, cached: Cached) -> Option<Remembered> {
         let (id, shape) = route.one()?;
-        let form = Form::plain(shape, inquiry.headers.get(ORIGIN));
-        let kept = self.recall(scope, &id, &form).await?;
+        let form = Form::plain(shape, inquiry.origin());
+        let kept = self.recall(scope, id, &form)?;
         if kept.stale && cached != Cached::Stale {
             return None;
         }
-        Some(self.answer_one(kept, &id, form, scope, cached, inquiry).await)
+        Some(self.answer_one(kept, id, form, scope, cached, inquiry))
     }
 
     pub(super) async fn one(
         self: &Arc<Self>,
-        id: &str,
+        id: &Arc<str>,
         shape: Shape,
         inquiry: Inquiry<'_>,
         caller: &Arc<Caller>,
         kind: DialectKind,
     ) -> Result<LegacyAnswer, LegacyError> {
-        let id = id.into();
-        let (told, shared) = self.tell(caller, kind, shape, &id).await?;
+        let (told, shared) = self.tell(caller, kind, shape, id).await?;
         Ok(match told {
             Told::Shown {
                 state: State::Finished,
                 kept,
                 ..
-            } if self.hidden.is_hidden(caller.scope, &id, kept.created) => self.none(shape, kept.headers, None),
+            } if self.hidden.is_hidden(caller.scope, id, kept.created) => self.none(shape, kept.headers, None),
             Told::Shown { kept, stored, .. } => {
                 let form = Form::plain(shape, caller.origin());
                 let cached = Cached::Miss { shared, stored };
-                self.answer_one(kept, &id, form, caller.scope, cached, inquiry).await
+                let answer = self.answer_one(kept, id, form, caller.scope, cached, inquiry);
+                Box::pin(self.finished(answer)).await
             }
             Told::Elsewhere(headers, state) => self.none(shape, headers, Some(state)),
             Told::Absent(Some(headers)) => self.none(shape, headers, None),
@@ -110,7 +123,7 @@ impl Legacy {
         }
     }
 
-    async fn answer_one(
+    fn answer_one(
         &self,
         kept: Kept,
         id: &Arc<str>,
@@ -118,30 +131,52 @@ impl Legacy {
         scope: Scope,
         cached: Cached,
         inquiry: Inquiry<'_>,
-    ) -> LegacyAnswer {
+    ) -> Remembered {
         let table = self.table(form.shape);
-        let body = match form.shape {
-            Shape::JobStatus => kept.entry.item(1).collect(),
-            _ => vec![kept.entry.whole()],
+        let answer = match form.shape {
+            Shape::JobStatus => LegacyAnswer::kept(table, &kept, kept.entry.item(1).collect(), cached, inquiry),
+            _ => LegacyAnswer::kept_whole(table, &kept, cached, inquiry),
         };
-        let answer = LegacyAnswer::kept(table, &kept, body, cached, inquiry);
         let worth_it = form.shape != Shape::JobStatus && kept.entry.length() > NOT_WORTH_IT;
-        let encoding = inquiry.encoding.filter(|_| worth_it && answer.status.is_success());
-        let Some(encoding) = encoding else {
-            return answer;
+        let Some(encoding) = inquiry.encoding.filter(|_| worth_it && answer.status.is_success()) else {
+            return Remembered::Answer(answer);
         };
-        match Box::pin(self.compressed(kept, id, form, scope, encoding)).await {
-            Some(body) => LegacyAnswer {
-                body: LegacyBody::Whole(vec![body]),
-                encoding: Some(encoding),
-                ..answer
-            },
+        let compressed = form.compressed(encoding);
+        match self.memory.get(scope, id, &compressed) {
+            Some(known) if known.entry.version == kept.entry.version => {
+                Remembered::Answer(answer.compressed(&known.entry, encoding))
+            }
+            _ => Remembered::Plain(Box::new(Plain {
+                answer,
+                kept,
+                id: Arc::clone(id),
+                form,
+                scope,
+                encoding,
+            })),
+        }
+    }
+
+    /// The answer as it is to be sent. The compressed form of a remembered text is remembered with it; where nothing is
+    /// remembered, a text is compressed as it is sent.
+    pub async fn finished(&self, remembered: Remembered) -> LegacyAnswer {
+        let Plain {
+            answer,
+            kept,
+            id,
+            form,
+            scope,
+            encoding,
+        } = match remembered {
+            Remembered::Answer(answer) => return answer,
+            Remembered::Plain(plain) => *plain,
+        };
+        match self.compressed(kept, &id, form, scope, encoding).await {
+            Some(entry) => answer.compressed(&entry, encoding),
             None => answer,
         }
     }
 
-    /// The compressed form of a remembered text, which is remembered with it. `None` where nothing is remembered: then
-    /// it is compressed as it is sent.
     async fn compressed(
         &self,
         kept: Kept,
@@ -149,30 +184,25 @@ impl Legacy {
         form: Form,
         scope: Scope,
         encoding: Encoding,
-    ) -> Option<Bytes> {
+    ) -> Option<Entry> {
         let asked = self.memory.now();
-        let known = self.memory.get(scope, id, &form).await?;
+        let known = self.memory.get(scope, id, &form)?;
         if known.entry.version != kept.entry.version {
             return None;
-        }
-        let form = Form {
-            encoding: Some(encoding),
-            ..form
-        };
-        if let Some(known) = self.memory.get(scope, id, &form).await {
-            return Some(known.entry.whole());
         }
         let text = kept.entry.whole();
         let compressed = match text.len() > LONG {
             true => spawn_blocking(move || encoding.whole(&text)).await.ok()?,
             false => encoding.whole(&text),
         };
-        let text = compressed.ok()?;
-        let entry = kept.entry.compressed(text.clone());
+        let entry = kept.entry.compressed(compressed.ok()?);
         let ended = true;
+        let kept = Kept {
+            entry: entry.clone(),
+            ..kept
+        };
         self.memory
-            .keep(scope, id, ended, form, Kept { entry, ..kept }, asked)
-            .await;
-        Some(text)
+            .keep(scope, id, ended, form.compressed(encoding), kept, asked);
+        Some(entry)
     }
 }

@@ -66,20 +66,20 @@ impl Legacy {
     async fn drop_touched(&self, write: &LegacyWrite, body: Option<&[u8]>, scope: Scope) {
         let names = &self.tables.writes.request;
         let ids = match write {
-            LegacyWrite::JobCancel(id) => vec![id.clone()],
+            LegacyWrite::JobCancel(id) => vec![Arc::clone(id)],
             LegacyWrite::Interrupt => match body.map(|body| Target::parse(body, names)) {
-                Some(Ok(Target::One(id))) => vec![id],
+                Some(Ok(Target::One(id))) => vec![id.into()],
                 // Whichever ran: what is kept of it says nothing of that.
                 _ => Vec::new(),
             },
             LegacyWrite::Queue { .. } | LegacyWrite::History => match body.map(|body| Orders::parse(body, names)) {
-                Some(Ok(orders)) if !orders.clear => orders.delete,
+                Some(Ok(orders)) if !orders.clear => orders.delete.into_iter().map(Arc::from).collect(),
                 // All of them, or what the server may have understood better.
                 _ => return self.memory.forget_all(),
             },
         };
         for id in ids {
-            self.memory.forget(scope, &id.into()).await;
+            self.memory.forget(scope, &id);
         }
     }
 }

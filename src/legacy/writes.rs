@@ -194,7 +194,8 @@ fn done(upstream_headers: HeaderMap) -> LegacyAnswer {
         encoding: None,
         upstream_headers: Arc::new(carried(&upstream_headers)),
         asked: true,
-        version: None,
+        tag: None,
+        content_length: None,
         cached: Cached::No,
         empty_for: None,
     }

@@ -5,22 +5,23 @@ use super::{
     labels::{Mode, Route, Source, StatusClass},
     metrics::RequestKind,
     tally::Tally,
-    usage::Who,
+    usage::Shown,
 };
 use crate::{
     forward::Peer,
+    marks::Marks,
     pace::Paced,
     scope::Scope,
     upstream::{Body, BoxError},
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header::CONTENT_LENGTH, request::Parts};
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Empty};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use std::{
     pin::Pin,
     sync::{
-        Arc, OnceLock,
+        Arc,
         atomic::{AtomicU8, Ordering::Relaxed},
     },
     task::{Context, Poll, ready},
@@ -36,6 +37,8 @@ pub struct Exchange {
     pub observer: Arc<Observer>,
     /// The counts that go along with everything done for this request.
     pub tally: Arc<Tally>,
+    /// Which of the headers that decide something it came with.
+    pub marks: Marks,
     /// Whom it comes from.
     pub peer: Peer,
     /// A page of another site asks, which a self-hosted server would refuse (CONTRACT.md section 6).
@@ -48,7 +51,7 @@ pub struct Exchange {
     pub(super) status: Option<StatusCode>,
     pub(super) sent: u64,
     /// The client, if this is a call of the legacy surface.
-    pub(super) who: OnceLock<Who>,
+    pub(super) client: Option<Shown>,
     /// The whole answer was handed over.
     pub(super) complete: bool,
 }
@@ -71,8 +74,8 @@ impl Exchange {
     }
 
     /// Says who calls the legacy surface; `scope` if it carries a credential.
-    pub fn called_by(&self, head: &Parts, scope: Option<Scope>) {
-        self.who.get_or_init(|| Who::of(head, scope, &self.peer));
+    pub fn called_by(&mut self, head: &Parts, scope: Option<Scope>) {
+        self.client = Some(Shown::of(head, scope, &self.peer));
     }
 
     fn log(&self, kind: RequestKind, received: u64, elapsed: Duration) {
@@ -107,7 +110,8 @@ impl Exchange {
     /// The body of the request, counted as it is read.
     pub fn receiving(&self, body: Paced) -> Body {
         if body.is_end_stream() {
-            return body.boxed_unsync();
+            // Which takes no memory.
+            return Empty::new().map_err(|never| match never {}).boxed_unsync();
         }
         let tally = Arc::clone(&self.tally);
         Upload { body, tally }.boxed_unsync()
@@ -120,12 +124,15 @@ impl Exchange {
             .headers_mut()
             .entry(REQUEST_ID)
             .or_insert_with(|| self.id.clone());
-        let announced = response.headers().get(CONTENT_LENGTH);
-        let announced = announced.and_then(|length| length.to_str().ok()?.parse().ok());
+        let length = response.body().size_hint().exact().or_else(|| {
+            // Of a body in several pieces.
+            let announced = response.headers().get(CONTENT_LENGTH)?;
+            announced.to_str().ok()?.parse().ok()
+        });
         response.map(|body| {
             self.complete = body.is_end_stream();
             Watched {
-                length: announced.or_else(|| body.size_hint().exact()),
+                length,
                 body,
                 exchange: self,
             }
@@ -142,8 +149,8 @@ impl Drop for Exchange {
         let received = self.tally.received();
         let (kind, elapsed) = (self.kind(), self.started.elapsed());
         self.observer.metrics.request(kind, elapsed, received, self.sent);
-        if let Some(who) = self.who.get() {
-            self.observer.usage.note(who, kind.route, kind.source);
+        if let Some(client) = &self.client {
+            self.observer.usage.note(client, kind.route, kind.source);
         }
         let span = self.tally.span();
         span.note("jobshim.mode", kind.mode.name());

@@ -27,15 +27,15 @@ pub use metrics::Metrics;
 pub use series::{STEP, Series, Span, names};
 pub use spans::Traces;
 pub use tally::Tally;
-pub use usage::{Client, Clients, Usage, Use, Who};
+pub use usage::{Client, Clients, Shown, Usage, Use, Who};
 
-use crate::{forward::Peer, hex::hex, upstream::Upstream};
+use crate::{forward::Peer, hex::hex, marks::Marks, upstream::Upstream};
 use http::{HeaderMap, HeaderValue, Method, request::Parts};
 use prometheus_client::metrics::gauge::Gauge;
 use ring::rand::{SecureRandom, SystemRandom};
 use std::{
     sync::{
-        Arc, OnceLock,
+        Arc,
         atomic::{AtomicU8, AtomicU64, Ordering::Relaxed},
     },
     time::Instant,
@@ -89,14 +89,15 @@ impl Observer {
         }
     }
 
-    /// A request for `route` has come. Its id is the one that was sent, or made.
-    pub fn begin(self: &Arc<Self>, head: &Parts, route: Route, peer: Peer) -> Exchange {
+    /// A request for `route` has come; `marks` are those of its headers. Its id is the one that was sent, or made.
+    pub fn begin(self: &Arc<Self>, head: &Parts, marks: Marks, route: Route, peer: Peer) -> Exchange {
         self.metrics.in_flight.inc();
         let span = self.traces.of_request(head, route, peer.secure);
         Exchange {
             observer: Arc::clone(self),
             tally: Arc::new(Tally::of(span)),
-            id: self.request_id(&head.headers),
+            marks,
+            id: self.request_id(marks, &head.headers),
             started: Instant::now(),
             route,
             mode: AtomicU8::new(Mode::Pass as u8),
@@ -106,12 +107,13 @@ impl Observer {
             status: None,
             sent: 0,
             complete: false,
-            who: OnceLock::new(),
+            client: None,
         }
     }
 
-    fn request_id(&self, headers: &HeaderMap) -> HeaderValue {
-        if let Some(sent) = headers.get(REQUEST_ID)
+    fn request_id(&self, marks: Marks, headers: &HeaderMap) -> HeaderValue {
+        if marks.has(Marks::REQUEST_ID)
+            && let Some(sent) = headers.get(REQUEST_ID)
             && (1..=LONGEST_ID).contains(&sent.len())
             && sent.as_bytes().iter().all(u8::is_ascii_graphic)
         {

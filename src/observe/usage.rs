@@ -5,18 +5,22 @@ use super::{
     health::now_ms,
     labels::{Route, Source},
 };
-use crate::{forward::Peer, headers::write_address, scope::Scope};
-use http::{header::USER_AGENT, request::Parts};
+use crate::{forward::Peer, lock, scope::Scope};
+use http::{HeaderValue, header::USER_AGENT, request::Parts};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, HashMap},
+    hash::{BuildHasher, Hasher, RandomState},
     net::IpAddr,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// Clients told apart; all further ones are one.
 const MOST_CLIENTS: usize = 500;
+/// Clients found by their number.
+const MOST_NUMBERS: usize = 4 * MOST_CLIENTS;
 /// Characters kept of a user agent.
 const LONGEST_AGENT: usize = 120;
 /// How long a client is remembered that calls no more.
@@ -33,27 +37,67 @@ pub struct Who {
     pub credential: Option<String>,
 }
 
-impl Who {
-    /// Whoever sent the request of `head`; `scope` if it carries a credential.
+/// What a request shows of its client.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    agent: Option<HeaderValue>,
+    /// `None` by a Unix socket.
+    address: Option<IpAddr>,
+    /// If it carries a credential.
+    scope: Option<Scope>,
+}
+
+impl Shown {
+    /// By the request of `head`; `scope` if it carries a credential.
     pub fn of(head: &Parts, scope: Option<Scope>, peer: &Peer) -> Self {
-        let agent = head.headers.get(USER_AGENT);
-        let agent = String::from_utf8_lossy(agent.map_or(b"", |agent| agent.as_bytes()));
         Self {
+            agent: head.headers.get(USER_AGENT).cloned(),
+            address: (!peer.unix).then_some(peer.client),
+            scope,
+        }
+    }
+
+    fn agent(&self) -> &[u8] {
+        self.agent.as_ref().map_or(b"", |agent| agent.as_bytes())
+    }
+
+    /// All of it in one number, which is the same for the same client as long as the program runs; `seed` is known to
+    /// nobody, so that nobody can look like another.
+    fn number(&self, seed: u64) -> u64 {
+        let mut rest = [0; 25];
+        match self.address.map(|address| network(address).0) {
+            None => {}
+            Some(IpAddr::V4(network)) => {
+                rest[0] = 4;
+                rest[1..5].copy_from_slice(&network.octets());
+            }
+            Some(IpAddr::V6(network)) => {
+                rest[0] = 6;
+                rest[1..17].copy_from_slice(&network.octets());
+            }
+        }
+        rest[17..].copy_from_slice(&self.scope.map_or(0, |scope| scope.part()).to_ne_bytes());
+        xxh3_64_with_seed(self.agent(), xxh3_64_with_seed(&rest, seed))
+    }
+
+    fn who(&self) -> Who {
+        let agent = String::from_utf8_lossy(self.agent());
+        Who {
             // It is shown on terminals and pages.
             agent: agent
                 .chars()
                 .filter(|letter| !letter.is_control())
                 .take(LONGEST_AGENT)
                 .collect(),
-            addresses: if peer.unix {
-                "unix".to_owned()
-            } else {
-                block(peer.client)
-            },
-            credential: scope.map(|Scope([a, b, c, d, ..])| format!("{a:02x}{b:02x}{c:02x}{d:02x}")),
+            addresses: self.address.map_or("unix".to_owned(), block),
+            credential: self
+                .scope
+                .map(|Scope([a, b, c, d, ..])| format!("{a:02x}{b:02x}{c:02x}{d:02x}")),
         }
     }
+}
 
+impl Who {
     /// Everyone who came when there were [`MOST_CLIENTS`] already.
     fn others() -> Self {
         Self {
@@ -65,8 +109,8 @@ impl Who {
 }
 
 /// The addresses that belong together: most networks are a /24, most sites a /48.
-fn block(address: IpAddr) -> String {
-    let (network, bits): (IpAddr, _) = match address.to_canonical() {
+fn network(address: IpAddr) -> (IpAddr, &'static str) {
+    match address.to_canonical() {
         IpAddr::V4(address) => {
             let [a, b, c, _] = address.octets();
             ([a, b, c, 0].into(), "/24")
@@ -75,11 +119,12 @@ fn block(address: IpAddr) -> String {
             let [a, b, c, ..] = address.segments();
             ([a, b, c, 0, 0, 0, 0, 0].into(), "/48")
         }
-    };
-    let mut block = String::with_capacity(24);
-    write_address(network, &mut block);
-    block.push_str(bits);
-    block
+    }
+}
+
+fn block(address: IpAddr) -> String {
+    let (network, bits) = network(address);
+    format!("{network}{bits}")
 }
 
 /// How one client uses one route. Times in ms since 1970.
@@ -105,6 +150,20 @@ pub struct Client {
     pub routes: BTreeMap<String, Use>,
 }
 
+impl Ledger {
+    /// A client with this number comes for the first time, or for the first time in a while.
+    fn meet(&mut self, number: u64, who: Who) -> &Routes {
+        // Anybody can look like any number of clients.
+        if self.numbers.len() >= MOST_NUMBERS {
+            self.numbers.clear();
+        }
+        let is_full = self.clients.len() >= MOST_CLIENTS && !self.clients.contains_key(&who);
+        let who = if is_full { Who::others() } else { who };
+        let routes = self.clients.entry(who).or_default();
+        self.numbers.entry(number).or_insert(Arc::clone(routes))
+    }
+}
+
 /// All clients, as they are shown and stored.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Clients {
@@ -116,14 +175,23 @@ pub struct Clients {
 
 /// Who calls the legacy surface.
 #[derive(Debug)]
-pub struct Usage(Mutex<Ledger>);
+pub struct Usage {
+    ledger: Mutex<Ledger>,
+    /// For [`Shown::number`].
+    seed: u64,
+}
 
 #[derive(Debug)]
 struct Ledger {
     since_ms: u64,
-    clients: HashMap<Who, [Option<Use>; Route::LEGACY]>,
+    clients: HashMap<Who, Routes>,
+    /// The same by number: who is known is found without being put into words.
+    numbers: HashMap<u64, Routes>,
     changed: bool,
 }
+
+/// How one client uses each route.
+type Routes = Arc<Mutex<[Option<Use>; Route::LEGACY]>>;
 
 impl Default for Usage {
     fn default() -> Self {
@@ -142,33 +210,35 @@ impl From<Clients> for Usage {
             for (place, route) in routes.iter_mut().zip(legacy.clone()) {
                 *place = client.routes.get(route.name()).cloned();
             }
-            (client.who, routes)
+            (client.who, Arc::new(Mutex::new(routes)))
         });
-        Self(Mutex::new(Ledger {
-            since_ms: stored.since_ms,
-            clients: clients.collect(),
-            changed: false,
-        }))
+        Self {
+            ledger: Mutex::new(Ledger {
+                since_ms: stored.since_ms,
+                clients: clients.collect(),
+                numbers: HashMap::new(),
+                changed: false,
+            }),
+            seed: RandomState::new().build_hasher().finish(),
+        }
     }
 }
 
 impl Usage {
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.ledger)
     }
 
-    /// A legacy request of `who` was answered.
-    pub fn note(&self, who: &Who, route: Route, source: Source) {
+    /// A legacy request of whoever has `shown` this was answered.
+    pub fn note(&self, shown: &Shown, route: Route, source: Source) {
+        let number = shown.number(self.seed);
         let mut ledger = self.ledger();
-        let full = ledger.clients.len() >= MOST_CLIENTS;
         ledger.changed = true;
-        let routes = match ledger.clients.get_mut(who) {
+        let routes = match ledger.numbers.get(&number) {
             Some(routes) => routes,
-            None => {
-                let who = if full { Who::others() } else { who.clone() };
-                ledger.clients.entry(who).or_default()
-            }
+            None => ledger.meet(number, shown.who()),
         };
+        let mut routes = lock(routes);
         let Some(place) = routes.get_mut(route as usize) else {
             return;
         };
@@ -186,7 +256,8 @@ impl Usage {
     pub fn clients(&self) -> Clients {
         let ledger = self.ledger();
         let clients = ledger.clients.iter().map(|(who, routes)| {
-            let used = Route::ALL.iter().zip(routes);
+            let routes = lock(routes);
+            let used = Route::ALL.iter().zip(&*routes);
             let used = used.filter_map(|(route, used)| Some((route.name().to_owned(), used.clone()?)));
             Client {
                 who: who.clone(),
@@ -215,9 +286,12 @@ impl Usage {
             }
             let remembered = u64::try_from(REMEMBERED.as_millis()).unwrap_or(u64::MAX);
             let oldest = now_ms().saturating_sub(remembered);
+            let is_recent = |used: &Use| used.last_seen_ms >= oldest;
             ledger
                 .clients
-                .retain(|_, routes| routes.iter().flatten().any(|used| used.last_seen_ms >= oldest));
+                .retain(|_, routes| lock(routes).iter().flatten().any(is_recent));
+            // There may be a place now for who had none.
+            ledger.numbers.clear();
         }
         Some(self.clients())
     }
@@ -239,11 +313,11 @@ impl Client {
 mod tests {
     use super::*;
 
-    fn who(agent: &str) -> Who {
-        Who {
-            agent: agent.to_owned(),
-            addresses: "192.0.2.0/24".to_owned(),
-            credential: None,
+    fn who(agent: &str) -> Shown {
+        Shown {
+            agent: Some(agent.parse().expect("a value")),
+            address: Some([192, 0, 2, 7].into()),
+            scope: None,
         }
     }
 
@@ -284,6 +358,65 @@ mod tests {
         assert_eq!(others.routes["history"].count, 50);
         let three = clients.iter().find(|client| client.who.agent == "3").expect("3");
         assert_eq!(three.routes["history"].count, 2);
+    }
+
+    #[test]
+    fn clients_are_told_apart_by_what_is_shown_of_them_and_by_nothing_else() {
+        let usage = Usage::default();
+        let long = "a".repeat(LONGEST_AGENT);
+        let base = who("a");
+        let v6 = |text: &str| Some(text.parse().expect("an address"));
+        let apart = [
+            base.clone(),
+            who("b"),
+            who(""),
+            who(&long),
+            Shown {
+                address: None,
+                ..base.clone()
+            },
+            Shown {
+                address: v6("192.0.3.7"),
+                ..base.clone()
+            },
+            Shown {
+                address: v6("c000:200::"),
+                ..base.clone()
+            },
+            Shown {
+                address: v6("2001:db8:1::1"),
+                ..base.clone()
+            },
+            Shown {
+                scope: Some(Scope([1; 32])),
+                ..base.clone()
+            },
+        ];
+        let same = [
+            Shown {
+                agent: None,
+                ..base.clone()
+            },
+            Shown {
+                address: v6("192.0.2.200"),
+                ..base.clone()
+            },
+            Shown {
+                address: v6("2001:db8:1:2::3"),
+                ..base.clone()
+            },
+            who(&format!("{long} and more")),
+        ];
+        for (times, shown) in [(1, &apart[..]), (2, &apart), (3, &same)] {
+            for shown in shown {
+                usage.note(shown, Route::History, Source::JobsApi);
+            }
+            let clients = usage.clients().clients;
+            assert_eq!(clients.len(), apart.len(), "{clients:#?}");
+            let counts = clients.iter().map(|client| client.routes["history"].count);
+            let most = if times == 3 { 3 } else { times };
+            assert_eq!(counts.max(), Some(most));
+        }
     }
 
     #[test]

@@ -127,6 +127,13 @@ impl Drop for Waiting {
 /// See [`Pulse::request`].
 pub struct UnderWay(Arc<Pulse>);
 
+impl UnderWay {
+    /// Says that the connection has had all the requests that it may have.
+    pub fn is_the_last(&self) {
+        self.0.spent.notify_one();
+    }
+}
+
 impl Drop for UnderWay {
     fn drop(&mut self) {
         self.0.under_way.fetch_sub(1, Relaxed);

@@ -4,6 +4,7 @@ use super::{Service, house::PATIENCE, translation::call};
 use crate::{
     headers::carried,
     jobs::Caller,
+    notices::Target,
     response::{Unasked, gone},
     upstream::Body,
 };
@@ -13,8 +14,9 @@ use tokio::time::timeout;
 impl Service {
     /// What mode `gone` answers. Nobody is asked, unless the request is a web page's: whether that may ask and read the
     /// answer is the server's word, and comes with whatever the server answers (CONTRACT.md section 6).
-    pub(super) async fn gone(&self, head: &Parts, successor: Option<&str>, caller: &Caller) -> Response<Body> {
-        let mut response = gone(&call(head), successor, self.notices.guide());
+    pub(super) async fn gone(&self, head: &Parts, successor: Option<Target<'_>>, caller: &Caller) -> Response<Body> {
+        let successor = successor.map(|successor| successor.concat());
+        let mut response = gone(&call(head), successor.as_deref(), self.notices.guide());
         if head.headers.contains_key(ORIGIN)
             && let Ok(Ok(answer)) = timeout(PATIENCE, self.legacy.jobs().knock(caller)).await
         {

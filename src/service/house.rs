@@ -27,7 +27,7 @@ pub async fn keep_house(current: impl Fn() -> Arc<Service>, store: Duration) {
     loop {
         look.tick().await;
         let service = current();
-        let (entries, bytes) = service.legacy.remembers().await;
+        let (entries, bytes) = service.legacy.remembers();
         service.observer.cache_holds(entries, bytes);
         service.observer.series().look(service.observer.metrics());
         if stored.elapsed() >= store {

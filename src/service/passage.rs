@@ -16,7 +16,7 @@ impl Service {
         let jobs = self.legacy.jobs();
         let kind = match jobs.known_dialect() {
             Some(kind) => Some(kind),
-            None => Box::pin(jobs.dialect_to_pass(&self.caller(exchange, self.scope(head), head))).await,
+            None => Box::pin(jobs.dialect_to_pass(&self.caller(exchange, self.scope(exchange, head), head))).await,
         };
         let uri = match target(&head.uri, &head.headers, jobs, &self.upstream, kind) {
             Cow::Borrowed(_) => self.upstream.uri_as_sent(&head.uri),
@@ -47,7 +47,7 @@ impl Service {
         head: Parts,
         body: Body,
     ) -> Result<Response<Body>, UpstreamError> {
-        let scope = self.scope(&head);
+        let scope = self.scope(exchange, &head);
         let lesson = Lesson {
             notes: self.legacy.notes(),
             table: &self.legacy.tables().prompt,

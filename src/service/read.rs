@@ -6,52 +6,70 @@ use crate::{
     encoding::Encoding,
     forward::target,
     jobs::{Caller, JobsError},
-    legacy::{Cached, Inquiry, LegacyError},
+    legacy::{Cached, Inquiry, LegacyAnswer, LegacyError, Remembered},
+    marks::Marks,
     modes::Decision,
     observe::{CacheResult, Exchange, Source},
+    response::translated,
     route::LegacyRoute,
+    scope::Scope,
     upstream::{Body, full},
 };
 use http::{Method, Response, request::Parts};
 use std::sync::Arc;
 
 impl Service {
+    /// What of a read its answer depends on.
+    pub(super) fn inquiry<'a>(&self, exchange: &Exchange, head: &'a Parts) -> Inquiry<'a> {
+        let compresses = self.compress && exchange.marks.has(Marks::ACCEPT_ENCODING);
+        Inquiry {
+            query: head.uri.query().unwrap_or_default(),
+            headers: &head.headers,
+            marks: exchange.marks,
+            encoding: compresses.then(|| Encoding::accepted(&head.headers)).flatten(),
+        }
+    }
+
+    /// The response of an answer from memory.
+    pub(super) fn remembered(
+        &self,
+        exchange: &Exchange,
+        route: &LegacyRoute,
+        method: &Method,
+        encoding: Option<Encoding>,
+        answer: LegacyAnswer,
+    ) -> Response<Body> {
+        exchange.source(Source::JobsApi);
+        self.count_cached(exchange, answer.cached);
+        self.modes.translated(route.name(), false);
+        for_method(method, translated(answer, encoding, self.compress))
+    }
+
     pub(super) async fn read(
         &self,
         exchange: &Exchange,
         route: &LegacyRoute,
+        (decision, remembered): (Decision, Option<Remembered>),
+        scope: Scope,
         head: Parts,
         body: Body,
     ) -> Response<Body> {
-        let scope = self.scope(&head);
-        let decision = self.decide(exchange, route.name(), &head, scope);
         if decision == Decision::Gone {
-            let successor = route.successor(self.names());
             let caller = self.caller(exchange, scope, &head);
-            return self.gone(&head, Some(&successor), &caller).await;
+            return self.gone(&head, Some(route.successor(self.names())), &caller).await;
+        }
+        if let Some(remembered) = remembered {
+            let encoding = self.inquiry(exchange, &head).encoding;
+            let answer = Box::pin(self.legacy.finished(remembered)).await;
+            return self.remembered(exchange, route, &head.method, encoding, answer);
         }
         if !matches!(decision, Decision::Forward { .. }) {
-            let encoding = Encoding::accepted(&head.headers).filter(|_| self.compress);
-            let inquiry = Inquiry {
-                query: head.uri.query().unwrap_or_default(),
-                headers: &head.headers,
-                encoding,
+            let Some(_turn) = self.turn().await else {
+                return self.too_busy(route.name());
             };
-            // From memory nobody is asked: it must not be a request that the upstream would refuse.
-            let remembered = match exchange.foreign {
-                true => None,
-                false => self.legacy.remembered(route, inquiry, scope).await,
-            };
-            let outcome = match remembered {
-                Some(answer) => Ok(answer),
-                None => {
-                    let Some(_turn) = self.turn().await else {
-                        return self.too_busy(route.name());
-                    };
-                    let caller = self.caller(exchange, scope, &head);
-                    Box::pin(self.legacy.answer(route, inquiry, &caller)).await
-                }
-            };
+            let inquiry = self.inquiry(exchange, &head);
+            let caller = self.caller(exchange, scope, &head);
+            let outcome = Box::pin(self.legacy.answer(route, inquiry, &caller)).await;
             let missing = matches!(outcome, Err(LegacyError::Jobs(JobsError::Missing { .. })));
             let there = outcome.as_ref().is_ok_and(|answer| answer.asked);
             if decision == Decision::TranslateIfThere && (missing || there) {
@@ -62,11 +80,8 @@ impl Service {
                 if let Ok(answer) = &outcome {
                     self.count_cached(exchange, answer.cached);
                 }
-                let response = self.answer(outcome, encoding, route, route.name()).await;
-                return match head.method {
-                    Method::HEAD => response.map(|_| full("")),
-                    _ => response,
-                };
+                let response = self.answered(outcome, inquiry.encoding, route, route.name()).await;
+                return for_method(&head.method, response);
             }
         }
         let compares = decision == Decision::Forward { compare: true };
@@ -125,5 +140,13 @@ impl Service {
                 self.observer.cache(&exchange.tally, result, count);
             }
         }
+    }
+}
+
+/// The response without its body, where that is all that is asked for.
+fn for_method(method: &Method, response: Response<Body>) -> Response<Body> {
+    match *method {
+        Method::HEAD => response.map(|_| full("")),
+        _ => response,
     }
 }

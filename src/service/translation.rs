@@ -20,7 +20,8 @@ use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 const TURN: Duration = Duration::from_secs(2);
 
 impl Service {
-    pub(super) fn decide(&self, exchange: &Exchange, route: RouteName, head: &Parts, scope: Scope) -> Decision {
+    /// Whose a legacy call is, and who is to answer it.
+    pub(super) fn decide(&self, exchange: &mut Exchange, route: RouteName, head: &Parts, scope: Scope) -> Decision {
         let key = self.state.scope_key();
         exchange.called_by(head, Some(scope).filter(|scope| !key.is_nobody(scope)));
         exchange.under(self.modes.policy(route).mode.into());
@@ -50,7 +51,7 @@ impl Service {
     }
 
     /// The response of a translation of `route`, on which a canary of it is judged.
-    pub(super) async fn answer(
+    pub(super) async fn answered(
         &self,
         outcome: Result<LegacyAnswer, LegacyError>,
         encoding: Option<Encoding>,

@@ -23,16 +23,14 @@ impl Service {
     pub(super) async fn write(
         &self,
         exchange: &Exchange,
-        write: &LegacyWrite,
+        (write, decision): (&LegacyWrite, Decision),
+        scope: Scope,
         head: Parts,
         body: Body,
     ) -> Response<Body> {
-        let caller = self.caller(exchange, self.scope(&head), &head);
-        let forwards = match self.decide(exchange, write.name(), &head, caller.scope) {
-            Decision::Gone => {
-                let successor = write.successor(self.names());
-                return self.gone(&head, successor.as_deref(), &caller).await;
-            }
+        let caller = self.caller(exchange, scope, &head);
+        let forwards = match decision {
+            Decision::Gone => return self.gone(&head, write.successor(self.names()), &caller).await,
             Decision::Forward { .. } => true,
             Decision::Translate => false,
             Decision::TranslateIfThere => {
@@ -78,7 +76,7 @@ impl Service {
                         return self.too_busy(write.name());
                     };
                     exchange.source(Source::JobsApi);
-                    self.answer(outcome, None, write, write.name()).await
+                    self.answered(outcome, None, write, write.name()).await
                 }
                 Ok(answer) => answer,
                 Err(error) => refused(error),
@@ -89,7 +87,7 @@ impl Service {
         };
         if !matches!(outcome, Err(LegacyError::Jobs(JobsError::Missing { .. }))) {
             exchange.source(Source::JobsApi);
-            return self.answer(outcome, None, write, write.name()).await;
+            return self.answered(outcome, None, write, write.name()).await;
         }
         let method_and_path = call(&head);
         match self.resend(exchange, write, head, body, caller.scope).await {
