@@ -29,9 +29,11 @@ impl Encoding {
         for value in headers.get_all(ACCEPT_ENCODING) {
             for part in value.to_str().unwrap_or_default().split(',') {
                 let (name, weight) = part.split_once(';').unwrap_or((part, ""));
-                let encoding = match name.trim().to_ascii_lowercase().as_str() {
-                    "gzip" | "x-gzip" => Self::Gzip,
-                    "zstd" => Self::Zstd,
+                let name = name.trim();
+                let is = |known: &str| name.eq_ignore_ascii_case(known);
+                let encoding = match (is("gzip") || is("x-gzip"), is("zstd")) {
+                    (true, _) => Self::Gzip,
+                    (_, true) => Self::Zstd,
                     _ => continue,
                 };
                 let weight = thousandths(weight);

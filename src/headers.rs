@@ -40,35 +40,43 @@ const HOP_BY_HOP: [HeaderName; 6] = [CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, T
 
 /// Removes what is meant for this connection only. `TE: trailers` stays.
 pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    // Most messages have nothing of it, and that is cheaper to see in one pass.
-    if !headers.keys().any(|name| HOP_BY_HOP.contains(name)) {
-        return;
-    }
-    if headers.contains_key(CONNECTION) {
-        let named: Vec<HeaderName> = headers
-            .get_all(CONNECTION)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .filter_map(|name| name.trim().parse().ok())
-            .collect();
-        for name in named {
-            let kept = END_TO_END.contains(&name.as_str()) || name.as_str().starts_with("x-forwarded-");
-            if !kept {
-                headers.remove(name);
-            }
+    // Most messages have one of it at most, and one pass sees which.
+    let mut there = HOP_BY_HOP.map(|_| false);
+    for name in headers.keys() {
+        for (there, hop) in there.iter_mut().zip(&HOP_BY_HOP) {
+            *there |= name == hop;
         }
-        headers.remove(CONNECTION);
     }
-    for name in [KEEP_ALIVE, PROXY_CONNECTION, TRANSFER_ENCODING] {
-        headers.remove(name);
+    let [connection, _, _, te, _, upgrade] = there;
+    if connection {
+        for name in named_by_connection(headers) {
+            headers.remove(name);
+        }
     }
-    if headers.remove(UPGRADE).is_some() {
+    if upgrade && headers.remove(UPGRADE).is_some() {
         headers.remove(HTTP2_SETTINGS);
     }
-    if headers.get(TE).is_some_and(|te| te != "trailers") {
-        headers.remove(TE);
+    let te_stays = te && headers.get(TE).is_some_and(|te| te == "trailers");
+    for (_, name) in there.iter().zip(HOP_BY_HOP).filter(|(there, _)| **there) {
+        if name != TE || !te_stays {
+            headers.remove(name);
+        }
     }
+}
+
+/// What else `Connection` says is meant for this connection, as far as it may say so.
+fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
+    let values = headers.get_all(CONNECTION).iter();
+    let names = values
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim);
+    names
+        // What nearly all say, and it goes anyway.
+        .filter(|name| !name.eq_ignore_ascii_case("keep-alive"))
+        .filter_map(|name| name.parse().ok())
+        .filter(|name: &HeaderName| !END_TO_END.contains(&name.as_str()) && !name.as_str().starts_with("x-forwarded-"))
+        .collect()
 }
 
 /// Gives an HTTP/2 request the headers that HTTP/1.1 expects: a `Host`, and one `Cookie` (RFC 9113 sections 8.3.1

@@ -19,8 +19,6 @@ impl Marks {
     pub const ORIGIN: Self = Self(1 << 1);
     /// `Sec-Fetch-Site`
     pub const FETCH_SITE: Self = Self(1 << 2);
-    /// What a browser says of the site that asks.
-    pub const SITE: Self = Self(Self::ORIGIN.0 | Self::FETCH_SITE.0);
     /// What proxies say of the client.
     pub const CLAIM: Self = Self(1 << 3);
     /// `Via`
@@ -79,8 +77,7 @@ mod tests {
     fn every_header_that_decides_something_has_its_mark() {
         for (name, mark) in [
             (ORIGIN, Marks::ORIGIN),
-            (ORIGIN, Marks::SITE),
-            (SEC_FETCH_SITE, Marks::SITE),
+            (SEC_FETCH_SITE, Marks::FETCH_SITE),
             (VIA, Marks::VIA),
             (REQUEST_ID, Marks::REQUEST_ID),
             (IF_NONE_MATCH, Marks::IF_NONE_MATCH),

@@ -141,32 +141,34 @@ pub fn sources<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a
 /// What of a request ComfyUI decides by whether to refuse it (CONTRACT.md section 6).
 #[derive(Clone, Debug, Default)]
 pub struct Asked {
-    host: Option<HeaderValue>,
-    origin: Option<HeaderValue>,
-    fetch_site: Option<HeaderValue>,
+    /// `Host` and `Origin`, where there are both.
+    sites: Option<(HeaderValue, HeaderValue)>,
+    /// `Sec-Fetch-Site` says `cross-site`.
+    cross_site: bool,
 }
 
 impl Asked {
     /// Takes it from the headers, and their marks, as the client sent them.
     pub fn of(marks: Marks, headers: &HeaderMap) -> Self {
-        if !marks.has(Marks::SITE) {
-            return Self::default();
-        }
+        let value = |mark, name| marks.has(mark).then(|| headers.get(name)).flatten();
+        let origin = value(Marks::ORIGIN, ORIGIN);
         Self {
-            host: headers.get(HOST).cloned(),
-            origin: headers.get(ORIGIN).cloned(),
-            fetch_site: headers.get(SEC_FETCH_SITE).cloned(),
+            sites: origin.and_then(|origin| Some((headers.get(HOST)?.clone(), origin.clone()))),
+            cross_site: value(Marks::FETCH_SITE, SEC_FETCH_SITE).is_some_and(|site| site == "cross-site"),
         }
     }
 
     /// The public origin behind a loopback `Host`: what is left when a proxy in front rewrites `Host`.
     fn rewritten_host(&self) -> bool {
-        let text = |value: &Option<HeaderValue>| Some(value.as_ref()?.to_str().ok()?.to_owned());
-        let (Some(host), Some(origin)) = (text(&self.host), text(&self.origin)) else {
+        let Some((Ok(host), Ok(origin))) = self
+            .sites
+            .as_ref()
+            .map(|(host, origin)| (host.to_str(), origin.to_str()))
+        else {
             return false;
         };
-        let origin = origin.split_once("://").map_or(origin.as_str(), |(_, rest)| rest);
-        is_loopback(&host) && !origin.eq_ignore_ascii_case(&host)
+        let origin = origin.split_once("://").map_or(origin, |(_, rest)| rest);
+        is_loopback(host) && !origin.eq_ignore_ascii_case(host)
     }
 }
 
@@ -187,7 +189,7 @@ pub fn refusal(status: StatusCode, asked: &Asked, cloud: bool) -> Option<&'stati
         }
         402 => "the account behind the key has no credits or no subscription left: the server's own pages say which",
         403 if cloud => "not your job: it belongs to another key",
-        403 if asked.fetch_site.as_ref().is_some_and(|site| site == "cross-site") => {
+        403 if asked.cross_site => {
             "refused by Sec-Fetch-Site: the browser came from another site, as it does back from a single sign-on page. \
              Load the page again, or let the proxy that does the sign-on take Sec-Fetch-Site away (nginx: \
              proxy_set_header Sec-Fetch-Site \"\")"

@@ -18,13 +18,11 @@ pub const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site")
 /// others too. `marks` are the request's. A server started with `--enable-cors-header` has no such rule: it lets in what is refused here, so where
 /// the server can be asked, ask it.
 pub fn refuses(marks: Marks, headers: &HeaderMap, uri: &Uri) -> bool {
-    if !marks.has(Marks::SITE) {
-        return false;
-    }
-    if headers.get(SEC_FETCH_SITE).is_some_and(|site| site == "cross-site") {
+    let value = |mark, name| marks.has(mark).then(|| headers.get(name)).flatten();
+    if value(Marks::FETCH_SITE, SEC_FETCH_SITE).is_some_and(|site| site == "cross-site") {
         return true;
     }
-    let Some(origin) = headers.get(ORIGIN) else {
+    let Some(origin) = value(Marks::ORIGIN, ORIGIN) else {
         return false;
     };
     let host = match headers.get(HOST) {

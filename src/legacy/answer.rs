@@ -171,14 +171,19 @@ impl LegacyAnswer {
         }
     }
 
-    /// The same, with the compressed text of `entry` in place of its own.
-    pub(super) fn compressed(self, entry: &Entry, encoding: Encoding) -> Self {
+    /// The same, with the text of `entry` in place of its own.
+    pub(super) fn with_text(self, entry: &Entry) -> Self {
         Self {
             body: LegacyBody::Whole(vec![entry.whole()]),
             content_length: Some(entry.content_length()),
-            encoding: Some(encoding),
             ..self
         }
+    }
+
+    /// The same, whose text is compressed, if it has one.
+    pub(super) fn encoded(self, encoding: Encoding) -> Self {
+        let encoding = self.status.is_success().then_some(encoding);
+        Self { encoding, ..self }
     }
 
     /// The same, known by its version: 304 and no body for who has it.

@@ -74,10 +74,16 @@ impl Legacy {
     fn in_memory(&self, route: &LegacyRoute, inquiry: Inquiry<'_>, scope: Scope, cached: Cached) -> Option<Remembered> {
         let (id, shape) = route.one()?;
         let form = Form::plain(shape, inquiry.origin());
-        let kept = self.recall(scope, id, &form)?;
-        if kept.stale && cached != Cached::Stale {
-            return None;
+        let good = |kept: &Kept| !kept.stale || cached == Cached::Stale;
+        let recall = |form: &Form| self.recall(scope, id, form).filter(good);
+        // A status is too short to be compressed.
+        if let Some(encoding) = inquiry.encoding.filter(|_| shape != Shape::JobStatus)
+            && let Some(kept) = recall(&form.compressed(encoding))
+        {
+            let answer = LegacyAnswer::kept_whole(self.table(shape), &kept, cached, inquiry);
+            return Some(Remembered::Answer(answer.encoded(encoding)));
         }
+        let kept = recall(&form)?;
         Some(self.answer_one(kept, id, form, scope, cached, inquiry))
     }
 
@@ -141,20 +147,14 @@ impl Legacy {
         let Some(encoding) = inquiry.encoding.filter(|_| worth_it && answer.status.is_success()) else {
             return Remembered::Answer(answer);
         };
-        let compressed = form.compressed(encoding);
-        match self.memory.get(scope, id, &compressed) {
-            Some(known) if known.entry.version == kept.entry.version => {
-                Remembered::Answer(answer.compressed(&known.entry, encoding))
-            }
-            _ => Remembered::Plain(Box::new(Plain {
-                answer,
-                kept,
-                id: Arc::clone(id),
-                form,
-                scope,
-                encoding,
-            })),
-        }
+        Remembered::Plain(Box::new(Plain {
+            answer,
+            kept,
+            id: Arc::clone(id),
+            form,
+            scope,
+            encoding,
+        }))
     }
 
     /// The answer as it is to be sent. The compressed form of a remembered text is remembered with it; where nothing is
@@ -172,7 +172,7 @@ impl Legacy {
             Remembered::Plain(plain) => *plain,
         };
         match self.compressed(kept, &id, form, scope, encoding).await {
-            Some(entry) => answer.compressed(&entry, encoding),
+            Some(entry) => answer.with_text(&entry).encoded(encoding),
             None => answer,
         }
     }
