@@ -92,7 +92,7 @@ impl Jobs {
             return Ok(Batch::NotTaken);
         }
         let path = &names.many;
-        let answer = accept(&format!("POST {path}"), answer)?;
+        let answer = accept(&Method::POST, path, answer)?;
         let said = self.said(kind, path, &answer.body)?;
         let mut cancelled = Vec::new();
         elements(said, |id| cancelled.extend(string_value(id))).map_err(|error| shape(path, &error))?;
@@ -118,7 +118,7 @@ impl Jobs {
                 continue;
             }
             let path = &self.names(kind).names.cancel.path;
-            let answer = accept(&format!("POST {path}"), answer)?;
+            let answer = accept(&Method::POST, path, answer)?;
             if self.said(kind, path, &answer.body)? == b"true" {
                 cancelled.push((*id).clone());
             }
@@ -135,13 +135,12 @@ impl Jobs {
         let path = filled(&self.names(kind).names.cancel.path, id);
         let answer = self.post(caller, kind, &path, Bytes::new()).await?;
         let unknown_job = answer.status == StatusCode::NOT_FOUND && answer.body.trim_ascii_start().starts_with(b"{");
-        let call = format!("POST {path}");
         match answer.status.as_u16() {
             404 | 405 | 501 if !unknown_job => Err(JobsError::Missing {
-                call,
+                call: format!("POST {path}"),
                 status: answer.status,
             }),
-            401..=403 | 429 | 500..=599 => accept(&call, answer).map(Some),
+            401..=403 | 429 | 500..=599 => accept(&Method::POST, &path, answer).map(Some),
             _ => Ok(Some(answer)),
         }
     }

@@ -10,7 +10,7 @@ use crate::{
     segments::has_dots,
 };
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
-use http::StatusCode;
+use http::{Method, StatusCode};
 use moka::future::Cache;
 use std::time::Duration;
 
@@ -109,7 +109,7 @@ impl Jobs {
             self.doubt_dialect();
             return Ok(None);
         }
-        let answer = accept(&format!("GET {path}"), answer)?;
+        let answer = accept(&Method::GET, &path, answer)?;
         let mut described = None;
         let visited = members(&answer.body, |key, value| {
             if key_is(key, class) {

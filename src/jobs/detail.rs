@@ -2,7 +2,7 @@
 
 use super::{Caller, DialectKind, Jobs, JobsError, State, accept, caller::filled, shape};
 use crate::{mapping::Searched, observe::Call, segments::has_dots};
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use std::sync::Arc;
 
 /// What the upstream says of one id.
@@ -36,7 +36,7 @@ impl Jobs {
         if answer.status == StatusCode::NOT_FOUND && answer.body.trim_ascii_start().starts_with(b"{") {
             return Ok(Detail::Absent(Some(answer.headers)));
         }
-        let outcome = accept(&format!("GET {path}"), answer);
+        let outcome = accept(&Method::GET, &path, answer);
         if matches!(outcome, Err(JobsError::Missing { .. })) {
             self.doubt_dialect();
         }

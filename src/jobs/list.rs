@@ -6,7 +6,7 @@
 
 use super::{Caller, DialectKind, Jobs, JobsError, Page, Voice, accept, caller::encode};
 use crate::{jobs::Listed, observe::Call};
-use http::HeaderMap;
+use http::{HeaderMap, Method};
 use std::{collections::HashSet, sync::Arc};
 
 /// How often a walk begins anew before it is given up.
@@ -160,7 +160,7 @@ impl Jobs {
                 let dialect = jobs.names(kind);
                 let path = &dialect.names.list.path;
                 let answer = jobs.ask(Call::List, &caller, Some(kind), path, &query).await?;
-                let answer = accept(&format!("GET {path}"), answer)?;
+                let answer = accept(&Method::GET, path, answer)?;
                 dialect.read_page(&answer).map(Arc::new)
             }
         };

@@ -257,7 +257,7 @@ impl Jobs {
             });
             match settled {
                 Some(kind) => return Ok(kind),
-                None => drop(accept(&format!("GET {}", names.list.path), answer)?),
+                None => drop(accept(&Method::GET, &names.list.path, answer)?),
             }
         }
         Err(JobsError::Shape {
@@ -320,12 +320,13 @@ impl Jobs {
     }
 }
 
-/// A 200, or the error that another status is. `call` is such as `GET /api/jobs`; 404 is for the caller to read first
-/// where it can mean an unknown job.
-fn accept(call: &str, answer: Answer) -> Result<Answer, JobsError> {
-    let call = call.to_owned();
+/// A 200, or the error that another status is. 404 is for the caller to read first where it can mean an unknown job.
+fn accept(method: &Method, path: &str, answer: Answer) -> Result<Answer, JobsError> {
+    if answer.status == StatusCode::OK {
+        return Ok(answer);
+    }
+    let call = format!("{method} {path}");
     match answer.status.as_u16() {
-        200 => Ok(answer),
         401..=403 | 429 | 500..=599 => Err(JobsError::Refused {
             call,
             answer: Box::new(answer),

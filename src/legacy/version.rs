@@ -5,7 +5,7 @@
 
 use crate::hex::hex;
 use http::{HeaderMap, HeaderValue, header::IF_NONE_MATCH};
-use xxhash_rust::xxh3::{Xxh3, xxh3_128};
+use twox_hash::XxHash3_128;
 
 /// The version of a text, or of a whole answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub struct Version(u128);
 impl Version {
     /// Of these bytes.
     pub fn of(text: &[u8]) -> Self {
-        Self(xxh3_128(text))
+        Self(XxHash3_128::oneshot(text))
     }
 
     /// The value of `ETag`.
@@ -41,24 +41,24 @@ impl Version {
 
 /// Puts the version of a list together from its parts.
 #[derive(Default)]
-pub struct Versions(Xxh3);
+pub struct Versions(XxHash3_128);
 
 impl Versions {
     /// A text that stands between the parts.
     pub fn text(&mut self, text: &[u8]) {
-        self.0.update(&text.len().to_le_bytes());
-        self.0.update(text);
+        self.0.write(&text.len().to_le_bytes());
+        self.0.write(text);
     }
 
     /// A part, and its place where it has one.
     pub fn part(&mut self, version: Version, position: usize) {
-        self.0.update(&version.0.to_le_bytes());
-        self.0.update(&position.to_le_bytes());
+        self.0.write(&version.0.to_le_bytes());
+        self.0.write(&position.to_le_bytes());
     }
 
     /// Of all of it.
     pub fn whole(&self) -> Version {
-        Version(self.0.digest128())
+        Version(self.0.finish_128())
     }
 }
 

@@ -26,6 +26,8 @@ struct Node {
 /// Where each path's value is in one text; the index is the slot.
 pub type Spans = Vec<Option<Span>>;
 
+/// As many as most workflows have nodes.
+const USUAL_MEMBERS: usize = 64;
 /// How far back an inner value is looked for among those before it: further than most workflows have kinds of nodes.
 const MOST_KINDS: usize = 32;
 
@@ -92,6 +94,19 @@ impl Found {
 }
 
 impl Group {
+    /// None yet, with room for what most workflows have.
+    fn roomy() -> Self {
+        Self {
+            members: Vec::with_capacity(USUAL_MEMBERS),
+            kinds: Vec::with_capacity(MOST_KINDS),
+        }
+    }
+
+    fn clear(&mut self) {
+        self.members.clear();
+        self.kinds.clear();
+    }
+
     fn push(&mut self, key: Span, inner: Option<Span>, text: &[u8]) {
         let kind = inner.map(|inner| {
             let mut lately = self.kinds.iter().enumerate().rev().take(MOST_KINDS);
@@ -214,7 +229,7 @@ impl Paths {
         Found {
             spans: vec![None; self.slots],
             touched: vec![false; self.slots],
-            groups: vec![Some(Group::default()); self.groups],
+            groups: (0..self.groups).map(|_| Some(Group::roomy())).collect(),
         }
     }
 
@@ -280,7 +295,9 @@ impl Paths {
             return;
         }
         for (_, group) in &node.each {
-            set(&mut found.groups, *group, Some(Group::default()));
+            if let Some(place) = found.groups.get_mut(*group) {
+                place.get_or_insert_default().clear();
+            }
         }
         for child in node.children.iter().filter_map(|&(_, child)| self.nodes.get(child)) {
             self.forget(child, found);

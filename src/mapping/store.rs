@@ -6,8 +6,8 @@ use super::{
     writes::WriteNames,
 };
 use crate::jobs::Dialect;
-use std::{fs, path::Path, sync::Arc};
-use xxhash_rust::xxh3::Xxh3;
+use std::{fs, hash::Hasher, path::Path, sync::Arc};
+use twox_hash::XxHash3_64;
 
 /// Every table in force.
 #[derive(Clone, Debug)]
@@ -146,14 +146,14 @@ impl Tables {
 
     /// A number for the texts of all tables, the same after a restart.
     pub fn fingerprint(&self) -> u64 {
-        let mut hash = Xxh3::new();
+        let mut hash = XxHash3_64::new();
         for (name, text) in &self.sources {
             for part in [name, text.as_str()] {
-                hash.update(&part.len().to_le_bytes());
-                hash.update(part.as_bytes());
+                hash.write(&part.len().to_le_bytes());
+                hash.write(part.as_bytes());
             }
         }
-        hash.digest()
+        hash.finish()
     }
 
     /// The tables of legacy shapes.

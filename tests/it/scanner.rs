@@ -146,3 +146,60 @@ fn the_last_of_a_repeated_key_counts() {
     let text = br#"{"a": {"b": 1}, "a": 7}"#;
     assert_eq!(paths.find(text).expect("JSON")[inner], None);
 }
+
+#[test]
+fn what_is_open_is_known_at_every_depth() {
+    for depth in 1..200 {
+        let is_object = |level: usize| level.is_multiple_of(3) || level.is_multiple_of(7);
+        let opening: String = (0..depth)
+            .map(|level| if is_object(level) { "{\"a\":" } else { "[" })
+            .collect();
+        let closing: Vec<u8> = (0..depth)
+            .rev()
+            .map(|level| if is_object(level) { b'}' } else { b']' })
+            .collect();
+        let text = [opening.as_bytes(), b"1", &closing].concat();
+        assert!(check(&text).is_ok(), "{depth}");
+        for wrong in 0..depth {
+            let mut text = text.clone();
+            let at = text.len() - 1 - wrong;
+            text[at] = if text[at] == b'}' { b']' } else { b'}' };
+            assert_eq!(check(&text).expect_err("a wrong end").at, at, "{wrong} of {depth}");
+        }
+    }
+}
+
+/// Output nodes are those whose class ends with `0`.
+struct Tens;
+
+impl Classes for Tens {
+    fn is_output(&self, class: &str) -> Option<bool> {
+        Some(class.ends_with('0'))
+    }
+}
+
+#[test]
+fn each_node_keeps_its_own_class_however_many_there_are() {
+    let table = built_in("history");
+    // Every class comes three times, the last time in another spelling, with many others in between.
+    let class = |node: usize| match node {
+        0..200 => format!(r#""Class{}""#, node % 100),
+        _ => format!(r#""\u0043lass{}""#, node % 100),
+    };
+    let node = |node: usize| format!(r#""n{node}": {{"class_type": {}}}"#, class(node));
+    let nodes: Vec<String> = (0..300).map(node).collect();
+    let job = format!(r#"{{"id": "x", "workflow": {{"prompt": {{{}}}}}}}"#, nodes.join(", "));
+    let reading = table.plan.read(job.as_bytes(), None).expect("a job");
+    let mut needed: Vec<String> = (0..100).map(|class| format!("Class{class}")).collect();
+    needed.sort();
+    assert_eq!(table.plan.classes_needed(&reading), needed, "each once");
+    let context = Context {
+        place: std::cell::Cell::default(),
+        classes: &Tens,
+    };
+    let mut entry = Vec::new();
+    table.plan.write(&reading, &context, &mut entry).expect("an entry");
+    let outputs: Vec<String> = (0..300).step_by(10).map(|node| format!(r#""n{node}""#)).collect();
+    let entry = String::from_utf8_lossy(&entry);
+    assert!(entry.contains(&format!("[{}]]", outputs.join(", "))), "{entry}");
+}
