@@ -2,6 +2,8 @@
 
 use super::{Caller, DialectKind, Jobs, JobsError, accept, caller::filled, shape};
 use crate::{
+    flights::Flights,
+    lock,
     mapping::{
         Classes, Paths,
         scanner::{key_is, members},
@@ -11,19 +13,26 @@ use crate::{
 };
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use http::{Method, StatusCode};
-use moka::future::Cache;
-use std::time::Duration;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
 
 /// How long an answer is believed: node packs are installed and updated while jobshim runs.
 const BELIEVED: Duration = Duration::from_secs(600);
-/// Far more classes than the largest installation has.
-const MOST_CLASSES: u64 = 50_000;
+/// Far more classes than the largest installation has: beyond that all is learnt anew.
+const MOST_CLASSES: usize = 50_000;
 /// How many classes are asked for side by side.
 const SIDE_BY_SIDE: usize = 16;
 
 /// What was learnt, by class name. It says nothing of any user, so it is shared by all.
+#[derive(Default)]
 pub(super) struct ClassMemory {
-    known: Cache<String, Option<bool>>,
+    /// Whether it is an output node, and since when that is believed.
+    known: Mutex<HashMap<String, (bool, Instant)>>,
+    /// Classes that are being asked for.
+    asked: Flights<String, Result<Option<bool>, JobsError>>,
 }
 
 /// The classes that one prompt uses, sorted.
@@ -38,32 +47,40 @@ impl Classes for KnownClasses {
 }
 
 impl ClassMemory {
-    pub(super) fn new() -> Self {
-        Self {
-            known: Cache::builder()
-                .max_capacity(MOST_CLASSES)
-                .time_to_live(BELIEVED)
-                .build(),
+    /// What is known of `classes`, and those of which nothing is.
+    fn look_up(&self, classes: Vec<String>) -> (Vec<(String, Option<bool>)>, Vec<String>) {
+        let (mut found, mut unknown) = (Vec::with_capacity(classes.len()), Vec::new());
+        let now = Instant::now();
+        let known = lock(&self.known);
+        for class in classes {
+            match known.get(&class) {
+                Some(&(is_output, since)) if now.duration_since(since) < BELIEVED => {
+                    found.push((class, Some(is_output)));
+                }
+                _ => unknown.push(class),
+            }
         }
+        (found, unknown)
+    }
+
+    fn learn(&self, class: &str, is_output: bool) {
+        let mut known = lock(&self.known);
+        if known.len() >= MOST_CLASSES {
+            known.clear();
+        }
+        known.insert(class.to_owned(), (is_output, Instant::now()));
     }
 }
 
 impl Jobs {
     /// Finds out about `classes`.
     pub async fn classes(
-        &self,
-        caller: &Caller,
+        self: &Arc<Self>,
+        caller: &Arc<Caller>,
         kind: DialectKind,
         classes: Vec<String>,
     ) -> Result<KnownClasses, JobsError> {
-        let mut known = Vec::with_capacity(classes.len());
-        let mut unknown = Vec::new();
-        for class in classes {
-            match self.classes.known.get(&class).await {
-                Some(is_output) => known.push((class, is_output)),
-                None => unknown.push(class),
-            }
-        }
+        let (mut known, unknown) = self.classes.look_up(classes);
         if !unknown.is_empty() {
             let learnt: Vec<_> = stream::iter(unknown)
                 .map(|class| self.class(caller, kind, class).boxed())
@@ -77,23 +94,25 @@ impl Jobs {
     }
 
     async fn class(
-        &self,
-        caller: &Caller,
+        self: &Arc<Self>,
+        caller: &Arc<Caller>,
         kind: DialectKind,
         class: String,
     ) -> Result<(String, Option<bool>), JobsError> {
-        let memory = &self.classes.known;
-        let shared = memory.try_get_with_by_ref(&class, self.ask_class(caller, kind, &class));
-        let known = match shared.await {
-            Ok(known) => known,
-            // The failure may be another user's: this one asks for itself.
-            Err(_) => self.ask_class(caller, kind, &class).await?,
+        let ask = || {
+            let (jobs, caller, class) = (Arc::clone(self), Arc::clone(caller), class.clone());
+            async move { jobs.ask_class(&caller, kind, &class).await }
         };
-        if known.is_none() {
-            // An unknown class may be installed the next moment.
-            memory.invalidate(&class).await;
+        let is_output = match self.classes.asked.share(class.clone(), Result::is_ok, ask).await {
+            // The failure may be another user's: this one asks for itself.
+            (Err(_), true) => self.ask_class(caller, kind, &class).await?,
+            (outcome, _) => outcome?,
+        };
+        // An unknown class may be installed the next moment.
+        if let Some(is_output) = is_output {
+            self.classes.learn(&class, is_output);
         }
-        Ok((class, known))
+        Ok((class, is_output))
     }
 
     /// `None`: the server does not describe this class.

@@ -131,7 +131,7 @@ impl Jobs {
             found: Mutex::default(),
             asking: tokio::sync::Mutex::default(),
             failed: Mutex::default(),
-            classes: classes::ClassMemory::new(),
+            classes: classes::ClassMemory::default(),
             pages: Flights::default(),
         }
     }

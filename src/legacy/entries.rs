@@ -97,7 +97,13 @@ impl Legacy {
         Ok((told?, shared))
     }
 
-    async fn ask(&self, caller: &Caller, kind: DialectKind, shape: Shape, id: Arc<str>) -> Result<Told, LegacyError> {
+    async fn ask(
+        &self,
+        caller: &Arc<Caller>,
+        kind: DialectKind,
+        shape: Shape,
+        id: Arc<str>,
+    ) -> Result<Told, LegacyError> {
         let asked = self.memory.now();
         let (state, created, body, headers) = match self.jobs.detail(caller, kind, &id).await? {
             Detail::Absent(headers) => return Ok(Told::Absent(headers.map(|headers| Arc::new(carried(&headers))))),
@@ -133,7 +139,7 @@ impl Legacy {
     /// The job whose detail is `body`, as `shape` shows it.
     async fn entry(
         &self,
-        caller: &Caller,
+        caller: &Arc<Caller>,
         kind: DialectKind,
         shape: Shape,
         id: &Arc<str>,
