@@ -17,7 +17,7 @@ use std::{
     },
     time::{Duration, Instant},
 };
-use xxhash_rust::xxh3::xxh3_64_with_seed;
+use twox_hash::XxHash3_64;
 
 /// Which table a job is shown by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -200,7 +200,7 @@ struct Key {
 /// of the scope, which nobody outside knows.
 impl Hash for Key {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(xxh3_64_with_seed(self.id.as_bytes(), self.scope.part()));
+        state.write_u64(XxHash3_64::oneshot_with_seed(self.scope.part(), self.id.as_bytes()));
     }
 }
 

@@ -15,7 +15,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
-use xxhash_rust::xxh3::xxh3_64_with_seed;
+use twox_hash::XxHash3_64;
 
 /// Clients told apart; all further ones are one.
 const MOST_CLIENTS: usize = 500;
@@ -77,7 +77,7 @@ impl Shown {
             }
         }
         rest[17..].copy_from_slice(&self.scope.map_or(0, |scope| scope.part()).to_ne_bytes());
-        xxh3_64_with_seed(self.agent(), xxh3_64_with_seed(&rest, seed))
+        XxHash3_64::oneshot_with_seed(XxHash3_64::oneshot_with_seed(seed, &rest), self.agent())
     }
 
     fn who(&self) -> Who {
