@@ -1,6 +1,6 @@
 //! The mistakes that people make most, told from each other: what an error or a refusal means, and what to do about it.
 
-use crate::{marks::Marks, origin::SEC_FETCH_SITE};
+use crate::{marks::Marks, origin::SEC_FETCH_SITE, pool::LineError};
 use http::{
     HeaderMap, HeaderValue, StatusCode,
     header::{HOST, ORIGIN},
@@ -122,12 +122,10 @@ fn one(error: &(dyn Error + 'static)) -> Option<Cause> {
             _ => Cause::BadTls,
         });
     }
-    if let Some(error) = error.downcast_ref::<hyper::Error>() {
-        return match (error.is_parse(), error.is_incomplete_message()) {
-            (true, _) => Some(Cause::NotHttp),
-            (_, true) => Some(Cause::Closed),
-            _ => None,
-        };
+    match error.downcast_ref::<LineError>() {
+        Some(LineError::NotHttp(_)) => return Some(Cause::NotHttp),
+        Some(LineError::Closed) => return Some(Cause::Closed),
+        _ => {}
     }
     // The connector's error has no type of its own that could be asked.
     error.to_string().starts_with("dns error").then_some(Cause::NoSuchName)

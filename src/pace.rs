@@ -3,7 +3,7 @@
 
 use crate::upstream::BoxError;
 use bytes::Bytes;
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::body::{Body, Frame, SizeHint};
 use std::{
     future::{Future, poll_fn},
     pin::{Pin, pin},
@@ -84,8 +84,8 @@ impl Patience {
 }
 
 /// A body from a connection, with a limit on its gaps.
-pub struct Paced {
-    body: Incoming,
+pub struct Paced<B> {
+    body: B,
     gap: Duration,
     moves: Option<Moves>,
     /// Since when there is nothing.
@@ -93,9 +93,9 @@ pub struct Paced {
     alarm: Alarm,
 }
 
-impl Paced {
+impl<B> Paced<B> {
     /// `body`, with gaps of at most `gap`.
-    pub fn new(body: Incoming, gap: Duration) -> Self {
+    pub fn new(body: B, gap: Duration) -> Self {
         Self {
             body,
             gap,
@@ -116,7 +116,10 @@ impl Paced {
     }
 }
 
-impl Body for Paced {
+impl<B> Body for Paced<B>
+where
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
+{
     type Data = Bytes;
     type Error = BoxError;
 

@@ -1,10 +1,16 @@
 //! Connections to one server: opened when none lies idle, kept afterwards, and used again, the latest first.
 //!
-//! hyper-util's client does the same for any number of hosts; to learn when a connection is free again it runs a task for
-//! each answer. Here a connection is put back as soon as the head of its answer is there, and passed over while it is busy.
+//! hyper's client does the same for any number of hosts, with a task for each connection, and the request and its answer
+//! handed to and fro between tasks. That was two fifths of what passing a small answer on costs (ARCHITECTURE.md, What was
+//! measured); here a connection is moved on by whoever waits for its answer ([`line`]).
 
+mod answer;
 mod connection;
+mod line;
 mod reach;
+
+pub use answer::AnswerBody;
+pub use line::LineError;
 
 use crate::{
     connect::Dialer,
@@ -12,14 +18,11 @@ use crate::{
     pace::{Alarm, Late, Patience},
     upstream::{Body, BoxError, full},
 };
-use connection::{Arrivals, Connector};
-use http::{HeaderMap, Method, Request, Response, Uri};
-use hyper::{
-    body::{Body as _, Incoming},
-    client::conn::http1::{SendRequest, handshake},
-};
+use connection::Connector;
+use http::{Method, Request, Response, Uri};
+use hyper::body::Body as _;
 use hyper_rustls::HttpsConnector;
-use hyper_util::rt::TokioIo;
+use line::Line;
 use std::{
     sync::{Arc, Mutex, Weak},
     time::{Duration, Instant},
@@ -27,13 +30,15 @@ use std::{
 
 /// How long a connection may lie unused before it is closed.
 const IDLE: Duration = Duration::from_secs(90);
+/// How often idle ones are looked at.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Why there is no answer.
 pub enum PoolError {
     /// No connection could be opened.
     Connect(BoxError),
     /// The connection failed.
-    Send(hyper::Error),
+    Send(LineError),
     /// The head of the answer did not come in time.
     Late(Late),
 }
@@ -43,27 +48,18 @@ pub struct Pool {
     connector: Connector,
     /// Its scheme and authority are what is connected to.
     server: Uri,
-    kept: Arc<Mutex<Kept>>,
+    kept: Arc<Kept>,
 }
 
-/// Connections that lie idle, and busy ones, in the order of their last use.
+/// Connections that lie idle, in the order of their last use.
 #[derive(Default)]
-struct Kept {
-    connections: Vec<Connection>,
-    /// Somebody looks after those that lie too long.
-    watched: bool,
-}
+struct Kept(Mutex<Idle>);
 
-struct Connection {
-    line: Line,
-    used: Instant,
-}
-
-/// A connection while a request goes out on it.
-struct Line {
-    sender: SendRequest<Body>,
-    arrivals: Arrivals,
-    alarm: Alarm,
+#[derive(Default)]
+struct Idle {
+    lines: Vec<(Box<Line>, Instant)>,
+    /// Somebody looks after them.
+    is_watched: bool,
 }
 
 impl From<Late> for PoolError {
@@ -83,43 +79,29 @@ impl Pool {
     }
 
     /// Sends a request, whose target is what the server shall read, and waits for the head of the answer. A connection
-    /// that lay idle may be closed by its other end at any time (RFC 9112 section 9.3.1). So a request is sent again if
-    /// nothing of it was sent before; and a GET or HEAD without a body also, once and on a new connection, if it was sent
-    /// and not a byte came back. Nothing else is: it may have been taken.
-    pub async fn send(&self, mut request: Request<Body>, patience: &Patience) -> Result<Response<Incoming>, PoolError> {
-        while let Some(mut line) = self.take() {
-            let again = repetition(&request);
-            line.arrivals.watch_out();
-            let sending = line.sender.try_send_request(request);
-            match patience.wait(&mut line.alarm, sending).await? {
-                Ok(response) => {
-                    self.keep(line);
-                    return Ok(response);
+    /// that lay idle may be closed by its other end at any time (RFC 9112 section 9.3.1). One that is seen to be closed is
+    /// passed over before anything is sent; where it is noticed afterwards, a GET or HEAD without a body is sent again,
+    /// once and on a new connection, if not a byte came back. Nothing else is: it may have been taken.
+    pub async fn send(&self, request: Request<Body>, patience: Patience) -> Result<Response<AnswerBody>, PoolError> {
+        let (head, mut body) = request.into_parts();
+        let is_repeatable = matches!(head.method, Method::GET | Method::HEAD) && body.is_end_stream();
+        if let Some(mut line) = self.kept.take() {
+            match line.send(&head, body, &patience).await? {
+                Ok(answer) => return Ok(AnswerBody::of(answer, line, patience, &self.kept)),
+                Err(error) if is_repeatable && !line.has_heard() => {
+                    tracing::debug!(%error, "an idle connection was closed as it was used; the request is sent again");
+                    body = full("");
                 }
-                Err(mut failure) => match (failure.take_message(), again) {
-                    (Some(unsent), _) => request = unsent,
-                    (None, Some((method, uri, headers))) if !line.arrivals.any() => {
-                        tracing::debug!("an idle connection was closed as it was used; the request is sent again");
-                        request = Request::new(full(""));
-                        *request.method_mut() = method;
-                        *request.uri_mut() = uri;
-                        *request.headers_mut() = headers;
-                        break;
-                    }
-                    (None, _) => return Err(PoolError::Send(failure.into_error())),
-                },
+                Err(error) => return Err(PoolError::Send(error)),
             }
         }
         // A server may take a connection and then say nothing of its certificate.
         let mut alarm = Alarm::default();
         let mut line = patience.wait(&mut alarm, Box::pin(self.connect())).await??;
-        let sending = line.sender.send_request(request);
-        let response = patience
-            .wait(&mut line.alarm, sending)
-            .await?
-            .map_err(PoolError::Send)?;
-        self.keep(line);
-        Ok(response)
+        match line.send(&head, body, &patience).await? {
+            Ok(answer) => Ok(AnswerBody::of(answer, line, patience, &self.kept)),
+            Err(error) => Err(PoolError::Send(error)),
+        }
     }
 
     /// Whether the last connection could be opened.
@@ -129,82 +111,57 @@ impl Pool {
 
     /// Opens a connection for the next request.
     pub async fn reopen(&self) -> Result<(), PoolError> {
-        let line = Box::pin(self.connect()).await?;
-        self.keep(line);
+        self.kept.put(Box::pin(self.connect()).await?);
         Ok(())
     }
 
-    /// The idle connection that was used last.
-    fn take(&self) -> Option<Line> {
-        let connections = &mut lock(&self.kept).connections;
-        while let Some(at) = connections.iter().rposition(|one| !one.is_busy()) {
-            let one = connections.remove(at);
-            if !one.line.sender.is_closed() {
-                return Some(one.line);
-            }
-        }
-        None
-    }
-
-    fn keep(&self, line: Line) {
-        let used = Instant::now();
-        let mut kept = lock(&self.kept);
-        kept.connections.push(Connection { line, used });
-        if !kept.watched {
-            kept.watched = true;
-            tokio::spawn(watch(Arc::downgrade(&self.kept)));
-        }
-    }
-
-    async fn connect(&self) -> Result<Line, PoolError> {
+    async fn connect(&self) -> Result<Box<Line>, PoolError> {
         let opening = self.connector.connect(self.server.clone());
         let wire = opening.await.map_err(PoolError::Connect)?;
-        let arrivals = wire.arrivals();
-        let (sender, connection) = handshake(TokioIo::new(wire)).await.map_err(PoolError::Send)?;
-        tokio::spawn(async move {
-            if let Err(error) = connection.with_upgrades().await {
-                tracing::debug!(%error, "a connection to the upstream ended early");
+        Ok(Box::new(Line::new(wire)))
+    }
+}
+
+impl Kept {
+    /// The open connection that was used last.
+    fn take(&self) -> Option<Box<Line>> {
+        let mut idle = lock(&self.0);
+        loop {
+            let (mut line, _) = idle.lines.pop()?;
+            if line.is_open() {
+                return Some(line);
             }
-        });
-        Ok(Line {
-            sender,
-            arrivals,
-            alarm: Alarm::default(),
-        })
+        }
+    }
+
+    /// Keeps an idle connection.
+    fn put(self: &Arc<Self>, mut line: Box<Line>) {
+        line.rest();
+        let mut idle = lock(&self.0);
+        idle.lines.push((line, Instant::now()));
+        if !idle.is_watched {
+            idle.is_watched = true;
+            tokio::spawn(watch(Arc::downgrade(self)));
+        }
     }
 }
 
-impl Connection {
-    /// Its last answer is still being read.
-    fn is_busy(&self) -> bool {
-        !self.line.sender.is_ready() && !self.line.sender.is_closed()
-    }
-}
-
-/// The head of the request to send when the first sending failed safely.
-fn repetition(request: &Request<Body>) -> Option<(Method, Uri, HeaderMap)> {
-    let is_repeatable = matches!(*request.method(), Method::GET | Method::HEAD) && request.body().is_end_stream();
-    is_repeatable.then(|| {
-        (
-            request.method().clone(),
-            request.uri().clone(),
-            request.headers().clone(),
-        )
-    })
-}
-
-/// Closes what lies idle too long, until nothing is left.
-async fn watch(kept: Weak<Mutex<Kept>>) {
+/// Closes what the server has closed, and what lies idle too long, until nothing is left.
+async fn watch(kept: Weak<Kept>) {
     loop {
-        tokio::time::sleep(IDLE / 3).await;
+        tokio::time::sleep(LOOK).await;
         let Some(kept) = kept.upgrade() else {
             return;
         };
-        let mut kept = lock(&kept);
-        kept.connections
-            .retain(|one| one.is_busy() || (!one.line.sender.is_closed() && one.used.elapsed() < IDLE));
-        if kept.connections.is_empty() {
-            kept.watched = false;
+        let mut idle = lock(&kept.0);
+        idle.lines.retain_mut(|(line, _)| line.is_open());
+        // The latest are the last.
+        let old = idle.lines.iter().take_while(|(_, used)| used.elapsed() >= IDLE).count();
+        for (line, _) in idle.lines.drain(..old) {
+            tokio::spawn(line.close());
+        }
+        idle.is_watched = !idle.lines.is_empty();
+        if !idle.is_watched {
             return;
         }
     }

@@ -8,7 +8,11 @@ pub use call::Answer;
 pub use error::{SetupError, UpstreamError};
 
 use crate::{
-    config::UpstreamConfig, connect::Dialer, mistakes::Cause, pace::Patience, pool::Pool, vet::vet_answer, via,
+    config::UpstreamConfig,
+    connect::Dialer,
+    pace::Patience,
+    pool::{AnswerBody, Pool},
+    via,
 };
 use bytes::Bytes;
 use http::{
@@ -17,7 +21,7 @@ use http::{
     uri::{PathAndQuery, Scheme},
 };
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
-use hyper::body::Incoming;
+
 use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::client::legacy::connect::HttpConnector;
 use std::{sync::Arc, time::Duration};
@@ -178,22 +182,18 @@ impl Upstream {
         &self,
         mut request: Request<Body>,
         limit: Duration,
-    ) -> Result<Response<Incoming>, UpstreamError> {
+    ) -> Result<Response<AnswerBody>, UpstreamError> {
         let moves = request.extensions_mut().remove();
         let headers = request.headers_mut();
         self.inject(headers);
         self.via.sign(headers);
         headers.entry(HOST).or_insert_with(|| self.host());
-        let sending = self.pool.send(request, &Patience { limit, moves }).await;
-        let response = sending.map_err(|error| self.send_error(error))?;
-        match vet_answer(response.headers()) {
-            Ok(()) => Ok(response),
-            Err(reason) => Err(self.interrupted(reason.to_owned(), Cause::NotHttp)),
-        }
+        let sending = self.pool.send(request, Patience { limit, moves }).await;
+        sending.map_err(|error| self.send_error(error))
     }
 
     /// Passes a request on: as [`Upstream::send`], within `upstream.first_byte_timeout`.
-    pub async fn pass(&self, request: Request<Body>) -> Result<Response<Incoming>, UpstreamError> {
+    pub async fn pass(&self, request: Request<Body>) -> Result<Response<AnswerBody>, UpstreamError> {
         self.send(request, self.first_byte_timeout).await
     }
 

@@ -8,7 +8,7 @@
 
 use crate::segments::climbs;
 use http::{
-    HeaderMap, HeaderValue, Method, Uri, Version,
+    HeaderValue, Method, Uri, Version,
     header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING},
     request::Parts,
 };
@@ -132,24 +132,5 @@ fn target(uri: &Uri, method: &Method, host: Option<&HeaderValue>) -> Result<(), 
     match path.starts_with('/') || (path == "*" && method == Method::OPTIONS) {
         true => Ok(()),
         false => Err(Unclear::Target),
-    }
-}
-
-/// Whether everyone sees the same end of an answer with these headers; else why not. hyper takes a coding before a length,
-/// and unfolds only the last of several codings.
-pub fn vet_answer(headers: &HeaderMap) -> Result<(), &'static str> {
-    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
-    let length = lengths.next();
-    if let Some(coding) = headers.get(TRANSFER_ENCODING) {
-        let one = headers.get_all(TRANSFER_ENCODING).iter().nth(1).is_none();
-        return match one && coding.as_bytes().eq_ignore_ascii_case(b"chunked") && length.is_none() {
-            true => Ok(()),
-            false => Err("its Transfer-Encoding is not chunked alone, or there is a Content-Length too"),
-        };
-    }
-    let plain = length.is_none_or(|length| length.as_bytes().iter().all(u8::is_ascii_digit));
-    match plain && lengths.next().is_none() {
-        true => Ok(()),
-        false => Err("it has more than one Content-Length"),
     }
 }

@@ -3,6 +3,7 @@
 use super::farewell::Farewell;
 use crate::{
     observe::Observer,
+    pool::AnswerBody,
     stop::{Stage, Stop},
     upstream::Body,
 };
@@ -11,10 +12,7 @@ use http::{
     header::{CONNECTION, UPGRADE},
 };
 use http_body_util::{BodyExt, Empty};
-use hyper::{
-    body::Incoming,
-    upgrade::{OnUpgrade, on},
-};
+use hyper::upgrade::{OnUpgrade, on};
 use hyper_util::rt::TokioIo;
 use std::sync::Arc;
 use tokio::io::copy_bidirectional;
@@ -58,15 +56,15 @@ impl Wanted {
 
     /// Answers the client with the upstream's 101, and copies bytes both ways until either side ends. At the program's end
     /// a WebSocket says goodbye; of other protocols nothing is known.
-    pub fn tunnel(self, mut response: Response<Incoming>, observer: Arc<Observer>) -> Response<Body> {
-        let upstream = on(&mut response);
+    pub fn tunnel(self, response: Response<AnswerBody>, observer: Arc<Observer>) -> Response<Body> {
+        let (head, body) = response.into_parts();
         let is_websocket = self.is_websocket();
         let Self { client, stop, .. } = self;
         tokio::spawn(async move {
-            match tokio::try_join!(client, upstream) {
-                Ok((client, upstream)) => {
+            match (client.await, body.into_switched()) {
+                (Ok(client), Some(mut upstream)) => {
                     let _open = observer.tunnelled();
-                    let (mut client, mut upstream) = (TokioIo::new(client), TokioIo::new(upstream));
+                    let mut client = TokioIo::new(client);
                     // Either side hanging up is how tunnels end.
                     let copied = match (is_websocket, &stop) {
                         (true, Some(stop)) => {
@@ -81,10 +79,9 @@ impl Wanted {
                     }
                     tracing::debug!(?copied, "a tunnel ended");
                 }
-                Err(error) => tracing::debug!(%error, "a tunnel could not be opened"),
+                (client, _) => tracing::debug!(error = ?client.err(), "a tunnel could not be opened"),
             }
         });
-        let (head, _) = response.into_parts();
         let nothing = Empty::new().map_err(|never| match never {}).boxed_unsync();
         Response::from_parts(head, nothing)
     }

@@ -17,7 +17,7 @@ use crate::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header::CONTENT_LENGTH, request::Parts};
 use http_body_util::{BodyExt, Empty};
-use hyper::body::{Body as HttpBody, Frame, SizeHint};
+use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use std::{
     mem,
     pin::Pin,
@@ -109,7 +109,7 @@ impl Exchange {
     }
 
     /// The body of the request, counted as it is read.
-    pub fn receiving(&self, body: Paced) -> Body {
+    pub fn receiving(&self, body: Paced<Incoming>) -> Body {
         if body.is_end_stream() {
             // Which takes no memory.
             return Empty::new().map_err(|never| match never {}).boxed_unsync();
@@ -203,7 +203,7 @@ impl HttpBody for Watched {
 
 /// A request's body on its way to the upstream.
 struct Upload {
-    body: Paced,
+    body: Paced<Incoming>,
     tally: Arc<Tally>,
 }
 

@@ -1,5 +1,4 @@
-//! A connection that tells whether anything came back for what was last sent on it: a GET whose connection died
-//! unanswered may be sent again. It is told above TLS, whose own messages answer nothing.
+//! How a connection to the upstream is opened, and what bytes go over then.
 
 use super::reach::Reach;
 use crate::{
@@ -13,13 +12,13 @@ use hyper_util::rt::TokioIo;
 use std::{
     io::{self, IoSlice},
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
     task::{Context, Poll},
 };
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpStream, UnixStream},
+};
+use tokio_rustls::client::TlsStream;
 use tower_service::Service;
 
 /// Opens connections, as long as the server takes any.
@@ -29,25 +28,13 @@ pub struct Connector {
 }
 
 /// A connection.
-pub struct Wire {
-    stream: TokioIo<MaybeHttpsStream<Link>>,
-    arrivals: Arrivals,
-}
-
-/// Whether anything came on a connection since it was last asked to watch out for it.
-#[derive(Clone, Default)]
-pub struct Arrivals(Arc<AtomicBool>);
-
-impl Arrivals {
-    /// Begins anew: nothing has come.
-    pub fn watch_out(&self) {
-        self.0.store(false, Relaxed);
-    }
-
-    /// Whether a byte came.
-    pub fn any(&self) -> bool {
-        self.0.load(Relaxed)
-    }
+pub enum Wire {
+    /// To an address.
+    Tcp(TcpStream),
+    /// To a Unix socket.
+    Unix(UnixStream),
+    /// To either, through TLS.
+    Tls(Box<TlsStream<TokioIo<Link>>>),
 }
 
 impl Connector {
@@ -70,9 +57,10 @@ impl Connector {
         match self.inner.clone().call(server).await {
             Ok(stream) => {
                 attempt.succeeded();
-                Ok(Wire {
-                    stream: TokioIo::new(stream),
-                    arrivals: Arrivals::default(),
+                Ok(match stream {
+                    MaybeHttpsStream::Http(Link::Tcp(stream)) => Wire::Tcp(stream.into_inner()),
+                    MaybeHttpsStream::Http(Link::Unix(stream)) => Wire::Unix(stream.into_inner()),
+                    MaybeHttpsStream::Https(stream) => Wire::Tls(Box::new(stream.into_inner())),
                 })
             }
             Err(error) => {
@@ -84,46 +72,50 @@ impl Connector {
     }
 }
 
-impl Wire {
-    /// What comes on it.
-    pub fn arrivals(&self) -> Arrivals {
-        self.arrivals.clone()
-    }
-}
-
 impl AsyncRead for Wire {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let before = into.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(cx, into);
-        if into.filled().len() > before {
-            self.arrivals.0.store(true, Relaxed);
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, into),
+            Self::Unix(stream) => Pin::new(stream).poll_read(cx, into),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, into),
         }
-        read
     }
 }
 
 impl AsyncWrite for Wire {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
     }
 
     fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, pieces)
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, pieces),
+            Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, pieces),
+            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, pieces),
+        }
     }
 
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
     }
 }

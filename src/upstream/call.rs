@@ -1,14 +1,14 @@
 //! One call with a small body, and its whole answer.
 
 use super::{Body, Upstream, UpstreamError, full};
-use crate::mistakes::Cause;
+use crate::{mistakes::Cause, pool::AnswerBody};
 use bytes::{Bytes, BytesMut};
 use http::{
     HeaderMap, HeaderValue, Method, Request, StatusCode,
     header::{ACCEPT_ENCODING, CONTENT_ENCODING},
 };
 use http_body_util::BodyExt;
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Body as _;
 use tokio::time::timeout;
 
 /// A whole answer, read to its end.
@@ -61,7 +61,7 @@ impl Upstream {
         })
     }
 
-    async fn collect(&self, mut body: Incoming) -> Result<Bytes, UpstreamError> {
+    async fn collect(&self, mut body: AnswerBody) -> Result<Bytes, UpstreamError> {
         let limit = self.max_answer_bytes;
         let too_large = || UpstreamError::TooLarge {
             upstream: self.name.clone(),

@@ -4,7 +4,7 @@ use super::{BoxError, Upstream};
 use crate::{
     mistakes::{Cause, sources},
     pace::{Gap, Late},
-    pool::PoolError,
+    pool::{LineError, PoolError},
 };
 use std::{error::Error, io, sync::Arc, time::Duration};
 
@@ -106,19 +106,14 @@ impl Upstream {
     }
 
     pub(super) fn send_error(&self, error: PoolError) -> UpstreamError {
-        if let PoolError::Send(error) = &error
-            && let Some(gap) = gap_in(error)
-        {
-            return UpstreamError::Client(Arc::new(gap));
-        }
         let error = match error {
-            PoolError::Send(error)
-                if sources(&error)
-                    .filter_map(<dyn Error>::downcast_ref)
-                    .any(hyper::Error::is_user) =>
-            {
-                return UpstreamError::Client(BoxError::from(innermost(&error)).into());
+            PoolError::Send(LineError::Body(error)) => {
+                return UpstreamError::Client(match gap_in(&*error) {
+                    Some(gap) => Arc::new(gap),
+                    None => BoxError::from(innermost(&*error)).into(),
+                });
             }
+            PoolError::Send(error @ LineError::BodyLength) => return UpstreamError::Client(Arc::new(error)),
             PoolError::Send(error) => return self.broken_off(&error),
             PoolError::Late(Late(limit)) => return self.timed_out(limit),
             PoolError::Connect(error) => error,

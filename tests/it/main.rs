@@ -1,6 +1,7 @@
 //! All tests against real sockets, in one program: one file a concern.
 
 mod admin;
+mod answers;
 mod bombs;
 mod cache;
 mod cloud;

@@ -1,0 +1,310 @@
+//! The body of an answer: which of the bytes that come are its content, and where it ends.
+
+use super::{NotHttp, head::header_map};
+use bytes::{Buf, Bytes, BytesMut};
+use http::HeaderMap;
+
+/// The most bytes of a chunk's size with its extensions, and of all trailers, in bytes; and the most trailers.
+const MOST_OF_LINE: usize = 4096;
+const MOST_OF_TRAILERS: usize = 16 << 10;
+const MOST_TRAILERS: usize = 64;
+
+/// Reads a body of one of the three kinds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reader {
+    /// So many bytes are still to come.
+    Sized(u64),
+    /// In chunks.
+    Chunked(Chunk),
+    /// All that comes until the connection ends.
+    UntilClose,
+}
+
+/// Where in a chunked body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Chunk {
+    /// Before a chunk's size.
+    Size,
+    /// So many bytes before a chunk's end.
+    Content(u64),
+    /// Before the line break that ends a chunk.
+    Break,
+    /// After the last chunk.
+    Trailers,
+    /// After everything.
+    Over,
+}
+
+/// The next piece of a body.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// Content.
+    Content(Bytes),
+    /// What comes after the content.
+    Trailers(HeaderMap),
+    /// Nothing more comes.
+    End,
+    /// More must come first.
+    More,
+}
+
+impl Reader {
+    pub(super) fn chunked() -> Self {
+        Self::Chunked(Chunk::Size)
+    }
+
+    /// Whether the end of the body is told by the body.
+    pub fn ends_by_itself(self) -> bool {
+        self != Self::UntilClose
+    }
+
+    /// Whether nothing more comes.
+    pub fn is_over(self) -> bool {
+        matches!(self, Self::Sized(0) | Self::Chunked(Chunk::Over))
+    }
+
+    /// How many bytes are still to come, if that is known.
+    pub fn left(self) -> Option<u64> {
+        match self {
+            Self::Sized(left) => Some(left),
+            Self::Chunked(Chunk::Over) => Some(0),
+            Self::Chunked(_) | Self::UntilClose => None,
+        }
+    }
+
+    /// Takes the next piece from the front of `bytes`.
+    pub fn read(&mut self, bytes: &mut BytesMut) -> Result<Piece, NotHttp> {
+        let chunk = match self {
+            Self::Sized(0) => return Ok(Piece::End),
+            Self::Sized(left) => return Ok(content(left, bytes)),
+            Self::UntilClose if bytes.is_empty() => return Ok(Piece::More),
+            Self::UntilClose => return Ok(Piece::Content(bytes.split().freeze())),
+            Self::Chunked(chunk) => chunk,
+        };
+        loop {
+            *chunk = match chunk {
+                Chunk::Size => match size(bytes)? {
+                    None => return Ok(Piece::More),
+                    Some(0) => Chunk::Trailers,
+                    Some(size) => Chunk::Content(size),
+                },
+                Chunk::Content(0) => Chunk::Break,
+                Chunk::Content(left) => return Ok(content(left, bytes)),
+                Chunk::Break => match &bytes[..] {
+                    [b'\r', b'\n', ..] => {
+                        bytes.advance(2);
+                        Chunk::Size
+                    }
+                    [] | [b'\r'] => return Ok(Piece::More),
+                    _ => return Err(NotHttp::Chunk),
+                },
+                Chunk::Trailers => {
+                    let Some(trailers) = trailers(bytes)? else {
+                        return Ok(Piece::More);
+                    };
+                    *chunk = Chunk::Over;
+                    return Ok(match trailers.is_empty() {
+                        true => Piece::End,
+                        false => Piece::Trailers(trailers),
+                    });
+                }
+                Chunk::Over => return Ok(Piece::End),
+            };
+        }
+    }
+}
+
+fn content(left: &mut u64, bytes: &mut BytesMut) -> Piece {
+    let here = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
+    if here == 0 {
+        return Piece::More;
+    }
+    *left -= here as u64;
+    Piece::Content(bytes.split_to(here).freeze())
+}
+
+/// The size of the chunk at the front of `bytes`, which is taken away with its extensions: nobody knows any.
+fn size(bytes: &mut BytesMut) -> Result<Option<u64>, NotHttp> {
+    let Some(end) = memchr::memchr(b'\n', bytes) else {
+        // What cannot become a size is not waited for.
+        let hopeless = bytes.first().is_some_and(|first| !first.is_ascii_hexdigit());
+        return match hopeless || bytes.len() > MOST_OF_LINE {
+            true => Err(NotHttp::Chunk),
+            false => Ok(None),
+        };
+    };
+    let line = bytes.get(..end).and_then(|line| line.strip_suffix(b"\r"));
+    let line = line.filter(|line| line.len() <= MOST_OF_LINE && !line.contains(&b'\r'));
+    let line = line.ok_or(NotHttp::Chunk)?;
+    let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+    let (digits, rest) = line.split_at(digits);
+    let is_extension = rest.trim_ascii_start().first().is_none_or(|first| *first == b';');
+    let size = std::str::from_utf8(digits).ok().filter(|digits| digits.len() <= 16);
+    let size = size.and_then(|digits| u64::from_str_radix(digits, 16).ok());
+    match size {
+        Some(size) if is_extension => {
+            bytes.advance(end + 1);
+            Ok(Some(size))
+        }
+        _ => Err(NotHttp::Chunk),
+    }
+}
+
+fn trailers(bytes: &mut BytesMut) -> Result<Option<HeaderMap>, NotHttp> {
+    let mut headers = [httparse::EMPTY_HEADER; MOST_TRAILERS];
+    match httparse::parse_headers(bytes, &mut headers) {
+        // httparse takes a bare line feed for a line's end, which others read on over.
+        Ok(httparse::Status::Complete((length, parsed))) if !has_bare_line_feed(bytes, length) => {
+            let trailers = header_map(parsed).map_err(|_| NotHttp::Trailers)?;
+            bytes.advance(length);
+            Ok(Some(trailers))
+        }
+        Ok(httparse::Status::Partial) if bytes.len() <= MOST_OF_TRAILERS => Ok(None),
+        _ => Err(NotHttp::Trailers),
+    }
+}
+
+fn has_bare_line_feed(bytes: &[u8], length: usize) -> bool {
+    let lines = bytes
+        .get(..length)
+        .unwrap_or_default()
+        .split_inclusive(|byte| *byte == b'\n');
+    lines.into_iter().any(|line| !line.ends_with(b"\r\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// What is read of `wire`, which comes in pieces of these lengths: the content, the trailers, and what is left.
+    fn read(mut reader: Reader, wire: &[u8], pieces: &[usize]) -> Result<(Vec<u8>, HeaderMap, Vec<u8>), NotHttp> {
+        let (mut content, mut trailers, mut bytes) = (Vec::new(), HeaderMap::new(), BytesMut::new());
+        let mut cuts = pieces.iter().copied().chain(std::iter::repeat(wire.len().max(1)));
+        let mut rest = wire;
+        loop {
+            match reader.read(&mut bytes)? {
+                Piece::Content(more) => content.extend_from_slice(&more),
+                Piece::Trailers(more) => trailers = more,
+                Piece::End => break,
+                Piece::More if rest.is_empty() => break,
+                Piece::More => {
+                    let cut = cuts.next().unwrap_or(1).clamp(1, rest.len());
+                    let (now, later) = rest.split_at(cut);
+                    bytes.extend_from_slice(now);
+                    rest = later;
+                }
+            }
+        }
+        bytes.extend_from_slice(rest);
+        Ok((content, trailers, bytes.to_vec()))
+    }
+
+    fn chunks(wire: &str) -> Result<(Vec<u8>, HeaderMap, Vec<u8>), NotHttp> {
+        read(Reader::chunked(), wire.as_bytes(), &[])
+    }
+
+    #[test]
+    fn the_size_of_a_chunk_is_hexadecimal_and_nothing_else() {
+        for size in ["5", "05", "0000000000000005", "5;a=b", "5 ; a", "5\t;x", "5;\"quoted\""] {
+            let (content, _, rest) = chunks(&format!("{size}\r\nhello\r\n0\r\n\r\nrest")).expect(size);
+            assert_eq!((&content[..], &rest[..]), (&b"hello"[..], &b"rest"[..]), "{size}");
+        }
+        let long = format!("5;{}", "x".repeat(5000));
+        for size in [
+            "",
+            " 5",
+            "+5",
+            "-5",
+            "0x5",
+            "5 5",
+            "5h",
+            "00000000000000005",
+            "g",
+            "5\n",
+            "5\r",
+            "5;\r",
+            ";5",
+            "5;a\rb",
+            &long,
+        ] {
+            let outcome = chunks(&format!("{size}\r\nhello\r\n0\r\n\r\n"));
+            assert_eq!(outcome, Err(NotHttp::Chunk), "{size:?}");
+        }
+        assert_eq!(chunks("5\nhello\r\n0\r\n\r\n"), Err(NotHttp::Chunk), "a bare line feed");
+    }
+
+    #[test]
+    fn a_chunk_ends_where_its_size_says() {
+        for wire in [
+            "5\r\nhelloo\r\n0\r\n\r\n",
+            "5\r\nhell\r\n0\r\n\r\n",
+            "5\r\nhello\n0\r\n\r\n",
+            "5\r\nhello0\r\n\r\n",
+        ] {
+            assert_eq!(chunks(wire), Err(NotHttp::Chunk), "{wire:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_size_is_not_waited_for() {
+        for wire in ["x", "\r", "<html>"] {
+            assert_eq!(chunks(wire), Err(NotHttp::Chunk), "{wire:?}");
+        }
+        assert_eq!(chunks(&"1".repeat(5000)), Err(NotHttp::Chunk), "digits without end");
+    }
+
+    #[test]
+    fn trailers_are_headers_and_bounded() {
+        let (content, trailers, rest) = chunks("1\r\na\r\n0\r\nX-Sum: 7\r\nX-Sum: 8\r\n\r\nrest").expect("a body");
+        assert_eq!((&content[..], &rest[..]), (&b"a"[..], &b"rest"[..]));
+        assert_eq!(trailers.get_all("x-sum").iter().collect::<Vec<_>>(), ["7", "8"]);
+        let many = "X: y\r\n".repeat(65);
+        let long = "y".repeat(17 << 10);
+        for bad in [
+            "X : y\r\n",
+            "X: y\r\n z\r\n",
+            ": y\r\n",
+            "X\r\n",
+            &many,
+            &format!("X: {long}"),
+        ] {
+            assert_eq!(chunks(&format!("0\r\n{bad}\r\n")), Err(NotHttp::Trailers), "{bad:.20?}");
+        }
+    }
+
+    #[test]
+    fn a_body_of_known_length_leaves_what_follows() {
+        let (content, _, rest) = read(Reader::Sized(5), b"hello world", &[3, 1]).expect("a body");
+        assert_eq!((&content[..], &rest[..]), (&b"hello"[..], &b" world"[..]));
+    }
+
+    proptest! {
+        #[test]
+        fn a_chunked_body_is_the_same_however_it_was_cut(
+            content in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..40), 0..8),
+            pieces in prop::collection::vec(1_usize..30, 0..40),
+        ) {
+            let mut wire = Vec::new();
+            for chunk in &content {
+                wire.extend(format!("{:X};x=y\r\n", chunk.len()).bytes());
+                wire.extend(chunk);
+                wire.extend(b"\r\n");
+            }
+            wire.extend(b"0\r\nX-End: 1\r\n\r\nHTTP/1.1");
+            let (read, trailers, rest) = read(Reader::chunked(), &wire, &pieces).expect("a body");
+            prop_assert_eq!(read, content.concat());
+            prop_assert_eq!(trailers.len(), 1);
+            prop_assert_eq!(rest, b"HTTP/1.1");
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic_or_depend_on_how_they_were_cut(
+            wire in "[0-9a-f;x\\r\\n :]{0,60}",
+            pieces in prop::collection::vec(1_usize..9, 0..30),
+        ) {
+            let (whole, cut) = (chunks(&wire), read(Reader::chunked(), wire.as_bytes(), &pieces));
+            prop_assert_eq!(whole, cut);
+        }
+    }
+}
