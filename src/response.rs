@@ -97,10 +97,7 @@ pub fn translated(answer: LegacyAnswer, encoding: Option<Encoding>, varies: bool
             }
         }
         LegacyBody::Stream(pieces) => {
-            let pieces = pieces.map_err(|error| -> BoxError {
-                tracing::warn!(%error, "an answer broke off: the rest of it could not be asked for");
-                error.into()
-            });
+            let pieces = pieces.map_err(broke_off);
             match encoding {
                 Some(encoding) => (streamed(encoding.stream(pieces)), Some(encoding)),
                 None => (streamed(pieces), None),
@@ -120,6 +117,22 @@ pub fn translated(answer: LegacyAnswer, encoding: Option<Encoding>, varies: bool
         response.extensions_mut().insert(Own);
     }
     response
+}
+
+/// An answer with the headers that the same text was sent with before.
+pub fn repeated(answer: LegacyAnswer, headers: HeaderMap) -> Response<Body> {
+    let mut response = Response::new(match answer.body {
+        LegacyBody::Whole(pieces) => whole(pieces),
+        LegacyBody::Stream(pieces) => streamed(pieces.map_err(broke_off)),
+    });
+    *response.status_mut() = answer.status;
+    *response.headers_mut() = headers;
+    response
+}
+
+fn broke_off(error: LegacyError) -> BoxError {
+    tracing::warn!(%error, "an answer broke off: the rest of it could not be asked for");
+    error.into()
 }
 
 fn whole(mut pieces: Vec<Bytes>) -> Body {

@@ -46,6 +46,8 @@ use tokio::sync::Semaphore;
 
 /// Everything a request needs; shared by all connections.
 pub struct Service {
+    /// Which one it is of those that were in force one after the other.
+    number: u64,
     access: Access,
     upstream: Arc<Upstream>,
     /// Where forwarded legacy calls go, when it is another server.
@@ -102,6 +104,7 @@ impl Service {
                 Arc::clone(&state),
             )?),
             diagnosis: Arc::new(Diagnosis::new(&config.upstream, legacy.tables())),
+            number: 0,
             access: Access::new(config.access_token.clone()),
             legacy: Arc::new(legacy),
             compress: config.legacy.compress,
@@ -134,6 +137,7 @@ impl Service {
         let legacy = self.legacy.reloaded(config)?;
         let modes = self.modes.reloaded(&config.legacy, legacy.tables().fingerprint())?;
         Ok(Self {
+            number: self.number + 1,
             access: self.access.clone(),
             upstream: Arc::clone(&self.upstream),
             legacy_upstream: self.legacy_upstream.clone(),
@@ -296,8 +300,9 @@ impl Service {
                 let inquiry = self.inquiry(exchange, &head);
                 match self.legacy.remembered(&route, inquiry, scope) {
                     Some(Remembered::Answer(answer)) => {
-                        let response = self.remembered(exchange, &route, &head.method, inquiry.encoding, answer);
-                        return at_once(finish(&route, response));
+                        let finish = |response| finish(&route, response);
+                        let encoding = inquiry.encoding;
+                        return at_once(self.remembered(exchange, &route, &head.method, encoding, answer, finish));
                     }
                     plain => plain,
                 }

@@ -2,7 +2,7 @@
 
 use super::{
     LegacyError,
-    memory::{Entry, Kept},
+    memory::{Entry, Head, Kept},
     version::Version,
 };
 use crate::{
@@ -61,6 +61,8 @@ pub struct LegacyAnswer {
     pub tag: Option<HeaderValue>,
     /// `Content-Length`, where it is at hand.
     pub content_length: Option<HeaderValue>,
+    /// Of an answer from memory with all of a text, what its headers were before.
+    pub head: Option<Arc<Head>>,
     /// For `Cache-Status`.
     pub cached: Cached,
     /// For an answer that is empty for want of a finished job: where the job stands, `None` when there is none.
@@ -131,6 +133,7 @@ impl LegacyAnswer {
             asked: true,
             tag: None,
             content_length: None,
+            head: None,
             cached: Cached::No,
             empty_for: None,
         }
@@ -164,9 +167,11 @@ impl LegacyAnswer {
     /// The same, with all of the entry's text as it is.
     pub(super) fn kept_whole(table: &Table, kept: &Kept, cached: Cached, inquiry: Inquiry<'_>) -> Self {
         let answer = Self::kept(table, kept, vec![kept.entry.whole()], cached, inquiry);
-        let content_length = answer.status.is_success().then(|| kept.entry.content_length());
+        // A 304 has neither.
+        let has_text = answer.status.is_success();
         Self {
-            content_length,
+            content_length: has_text.then(|| kept.entry.content_length()),
+            head: (has_text && cached == Cached::Hit).then(|| kept.entry.head()),
             ..answer
         }
     }

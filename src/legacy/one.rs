@@ -147,6 +147,8 @@ impl Legacy {
         let Some(encoding) = inquiry.encoding.filter(|_| worth_it && answer.status.is_success()) else {
             return Remembered::Answer(answer);
         };
+        // The head is one of a text that is sent as it is.
+        let answer = LegacyAnswer { head: None, ..answer };
         Remembered::Plain(Box::new(Plain {
             answer,
             kept,

@@ -196,6 +196,7 @@ fn done(upstream_headers: HeaderMap) -> LegacyAnswer {
         asked: true,
         tag: None,
         content_length: None,
+        head: None,
         cached: Cached::No,
         empty_for: None,
     }

@@ -60,8 +60,13 @@ pub struct Exchange {
 impl Exchange {
     /// Writes the request's id and its trace on what goes to the upstream.
     pub fn put_name(&self, headers: &mut HeaderMap) {
-        headers.insert(REQUEST_ID, self.id.clone());
+        self.put_id(headers);
         self.tally.span().put(headers);
+    }
+
+    /// Writes the request's id.
+    pub fn put_id(&self, headers: &mut HeaderMap) {
+        headers.insert(REQUEST_ID, self.id.clone());
     }
 
     /// Says which mode is in force for the request.

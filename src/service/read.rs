@@ -10,7 +10,7 @@ use crate::{
     marks::Marks,
     modes::Decision,
     observe::{CacheResult, Exchange, Source},
-    response::translated,
+    response::{repeated, translated},
     route::LegacyRoute,
     scope::Scope,
     upstream::{Body, full},
@@ -30,19 +30,39 @@ impl Service {
         }
     }
 
-    /// The response of an answer from memory.
+    /// The response of an answer from memory, with the headers of the one before. Where there was none, `finish` adds what
+    /// every answer gets.
     pub(super) fn remembered(
         &self,
         exchange: &Exchange,
         route: &LegacyRoute,
         method: &Method,
         encoding: Option<Encoding>,
-        answer: LegacyAnswer,
+        mut answer: LegacyAnswer,
+        finish: impl FnOnce(Response<Body>) -> Response<Body>,
     ) -> Response<Body> {
         exchange.source(Source::JobsApi);
         self.count_cached(exchange, answer.cached);
         self.modes.translated(route.name(), false);
-        for_method(method, translated(answer, encoding, self.compress))
+        let terms = (self.number, self.legacy.jobs().known_dialect());
+        let head = answer.head.take();
+        let response = match head.as_ref().and_then(|head| head.made_on(terms)) {
+            Some(headers) => {
+                let mut response = repeated(answer, headers);
+                exchange.put_id(response.headers_mut());
+                response
+            }
+            None => {
+                let mut response = finish(translated(answer, encoding, self.compress));
+                if let Some(head) = head {
+                    // The next one writes its own in the place of this.
+                    exchange.put_id(response.headers_mut());
+                    head.keep(terms, response.headers().clone());
+                }
+                response
+            }
+        };
+        for_method(method, response)
     }
 
     pub(super) async fn read(
@@ -61,7 +81,7 @@ impl Service {
         if let Some(remembered) = remembered {
             let encoding = self.inquiry(exchange, &head).encoding;
             let answer = Box::pin(self.legacy.finished(remembered)).await;
-            return self.remembered(exchange, route, &head.method, encoding, answer);
+            return self.remembered(exchange, route, &head.method, encoding, answer, |response| response);
         }
         if !matches!(decision, Decision::Forward { .. }) {
             let Some(_turn) = self.turn().await else {

@@ -51,6 +51,46 @@ async fn a_finished_job_is_asked_for_once_and_then_answered_without_any_call() {
 }
 
 #[tokio::test]
+async fn answers_from_memory_differ_in_nothing_but_the_requests_name() {
+    let shelf = Shelf::start(finished(1)).await;
+    let jobshim = over(&shelf).await;
+    let client = Client::new();
+    for target in [
+        "/history/job-00000",
+        "/api/history_v2/job-00000",
+        "/api/job/job-00000/status",
+    ] {
+        for accepted in ["identity", "gzip", "zstd, gzip"] {
+            let headers = |name| [("accept-encoding", accepted), ("x-request-id", name)];
+            let ask = async |method, name| {
+                let reply = client.send(method, jobshim.address, target, &headers(name), "").await;
+                let mut reply = reply.expect("an answer");
+                assert_eq!(reply.headers.remove("x-request-id").expect("a name"), name, "{target}");
+                reply.headers.remove("date");
+                reply
+            };
+            let first = ask(Method::GET, "first").await;
+            let mut second = ask(Method::GET, "second").await;
+            if !first.header("cache-status").ends_with("hit") {
+                second
+                    .headers
+                    .insert("cache-status", first.headers["cache-status"].clone());
+            }
+            assert_eq!(second.headers, first.headers, "{target} {accepted}");
+            let third = ask(Method::GET, "third").await;
+            assert_eq!(third.header("cache-status"), "jobshim; hit", "{target} {accepted}");
+            let head = ask(Method::HEAD, "head").await;
+            assert_eq!(head.headers, third.headers, "{target} {accepted}");
+            assert!(third.body == first.body && head.body.is_empty(), "{target} {accepted}");
+            second
+                .headers
+                .insert("cache-status", third.headers["cache-status"].clone());
+            assert_eq!(third.headers, second.headers, "{target} {accepted}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn history_asks_for_the_list_each_time_and_for_a_detail_once() {
     let shelf = Shelf::start(finished(5)).await;
     let jobshim = over(&shelf).await;

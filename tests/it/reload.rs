@@ -6,6 +6,7 @@ use crate::support::{
     metrics::Metrics,
     program::Program,
     server::board,
+    shelf::{Item, Shelf},
     upstream::{Gate, raw},
     wait::until,
 };
@@ -78,6 +79,33 @@ async fn a_changed_file_is_taken_over_by_itself_and_on_sighup() {
     assert!(line.contains("legacy.routes"), "{line}");
     assert_eq!(client.get(address, "/queue").await.status, 410);
     assert_eq!(client.get(address, "/history").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_answers_from_memory_say_of_themselves_changes_too() {
+    let shelf = Shelf::start([Item::new(0, "completed", 2_000)]).await;
+    let mut jobshim = Configured::start("reload-said", &shelf.url(), "");
+    let address = jobshim.program.address();
+    let client = Client::new();
+    let ask = async || {
+        let reply = client.get(address, "/history/job-00000").await;
+        (
+            reply.header("sunset").to_owned(),
+            reply.header("cache-status").to_owned(),
+        )
+    };
+    ask().await;
+    for _ in 0..2 {
+        assert_eq!(ask().await, (String::new(), "jobshim; hit".to_owned()));
+    }
+    jobshim.rewrite(
+        "[notices]\nsunset = \"2027-03-31\"\n",
+        "the configuration was read again",
+    );
+    for _ in 0..2 {
+        let sunset = "Wed, 31 Mar 2027 00:00:00 GMT".to_owned();
+        assert_eq!(ask().await, (sunset, "jobshim; hit".to_owned()));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
