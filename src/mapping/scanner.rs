@@ -93,6 +93,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Reads an object member's key and colon; the span is the key's, without its quotes.
+    #[inline(always)]
     pub fn key(&mut self) -> Result<Span, ScanError> {
         let key = grammar::key(self.rest).map_err(|wrong| self.error(wrong))?;
         self.rest = key.behind;
@@ -103,6 +104,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Passes over one value of any kind and depth.
+    #[inline(always)]
     pub fn value(&mut self) -> Result<Span, ScanError> {
         self.peek();
         let start = self.position();
