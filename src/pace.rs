@@ -32,7 +32,7 @@ impl Moves {
     }
 }
 
-/// A clock that is set far oftener than it rings. It stays set for an earlier time and looks again when that is over:
+/// A clock that is set far oftener than it rings. Set for an earlier time, it stays so and looks again when that is over:
 /// setting it anew each time costs more than all that the waiting is for.
 #[derive(Default)]
 pub struct Alarm(Option<Pin<Box<Sleep>>>);
@@ -41,6 +41,9 @@ impl Alarm {
     /// Ready once it is `until`.
     pub fn poll(&mut self, until: Instant, cx: &mut Context<'_>) -> Poll<()> {
         let timer = self.0.get_or_insert_with(|| Box::pin(sleep_until(until)));
+        if timer.deadline() > until {
+            timer.as_mut().reset(until);
+        }
         loop {
             ready!(timer.as_mut().poll(cx));
             if timer.deadline() >= until {
@@ -145,5 +148,24 @@ where
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_alarm_that_was_set_for_later_rings_in_time() {
+        let mut alarm = Alarm::default();
+        let moment = Duration::from_millis(20);
+        let patience = |limit| Patience { limit, moves: None };
+        let nothing = || std::future::pending::<()>();
+        let later = patience(Duration::from_secs(600));
+        let given_up = later.wait(&mut alarm, nothing());
+        assert!(tokio::time::timeout(moment, given_up).await.is_err());
+        let sooner = patience(moment);
+        let late = tokio::time::timeout(Duration::from_secs(20), sooner.wait(&mut alarm, nothing()));
+        assert!(matches!(late.await, Ok(Err(Late(limit))) if limit == moment));
     }
 }

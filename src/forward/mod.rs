@@ -15,12 +15,8 @@ use crate::{
     pace::Paced,
     upstream::{Body, Upstream, UpstreamError},
 };
-use http::{
-    HeaderValue, Request, Response, StatusCode, Uri, Version,
-    header::{TRAILER, TRANSFER_ENCODING},
-};
+use http::{Request, Response, StatusCode, Uri, Version, header::TRAILER};
 use http_body_util::BodyExt;
-use hyper::body::Body as _;
 use std::{
     net::{IpAddr, SocketAddr},
     sync::Arc,
@@ -79,11 +75,6 @@ impl Passage<'_> {
         }
         // Trailers are not passed on (RFC 9110 section 6.5.1): there is none to announce.
         head.headers.remove(TRAILER);
-        if body.size_hint().exact().is_none() {
-            // hyper would leave out a GET's body of unknown length.
-            head.headers
-                .insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-        }
         head.uri = self.uri;
         head.version = Version::HTTP_11;
         if let Some(wanted) = &wanted {

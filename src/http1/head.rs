@@ -9,9 +9,10 @@ use http::{
 use hyper::ext::ReasonPhrase;
 use std::mem::MaybeUninit;
 
-/// The most headers that an answer may have, and the most bytes of its head.
+/// The most headers that an answer may have.
 const MOST_HEADERS: usize = 100;
-pub(super) const MOST_BYTES: usize = 256 << 10;
+/// The most bytes of its head.
+pub const MOST_BYTES: usize = 256 << 10;
 /// So many bytes tell HTTP from other protocols.
 const TELLING: usize = 16;
 /// How many more an answer gets on its way to the client: a map that grows is made anew.
@@ -23,7 +24,7 @@ pub struct Head {
     pub response: Response<()>,
     /// Where the body ends.
     pub body: Reader,
-    /// Whether the connection stays open after it (RFC 9112 section 9.3).
+    /// Whether HTTP goes on after it on the same connection (RFC 9112 section 9.3).
     pub keeps_open: bool,
 }
 
@@ -66,7 +67,8 @@ pub fn read_head(bytes: &mut BytesMut, method: &Method, seen: &mut usize) -> Res
         *response.headers_mut() = header_map(parsed.headers)?;
         bytes.advance(length);
         let body = Reader::of(method, &response)?;
-        let keeps_open = keeps_open(&response) && body.ends_by_itself();
+        let is_switched = status == StatusCode::SWITCHING_PROTOCOLS;
+        let keeps_open = keeps_open(&response) && body.ends_by_itself() && !is_switched;
         return Ok(Some(Head {
             response,
             body,
@@ -232,6 +234,8 @@ mod tests {
                 "HTTP/1.0 200 OK\r\nContent-Length: 0\r\nConnection: Keep-Alive\r\n",
                 true,
             ),
+            // What follows is another protocol, whoever asked for it.
+            ("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\n", false),
         ] {
             assert_eq!(
                 get(&format!("{head}\r\n")).map(|head| head.keeps_open),

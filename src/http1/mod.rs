@@ -7,7 +7,7 @@ mod head;
 mod request;
 
 pub use body::{Piece, Reader};
-pub use head::{Head, read_head};
+pub use head::{Head, MOST_BYTES, read_head};
 pub use request::{Upload, write_head};
 
 /// What came is no answer that every reader understands alike.
@@ -17,7 +17,7 @@ pub enum NotHttp {
     #[error("invalid HTTP head: {0}")]
     Head(#[from] httparse::Error),
     /// It does not end.
-    #[error("the head of its answer is longer than {} bytes", head::MOST_BYTES)]
+    #[error("the head of its answer is longer than {} bytes", MOST_BYTES)]
     HeadTooLong,
     /// RFC 9112 section 6.1.
     #[error("its Transfer-Encoding is not chunked alone, or there is a Content-Length too")]

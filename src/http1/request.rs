@@ -34,7 +34,7 @@ pub fn write_head(head: &Parts, length: Option<u64>, out: &mut Vec<u8>) -> Uploa
     let mut is_said = false;
     for (name, value) in &head.headers {
         match (name, upload) {
-            (&CONTENT_LENGTH, Upload::Sized(length)) => {
+            (&CONTENT_LENGTH, Upload::Sized(length)) if !is_said => {
                 is_said = true;
                 put(out, format_args!("content-length: {length}\r\n"));
             }
@@ -137,6 +137,18 @@ mod tests {
                  5\r\nhello\r\n10\r\n0123456789abcdef\r\n0\r\n\r\n"
             )
         );
+    }
+
+    #[test]
+    fn a_length_is_said_once() {
+        let twice = [("content-length", "5"), ("content-length", "6")];
+        for length in [Some(5), None] {
+            assert_eq!(
+                written(&twice, length, &["hello"]).as_deref(),
+                Some("POST /x?y HTTP/1.1\r\ncontent-length: 5\r\n\r\nhello"),
+                "{length:?}"
+            );
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::{
     pace::Patience,
 };
 use bytes::Bytes;
-use http::{Response, StatusCode};
+use http::Response;
 use hyper::body::{Body, Frame, SizeHint};
 use std::{
     io,
@@ -42,7 +42,6 @@ pub struct Switched {
 
 impl AnswerBody {
     pub(super) fn of(head: Head, line: Box<Line>, patience: Patience, kept: &Arc<Kept>) -> Response<Self> {
-        let is_switched = head.response.status() == StatusCode::SWITCHING_PROTOCOLS;
         let mut body = Self {
             reader: head.body,
             patience: line.is_sending().then_some(patience),
@@ -50,7 +49,7 @@ impl AnswerBody {
             keeps_open: head.keeps_open,
             kept: Arc::clone(kept),
         };
-        if head.body.is_over() && !is_switched {
+        if head.body.is_over() {
             body.keep_line();
         }
         head.response.map(|()| body)

@@ -2,7 +2,7 @@
 
 use super::connection::Wire;
 use crate::{
-    http1::{Head, NotHttp, Piece, Reader, Upload, read_head, write_head},
+    http1::{Head, MOST_BYTES, NotHttp, Piece, Reader, Upload, read_head, write_head},
     pace::{Alarm, Late, Patience},
     upstream::{Body, BoxError},
 };
@@ -15,7 +15,10 @@ use std::{
     pin::{Pin, pin},
     task::{Context, Poll, Waker, ready},
 };
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
+    task::coop::unconstrained,
+};
 
 /// How much room there is to read into, in bytes: more when an answer fills it, as a large one costs less in large pieces.
 const LEAST_ROOM: usize = 8 << 10;
@@ -58,8 +61,8 @@ pub struct Line {
     upload: Option<(Body, Upload)>,
     /// Why the request could not be sent to its end.
     broken: Option<LineError>,
-    /// Something came since the request was sent.
-    has_heard: bool,
+    /// How many bytes came since the request was sent.
+    heard: usize,
     alarm: Alarm,
 }
 
@@ -76,7 +79,7 @@ impl Line {
             to_flush: false,
             upload: None,
             broken: None,
-            has_heard: false,
+            heard: 0,
             alarm: Alarm::default(),
         }
     }
@@ -88,7 +91,7 @@ impl Line {
         body: Body,
         patience: &Patience,
     ) -> Result<Result<Head, LineError>, Late> {
-        self.has_heard = false;
+        self.heard = 0;
         let length = match body.is_end_stream() {
             true => Some(0),
             false => body.size_hint().exact(),
@@ -104,18 +107,19 @@ impl Line {
 
     /// Whether a byte came back for the last request.
     pub fn has_heard(&self) -> bool {
-        self.has_heard
+        self.heard > 0
     }
 
     /// Whether another request can be sent: the last one was sent to its end, and nothing came after its answer.
     pub fn is_idle(&self) -> bool {
-        self.upload.is_none() && self.broken.is_none() && self.come.is_empty()
+        !self.is_sending() && self.broken.is_none() && self.come.is_empty()
     }
 
     /// Lets go of what only a request needs.
     pub fn rest(&mut self) {
         self.come = BytesMut::new();
         self.room = LEAST_ROOM;
+        self.head.shrink_to(MOST_TO_WRITE);
     }
 
     /// Whether the server has kept an idle connection open and said nothing on it, as far as is known by now.
@@ -123,9 +127,9 @@ impl Line {
         let mut byte = [0];
         let mut unread = ReadBuf::new(&mut byte);
         let mut nobody = Context::from_waker(Waker::noop());
-        Pin::new(&mut self.wire)
-            .poll_read(&mut nobody, &mut unread)
-            .is_pending()
+        let reading = poll_fn(|cx| Pin::new(&mut self.wire).poll_read(cx, &mut unread));
+        // A task that has done much hears from tokio that nothing is ready, though it may be.
+        pin!(unconstrained(reading)).poll(&mut nobody).is_pending()
     }
 
     /// The next piece of the body that `reader` reads.
@@ -135,7 +139,7 @@ impl Line {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, LineError>>> {
         // An answer may begin before its request has ended, and may be whole where that could not be sent.
-        if self.upload.is_some() {
+        if self.is_sending() {
             self.go_on_sending(cx);
         }
         loop {
@@ -155,9 +159,9 @@ impl Line {
         }
     }
 
-    /// Whether the request has not been sent to its end.
+    /// Whether the request has not been sent to its end: its last piece may still lie here, or within TLS.
     pub fn is_sending(&self) -> bool {
-        self.upload.is_some()
+        self.upload.is_some() || !self.head.is_empty() || self.to_flush
     }
 
     /// Sends the rest of a request whose answer is over.
@@ -190,6 +194,10 @@ impl Line {
             if let Some(head) = read_head(&mut self.come, method, seen)? {
                 return Poll::Ready(Ok(head));
             }
+            // Interim answers are not limited otherwise, and may come faster than a clock is looked at.
+            if self.heard > MOST_BYTES {
+                return Poll::Ready(Err(NotHttp::HeadTooLong.into()));
+            }
             // A server may answer and hang up before it has read the whole request: what it has said counts.
             let error = match ready!(self.poll_come(cx)) {
                 Ok(1..) => continue,
@@ -205,6 +213,9 @@ impl Line {
             tracing::debug!(%error, "a request could not be sent to its end");
             self.broken = Some(error);
             self.upload = None;
+            self.head.clear();
+            self.content.clear();
+            self.to_flush = false;
         }
     }
 
@@ -280,12 +291,114 @@ impl Line {
         self.come.reserve(self.room);
         let room = self.come.capacity() - self.come.len();
         let read = ready!(pin!(self.wire.read_buf(&mut self.come)).poll(cx))?;
-        self.has_heard |= read > 0;
+        self.heard = self.heard.saturating_add(read);
         if read == room {
             self.room = (self.room * 2).min(MOST_ROOM);
         } else if read < self.room / 4 {
             self.room = (self.room / 2).max(LEAST_ROOM);
         }
         Poll::Ready(Ok(read))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::stream;
+    use http::Request;
+    use http_body_util::{BodyExt, StreamBody};
+    use std::time::Duration;
+    use tokio::{net::UnixStream, sync::mpsc, task::coop, time::timeout};
+
+    const PATIENCE: Patience = Patience {
+        limit: Duration::from_secs(20),
+        moves: None,
+    };
+
+    fn line() -> (Line, UnixStream) {
+        let (here, server) = UnixStream::pair().expect("a connection");
+        (Line::new(Wire::Unix(here)), server)
+    }
+
+    fn post() -> Parts {
+        let (head, ()) = Request::post("/").body(()).expect("a request").into_parts();
+        head
+    }
+
+    /// A body of unknown length, of what is sent.
+    fn body(pieces: mpsc::UnboundedReceiver<Bytes>) -> Body {
+        let frames = stream::unfold(pieces, |mut pieces| async {
+            let piece = pieces.recv().await?;
+            Some((Ok::<_, BoxError>(Frame::data(piece)), pieces))
+        });
+        StreamBody::new(Box::pin(frames)).boxed_unsync()
+    }
+
+    #[tokio::test]
+    async fn the_last_piece_of_a_request_is_sent_though_the_answer_has_begun_before() {
+        let (mut line, mut server) = line();
+        let (piece, pieces) = mpsc::unbounded_channel();
+        let head = post();
+        let mut piece = Some(piece);
+        let mut sending = Box::pin(line.send(&head, body(pieces), &PATIENCE));
+        // Until the server's queue is full; then comes the end.
+        let mut sent = 0;
+        let full = poll_fn(|cx| {
+            assert!(sending.as_mut().poll(cx).is_pending());
+            Poll::Ready(())
+        });
+        full.await;
+        drop(sending);
+        while line.head.is_empty() {
+            sent += 4096;
+            let more = piece.as_ref().expect("no end yet").send(Bytes::from(vec![b'x'; 4096]));
+            more.expect("a reader");
+            let looked = poll_fn(|cx| Poll::Ready(line.poll_head(&Method::POST, &mut 0, cx)));
+            assert!(looked.await.is_pending());
+        }
+        piece.take();
+        let looked = poll_fn(|cx| Poll::Ready(line.poll_head(&Method::POST, &mut 0, cx)));
+        assert!(looked.await.is_pending());
+
+        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n";
+        server.write_all(answer).await.expect("written");
+        let head = poll_fn(|cx| line.poll_head(&Method::POST, &mut 0, cx)).await;
+        let mut reader = head.expect("an answer").body;
+        assert!(line.is_sending() && !line.is_idle(), "something is still to be sent");
+        let reading = async {
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n0\r\n\r\n") {
+                assert_ne!(server.read_buf(&mut request).await.expect("read"), 0);
+            }
+            server.write_all(b"ok").await.expect("written");
+            request.len()
+        };
+        let answering = poll_fn(|cx| line.poll_body(&mut reader, cx));
+        let (read, content) = timeout(PATIENCE.limit, async { tokio::join!(reading, answering) })
+            .await
+            .expect("the whole request is sent");
+        assert!(read > sent, "{read} bytes of {sent}");
+        let content = content.expect("no end").expect("content").into_data();
+        assert_eq!(content.expect("content"), "ok");
+        assert!(line.is_idle());
+        line.rest();
+        assert!(line.head.capacity() <= MOST_TO_WRITE, "{}", line.head.capacity());
+    }
+
+    #[tokio::test]
+    async fn a_closed_connection_is_seen_however_much_its_task_has_done() {
+        let (mut line, server) = line();
+        drop(server);
+        let Wire::Unix(wire) = &line.wire else {
+            panic!("another connection");
+        };
+        wire.readable().await.expect("the end");
+        poll_fn(|cx| {
+            // Nothing that tokio knows is ready for this task now.
+            while pin!(coop::consume_budget()).poll(cx).is_ready() {}
+            assert!(!line.is_open());
+            Poll::Ready(())
+        })
+        .await;
     }
 }

@@ -366,3 +366,16 @@ async fn an_idle_connection_that_the_server_has_closed_is_closed_here_too() {
         .expect("an end, though nothing more is asked");
     assert_eq!(ended, Ok(true));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn interim_answers_without_end_are_no_answer() {
+    let upstream = raw(|mut stream, _| async move {
+        let many = "HTTP/1.1 102 Processing\r\n\r\n".repeat(1000);
+        while stream.write_all(many.as_bytes()).await.is_ok() {}
+    })
+    .await;
+    let jobshim = facing(&format!("http://{upstream}"), |_| {}).await;
+    let client = Client::new();
+    let reply = timeout(PATIENCE, client.get(jobshim.address, "/view"));
+    assert_eq!(reply.await.expect("an end").status, 502);
+}
