@@ -21,7 +21,6 @@ use http::{
     uri::{PathAndQuery, Scheme},
 };
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
-
 use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::client::legacy::connect::HttpConnector;
 use std::{sync::Arc, time::Duration};

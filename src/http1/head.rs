@@ -33,6 +33,11 @@ pub struct Head {
 /// bytes have been looked at in vain, and 0 at first.
 pub fn read_head(bytes: &mut BytesMut, method: &Method, seen: &mut usize) -> Result<Option<Head>, NotHttp> {
     loop {
+        // Empty lines before it (RFC 9112 section 2.2) are not looked at twice.
+        while let [b'\n', ..] | [b'\r', b'\n', ..] = &bytes[..] {
+            bytes.advance(if bytes.starts_with(b"\n") { 1 } else { 2 });
+            *seen = 0;
+        }
         // A head that comes in drips is not parsed at each one, but at each line: there are not many.
         let fresh = bytes.get(*seen..).unwrap_or_default();
         if bytes.is_empty() || *seen >= TELLING && !fresh.contains(&b'\n') {
@@ -268,6 +273,7 @@ mod tests {
             "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
             "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
             "HTTP/1.1 200 OK\nContent-Length: 2\n\nok",
+            "\r\n\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
         ] {
             for step in [1, 2, 3, 7] {
                 let (mut bytes, mut seen, mut found) = (BytesMut::new(), 0, None);

@@ -11,6 +11,9 @@ use http_body_util::BodyExt;
 use hyper::body::Body as _;
 use tokio::time::timeout;
 
+/// Pieces of an answer with fewer bytes are copied.
+const SMALL: usize = 2048;
+
 /// A whole answer, read to its end.
 #[derive(Clone, Debug)]
 pub struct Answer {
@@ -83,6 +86,8 @@ impl Upstream {
             }
             match length <= announced {
                 true => whole.extend_from_slice(&data),
+                // A small piece may be all that is used of a large buffer.
+                false if data.len() < SMALL => more.push(Bytes::copy_from_slice(&data)),
                 false => more.push(data),
             }
         }
