@@ -19,7 +19,6 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header::CON
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use std::{
-    mem,
     pin::Pin,
     sync::{
         Arc,
@@ -129,10 +128,7 @@ impl Exchange {
         response
             .headers_mut()
             .entry(REQUEST_ID)
-            .or_insert_with(|| match self.observer.log_access {
-                true => self.id.clone(),
-                false => mem::replace(&mut self.id, HeaderValue::from_static("")),
-            });
+            .or_insert_with(|| self.id.clone());
         let length = response.body().size_hint().exact().or_else(|| {
             // Of a body in several pieces.
             let announced = response.headers().get(CONTENT_LENGTH)?;
