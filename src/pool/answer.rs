@@ -28,6 +28,8 @@ pub struct AnswerBody {
     /// Until its end.
     line: Option<Box<Line>>,
     keeps_open: bool,
+    /// Why it broke off, as the next thing to say.
+    broken: Option<LineError>,
     /// With the rest of a request that its answer did not wait for.
     patience: Option<Patience>,
     kept: Arc<Kept>,
@@ -46,6 +48,7 @@ impl AnswerBody {
             reader: head.body,
             patience: line.is_sending().then_some(patience),
             line: Some(line),
+            broken: None,
             keeps_open: head.keeps_open,
             kept: Arc::clone(kept),
         };
@@ -87,17 +90,30 @@ impl Body for AnswerBody {
     type Error = LineError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, LineError>>> {
-        let Self { reader, line, .. } = &mut *self;
+        let Self {
+            reader, line, broken, ..
+        } = &mut *self;
+        if let Some(error) = broken.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
         let Some(line) = line else {
             return Poll::Ready(None);
         };
-        let frame = ready!(line.poll_body(reader, cx));
-        match &frame {
-            Some(Ok(_)) if !self.reader.is_over() => {}
-            Some(Err(_)) => self.line = None,
-            _ => self.keep_line(),
+        match ready!(line.poll_body(reader, cx)) {
+            // An error makes hyper throw away what it has not sent yet. So it is said at the task's next turn: what came
+            // before is sent at the end of this one.
+            Some(Err(error)) => {
+                self.line = None;
+                self.broken = Some(error);
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Some(frame) if !self.reader.is_over() => Poll::Ready(Some(frame)),
+            frame => {
+                self.keep_line();
+                Poll::Ready(frame)
+            }
         }
-        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {

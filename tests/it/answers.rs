@@ -4,7 +4,7 @@
 use crate::support::{
     Client, Running, facing,
     raw::{exchange, sender},
-    upstream::{raw, read_head},
+    upstream::{raw, raw_bytes, read_head},
     wait::PATIENCE,
 };
 use bytes::Bytes;
@@ -378,4 +378,19 @@ async fn interim_answers_without_end_are_no_answer() {
     let client = Client::new();
     let reply = timeout(PATIENCE, client.get(jobshim.address, "/view"));
     assert_eq!(reply.await.expect("an end").status, 502);
+}
+
+#[tokio::test]
+async fn what_came_of_an_answer_reaches_its_client_before_the_answer_breaks_off() {
+    let half = "HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\nhalf";
+    let upstream = raw_bytes(half).await;
+    let jobshim = facing(&format!("http://{upstream}"), |_| {}).await;
+    for _ in 0..20 {
+        let request = b"GET /view HTTP/1.1\r\nHost: h\r\n\r\n";
+        let answer = exchange(jobshim.address, request).await.expect("an end");
+        assert!(
+            answer.starts_with("HTTP/1.1 200") && answer.ends_with("half"),
+            "{answer:?}"
+        );
+    }
 }
