@@ -1,6 +1,7 @@
 //! `jobshim explain`: which upstream calls a legacy request becomes, and where each field comes from.
 
 use crate::{
+    buffered::BufferBudget,
     config::{Config, DialectChoice, Surface},
     forward::in_dialect,
     jobs::{Caller, Dialect},
@@ -11,6 +12,8 @@ use crate::{
     state::{State, StateError},
     upstream::{SetupError, Upstream},
 };
+use bytes::Bytes;
+use futures_util::TryStreamExt;
 use http::{HeaderMap, Method, Uri};
 use std::sync::Arc;
 
@@ -197,7 +200,10 @@ fn steps(write: &LegacyWrite, dialect: &Dialect, there: &str) -> Vec<String> {
 }
 
 async fn show(config: &Config, route: &LegacyRoute, uri: &Uri) -> Result<(), ExplainError> {
-    let upstream = Arc::new(Upstream::new(&config.upstream)?);
+    let upstream = Arc::new(Upstream::new(
+        &config.upstream,
+        &BufferBudget::new(config.server.max_buffered),
+    )?);
     let legacy = Arc::new(Legacy::new(
         config,
         upstream,
@@ -218,6 +224,7 @@ async fn show(config: &Config, route: &LegacyRoute, uri: &Uri) -> Result<(), Exp
         answer.status,
         content_type.unwrap_or_default()
     );
-    println!("{}", String::from_utf8_lossy(&answer.body.collect().await?.concat()));
+    let pieces: Vec<Bytes> = answer.body.stream().try_collect().await?;
+    println!("{}", String::from_utf8_lossy(&pieces.concat()));
     Ok(())
 }

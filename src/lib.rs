@@ -3,8 +3,10 @@
 //! A request goes one way through the house: `server` -> `service` -> `route` -> `legacy` -> `jobs` -> `upstream`,
 //! with `mapping` turning job bytes into legacy bytes; what is not a legacy route goes through `forward`.
 
+mod accept;
 pub mod access;
 pub mod admin;
+pub mod buffered;
 pub mod cli;
 pub mod compare;
 pub mod config;

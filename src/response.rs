@@ -338,6 +338,12 @@ pub fn upstream_failure(error: &UpstreamError, finding: Option<&str>) -> Respons
             "the limit is upstream.max_answer_bytes",
             "http_response_body_size",
         ),
+        UpstreamError::NoRoom { .. } => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "busy",
+            "try again in a moment; the limit is server.max_buffered",
+            "proxy_internal_response",
+        ),
         UpstreamError::Client(error) if error.is::<Gap>() => (
             StatusCode::REQUEST_TIMEOUT,
             "request_timeout",
@@ -358,6 +364,11 @@ pub fn upstream_failure(error: &UpstreamError, finding: Option<&str>) -> Respons
         ),
     };
     let mut response = failure(status, kind, message, finding.unwrap_or(remedy).to_owned());
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        response
+            .headers_mut()
+            .insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
     proxy_status::own(response.headers_mut(), error_type);
     response
 }

@@ -11,6 +11,7 @@ pub use house::{STORE, keep_house};
 
 use crate::{
     access::Access,
+    buffered::BufferBudget,
     compare::Shadow,
     config::Config,
     diagnosis::Diagnosis,
@@ -59,6 +60,7 @@ pub struct Service {
     notices: Notices,
     state: Arc<State>,
     most_noted: usize,
+    budget: BufferBudget,
     trusted_proxies: TrustedProxies,
     /// The largest body of a legacy write, in bytes.
     most_ordered: usize,
@@ -91,9 +93,10 @@ pub enum StartError {
 impl Service {
     /// Compiles the tables, builds the upstream client and opens what must survive a restart.
     pub fn new(config: &Config) -> Result<Self, StartError> {
-        let upstream = Arc::new(Upstream::new(&config.upstream)?);
+        let budget = BufferBudget::new(config.server.max_buffered);
+        let upstream = Arc::new(Upstream::new(&config.upstream, &budget)?);
         let elsewhere = config.legacy.upstream.as_ref();
-        let legacy_upstream = elsewhere.map(|url| Upstream::elsewhere(&config.upstream, url));
+        let legacy_upstream = elsewhere.map(|url| Upstream::elsewhere(&config.upstream, url, &budget));
         let state = Arc::new(State::open(config.state_dir.as_deref())?);
         let observer = Arc::new(Observer::new(state.usage()?, config.log.access));
         let legacy = Legacy::new(config, Arc::clone(&upstream), Arc::clone(&state), Arc::clone(&observer))?;
@@ -110,10 +113,11 @@ impl Service {
             compress: config.legacy.compress,
             legacy_upstream: legacy_upstream.transpose()?.map(Arc::new),
             upstream,
-            shadow: Shadow::new(&config.shadow, Arc::clone(&observer)),
+            shadow: Shadow::new(&config.shadow, Arc::clone(&observer), &budget),
             notices: Notices::new(&config.notices),
             state,
             most_noted: config.notes.max_body,
+            budget,
             trusted_proxies: config.door.trusted_proxies.clone(),
             most_ordered: config.legacy.max_body,
             bounds: Bounds {
@@ -148,6 +152,7 @@ impl Service {
             notices: Notices::new(&config.notices),
             state: Arc::clone(&self.state),
             most_noted: self.most_noted,
+            budget: self.budget.clone(),
             trusted_proxies: self.trusted_proxies.clone(),
             most_ordered: self.most_ordered,
             bounds: self.bounds,

@@ -265,6 +265,8 @@ pub struct ServerConfig {
     pub max_connections: usize,
     /// The most connections from one address; 0 is no limit of its own.
     pub max_connections_per_address: usize,
+    /// The most bytes of bodies that are held to be read whole, all together.
+    pub max_buffered: usize,
     /// The most requests on one connection; 0 is no limit.
     pub max_requests: usize,
     /// How long connections are still taken after a stop signal.

@@ -2,12 +2,13 @@
 
 use super::Passage;
 use crate::{
+    buffered::{BufferBudget, BufferError},
     mapping::{Paths, Table, scanner::string_value},
     notes::{Notes, note},
     scope::Scope,
     upstream::{Body, BoxError, Upstream, UpstreamError},
 };
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use http::{HeaderValue, Request, Response, StatusCode, header::CONTENT_LENGTH};
 use http_body_util::{BodyExt, BodyStream, StreamBody};
@@ -26,6 +27,8 @@ pub struct Lesson<'a> {
     pub scope: Scope,
     /// The largest request body, in bytes, that is looked into.
     pub max_body: usize,
+    /// What is read is held within it.
+    pub budget: &'a BufferBudget,
 }
 
 /// What of a body came within the limit.
@@ -41,7 +44,7 @@ impl Passage<'_> {
     /// not `Content-Type`, as several clients send JSON without one.
     pub async fn prompt(self, request: Request<Body>, lesson: &Lesson<'_>) -> Result<Response<Body>, UpstreamError> {
         let (mut head, body) = request.into_parts();
-        let whole = match start(body, lesson.max_body)
+        let whole = match start(body, lesson.max_body, lesson.budget)
             .await
             .map_err(|error| UpstreamError::Client(error.into()))?
         {
@@ -79,7 +82,7 @@ async fn keep(
     upstream: &Upstream,
 ) -> Result<Response<Body>, UpstreamError> {
     let (head, body) = response.into_parts();
-    let body = match start(body, MOST_ANSWER)
+    let body = match start(body, MOST_ANSWER, lesson.budget)
         .await
         .map_err(|error| upstream.broken_off(&*error))?
     {
@@ -101,37 +104,25 @@ fn id_in(answer: &[u8], table: &Table) -> Option<String> {
     string_value(spans.get(slot)?.as_ref()?.of(answer))
 }
 
-/// Reads a body to its end, or to where it is longer than `limit` bytes or holds what is no data.
-async fn start(mut body: Body, limit: usize) -> Result<Start, BoxError> {
-    if body.size_hint().lower() > limit as u64 {
+/// Reads a body to its end, or to where it is longer than `limit` bytes, has no room beside all others, or holds what is no
+/// data.
+async fn start(mut body: Body, limit: usize, budget: &BufferBudget) -> Result<Start, BoxError> {
+    let mut read = budget.buffer(limit);
+    if read.announce(body.size_hint().lower()).is_err() {
         return Ok(Start::Long(body));
     }
-    let mut read: Vec<Frame<Bytes>> = Vec::new();
-    let mut length = 0;
     while let Some(frame) = body.frame().await {
         let frame = frame?;
-        let fits = match frame.data_ref() {
-            Some(data) => {
-                length += data.len();
-                length <= limit
-            }
-            None => false,
-        };
-        read.push(frame);
-        if !fits {
-            let again = stream::iter(read.into_iter().map(Ok)).chain(BodyStream::new(body));
-            return Ok(Start::Long(StreamBody::new(again).boxed_unsync()));
+        let kept = frame.data_ref().map(|data| read.push(data));
+        if matches!(kept, Some(Ok(()))) {
+            continue;
         }
+        if let Some(Err(error @ BufferError::NoRoom(_))) = kept {
+            tracing::warn!(%error, "a body passes unread");
+        }
+        let first = (!read.is_empty()).then(|| Ok(Frame::data(read.into_bytes())));
+        let again = stream::iter(first.into_iter().chain([Ok(frame)])).chain(BodyStream::new(body));
+        return Ok(Start::Long(StreamBody::new(again).boxed_unsync()));
     }
-    let mut pieces = read.into_iter().filter_map(|frame| frame.into_data().ok());
-    let first = pieces.next().unwrap_or_default();
-    Ok(Start::Whole(match length == first.len() {
-        true => first,
-        false => {
-            let mut whole = BytesMut::with_capacity(length);
-            whole.extend_from_slice(&first);
-            pieces.for_each(|piece| whole.extend_from_slice(&piece));
-            whole.freeze()
-        }
-    }))
+    Ok(Start::Whole(read.into_bytes()))
 }

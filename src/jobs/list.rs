@@ -8,9 +8,13 @@ use super::{Caller, DialectKind, Jobs, JobsError, Page, Voice, accept, caller::e
 use crate::{jobs::Listed, observe::Call};
 use http::{HeaderMap, Method};
 use std::{collections::HashSet, sync::Arc};
+use tokio::time::timeout;
 
 /// How often a walk begins anew before it is given up.
 const MOST_WALKS: usize = 5;
+
+/// How many jobs a list may have: a server keeps ten thousand, and each takes some 300 bytes here.
+const MOST_JOBS: usize = 200_000;
 
 /// A list, newest created first, and the headers of its last page.
 #[derive(Debug)]
@@ -75,12 +79,19 @@ impl Jobs {
         wanted: Wanted,
         enough: &impl Fn(&[Listed]) -> bool,
     ) -> Result<List, JobsError> {
-        for _ in 0..MOST_WALKS {
-            if let Walk::Done(list) = self.walk(caller, kind, wanted, enough).await? {
-                return Ok(list);
+        let mut bytes = 0;
+        let walks = async {
+            for _ in 0..MOST_WALKS {
+                if let Walk::Done(list) = self.walk(caller, kind, wanted, enough, &mut bytes).await? {
+                    return Ok(list);
+                }
             }
-        }
-        Err(self.unfit(kind, "it changes faster than its pages can be read"))
+            Err(self.unfit(kind, "it changes faster than its pages can be read"))
+        };
+        // The limits of one answer are those of a list too, in however many pages it comes.
+        let limit = self.upstream.answer_timeout();
+        let in_time = timeout(limit, walks).await;
+        in_time.unwrap_or_else(|_| Err(self.upstream.timed_out(limit).into()))
     }
 
     async fn walk(
@@ -89,6 +100,7 @@ impl Jobs {
         kind: DialectKind,
         wanted: Wanted,
         enough: &impl Fn(&[Listed]) -> bool,
+        bytes: &mut usize,
     ) -> Result<Walk, JobsError> {
         let dialect = self.names(kind);
         let names = &dialect.names.list;
@@ -112,6 +124,10 @@ impl Jobs {
                 query: query.join("&"),
             };
             let page = self.page(caller, call).await?;
+            *bytes = bytes.saturating_add(page.bytes);
+            if *bytes > self.upstream.max_answer_bytes() {
+                return Err(self.upstream.too_large().into());
+            }
             if let Some((_, last)) = &overlap
                 && !page.ids.contains(last)
             {
@@ -120,6 +136,9 @@ impl Jobs {
             let before = seen.len();
             jobs.extend(page.jobs.iter().filter(|job| seen.insert(Arc::clone(&job.id))).cloned());
             seen.extend(page.ids.iter().cloned());
+            if seen.len() > MOST_JOBS {
+                return Err(self.unfit(kind, &format!("it has more than {MOST_JOBS} jobs")));
+            }
             let complete = !page.more && page.cursor.is_none();
             if complete || enough(&jobs) {
                 return Ok(Walk::Done(List {

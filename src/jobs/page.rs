@@ -42,6 +42,8 @@ pub struct Page {
     pub cursor: Option<String>,
     /// Those of the answer.
     pub headers: HeaderMap,
+    /// How long it was, in bytes.
+    pub bytes: usize,
 }
 
 impl Dialect {
@@ -68,6 +70,7 @@ impl Dialect {
             jobs,
             ids,
             headers: answer.headers.clone(),
+            bytes: body.len(),
             more: text_at(more) == Some(b"true"),
             cursor: cursor
                 .and_then(text_at)

@@ -53,6 +53,7 @@ impl Service {
             table: &self.legacy.tables().prompt,
             scope,
             max_body: self.most_noted,
+            budget: &self.budget,
         };
         let passage = self.passage(exchange, &head).await?;
         passage.prompt(Request::from_parts(head, body), &lesson).await

@@ -2,6 +2,7 @@
 
 use super::{Service, passage::refused, translation::call};
 use crate::{
+    buffered::{BufferError, ReadError},
     jobs::{Caller, JobsError},
     legacy::{LegacyAnswer, LegacyError, Touching},
     modes::Decision,
@@ -13,9 +14,7 @@ use crate::{
     upstream::{Body, UpstreamError, full},
 };
 use bytes::Bytes;
-use futures_util::FutureExt;
 use http::{Response, request::Parts};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use std::sync::Arc;
 
 impl Service {
@@ -48,11 +47,13 @@ impl Service {
             touching.end().await;
             return response;
         }
-        // Boxed, as the compiler does not see otherwise that reading a boxed body may move to another thread.
-        let body = match Limited::new(body, self.most_ordered).collect().boxed().await {
-            Ok(body) => body.to_bytes(),
-            Err(error) if error.is::<LengthLimitError>() => return too_large(self.most_ordered),
-            Err(error) => return upstream_failure(&UpstreamError::Client(error.into()), None),
+        let body = match self.budget.read(body, self.most_ordered).await {
+            Ok(body) => body,
+            Err(ReadError::Buffer(BufferError::TooLong(limit))) => return too_large(limit),
+            Err(ReadError::Buffer(BufferError::NoRoom(limit))) => {
+                return upstream_failure(&UpstreamError::NoRoom { limit }, None);
+            }
+            Err(ReadError::Body(error)) => return upstream_failure(&UpstreamError::Client(error.into()), None),
         };
         self.translate_write(exchange, write, head, &body, &caller).await
     }

@@ -47,6 +47,12 @@ pub enum UpstreamError {
         /// The most bytes that are read.
         limit: usize,
     },
+    /// Too many bodies are held already, of requests and of answers.
+    #[error("as many bytes of bodies are held as server.max_buffered allows ({limit})")]
+    NoRoom {
+        /// The most bytes that are held.
+        limit: usize,
+    },
     /// The client's own body did not come whole; the upstream was not asked.
     #[error("the request's body broke off: {0}")]
     Client(Arc<dyn Error + Send + Sync>),
@@ -90,10 +96,19 @@ impl Upstream {
         }
     }
 
-    pub(super) fn timed_out(&self, after: Duration) -> UpstreamError {
+    /// The error of what took longer than `after`.
+    pub fn timed_out(&self, after: Duration) -> UpstreamError {
         UpstreamError::TimedOut {
             upstream: self.name.clone(),
             after_ms: after.as_millis(),
+        }
+    }
+
+    /// The error of what is longer than `upstream.max_answer_bytes`.
+    pub fn too_large(&self) -> UpstreamError {
+        UpstreamError::TooLarge {
+            upstream: self.name.clone(),
+            limit: self.max_answer_bytes,
         }
     }
 
