@@ -274,12 +274,9 @@ pub fn legacy_failure(error: LegacyError, finding: Option<&str>) -> Response<Bod
             message,
             "no further job was hidden".to_owned(),
         ),
-        LegacyError::State(_) => failure(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "state_not_kept",
-            message,
-            "nothing was hidden; see state_dir".to_owned(),
-        ),
+        LegacyError::State(StateError::Stopping) => not_kept(message),
+        // Where the store is, and what is wrong with it, is for whoever runs jobshim: the log says it.
+        LegacyError::State(_) => not_kept("what is hidden could not be stored".to_owned()),
         LegacyError::Jobs(JobsError::Refused { answer, .. }) => {
             let length = answer.body.len();
             let mut response = Response::new(full(answer.body));
@@ -308,6 +305,15 @@ pub fn legacy_failure(error: LegacyError, finding: Option<&str>) -> Response<Bod
             found("jobshim could not make the legacy answer from it"),
         ),
     }
+}
+
+fn not_kept(message: String) -> Response<Body> {
+    failure(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "state_not_kept",
+        message,
+        "nothing was hidden; see state_dir, and the log of jobshim".to_owned(),
+    )
 }
 
 /// The upstream could not be asked, or what it sent cannot be passed on.

@@ -38,6 +38,7 @@ mod slow_clients;
 mod smuggling;
 mod smuggling_http2;
 mod steady;
+mod store;
 mod support;
 mod surfaces;
 mod tables;
