@@ -2,7 +2,9 @@
 
 use crate::{
     admin::ask,
+    config::shown_url,
     observe::{Client, Clients, Route, Use},
+    outside::Outside,
 };
 use http::{StatusCode, Uri};
 use std::{fmt::Write as _, time::Duration};
@@ -15,7 +17,7 @@ const DAY: u64 = 86_400_000;
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
     /// It is no URL.
-    #[error("{0:?} is no URL of an admin listener: write one such as http://127.0.0.1:8186")]
+    #[error("{:?} is no URL of an admin listener: write one such as http://127.0.0.1:8186", shown_url(.0))]
     Url(String),
     /// Nobody answers, or not as jobshim would.
     #[error("{0} does not answer as the admin listener of jobshim: {1}")]
@@ -29,7 +31,7 @@ pub async fn run(admin: &str, days: u64) -> Result<(), ReportError> {
     let uri: Uri = format!("{base}/usage")
         .parse()
         .map_err(|_| ReportError::Url(admin.to_owned()))?;
-    if uri.scheme_str() != Some("http") || uri.host().is_none() {
+    if uri.scheme_str() != Some("http") || uri.authority().is_none_or(|host| host.as_str().contains('@')) {
         return Err(ReportError::Url(admin.to_owned()));
     }
     let refuse = |reason: String| ReportError::Answer(base.to_owned(), reason);
@@ -37,7 +39,7 @@ pub async fn run(admin: &str, days: u64) -> Result<(), ReportError> {
     if status != StatusCode::OK {
         return Err(refuse(format!(
             "{status}: {}",
-            String::from_utf8_lossy(&text).trim_end()
+            Outside::many(String::from_utf8_lossy(&text).trim_end())
         )));
     }
     let seen: Shown = serde_json::from_slice(&text).map_err(|error| refuse(error.to_string()))?;

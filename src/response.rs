@@ -6,6 +6,7 @@ use crate::{
     jobs::JobsError,
     legacy::{Cached, LegacyAnswer, LegacyBody, LegacyError},
     notices::put_job_state,
+    outside::Outside,
     pace::Gap,
     proxy_status::{self, Own, PROXY_STATUS},
     state::StateError,
@@ -175,7 +176,7 @@ pub fn wrong_method(method: &Method, allow: &'static str) -> Response<Body> {
     let mut response = failure(
         StatusCode::METHOD_NOT_ALLOWED,
         "method_not_allowed",
-        format!("{method} is not allowed here"),
+        format!("{} is not allowed here", Outside::new(method)),
         format!("allowed: {allow}"),
     );
     response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));

@@ -76,6 +76,10 @@ pub fn optional_link(text: &str) -> Result<Option<Uri>, Wrong> {
     match text {
         "" => Ok(None),
         _ => match text.parse::<Uri>() {
+            // Every client would read the password.
+            Ok(url) if url.authority().is_some_and(|host| host.as_str().contains('@')) => {
+                Err("a link for everybody carries no user name and no password".into())
+            }
             Ok(url) if matches!(url.scheme_str(), Some("http" | "https")) && !text.contains(['<', '>']) => {
                 Ok(Some(url))
             }

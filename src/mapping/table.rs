@@ -7,6 +7,7 @@ use super::{
     plan::Plan,
     scanner::ScanError,
 };
+use crate::outside::Outside;
 use http::HeaderValue;
 use serde::{Deserialize, Deserializer, de::Error as _};
 use std::{collections::BTreeMap, sync::Arc};
@@ -14,7 +15,7 @@ use toml::Spanned;
 
 /// Why a table is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{file}:{line}: {reason}")]
+#[error("{file}:{line}: {}", Outside::many(.reason))]
 pub struct TableError {
     /// The file, or the built-in table's name.
     pub file: String,

@@ -5,7 +5,7 @@ use super::{
     health::now_ms,
     labels::{Route, Source},
 };
-use crate::{forward::Peer, lock, scope::Scope};
+use crate::{forward::Peer, lock, outside::is_visible, scope::Scope};
 use http::{HeaderValue, header::USER_AGENT, request::Parts};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -86,7 +86,7 @@ impl Shown {
             // It is shown on terminals and pages.
             agent: agent
                 .chars()
-                .filter(|letter| !letter.is_control())
+                .filter(|letter| is_visible(*letter))
                 .take(LONGEST_AGENT)
                 .collect(),
             addresses: self.address.map_or("unix".to_owned(), block),

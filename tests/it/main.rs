@@ -21,6 +21,7 @@ mod mistakes;
 mod modes;
 mod notices;
 mod origin;
+mod outside;
 mod page;
 mod passthrough;
 mod prompt;
