@@ -3,6 +3,7 @@
 use super::{
     compile::compile,
     derive::{Dropped, without},
+    limits,
     paths::Paths,
     plan::Plan,
     scanner::ScanError,
@@ -148,7 +149,7 @@ pub struct Table {
 }
 
 /// Reports problems of one file.
-pub(super) struct Complaint<'a> {
+pub(crate) struct Complaint<'a> {
     pub file: &'a str,
     pub source: &'a str,
 }
@@ -178,6 +179,7 @@ impl Table {
     /// As [`Table::parse`], for jobs that are searched for `job` anyway.
     pub(super) fn parse_beside(name: &str, file: &str, source: &str, job: Arc<Paths>) -> Result<Self, TableError> {
         let complaint = Complaint { file, source };
+        limits::check(&complaint)?;
         let raw: File = toml::from_str(source)
             .map_err(|error| complaint.at(error.span().map_or(0, |span| span.start), error.message().to_owned()))?;
         for (missing, key) in required(name, &raw.answer) {

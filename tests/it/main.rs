@@ -42,6 +42,7 @@ mod steady;
 mod store;
 mod support;
 mod surfaces;
+mod table_limits;
 mod tables;
 mod targets;
 mod timeouts;
