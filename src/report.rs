@@ -2,7 +2,7 @@
 
 use crate::{
     admin::ask,
-    config::shown_url,
+    config::{has_sound_port, shown_url},
     observe::{Client, Clients, Route, Use},
     outside::Outside,
 };
@@ -31,7 +31,11 @@ pub async fn run(admin: &str, days: u64) -> Result<(), ReportError> {
     let uri: Uri = format!("{base}/usage")
         .parse()
         .map_err(|_| ReportError::Url(admin.to_owned()))?;
-    if uri.scheme_str() != Some("http") || uri.authority().is_none_or(|host| host.as_str().contains('@')) {
+    if uri.scheme_str() != Some("http")
+        || uri
+            .authority()
+            .is_none_or(|host| host.as_str().contains('@') || !has_sound_port(host))
+    {
         return Err(ReportError::Url(admin.to_owned()));
     }
     let refuse = |reason: String| ReportError::Answer(base.to_owned(), reason);

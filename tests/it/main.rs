@@ -7,6 +7,7 @@ mod cache;
 mod cloud;
 mod commands;
 mod config;
+mod config_faults;
 mod corpus;
 mod deploy;
 mod doctor;
