@@ -7,6 +7,7 @@ use crate::{
     jobs::{Dialect, JobsError},
     mapping::{Paths, Tables, scanner::string_value},
     mistakes::{Asked, Cause, refusal},
+    outside::Outside,
     upstream::{Answer, SetupError, Upstream, UpstreamError},
 };
 use bytes::Bytes;
@@ -65,8 +66,8 @@ impl fmt::Display for Finding {
             ),
             Self::Stranger { status, content_type } => write!(
                 out,
-                "what answers there ({status}, {content_type}) is not ComfyUI: is the port, and the path, of upstream.url \
-                 right?"
+                "what answers there ({status}, {}) is not ComfyUI: is the port, and the path, of upstream.url right?",
+                Outside::new(content_type)
             ),
         }
     }
@@ -213,7 +214,8 @@ impl Diagnosis {
         let mut paths = Paths::default();
         let slot = paths.add(&names.version);
         let spans = paths.find(&answer.body).ok()?;
-        string_value(spans.get(slot)?.as_ref()?.of(&answer.body))
+        let version = string_value(spans.get(slot)?.as_ref()?.of(&answer.body))?;
+        Some(Outside::new(version).to_string())
     }
 
     async fn probe(&self, url: &Uri) -> Result<Answer, Asking> {

@@ -32,6 +32,7 @@ pub mod notes;
 pub mod notices;
 pub mod observe;
 pub mod origin;
+pub mod outside;
 pub mod pace;
 pub mod panics;
 mod pool;

@@ -6,6 +6,7 @@ use crate::{
     jobs::JobsError,
     legacy::{Cached, LegacyAnswer, LegacyBody, LegacyError},
     notices::put_job_state,
+    outside::Outside,
     pace::Gap,
     proxy_status::{self, Own, PROXY_STATUS},
     state::StateError,
@@ -175,7 +176,7 @@ pub fn wrong_method(method: &Method, allow: &'static str) -> Response<Body> {
     let mut response = failure(
         StatusCode::METHOD_NOT_ALLOWED,
         "method_not_allowed",
-        format!("{method} is not allowed here"),
+        format!("{} is not allowed here", Outside::new(method)),
         format!("allowed: {allow}"),
     );
     response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
@@ -274,12 +275,9 @@ pub fn legacy_failure(error: LegacyError, finding: Option<&str>) -> Response<Bod
             message,
             "no further job was hidden".to_owned(),
         ),
-        LegacyError::State(_) => failure(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "state_not_kept",
-            message,
-            "nothing was hidden; see state_dir".to_owned(),
-        ),
+        LegacyError::State(StateError::Stopping) => not_kept(message),
+        // Where the store is, and what is wrong with it, is for whoever runs jobshim: the log says it.
+        LegacyError::State(_) => not_kept("what is hidden could not be stored".to_owned()),
         LegacyError::Jobs(JobsError::Refused { answer, .. }) => {
             let length = answer.body.len();
             let mut response = Response::new(full(answer.body));
@@ -308,6 +306,15 @@ pub fn legacy_failure(error: LegacyError, finding: Option<&str>) -> Response<Bod
             found("jobshim could not make the legacy answer from it"),
         ),
     }
+}
+
+fn not_kept(message: String) -> Response<Body> {
+    failure(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "state_not_kept",
+        message,
+        "nothing was hidden; see state_dir, and the log of jobshim".to_owned(),
+    )
 }
 
 /// The upstream could not be asked, or what it sent cannot be passed on.

@@ -11,7 +11,8 @@ mod secret;
 pub use keys::{Key, Kind, keys};
 pub use load::{ConfigError, ConfigErrors, Loaded, Origin, Setting, load};
 pub use modes::{Mode, Policies, Policy, Rollback, Share};
-pub use secret::Secret;
+pub use parse::has_sound_port;
+pub use secret::{Secret, shown_url};
 
 use crate::trust::TrustedProxies;
 use std::{borrow::Cow, fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};

@@ -1,6 +1,6 @@
 //! How an upstream speaks the Jobs API: the names it uses, read from a dialect table.
 
-use crate::mapping::{Paths, TableError, line_of};
+use crate::mapping::{Complaint, Paths, TableError, limits, line_of};
 use http::StatusCode;
 use serde::Deserialize;
 use std::sync::Arc;
@@ -225,6 +225,7 @@ impl Dialect {
             line: line_of(source, offset),
             reason,
         };
+        limits::check(&Complaint { file, source })?;
         let names: Names = toml::from_str(source)
             .map_err(|error| refuse(error.span().map_or(0, |span| span.start), error.message().to_owned()))?;
         for (path, hole) in [

@@ -27,6 +27,7 @@ use crate::{
     lock,
     mapping::{Tables, scanner::ScanError},
     observe::{Call, Observer},
+    outside::Outside,
     upstream::{Answer, Upstream, UpstreamError},
 };
 use bytes::Bytes;
@@ -49,7 +50,7 @@ pub enum JobsError {
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
     /// 401, 402, 403, 429 or 5xx: the client gets it as it is (CONTRACT.md section 4).
-    #[error("the upstream answered {} to {call}", .answer.status)]
+    #[error("the upstream answered {} to {}", .answer.status, Outside::new(.call))]
     Refused {
         /// Such as `GET /api/jobs`.
         call: String,
@@ -57,7 +58,10 @@ pub enum JobsError {
         answer: Box<Answer>,
     },
     /// The endpoint is not there.
-    #[error("the upstream answered {status} to {call}: it has no Jobs API there (ComfyUI has it since 0.6.0)")]
+    #[error(
+        "the upstream answered {status} to {}: it has no Jobs API there (ComfyUI has it since 0.6.0)",
+        Outside::new(.call)
+    )]
     Missing {
         /// Such as `GET /api/jobs`.
         call: String,
@@ -65,7 +69,11 @@ pub enum JobsError {
         status: StatusCode,
     },
     /// Another status, or a body that is not what the call answers.
-    #[error("the upstream's answer to {call} is not what the Jobs API says: {reason}")]
+    #[error(
+        "the upstream's answer to {} is not what the Jobs API says: {}",
+        Outside::new(.call),
+        Outside::new(.reason)
+    )]
     Shape {
         /// Such as `GET /api/jobs`.
         call: String,
@@ -281,7 +289,7 @@ impl Jobs {
             .call(call, caller, Method::GET, &target, headers, Bytes::new())
             .await?;
         tracing::debug!(
-            path,
+            path = %Outside::new(path),
             status = answer.status.as_u16(),
             bytes = answer.body.len(),
             "asked the upstream"

@@ -6,6 +6,7 @@ use crate::{
         Found, Paths, Searched,
         scanner::{Scanner, Span, string_value},
     },
+    outside::Outside,
     upstream::Answer,
 };
 use bytes::Bytes;
@@ -113,7 +114,7 @@ impl Dialect {
         };
         let id: Arc<str> = id.into();
         let Some(state) = self.state(&word) else {
-            tracing::debug!(state = word, "a job is in a state that the dialect table does not name");
+            tracing::debug!(state = %Outside::new(&word), "a job is in a state that the dialect table does not name");
             return Ok((id, None));
         };
         let number = |slot| value(slot).and_then(number);

@@ -9,6 +9,7 @@ use super::{
     version::{Version, Versions},
 };
 use crate::jobs::{Caller, DialectKind, Listed};
+use crate::outside::Outside;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use http::HeaderMap;
@@ -147,7 +148,7 @@ impl Legacy {
             Told::Shown { kept, .. } => Some(kept.entry),
             Told::Absent(_) => None,
             Told::Elsewhere(_, state) => {
-                tracing::debug!(%id, ?state, "a job that is listed as ended is not, by its own detail");
+                tracing::debug!(id = %Outside::new(id), ?state, "a job that is listed as ended is not, by its own detail");
                 None
             }
         })

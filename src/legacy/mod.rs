@@ -31,6 +31,7 @@ use crate::{
     mapping::{RenderError, TableError, Tables},
     notes::Notes,
     observe::Observer,
+    outside::Outside,
     route::LegacyRoute,
     state::{State, StateError},
     upstream::Upstream,
@@ -47,7 +48,7 @@ pub enum LegacyError {
     #[error(transparent)]
     Jobs(#[from] JobsError),
     /// A job does not fit its legacy shape.
-    #[error("job {id} cannot be shown by table {table:?}: {reason}")]
+    #[error("job {} cannot be shown by table {table:?}: {reason}", Outside::new(.id))]
     Render {
         /// The job's id.
         id: String,
@@ -65,13 +66,11 @@ pub enum LegacyError {
     /// What was asked for could not be kept.
     #[error(transparent)]
     State(#[from] StateError),
-    /// A query parameter is not a whole number.
-    #[error("the query parameter {parameter}={value:?} is not a whole number")]
+    /// A query parameter is not a whole number. Its value is not shown: it may be a key that was put there by mistake.
+    #[error("the query parameter {parameter} is not a whole number")]
     Query {
-        /// Its name.
+        /// Its name, as the table has it.
         parameter: String,
-        /// Its value, decoded.
-        value: String,
     },
 }
 

@@ -83,7 +83,6 @@ fn parameter(query: &str, name: Option<&str>) -> Result<Option<i64>, LegacyError
             Some(number) => Ok(Some(number)),
             None => Err(LegacyError::Query {
                 parameter: key.into_owned(),
-                value: value.into_owned(),
             }),
         };
     }

@@ -11,6 +11,7 @@ use super::{
 use crate::{
     headers::carried,
     jobs::{Caller, DialectKind, List, Listed, State, Wanted},
+    outside::Outside,
     route::LegacyWrite,
     state::{Change, StateError},
 };
@@ -39,11 +40,12 @@ impl Legacy {
             let outcome = legacy.write_all(&write, &body, &caller).await;
             touching.end().await;
             drop(held);
+            let shown = || Outside::new(format!("{write:?}"));
             match tell.send(outcome) {
                 Ok(()) => {}
-                Err(Ok(_)) => tracing::info!(?write, "a client left before its write was done; it is done"),
+                Err(Ok(_)) => tracing::info!(write = %shown(), "a client left before its write was done; it is done"),
                 Err(Err(error)) => {
-                    tracing::warn!(?write, %error, "a client left before its write was done, and it failed")
+                    tracing::warn!(write = %shown(), %error, "a client left before its write was done, and it failed")
                 }
             }
         });

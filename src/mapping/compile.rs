@@ -2,6 +2,7 @@
 
 use super::{
     derive::Derivation,
+    limits::Weights,
     paths::Paths,
     plan::{Absent, Inputs, Place, Plan, Source, Step},
     table::{Complaint, Rows, TableError, json_text, quoted},
@@ -29,12 +30,19 @@ pub(super) fn compile(
 ) -> Result<Plan, TableError> {
     let mut plan = Plan { job, ..Plan::default() };
     let mut known = BTreeMap::new();
+    let mut weights = Weights::default();
+    let mut weigh = |rows: &Rows, shape: &[Step]| {
+        let at = rows.first().map_or(0, |row| row.span().start);
+        weights.add(shape).map_err(|reason| complaint.at(at, reason))
+    };
     for (name, rows) in parts {
         let shape = compile_shape(rows, &known, &mut plan, complaint)?;
+        weigh(rows, &shape)?;
         known.insert(name.clone(), plan.shapes.len());
         plan.shapes.push(shape);
     }
     let shape = compile_shape(rows, &known, &mut plan, complaint)?;
+    weigh(rows, &shape)?;
     plan.shapes.push(shape);
     Ok(plan)
 }

@@ -8,6 +8,7 @@
 mod compile;
 mod derive;
 mod grammar;
+pub(crate) mod limits;
 mod paths;
 mod plan;
 pub mod print;
@@ -21,5 +22,5 @@ pub use paths::{Found, Paths, Searched, Spans};
 pub use plan::{Classes, Context, Plan, Reading, RenderError};
 pub use store::{Tables, names};
 pub use table::{Allowance, Answer, Fidelity, Line, RequestRules, Rows, Table, TableError};
-pub(crate) use table::{json_text, line_of};
+pub(crate) use table::{Complaint, json_text, line_of};
 pub use writes::{CloudQueue, WriteNames, WriteRequest};

@@ -3,10 +3,12 @@
 use super::{
     compile::compile,
     derive::{Dropped, without},
+    limits,
     paths::Paths,
     plan::Plan,
     scanner::ScanError,
 };
+use crate::outside::Outside;
 use http::HeaderValue;
 use serde::{Deserialize, Deserializer, de::Error as _};
 use std::{collections::BTreeMap, sync::Arc};
@@ -14,7 +16,7 @@ use toml::Spanned;
 
 /// Why a table is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{file}:{line}: {reason}")]
+#[error("{file}:{line}: {}", Outside::many(.reason))]
 pub struct TableError {
     /// The file, or the built-in table's name.
     pub file: String,
@@ -147,7 +149,7 @@ pub struct Table {
 }
 
 /// Reports problems of one file.
-pub(super) struct Complaint<'a> {
+pub(crate) struct Complaint<'a> {
     pub file: &'a str,
     pub source: &'a str,
 }
@@ -177,6 +179,7 @@ impl Table {
     /// As [`Table::parse`], for jobs that are searched for `job` anyway.
     pub(super) fn parse_beside(name: &str, file: &str, source: &str, job: Arc<Paths>) -> Result<Self, TableError> {
         let complaint = Complaint { file, source };
+        limits::check(&complaint)?;
         let raw: File = toml::from_str(source)
             .map_err(|error| complaint.at(error.span().map_or(0, |span| span.start), error.message().to_owned()))?;
         for (missing, key) in required(name, &raw.answer) {

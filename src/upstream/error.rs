@@ -3,6 +3,7 @@
 use super::{BoxError, Upstream};
 use crate::{
     mistakes::{Cause, sources},
+    outside::Outside,
     pace::{Gap, Late},
     pool::{LineError, PoolError},
 };
@@ -12,7 +13,7 @@ use std::{error::Error, io, sync::Arc, time::Duration};
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum UpstreamError {
     /// Refused, no such host, TLS failure.
-    #[error("cannot connect to the upstream {upstream}: {reason}")]
+    #[error("cannot connect to the upstream {upstream}: {}", Outside::new(.reason))]
     Connect {
         /// Its `host[:port]`.
         upstream: String,
@@ -30,7 +31,7 @@ pub enum UpstreamError {
         after_ms: u128,
     },
     /// Reset, cut short, or not HTTP.
-    #[error("the upstream {upstream} broke off its answer: {reason}")]
+    #[error("the upstream {upstream} broke off its answer: {}", Outside::new(.reason))]
     Interrupted {
         /// Its `host[:port]`.
         upstream: String,
@@ -54,7 +55,7 @@ pub enum UpstreamError {
         limit: usize,
     },
     /// The client's own body did not come whole; the upstream was not asked.
-    #[error("the request's body broke off: {0}")]
+    #[error("the request's body broke off: {}", Outside::new(.0))]
     Client(Arc<dyn Error + Send + Sync>),
     /// The path or query cannot be sent. It is not shown: it may carry a key.
     #[error("the request's target cannot be sent: {0}")]
