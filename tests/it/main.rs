@@ -19,6 +19,7 @@ mod listeners;
 mod long_lists;
 mod mistakes;
 mod modes;
+mod node_meta;
 mod notices;
 mod origin;
 mod page;

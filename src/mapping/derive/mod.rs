@@ -1,6 +1,7 @@
 //! Derivations: the few things that a path in a table cannot say. One small function each: about times in `time`, about
-//! members of objects in `members`, about the nodes of a workflow in `nodes`.
+//! members of objects in `members`, about the nodes of a workflow in `nodes` and `expansion`.
 
+mod expansion;
 mod members;
 mod nodes;
 mod time;
@@ -56,9 +57,10 @@ pub enum Derivation {
     Extend { of: String, with: BTreeMap<String, String> },
     /// The keys of an object.
     Keys { of: String },
-    /// What is known of each node with outputs: an object a node.
+    /// What is known of each node with outputs: an object a node. The prompt tells which of them it made by expansion.
     NodeMeta {
         of: String,
+        prompt: Option<String>,
         node: String,
         display: String,
         parent: String,
@@ -97,11 +99,9 @@ impl Derivation {
             | Self::Map { of, .. }
             | Self::Drop { of, .. }
             | Self::UnwrapItems { of, .. }
-            | Self::Keys { of }
-            | Self::NodeMeta { of, .. } => vec![of],
-            Self::OutputNodes { of, only, .. } => {
-                let only = only.as_deref();
-                [Some(of.as_str()), only].into_iter().flatten().collect()
+            | Self::Keys { of } => vec![of],
+            Self::OutputNodes { of, only: more, .. } | Self::NodeMeta { of, prompt: more, .. } => {
+                [Some(of), more.as_ref()].into_iter().flatten().map(String::as_str).collect()
             }
             Self::Extend { of, with } => {
                 let with = with.values().map(String::as_str);
@@ -171,7 +171,10 @@ impl Derivation {
                 parent,
                 real,
                 ..
-            } => node_meta(text, [node, display, parent, real], out).map(|()| true),
+            } => {
+                let prompt = given.more.first().copied().flatten();
+                node_meta(text, prompt, [node, display, parent, real], out).map(|()| true)
+            }
         }
     }
 }
