@@ -1,10 +1,12 @@
 //! Derivations: the few things that a path in a table cannot say. One small function each: about times in `time`, about
-//! members of objects in `members`, about the nodes of a workflow in `nodes` and `expansion`.
+//! members of objects in `members`, about the nodes of a workflow in `nodes`, `expansion` and `typed_inputs`.
 
 mod expansion;
 mod members;
 mod nodes;
+mod python;
 mod time;
+mod typed_inputs;
 
 pub use members::without;
 
@@ -51,6 +53,15 @@ pub enum Derivation {
     OutputNodes {
         of: String,
         class: String,
+        only: Option<String>,
+    },
+    /// A prompt with the values of its inputs as the server converts them before it queues it, from the output nodes on,
+    /// or those that the list `only` names if there is one. `wrapped` is the member that holds a value that is a list.
+    TypedInputs {
+        of: String,
+        class: String,
+        inputs: String,
+        wrapped: String,
         only: Option<String>,
     },
     /// The object with members set to the values at other paths, where these have one.
@@ -100,9 +111,13 @@ impl Derivation {
             | Self::Drop { of, .. }
             | Self::UnwrapItems { of, .. }
             | Self::Keys { of } => vec![of],
-            Self::OutputNodes { of, only: more, .. } | Self::NodeMeta { of, prompt: more, .. } => {
-                [Some(of), more.as_ref()].into_iter().flatten().map(String::as_str).collect()
-            }
+            Self::OutputNodes { of, only: more, .. }
+            | Self::TypedInputs { of, only: more, .. }
+            | Self::NodeMeta { of, prompt: more, .. } => [Some(of), more.as_ref()]
+                .into_iter()
+                .flatten()
+                .map(String::as_str)
+                .collect(),
             Self::Extend { of, with } => {
                 let with = with.values().map(String::as_str);
                 [of.as_str()].into_iter().chain(with).collect()
@@ -125,7 +140,7 @@ impl Derivation {
     /// An object, and what it needs of each of its members.
     pub fn each(&self) -> Option<(&str, &str)> {
         match self {
-            Self::OutputNodes { of, class, .. } => Some((of, class)),
+            Self::OutputNodes { of, class, .. } | Self::TypedInputs { of, class, .. } => Some((of, class)),
             _ => None,
         }
     }
@@ -155,6 +170,13 @@ impl Derivation {
             Self::OutputNodes { .. } => {
                 let only = given.more.first().copied().flatten();
                 output_nodes(given.group, only, context.classes, out)
+            }
+            Self::TypedInputs {
+                class, inputs, wrapped, ..
+            } => {
+                let only = given.more.first().copied().flatten();
+                let names = typed_inputs::Names { class, inputs, wrapped };
+                typed_inputs::typed_inputs(text, &names, only, context.classes, out).map(|()| true)
             }
             Self::Extend { with, .. } => {
                 let members: Vec<_> = with
