@@ -1,6 +1,6 @@
 //! How an upstream speaks the Jobs API: the names it uses, read from a dialect table.
 
-use crate::mapping::{Complaint, Paths, TableError, limits, line_of};
+use crate::mapping::{Complaint, InputNames, Paths, TableError, limits, line_of};
 use http::StatusCode;
 use serde::Deserialize;
 use std::sync::Arc;
@@ -150,6 +150,8 @@ pub struct ClassNames {
     pub path: String,
     /// The member, inside the class's own object, that marks an output node.
     pub output: String,
+    /// How it describes its inputs, where the server converts their values.
+    pub inputs: Option<InputNames>,
 }
 
 /// Members of a job.

@@ -1,7 +1,7 @@
 //! The Jobs API: list, detail, cancel, node classes, and which dialect of it the upstream speaks.
 //!
 //! Everything here is asked on behalf of a [`Caller`], with that caller's own credentials; nothing is remembered but
-//! the dialect and which node classes are output nodes.
+//! the dialect and what node classes there are.
 
 mod caller;
 mod cancel;
@@ -242,6 +242,7 @@ impl Jobs {
     /// Forgets the dialect: an answer did not fit it, and the server behind may have been replaced.
     fn doubt_dialect(&self) {
         self.found(|found| *found = None);
+        self.classes.forget();
     }
 
     fn found<T>(&self, look: impl FnOnce(&mut Option<(DialectKind, Instant)>) -> T) -> T {
@@ -313,7 +314,13 @@ impl Jobs {
         let outcome = self.upstream.call(method, target, headers, body).await;
         match &outcome {
             Ok(answer) => calling.answered(answer.status),
-            Err(error) => calling.failed(error),
+            Err(error) => {
+                if matches!(error, UpstreamError::Connect { .. }) {
+                    // A server that starts again may have other nodes.
+                    self.classes.forget();
+                }
+                calling.failed(error);
+            }
         }
         outcome
     }

@@ -2,12 +2,13 @@
 //!
 //! A table file (`table`) is checked whole and compiled (`compile`) to a flat `plan`; rendering a job runs the `scanner`
 //! over its bytes once and writes the entry from the spans it found (`paths`). `grammar` is the scanner's innermost part,
-//! `derive` holds the few things a path cannot say, `store` the built-in tables and the folder that replaces them,
+//! `derive` holds the few things a path cannot say, `inputs` what is known of node classes for that, `store` the built-in tables and the folder that replaces them,
 //! `print` shows them to people.
 
 mod compile;
 mod derive;
 mod grammar;
+mod inputs;
 pub(crate) mod limits;
 mod paths;
 mod plan;
@@ -18,6 +19,7 @@ mod table;
 mod writes;
 
 pub use derive::moment;
+pub use inputs::{ChoiceNames, ClassInputs, InputNames, NestedNames, ValueType};
 pub use paths::{Found, Paths, Searched, Spans};
 pub use plan::{Classes, Context, Plan, Reading, RenderError};
 pub use store::{Tables, names};

@@ -2,15 +2,21 @@
 
 use super::{
     derive::{Derivation, Given},
+    inputs::ClassInputs,
     paths::{Found, Group, Paths, Searched},
     scanner::{ScanError, string_value},
 };
 use std::{borrow::Cow, cell::Cell, sync::Arc};
 
-/// Which node classes are output nodes, as far as the server has told.
+/// What node classes are, as far as the server has told.
 pub trait Classes: Sync {
-    /// `None` while the server does not know the class.
+    /// Whether it is an output node; `None` while the server does not know the class.
     fn is_output(&self, class: &str) -> Option<bool>;
+
+    /// Its inputs; `None` while they are not known.
+    fn inputs(&self, _class: &str) -> Option<&ClassInputs> {
+        None
+    }
 }
 
 /// What a plan needs besides the job itself.

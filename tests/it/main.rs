@@ -21,6 +21,7 @@ mod long_lists;
 mod memory;
 mod mistakes;
 mod modes;
+mod node_meta;
 mod notices;
 mod origin;
 mod outside;
@@ -51,6 +52,7 @@ mod timeouts;
 mod tls;
 #[cfg(feature = "otel")]
 mod traces;
+mod typed_inputs;
 mod usage;
 mod versions;
 mod writes;

@@ -309,12 +309,24 @@ impl Reference<'_> {
             return meta.clone();
         }
         let nodes = self.job.at("outputs").into_iter().flat_map(Tree::members);
+        let known = match self.job.at("workflow.prompt") {
+            Some(prompt @ Tree::Object(..)) => Some(prompt.members()),
+            _ => None,
+        };
         let meta = nodes.map(|(id, _)| {
             let text = |text: &str| Tree::Leaf(format!("\"{text}\""));
-            let origin = id.raw.split('.').next().unwrap_or_default();
-            let parent = match id.raw.contains('.') {
-                true => text(origin),
-                false => leaf("null"),
+            let is_known = |name: &str| known.is_some_and(|known| known.iter().any(|(key, _)| key.name == name));
+            // No id here was made by a node that was made itself, and none has an escape behind its first letter.
+            let mut dots = id.name.match_indices('.').map(|(dot, _)| id.name.len() - dot);
+            let made_by = match known {
+                _ if is_known(&id.name) => None,
+                Some(_) => dots.rev().find(|left| is_known(&id.name[..id.name.len() - left])),
+                None => dots.next(),
+            };
+            let origin = made_by.map_or(id.raw.as_str(), |left| &id.raw[..id.raw.len() - left]);
+            let parent = match made_by {
+                Some(_) => text(origin),
+                None => leaf("null"),
             };
             let about = vec![
                 ("node_id", text(&id.raw)),
