@@ -38,6 +38,7 @@ pub mod reload;
 pub mod report;
 pub(crate) mod response;
 pub mod route;
+pub mod runs;
 pub mod scope;
 pub mod segments;
 pub mod server;

@@ -268,6 +268,12 @@ pub fn legacy_failure(error: LegacyError, finding: Option<&str>) -> Response<Bod
             message,
             "nothing was done".to_owned(),
         ),
+        LegacyError::Twin { .. } => failure(
+            StatusCode::NOT_IMPLEMENTED,
+            "not_implemented",
+            message,
+            "nothing was done; it can be deleted once the running one has ended".to_owned(),
+        ),
         LegacyError::State(StateError::Full(_)) => failure(
             StatusCode::INSUFFICIENT_STORAGE,
             "hidden_full",

@@ -32,6 +32,7 @@ use crate::{
     notes::Notes,
     observe::Observer,
     route::LegacyRoute,
+    runs::Runs,
     state::{State, StateError},
     upstream::Upstream,
 };
@@ -61,6 +62,12 @@ pub enum LegacyError {
     Order {
         /// What is wrong with it.
         reason: String,
+    },
+    /// The id of a waiting job is also that of the running one, which a cancel call would stop in its place.
+    #[error("job {id} waits and runs at once, and a cancel call would stop the running one")]
+    Twin {
+        /// The job's id.
+        id: String,
     },
     /// What was asked for could not be kept.
     #[error(transparent)]
@@ -94,6 +101,7 @@ pub struct Legacy {
     concurrency: usize,
     hidden: Arc<Hidden>,
     notes: Notes,
+    runs: Arc<Runs>,
     memory: Memory,
     /// Entries that are being asked for.
     tellings: Flights<Telling, Result<Told, LegacyError>>,
@@ -109,6 +117,7 @@ impl Legacy {
         observer: Arc<Observer>,
     ) -> Result<Self, SetupError> {
         let tables = Tables::load(config.mappings_dir.as_deref())?;
+        let runs: Arc<Runs> = Arc::default();
         Ok(Self {
             jobs: Arc::new(Jobs::new(
                 upstream,
@@ -122,7 +131,8 @@ impl Legacy {
             concurrency: config.upstream.concurrency,
             hidden: Arc::new(Hidden::new(state, config.history.max_hidden)?),
             notes: Notes::new(config.notes.max_bytes as u64),
-            memory: Memory::new(&config.cache),
+            memory: Memory::new(&config.cache, Arc::clone(&runs)),
+            runs,
             tellings: Flights::default(),
             longest_job_ms: config.history.longest_job.as_secs_f64() * 1000.0,
         })
@@ -142,8 +152,9 @@ impl Legacy {
             concurrency: self.concurrency,
             hidden: Arc::clone(&self.hidden),
             notes: self.notes.clone(),
+            runs: Arc::clone(&self.runs),
             // What is remembered was written by the old tables.
-            memory: Memory::new(&config.cache),
+            memory: Memory::new(&config.cache, Arc::clone(&self.runs)),
             tellings: Flights::default(),
             longest_job_ms: self.longest_job_ms,
         }))
@@ -157,6 +168,11 @@ impl Legacy {
     /// What `POST /prompt` taught.
     pub fn notes(&self) -> &Notes {
         &self.notes
+    }
+
+    /// What was submitted, and is waited for.
+    pub fn runs(&self) -> &Runs {
+        &self.runs
     }
 
     /// The tables in force.

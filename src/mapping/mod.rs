@@ -20,6 +20,6 @@ pub use derive::moment;
 pub use paths::{Found, Paths, Searched, Spans};
 pub use plan::{Classes, Context, Plan, Reading, RenderError};
 pub use store::{Tables, names};
-pub use table::{Allowance, Answer, Fidelity, Line, RequestRules, Rows, Table, TableError};
+pub use table::{Allowance, Answer, Chosen, Fidelity, Line, RequestRules, Rows, Table, TableError};
 pub(crate) use table::{json_text, line_of};
 pub use writes::{CloudQueue, WriteNames, WriteRequest};

@@ -5,7 +5,7 @@ use super::{
     derive::{Dropped, without},
     paths::Paths,
     plan::Plan,
-    scanner::ScanError,
+    scanner::{ScanError, string_value},
 };
 use http::HeaderValue;
 use serde::{Deserialize, Deserializer, de::Error as _};
@@ -71,6 +71,8 @@ pub struct Answer {
     pub skip: Option<String>,
     /// The member that says which job a request became.
     pub id: Option<String>,
+    /// The member that says which place in the queue that job has.
+    pub number: Option<String>,
 }
 
 /// What is done to a request on its way to the server.
@@ -78,12 +80,37 @@ pub struct Answer {
 #[serde(deny_unknown_fields)]
 pub struct RequestRules {
     drop: Vec<Dropped>,
+    id: Option<String>,
+    number: Option<String>,
+}
+
+/// What a request for a new job says of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Chosen {
+    /// The id that the client chose.
+    pub id: Option<String>,
+    /// The client chose the number, too.
+    pub numbered: bool,
 }
 
 impl RequestRules {
     /// Writes `body` without the members that never go on; every other byte as it was.
     pub fn apply(&self, body: &[u8], out: &mut Vec<u8>) -> Result<(), ScanError> {
         without(body, &self.drop, out)
+    }
+
+    /// What `body` says of the job that it asks for; nothing where it is no JSON object.
+    pub fn chosen(&self, body: &[u8]) -> Chosen {
+        let mut paths = Paths::default();
+        let [id, number] = [&self.id, &self.number].map(|path| path.as_deref().map(|path| paths.add(path)));
+        let Ok(spans) = paths.find(body) else {
+            return Chosen::default();
+        };
+        let value = |slot: Option<usize>| Some(spans.get(slot?)?.as_ref()?.of(body));
+        Chosen {
+            id: value(id).and_then(string_value),
+            numbered: value(number).is_some(),
+        }
     }
 }
 

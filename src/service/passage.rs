@@ -50,6 +50,7 @@ impl Service {
         let scope = self.scope(exchange, &head);
         let lesson = Lesson {
             notes: self.legacy.notes(),
+            runs: self.legacy.runs(),
             table: &self.legacy.tables().prompt,
             scope,
             max_body: self.most_noted,

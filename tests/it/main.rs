@@ -28,6 +28,7 @@ mod readiness;
 mod readme;
 mod reference;
 mod reload;
+mod reused;
 mod rollback;
 mod scanner;
 mod secrets;

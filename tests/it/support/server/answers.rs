@@ -204,14 +204,16 @@ impl State {
         match path {
             "/queue" => {
                 let gone: Vec<String> = self.board.in_state("pending").into_iter().filter(meant).collect();
-                self.board.jobs.retain(|job| !gone.contains(&job.id));
+                gone.iter().for_each(|id| self.board.dequeue(id));
             }
             "/history" => {
                 let mut gone = Vec::new();
                 for status in ["completed", "failed", "cancelled"] {
                     gone.extend(self.board.in_state(status).into_iter().filter(meant));
                 }
-                self.board.jobs.retain(|job| !gone.contains(&job.id));
+                let queued = ["pending", "in_progress"];
+                let ended = |job: &Job| !queued.iter().any(|word| job.entry.contains(&format!("\"{word}\"")));
+                self.board.jobs.retain(|job| !gone.contains(&job.id) || !ended(job));
             }
             _ => {
                 let only = order["prompt_id"].as_str();
