@@ -19,6 +19,7 @@ pub mod forward;
 pub mod headers;
 pub mod health;
 mod hex;
+pub mod hollow;
 pub mod http1;
 pub mod jobs;
 pub mod legacy;

@@ -2,6 +2,7 @@
 
 use super::Passage;
 use crate::{
+    hollow::Hollow,
     mapping::{Chosen, Paths, Table, scanner::string_value},
     notes::{Notes, note},
     runs::Runs,
@@ -23,12 +24,25 @@ pub struct Lesson<'a> {
     pub notes: &'a Notes,
     /// Is told of every submission.
     pub runs: &'a Runs,
+    /// Knows to whom an empty prompt was shown.
+    pub hollow: &'a Hollow,
     /// Table `prompt`.
     pub table: &'a Table,
     /// Whose job it is.
     pub scope: Scope,
     /// The largest request body, in bytes, that is looked into.
     pub max_body: usize,
+}
+
+/// Why a prompt has no answer of the server.
+#[derive(Debug, thiserror::Error)]
+pub enum PromptError {
+    /// It could not be passed on.
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
+    /// It is the empty one that its client was shown in place of a job's own.
+    #[error("the prompt is the empty one that is shown where a queued job's own is not known: it cannot be sent back")]
+    Hollow,
 }
 
 /// What of a body came within the limit.
@@ -42,7 +56,7 @@ enum Start {
 impl Passage<'_> {
     /// Forwards a `POST /prompt`. Whatever cannot be understood passes as it came and is not noted; the body decides,
     /// not `Content-Type`, as several clients send JSON without one.
-    pub async fn prompt(self, request: Request<Body>, lesson: &Lesson<'_>) -> Result<Response<Body>, UpstreamError> {
+    pub async fn prompt(self, request: Request<Body>, lesson: &Lesson<'_>) -> Result<Response<Body>, PromptError> {
         let (mut head, body) = request.into_parts();
         let whole = match start(body, lesson.max_body)
             .await
@@ -50,11 +64,11 @@ impl Passage<'_> {
         {
             Start::Long(body) => {
                 let unread = Chosen {
-                    id: None,
                     numbered: true,
+                    ..Chosen::default()
                 };
                 let submission = Submission::new(lesson, unread);
-                return self.submit(Request::from_parts(head, body), None, submission).await;
+                return Ok(self.submit(Request::from_parts(head, body), None, submission).await?);
             }
             Start::Whole(whole) => whole,
         };
@@ -70,9 +84,14 @@ impl Passage<'_> {
             whole
         };
         let noted = note(lesson.table, &sent);
-        let submission = Submission::new(lesson, lesson.table.request.chosen(&sent));
+        let chosen = lesson.table.request.chosen(&sent);
+        if chosen.hollow && lesson.hollow.was_shown_to(lesson.scope) {
+            lesson.hollow.sent_back();
+            return Err(PromptError::Hollow);
+        }
+        let submission = Submission::new(lesson, chosen);
         let request = Request::from_parts(head, crate::upstream::full(sent));
-        self.submit(request, noted, submission).await
+        Ok(self.submit(request, noted, submission).await?)
     }
 
     async fn submit(

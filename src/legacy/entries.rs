@@ -132,12 +132,13 @@ impl Legacy {
         }
         let noted = self.notes.get(caller.scope, &id, run.number());
         let job = (&id, run, &body);
-        let entry = self.entry(caller, kind, shape, job, noted.as_ref()).await?;
+        let (entry, hollow) = self.entry(caller, kind, shape, job, noted.as_ref()).await?;
         let kept = Kept {
             entry,
             headers,
             run,
             newest: !ended || self.runs.is_newest(&id, run.number()),
+            hollow,
             stale: false,
         };
         // What a job says of itself while it waits or runs is the same in the queue, and its state is not in it.
@@ -150,7 +151,7 @@ impl Legacy {
         Ok(Told::Shown { state, kept, stored })
     }
 
-    /// The job whose detail is `body`, as `shape` shows it.
+    /// The job whose detail is `body`, as `shape` shows it, and whether it lacks its prompt.
     async fn entry(
         &self,
         caller: &Arc<Caller>,
@@ -158,7 +159,7 @@ impl Legacy {
         shape: Shape,
         (id, run, body): (&Arc<str>, Run, &Searched),
         noted: Option<&Bytes>,
-    ) -> Result<Entry, LegacyError> {
+    ) -> Result<(Entry, bool), LegacyError> {
         let table = self.table(shape);
         let unfit = |reason| LegacyError::Render {
             id: id.to_string(),
@@ -196,6 +197,8 @@ impl Legacy {
                 self.notes.forget(caller.scope, id, run.number());
             }
         }
-        Ok(Entry::new(text, begin, place))
+        let lacks = |prompt: &String| table.plan.lacks(&reading, prompt);
+        let hollow = shape.is_of_queued() && table.answer.prompt.as_ref().is_some_and(lacks);
+        Ok((Entry::new(text, begin, place), hollow))
     }
 }

@@ -5,10 +5,13 @@ use super::{
     Legacy, LegacyError,
     answer::{Cached, Inquiry, LegacyAnswer, LegacyBody},
     entries::Told,
-    memory::{Entry, Form, Shape},
+    memory::{Entry, Form, Kept, Shape},
     version::{Version, Versions},
 };
-use crate::jobs::{Caller, DialectKind, Listed};
+use crate::{
+    jobs::{Caller, DialectKind, Listed},
+    scope::Scope,
+};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use http::HeaderMap;
@@ -130,6 +133,14 @@ impl Legacy {
         pieces.buffered(self.concurrency)
     }
 
+    /// The entry that is shown to `scope`.
+    fn shows(&self, scope: Scope, id: &Arc<str>, kept: Kept) -> Entry {
+        if kept.hollow {
+            self.hollow.shown(scope, id);
+        }
+        kept.entry
+    }
+
     /// One job of a list, remembered or asked for; `None` when it is gone.
     async fn shown(
         self: &Arc<Self>,
@@ -139,12 +150,12 @@ impl Legacy {
         job: &Listed,
     ) -> Result<Option<Entry>, LegacyError> {
         if let Some(kept) = self.recall_listed(caller.scope, job, form) {
-            return Ok(Some(kept.entry));
+            return Ok(Some(self.shows(caller.scope, &job.id, kept)));
         }
         let id = &job.id;
         let (told, _) = self.tell(caller, kind, form.shape, id, Some(job)).await?;
         Ok(match told {
-            Told::Shown { kept, .. } => Some(kept.entry),
+            Told::Shown { kept, .. } => Some(self.shows(caller.scope, id, *kept)),
             Told::Absent(_) => None,
             Told::Elsewhere(_, state) => {
                 tracing::debug!(%id, ?state, "a job that is listed as ended is not, by its own detail");

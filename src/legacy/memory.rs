@@ -188,6 +188,8 @@ pub struct Kept {
     pub run: Run,
     /// No later run of the id is known to have been submitted: until one is, this is all there is to say of the id.
     pub newest: bool,
+    /// It shows a queued job without its prompt, which nobody tells.
+    pub hollow: bool,
     /// It is older than `cache.ttl`: good only while the upstream cannot be asked.
     pub stale: bool,
 }

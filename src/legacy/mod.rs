@@ -27,6 +27,7 @@ pub use version::Version;
 use crate::{
     config::{Config, Surface},
     flights::Flights,
+    hollow::Hollow,
     jobs::{Caller, DialectKind, Jobs, JobsError},
     mapping::{RenderError, TableError, Tables},
     notes::Notes,
@@ -69,6 +70,12 @@ pub enum LegacyError {
         /// The job's id.
         id: String,
     },
+    /// Jobs are to be deleted that the client was shown without their prompts.
+    #[error("jobs were shown with an empty prompt, which cannot be sent back, and would be lost: {}", .ids.join(", "))]
+    Hollow {
+        /// Their ids.
+        ids: Vec<String>,
+    },
     /// What was asked for could not be kept.
     #[error(transparent)]
     State(#[from] StateError),
@@ -102,6 +109,7 @@ pub struct Legacy {
     hidden: Arc<Hidden>,
     notes: Notes,
     runs: Arc<Runs>,
+    hollow: Arc<Hollow>,
     memory: Memory,
     /// Entries that are being asked for.
     tellings: Flights<Telling, Result<Told, LegacyError>>,
@@ -133,6 +141,7 @@ impl Legacy {
             notes: Notes::new(config.notes.max_bytes as u64),
             memory: Memory::new(&config.cache, Arc::clone(&runs)),
             runs,
+            hollow: Arc::default(),
             tellings: Flights::default(),
             longest_job_ms: config.history.longest_job.as_secs_f64() * 1000.0,
         })
@@ -153,6 +162,7 @@ impl Legacy {
             hidden: Arc::clone(&self.hidden),
             notes: self.notes.clone(),
             runs: Arc::clone(&self.runs),
+            hollow: Arc::clone(&self.hollow),
             // What is remembered was written by the old tables.
             memory: Memory::new(&config.cache, Arc::clone(&self.runs)),
             tellings: Flights::default(),
@@ -173,6 +183,11 @@ impl Legacy {
     /// What was submitted, and is waited for.
     pub fn runs(&self) -> &Runs {
         &self.runs
+    }
+
+    /// Who was shown queued jobs without their prompts.
+    pub fn hollow(&self) -> &Hollow {
+        &self.hollow
     }
 
     /// The tables in force.

@@ -94,6 +94,14 @@ impl Legacy {
             let id = twin.id.to_string();
             return Err(LegacyError::Twin { id });
         }
+        let named = meant
+            .iter()
+            .filter(|job| deleted(job) && !cleared(job))
+            .map(|job| &job.id);
+        let ids = self.hollow.unsure(caller.scope, named);
+        if !ids.is_empty() {
+            return Err(LegacyError::Hollow { ids });
+        }
         // Of an id that waits more than once a clear takes all, and a delete one, as the server does.
         let mut seen = HashSet::new();
         let once = meant.iter().filter(|job| orders.clear || seen.insert(&job.id));

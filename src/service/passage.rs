@@ -2,9 +2,9 @@
 
 use super::Service;
 use crate::{
-    forward::{Lesson, Passage, target},
-    observe::{Call, Exchange},
-    response::upstream_failure,
+    forward::{Lesson, Passage, PromptError, target},
+    observe::{Call, Exchange, Source},
+    response::{hollow_prompt, upstream_failure},
     upstream::{Body, UpstreamError},
 };
 use http::{Request, Response, request::Parts};
@@ -51,12 +51,20 @@ impl Service {
         let lesson = Lesson {
             notes: self.legacy.notes(),
             runs: self.legacy.runs(),
+            hollow: self.legacy.hollow(),
             table: &self.legacy.tables().prompt,
             scope,
             max_body: self.most_noted,
         };
         let passage = self.passage(exchange, &head).await?;
-        passage.prompt(Request::from_parts(head, body), &lesson).await
+        match passage.prompt(Request::from_parts(head, body), &lesson).await {
+            Ok(response) => Ok(response),
+            Err(PromptError::Upstream(error)) => Err(error),
+            Err(hollow @ PromptError::Hollow) => {
+                exchange.source(Source::Jobshim);
+                Ok(hollow_prompt(&hollow))
+            }
+        }
     }
 
     /// A legacy call as it came, to the server's own endpoint.
