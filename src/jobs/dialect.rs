@@ -82,6 +82,8 @@ pub struct DetailNames {
     pub path: String,
     /// The member that some servers leave out while a job is queued: its prompt.
     pub prompt: Option<String>,
+    /// The body of a 404: there is no such job.
+    pub unknown: Option<toml::Value>,
 }
 
 /// Where a server says what it is.

@@ -126,6 +126,15 @@ impl Dialect {
         }
     }
 
+    /// The job that `text`, a list entry or a detail, is of; `None` where that is not told, or its state is unknown.
+    pub fn job_in(&self, text: &[u8]) -> Option<Listed> {
+        let mut found = Found::default();
+        let mut scanner = Scanner::new(text);
+        self.entry.paths.find_next(&mut scanner, &mut found).ok()?;
+        let (_, job) = self.listed(|slot| found.value(slot, text)).ok()?;
+        job
+    }
+
     fn listed<'a>(&self, value: impl Fn(usize) -> Option<&'a [u8]>) -> Result<(Arc<str>, Option<Listed>), JobsError> {
         let text = |slot| value(slot).and_then(string_value);
         let (Some(id), Some(word)) = (text(self.entry.id), text(self.entry.state)) else {

@@ -174,6 +174,8 @@ pub struct Hidden {
     /// The most that all may take of memory, in bytes.
     most: usize,
     changes: AtomicU64,
+    /// Something is hidden from somebody.
+    any: AtomicBool,
     /// Changes are stored and take effect in one order.
     changing: Mutex<()>,
     warned: AtomicBool,
@@ -200,6 +202,7 @@ impl Hidden {
         }
         Ok(Self {
             state,
+            any: AtomicBool::new(!scopes.of.is_empty()),
             scopes: RwLock::new(scopes),
             most,
             changes: AtomicU64::new(1),
@@ -212,6 +215,18 @@ impl Hidden {
     pub fn is_hidden(&self, scope: Scope, id: &str, created: f64) -> bool {
         let scopes = self.scopes.read().unwrap_or_else(PoisonError::into_inner);
         scopes.of.get(&scope).is_some_and(|of| of.holds(id, created))
+    }
+
+    /// Whether anything is hidden from anybody.
+    pub fn is_any(&self) -> bool {
+        self.any.load(Ordering::SeqCst)
+    }
+
+    /// Whether a job with this id, or any at all, may be hidden from `scope`.
+    pub fn may_hide(&self, scope: Scope, id: Option<&str>) -> bool {
+        let scopes = self.scopes.read().unwrap_or_else(PoisonError::into_inner);
+        let may = |of: &Of| id.is_none_or(|id| of.cleared.is_some() || of.deleted.contains_key(id));
+        scopes.of.get(&scope).is_some_and(may)
     }
 
     /// Leaves the finished jobs that are not hidden.
@@ -246,6 +261,7 @@ impl Hidden {
         let number = self.changes.fetch_add(1, Ordering::SeqCst);
         let mut scopes = self.scopes.write().unwrap_or_else(PoisonError::into_inner);
         scopes.make(scope, change, number);
+        self.any.store(!scopes.of.is_empty(), Ordering::SeqCst);
         Ok(())
     }
 

@@ -13,6 +13,7 @@ mod listing;
 mod memory;
 mod one;
 mod orders;
+mod passing;
 mod queue;
 mod touching;
 mod version;
@@ -21,6 +22,7 @@ mod writes;
 
 pub use answer::{Cached, Inquiry, LegacyAnswer, LegacyBody};
 pub use one::Remembered;
+pub use passing::Hiding;
 pub use touching::Touching;
 pub use version::Version;
 
@@ -107,6 +109,7 @@ pub struct Legacy {
     surface: Surface,
     concurrency: usize,
     hidden: Arc<Hidden>,
+    hides_in_jobs_api: bool,
     notes: Notes,
     runs: Arc<Runs>,
     hollow: Arc<Hollow>,
@@ -138,6 +141,7 @@ impl Legacy {
             surface: config.legacy.surface,
             concurrency: config.upstream.concurrency,
             hidden: Arc::new(Hidden::new(state, config.history.max_hidden)?),
+            hides_in_jobs_api: config.history.hide_in_jobs_api,
             notes: Notes::new(config.notes.max_bytes as u64),
             memory: Memory::new(&config.cache, Arc::clone(&runs)),
             runs,
@@ -160,6 +164,7 @@ impl Legacy {
             surface: config.legacy.surface,
             concurrency: self.concurrency,
             hidden: Arc::clone(&self.hidden),
+            hides_in_jobs_api: self.hides_in_jobs_api,
             notes: self.notes.clone(),
             runs: Arc::clone(&self.runs),
             hollow: Arc::clone(&self.hollow),

@@ -9,6 +9,7 @@ mod compile;
 mod derive;
 mod grammar;
 mod paths;
+mod pieces;
 mod plan;
 pub mod print;
 pub mod scanner;
@@ -18,6 +19,7 @@ mod writes;
 
 pub use derive::moment;
 pub use paths::{Found, Paths, Searched, Spans};
+pub use pieces::{Beginning, Elements, Judge, Unclear};
 pub use plan::{Classes, Context, Plan, Reading, RenderError};
 pub use store::{Tables, names};
 pub use table::{Allowance, Answer, Chosen, Fidelity, Line, RequestRules, Rows, Table, TableError};

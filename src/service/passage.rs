@@ -3,10 +3,12 @@
 use super::Service;
 use crate::{
     forward::{Lesson, Passage, PromptError, target},
+    legacy::Hiding,
     observe::{Call, Exchange, Source},
     response::{hollow_prompt, upstream_failure},
     upstream::{Body, UpstreamError},
 };
+use futures_util::future::Either;
 use http::{Request, Response, request::Parts};
 use std::borrow::Cow;
 
@@ -39,6 +41,24 @@ impl Service {
     ) -> Result<Response<Body>, UpstreamError> {
         let passage = self.passage(exchange, &head).await?;
         passage.forward(Request::from_parts(head, body)).await
+    }
+
+    /// As [`Service::pass`]; the answer may have hidden jobs in it.
+    pub(super) fn pass_hiding(
+        &self,
+        exchange: &Exchange,
+        head: Parts,
+        body: Body,
+        hiding: Option<Hiding>,
+    ) -> impl Future<Output = Result<Response<Body>, UpstreamError>> + Send {
+        let passing = self.pass(exchange, head, body);
+        match hiding {
+            None => Either::Left(passing),
+            Some(hiding) => Either::Right(Box::pin(async move {
+                let applied = hiding.applied(passing.await?).await;
+                applied.map_err(|error| self.upstream.broken_off(&*error))
+            })),
+        }
     }
 
     pub(super) async fn prompt(

@@ -14,6 +14,7 @@ mod door;
 mod failures;
 mod floods;
 mod hidden;
+mod hidden_passing;
 mod hollow;
 mod limits;
 mod listeners;

@@ -66,7 +66,11 @@ impl State {
         if id.is_some_and(|id| self.is_foreign(&id, key.as_ref())) {
             return json_reply(403, r#"{"code": "FORBIDDEN", "message": "the job is another user's"}"#);
         }
-        let (status, answer) = match (head.method.as_str(), path) {
+        let method = match head.method.as_str() {
+            "HEAD" => "GET",
+            method => method,
+        };
+        let (status, answer) = match (method, path) {
             ("GET", "/jobs") if sent == "/api/jobs" => self.list(setup, query, key.as_ref()),
             ("POST", path) if path.starts_with("/jobs/") && path.ends_with("cancel") => match setup.no_cancel {
                 Some(404) => return text_reply(404, "Not Found"),
