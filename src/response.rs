@@ -2,6 +2,7 @@
 
 use crate::{
     encoding::{Encoding, NOT_WORTH_IT},
+    forward::PromptError,
     headers::carried,
     jobs::JobsError,
     legacy::{Cached, LegacyAnswer, LegacyBody, LegacyError},
@@ -252,6 +253,17 @@ pub fn not_implemented(call: &str) -> Response<Body> {
     )
 }
 
+/// A prompt that was never one.
+pub fn hollow_prompt(error: &PromptError) -> Response<Body> {
+    failure(
+        StatusCode::BAD_REQUEST,
+        "empty_prompt",
+        error.to_string(),
+        "the job is where it was; GET /queue of the server itself, or the client that submitted it, has its prompt"
+            .to_owned(),
+    )
+}
+
 /// The table of CONTRACT.md section 4; `finding` is what the upstream was found to be, where that is known better.
 pub fn legacy_failure(error: LegacyError, finding: Option<&str>) -> Response<Body> {
     let message = error.to_string();
@@ -268,6 +280,18 @@ pub fn legacy_failure(error: LegacyError, finding: Option<&str>) -> Response<Bod
             "invalid_body",
             message,
             "nothing was done".to_owned(),
+        ),
+        LegacyError::Twin { .. } => failure(
+            StatusCode::NOT_IMPLEMENTED,
+            "not_implemented",
+            message,
+            "nothing was done; it can be deleted once the running one has ended".to_owned(),
+        ),
+        LegacyError::Hollow { .. } => failure(
+            StatusCode::CONFLICT,
+            "empty_prompt",
+            message,
+            "nothing was done; the same delete sent once more is carried out".to_owned(),
         ),
         LegacyError::State(StateError::Full(_)) => failure(
             StatusCode::INSUFFICIENT_STORAGE,

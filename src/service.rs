@@ -258,7 +258,8 @@ impl Service {
         match way {
             Way::PassThrough => {
                 let body = self.named(exchange, &mut head, body);
-                let passing = self.pass(exchange, head, body);
+                let hiding = self.legacy.hiding(&mut head, |head| self.scope(exchange, head));
+                let passing = self.pass_hiding(exchange, head, body, hiding);
                 later(passing.map(move |outcome| self.advised(outcome.unwrap_or_else(refused), &asked)))
             }
             Way::Prompt => {

@@ -22,6 +22,8 @@ use std::{
 
 /// Scope and job id of each deleted job.
 const DELETED: TableDefinition<(&[u8], &str), ()> = TableDefinition::new("deleted");
+/// When a job in [`DELETED`] was created, in ms. Earlier versions stored none.
+const CREATED: TableDefinition<(&[u8], &str), f64> = TableDefinition::new("deleted_created");
 /// The last clear of a scope, as JSON.
 const CLEARED: TableDefinition<&[u8], &str> = TableDefinition::new("cleared");
 /// The key of scopes.
@@ -66,8 +68,8 @@ pub enum StateError {
 
 /// One change of what is hidden.
 pub enum Change {
-    /// These jobs.
-    Delete(Vec<String>),
+    /// These jobs, by id and creation, in ms, where that is known.
+    Delete(Vec<(String, Option<f64>)>),
     /// These are gone from the server, and need no hiding any more.
     Forget(Vec<String>),
     /// Everything that had ended.
@@ -81,7 +83,7 @@ pub struct State {
 }
 
 /// What was stored.
-pub type Stored = (Vec<(Scope, String)>, Vec<(Scope, Cleared)>);
+pub type Stored = (Vec<(Scope, String, Option<f64>)>, Vec<(Scope, Cleared)>);
 
 impl State {
     /// Opens the store in `folder`, making both if need be.
@@ -186,6 +188,7 @@ fn kept_key(store: &Database, random: [u8; ScopeKey::LENGTH]) -> Result<[u8; Sco
     let key = {
         let mut table = transaction.open_table(KEY)?;
         let scopes = transaction.open_table(DELETED)?.len()? + transaction.open_table(CLEARED)?.len()?;
+        transaction.open_table(CREATED)?;
         transaction.open_table(USAGE)?;
         transaction.open_table(ROLLBACKS)?;
         let known = table.get(())?.map(|bytes| bytes.value().to_vec());
@@ -212,10 +215,12 @@ fn kept_key(store: &Database, random: [u8; ScopeKey::LENGTH]) -> Result<[u8; Sco
 fn read_all(store: &Database) -> Result<Stored, Fault> {
     let transaction = store.begin_read()?;
     let mut stored = Stored::default();
+    let created = transaction.open_table(CREATED)?;
     for row in transaction.open_table(DELETED)?.iter()? {
         let (key, _) = row?;
+        let created = created.get(key.value())?.map(|created| created.value());
         let (scope, id) = key.value();
-        stored.0.push((scope_of(scope)?, id.to_owned()));
+        stored.0.push((scope_of(scope)?, id.to_owned(), created));
     }
     for row in transaction.open_table(CLEARED)?.iter()? {
         let (scope, cleared) = row?;
@@ -281,15 +286,22 @@ fn write(store: &Database, scope: Scope, change: &Change) -> Result<(), Fault> {
     let transaction = store.begin_write()?;
     {
         let mut deleted = transaction.open_table(DELETED)?;
+        let mut times = transaction.open_table(CREATED)?;
         match change {
-            Change::Delete(ids) => {
-                for id in ids {
-                    deleted.insert((&scope.0[..], id.as_str()), ())?;
+            Change::Delete(jobs) => {
+                for (id, created) in jobs {
+                    let key = (&scope.0[..], id.as_str());
+                    deleted.insert(key, ())?;
+                    match created {
+                        Some(created) => drop(times.insert(key, created)?),
+                        None => drop(times.remove(key)?),
+                    }
                 }
             }
             Change::Forget(ids) => {
                 for id in ids {
                     deleted.remove((&scope.0[..], id.as_str()))?;
+                    times.remove((&scope.0[..], id.as_str()))?;
                 }
             }
             Change::Clear(cleared) => {

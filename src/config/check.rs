@@ -193,9 +193,11 @@ fn legacy(reader: &mut Reader<'_>) -> Option<LegacyConfig> {
 fn history(reader: &mut Reader<'_>) -> Option<HistoryConfig> {
     let longest_job = reader.value("history.longest_job", parse::duration);
     let max_hidden = reader.value("history.max_hidden", parse::size);
+    let hide_in_jobs_api = reader.value("history.hide_in_jobs_api", parse::flag);
     Some(HistoryConfig {
         longest_job: longest_job?,
         max_hidden: max_hidden?,
+        hide_in_jobs_api: hide_in_jobs_api?,
     })
 }
 

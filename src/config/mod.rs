@@ -225,6 +225,8 @@ pub struct HistoryConfig {
     pub longest_job: Duration,
     /// The most bytes that the jobs may take which are hidden from it.
     pub max_hidden: usize,
+    /// They are hidden in passing answers of the Jobs API, too.
+    pub hide_in_jobs_api: bool,
 }
 
 /// What is remembered of jobs that do not change any more.

@@ -3,8 +3,10 @@
 use super::Passage;
 use crate::{
     buffered::{BufferBudget, BufferError},
-    mapping::{Paths, Table, scanner::string_value},
+    hollow::Hollow,
+    mapping::{Chosen, Paths, Table, scanner::string_value},
     notes::{Notes, note},
+    runs::Runs,
     scope::Scope,
     upstream::{Body, BoxError, Upstream, UpstreamError},
 };
@@ -21,6 +23,10 @@ const MOST_ANSWER: usize = 64 << 10;
 pub struct Lesson<'a> {
     /// Keeps it.
     pub notes: &'a Notes,
+    /// Is told of every submission.
+    pub runs: &'a Runs,
+    /// Knows to whom an empty prompt was shown.
+    pub hollow: &'a Hollow,
     /// Table `prompt`.
     pub table: &'a Table,
     /// Whose job it is.
@@ -29,6 +35,17 @@ pub struct Lesson<'a> {
     pub max_body: usize,
     /// What is read is held within it.
     pub budget: &'a BufferBudget,
+}
+
+/// Why a prompt has no answer of the server.
+#[derive(Debug, thiserror::Error)]
+pub enum PromptError {
+    /// It could not be passed on.
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
+    /// It is the empty one that its client was shown in place of a job's own.
+    #[error("the prompt is the empty one that is shown where a queued job's own is not known: it cannot be sent back")]
+    Hollow,
 }
 
 /// What of a body came within the limit.
@@ -42,13 +59,20 @@ enum Start {
 impl Passage<'_> {
     /// Forwards a `POST /prompt`. Whatever cannot be understood passes as it came and is not noted; the body decides,
     /// not `Content-Type`, as several clients send JSON without one.
-    pub async fn prompt(self, request: Request<Body>, lesson: &Lesson<'_>) -> Result<Response<Body>, UpstreamError> {
+    pub async fn prompt(self, request: Request<Body>, lesson: &Lesson<'_>) -> Result<Response<Body>, PromptError> {
         let (mut head, body) = request.into_parts();
         let whole = match start(body, lesson.max_body, lesson.budget)
             .await
             .map_err(|error| UpstreamError::Client(error.into()))?
         {
-            Start::Long(body) => return self.forward(Request::from_parts(head, body)).await,
+            Start::Long(body) => {
+                let unread = Chosen {
+                    numbered: true,
+                    ..Chosen::default()
+                };
+                let submission = Submission::new(lesson, unread);
+                return Ok(self.submit(Request::from_parts(head, body), None, submission).await?);
+            }
             Start::Whole(whole) => whole,
         };
         let mut sent = Vec::with_capacity(whole.len());
@@ -63,13 +87,63 @@ impl Passage<'_> {
             whole
         };
         let noted = note(lesson.table, &sent);
+        let chosen = lesson.table.request.chosen(&sent);
+        if chosen.hollow && lesson.hollow.was_shown_to(lesson.scope) {
+            lesson.hollow.sent_back();
+            return Err(PromptError::Hollow);
+        }
+        let submission = Submission::new(lesson, chosen);
+        let request = Request::from_parts(head, crate::upstream::full(sent));
+        Ok(self.submit(request, noted, submission).await?)
+    }
+
+    async fn submit(
+        self,
+        request: Request<Body>,
+        noted: Option<Bytes>,
+        mut submission: Submission<'_>,
+    ) -> Result<Response<Body>, UpstreamError> {
         let upstream = self.upstream;
-        let response = self
-            .forward(Request::from_parts(head, crate::upstream::full(sent)))
-            .await?;
-        match noted {
-            Some(noted) if response.status() == StatusCode::OK => keep(response, noted, lesson, upstream).await,
+        let response = self.forward(request).await?;
+        match response.status() {
+            StatusCode::OK => keep(response, noted, submission, upstream).await,
+            refused if refused.is_client_error() => {
+                submission.chosen.id = None;
+                Ok(response)
+            }
             _ => Ok(response),
+        }
+    }
+}
+
+/// A prompt on its way. When it is dropped before its answer has said which job it became, the server may have taken it all
+/// the same.
+struct Submission<'a> {
+    lesson: &'a Lesson<'a>,
+    chosen: Chosen,
+}
+
+impl<'a> Submission<'a> {
+    fn new(lesson: &'a Lesson<'a>, chosen: Chosen) -> Self {
+        Self { lesson, chosen }
+    }
+
+    /// It became job `id` with this number.
+    fn became(mut self, id: &str, number: Option<f64>, noted: Option<Bytes>) {
+        let Lesson { notes, runs, scope, .. } = self.lesson;
+        if let Some(noted) = noted {
+            notes.keep(*scope, id, number, noted);
+        }
+        // After the note: what is asked for from now on has it.
+        runs.submitted(id, number.filter(|_| !self.chosen.numbered));
+        self.chosen.id = None;
+    }
+}
+
+impl Drop for Submission<'_> {
+    fn drop(&mut self) {
+        if let Some(id) = &self.chosen.id {
+            self.lesson.runs.submitted(id, None);
         }
     }
 }
@@ -77,19 +151,19 @@ impl Passage<'_> {
 /// Keeps the note under the id that the answer carries, before the client has the answer: it may ask at once.
 async fn keep(
     response: Response<Body>,
-    noted: Bytes,
-    lesson: &Lesson<'_>,
+    noted: Option<Bytes>,
+    submission: Submission<'_>,
     upstream: &Upstream,
 ) -> Result<Response<Body>, UpstreamError> {
     let (head, body) = response.into_parts();
-    let body = match start(body, MOST_ANSWER, lesson.budget)
+    let body = match start(body, MOST_ANSWER, submission.lesson.budget)
         .await
         .map_err(|error| upstream.broken_off(&*error))?
     {
         Start::Long(body) => body,
         Start::Whole(whole) => {
-            if let Some(id) = id_in(&whole, lesson.table) {
-                lesson.notes.keep(lesson.scope, id, noted);
+            if let Some((id, number)) = job_in(&whole, submission.lesson.table) {
+                submission.became(&id, number, noted);
             }
             crate::upstream::full(whole)
         }
@@ -97,11 +171,17 @@ async fn keep(
     Ok(Response::from_parts(head, body))
 }
 
-fn id_in(answer: &[u8], table: &Table) -> Option<String> {
+/// The id and the number of the job that a prompt became.
+fn job_in(answer: &[u8], table: &Table) -> Option<(String, Option<f64>)> {
     let mut paths = Paths::default();
-    let slot = paths.add(table.answer.id.as_deref()?);
+    let id = paths.add(table.answer.id.as_deref()?);
+    let number = table.answer.number.as_deref().map(|path| paths.add(path));
     let spans = paths.find(answer).ok()?;
-    string_value(spans.get(slot)?.as_ref()?.of(answer))
+    let value = |slot: usize| Some(spans.get(slot)?.as_ref()?.of(answer));
+    let number = number
+        .and_then(value)
+        .and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
+    Some((string_value(value(id)?)?, number))
 }
 
 /// Reads a body to its end, or to where it is longer than `limit` bytes, has no room beside all others, or holds what is no

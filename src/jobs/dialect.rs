@@ -82,6 +82,8 @@ pub struct DetailNames {
     pub path: String,
     /// The member that some servers leave out while a job is queued: its prompt.
     pub prompt: Option<String>,
+    /// The body of a 404: there is no such job.
+    pub unknown: Option<toml::Value>,
 }
 
 /// Where a server says what it is.
@@ -217,6 +219,21 @@ pub(super) struct DetailPaths {
     pub paths: Arc<Paths>,
     pub state: usize,
     pub created: usize,
+    pub number: usize,
+    pub ended: Vec<usize>,
+}
+
+impl DetailPaths {
+    /// Adds to `paths` what a detail is searched for, for whoever sets [`DetailPaths::paths`].
+    fn adding_to(paths: &mut Paths, job: &JobNames) -> Self {
+        Self {
+            state: paths.add(&job.state),
+            created: paths.add(&job.created),
+            number: paths.add(&job.number),
+            ended: job.ended.iter().map(|path| paths.add(path)).collect(),
+            paths: Arc::default(),
+        }
+    }
 }
 
 impl Dialect {
@@ -265,23 +282,15 @@ impl Dialect {
             ended: names.job.ended.iter().map(|path| paths.add(path)).collect(),
             paths,
         };
-        let mut detail = Paths::default();
-        let (state, created) = (detail.add(&names.job.state), detail.add(&names.job.created));
-        Ok(Self {
-            names,
-            entry,
-            detail: DetailPaths {
-                paths: Arc::new(detail),
-                state,
-                created,
-            },
-        })
+        let mut searched = Paths::default();
+        let mut detail = DetailPaths::adding_to(&mut searched, &names.job);
+        detail.paths = Arc::new(searched);
+        Ok(Self { names, entry, detail })
     }
 
     /// Adds to `paths` what this dialect needs to know of a detail, to search for it together with them.
     pub(crate) fn search_beside(&mut self, paths: &mut Paths) {
-        self.detail.state = paths.add(&self.names.job.state);
-        self.detail.created = paths.add(&self.names.job.created);
+        self.detail = DetailPaths::adding_to(paths, &self.names.job);
     }
 
     /// Searches details for `paths`, which [`Dialect::search_beside`] has added to.

@@ -4,7 +4,7 @@
 //! counted, each one begins with the last job of the page before: if that job is not in it, jobs were deleted
 //! meanwhile, others moved up behind our back, and the walk begins anew.
 
-use super::{Caller, DialectKind, Jobs, JobsError, Page, Voice, accept, caller::encode};
+use super::{Caller, DialectKind, JobKey, Jobs, JobsError, Page, Voice, accept, caller::encode};
 use crate::{jobs::Listed, observe::Call};
 use http::{HeaderMap, Method};
 use std::{collections::HashSet, sync::Arc};
@@ -19,7 +19,7 @@ const MOST_JOBS: usize = 200_000;
 /// A list, newest created first, and the headers of its last page.
 #[derive(Debug)]
 pub struct List {
-    /// Each job once.
+    /// Each job once: of an id that is used again, the finished run and those that have not ended.
     pub jobs: Vec<Listed>,
     /// Whether these are all there are.
     pub complete: bool,
@@ -109,7 +109,7 @@ impl Jobs {
         let limit = names.page.or(part).map(|page| format!("{}={page}", names.limit));
         let voice = caller.voice();
         let mut jobs: Vec<Listed> = Vec::new();
-        let mut seen: HashSet<Arc<str>> = HashSet::new();
+        let mut seen: HashSet<JobKey> = HashSet::new();
         let mut next: Option<String> = None;
         // Where the next page begins, and the job that must be in it, where pages are counted.
         let mut overlap: Option<(usize, Arc<str>)> = None;
@@ -129,13 +129,13 @@ impl Jobs {
                 return Err(self.upstream.too_large().into());
             }
             if let Some((_, last)) = &overlap
-                && !page.ids.contains(last)
+                && !page.keys.iter().any(|(id, _)| id == last)
             {
                 return Ok(Walk::Moved);
             }
             let before = seen.len();
-            jobs.extend(page.jobs.iter().filter(|job| seen.insert(Arc::clone(&job.id))).cloned());
-            seen.extend(page.ids.iter().cloned());
+            jobs.extend(page.jobs.iter().filter(|job| seen.insert(job.key())).cloned());
+            seen.extend(page.keys.iter().cloned());
             if seen.len() > MOST_JOBS {
                 return Err(self.unfit(kind, &format!("it has more than {MOST_JOBS} jobs")));
             }
@@ -150,11 +150,11 @@ impl Jobs {
             if seen.len() == before {
                 return Err(self.unfit(kind, "it says there is more, but a page brought nothing new"));
             }
-            next = Some(match (&page.cursor, &names.after, &names.offset, page.ids.last()) {
+            next = Some(match (&page.cursor, &names.after, &names.offset, page.keys.last()) {
                 (Some(cursor), Some(after), ..) => format!("{after}={}", encode(cursor)),
-                (_, _, Some(offset), Some(last)) => {
+                (_, _, Some(offset), Some((last, _))) => {
                     let begun = overlap.map_or(0, |(begun, _)| begun);
-                    let at = (begun + page.ids.len()).saturating_sub(1);
+                    let at = (begun + page.keys.len()).saturating_sub(1);
                     overlap = Some((at, Arc::clone(last)));
                     format!("{offset}={at}")
                 }

@@ -10,6 +10,7 @@ mod detail;
 mod dialect;
 mod list;
 mod page;
+mod run;
 
 pub(crate) use caller::filling;
 pub use caller::{Caller, Voice};
@@ -17,7 +18,8 @@ pub use classes::KnownClasses;
 pub use detail::Detail;
 pub use dialect::{Dialect, SocketNames, State};
 pub use list::{List, Wanted};
-pub use page::{Listed, Page};
+pub use page::{JobKey, Listed, Page};
+pub use run::Run;
 
 use list::PageCall;
 

@@ -13,6 +13,7 @@ mod listing;
 mod memory;
 mod one;
 mod orders;
+mod passing;
 mod queue;
 mod touching;
 mod version;
@@ -21,18 +22,21 @@ mod writes;
 
 pub use answer::{Cached, Inquiry, LegacyAnswer, LegacyBody};
 pub use one::Remembered;
+pub use passing::Hiding;
 pub use touching::Touching;
 pub use version::Version;
 
 use crate::{
     config::{Config, Surface},
     flights::Flights,
+    hollow::Hollow,
     jobs::{Caller, DialectKind, Jobs, JobsError},
     mapping::{RenderError, TableError, Tables},
     notes::Notes,
     observe::Observer,
     outside::Outside,
     route::LegacyRoute,
+    runs::Runs,
     state::{State, StateError},
     upstream::Upstream,
 };
@@ -63,6 +67,18 @@ pub enum LegacyError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The id of a waiting job is also that of the running one, which a cancel call would stop in its place.
+    #[error("job {id} waits and runs at once, and a cancel call would stop the running one")]
+    Twin {
+        /// The job's id.
+        id: String,
+    },
+    /// Jobs are to be deleted that the client was shown without their prompts.
+    #[error("jobs were shown with an empty prompt, which cannot be sent back, and would be lost: {}", .ids.join(", "))]
+    Hollow {
+        /// Their ids.
+        ids: Vec<String>,
+    },
     /// What was asked for could not be kept.
     #[error(transparent)]
     State(#[from] StateError),
@@ -92,7 +108,10 @@ pub struct Legacy {
     surface: Surface,
     concurrency: usize,
     hidden: Arc<Hidden>,
+    hides_in_jobs_api: bool,
     notes: Notes,
+    runs: Arc<Runs>,
+    hollow: Arc<Hollow>,
     memory: Memory,
     /// Entries that are being asked for.
     tellings: Flights<Telling, Result<Told, LegacyError>>,
@@ -108,6 +127,7 @@ impl Legacy {
         observer: Arc<Observer>,
     ) -> Result<Self, SetupError> {
         let tables = Tables::load(config.mappings_dir.as_deref())?;
+        let runs: Arc<Runs> = Arc::default();
         Ok(Self {
             jobs: Arc::new(Jobs::new(
                 upstream,
@@ -120,8 +140,11 @@ impl Legacy {
             surface: config.legacy.surface,
             concurrency: config.upstream.concurrency,
             hidden: Arc::new(Hidden::new(state, config.history.max_hidden)?),
+            hides_in_jobs_api: config.history.hide_in_jobs_api,
             notes: Notes::new(config.notes.max_bytes as u64),
-            memory: Memory::new(&config.cache),
+            memory: Memory::new(&config.cache, Arc::clone(&runs)),
+            runs,
+            hollow: Arc::default(),
             tellings: Flights::default(),
             longest_job_ms: config.history.longest_job.as_secs_f64() * 1000.0,
         })
@@ -140,9 +163,12 @@ impl Legacy {
             surface: config.legacy.surface,
             concurrency: self.concurrency,
             hidden: Arc::clone(&self.hidden),
+            hides_in_jobs_api: self.hides_in_jobs_api,
             notes: self.notes.clone(),
+            runs: Arc::clone(&self.runs),
+            hollow: Arc::clone(&self.hollow),
             // What is remembered was written by the old tables.
-            memory: Memory::new(&config.cache),
+            memory: Memory::new(&config.cache, Arc::clone(&self.runs)),
             tellings: Flights::default(),
             longest_job_ms: self.longest_job_ms,
         }))
@@ -156,6 +182,16 @@ impl Legacy {
     /// What `POST /prompt` taught.
     pub fn notes(&self) -> &Notes {
         &self.notes
+    }
+
+    /// What was submitted, and is waited for.
+    pub fn runs(&self) -> &Runs {
+        &self.runs
+    }
+
+    /// Who was shown queued jobs without their prompts.
+    pub fn hollow(&self) -> &Hollow {
+        &self.hollow
     }
 
     /// The tables in force.

@@ -89,7 +89,25 @@ impl Legacy {
         // Self-hosted, a running job is not in the queue any more.
         let deleted = |job: &Listed| wanted.contains(&*job.id) && (cloud || job.state == State::Pending);
         let meant = queued.jobs.iter().filter(|job| cleared(job) || deleted(job));
-        let ids: Vec<String> = meant.map(|job| job.id.to_string()).collect();
+        let meant: Vec<&Listed> = meant.collect();
+        let running: HashSet<&Arc<str>> = by_state(&queued.jobs, State::Running).map(|job| &job.id).collect();
+        let is_twin = |job: &&&Listed| job.state == State::Pending && running.contains(&job.id);
+        if let Some(twin) = meant.iter().find(is_twin) {
+            let id = twin.id.to_string();
+            return Err(LegacyError::Twin { id });
+        }
+        let named = meant
+            .iter()
+            .filter(|job| deleted(job) && !cleared(job))
+            .map(|job| &job.id);
+        let ids = self.hollow.unsure(caller.scope, named);
+        if !ids.is_empty() {
+            return Err(LegacyError::Hollow { ids });
+        }
+        // Of an id that waits more than once a clear takes all, and a delete one, as the server does.
+        let mut seen = HashSet::new();
+        let once = meant.iter().filter(|job| orders.clear || seen.insert(&job.id));
+        let ids: Vec<String> = once.map(|job| job.id.to_string()).collect();
         let mut cancelled = self.jobs.cancel(caller, kind, &ids).await?;
         cancelled.retain(|id| wanted.contains(id.as_str()));
         Ok(match cloud {
@@ -159,7 +177,8 @@ impl Legacy {
     async fn hide(&self, body: &[u8], caller: &Arc<Caller>, kind: DialectKind) -> Result<LegacyAnswer, LegacyError> {
         let orders = Orders::parse(body, &self.tables.writes.request)?;
         let wanted: HashSet<&str> = orders.delete.iter().map(String::as_str).collect();
-        let is_wanted = |job: &&Listed| wanted.contains(&*job.id);
+        // An id that has not ended is not in the history, and will be once it has. Of those that have there is one an id.
+        let is_wanted = |job: &&Listed| job.state == State::Finished && wanted.contains(&*job.id);
         // A clear needs the newest ones, a delete those that it names.
         let enough = |jobs: &[Listed]| !jobs.is_empty() && jobs.iter().filter(is_wanted).count() == wanted.len();
         let listed = self.jobs.list(caller, kind, Wanted::Newest, enough).await?;
@@ -171,20 +190,17 @@ impl Legacy {
                 self.hidden.change(caller.scope, Change::Clear(cleared)).await?;
             }
         }
-        // An id that has not ended is not in the history, and will be once it has.
-        let ended = |job: &&Listed| job.state == State::Finished;
-        let ids: Vec<String> = listed
-            .jobs
-            .iter()
-            .filter(is_wanted)
-            .filter(ended)
-            .map(|job| job.id.to_string())
-            .collect();
-        if !ids.is_empty() {
-            self.hidden.change(caller.scope, Change::Delete(ids)).await?;
+        let as_of = |job: &Listed| (job.id.to_string(), Some(job.created).filter(|created| *created > 0.0));
+        let jobs: Vec<_> = listed.jobs.iter().filter(is_wanted).map(as_of).collect();
+        if !jobs.is_empty() {
+            self.hidden.change(caller.scope, Change::Delete(jobs)).await?;
         }
         Ok(done(listed.headers))
     }
+}
+
+fn by_state(jobs: &[Listed], state: State) -> impl Iterator<Item = &Listed> {
+    jobs.iter().filter(move |job| job.state == state)
 }
 
 /// 200 and no body.

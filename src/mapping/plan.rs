@@ -157,18 +157,21 @@ impl Plan {
         })
     }
 
+    /// Whether no source of the field that is written to `to` has a value.
+    pub fn lacks(&self, reading: &Reading<'_>, to: &str) -> bool {
+        self.shapes.iter().flatten().any(|step| match step {
+            Step::Field { to: field, sources, .. } => {
+                field == to && !sources.iter().any(|source| has_value(source, reading))
+            }
+            Step::Literal(_) => false,
+        })
+    }
+
     /// For each field the first source that has a value to work on.
     fn chosen<'p>(&'p self, reading: &Reading<'_>) -> impl Iterator<Item = &'p Source> {
         self.shapes.iter().flatten().filter_map(|step| match step {
             Step::Literal(_) => None,
-            Step::Field { sources, .. } => sources.iter().find(|source| match source {
-                Source::Path(place) => reading.value(*place).is_some(),
-                Source::Derived(_, inputs) => {
-                    let first = inputs.places.first();
-                    first.is_none_or(|place| reading.value(*place).is_some())
-                }
-                Source::Shape(_) => true,
-            }),
+            Step::Field { sources, .. } => sources.iter().find(|source| has_value(source, reading)),
         })
     }
 
@@ -240,6 +243,18 @@ impl Plan {
             }
         }
         Ok(false)
+    }
+}
+
+/// Whether a source has a value to work on.
+fn has_value(source: &Source, reading: &Reading<'_>) -> bool {
+    match source {
+        Source::Path(place) => reading.value(*place).is_some(),
+        Source::Derived(_, inputs) => {
+            let first = inputs.places.first();
+            first.is_none_or(|place| reading.value(*place).is_some())
+        }
+        Source::Shape(_) => true,
     }
 }
 

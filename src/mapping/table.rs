@@ -6,7 +6,7 @@ use super::{
     limits,
     paths::Paths,
     plan::Plan,
-    scanner::ScanError,
+    scanner::{ScanError, string_value},
 };
 use crate::outside::Outside;
 use http::HeaderValue;
@@ -73,6 +73,10 @@ pub struct Answer {
     pub skip: Option<String>,
     /// The member that says which job a request became.
     pub id: Option<String>,
+    /// The row of an item's prompt, as its `to` has it: without a value for it the item cannot be sent back.
+    pub prompt: Option<String>,
+    /// The member that says which place in the queue that job has.
+    pub number: Option<String>,
 }
 
 /// What is done to a request on its way to the server.
@@ -80,6 +84,20 @@ pub struct Answer {
 #[serde(deny_unknown_fields)]
 pub struct RequestRules {
     drop: Vec<Dropped>,
+    id: Option<String>,
+    number: Option<String>,
+    prompt: Option<String>,
+}
+
+/// What a request for a new job says of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Chosen {
+    /// The id that the client chose.
+    pub id: Option<String>,
+    /// The client chose the number, too.
+    pub numbered: bool,
+    /// It has no nodes: an empty object.
+    pub hollow: bool,
 }
 
 impl RequestRules {
@@ -87,6 +105,27 @@ impl RequestRules {
     pub fn apply(&self, body: &[u8], out: &mut Vec<u8>) -> Result<(), ScanError> {
         without(body, &self.drop, out)
     }
+
+    /// What `body` says of the job that it asks for; nothing where it is no JSON object.
+    pub fn chosen(&self, body: &[u8]) -> Chosen {
+        let mut paths = Paths::default();
+        let slots = [&self.id, &self.number, &self.prompt];
+        let [id, number, prompt] = slots.map(|path| path.as_deref().map(|path| paths.add(path)));
+        let Ok(spans) = paths.find(body) else {
+            return Chosen::default();
+        };
+        let value = |slot: Option<usize>| Some(spans.get(slot?)?.as_ref()?.of(body));
+        Chosen {
+            id: value(id).and_then(string_value),
+            numbered: value(number).is_some(),
+            hollow: value(prompt).is_some_and(is_empty_object),
+        }
+    }
+}
+
+fn is_empty_object(value: &[u8]) -> bool {
+    let inside = value.strip_prefix(b"{").and_then(|rest| rest.strip_suffix(b"}"));
+    inside.is_some_and(|inside| inside.trim_ascii().is_empty())
 }
 
 /// One row as written.

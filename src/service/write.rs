@@ -7,7 +7,7 @@ use crate::{
     legacy::{LegacyAnswer, LegacyError, Touching},
     modes::Decision,
     observe::{Exchange, Source},
-    response::{not_implemented, too_large, upstream_failure},
+    response::{legacy_failure, not_implemented, too_large, upstream_failure},
     route::LegacyWrite,
     scope::Scope,
     stop::Stop,
@@ -86,7 +86,10 @@ impl Service {
         let Some(outcome) = self.through_jobs_api(write, body, caller, stop).await else {
             return self.too_busy(write.name());
         };
-        if !matches!(outcome, Err(LegacyError::Jobs(JobsError::Missing { .. }))) {
+        if !matches!(
+            outcome,
+            Err(LegacyError::Jobs(JobsError::Missing { .. }) | LegacyError::Twin { .. })
+        ) {
             exchange.source(Source::JobsApi);
             return self.answered(outcome, None, write, write.name()).await;
         }
@@ -95,7 +98,10 @@ impl Service {
             Ok(answer) if matches!(answer.status().as_u16(), 404 | 405 | 501) => {
                 exchange.source(Source::Jobshim);
                 self.modes.translated(write.name(), true);
-                not_implemented(&method_and_path)
+                match outcome {
+                    Err(twin @ LegacyError::Twin { .. }) => legacy_failure(twin, None),
+                    _ => not_implemented(&method_and_path),
+                }
             }
             Ok(answer) => answer,
             Err(error) => refused(error),
