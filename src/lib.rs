@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod admin;
+pub mod body_decoding;
 pub mod cli;
 pub mod compare;
 pub mod config;

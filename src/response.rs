@@ -1,6 +1,7 @@
 //! Answers that jobshim gives itself; the one place where an error becomes a response.
 
 use crate::{
+    body_decoding::DecodeError,
     encoding::{Encoding, NOT_WORTH_IT},
     headers::carried,
     jobs::JobsError,
@@ -17,7 +18,8 @@ use futures_util::{Stream, TryStreamExt, stream};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode,
     header::{
-        ALLOW, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, RETRY_AFTER, VARY, WWW_AUTHENTICATE,
+        ACCEPT_ENCODING, ALLOW, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, RETRY_AFTER, VARY,
+        WWW_AUTHENTICATE,
     },
 };
 use http_body_util::{BodyExt, StreamBody};
@@ -227,6 +229,22 @@ pub fn too_large(limit: usize) -> Response<Body> {
     )
 }
 
+/// The body of a write cannot be read; the codings that can are named (RFC 9110 section 15.5.16).
+fn unreadable(error: DecodeError) -> Response<Body> {
+    let mut response = failure(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "unreadable_body",
+        format!("the body cannot be read: {error}"),
+        "nothing was done".to_owned(),
+    );
+    if error == DecodeError::Coding {
+        response
+            .headers_mut()
+            .insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip, deflate"));
+    }
+    response
+}
+
 /// As many answers are being made as may be, and none was ready in time.
 pub fn busy() -> Response<Body> {
     let mut response = failure(
@@ -268,6 +286,8 @@ pub fn legacy_failure(error: LegacyError, finding: Option<&str>) -> Response<Bod
             message,
             "nothing was done".to_owned(),
         ),
+        LegacyError::Body(DecodeError::TooLarge { limit }) => too_large(limit),
+        LegacyError::Body(error) => unreadable(error),
         LegacyError::State(StateError::Full(_)) => failure(
             StatusCode::INSUFFICIENT_STORAGE,
             "hidden_full",

@@ -2,6 +2,7 @@
 
 use super::Passage;
 use crate::{
+    body_decoding::{decode, set_decoded},
     mapping::{Paths, Table, scanner::string_value},
     notes::{Notes, note},
     scope::Scope,
@@ -48,18 +49,25 @@ impl Passage<'_> {
             Start::Long(body) => return self.forward(Request::from_parts(head, body)).await,
             Start::Whole(whole) => whole,
         };
-        let mut sent = Vec::with_capacity(whole.len());
-        let changed = lesson.table.request.apply(&whole, &mut sent).is_ok() && sent.len() != whole.len();
+        let Ok(mut text) = decode(&head.headers, &whole, lesson.max_body) else {
+            let request = Request::from_parts(head, crate::upstream::full(whole));
+            return self.forward(request).await;
+        };
+        let mut sent = Vec::with_capacity(text.len());
+        let changed = lesson.table.request.apply(&text, &mut sent).is_ok() && sent.len() != text.len();
         let sent = if changed {
             tracing::warn!(
                 "POST /prompt carried a redacted key in place of a key; it was removed: the client seems to resubmit what it read"
             );
             head.headers.insert(CONTENT_LENGTH, HeaderValue::from(sent.len()));
-            Bytes::from(sent)
+            set_decoded(&mut head.headers);
+            text = sent.into();
+            text.clone()
         } else {
             whole
         };
-        let noted = note(lesson.table, &sent);
+        let noted = note(lesson.table, &text);
+        drop(text);
         let upstream = self.upstream;
         let response = self
             .forward(Request::from_parts(head, crate::upstream::full(sent)))

@@ -25,6 +25,7 @@ pub use touching::Touching;
 pub use version::Version;
 
 use crate::{
+    body_decoding::DecodeError,
     config::{Config, Surface},
     flights::Flights,
     jobs::{Caller, DialectKind, Jobs, JobsError},
@@ -62,6 +63,9 @@ pub enum LegacyError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The body of a write cannot be read.
+    #[error("the body cannot be read: {0}")]
+    Body(#[from] DecodeError),
     /// What was asked for could not be kept.
     #[error(transparent)]
     State(#[from] StateError),
