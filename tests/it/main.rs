@@ -24,6 +24,7 @@ mod origin;
 mod page;
 mod passthrough;
 mod prompt;
+mod queue_order;
 mod readiness;
 mod readme;
 mod reference;
