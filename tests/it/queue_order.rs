@@ -1,4 +1,4 @@
-//! The order of `/queue`, in which the server runs what waits.
+//! The order of `/queue`, in which the server runs what waits; and counts in digits of any script.
 
 use crate::support::{
     Client,
@@ -55,4 +55,32 @@ async fn the_cloud_numbers_no_jobs_and_runs_the_oldest_first() {
     for target in ["/queue", "/api/queue"] {
         assert_eq!(waiting(Rules::Cloud, &jobs, target).await, ["b", "c", "a"], "{target}");
     }
+}
+
+#[tokio::test]
+async fn a_count_may_be_in_digits_of_any_script() {
+    let mut board = board(Rules::Comfyui);
+    for nth in 0..12 {
+        let text = format!(
+            r#"{{"id": "{nth}", "status": "completed", "create_time": {}}}"#,
+            1_700_000_000_000_i64 + nth
+        );
+        board.add(Job::new(&text, &text).expect("a job"));
+    }
+    let server = Server::start(board, Setup::default()).await;
+    let jobshim = start(&server.url(), |_| {}).await;
+    for (target, count) in [
+        // Full-width, Arabic-Indic, and full-width with an underscore.
+        ("/history?max_items=%EF%BC%95", 5),
+        ("/history?max_items=%D9%A1%D9%A0", 10),
+        ("/history?max_items=%EF%BC%91_%EF%BC%90&offset=%EF%BC%93", 9),
+    ] {
+        let reply = Client::new().get(jobshim.address, target).await;
+        assert_eq!(reply.status, 200, "{target}: {}", reply.text());
+        let history: Value = serde_json::from_slice(&reply.body).expect("JSON");
+        assert_eq!(history.as_object().map(serde_json::Map::len), Some(count), "{target}");
+    }
+    // A superscript is a digit, but no decimal one.
+    let reply = Client::new().get(jobshim.address, "/history?max_items=%C2%B2").await;
+    assert_eq!(reply.status, 400, "{}", reply.text());
 }
