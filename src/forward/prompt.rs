@@ -66,7 +66,8 @@ impl Passage<'_> {
         } else {
             whole
         };
-        let noted = note(lesson.table, &text);
+        let observed = lesson.table.request.observed(&head.headers);
+        let noted = note(lesson.table, &text, observed.as_deref());
         drop(text);
         let upstream = self.upstream;
         let response = self

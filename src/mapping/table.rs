@@ -7,7 +7,7 @@ use super::{
     plan::Plan,
     scanner::ScanError,
 };
-use http::HeaderValue;
+use http::{HeaderMap, HeaderName, HeaderValue, header::InvalidHeaderName};
 use serde::{Deserialize, Deserializer, de::Error as _};
 use std::{collections::BTreeMap, sync::Arc};
 use toml::Spanned;
@@ -78,12 +78,41 @@ pub struct Answer {
 #[serde(deny_unknown_fields)]
 pub struct RequestRules {
     drop: Vec<Dropped>,
+    /// Headers that rows read as `observed.*`, by the name that they have there.
+    #[serde(default)]
+    headers: BTreeMap<String, HeaderField>,
+}
+
+/// The name of a header.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "String")]
+struct HeaderField(HeaderName);
+
+impl TryFrom<String> for HeaderField {
+    type Error = InvalidHeaderName;
+
+    fn try_from(name: String) -> Result<Self, Self::Error> {
+        HeaderName::try_from(name).map(Self)
+    }
 }
 
 impl RequestRules {
     /// Writes `body` without the members that never go on; every other byte as it was.
     pub fn apply(&self, body: &[u8], out: &mut Vec<u8>) -> Result<(), ScanError> {
         without(body, &self.drop, out)
+    }
+
+    /// What of a request's headers is kept, as a JSON object; `None` where there is nothing of it. An empty header is none,
+    /// and of a repeated one the first counts.
+    pub fn observed(&self, headers: &HeaderMap) -> Option<Vec<u8>> {
+        let text = |field: &HeaderField| std::str::from_utf8(headers.get(&field.0)?.as_bytes()).ok();
+        let kept: Vec<_> = self
+            .headers
+            .iter()
+            .filter_map(|(name, field)| Some((name, text(field).filter(|text| !text.is_empty())?)))
+            .map(|(name, text)| format!("{}: {}", quoted(name), quoted(text)))
+            .collect();
+        (!kept.is_empty()).then(|| format!("{{{}}}", kept.join(", ")).into_bytes())
     }
 }
 
