@@ -172,8 +172,16 @@ fn cache_status(cached: Cached) -> Option<HeaderValue> {
     Some(status)
 }
 
-/// A legacy path does not know this method; `allow` are those it knows.
-pub fn wrong_method(method: &Method, allow: &'static str) -> Response<Body> {
+/// A legacy path does not know this method; `allow` are those it knows, and without them there is nothing at the path.
+pub fn wrong_method(method: &Method, allow: Option<&'static str>) -> Response<Body> {
+    let Some(allow) = allow else {
+        return failure(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            format!("there is nothing to {method} here"),
+            "allowed: OPTIONS, POST".to_owned(),
+        );
+    };
     let mut response = failure(
         StatusCode::METHOD_NOT_ALLOWED,
         "method_not_allowed",

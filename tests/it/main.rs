@@ -17,6 +17,7 @@ mod hidden;
 mod limits;
 mod listeners;
 mod long_lists;
+mod methods;
 mod mistakes;
 mod modes;
 mod notices;

@@ -314,7 +314,7 @@ async fn other_methods_are_405_and_a_preflight_is_the_servers() {
     let (_server, jobshim) = behind(board(Rules::Comfyui), Setup::default()).await;
     for (method, target) in [
         (Method::PUT, "/queue"),
-        (Method::GET, "/interrupt"),
+        (Method::PATCH, "/interrupt"),
         (Method::DELETE, "/history"),
         (Method::GET, "/api/job/x/cancel"),
     ] {
