@@ -88,8 +88,14 @@ pub async fn run(config: &Config, method: &str, target: &str, live: bool) -> Res
             println!("{method} {target} {passage}");
             return Ok(());
         }
-        Way::WrongMethod(allow) => {
-            println!("{method} {target} is answered 405: {} allows {allow}", uri.path());
+        Way::WrongMethod(wrong) => {
+            let path = uri.path();
+            print_mode(config, wrong.route);
+            println!("{method} {target} is answered by the server where its legacy endpoint is asked, else");
+            match wrong.allow {
+                Some(allow) => println!("  405: {path} allows {allow}"),
+                None => println!("  404: there is nothing to {method} at {path}"),
+            }
             return Ok(());
         }
         Way::Legacy(route) => route,

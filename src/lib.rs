@@ -6,6 +6,7 @@
 mod accept;
 pub mod access;
 pub mod admin;
+pub mod body_decoding;
 pub mod buffered;
 pub mod cli;
 pub mod compare;

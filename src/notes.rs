@@ -114,13 +114,14 @@ impl Notes {
     }
 }
 
-/// What table `prompt` keeps of a request's body; `None` when it is no JSON object or has nothing to keep.
-pub fn note(table: &Table, body: &[u8]) -> Option<Bytes> {
+/// What table `prompt` keeps of a request's body, and of what was observed beside it; `None` when it is no JSON object or has
+/// nothing to keep.
+pub fn note(table: &Table, body: &[u8], observed: Option<&[u8]>) -> Option<Bytes> {
     let context = Context {
         place: Cell::default(),
         classes: &NoClasses,
     };
-    let reading = table.plan.read(body, None).ok()?;
+    let reading = table.plan.read(body, observed).ok()?;
     let mut out = Vec::new();
     table.plan.write(&reading, &context, &mut out).ok()?;
     Some(out.into())

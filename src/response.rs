@@ -1,6 +1,7 @@
 //! Answers that jobshim gives itself; the one place where an error becomes a response.
 
 use crate::{
+    body_decoding::DecodeError,
     encoding::{Encoding, NOT_WORTH_IT},
     forward::PromptError,
     headers::carried,
@@ -19,7 +20,8 @@ use futures_util::{Stream, TryStreamExt, stream};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode,
     header::{
-        ALLOW, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, RETRY_AFTER, VARY, WWW_AUTHENTICATE,
+        ACCEPT_ENCODING, ALLOW, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, RETRY_AFTER, VARY,
+        WWW_AUTHENTICATE,
     },
 };
 use http_body_util::{BodyExt, StreamBody};
@@ -172,8 +174,16 @@ fn cache_status(cached: Cached) -> Option<HeaderValue> {
     Some(status)
 }
 
-/// A legacy path does not know this method; `allow` are those it knows.
-pub fn wrong_method(method: &Method, allow: &'static str) -> Response<Body> {
+/// A legacy path does not know this method; `allow` are those it knows, and without them there is nothing at the path.
+pub fn wrong_method(method: &Method, allow: Option<&'static str>) -> Response<Body> {
+    let Some(allow) = allow else {
+        return failure(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            format!("there is nothing to {method} here"),
+            "allowed: OPTIONS, POST".to_owned(),
+        );
+    };
     let mut response = failure(
         StatusCode::METHOD_NOT_ALLOWED,
         "method_not_allowed",
@@ -227,6 +237,22 @@ pub fn too_large(limit: usize) -> Response<Body> {
         format!("the body is longer than {limit} bytes"),
         "nothing was done".to_owned(),
     )
+}
+
+/// The body of a write cannot be read; the codings that can are named (RFC 9110 section 15.5.16).
+fn unreadable(error: DecodeError) -> Response<Body> {
+    let mut response = failure(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "unreadable_body",
+        format!("the body cannot be read: {error}"),
+        "nothing was done".to_owned(),
+    );
+    if error == DecodeError::Coding {
+        response
+            .headers_mut()
+            .insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip, deflate"));
+    }
+    response
 }
 
 /// As many answers are being made as may be, and none was ready in time.
@@ -293,6 +319,8 @@ pub fn legacy_failure(error: LegacyError, finding: Option<&str>) -> Response<Bod
             message,
             "nothing was done; the same delete sent once more is carried out".to_owned(),
         ),
+        LegacyError::Body(DecodeError::TooLarge { limit }) => too_large(limit),
+        LegacyError::Body(error) => unreadable(error),
         LegacyError::State(StateError::Full(_)) => failure(
             StatusCode::INSUFFICIENT_STORAGE,
             "hidden_full",

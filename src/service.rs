@@ -6,6 +6,7 @@ mod passage;
 mod read;
 mod translation;
 mod write;
+mod wrong_method;
 
 pub use house::{STORE, keep_house};
 
@@ -26,7 +27,7 @@ use crate::{
     origin,
     pace::Paced,
     panics::contained,
-    response::{Unasked, forbidden, not_admitted, refused_unread, say_whose, went_round, wrong_method},
+    response::{Unasked, forbidden, not_admitted, refused_unread, say_whose, went_round},
     route::{LegacyRoute, Way, route},
     scope::Scope,
     state::{State, StateError},
@@ -267,7 +268,7 @@ impl Service {
                 let passing = self.prompt(exchange, head, body);
                 later(passing.map(move |outcome| self.advised(outcome.unwrap_or_else(refused), &asked)))
             }
-            Way::WrongMethod(allow) => at_once(wrong_method(&head.method, allow)),
+            Way::WrongMethod(wrong) => self.answer_wrong_method(exchange, wrong, head, body),
             Way::Legacy(route) => self.answer_read(exchange, route, head, body, asked),
             Way::Write(write) => {
                 let scope = self.scope(exchange, &head);

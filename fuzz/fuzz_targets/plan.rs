@@ -45,7 +45,7 @@ fuzz_target!(|text: &[u8]| {
                 String::from_utf8_lossy(&sent)
             );
         }
-        note(&TABLES.prompt, &sent)
+        note(&TABLES.prompt, &sent, None)
     });
     if let Some(noted) = &noted {
         assert!(

@@ -2,6 +2,7 @@
 
 use super::Passage;
 use crate::{
+    body_decoding::{decode, set_decoded},
     buffered::{BufferBudget, BufferError},
     hollow::Hollow,
     mapping::{Chosen, Paths, Table, scanner::string_value},
@@ -66,28 +67,33 @@ impl Passage<'_> {
             .map_err(|error| UpstreamError::Client(error.into()))?
         {
             Start::Long(body) => {
-                let unread = Chosen {
-                    numbered: true,
-                    ..Chosen::default()
-                };
-                let submission = Submission::new(lesson, unread);
+                let submission = Submission::new(lesson, Chosen::unread());
                 return Ok(self.submit(Request::from_parts(head, body), None, submission).await?);
             }
             Start::Whole(whole) => whole,
         };
-        let mut sent = Vec::with_capacity(whole.len());
-        let changed = lesson.table.request.apply(&whole, &mut sent).is_ok() && sent.len() != whole.len();
+        let Ok(mut text) = decode(&head.headers, &whole, lesson.max_body) else {
+            let request = Request::from_parts(head, crate::upstream::full(whole));
+            let submission = Submission::new(lesson, Chosen::unread());
+            return Ok(self.submit(request, None, submission).await?);
+        };
+        let mut sent = Vec::with_capacity(text.len());
+        let changed = lesson.table.request.apply(&text, &mut sent).is_ok() && sent.len() != text.len();
         let sent = if changed {
             tracing::warn!(
                 "POST /prompt carried a redacted key in place of a key; it was removed: the client seems to resubmit what it read"
             );
             head.headers.insert(CONTENT_LENGTH, HeaderValue::from(sent.len()));
-            Bytes::from(sent)
+            set_decoded(&mut head.headers);
+            text = sent.into();
+            text.clone()
         } else {
             whole
         };
-        let noted = note(lesson.table, &sent);
-        let chosen = lesson.table.request.chosen(&sent);
+        let observed = lesson.table.request.observed(&head.headers);
+        let noted = note(lesson.table, &text, observed.as_deref());
+        let chosen = lesson.table.request.chosen(&text);
+        drop(text);
         if chosen.hollow && lesson.hollow.was_shown_to(lesson.scope) {
             lesson.hollow.sent_back();
             return Err(PromptError::Hollow);

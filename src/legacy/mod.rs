@@ -27,6 +27,7 @@ pub use touching::Touching;
 pub use version::Version;
 
 use crate::{
+    body_decoding::DecodeError,
     config::{Config, Surface},
     flights::Flights,
     hollow::Hollow,
@@ -79,6 +80,9 @@ pub enum LegacyError {
         /// Their ids.
         ids: Vec<String>,
     },
+    /// The body of a write cannot be read.
+    #[error("the body cannot be read: {0}")]
+    Body(#[from] DecodeError),
     /// What was asked for could not be kept.
     #[error(transparent)]
     State(#[from] StateError),

@@ -139,17 +139,16 @@ impl Legacy {
         kind: DialectKind,
     ) -> Result<LegacyAnswer, LegacyError> {
         let target = Target::parse(body, &self.tables.writes.request)?;
-        let meant = |job: &Listed| match &target {
-            Target::Any => true,
-            Target::One(id) => *job.id == **id,
-            Target::Nothing => false,
-        };
         let queued = self.queued(caller, kind).await?;
-        let running = queued
-            .jobs
-            .iter()
-            .filter(|job| job.state == State::Running && meant(job));
-        let ids: Vec<String> = running.map(|job| job.id.to_string()).collect();
+        let running = queued.jobs.iter().filter(|job| job.state == State::Running);
+        let meant: Vec<&Listed> = match &target {
+            // An account of the cloud runs several jobs at once, and one of them is meant (CONTRACT.md section 5).
+            Target::Any if kind == DialectKind::Cloud => first_active(&queued.jobs).into_iter().collect(),
+            Target::Any => running.collect(),
+            Target::One(id) => running.filter(|job| *job.id == **id).collect(),
+            Target::Nothing => Vec::new(),
+        };
+        let ids: Vec<String> = meant.into_iter().map(|job| job.id.to_string()).collect();
         self.jobs.cancel(caller, kind, &ids).await?;
         Ok(done(queued.headers))
     }
@@ -201,6 +200,16 @@ impl Legacy {
 
 fn by_state(jobs: &[Listed], state: State) -> impl Iterator<Item = &Listed> {
     jobs.iter().filter(move |job| job.state == state)
+}
+
+/// What runs, the oldest first; where nothing runs, what waits longest.
+fn first_active(jobs: &[Listed]) -> Option<&Listed> {
+    // Of jobs of the same moment the list has the older one first.
+    let oldest = |state: State, since: fn(&Listed) -> f64| {
+        let jobs = jobs.iter().filter(|job| job.state == state);
+        jobs.min_by(|one, other| since(one).total_cmp(&since(other)))
+    };
+    oldest(State::Running, |job| job.started).or_else(|| oldest(State::Pending, |job| job.created))
 }
 
 /// 200 and no body.

@@ -58,6 +58,24 @@ pub struct Plan {
 pub(super) enum Place {
     Job(usize),
     Observed(usize),
+    /// As [`Place::Job`], where a null is a value.
+    JobVerbatim(usize),
+    /// As [`Place::Observed`], where a null is a value.
+    ObservedVerbatim(usize),
+}
+
+impl Place {
+    /// The same, where a null is a value.
+    pub fn verbatim(self) -> Self {
+        match self {
+            Self::Job(slot) | Self::JobVerbatim(slot) => Self::JobVerbatim(slot),
+            Self::Observed(slot) | Self::ObservedVerbatim(slot) => Self::ObservedVerbatim(slot),
+        }
+    }
+
+    pub fn is_observed(self) -> bool {
+        matches!(self, Self::Observed(_) | Self::ObservedVerbatim(_))
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -149,7 +167,7 @@ impl Plan {
 
     /// Whether the entry takes anything from what was observed.
     pub fn uses_observed(&self, reading: &Reading<'_>) -> bool {
-        let taken = |place: &Place| matches!(place, Place::Observed(_)) && reading.value(*place).is_some();
+        let taken = |place: &Place| place.is_observed() && reading.value(*place).is_some();
         self.chosen(reading).any(|source| match source {
             Source::Path(place) => taken(place),
             Source::Derived(_, inputs) => inputs.places.iter().any(taken),
@@ -261,16 +279,18 @@ fn has_value(source: &Source, reading: &Reading<'_>) -> bool {
 impl<'a> Reading<'a> {
     fn find(&self, place: Place) -> (&'a [u8], &Found, usize) {
         let ((text, found), slot) = match place {
-            Place::Job(slot) => (&self.job, slot),
-            Place::Observed(slot) => (&self.observed, slot),
+            Place::Job(slot) | Place::JobVerbatim(slot) => (&self.job, slot),
+            Place::Observed(slot) | Place::ObservedVerbatim(slot) => (&self.observed, slot),
         };
         (text, found, slot)
     }
 
-    /// The text at a place. Absent fields are left out by the Jobs API, never null: a null says no more than nothing.
+    /// The text at a place. Absent fields are left out by the Jobs API, never null: a null says no more than nothing,
+    /// but where it is asked for.
     fn value(&self, place: Place) -> Option<&'a [u8]> {
         let (text, found, slot) = self.find(place);
-        found.value(slot, text).filter(|value| *value != b"null")
+        let is_value = |value: &&[u8]| !matches!(place, Place::Job(_) | Place::Observed(_)) || *value != b"null";
+        found.value(slot, text).filter(is_value)
     }
 
     fn group(&self, place: Place) -> Option<(&'a [u8], &Group)> {

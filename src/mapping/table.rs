@@ -9,7 +9,7 @@ use super::{
     scanner::{ScanError, string_value},
 };
 use crate::outside::Outside;
-use http::HeaderValue;
+use http::{HeaderMap, HeaderName, HeaderValue, header::InvalidHeaderName};
 use serde::{Deserialize, Deserializer, de::Error as _};
 use std::{collections::BTreeMap, sync::Arc};
 use toml::Spanned;
@@ -87,6 +87,22 @@ pub struct RequestRules {
     id: Option<String>,
     number: Option<String>,
     prompt: Option<String>,
+    /// Headers that rows read as `observed.*`, by the name that they have there.
+    #[serde(default)]
+    headers: BTreeMap<String, HeaderField>,
+}
+
+/// The name of a header.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "String")]
+struct HeaderField(HeaderName);
+
+impl TryFrom<String> for HeaderField {
+    type Error = InvalidHeaderName;
+
+    fn try_from(name: String) -> Result<Self, Self::Error> {
+        HeaderName::try_from(name).map(Self)
+    }
 }
 
 /// What a request for a new job says of it.
@@ -98,6 +114,16 @@ pub struct Chosen {
     pub numbered: bool,
     /// It has no nodes: an empty object.
     pub hollow: bool,
+}
+
+impl Chosen {
+    /// Of a request that is not read: it may say anything.
+    pub fn unread() -> Self {
+        Self {
+            numbered: true,
+            ..Self::default()
+        }
+    }
 }
 
 impl RequestRules {
@@ -120,6 +146,19 @@ impl RequestRules {
             numbered: value(number).is_some(),
             hollow: value(prompt).is_some_and(is_empty_object),
         }
+    }
+
+    /// What of a request's headers is kept, as a JSON object; `None` where there is nothing of it. An empty header is none,
+    /// and of a repeated one the first counts.
+    pub fn observed(&self, headers: &HeaderMap) -> Option<Vec<u8>> {
+        let text = |field: &HeaderField| std::str::from_utf8(headers.get(&field.0)?.as_bytes()).ok();
+        let kept: Vec<_> = self
+            .headers
+            .iter()
+            .filter_map(|(name, field)| Some((name, text(field).filter(|text| !text.is_empty())?)))
+            .map(|(name, text)| format!("{}: {}", quoted(name), quoted(text)))
+            .collect();
+        (!kept.is_empty()).then(|| format!("{{{}}}", kept.join(", ")).into_bytes())
     }
 }
 

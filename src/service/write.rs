@@ -2,6 +2,7 @@
 
 use super::{Service, passage::refused, translation::call};
 use crate::{
+    body_decoding::{DecodeError, decode},
     buffered::{BufferError, ReadError},
     jobs::{Caller, JobsError},
     legacy::{LegacyAnswer, LegacyError, Touching},
@@ -16,6 +17,14 @@ use crate::{
 use bytes::Bytes;
 use http::{Response, request::Parts};
 use std::sync::Arc;
+
+/// The body of a write.
+struct WriteBody {
+    /// As it came, and as it goes on.
+    sent: Bytes,
+    /// What it says.
+    text: Result<Bytes, DecodeError>,
+}
 
 impl Service {
     /// A write goes one way, never both.
@@ -55,6 +64,10 @@ impl Service {
             }
             Err(ReadError::Body(error)) => return upstream_failure(&UpstreamError::Client(error.into()), None),
         };
+        let body = WriteBody {
+            text: decode(&head.headers, &body, self.most_ordered),
+            sent: body,
+        };
         self.translate_write(exchange, write, head, &body, &caller).await
     }
 
@@ -66,7 +79,7 @@ impl Service {
         exchange: &Exchange,
         write: &LegacyWrite,
         mut head: Parts,
-        body: &Bytes,
+        body: &WriteBody,
         caller: &Arc<Caller>,
     ) -> Response<Body> {
         let stop: Option<Stop> = head.extensions.remove();
@@ -109,16 +122,22 @@ impl Service {
     }
 
     /// The outcome of a write, which has a turn until it is done and keeps the program from ending; `None` when there is no
-    /// turn to be had.
+    /// turn to be had. Nothing is done on account of a body that cannot be read.
     async fn through_jobs_api(
         &self,
         write: &LegacyWrite,
-        body: &Bytes,
+        body: &WriteBody,
         caller: &Arc<Caller>,
         stop: Option<Stop>,
     ) -> Option<Result<LegacyAnswer, LegacyError>> {
+        let text = match (write, &body.text) {
+            // Its path says all.
+            (LegacyWrite::JobCancel(_), _) => &Bytes::new(),
+            (_, Ok(text)) => text,
+            (_, Err(error)) => return Some(Err(LegacyError::Body(*error))),
+        };
         let turn = self.turn().await?;
-        Some(self.legacy.write(write, body, caller, (turn, stop)).await)
+        Some(self.legacy.write(write, text, caller, (turn, stop)).await)
     }
 
     /// The legacy call as it came, to the server's own endpoint.
@@ -127,11 +146,11 @@ impl Service {
         exchange: &Exchange,
         write: &LegacyWrite,
         head: Parts,
-        body: &Bytes,
+        body: &WriteBody,
         scope: Scope,
     ) -> Result<Response<Body>, UpstreamError> {
-        let touching = Touching::new(&self.legacy, write, Some(body.clone()), scope);
-        let answer = self.pass(exchange, head, full(body.clone())).await;
+        let touching = Touching::new(&self.legacy, write, body.text.clone().ok(), scope);
+        let answer = self.pass(exchange, head, full(body.sent.clone())).await;
         touching.end().await;
         answer
     }

@@ -159,6 +159,12 @@ impl Reference<'_> {
         self.seen.and_then(|seen| seen.at(path))
     }
 
+    /// As [`Self::seen`], where null is a value.
+    fn seen_verbatim(&self, name: &str) -> Option<&Tree> {
+        let members = self.seen?.members().iter();
+        members.rev().find(|(key, _)| key.name == name).map(|(_, value)| value)
+    }
+
     /// The first of these times that is one, in ms, else 0.
     fn time(&self, paths: &[&str]) -> Tree {
         let times = paths.iter().filter_map(|path| match self.job.at(path)? {
@@ -194,12 +200,14 @@ impl Reference<'_> {
             return None;
         };
         let (mut members, mut added) = (members.clone(), Vec::new());
-        for (name, value) in [
-            ("client_id", self.seen("client_id")),
-            ("create_time", self.job.at("create_time")),
+        for (name, value, replaces) in [
+            ("client_id", self.seen_verbatim("client_id"), true),
+            ("comfy_usage_source", self.seen_verbatim("usage_source"), false),
+            ("create_time", self.job.at("create_time"), true),
         ] {
             let Some(value) = value else { continue };
             match members.iter_mut().find(|(key, _)| key.name == name) {
+                Some(_) if !replaces => {}
                 Some((_, place)) => *place = value.clone(),
                 None => added.push(format!("\"{name}\": {}", value.text())),
             }
@@ -531,6 +539,7 @@ fn extra_data() -> BoxedStrategy<Tree> {
         ("extra_pnginfo", mostly(image)),
         ("api_key_comfy_org", keys),
         ("client_id", anything()),
+        ("comfy_usage_source", anything()),
         ("create_time", anything()),
     ]))
 }
@@ -606,6 +615,7 @@ fn note() -> BoxedStrategy<Tree> {
         ("prompt", prompt()),
         ("extra_data", extra_data()),
         ("client_id", anything()),
+        ("usage_source", anything()),
         ("targets", mostly(targets)),
     ])
 }

@@ -93,7 +93,7 @@ async fn a_delete_that_the_disk_refused_fails_and_later_ones_are_stored_once_the
 
 /// What a state folder holds.
 type Content = (
-    Vec<(Scope, String)>,
+    Vec<(Scope, String, Option<f64>)>,
     Vec<(Scope, Cleared)>,
     Option<Clients>,
     Vec<(String, String)>,
@@ -114,7 +114,7 @@ fn filled(name: &str) -> StateFolder {
     let state = State::open(Some(&folder.path)).expect("a store");
     for nth in 0..4 {
         let scope = Scope([nth; 32]);
-        let ids = (0..40).map(uuid).collect();
+        let ids = (0..40).map(|nth| (uuid(nth), Some(1e12))).collect();
         state.store(scope, &Change::Delete(ids)).expect("stored");
         let cleared = Cleared {
             created_before: 1e12,

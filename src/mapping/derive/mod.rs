@@ -16,7 +16,7 @@ use super::{
     scanner::{ScanError, spelt},
     table::json_text,
 };
-use members::{extend, keys, unwrap_items};
+use members::{NewMember, extend, keys, unwrap_items};
 use nodes::{node_meta, output_nodes};
 use serde::Deserialize;
 use std::{borrow::Cow, collections::BTreeMap};
@@ -64,8 +64,14 @@ pub enum Derivation {
         wrapped: String,
         only: Option<String>,
     },
-    /// The object with members set to the values at other paths, where these have one.
-    Extend { of: String, with: BTreeMap<String, String> },
+    /// The object with members set to the values at other paths, where these have one: those of `with` in any case, those
+    /// of `add` where it has no such member.
+    Extend {
+        of: String,
+        with: BTreeMap<String, String>,
+        #[serde(default)]
+        add: BTreeMap<String, String>,
+    },
     /// The keys of an object.
     Keys { of: String },
     /// What is known of each node with outputs: an object a node. The prompt tells which of them it made by expansion.
@@ -118,9 +124,9 @@ impl Derivation {
                 .flatten()
                 .map(String::as_str)
                 .collect(),
-            Self::Extend { of, with } => {
-                let with = with.values().map(String::as_str);
-                [of.as_str()].into_iter().chain(with).collect()
+            Self::Extend { of, with, add } => {
+                let values = with.values().chain(add.values()).map(String::as_str);
+                [of.as_str()].into_iter().chain(values).collect()
             }
         };
         paths.into_iter().map(Cow::Borrowed).collect()
@@ -178,13 +184,17 @@ impl Derivation {
                 let names = typed_inputs::Names { class, inputs, wrapped };
                 typed_inputs::typed_inputs(text, &names, only, context.classes, out).map(|()| true)
             }
-            Self::Extend { with, .. } => {
-                let members: Vec<_> = with
-                    .keys()
-                    .map(String::as_str)
-                    .zip(given.more.iter().copied())
-                    .collect();
-                extend(text, &members, out)
+            Self::Extend { with, add, .. } => {
+                let names = with.keys().map(|name| (name, true));
+                let names = names.chain(add.keys().map(|name| (name, false)));
+                let members = names.zip(&given.more).filter_map(|((name, replaces), value)| {
+                    Some(NewMember {
+                        name,
+                        value: (*value)?,
+                        replaces,
+                    })
+                });
+                extend(text, members.collect(), out)
             }
             Self::Keys { .. } => keys(text, out).map(|()| true),
             Self::NodeMeta {
