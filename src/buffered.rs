@@ -7,6 +7,7 @@
 use crate::upstream::{Body, BoxError};
 use bytes::Bytes;
 use http_body_util::BodyExt;
+use hyper::body::Body as _;
 use std::{
     ops::RangeInclusive,
     sync::{
@@ -102,14 +103,32 @@ impl BufferBudget {
 
     /// Reads a client's body to its end.
     pub async fn read(&self, mut body: Body, limit: usize) -> Result<Bytes, ReadError> {
+        let gathered = self.gather(&mut body, limit).await;
+        if matches!(gathered, Err(ReadError::Buffer(BufferError::NoRoom(_)))) {
+            discard(body, limit).await;
+        }
+        gathered
+    }
+
+    async fn gather(&self, body: &mut Body, limit: usize) -> Result<Bytes, ReadError> {
         let mut buffer = self.buffer(limit);
-        buffer.announce(hyper::body::Body::size_hint(&body).lower())?;
+        buffer.announce(body.size_hint().lower())?;
         while let Some(frame) = body.frame().await {
             if let Ok(data) = frame.map_err(ReadError::Body)?.into_data() {
                 buffer.push(&data)?;
             }
         }
         Ok(buffer.into_bytes())
+    }
+}
+
+/// Reads up to `limit` bytes more and keeps none: a client that is hung up on while it sends may never read the answer.
+async fn discard(mut body: Body, limit: usize) {
+    let mut read = 0;
+    while read < limit
+        && let Some(Ok(frame)) = body.frame().await
+    {
+        read = read.saturating_add(frame.data_ref().map_or(0, Bytes::len));
     }
 }
 

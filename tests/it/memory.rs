@@ -13,7 +13,7 @@ use crate::support::{
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use http::{Method, Request};
-use http_body_util::StreamBody;
+use http_body_util::{BodyExt, StreamBody};
 use hyper::{body::Frame, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::{
@@ -231,10 +231,18 @@ async fn an_answer_in_small_chunks_takes_its_bytes_and_they_are_free_when_the_se
     }
 }
 
+/// A server that reads each request to its end, as what it left unread would end the connection.
+async fn reading() -> Scripted {
+    Scripted::start(|request| async {
+        request.into_body().collect().await.expect("a whole body");
+        reply(200, &[], r#"{"jobs": [], "pagination": {"has_more": false}}"#)
+    })
+    .await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn all_bodies_together_have_one_limit_and_what_is_beyond_is_refused_until_there_is_room() {
-    let server =
-        Scripted::start(|_| async { reply(200, &[], r#"{"jobs": [], "pagination": {"has_more": false}}"#) }).await;
+    let server = reading().await;
     let mut program = start(&server.url(), &["--max-buffered", "1MiB"]);
     let at = program.address();
     let client = Client::new();
@@ -245,9 +253,10 @@ async fn all_bodies_together_have_one_limit_and_what_is_beyond_is_refused_until_
             .await
             .expect("an answer")
     };
-    assert_eq!(post(delete(600_000)).await.status, 200, "alone it has room");
     let head = "POST /queue HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n";
+    let before = program.memory();
     let held = send(at, &[head.as_bytes(), &chunk(&vec![b' '; 700_000])].concat()).await;
+    until("it is held", async || program.memory() >= before + 600).await;
     let refused = async || {
         let reply = post(delete(600_000)).await;
         let refused = reply.status == 503;
@@ -290,4 +299,20 @@ async fn a_client_that_says_how_much_it_will_send_and_sends_nothing_takes_nothin
     let memory = program.memory();
     assert!(memory < 32 << 10, "{memory} KiB");
     drop(silent);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_connection_to_the_server_holds_nothing_of_the_request_that_was_sent_on_it() {
+    let server = reading().await;
+    let mut program = start(&server.url(), &["--max-buffered", "1MiB"]);
+    let at = program.address();
+    let client = Client::new();
+    let long = "x".repeat(600_000);
+    let post = async |path: &str, body: String| {
+        let reply = client.send(Method::POST, at, path, &[], body).await;
+        let reply = reply.expect("an answer");
+        assert_eq!(reply.status, 200, "{path}: {}", reply.text());
+    };
+    post("/prompt", format!(r#"{{"prompt": {{}}, "x": "{long}"}}"#)).await;
+    post("/queue", format!(r#"{{"delete": ["{long}"]}}"#)).await;
 }
