@@ -32,6 +32,7 @@ mod outside;
 mod page;
 mod passthrough;
 mod probing;
+mod pins;
 mod prompt;
 mod queue_order;
 mod readiness;
