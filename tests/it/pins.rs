@@ -1,11 +1,21 @@
-//! What others rely on by name: configuration keys, help, metrics, log fields. A change of the code must not change them
+//! What others rely on by name: configuration keys, help, metrics, log fields, and what is stored. A change of the code must not change them
 //! unseen. `JOBSHIM_PINS=write cargo test --test it -- pins::` takes over a change that is meant; the diff shows it.
 
-use crate::support::program::run;
+use crate::support::{
+    Client, StateFolder,
+    program::{Program, run},
+    server::{Server, Setup, board},
+};
+use http::Method;
 use jobshim::{
     config::keys,
+    demo::{Job, Rules},
+    modes::Back,
     observe::{CacheResult, Call, Failure, Observer, RequestKind, Route, StatusClass},
+    state::State,
 };
+use redb::{Builder, ReadableDatabase, ReadableTable, TableDefinition, TableHandle};
+use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write,
@@ -171,4 +181,124 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
         }
     }
     found
+}
+
+/// Tables of the store, the form of their keys, and the members of what is stored as JSON. A store of an earlier version is
+/// read by later ones.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_stored_has_its_tables_and_members() {
+    const KEY: TableDefinition<(), &[u8]> = TableDefinition::new("key");
+    const DELETED: TableDefinition<(&[u8], &str), ()> = TableDefinition::new("deleted");
+    const CREATED: TableDefinition<(&[u8], &str), f64> = TableDefinition::new("deleted_created");
+    const CLEARED: TableDefinition<&[u8], &str> = TableDefinition::new("cleared");
+    const USAGE: TableDefinition<(), &str> = TableDefinition::new("usage");
+    const ROLLBACKS: TableDefinition<&str, &str> = TableDefinition::new("rollbacks");
+    let ids = [
+        "00000001-0000-4000-8000-000000000000",
+        "00000002-0000-4000-8000-000000000000",
+    ];
+    let mut jobs = board(Rules::Comfyui);
+    for id in ids {
+        let text = json!({"id": id, "status": "completed", "create_time": 1_795_000_000_000_u64}).to_string();
+        jobs.add(Job::new(&text, &text).expect("a job"));
+    }
+    let server = Server::start(jobs, Setup::default()).await;
+    let folder = StateFolder::new("pins");
+    let path = folder.path.display().to_string();
+    let mut program = Program::before(&server.url(), &["--state-dir", &path]);
+    let client = Client::new();
+    for body in [json!({"delete": [ids[0]]}), json!({"clear": true})] {
+        let sent = client.send(
+            Method::POST,
+            program.address(),
+            "/history",
+            &[("user-agent", "a client")],
+            body.to_string(),
+        );
+        assert_eq!(sent.await.expect("an answer").status, 200);
+    }
+    program.signal("TERM");
+    program.end();
+    let state = State::open(Some(&folder.path)).expect("the store");
+    let back = Back {
+        terms: "x".to_owned(),
+        at_ms: 1,
+        reason: "y".to_owned(),
+    };
+    state.keep_rollback("history", &back).expect("stored");
+    drop(state);
+    let store = Builder::new()
+        .open(folder.path.join("jobshim.redb"))
+        .expect("the store");
+    let read = store.begin_read().expect("a reader");
+    let mut now: Vec<String> = read
+        .list_tables()
+        .expect("its tables")
+        .map(|table| format!("table {}\n", table.name()))
+        .collect();
+    now.sort();
+    let mut now = now.concat();
+    let length = read
+        .open_table(KEY)
+        .expect("a table")
+        .get(())
+        .expect("a row")
+        .expect("a key")
+        .value()
+        .len();
+    let _ = writeln!(now, "key () -> {length} bytes");
+    for row in read.open_table(DELETED).expect("a table").iter().expect("rows") {
+        let (key, ()) = row.map(|(key, value)| (key, value.value())).expect("a row");
+        let (scope, id) = key.value();
+        let _ = writeln!(now, "deleted ({} bytes, {id}) -> ()", scope.len());
+    }
+    for row in read.open_table(CREATED).expect("a table").iter().expect("rows") {
+        let (key, value) = row.expect("a row");
+        let (scope, id) = key.value();
+        let _ = writeln!(
+            now,
+            "deleted_created ({} bytes, {id}) -> {}",
+            scope.len(),
+            value.value()
+        );
+    }
+    for row in read.open_table(CLEARED).expect("a table").iter().expect("rows") {
+        let (scope, value) = row.expect("a row");
+        let _ = writeln!(
+            now,
+            "cleared {} bytes -> {}",
+            scope.value().len(),
+            shape_of(value.value())
+        );
+    }
+    let usage = read
+        .open_table(USAGE)
+        .expect("a table")
+        .get(())
+        .expect("a row")
+        .expect("usage");
+    let _ = writeln!(now, "usage () -> {}", shape_of(usage.value()));
+    for row in read.open_table(ROLLBACKS).expect("a table").iter().expect("rows") {
+        let (route, value) = row.expect("a row");
+        let _ = writeln!(now, "rollbacks {} -> {}", route.value(), shape_of(value.value()));
+    }
+    pinned("store.txt", &now);
+}
+
+/// The members of JSON, and the types of their values.
+fn shape_of(text: &str) -> String {
+    fn show(value: &Value) -> String {
+        match value {
+            Value::Null => "null".to_owned(),
+            Value::Bool(_) => "boolean".to_owned(),
+            Value::Number(_) => "number".to_owned(),
+            Value::String(_) => "string".to_owned(),
+            Value::Array(items) => format!("[{}]", items.first().map(show).unwrap_or_default()),
+            Value::Object(members) => {
+                let members = members.iter().map(|(key, value)| format!("{key}: {}", show(value)));
+                format!("{{{}}}", members.collect::<Vec<_>>().join(", "))
+            }
+        }
+    }
+    show(&serde_json::from_str(text).expect("JSON"))
 }
