@@ -3,13 +3,14 @@
 
 // The commands as they are, of which only the description is needed here.
 #[allow(dead_code)]
-#[path = "src/cli.rs"]
+#[path = "src/cli/arguments.rs"]
 mod cli;
 #[allow(dead_code)]
-#[path = "src/config/keys/mod.rs"]
-mod keys;
+#[path = "src/config"]
 mod config {
-    pub use crate::keys::{Key, Kind, keys};
+    pub(crate) mod keys;
+    mod options;
+    pub(crate) use options::Options;
 }
 
 use clap::CommandFactory;
@@ -17,7 +18,12 @@ use clap_complete::{Shell, generate_to};
 use std::{env, fs, io, path::PathBuf};
 
 fn main() -> io::Result<()> {
-    for source in ["build.rs", "src/cli.rs", "src/config/keys"] {
+    for source in [
+        "build.rs",
+        "src/cli/arguments.rs",
+        "src/config/keys",
+        "src/config/options.rs",
+    ] {
         println!("cargo::rerun-if-changed={source}");
     }
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or(io::ErrorKind::NotFound)?);

@@ -2,20 +2,24 @@
 
 use clap::Parser;
 #[cfg(feature = "otel")]
-use jobshim::traces;
+use jobshim::cli::traces;
 use jobshim::{
     admin::Admin,
-    cli::{Cli, Command, Format, Options},
-    config::{self, Config, Loaded, LogConfig, LogFormat},
-    demo, doctor, explain,
-    health::{self, HealthError},
+    cli::{
+        arguments::{Cli, Command, Format},
+        demo, doctor, explain,
+        health::{self, HealthError},
+        report,
+    },
+    config::{self, Config, Loaded, LogConfig, LogFormat, Options},
+    http::outside::VisibleFields,
     mapping::{Tables, print},
-    outside::VisibleFields,
-    reload::{Live, Reloader},
-    report,
-    route::RouteName,
+    proxy::{
+        STORE, Service, keep_house,
+        reload::{Live, Reloader},
+    },
+    routes::RouteName,
     server::{BindError, Server, Tls},
-    service::{STORE, Service, keep_house},
 };
 use std::{
     future::Future,

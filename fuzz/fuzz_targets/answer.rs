@@ -3,7 +3,7 @@
 
 use bytes::BytesMut;
 use http::Method;
-use jobshim::http1::{NotHttp, Piece, read_head};
+use jobshim::upstream::http1::{NotHttp, Piece, read_head};
 use libfuzzer_sys::fuzz_target;
 
 /// What there is of an answer: its status and headers, its content, and whether it came to its end.

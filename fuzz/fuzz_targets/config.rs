@@ -1,7 +1,7 @@
 //! A configuration file of any bytes: it is taken, or every complaint says where.
 #![no_main]
 
-use jobshim::{cli::Options, config};
+use jobshim::config::{self, Options};
 use libfuzzer_sys::fuzz_target;
 use std::{env, fs, path::PathBuf, process, sync::LazyLock};
 

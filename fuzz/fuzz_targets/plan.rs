@@ -2,10 +2,7 @@
 #![no_main]
 
 use bytes::Bytes;
-use jobshim::{
-    mapping::{ClassInputs, Classes, Context, Searched, Tables, scanner::check},
-    notes::note,
-};
+use jobshim::{mapping::{ClassInputs, Classes, Context, Searched, Tables, scanner::check}, legacy::notes::note};
 use libfuzzer_sys::fuzz_target;
 use std::{cell::Cell, sync::LazyLock};
 

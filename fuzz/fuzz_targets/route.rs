@@ -2,7 +2,7 @@
 #![no_main]
 
 use http::Method;
-use jobshim::route::{LegacyRoute, LegacyWrite, Way, route};
+use jobshim::routes::{LegacyRoute, LegacyWrite, Way, route};
 use libfuzzer_sys::fuzz_target;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 

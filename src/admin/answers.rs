@@ -3,12 +3,11 @@
 use super::page;
 use crate::{
     config::Mode,
-    jobs::DialectKind,
+    jobs_api::DialectKind,
     mapping::moment,
-    observe::{Route, Seen, Span, names, now_ms},
-    reload::Live,
-    route::RouteName,
-    service::Service,
+    proxy::{Service, reload::Live},
+    routes::RouteName,
+    telemetry::{Route, Seen, Span, names, now_ms},
 };
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, Uri, header::CONTENT_TYPE};

@@ -1,6 +1,6 @@
 //! Who may look: a browser that was led here by another site may not, whatever name it was given for this address.
 
-use crate::outside::Outside;
+use crate::http::outside::Outside;
 use http::{HeaderMap, Method, StatusCode, Uri, header::HOST, header::ORIGIN, uri::Authority};
 
 /// Why a request is refused.

@@ -9,7 +9,7 @@ mod page;
 
 pub use ask::ask;
 
-use crate::{accept::accept_failed, config::AdminConfig, reload::Live};
+use crate::{config::AdminConfig, proxy::reload::Live, server::accept::accept_failed};
 use bytes::Bytes;
 use http::{
     HeaderName, HeaderValue, Method, Request, Response,

@@ -5,7 +5,7 @@ use super::{
     keys::{Kind, keys},
     secret,
 };
-use crate::cli::Options;
+use crate::config::Options;
 use std::{collections::BTreeMap, fmt, path::PathBuf};
 
 /// Where a value came from.

@@ -1,20 +1,24 @@
 //! What the program was told: file, environment and flags, merged and validated into one [`Config`].
 
 mod check;
+pub mod field_path;
 mod file;
 mod keys;
 mod load;
 mod modes;
+mod options;
 mod parse;
 mod secret;
+pub mod trusted_proxies;
 
 pub use keys::{Key, Kind, keys};
 pub use load::{ConfigError, ConfigErrors, Loaded, Origin, Setting, load};
 pub use modes::{Mode, Policies, Policy, Rollback, Share};
+pub use options::Options;
 pub use parse::has_sound_port;
 pub use secret::{Secret, shown_url};
 
-use crate::trust::TrustedProxies;
+use crate::config::trusted_proxies::TrustedProxies;
 use std::{borrow::Cow, fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 /// Everything in force, validated; the rest of the program trusts it.

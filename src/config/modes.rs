@@ -1,7 +1,7 @@
 //! Modes as people write them: `translate`, `canary:30,compare`, `gone:5`, one for all legacy routes or one for each.
 
 use super::parse::Wrong;
-use crate::route::RouteName;
+use crate::routes::RouteName;
 use std::{collections::BTreeMap, fmt};
 
 /// Who answers the calls of a legacy route.
@@ -205,7 +205,7 @@ pub fn share(text: &str) -> Result<Share, Wrong> {
 /// Paths into an entry, one a line or with `;` between them, such as `prompt[3].client_id` or `outputs.*.text`.
 pub fn paths(text: &str) -> Result<Vec<Vec<String>>, Wrong> {
     let lines = text.split(['\n', ';']).map(str::trim).filter(|line| !line.is_empty());
-    Ok(lines.map(crate::compare::segments).collect())
+    Ok(lines.map(crate::config::field_path::segments).collect())
 }
 
 fn mode_of(word: &str) -> Result<Mode, Wrong> {

@@ -1,7 +1,7 @@
 //! One small function for each kind of value: from text to what the program trusts.
 
 use super::{DialectChoice, ListenAddress, LogFormat, Surface};
-use crate::trust::TrustedProxies;
+use crate::config::trusted_proxies::TrustedProxies;
 use http::{Uri, uri::Authority};
 use std::{borrow::Cow, path::PathBuf, time::Duration};
 

@@ -3,13 +3,11 @@
 use super::{
     LegacyError,
     memory::{Entry, Head, Kept},
-    version::Version,
 };
+use crate::http::version::Version;
 use crate::{
-    encoding::Encoding,
-    jobs::State,
-    mapping::{Table, json_text},
-    marks::Marks,
+    http::{encoding::Encoding, marks::Marks},
+    mapping::{Table, dialect::State, json_text},
 };
 use bytes::Bytes;
 use futures_util::{

@@ -5,10 +5,10 @@ use super::{
     memory::{Entry, Form, Kept, Moment, Shape},
 };
 use crate::{
-    headers::carried,
-    jobs::{Caller, Detail, DialectKind, Listed, Run, State, Voice},
-    mapping::{Context, Searched, Table},
-    scope::Scope,
+    auth::scope::Scope,
+    http::headers::carried,
+    jobs_api::{Caller, Detail, DialectKind, Listed, Run, Voice},
+    mapping::{Context, Searched, Table, dialect::State},
 };
 use bytes::Bytes;
 use http::HeaderMap;

@@ -2,9 +2,10 @@
 //! legacy answer of that scope (CONTRACT.md section 5).
 
 use crate::{
-    jobs::{Listed, State as JobState},
-    scope::Scope,
-    state::{Change, State, StateError},
+    auth::scope::Scope,
+    jobs_api::Listed,
+    mapping::dialect::State as JobState,
+    store::{Change, State, StateError},
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -305,7 +306,7 @@ impl Hidden {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::jobs::Run;
+    use crate::jobs_api::Run;
     use bytes::Bytes;
 
     fn ended(id: &str, created: f64) -> Listed {

@@ -8,8 +8,9 @@ use super::{
     window::Window,
 };
 use crate::{
-    headers::carried,
-    jobs::{Caller, DialectKind, Listed, State, Wanted},
+    http::headers::carried,
+    jobs_api::{Caller, DialectKind, Listed, Wanted},
+    mapping::dialect::State,
 };
 use std::sync::Arc;
 

@@ -6,12 +6,12 @@ use super::{
     answer::{Cached, Inquiry, LegacyAnswer, LegacyBody},
     entries::Told,
     memory::{Entry, Form, Kept, Shape},
-    version::{Version, Versions},
 };
+use crate::http::version::{Version, Versions};
 use crate::{
-    jobs::{Caller, DialectKind, Listed},
-    outside::Outside,
-    scope::Scope,
+    auth::scope::Scope,
+    http::outside::Outside,
+    jobs_api::{Caller, DialectKind, Listed},
 };
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};

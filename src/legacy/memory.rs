@@ -4,13 +4,13 @@
 //! One cache entry is one job of one scope with all its forms, so that whoever touches a job drops all of it at once.
 //! Versions are kept beside, as small as they are: a poller with more history than fits still hears "not modified".
 
-use super::version::Version;
+use crate::http::version::Version;
 use crate::{
+    auth::scope::Scope,
     config::CacheConfig,
-    encoding::Encoding,
-    jobs::{DialectKind, Run},
-    runs::{Generation, Runs},
-    scope::Scope,
+    http::encoding::Encoding,
+    jobs_api::{DialectKind, Run},
+    legacy::runs::{Generation, Runs},
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};

@@ -9,36 +9,34 @@ mod entries;
 pub mod hidden;
 mod history;
 mod history_v2;
+pub mod hollow;
 mod listing;
 mod memory;
+pub mod notes;
 mod one;
 mod orders;
 mod passing;
 mod queue;
+pub mod runs;
 mod touching;
-mod version;
 mod window;
 mod writes;
 
+pub use crate::http::version::Version;
 pub use answer::{Cached, Inquiry, LegacyAnswer, LegacyBody};
 pub use one::Remembered;
 pub use passing::Hiding;
 pub use touching::Touching;
-pub use version::Version;
 
 use crate::{
-    body_decoding::DecodeError,
     config::{Config, Surface},
-    flights::Flights,
-    hollow::Hollow,
-    jobs::{Caller, DialectKind, Jobs, JobsError},
+    http::{body_decoding::DecodeError, outside::Outside},
+    jobs_api::{Caller, DialectKind, Jobs, JobsError, flights::Flights},
+    legacy::{hollow::Hollow, notes::Notes, runs::Runs},
     mapping::{RenderError, TableError, Tables},
-    notes::Notes,
-    observe::Observer,
-    outside::Outside,
-    route::LegacyRoute,
-    runs::Runs,
-    state::{State, StateError},
+    routes::LegacyRoute,
+    store::{State, StateError},
+    telemetry::Observer,
     upstream::Upstream,
 };
 use entries::{Telling, Told};

@@ -7,10 +7,11 @@ use super::{
     memory::{Entry, Form, Kept, Shape},
 };
 use crate::{
-    encoding::{Encoding, NOT_WORTH_IT},
-    jobs::{Caller, DialectKind, State},
-    route::LegacyRoute,
-    scope::Scope,
+    auth::scope::Scope,
+    http::encoding::{Encoding, NOT_WORTH_IT},
+    jobs_api::{Caller, DialectKind},
+    mapping::dialect::State,
+    routes::LegacyRoute,
 };
 use bytes::Bytes;
 use http::HeaderMap;

@@ -6,10 +6,14 @@
 
 use super::{Legacy, hidden::Hidden};
 use crate::{
-    jobs::{Dialect, DialectKind, Jobs, State},
-    mapping::{Beginning, Elements, Judge, Unclear, json_text},
-    scope::Scope,
-    upstream::{Body, BoxError, full},
+    auth::scope::Scope,
+    http::body::{Body, BoxError, full},
+    jobs_api::{DialectKind, Jobs},
+    mapping::{
+        Beginning, Elements, Judge, Unclear,
+        dialect::{Dialect, State},
+        json_text,
+    },
 };
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};

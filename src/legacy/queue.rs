@@ -8,8 +8,9 @@ use super::{
     memory::Shape,
 };
 use crate::{
-    headers::carried,
-    jobs::{Caller, DialectKind, Listed, State, Wanted},
+    http::headers::carried,
+    jobs_api::{Caller, DialectKind, Listed, Wanted},
+    mapping::dialect::State,
 };
 use std::{cmp::Ordering, sync::Arc};
 

@@ -5,7 +5,7 @@ use super::{
     Legacy,
     orders::{Orders, Target},
 };
-use crate::{route::LegacyWrite, scope::Scope};
+use crate::{auth::scope::Scope, routes::LegacyWrite};
 use bytes::Bytes;
 use std::sync::Arc;
 use tokio::runtime::Handle;

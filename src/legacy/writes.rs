@@ -9,11 +9,11 @@ use super::{
     touching::Touching,
 };
 use crate::{
-    headers::carried,
-    jobs::{Caller, DialectKind, List, Listed, State, Wanted},
-    outside::Outside,
-    route::LegacyWrite,
-    state::{Change, StateError},
+    http::{headers::carried, outside::Outside},
+    jobs_api::{Caller, DialectKind, List, Listed, Wanted},
+    mapping::dialect::State,
+    routes::LegacyWrite,
+    store::{Change, StateError},
 };
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
@@ -21,7 +21,7 @@ use std::{collections::HashSet, sync::Arc};
 use tokio::sync::oneshot;
 
 impl Legacy {
-    /// Does what a write asks for: cancels jobs, or hides them. [`crate::jobs::JobsError::Missing`] when the server
+    /// Does what a write asks for: cancels jobs, or hides them. [`crate::jobs_api::JobsError::Missing`] when the server
     /// cannot cancel, and nothing was done.
     ///
     /// It is done to its end, also when its client leaves in the middle: a server that has read a request does not ask

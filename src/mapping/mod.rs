@@ -7,6 +7,7 @@
 
 mod compile;
 mod derive;
+pub mod dialect;
 mod grammar;
 mod inputs;
 pub(crate) mod limits;
@@ -26,5 +27,5 @@ pub use pieces::{Beginning, Elements, Judge, Unclear};
 pub use plan::{Classes, Context, Plan, Reading, RenderError};
 pub use store::{Tables, names};
 pub use table::{Allowance, Answer, Chosen, Fidelity, Line, RequestRules, Rows, Table, TableError};
-pub(crate) use table::{Complaint, json_text, line_of};
+pub(crate) use table::{Complaint, json_text};
 pub use writes::{CloudQueue, WriteNames, WriteRequest};

@@ -6,7 +6,7 @@ use super::{
     table::{Table, TableError},
     writes::WriteNames,
 };
-use crate::jobs::Dialect;
+use crate::mapping::dialect::Dialect;
 use std::{
     fs,
     hash::Hasher,

@@ -8,7 +8,8 @@ use super::{
     plan::Plan,
     scanner::{ScanError, string_value},
 };
-use crate::outside::Outside;
+use crate::config::field_path::line_of;
+use crate::http::outside::Outside;
 use http::{HeaderMap, HeaderName, HeaderValue, header::InvalidHeaderName};
 use serde::{Deserialize, Deserializer, de::Error as _};
 use std::{collections::BTreeMap, sync::Arc};
@@ -242,12 +243,6 @@ impl Complaint<'_> {
     }
 }
 
-/// The line, counted from 1, that byte `offset` of `source` stands in.
-pub(crate) fn line_of(source: &str, offset: usize) -> usize {
-    let before = source.as_bytes().get(..offset).unwrap_or(source.as_bytes());
-    memchr::memchr_iter(b'\n', before).count() + 1
-}
-
 impl Table {
     /// Reads, checks and compiles a table. `file` is what errors call it.
     pub fn parse(name: &str, file: &str, source: &str) -> Result<Self, TableError> {
@@ -282,7 +277,7 @@ impl Table {
     pub fn id_path(&self, name: &str) -> Option<Vec<String>> {
         let is_it = |line: &Line| matches!(line.from.as_slice(), [only] if only.get_ref().as_str() == Some(name));
         let row = self.rows.iter().map(Spanned::get_ref).find(|line| is_it(line))?;
-        Some(crate::compare::segments(row.to.get_ref()))
+        Some(crate::config::field_path::segments(row.to.get_ref()))
     }
 }
 

@@ -5,7 +5,10 @@ use super::{
     proxy_protocol::{self, HeaderError},
     tls::{Tls, TlsError},
 };
-use crate::{config::Config, forward::Peer, trust::TrustedProxies};
+use crate::{
+    config::{Config, trusted_proxies::TrustedProxies},
+    http::peer::Peer,
+};
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     net::{TcpStream, UnixStream},

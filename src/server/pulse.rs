@@ -5,7 +5,7 @@
 //! upstream may take is `pace`'s and `upstream`'s. A tunnel is no connection of hyper's any more, and has none.
 
 use super::{crowd::Place, frames::Frames};
-use crate::{observe::Watched, upstream::BoxError};
+use crate::{http::body::BoxError, telemetry::Watched};
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use std::{

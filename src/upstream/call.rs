@@ -1,7 +1,11 @@
 //! One call with a small body, and its whole answer.
 
-use super::{Body, Upstream, UpstreamError, full};
-use crate::{buffered::BufferError, mistakes::Cause, pool::AnswerBody};
+use super::{Upstream, UpstreamError};
+use crate::http::body::{Body, full};
+use crate::{
+    http::buffered::BufferError,
+    upstream::{cause::Cause, pool::AnswerBody},
+};
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Method, Request, StatusCode,

@@ -1,11 +1,17 @@
 //! Why the upstream could not be asked or set up, and how that is found in what the libraries say.
 
-use super::{BoxError, Upstream};
+use super::Upstream;
+use crate::http::body::BoxError;
 use crate::{
-    mistakes::{Cause, sources},
-    outside::Outside,
-    pace::{Gap, Late},
-    pool::{LineError, PoolError},
+    http::{
+        outside::Outside,
+        pace::{Gap, Late},
+    },
+    telemetry::Failure,
+    upstream::{
+        cause::{Cause, sources},
+        pool::{LineError, PoolError},
+    },
 };
 use std::{error::Error, io, sync::Arc, time::Duration};
 
@@ -69,6 +75,19 @@ impl UpstreamError {
             self,
             Self::Connect { .. } | Self::TimedOut { .. } | Self::Interrupted { .. }
         )
+    }
+}
+
+impl From<&UpstreamError> for Failure {
+    fn from(error: &UpstreamError) -> Self {
+        match error {
+            UpstreamError::Connect { .. } => Self::Connect,
+            UpstreamError::TimedOut { .. } => Self::Timeout,
+            UpstreamError::Interrupted { .. } => Self::Interrupted,
+            UpstreamError::TooLarge { .. } => Self::TooLarge,
+            UpstreamError::NoRoom { .. } => Self::NoRoom,
+            UpstreamError::Client(_) | UpstreamError::BadTarget(_) => Self::Abandoned,
+        }
     }
 }
 

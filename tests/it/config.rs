@@ -2,7 +2,7 @@
 
 use crate::support::{TableFolder as Folder, program::run};
 use jobshim::{
-    cli::Options,
+    config::Options,
     config::{ConfigErrors, Loaded, Origin, keys, load},
 };
 use std::path::PathBuf;

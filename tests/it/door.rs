@@ -9,8 +9,7 @@ use crate::support::{
 };
 use http::{HeaderName, HeaderValue, Method};
 use jobshim::{
-    cli::Options,
-    config::{self, DialectChoice},
+    config::{self, DialectChoice, Options},
     demo::Rules,
 };
 use serde_json::Value;

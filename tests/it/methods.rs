@@ -2,7 +2,7 @@
 
 use crate::support::{Client, Reply, Running, both::Both, server::board, start_with};
 use http::Method;
-use jobshim::{cli::Options, demo::Rules};
+use jobshim::{config::Options, demo::Rules};
 
 /// Each with what a self-hosted server says.
 const ASKED: [(Method, &str, u16); 12] = [

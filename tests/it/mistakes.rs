@@ -330,7 +330,7 @@ async fn a_401_for_want_of_a_key() {
     assert_says(&text, &["401", "wrong key, or none"]);
     // jobshim's own door says that it is jobshim's.
     let jobshim = start(&upstream.url(), |config| {
-        let options = jobshim::cli::Options::default().with("listen.access_token", "s3cret");
+        let options = jobshim::config::Options::default().with("listen.access_token", "s3cret");
         config.access_token = jobshim::config::load(&options, |_| None)
             .expect("a token")
             .config

@@ -10,7 +10,7 @@ use crate::support::{
 };
 use http::Method;
 use jobshim::{
-    cli::Options,
+    config::Options,
     demo::{Job, Rules},
 };
 

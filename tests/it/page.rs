@@ -3,10 +3,10 @@
 use crate::support::{Client, Running, browser::Browser, start, start_with};
 use http::Method;
 use jobshim::{
-    cli::Options as Settings,
+    config::Options as Settings,
     demo::{Board, Job, Options, Rules, Simulator},
-    observe::{Compared, Finding, Kind, Route, Sample},
-    route::RouteName,
+    routes::RouteName,
+    telemetry::{Compared, Finding, Kind, Route, Sample},
 };
 use serde_json::{Value, json};
 use std::net::SocketAddr;

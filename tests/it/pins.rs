@@ -10,9 +10,9 @@ use http::Method;
 use jobshim::{
     config::keys,
     demo::{Job, Rules},
-    modes::Back,
-    observe::{CacheResult, Call, Failure, Observer, RequestKind, Route, StatusClass},
-    state::State,
+    migration::modes::Back,
+    store::State,
+    telemetry::{CacheResult, Call, Failure, Observer, RequestKind, Route, StatusClass},
 };
 use redb::{Builder, ReadableDatabase, ReadableTable, TableDefinition, TableHandle};
 use serde_json::{Value, json};

@@ -11,7 +11,7 @@ use crate::support::{
 };
 use http::Method;
 use jobshim::{
-    cli::Options,
+    config::Options,
     demo::{Job, Rules},
 };
 use serde_json::{Value, json};

@@ -11,9 +11,9 @@ use crate::support::{
 };
 use http::Method;
 use jobshim::{
-    cli::Options,
+    config::Options,
     demo::{Job, Rules},
-    observe::{Compared, Found, Route},
+    telemetry::{Compared, Found, Route},
 };
 use serde_json::{Value, json};
 use std::{

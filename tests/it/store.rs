@@ -8,12 +8,12 @@ use crate::support::{
 };
 use http::Method;
 use jobshim::{
+    auth::scope::Scope,
     demo::{Job, Rules},
     legacy::hidden::Cleared,
-    modes::Back,
-    observe::Clients,
-    scope::Scope,
-    state::{Change, State},
+    migration::modes::Back,
+    store::{Change, State},
+    telemetry::Clients,
 };
 use redb::{Database, Key, TableDefinition, Value};
 use serde_json::json;
@@ -100,7 +100,7 @@ type Content = (
 );
 
 fn content(folder: &Path) -> Result<Content, String> {
-    let shown = |error: jobshim::state::StateError| error.to_string();
+    let shown = |error: jobshim::store::StateError| error.to_string();
     let state = State::open(Some(folder)).map_err(shown)?;
     let (deleted, cleared) = state.load().map_err(shown)?;
     let backs = state.rollbacks().map_err(shown)?;

@@ -10,7 +10,7 @@ use crate::support::{
     wait::until,
 };
 use http::Method;
-use jobshim::{cli::Options, service::STORE};
+use jobshim::{config::Options, proxy::STORE};
 use serde_json::{Value, json};
 use std::{net::SocketAddr, time::Duration};
 

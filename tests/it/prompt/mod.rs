@@ -22,7 +22,7 @@ use futures_util::stream;
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
-use jobshim::{config::DialectChoice, demo::Rules, mapping::Tables, notes::note};
+use jobshim::{config::DialectChoice, demo::Rules, legacy::notes::note, mapping::Tables};
 use serde_json::{Value, json};
 use std::{
     convert::Infallible,

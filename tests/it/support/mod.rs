@@ -9,13 +9,11 @@ use hyper_util::{
 };
 use jobshim::{
     admin::Admin,
-    cli::Options,
-    config::{self, AdminConfig, Config, DialectChoice},
-    observe::Observer,
-    reload::Live,
+    config::{self, AdminConfig, Config, DialectChoice, Options},
+    proxy::{STORE, Service, StartError, keep_house, reload::Live},
     server::Server,
-    service::{STORE, Service, StartError, keep_house},
-    state::StateError,
+    store::StateError,
+    telemetry::Observer,
 };
 use std::{
     fs,

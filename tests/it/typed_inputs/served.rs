@@ -8,7 +8,7 @@ use crate::support::{
     upstream::Arrived,
 };
 use http::Method;
-use jobshim::{cli::Options, demo::Rules, observe::Route};
+use jobshim::{config::Options, demo::Rules, telemetry::Route};
 use serde_json::{Value, json};
 use std::{
     net::SocketAddr,

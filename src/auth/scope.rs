@@ -1,0 +1,186 @@
+//! Whose credentials a request carries: the key that keeps users apart.
+
+use crate::http::marks::{CREDENTIALS, Marks};
+use http::{HeaderMap, Uri};
+use percent_encoding::percent_decode_str;
+use ring::{
+    hmac,
+    rand::{SecureRandom, SystemRandom},
+};
+use std::{
+    hash::{Hash, Hasher},
+    net::IpAddr,
+};
+
+/// The query parameter that carries a credential (CONTRACT.md section 6).
+const TOKEN: &str = "token";
+
+/// A keyed hash of all credentials of a request: it tells users apart and does not tell who they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Scope(pub [u8; 32]);
+
+impl Scope {
+    /// A part of it: as hard to foresee without the key, and as different from scope to scope.
+    pub fn part(&self) -> u64 {
+        u64::from_ne_bytes(self.0.first_chunk().copied().unwrap_or_default())
+    }
+}
+
+impl Hash for Scope {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.part());
+    }
+}
+
+/// The key of the hash.
+pub struct ScopeKey {
+    key: hmac::Key,
+    /// The scope of whoever shows no credential: most servers know no others.
+    nobody: Scope,
+}
+
+impl ScopeKey {
+    /// As many bytes as a key has.
+    pub const LENGTH: usize = 32;
+
+    /// Random bytes for a key; `None` when the system has none.
+    pub fn random() -> Option<[u8; Self::LENGTH]> {
+        let mut bytes = [0; Self::LENGTH];
+        SystemRandom::new().fill(&mut bytes).ok()?;
+        Some(bytes)
+    }
+
+    /// A key of these bytes.
+    pub fn new(bytes: &[u8; Self::LENGTH]) -> Self {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, bytes);
+        let mut nobody = Scope::default();
+        nobody.0.copy_from_slice(hmac::sign(&key, b"").as_ref());
+        Self { key, nobody }
+    }
+
+    /// The scope of a request, whose marks are `marks`.
+    pub fn scope(&self, marks: Marks, headers: &HeaderMap, uri: &Uri) -> Scope {
+        if !marks.has(Marks::CREDENTIAL) && tokens(uri).next().is_none() {
+            return self.nobody;
+        }
+        let mut hash = hmac::Context::with_key(&self.key);
+        // Each value with its kind and length in front: no two sets of credentials spell the same.
+        let mut add = |kind: usize, value: &[u8]| {
+            hash.update(&kind.to_le_bytes());
+            hash.update(&value.len().to_le_bytes());
+            hash.update(value);
+        };
+        for (kind, name) in CREDENTIALS.iter().enumerate() {
+            for value in headers.get_all(name) {
+                add(kind, value.as_bytes());
+            }
+        }
+        for parameter in tokens(uri) {
+            add(CREDENTIALS.len(), parameter.as_bytes());
+        }
+        let mut scope = Scope::default();
+        scope.0.copy_from_slice(hash.sign().as_ref());
+        scope
+    }
+
+    /// Whether it is the scope of those who show no credential.
+    pub fn is_nobody(&self, scope: &Scope) -> bool {
+        *scope == self.nobody
+    }
+
+    /// A number for whoever sends a request, the same each time: by scope, else by address. Of an IPv6 address the
+    /// network counts, as many clients change the rest from day to day.
+    pub fn client(&self, scope: &Scope, address: IpAddr) -> u64 {
+        let whole = match (self.is_nobody(scope), address.to_canonical()) {
+            (false, _) => hmac::sign(&self.key, &scope.0),
+            (true, IpAddr::V4(address)) => hmac::sign(&self.key, &address.octets()),
+            (true, IpAddr::V6(address)) => hmac::sign(&self.key, &address.octets()[..8]),
+        };
+        let bytes = whole.as_ref().first_chunk().copied();
+        u64::from_be_bytes(bytes.unwrap_or_default())
+    }
+
+    /// Whether two secrets are the same, in a time that does not depend on where they differ.
+    pub fn same(&self, one: &[u8], other: &[u8]) -> bool {
+        hmac::verify(&self.key, one, hmac::sign(&self.key, other).as_ref()).is_ok()
+    }
+}
+
+/// The `token` parameters of a request, as sent: a server knows the name however it is encoded.
+pub fn tokens(uri: &Uri) -> impl Iterator<Item = &str> {
+    let parameters = uri.query().into_iter().flat_map(|query| query.split('&'));
+    parameters.filter(|parameter| token_value(parameter).is_some())
+}
+
+/// The value of a query parameter that carries a credential, as sent.
+pub fn token_value(parameter: &str) -> Option<&str> {
+    let (name, value) = parameter.split_once('=')?;
+    let encoded = || name.contains('%') && percent_decode_str(name).eq(TOKEN.bytes());
+    (name == TOKEN || encoded()).then_some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::header::AUTHORIZATION;
+    use std::collections::HashSet;
+
+    #[test]
+    fn different_credentials_are_different_scopes_and_the_same_ones_the_same() {
+        let requests: [(&[(&'static str, &'static str)], &str); 13] = [
+            (&[], "/history"),
+            (&[("authorization", "a")], "/history"),
+            (&[("cookie", "a")], "/history"),
+            (&[("x-api-key", "a")], "/history"),
+            (&[("comfy-user", "a")], "/history"),
+            (&[], "/history?token=a"),
+            (&[("x-api-key", "a"), ("comfy-user", "b")], "/history"),
+            (&[("x-api-key", "b"), ("comfy-user", "a")], "/history"),
+            (&[("x-api-key", "a"), ("x-api-key", "b")], "/history"),
+            (&[("x-api-key", "ab")], "/history"),
+            (&[("x-api-key", "a")], "/history?x=1&token=a"),
+            (&[("x-api-key", "")], "/history"),
+            (&[], "/history?%74ok%65n=a"),
+        ];
+        let key = ScopeKey::new(&[7; 32]);
+        let scope = |(sent, target): &(&[(&'static str, &'static str)], &str)| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in *sent {
+                headers.append(*name, value.parse().expect("a value"));
+            }
+            headers.insert("user-agent", "not a credential".parse().expect("a value"));
+            key.scope(Marks::of(&headers), &headers, &target.parse().expect("a target"))
+        };
+        let scopes: HashSet<Scope> = requests.iter().map(scope).collect();
+        assert_eq!(scopes.len(), requests.len());
+        assert_eq!(scope(&requests[3]), scope(&(&[("x-api-key", "a")], "/queue?x=1")));
+    }
+
+    #[test]
+    fn a_client_is_its_credentials_else_its_address() {
+        let key = ScopeKey::new(&[7; 32]);
+        let client = |authorization: Option<&str>, address: &str| {
+            let mut headers = HeaderMap::new();
+            if let Some(authorization) = authorization {
+                headers.insert(AUTHORIZATION, authorization.parse().expect("a value"));
+            }
+            let scope = key.scope(Marks::of(&headers), &headers, &Uri::default());
+            key.client(&scope, address.parse().expect("an address"))
+        };
+        assert_eq!(client(Some("a"), "192.0.2.1"), client(Some("a"), "192.0.2.2"));
+        assert_ne!(client(Some("a"), "192.0.2.1"), client(Some("b"), "192.0.2.1"));
+        assert_ne!(client(None, "192.0.2.1"), client(None, "192.0.2.2"));
+        assert_eq!(client(None, "192.0.2.1"), client(None, "::ffff:192.0.2.1"));
+        assert_eq!(client(None, "2001:db8::1"), client(None, "2001:db8::2"));
+        assert_ne!(client(None, "2001:db8::1"), client(None, "2001:db8:0:1::1"));
+    }
+
+    #[test]
+    fn secrets_are_compared_whole() {
+        let key = ScopeKey::new(&[1; 32]);
+        assert!(key.same(b"secret", b"secret"));
+        for wrong in [&b""[..], b"secre", b"secrets", b"Secret"] {
+            assert!(!key.same(b"secret", wrong));
+        }
+    }
+}

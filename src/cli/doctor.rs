@@ -1,0 +1,321 @@
+//! `jobshim doctor`: asks the upstream what it can do, and prints what that means for each legacy route.
+//!
+//! It changes nothing there: it cancels a job that does not exist, and deletes no job from history and queue.
+
+use crate::{
+    config::Config,
+    http::buffered::BufferBudget,
+    jobs_api::{Caller, Detail, DialectKind, Jobs, Wanted},
+    mapping::{
+        Paths, TableError, Tables,
+        dialect::{Dialect, State},
+    },
+    proxy::{
+        diagnosis::Diagnosis,
+        mistakes::{Asked, refusal},
+    },
+    upstream::{Answer, SetupError, Upstream, UpstreamError},
+};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use std::{fmt, sync::Arc};
+
+/// A job that no server has.
+const NO_JOB: &str = "d0c70000-0000-4000-8000-000000000000";
+/// A node class that every server has.
+const COMMON_CLASS: &str = "SaveImage";
+
+/// Why the upstream cannot be examined at all.
+#[derive(Debug, thiserror::Error)]
+pub enum DoctorError {
+    /// A table is broken.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// The upstream client cannot be built.
+    #[error(transparent)]
+    Setup(#[from] SetupError),
+}
+
+/// Whether the upstream has something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Found {
+    Yes,
+    No(StatusCode),
+    /// It does not say without a valid key, say.
+    Refused(StatusCode),
+    Unclear(String),
+}
+
+impl Found {
+    /// By the answer to a question about what does not exist: an object says that the endpoint was understood.
+    fn by(answer: Result<Answer, UpstreamError>) -> Self {
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) => return Self::Unclear(error.to_string()),
+        };
+        let object = answer.body.trim_ascii_start().starts_with(b"{");
+        match answer.status.as_u16() {
+            200..=299 => Self::Yes,
+            400 | 404 if object => Self::Yes,
+            404 | 405 | 410 | 501 => Self::No(answer.status),
+            401..=403 | 429 => Self::Refused(answer.status),
+            _ => Self::Unclear(format!("status {}", answer.status)),
+        }
+    }
+
+    fn is_there(&self) -> bool {
+        *self == Self::Yes
+    }
+}
+
+impl fmt::Display for Found {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Yes => write!(out, "yes"),
+            Self::No(status) => write!(out, "no ({})", status.as_u16()),
+            Self::Refused(status) => write!(out, "refused ({})", status.as_u16()),
+            Self::Unclear(reason) => write!(out, "unclear: {reason}"),
+        }
+    }
+}
+
+/// Whether a queued job's detail has its prompt.
+enum Queued {
+    Told,
+    NotTold,
+    Empty,
+    Unclear(String),
+}
+
+impl fmt::Display for Queued {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Told => write!(out, "with their prompts"),
+            Self::NotTold => write!(out, "without their prompts"),
+            Self::Empty => write!(out, "none is queued now: ask again while one is"),
+            Self::Unclear(reason) => write!(out, "unclear: {reason}"),
+        }
+    }
+}
+
+/// What was found out.
+struct Examination {
+    version: Option<String>,
+    list: Found,
+    detail: Found,
+    cancel: Found,
+    cancel_many: Found,
+    classes: Found,
+    own_queue: Found,
+    own_history: Found,
+    queued: Queued,
+    refuses_cross_site: bool,
+}
+
+/// Examines the upstream and prints what was found; true when every legacy route has an answer.
+pub async fn run(config: &Config) -> Result<bool, DoctorError> {
+    let tables = Tables::load(config.mappings_dir.as_deref())?;
+    let upstream = Arc::new(Upstream::new(
+        &config.upstream,
+        &BufferBudget::new(config.server.max_buffered),
+    )?);
+    let diagnosis = Diagnosis::new(&config.upstream, &tables);
+    let jobs = Arc::new(Jobs::new(
+        Arc::clone(&upstream),
+        &tables,
+        config.upstream.dialect,
+        config.legacy.max_pages,
+        Arc::default(),
+    ));
+    println!("{}\n", config.upstream.name());
+    let asked = jobs.dialect(&Caller::default()).await;
+    let kind = match asked {
+        Ok(kind) => kind,
+        Err(error) => {
+            row("upstream", &error);
+            row("cause", &diagnosis.cause(&error).await);
+            println!("\nNo legacy route can be answered.");
+            return Ok(false);
+        }
+    };
+    let dialect = jobs.names(kind);
+    let examination = examine(&upstream, &jobs, kind, &tables, &diagnosis).await;
+    print(dialect, kind, &examination);
+    if let Found::Refused(status) = examination.list {
+        let advice = refusal(status, &Asked::default(), kind == DialectKind::Cloud);
+        row("cause", &advice.unwrap_or("the server refuses to answer"));
+        println!("\nNo legacy route can be answered.");
+        return Ok(false);
+    }
+    println!();
+    let routes = routes(config, dialect, kind, &examination);
+    for (route, outcome) in &routes {
+        let text = match outcome {
+            Ok(text) | Err(text) => text,
+        };
+        println!("  {route:<38} {text}");
+    }
+    println!("  {:<38} passes through as it is", "everything else");
+    let good = routes.iter().all(|(_, outcome)| outcome.is_ok());
+    println!(
+        "\n{}",
+        if good {
+            "Every legacy route has an answer."
+        } else {
+            "Some legacy routes have no answer."
+        }
+    );
+    Ok(good)
+}
+
+fn row(name: &str, value: &dyn fmt::Display) {
+    println!("  {name:<38} {value}");
+}
+
+async fn examine(
+    upstream: &Upstream,
+    jobs: &Arc<Jobs>,
+    kind: DialectKind,
+    tables: &Tables,
+    diagnosis: &Diagnosis,
+) -> Examination {
+    let names = &jobs.names(kind).names;
+    let get = async |target: &str| Found::by(upstream.call(Method::GET, target, HeaderMap::new(), Bytes::new()).await);
+    let post = async |target: &str, body: String| {
+        let mut headers = HeaderMap::new();
+        headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        Found::by(upstream.call(Method::POST, target, headers, body.into()).await)
+    };
+    let none = serde_json::json!({ &tables.writes.request.delete: [] }).to_string();
+    let prefix = names.paths.as_ref().map_or("", |rules| rules.prefix.as_str());
+    let one = format!("{}?{}=1", names.list.path, names.list.limit);
+    let mut cross_site = HeaderMap::new();
+    cross_site.insert("sec-fetch-site", HeaderValue::from_static("cross-site"));
+    let asked_across = upstream.call(Method::GET, &one, cross_site, Bytes::new()).await;
+    Examination {
+        version: diagnosis.version(upstream).await,
+        list: get(&one).await,
+        detail: get(&names.detail.path.replace("{id}", NO_JOB)).await,
+        cancel: post(&names.cancel.path.replace("{id}", NO_JOB), String::new()).await,
+        cancel_many: post(
+            &names.cancel.many,
+            serde_json::json!({ &names.cancel.ids: [NO_JOB] }).to_string(),
+        )
+        .await,
+        classes: get(&names.classes.path.replace("{class}", COMMON_CLASS)).await,
+        own_queue: post(&format!("{prefix}/queue"), none.clone()).await,
+        own_history: post(&format!("{prefix}/history"), none).await,
+        queued: queued(jobs, kind).await,
+        refuses_cross_site: asked_across.is_ok_and(|answer| answer.status == StatusCode::FORBIDDEN),
+    }
+}
+
+async fn queued(jobs: &Arc<Jobs>, kind: DialectKind) -> Queued {
+    let (dialect, caller) = (jobs.names(kind), Arc::new(Caller::default()));
+    let Some(prompt) = &dialect.names.detail.prompt else {
+        return Queued::Unclear("the dialect's table does not say where a prompt is".to_owned());
+    };
+    let list = match jobs.list(&caller, kind, Wanted::Queued, |_| true).await {
+        Ok(list) => list,
+        Err(error) => return Queued::Unclear(error.to_string()),
+    };
+    for job in list.jobs {
+        match jobs.detail(&caller, kind, &job.id).await {
+            Ok(Detail::Found { state, body, .. }) if state != State::Finished => {
+                let mut paths = Paths::default();
+                let slot = paths.add(prompt);
+                let told = paths
+                    .find(&body.text)
+                    .is_ok_and(|spans| spans.get(slot).copied().flatten().is_some());
+                return if told { Queued::Told } else { Queued::NotTold };
+            }
+            // It ended meanwhile: another one may still be queued.
+            Ok(_) => {}
+            Err(error) => return Queued::Unclear(error.to_string()),
+        }
+    }
+    Queued::Empty
+}
+
+fn print(dialect: &Dialect, kind: DialectKind, found: &Examination) {
+    let names = &dialect.names;
+    let version = found
+        .version
+        .as_ref()
+        .map_or(String::new(), |version| format!(", version {version}"));
+    row("upstream", &format!("answers{version}"));
+    let word = match kind {
+        DialectKind::Comfyui => "comfyui",
+        DialectKind::Cloud => "cloud",
+    };
+    row("dialect", &format!("{word}: {}", names.about));
+    for (call, found) in [
+        (format!("GET {}", names.list.path), &found.list),
+        (format!("GET {}", names.detail.path), &found.detail),
+        (format!("POST {}", names.cancel.path), &found.cancel),
+        (format!("POST {}", names.cancel.many), &found.cancel_many),
+        (format!("GET {}", names.classes.path), &found.classes),
+        ("its own POST /queue".to_owned(), &found.own_queue),
+        ("its own POST /history".to_owned(), &found.own_history),
+    ] {
+        row(&call, found);
+    }
+    row("queued jobs are told", &found.queued);
+    let rule = match found.refuses_cross_site {
+        true => "requests that a browser marks as cross-site are refused (403)",
+        false => "cross-site requests are let in",
+    };
+    row("origin rule", &rule);
+}
+
+/// Each legacy route, and what becomes of it: an error where it has no answer.
+fn routes(
+    config: &Config,
+    dialect: &Dialect,
+    kind: DialectKind,
+    found: &Examination,
+) -> Vec<(&'static str, Result<String, String>)> {
+    let names = &dialect.names;
+    let read = |also: &str| match found.list.is_there() && found.detail.is_there() {
+        true => Ok(format!("from the Jobs API{also}")),
+        false => Err("no answer: the Jobs API is not whole".to_owned()),
+    };
+    let classes = match found.classes.is_there() {
+        true => "",
+        false => "; the nodes to execute are those with outputs, as the server does not describe its nodes",
+    };
+    let queue = match found.queued {
+        Queued::Told | Queued::Unclear(_) => "",
+        Queued::NotTold => "; the prompt of a queued job is known only if it was sent through jobshim",
+        Queued::Empty => "; whether with the prompts of queued jobs is not known now",
+    };
+    let cancel = |path: &str| match (&found.cancel, found.own_queue.is_there()) {
+        (Found::Yes, _) => Ok(format!("by POST {}", names.cancel.path)),
+        (_, true) if kind == DialectKind::Comfyui => Ok(format!("by the server's own {path}: it has no cancel calls")),
+        _ => Err("501: the server can neither cancel (ComfyUI can since 0.26.0) nor has it the old call".to_owned()),
+    };
+    let history = match (found.own_history.is_there(), &config.state_dir) {
+        (true, _) => "by the server's own POST /history".to_owned(),
+        (false, Some(folder)) => format!(
+            "jobshim hides those jobs, and remembers it in {}: the server cannot forget them",
+            folder.display()
+        ),
+        (false, None) => "jobshim hides those jobs until it ends; with state_dir also after that".to_owned(),
+    };
+    vec![
+        ("GET /history, /history/{id}", read(classes)),
+        ("GET /queue, /api/queue", read(queue)),
+        ("GET /api/history_v2, /history_v2/{id}", read("")),
+        ("GET /api/job/{id}/status", read("")),
+        ("POST /queue", cancel("POST /queue")),
+        ("POST /interrupt", cancel("POST /interrupt")),
+        (
+            "POST /api/job/{id}/cancel",
+            match &found.cancel {
+                Found::Yes => Ok(format!("by POST {}", names.cancel.path)),
+                _ => Err("501: the server cannot cancel (ComfyUI can since 0.26.0)".to_owned()),
+            },
+        ),
+        ("POST /history", Ok(history)),
+    ]
+}

@@ -1,0 +1,235 @@
+//! `jobshim explain`: which upstream calls a legacy request becomes, and where each field comes from.
+
+use crate::{
+    config::{Config, DialectChoice, Surface},
+    http::{buffered::BufferBudget, marks::Marks},
+    jobs_api::Caller,
+    legacy::{self, Inquiry, Legacy, LegacyError},
+    mapping::{Table, TableError, Tables, dialect::Dialect, print::rows},
+    proxy::forward::in_dialect,
+    routes::{LegacyRoute, LegacyWrite, RouteName, Way, route},
+    store::{State, StateError},
+    upstream::{SetupError, Upstream},
+};
+use bytes::Bytes;
+use futures_util::TryStreamExt;
+use http::{HeaderMap, Method, Uri};
+use std::sync::Arc;
+
+/// Why a request cannot be explained.
+#[derive(Debug, thiserror::Error)]
+pub enum ExplainError {
+    /// It is no HTTP method.
+    #[error("{0:?} is no HTTP method")]
+    Method(String),
+    /// It is no target.
+    #[error("{0:?} is no target: write a path such as /history/ID")]
+    Target(String),
+    /// A table is broken.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// The upstream client cannot be built.
+    #[error(transparent)]
+    Setup(#[from] SetupError),
+    /// The legacy surface cannot be set up.
+    #[error(transparent)]
+    Legacy(#[from] legacy::SetupError),
+    /// No key for scopes.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The request was made and has no answer.
+    #[error(transparent)]
+    Answer(#[from] LegacyError),
+}
+
+/// Prints the explanation; `live` also makes the request and prints its answer.
+pub async fn run(config: &Config, method: &str, target: &str, live: bool) -> Result<(), ExplainError> {
+    let parsed = Method::from_bytes(method.to_ascii_uppercase().as_bytes());
+    let method = parsed.map_err(|_| ExplainError::Method(method.to_owned()))?;
+    let uri: Uri = match target.parse() {
+        Ok(uri) if target.starts_with('/') => uri,
+        _ => return Err(ExplainError::Target(target.to_owned())),
+    };
+    let tables = Tables::load(config.mappings_dir.as_deref())?;
+    let dialect = match config.upstream.dialect {
+        DialectChoice::Cloud => &tables.cloud,
+        DialectChoice::Comfyui | DialectChoice::Auto => &tables.comfyui,
+    };
+    let there = in_dialect(&uri, dialect, &[&tables.comfyui, &tables.cloud], None);
+    let passage = match there == target {
+        true => format!("passes through unchanged to {}", config.upstream.name()),
+        false => format!("passes through to {} as {there}", config.upstream.name()),
+    };
+    let route = match route(&method, uri.path()) {
+        Way::Prompt => {
+            println!(
+                "{method} {target} {passage}; table {:?} says what is noted of it on the way, for legacy \
+                 answers about that job, and what is taken out",
+                tables.prompt.name
+            );
+            return Ok(());
+        }
+        Way::Write(write) => {
+            print_mode(config, write.name());
+            println!(
+                "{method} {target} is done through the Jobs API ({}):\n",
+                dialect.names.about
+            );
+            for step in steps(&write, dialect, &there) {
+                println!("  {step}");
+            }
+            if live {
+                println!("\nexplain makes no writes");
+            }
+            return Ok(());
+        }
+        Way::PassThrough => {
+            println!("{method} {target} {passage}");
+            return Ok(());
+        }
+        Way::WrongMethod(wrong) => {
+            let path = uri.path();
+            print_mode(config, wrong.route);
+            println!("{method} {target} is answered by the server where its legacy endpoint is asked, else");
+            match wrong.allow {
+                Some(allow) => println!("  405: {path} allows {allow}"),
+                None => println!("  404: there is nothing to {method} at {path}"),
+            }
+            return Ok(());
+        }
+        Way::Legacy(route) => route,
+    };
+    print_mode(config, route.name());
+    let table = table(&route, &tables, config);
+    println!(
+        "{method} {target} is answered from the Jobs API ({}):\n",
+        dialect.names.about
+    );
+    for call in calls(&route, dialect) {
+        println!("  {call}");
+    }
+    println!("\n{} Table {:?}:\n", table.about, table.name);
+    println!("  {:<26} {:<8} from", "field", "fidelity");
+    for row in rows(table) {
+        println!("  {:<26} {:<8} {}", row.to, row.fidelity, row.from);
+        if !row.note.is_empty() {
+            println!("  {:<26} {:<8} {}", "", "", row.note);
+        }
+    }
+    if live { show(config, &route, &uri).await } else { Ok(()) }
+}
+
+fn print_mode(config: &Config, route: RouteName) {
+    let policy = config.legacy.modes.of(route);
+    let meaning = policy.meaning(route, config.legacy_url());
+    println!("Route {} is in mode {policy}: {meaning}.\n", route.as_str());
+}
+
+fn table<'a>(route: &LegacyRoute, tables: &'a Tables, config: &Config) -> &'a Table {
+    match route {
+        LegacyRoute::History | LegacyRoute::HistoryOne(_) => &tables.history,
+        LegacyRoute::HistoryV2 => &tables.history_v2,
+        LegacyRoute::HistoryV2One(_) => &tables.history_v2_detail,
+        LegacyRoute::JobStatus(_) => &tables.job_status,
+        LegacyRoute::Queue { api } => {
+            let cloud = match (config.legacy.surface, config.upstream.dialect) {
+                (Surface::Cloud, _) | (Surface::Auto, DialectChoice::Cloud) => true,
+                (Surface::Comfyui | Surface::Auto, _) => false,
+            };
+            if *api && cloud {
+                &tables.queue_cloud
+            } else {
+                &tables.queue
+            }
+        }
+    }
+}
+
+fn calls(route: &LegacyRoute, dialect: &Dialect) -> Vec<String> {
+    let names = &dialect.names;
+    let detail = |id: &str| format!("GET {}", names.detail.path.replace("{id}", id));
+    let page = names
+        .list
+        .page
+        .map_or(String::new(), |page| format!("{}={page}", names.list.limit));
+    let with = |query: &str| {
+        if query.is_empty() {
+            String::new()
+        } else {
+            format!("?{query}")
+        }
+    };
+    let classes = format!("GET {}   once for each node class, remembered", names.classes.path);
+    let details = format!("{}   for each job shown, side by side", detail("{id}"));
+    match route {
+        LegacyRoute::HistoryOne(id) | LegacyRoute::HistoryV2One(id) => vec![detail(id), classes],
+        LegacyRoute::JobStatus(id) => vec![detail(id)],
+        LegacyRoute::HistoryV2 => vec![format!("GET {}{}", names.list.path, with(&page)), details],
+        LegacyRoute::History => vec![format!("GET {}{}", names.list.path, with(&page)), details, classes],
+        LegacyRoute::Queue { .. } => {
+            let query: Vec<String> = [dialect.queued_filter(), page]
+                .into_iter()
+                .filter(|part| !part.is_empty())
+                .collect();
+            vec![format!("GET {}?{}", names.list.path, query.join("&")), details, classes]
+        }
+    }
+}
+
+/// What a write becomes; `there` is where the server has it itself.
+fn steps(write: &LegacyWrite, dialect: &Dialect, there: &str) -> Vec<String> {
+    let names = &dialect.names;
+    let list = format!(
+        "GET {}?{}   what is queued now",
+        names.list.path,
+        dialect.queued_filter()
+    );
+    let many = format!(
+        "POST {}   those of them that are meant, at most {} a call",
+        names.cancel.many, names.cancel.batch
+    );
+    let one = |id: &str| format!("POST {}", names.cancel.path.replace("{id}", id));
+    let fallback = format!("POST {there}   as it came, where the server has no cancel call; 501 if it has neither");
+    match write {
+        LegacyWrite::Queue { .. } => vec![list, many, fallback],
+        LegacyWrite::Interrupt => vec![list, one("{id}"), fallback],
+        LegacyWrite::JobCancel(id) => vec![one(id), fallback],
+        LegacyWrite::History => vec![
+            format!("POST {there}   as it came, if the server still has it"),
+            format!(
+                "GET {}   else: which of the jobs have ended; these are hidden from now on",
+                names.list.path
+            ),
+        ],
+    }
+}
+
+async fn show(config: &Config, route: &LegacyRoute, uri: &Uri) -> Result<(), ExplainError> {
+    let upstream = Arc::new(Upstream::new(
+        &config.upstream,
+        &BufferBudget::new(config.server.max_buffered),
+    )?);
+    let legacy = Arc::new(Legacy::new(
+        config,
+        upstream,
+        Arc::new(State::open(None)?),
+        Arc::default(),
+    )?);
+    let inquiry = Inquiry {
+        query: uri.query().unwrap_or_default(),
+        headers: &HeaderMap::new(),
+        marks: Marks::default(),
+        encoding: None,
+    };
+    let answer = legacy.answer(route, inquiry, &Arc::new(Caller::default())).await?;
+    let content_type = answer.content_type.as_ref().and_then(|value| value.to_str().ok());
+    println!(
+        "\n{} answers {} {}:\n",
+        config.upstream.name(),
+        answer.status,
+        content_type.unwrap_or_default()
+    );
+    let pieces: Vec<Bytes> = answer.body.stream().try_collect().await?;
+    println!("{}", String::from_utf8_lossy(&pieces.concat()));
+    Ok(())
+}

@@ -1,0 +1,91 @@
+//! `jobshim health`: whether the jobshim that runs by the same configuration is well; for containers without a shell.
+
+use crate::{
+    admin::ask,
+    config::{Config, ListenAddress},
+    http::outside::Outside,
+};
+use http::{StatusCode, Uri};
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::Duration,
+};
+use tokio::{
+    net::{TcpStream, UnixStream},
+    time::timeout,
+};
+
+/// Containers ask every few seconds; an answer that takes longer is none.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Why it is not well.
+#[derive(Debug, thiserror::Error)]
+pub enum HealthError {
+    /// The admin listener has no good answer.
+    #[error("{0}: {1}")]
+    Admin(Uri, String),
+    /// Nothing takes connections there.
+    #[error("no connection to {0}: {1}")]
+    Connect(ListenAddress, io::Error),
+    /// It takes no connection.
+    #[error("{0} takes no connection within {after} s", after = PATIENCE.as_secs())]
+    TimedOut(ListenAddress),
+    /// Nobody can be asked whether jobshim is ready.
+    #[error("--ready asks the admin listener, and that is off; --admin takes an address")]
+    NoAdmin,
+}
+
+/// Asks it, or whether it is `ready`, and gives a word for people. With the admin listener off, it is well when it takes
+/// connections.
+pub async fn run(config: &Config, ready: bool) -> Result<String, HealthError> {
+    match &config.admin {
+        Some(admin) => ask_admin(from_here(admin.address), ready).await,
+        None if ready => Err(HealthError::NoAdmin),
+        None => {
+            connect(&config.listen).await?;
+            let listen = &config.listen;
+            Ok(format!(
+                "{listen} takes connections; the admin listener is off, so no more is known"
+            ))
+        }
+    }
+}
+
+async fn ask_admin(admin: SocketAddr, ready: bool) -> Result<String, HealthError> {
+    let path = if ready { "/readyz" } else { "/healthz" };
+    let uri = Uri::builder().scheme("http").authority(admin.to_string());
+    let uri = uri.path_and_query(path).build().unwrap_or_default();
+    let (status, body) = match ask(uri.clone(), PATIENCE).await {
+        Ok(answer) => answer,
+        Err(reason) => return Err(HealthError::Admin(uri, reason)),
+    };
+    let said = Outside::many(String::from_utf8_lossy(&body).trim_end()).to_string();
+    match status {
+        StatusCode::OK => Ok(format!("{uri}: {said}")),
+        status => Err(HealthError::Admin(uri, format!("{status}: {said}"))),
+    }
+}
+
+async fn connect(listen: &ListenAddress) -> Result<(), HealthError> {
+    let connecting = async {
+        match listen {
+            ListenAddress::Tcp(address) => TcpStream::connect(from_here(*address)).await.map(drop),
+            ListenAddress::Unix(path) => UnixStream::connect(path).await.map(drop),
+        }
+    };
+    match timeout(PATIENCE, connecting).await {
+        Ok(connected) => connected.map_err(|error| HealthError::Connect(listen.clone(), error)),
+        Err(_) => Err(HealthError::TimedOut(listen.clone())),
+    }
+}
+
+/// Where a listener is found from this machine.
+fn from_here(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listen.port())
+}

@@ -1,0 +1,10 @@
+//! The commands, one file each.
+
+pub mod arguments;
+pub mod demo;
+pub mod doctor;
+pub mod explain;
+pub mod health;
+pub mod report;
+#[cfg(feature = "otel")]
+pub mod traces;

@@ -1,0 +1,279 @@
+//! `jobshim report`: who still calls the legacy surface, as a table, with a verdict for each route.
+
+use crate::{
+    admin::ask,
+    config::{has_sound_port, shown_url},
+    http::outside::Outside,
+    telemetry::{Client, Clients, Route, Use},
+};
+use http::{StatusCode, Uri};
+use std::{fmt::Write as _, time::Duration};
+
+/// How long the running jobshim may take to answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+const DAY: u64 = 86_400_000;
+
+/// Why there is no report.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// It is no URL.
+    #[error("{:?} is no URL of an admin listener: write one such as http://127.0.0.1:8186", shown_url(.0))]
+    Url(String),
+    /// Nobody answers, or not as jobshim would.
+    #[error("{0} does not answer as the admin listener of jobshim: {1}")]
+    Answer(String, String),
+}
+
+/// Asks the jobshim whose admin listener is at `admin`, and prints what it has seen. A route is safe to remove after
+/// `days` without a call.
+pub async fn run(admin: &str, days: u64) -> Result<(), ReportError> {
+    let base = admin.trim_end_matches('/');
+    let uri: Uri = format!("{base}/usage")
+        .parse()
+        .map_err(|_| ReportError::Url(admin.to_owned()))?;
+    if uri.scheme_str() != Some("http")
+        || uri
+            .authority()
+            .is_none_or(|host| host.as_str().contains('@') || !has_sound_port(host))
+    {
+        return Err(ReportError::Url(admin.to_owned()));
+    }
+    let refuse = |reason: String| ReportError::Answer(base.to_owned(), reason);
+    let (status, text) = ask(uri, PATIENCE).await.map_err(refuse)?;
+    if status != StatusCode::OK {
+        return Err(refuse(format!(
+            "{status}: {}",
+            Outside::many(String::from_utf8_lossy(&text).trim_end())
+        )));
+    }
+    let seen: Shown = serde_json::from_slice(&text).map_err(|error| refuse(error.to_string()))?;
+    print!("{}", report(&seen.clients, seen.now_ms, days, base));
+    Ok(())
+}
+
+/// `/usage`.
+#[derive(serde::Deserialize)]
+struct Shown {
+    now_ms: u64,
+    #[serde(flatten)]
+    clients: Clients,
+}
+
+/// The whole report.
+pub fn report(seen: &Clients, now: u64, days: u64, admin: &str) -> String {
+    let mut out = format!(
+        "Legacy calls that {admin} has seen since {}\n\n",
+        ago(now, seen.since_ms)
+    );
+    let mut rows = vec![
+        [
+            "client",
+            "addresses",
+            "credential",
+            "route",
+            "calls",
+            "translated",
+            "first",
+            "last",
+        ]
+        .map(str::to_owned),
+    ];
+    for client in &seen.clients {
+        for (route, used) in legacy_routes().filter_map(|route| Some((route, client.routes.get(route.name())?))) {
+            rows.push([
+                shown_agent(client),
+                client.who.addresses.clone(),
+                client.who.credential.clone().unwrap_or_else(|| "none".to_owned()),
+                route.shown().to_owned(),
+                used.count.to_string(),
+                format!("{} %", used.translated * 100 / used.count.max(1)),
+                ago(now, used.first_seen_ms),
+                ago(now, used.last_seen_ms),
+            ]);
+        }
+    }
+    if rows.len() > 1 {
+        table(&mut out, &rows);
+        out.push('\n');
+    }
+    let verdicts: Vec<[String; 2]> = legacy_routes()
+        .map(|route| [route.shown().to_owned(), verdict(route, seen, now, days)])
+        .collect();
+    table(&mut out, &verdicts);
+    out
+}
+
+fn legacy_routes() -> impl Iterator<Item = Route> {
+    Route::ALL.into_iter().filter(|route| route.is_legacy())
+}
+
+/// Whether a route can go.
+fn verdict(route: Route, seen: &Clients, now: u64, days: u64) -> String {
+    let mut users: Vec<(&Client, &Use)> = seen
+        .clients
+        .iter()
+        .filter_map(|client| Some((client, client.routes.get(route.name())?)))
+        .collect();
+    users.sort_by_key(|(_, used)| std::cmp::Reverse(used.last_watched_ms));
+    let last = users.first().map(|(_, used)| used.last_seen_ms);
+    // By how long jobshim watched, not by the clock: it may have been set, and jobshim may not have run.
+    let quiet_since = |watched: u64| seen.watched_ms.saturating_sub(watched) / DAY;
+    let quiet = quiet_since(users.first().map_or(0, |(_, used)| used.last_watched_ms));
+    let plural = if quiet == 1 { "day" } else { "days" };
+    if quiet >= days {
+        return format!("no legacy call for {quiet} {plural}: safe to remove");
+    }
+    let holding: Vec<String> = users
+        .iter()
+        .filter(|(_, used)| quiet_since(used.last_watched_ms) < days)
+        .map(|(client, _)| format!("{} ({})", shown_agent(client), client.who.addresses))
+        .collect();
+    match (holding.as_slice(), last) {
+        ([], _) | (_, None) => format!("no legacy call for {quiet} {plural}: too early to tell before {days}"),
+        ([one], Some(last)) => format!("held up by {one}; last call {}", ago(now, last)),
+        ([one, rest @ ..], Some(last)) => {
+            format!("held up by {one} and {} more; last call {}", rest.len(), ago(now, last))
+        }
+    }
+}
+
+fn shown_agent(client: &Client) -> String {
+    match client.who.agent.as_str() {
+        "" => "(no user agent)".to_owned(),
+        agent => agent.to_owned(),
+    }
+}
+
+/// How far apart two readings of a clock may be that was set a little between them, in ms.
+const SET_A_LITTLE: u64 = 60_000;
+
+/// How long ago, in the largest unit that fits.
+fn ago(now: u64, then: u64) -> String {
+    if then > now.saturating_add(SET_A_LITTLE) {
+        return "at an unknown time: the clock was ahead then".to_owned();
+    }
+    let seconds = now.saturating_sub(then) / 1000;
+    let (count, unit) = match seconds {
+        0..60 => return "just now".to_owned(),
+        60..3600 => (seconds / 60, "minute"),
+        3600..86_400 => (seconds / 3600, "hour"),
+        _ => (seconds / 86_400, "day"),
+    };
+    format!("{count} {unit}{} ago", if count == 1 { "" } else { "s" })
+}
+
+/// Writes rows in columns, each as wide as its widest cell.
+fn table<const N: usize>(out: &mut String, rows: &[[String; N]]) {
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    for row in rows {
+        let mut line = String::new();
+        for (column, cell) in row.iter().enumerate() {
+            let _ = write!(line, "{cell:<width$}  ", width = width(column));
+        }
+        out.push_str(line.trim_end());
+        out.push('\n');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::Who;
+
+    /// Watched since the day 50 of the clock.
+    fn client(agent: &str, route: &str, last_seen_ms: u64) -> Client {
+        let used = Use {
+            count: 4,
+            translated: 3,
+            first_seen_ms: 0,
+            last_seen_ms,
+            last_watched_ms: last_seen_ms.saturating_sub(50 * DAY),
+        };
+        Client {
+            who: Who {
+                agent: agent.to_owned(),
+                addresses: "192.0.2.0/24".to_owned(),
+                credential: None,
+            },
+            routes: [(route.to_owned(), used)].into(),
+        }
+    }
+
+    #[test]
+    fn each_route_has_a_verdict() {
+        let now = 100 * DAY;
+        let seen = Clients {
+            since_ms: 50 * DAY,
+            watched_ms: 50 * DAY,
+            clients: vec![
+                client("requests/2", "history", now - 120_000),
+                client("curl/8", "history", now - 3 * DAY),
+                client("gone/1", "queue", now - 41 * DAY),
+            ],
+        };
+        let text = report(&seen, now, 30, "http://a");
+        let verdict = |route: &str| {
+            let line = text
+                .lines()
+                .rev()
+                .find(|line| line.starts_with(route))
+                .unwrap_or_else(|| panic!("{route}: {text}"));
+            line[route.len()..].trim().to_owned()
+        };
+        assert_eq!(
+            verdict("GET /history "),
+            "held up by requests/2 (192.0.2.0/24) and 1 more; last call 2 minutes ago"
+        );
+        assert_eq!(verdict("GET /queue "), "no legacy call for 41 days: safe to remove");
+        assert_eq!(
+            verdict("POST /interrupt "),
+            "no legacy call for 50 days: safe to remove"
+        );
+        // For most of the time, jobshim did not run.
+        let short = Clients {
+            watched_ms: 20 * DAY,
+            clients: Vec::new(),
+            ..seen
+        };
+        let text = report(&short, now, 30, "http://a");
+        assert!(
+            text.contains("no legacy call for 20 days: too early to tell before 30"),
+            "{text}"
+        );
+        assert!(!text.contains("safe to remove"), "{text}");
+    }
+
+    #[test]
+    fn a_clock_that_leaps_makes_no_route_safe_to_remove() {
+        let now = 100 * DAY;
+        let seen = Clients {
+            since_ms: 99 * DAY,
+            watched_ms: DAY,
+            clients: vec![Client {
+                routes: [(
+                    "history".to_owned(),
+                    Use {
+                        count: 1,
+                        last_seen_ms: now,
+                        last_watched_ms: DAY,
+                        ..Use::default()
+                    },
+                )]
+                .into(),
+                ..client("curl/8", "history", now)
+            }],
+        };
+        let ahead = report(&seen, now + 1_000 * DAY, 30, "http://a");
+        assert!(!ahead.contains("safe to remove"), "{ahead}");
+        assert!(ahead.contains("held up by curl/8 (192.0.2.0/24)"), "{ahead}");
+        let back = report(&seen, now - 50 * DAY, 30, "http://a");
+        assert!(!back.contains("safe to remove") && !back.contains("just now"), "{back}");
+        assert!(
+            back.contains("last call at an unknown time: the clock was ahead then"),
+            "{back}"
+        );
+    }
+}

@@ -1,0 +1,92 @@
+//! The options of the command line: one flag for each key.
+
+use super::keys::{Key, Kind, keys};
+use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches};
+use std::{collections::BTreeMap, path::PathBuf};
+
+/// The options of serve, as text: one flag for each of [`keys`]. The configuration reads and checks them together with
+/// environment and file.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// A configuration file.
+    pub config: Option<PathBuf>,
+    given: BTreeMap<&'static str, String>,
+}
+
+impl Options {
+    /// As if `--config` had been given, and nothing else.
+    pub fn in_file(path: impl Into<PathBuf>) -> Self {
+        Self {
+            config: Some(path.into()),
+            ..Self::default()
+        }
+    }
+
+    /// As if the flag of the key `name` had been given with `value`.
+    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.given.insert(name, value.into());
+        self
+    }
+
+    /// What the flag of the key `name` was given, if it was.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.given.get(name).map(String::as_str)
+    }
+}
+
+impl Args for Options {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        let file = Arg::new("config")
+            .long("config")
+            .value_name("FILE")
+            .value_parser(clap::value_parser!(PathBuf))
+            .help("A configuration file [env: JOBSHIM_CONFIG]");
+        command.arg(file).args(keys().map(argument))
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for Options {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let given = |key: &Key| match key.kind {
+            Kind::Value => matches.get_one::<String>(key.name).cloned(),
+            Kind::Table | Kind::Tables | Kind::List => {
+                let lines = matches.get_many::<String>(key.name)?;
+                Some(lines.cloned().collect::<Vec<_>>().join("\n"))
+            }
+            Kind::Switch => matches.get_flag(key.name).then(|| "true".to_owned()),
+            Kind::Count => Some(matches.get_count(key.name))
+                .filter(|&count| count > 0)
+                .map(|count| count.to_string()),
+        };
+        Ok(Self {
+            config: matches.get_one("config").cloned(),
+            given: keys().filter_map(|key| Some((key.name, given(key)?))).collect(),
+        })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+fn argument(key: &Key) -> Arg {
+    let long = key.flag.trim_start_matches("--");
+    let default = match key.default {
+        "" => String::new(),
+        value => format!(" [default: {value}]"),
+    };
+    let argument = Arg::new(key.name)
+        .long(long)
+        .help(format!("{}{default} [env: {}]", key.help, key.variable));
+    match key.kind {
+        Kind::Value => argument.value_name(key.value).action(ArgAction::Set),
+        Kind::Table | Kind::Tables | Kind::List => argument.value_name(key.value).action(ArgAction::Append),
+        Kind::Switch => argument.action(ArgAction::SetTrue),
+        Kind::Count => argument.short(long.chars().next()).action(ArgAction::Count),
+    }
+}

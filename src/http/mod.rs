@@ -1,0 +1,19 @@
+//! Rules of HTTP, as functions of what is in a message: hop-by-hop headers, `Via`, `Origin`, validation, encodings, entity
+//! tags. Nothing here asks or answers anybody.
+
+pub mod body;
+pub mod body_decoding;
+pub mod buffered;
+pub mod encoding;
+pub mod headers;
+pub mod hex;
+pub mod marks;
+pub mod origin;
+pub mod outside;
+pub mod pace;
+pub mod peer;
+pub mod proxy_status;
+pub mod segments;
+pub mod version;
+pub mod vet;
+pub mod via;

@@ -1,0 +1,194 @@
+//! `POST /api/jobs/{id}/cancel` and `POST /api/jobs/cancel`: stops jobs, one by one or many at a time.
+
+use super::{Caller, DialectKind, Jobs, JobsError, accept, caller::filled, shape};
+use crate::{
+    http::{outside::Outside, segments::has_dots},
+    mapping::{
+        Paths,
+        scanner::{elements, string_value},
+    },
+    telemetry::Call,
+    upstream::Answer,
+};
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode};
+use std::collections::HashSet;
+
+/// What the server said to a batch.
+enum Batch {
+    /// These were cancelled.
+    Cancelled(Vec<String>),
+    /// It would not take the batch as it is, for one id in it or because it takes none.
+    NotTaken,
+}
+
+/// What was done of a cancel: it ends early when the program does.
+struct Tally<'a> {
+    ids: &'a [String],
+    cancelled: Vec<String>,
+    asked_all: bool,
+}
+
+impl Tally<'_> {
+    /// What was done and what was not, for the log.
+    fn shown(&self) -> (String, String) {
+        let done = Outside::many(format_args!("{:?}", self.cancelled)).to_string();
+        (done, Outside::many(format_args!("{:?}", self.left())).to_string())
+    }
+
+    fn left(&self) -> Vec<&String> {
+        let done: HashSet<&String> = self.cancelled.iter().collect();
+        self.ids.iter().filter(|id| !done.contains(id)).collect()
+    }
+}
+
+impl Drop for Tally<'_> {
+    fn drop(&mut self) {
+        if !self.asked_all {
+            let (done, left) = self.shown();
+            tracing::warn!(%done, not_done = %left, "jobshim ended while jobs were being cancelled");
+        }
+    }
+}
+
+impl Jobs {
+    /// Cancels `ids` and gives those that were; one that had ended meanwhile is none of them. When a call fails, the
+    /// log says what was done before.
+    pub async fn cancel(&self, caller: &Caller, kind: DialectKind, ids: &[String]) -> Result<Vec<String>, JobsError> {
+        let mut tally = Tally {
+            ids,
+            cancelled: Vec::new(),
+            asked_all: false,
+        };
+        let outcome = self.cancel_all(caller, kind, ids, &mut tally.cancelled).await;
+        tally.asked_all = true;
+        if let Err(error) = &outcome {
+            let (done, left) = tally.shown();
+            tracing::warn!(%error, %done, not_done = %left, "jobs could not be cancelled");
+        }
+        outcome.map(|()| std::mem::take(&mut tally.cancelled))
+    }
+
+    async fn cancel_all(
+        &self,
+        caller: &Caller,
+        kind: DialectKind,
+        ids: &[String],
+        cancelled: &mut Vec<String>,
+    ) -> Result<(), JobsError> {
+        // A malformed id would have the whole batch refused.
+        let (batched, alone): (Vec<&String>, Vec<&String>) = ids.iter().partition(|id| is_uuid(id));
+        for batch in batched.chunks(self.names(kind).names.cancel.batch) {
+            match self.cancel_batch(caller, kind, batch).await? {
+                Batch::Cancelled(ids) => cancelled.extend(ids),
+                Batch::NotTaken => self.cancel_each(caller, kind, batch, cancelled).await?,
+            }
+        }
+        self.cancel_each(caller, kind, &alone, cancelled).await
+    }
+
+    async fn cancel_batch(&self, caller: &Caller, kind: DialectKind, ids: &[&String]) -> Result<Batch, JobsError> {
+        let names = &self.names(kind).names.cancel;
+        if ids.len() == 1 {
+            return Ok(Batch::NotTaken);
+        }
+        let list = serde_json::json!({ &names.ids: ids });
+        let answer = self.post(caller, kind, &names.many, list.to_string()).await?;
+        if matches!(answer.status.as_u16(), 400 | 404 | 405 | 501) {
+            return Ok(Batch::NotTaken);
+        }
+        let path = &names.many;
+        let answer = accept(&Method::POST, path, answer)?;
+        let said = self.said(kind, path, &answer.body)?;
+        let mut cancelled = Vec::new();
+        elements(said, |id| cancelled.extend(string_value(id))).map_err(|error| shape(path, &error))?;
+        if said == b"true" {
+            cancelled.extend(ids.iter().map(|id| (*id).clone()));
+        }
+        Ok(Batch::Cancelled(cancelled))
+    }
+
+    async fn cancel_each(
+        &self,
+        caller: &Caller,
+        kind: DialectKind,
+        ids: &[&String],
+        cancelled: &mut Vec<String>,
+    ) -> Result<(), JobsError> {
+        for id in ids {
+            let Some(answer) = self.cancel_one(caller, kind, id).await? else {
+                continue;
+            };
+            // Unknown by now: not a job that could go on.
+            if answer.status == StatusCode::NOT_FOUND {
+                continue;
+            }
+            let path = &self.names(kind).names.cancel.path;
+            let answer = accept(&Method::POST, path, answer)?;
+            if self.said(kind, path, &answer.body)? == b"true" {
+                cancelled.push((*id).clone());
+            }
+        }
+        Ok(())
+    }
+
+    /// Cancels one job and gives the answer as it came, or `None` for what can be no job's id;
+    /// [`JobsError::Missing`] when the server cannot cancel, [`JobsError::Refused`] when it will not.
+    pub async fn cancel_one(&self, caller: &Caller, kind: DialectKind, id: &str) -> Result<Option<Answer>, JobsError> {
+        if has_dots(id) {
+            return Ok(None);
+        }
+        let path = filled(&self.names(kind).names.cancel.path, id);
+        let answer = self.post(caller, kind, &path, Bytes::new()).await?;
+        let unknown_job = answer.status == StatusCode::NOT_FOUND && answer.body.trim_ascii_start().starts_with(b"{");
+        match answer.status.as_u16() {
+            404 | 405 | 501 if !unknown_job => Err(JobsError::Missing {
+                call: format!("POST {path}"),
+                status: answer.status,
+            }),
+            401..=403 | 429 | 500..=599 => accept(&Method::POST, &path, answer).map(Some),
+            _ => Ok(Some(answer)),
+        }
+    }
+
+    /// What an answer says was cancelled.
+    fn said<'a>(&self, kind: DialectKind, path: &str, body: &'a [u8]) -> Result<&'a [u8], JobsError> {
+        let mut paths = Paths::default();
+        let slot = paths.add(&self.names(kind).names.cancel.cancelled);
+        let spans = paths.find(body).map_err(|error| shape(path, &error))?;
+        let said = spans.get(slot).copied().flatten().map(|span| span.of(body));
+        said.ok_or_else(|| JobsError::Shape {
+            call: format!("POST {path}"),
+            reason: "it does not say what was cancelled".to_owned(),
+        })
+    }
+
+    async fn post(
+        &self,
+        caller: &Caller,
+        kind: DialectKind,
+        path: &str,
+        body: impl Into<Bytes>,
+    ) -> Result<Answer, JobsError> {
+        let mut headers: HeaderMap = caller.headers(self.host_for(Some(kind)));
+        headers.insert(
+            http::header::CONTENT_TYPE,
+            http::HeaderValue::from_static("application/json"),
+        );
+        let target = caller.target(path, "");
+        Ok(self
+            .call(Call::Cancel, caller, Method::POST, &target, headers, body.into())
+            .await?)
+    }
+}
+
+/// 8-4-4-4-12 hexadecimal digits.
+fn is_uuid(id: &str) -> bool {
+    let lengths = [8, 4, 4, 4, 12];
+    let groups: Vec<&str> = id.split('-').collect();
+    groups.len() == lengths.len()
+        && groups
+            .iter()
+            .zip(lengths)
+            .all(|(group, length)| group.len() == length && group.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}

@@ -1,0 +1,198 @@
+//! `GET /api/jobs`: walks the pages, newest created first, until there is enough of them.
+//!
+//! Nobody can know how long a list stays as it is between two pages. Cursors are the server's affair. Where pages are
+//! counted, each one begins with the last job of the page before: if that job is not in it, jobs were deleted
+//! meanwhile, others moved up behind our back, and the walk begins anew.
+
+use super::{Caller, DialectKind, JobKey, Jobs, JobsError, Page, Voice, accept, caller::encode};
+use crate::{jobs_api::Listed, telemetry::Call};
+use http::{HeaderMap, Method};
+use std::{collections::HashSet, sync::Arc};
+use tokio::time::timeout;
+
+/// How often a walk begins anew before it is given up.
+const MOST_WALKS: usize = 5;
+
+/// How many jobs a list may have: a server keeps ten thousand, and each takes some 300 bytes here.
+const MOST_JOBS: usize = 200_000;
+
+/// A list, newest created first, and the headers of its last page.
+#[derive(Debug)]
+pub struct List {
+    /// Each job once: of an id that is used again, the finished run and those that have not ended.
+    pub jobs: Vec<Listed>,
+    /// Whether these are all there are.
+    pub complete: bool,
+    /// For the CORS headers that the answer must carry on.
+    pub headers: HeaderMap,
+}
+
+/// Which jobs a list is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// Every one, whatever its state.
+    All,
+    /// Of every state, but some of the newest may do: the list is asked for in parts.
+    Newest,
+    /// Those that have not ended.
+    Queued,
+}
+
+/// One call for a page, as all who make it at the same time share it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct PageCall {
+    voice: Voice,
+    kind: DialectKind,
+    query: String,
+}
+
+/// How far a walk came.
+enum Walk {
+    Done(List),
+    /// The list changed under it.
+    Moved,
+}
+
+impl Jobs {
+    /// Lists jobs, newest created first, page by page until `enough` of them are there or none are left.
+    pub async fn list(
+        self: &Arc<Self>,
+        caller: &Arc<Caller>,
+        kind: DialectKind,
+        wanted: Wanted,
+        enough: impl Fn(&[Listed]) -> bool,
+    ) -> Result<List, JobsError> {
+        let outcome = self.walk_until_still(caller, kind, wanted, &enough).await;
+        if matches!(
+            outcome,
+            Err(JobsError::Missing { .. } | JobsError::Shape { .. } | JobsError::Upstream(_))
+        ) {
+            self.doubt_dialect();
+        }
+        outcome
+    }
+
+    async fn walk_until_still(
+        self: &Arc<Self>,
+        caller: &Arc<Caller>,
+        kind: DialectKind,
+        wanted: Wanted,
+        enough: &impl Fn(&[Listed]) -> bool,
+    ) -> Result<List, JobsError> {
+        let mut bytes = 0;
+        let walks = async {
+            for _ in 0..MOST_WALKS {
+                if let Walk::Done(list) = self.walk(caller, kind, wanted, enough, &mut bytes).await? {
+                    return Ok(list);
+                }
+            }
+            Err(self.unfit(kind, "it changes faster than its pages can be read"))
+        };
+        // The limits of one answer are those of a list too, in however many pages it comes.
+        let limit = self.upstream.answer_timeout();
+        let in_time = timeout(limit, walks).await;
+        in_time.unwrap_or_else(|_| Err(self.upstream.timed_out(limit).into()))
+    }
+
+    async fn walk(
+        self: &Arc<Self>,
+        caller: &Arc<Caller>,
+        kind: DialectKind,
+        wanted: Wanted,
+        enough: &impl Fn(&[Listed]) -> bool,
+        bytes: &mut usize,
+    ) -> Result<Walk, JobsError> {
+        let dialect = self.names(kind);
+        let names = &dialect.names.list;
+        let filter = (wanted == Wanted::Queued).then(|| dialect.queued_filter());
+        let part = names.part.filter(|_| wanted == Wanted::Newest);
+        let limit = names.page.or(part).map(|page| format!("{}={page}", names.limit));
+        let voice = caller.voice();
+        let mut jobs: Vec<Listed> = Vec::new();
+        let mut seen: HashSet<JobKey> = HashSet::new();
+        let mut next: Option<String> = None;
+        // Where the next page begins, and the job that must be in it, where pages are counted.
+        let mut overlap: Option<(usize, Arc<str>)> = None;
+        for _ in 0..self.max_pages {
+            let query: Vec<String> = [filter.clone(), limit.clone(), next.take()]
+                .into_iter()
+                .flatten()
+                .collect();
+            let call = PageCall {
+                voice: voice.clone(),
+                kind,
+                query: query.join("&"),
+            };
+            let page = self.page(caller, call).await?;
+            *bytes = bytes.saturating_add(page.bytes);
+            if *bytes > self.upstream.max_answer_bytes() {
+                return Err(self.upstream.too_large().into());
+            }
+            if let Some((_, last)) = &overlap
+                && !page.keys.iter().any(|(id, _)| id == last)
+            {
+                return Ok(Walk::Moved);
+            }
+            let before = seen.len();
+            jobs.extend(page.jobs.iter().filter(|job| seen.insert(job.key())).cloned());
+            seen.extend(page.keys.iter().cloned());
+            if seen.len() > MOST_JOBS {
+                return Err(self.unfit(kind, &format!("it has more than {MOST_JOBS} jobs")));
+            }
+            let complete = !page.more && page.cursor.is_none();
+            if complete || enough(&jobs) {
+                return Ok(Walk::Done(List {
+                    jobs,
+                    complete,
+                    headers: page.headers.clone(),
+                }));
+            }
+            if seen.len() == before {
+                return Err(self.unfit(kind, "it says there is more, but a page brought nothing new"));
+            }
+            next = Some(match (&page.cursor, &names.after, &names.offset, page.keys.last()) {
+                (Some(cursor), Some(after), ..) => format!("{after}={}", encode(cursor)),
+                (_, _, Some(offset), Some((last, _))) => {
+                    let begun = overlap.map_or(0, |(begun, _)| begun);
+                    let at = (begun + page.keys.len()).saturating_sub(1);
+                    overlap = Some((at, Arc::clone(last)));
+                    format!("{offset}={at}")
+                }
+                _ => return Err(self.unfit(kind, "it says there is more, but not where")),
+            });
+        }
+        // Part of a list must not look like all of it.
+        let reason = format!(
+            "it has more than the {} pages that legacy.max_pages allows",
+            self.max_pages
+        );
+        Err(self.unfit(kind, &reason))
+    }
+
+    /// One page, or that of somebody else who asks for it at the same time.
+    async fn page(self: &Arc<Self>, caller: &Arc<Caller>, call: PageCall) -> Result<Arc<Page>, JobsError> {
+        let (jobs, caller) = (Arc::clone(self), Arc::clone(caller));
+        let (kind, query) = (call.kind, call.query.clone());
+        let ask = move || {
+            let (jobs, caller, query) = (Arc::clone(&jobs), Arc::clone(&caller), query.clone());
+            async move {
+                let dialect = jobs.names(kind);
+                let path = &dialect.names.list.path;
+                let answer = jobs.ask(Call::List, &caller, Some(kind), path, &query).await?;
+                let answer = accept(&Method::GET, path, answer)?;
+                dialect.read_page(&answer).map(Arc::new)
+            }
+        };
+        // Which jobs there are is true only of the moment in which it was asked.
+        let lasts = |_: &Result<Arc<Page>, JobsError>| false;
+        let (page, _) = self.pages.share(call, lasts, ask).await;
+        page
+    }
+
+    fn unfit(&self, kind: DialectKind, reason: &str) -> JobsError {
+        JobsError::Shape {
+            call: format!("GET {}", self.names(kind).names.list.path),
+            reason: reason.to_owned(),
+        }
+    }
+}

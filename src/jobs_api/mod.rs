@@ -1,0 +1,341 @@
+//! The Jobs API: list, detail, cancel, node classes, and which dialect of it the upstream speaks.
+//!
+//! Everything here is asked on behalf of a [`Caller`], with that caller's own credentials; nothing is remembered but
+//! the dialect and what node classes there are.
+
+mod caller;
+mod cancel;
+mod classes;
+mod detail;
+pub mod flights;
+mod list;
+mod page;
+mod probing;
+mod run;
+
+pub use crate::mapping::dialect::{Dialect, SocketNames, State};
+pub(crate) use caller::filling;
+pub use caller::{Caller, Voice};
+pub use classes::KnownClasses;
+pub use detail::Detail;
+pub use list::{List, Wanted};
+pub use page::{JobKey, Listed, Page};
+pub use run::Run;
+
+use list::PageCall;
+
+use crate::{
+    config::DialectChoice,
+    http::outside::Outside,
+    jobs_api::flights::Flights,
+    lock,
+    mapping::{Tables, scanner::ScanError},
+    telemetry::{Call, Observer},
+    upstream::{Answer, Upstream, UpstreamError},
+};
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode, header::LOCATION};
+use std::{
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+/// How long a dialect that was found out is believed before the upstream is asked again: it may have been replaced.
+const DIALECT_BELIEVED: Duration = Duration::from_secs(300);
+
+/// How long a failure to find out is remembered where finding out only helps.
+const FAILURE_REMEMBERED: Duration = Duration::from_secs(5);
+
+/// Why the Jobs API could not be asked, or what it said instead of an answer.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum JobsError {
+    /// Not reached, too slow, broken off.
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
+    /// A redirect, 401, 402, 403, 429 or 5xx: the client gets it as it is (CONTRACT.md section 4).
+    #[error("the upstream answered {} to {}", .answer.status, Outside::new(.call))]
+    Refused {
+        /// Such as `GET /api/jobs`.
+        call: String,
+        /// What it said.
+        answer: Box<Answer>,
+    },
+    /// The endpoint is not there.
+    #[error(
+        "the upstream answered {status} to {}: it has no Jobs API there (ComfyUI has it since 0.6.0)",
+        Outside::new(.call)
+    )]
+    Missing {
+        /// Such as `GET /api/jobs`.
+        call: String,
+        /// What it said.
+        status: StatusCode,
+    },
+    /// Another status, or a body that is not what the call answers.
+    #[error(
+        "the upstream's answer to {} is not what the Jobs API says: {}",
+        Outside::new(.call),
+        Outside::new(.reason)
+    )]
+    Shape {
+        /// Such as `GET /api/jobs`.
+        call: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl JobsError {
+    /// Whether anybody who asks would be told so, not only this caller.
+    fn is_for_anybody(&self) -> bool {
+        match self {
+            Self::Upstream(error) => error.is_unreachable(),
+            Self::Refused { answer, .. } => answer.status.is_server_error(),
+            Self::Missing { .. } | Self::Shape { .. } => true,
+        }
+    }
+}
+
+/// Which dialect the upstream speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DialectKind {
+    /// Self-hosted.
+    Comfyui,
+    /// The cloud.
+    Cloud,
+}
+
+impl DialectKind {
+    /// As `upstream.dialect` calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Comfyui => "comfyui",
+            Self::Cloud => "cloud",
+        }
+    }
+}
+
+/// The Jobs API of one upstream.
+pub struct Jobs {
+    upstream: Arc<Upstream>,
+    observer: Arc<Observer>,
+    comfyui: Dialect,
+    cloud: Dialect,
+    choice: DialectChoice,
+    /// The most pages that one list is read from.
+    max_pages: usize,
+    found: Mutex<Option<(DialectKind, Instant)>>,
+    /// So that a burst of first requests asks once.
+    probing: probing::Probing,
+    /// When the dialect was last asked for in vain.
+    failed: Mutex<Option<Instant>>,
+    classes: classes::ClassMemory,
+    /// Pages that are being asked for.
+    pages: Flights<PageCall, Result<Arc<Page>, JobsError>>,
+}
+
+impl Jobs {
+    /// Asks nothing yet. A list that is longer than `max_pages` is an error.
+    pub fn new(
+        upstream: Arc<Upstream>,
+        tables: &Tables,
+        choice: DialectChoice,
+        max_pages: usize,
+        observer: Arc<Observer>,
+    ) -> Self {
+        Self {
+            upstream,
+            observer,
+            comfyui: tables.comfyui.clone(),
+            cloud: tables.cloud.clone(),
+            choice,
+            max_pages,
+            found: Mutex::default(),
+            probing: probing::Probing::default(),
+            failed: Mutex::default(),
+            classes: classes::ClassMemory::default(),
+            pages: Flights::default(),
+        }
+    }
+
+    /// The same server spoken to by other tables; nothing is known of it.
+    pub fn reloaded(&self, tables: &Tables) -> Self {
+        Self::new(
+            Arc::clone(&self.upstream),
+            tables,
+            self.choice,
+            self.max_pages,
+            Arc::clone(&self.observer),
+        )
+    }
+
+    /// All dialects.
+    pub fn dialects(&self) -> [&Dialect; 2] {
+        [&self.comfyui, &self.cloud]
+    }
+
+    /// The names that a dialect uses.
+    pub fn names(&self, kind: DialectKind) -> &Dialect {
+        match kind {
+            DialectKind::Comfyui => &self.comfyui,
+            DialectKind::Cloud => &self.cloud,
+        }
+    }
+
+    /// The dialect for a request that passes through: known, or asked for once when the client has a key that only the
+    /// cloud wants. A failure is remembered for a moment, as the request itself will tell the client.
+    pub async fn dialect_to_pass(&self, caller: &Caller) -> Option<DialectKind> {
+        if let Some(kind) = self.known_dialect() {
+            return Some(kind);
+        }
+        let lately = |failed: &mut Option<Instant>| failed.is_some_and(|at| at.elapsed() < FAILURE_REMEMBERED);
+        let has_key = caller.has_key() || self.upstream.has_headers();
+        if !has_key || lately(&mut lock(&self.failed)) {
+            return None;
+        }
+        match self.dialect(caller).await {
+            Ok(kind) => Some(kind),
+            // Self-hosted servers have no credentials of their own (CONTRACT.md section 2): who does not take the key is
+            // a cloud, and says so to the request itself.
+            Err(JobsError::Refused { answer, .. }) if answer.status == StatusCode::UNAUTHORIZED => {
+                Some(DialectKind::Cloud)
+            }
+            Err(_) => {
+                *lock(&self.failed) = Some(Instant::now());
+                None
+            }
+        }
+    }
+
+    /// What is known without asking, however long ago it was learnt.
+    pub fn known_dialect(&self) -> Option<DialectKind> {
+        self.configured()
+            .or_else(|| self.found(|found| found.map(|(kind, _)| kind)))
+    }
+
+    /// The name that `Host` must carry instead of the client's. The cloud is found by its own name; so is an upstream
+    /// behind https while nothing else is known of it.
+    pub fn host_for(&self, kind: Option<DialectKind>) -> Option<&str> {
+        let own = match kind {
+            Some(kind) => kind == DialectKind::Cloud,
+            None => self.upstream.is_https(),
+        };
+        own.then(|| self.upstream.authority())
+    }
+
+    fn configured(&self) -> Option<DialectKind> {
+        match self.choice {
+            DialectChoice::Comfyui => Some(DialectKind::Comfyui),
+            DialectChoice::Cloud => Some(DialectKind::Cloud),
+            DialectChoice::Auto => None,
+        }
+    }
+
+    fn believed(&self) -> Option<DialectKind> {
+        let (kind, since) = self.found(|found| *found)?;
+        (since.elapsed() < DIALECT_BELIEVED).then_some(kind)
+    }
+
+    /// Forgets the dialect: an answer did not fit it, and the server behind may have been replaced.
+    fn doubt_dialect(&self) {
+        self.found(|found| *found = None);
+        self.classes.forget();
+    }
+
+    fn found<T>(&self, look: impl FnOnce(&mut Option<(DialectKind, Instant)>) -> T) -> T {
+        look(&mut lock(&self.found))
+    }
+
+    /// One GET on behalf of `caller`.
+    async fn ask(
+        &self,
+        call: Call,
+        caller: &Caller,
+        kind: Option<DialectKind>,
+        path: &str,
+        query: &str,
+    ) -> Result<Answer, JobsError> {
+        let target = caller.target(path, query);
+        let headers = caller.headers(self.host_for(kind));
+        let answer = self
+            .call(call, caller, Method::GET, &target, headers, Bytes::new())
+            .await?;
+        tracing::debug!(
+            path = %Outside::new(path),
+            status = answer.status.as_u16(),
+            bytes = answer.body.len(),
+            "asked the upstream"
+        );
+        Ok(answer)
+    }
+
+    /// One call on behalf of `caller`, observed.
+    async fn call(
+        &self,
+        call: Call,
+        caller: &Caller,
+        method: Method,
+        target: &str,
+        mut headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<Answer, UpstreamError> {
+        let calling = self
+            .observer
+            .calling(call, &caller.tally, self.upstream.authority(), &method, &mut headers);
+        let outcome = self.upstream.call(method, target, headers, body).await;
+        match &outcome {
+            Ok(answer) => calling.answered(answer.status),
+            Err(error) => {
+                if matches!(error, UpstreamError::Connect { .. }) {
+                    // A server that starts again may have other nodes.
+                    self.classes.forget();
+                }
+                calling.failed(error.into(), error);
+            }
+        }
+        outcome
+    }
+
+    /// What the upstream answers to `caller` at all, found out by a call that costs it next to nothing.
+    pub async fn knock(&self, caller: &Caller) -> Result<Answer, UpstreamError> {
+        let names = &self.comfyui.names;
+        let target = caller.target(&names.list.path, &names.probe.query);
+        let headers = caller.headers(self.host_for(self.known_dialect()));
+        self.call(Call::Probe, caller, Method::GET, &target, headers, Bytes::new())
+            .await
+    }
+}
+
+/// A 200, or the error that another status is. 404 is for the caller to read first where it can mean an unknown job.
+fn accept(method: &Method, path: &str, answer: Answer) -> Result<Answer, JobsError> {
+    if answer.status == StatusCode::OK {
+        return Ok(answer);
+    }
+    let call = format!("{method} {path}");
+    match answer.status.as_u16() {
+        // A redirect is most often a login page's, and for the client to follow.
+        301..=303 | 307 | 308 if !answer.headers.contains_key(LOCATION) => Err(JobsError::Shape {
+            call,
+            reason: format!("status {} to nowhere", answer.status),
+        }),
+        301..=303 | 307 | 308 | 401..=403 | 429 | 500..=599 => Err(JobsError::Refused {
+            call,
+            answer: Box::new(answer),
+        }),
+        404 | 405 | 410 => Err(JobsError::Missing {
+            call,
+            status: answer.status,
+        }),
+        _ => Err(JobsError::Shape {
+            call,
+            reason: format!("status {}", answer.status),
+        }),
+    }
+}
+
+fn shape(path: &str, error: &ScanError) -> JobsError {
+    JobsError::Shape {
+        call: format!("GET {path}"),
+        reason: error.to_string(),
+    }
+}

@@ -1,0 +1,205 @@
+//! One page of `GET /api/jobs`, and what a job says of itself, read without building trees.
+
+use super::{JobsError, Run, shape};
+use crate::mapping::dialect::{Dialect, State};
+use crate::{
+    http::outside::Outside,
+    mapping::{
+        Found, Paths, Searched,
+        scanner::{Scanner, Span, string_value},
+    },
+    upstream::Answer,
+};
+use bytes::Bytes;
+use http::HeaderMap;
+use std::sync::Arc;
+
+/// One job as the list tells it.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    /// The job's id.
+    pub id: Arc<str>,
+    /// Where it stands.
+    pub state: State,
+    /// Its place in the queue: lowest first; 0 where the dialect has none.
+    pub number: f64,
+    /// When it was created, in ms.
+    pub created: f64,
+    /// When it started, in ms; its creation where the list does not say.
+    pub started: f64,
+    /// When it ended, in ms; its creation where the list does not say.
+    pub ended: f64,
+    /// Which run of its id it is.
+    pub run: Run,
+    /// Of a job that has not ended, its list entry as sent: all that a server tells of it where the id stands for a
+    /// finished job, too.
+    pub text: Bytes,
+}
+
+/// What a job is known by in a list: its id, and the run where that has not ended. Of finished runs there is one an id.
+pub type JobKey = (Arc<str>, Option<(u64, Option<u64>)>);
+
+impl Listed {
+    /// What it is known by in a list.
+    pub fn key(&self) -> JobKey {
+        let queued = self.state != State::Finished;
+        (Arc::clone(&self.id), queued.then(|| self.run.key()))
+    }
+}
+
+/// What one page says.
+#[derive(Debug)]
+pub struct Page {
+    /// In its order; those in a state that the table names.
+    pub jobs: Vec<Listed>,
+    /// What all that it has are known by, in any state.
+    pub keys: Vec<JobKey>,
+    /// It says that there are further ones.
+    pub more: bool,
+    /// Where the next one begins, where pages are chained.
+    pub cursor: Option<String>,
+    /// Those of the answer.
+    pub headers: HeaderMap,
+    /// How long it was, in bytes.
+    pub bytes: usize,
+}
+
+impl Dialect {
+    /// Reads one page, in one pass over it.
+    pub fn read_page(&self, answer: &Answer) -> Result<Page, JobsError> {
+        let body = &answer.body;
+        let names = &self.names.list;
+        let wrong = |error| shape(&names.path, &error);
+        let mut paths = Paths::default();
+        let list = paths.add(&names.jobs);
+        let more = paths.add(&names.more);
+        let cursor = names.cursor.as_deref().map(|path| paths.add(path));
+        let spans = paths.find(body).map_err(wrong)?;
+        let text_at = |slot: usize| spans.get(slot).copied().flatten().map(|span: Span| span.of(body));
+        let place = spans.get(list).copied().flatten();
+        let Some(place) = place.filter(|place| place.of(body).starts_with(b"[")) else {
+            return Err(JobsError::Shape {
+                call: format!("GET {}", names.path),
+                reason: format!("it has no list {:?}", names.jobs),
+            });
+        };
+        let (jobs, keys) = self.read_entries(body, place)?;
+        Ok(Page {
+            jobs,
+            keys,
+            headers: answer.headers.clone(),
+            bytes: body.len(),
+            more: text_at(more) == Some(b"true"),
+            cursor: cursor
+                .and_then(text_at)
+                .and_then(string_value)
+                .filter(|cursor| !cursor.is_empty()),
+        })
+    }
+
+    fn read_entries(&self, body: &Bytes, place: Span) -> Result<(Vec<Listed>, Vec<JobKey>), JobsError> {
+        let wrong = |error| shape(&self.names.list.path, &error);
+        let mut scanner = Scanner::starting(body, place.start);
+        let mut jobs = Vec::new();
+        let mut keys = Vec::new();
+        scanner.expect(b'[', "expected a list").map_err(wrong)?;
+        if scanner.take(b']') {
+            return Ok((jobs, keys));
+        }
+        let mut found = Found::default();
+        loop {
+            scanner.peek();
+            let start = scanner.position();
+            let next = self.entry.paths.find_next(&mut scanner, &mut found);
+            next.map_err(wrong)?;
+            let value = |slot: usize| found.value(slot, body);
+            let end = scanner.position();
+            // A state that the table does not know is neither queued nor finished to any legacy client.
+            let (id, job) = self.listed(value)?;
+            let key = job.as_ref().map_or((id, None), Listed::key);
+            jobs.extend(job.map(|mut job| {
+                if job.state != State::Finished {
+                    // A copy, which does not keep the whole page.
+                    job.text = Bytes::copy_from_slice(Span { start, end }.of(body));
+                }
+                job
+            }));
+            keys.push(key);
+            if !scanner.take(b',') {
+                return Ok((jobs, keys));
+            }
+        }
+    }
+
+    /// The job that `text`, a list entry or a detail, is of; `None` where that is not told, or its state is unknown.
+    pub fn job_in(&self, text: &[u8]) -> Option<Listed> {
+        let mut found = Found::default();
+        let mut scanner = Scanner::new(text);
+        self.entry.paths.find_next(&mut scanner, &mut found).ok()?;
+        let (_, job) = self.listed(|slot| found.value(slot, text)).ok()?;
+        job
+    }
+
+    fn listed<'a>(&self, value: impl Fn(usize) -> Option<&'a [u8]>) -> Result<(Arc<str>, Option<Listed>), JobsError> {
+        let text = |slot| value(slot).and_then(string_value);
+        let (Some(id), Some(word)) = (text(self.entry.id), text(self.entry.state)) else {
+            return Err(JobsError::Shape {
+                call: format!("GET {}", self.names.list.path),
+                reason: "a job in it has no id or no status".to_owned(),
+            });
+        };
+        let id: Arc<str> = id.into();
+        let Some(state) = self.state(&word) else {
+            tracing::debug!(state = %Outside::new(&word), "a job is in a state that the dialect table does not name");
+            return Ok((id, None));
+        };
+        let number = |slot| value(slot).and_then(number);
+        let created = number(self.entry.created).map_or(0.0, milliseconds);
+        let place = number(self.entry.number);
+        let ended = first(&self.entry.ended, number);
+        let job = Listed {
+            id: Arc::clone(&id),
+            state,
+            number: place.unwrap_or(0.0),
+            created,
+            started: number(self.entry.started).map_or(created, milliseconds),
+            ended: ended.map_or(created, |(_, ended)| ended),
+            run: Run::new(created, place, ended.filter(|_| state == State::Finished)),
+            text: Bytes::new(),
+        };
+        Ok((id, Some(job)))
+    }
+
+    /// Where a job's detail says it stands, and which run of its id it is.
+    pub(super) fn state_of(&self, body: &Searched, path: &str) -> Result<(State, Run), JobsError> {
+        let value = |slot| body.value(slot).and_then(number);
+        let created = value(self.detail.created).map_or(0.0, milliseconds);
+        let word = body.value(self.detail.state).and_then(string_value);
+        let state = word.as_deref().map(|word| self.state(word).unwrap_or(State::Running));
+        let state = state.ok_or_else(|| JobsError::Shape {
+            call: format!("GET {path}"),
+            reason: "the job has no status".to_owned(),
+        })?;
+        let ended = first(&self.detail.ended, value).filter(|_| state == State::Finished);
+        Ok((state, Run::new(created, value(self.detail.number), ended)))
+    }
+}
+
+/// The first of some times that is told, in ms, and which of them it is.
+fn first(slots: &[usize], value: impl Fn(usize) -> Option<f64>) -> Option<(usize, f64)> {
+    let mut told = slots.iter().enumerate();
+    told.find_map(|(nth, &slot)| Some((nth, milliseconds(value(slot)?))))
+}
+
+fn number(text: &[u8]) -> Option<f64> {
+    std::str::from_utf8(text)
+        .ok()?
+        .parse()
+        .ok()
+        .filter(|number: &f64| !number.is_nan())
+}
+
+/// Older documents say seconds: a value under 10^11 is (CONTRACT.md section 2).
+fn milliseconds(time: f64) -> f64 {
+    if time < 1e11 { time * 1000.0 } else { time }
+}

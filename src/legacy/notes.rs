@@ -1,0 +1,128 @@
+//! What `POST /prompt` taught: kept per scope and job until the job's own detail says it, bounded in bytes. An id that is
+//! used again has a note for each run.
+
+use crate::{
+    auth::scope::Scope,
+    mapping::{Classes, Context, Table},
+};
+use bytes::Bytes;
+use moka::{ops::compute::Op, policy::EvictionPolicy, sync::Cache};
+use std::{
+    cell::Cell,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
+
+/// What a note costs besides its text: its key, and the cache's own bookkeeping.
+const OVERHEAD: usize = 256;
+/// Runs of one id that are noted, the latest ones.
+const MOST_RUNS: usize = 4;
+
+/// What is noted of one run.
+#[derive(Clone)]
+struct Note {
+    /// What the server gave it; see [`crate::legacy::runs`].
+    number: Option<f64>,
+    text: Bytes,
+}
+
+impl Note {
+    /// Whether it can be of the run with this number.
+    fn is_of(&self, number: Option<f64>) -> bool {
+        !matches!((self.number, number), (Some(one), Some(other)) if one != other)
+    }
+}
+
+/// The notes on one id, the latest first.
+type Noted = Arc<[Note]>;
+
+/// Notes by scope and job id; a clone is the same notes.
+#[derive(Clone)]
+pub struct Notes {
+    kept: Cache<(Scope, Arc<str>), Noted>,
+    /// Something was noted once: where clients post no prompts through here, nothing need be looked for.
+    any: Arc<AtomicBool>,
+}
+
+/// A note has no node classes in it.
+struct NoClasses;
+
+impl Classes for NoClasses {
+    fn is_output(&self, _: &str) -> Option<bool> {
+        None
+    }
+}
+
+impl Notes {
+    /// Keeps at most `max_bytes`, the oldest unused ones going first; 0 keeps none.
+    pub fn new(max_bytes: u64) -> Self {
+        let weigh = |key: &(Scope, Arc<str>), noted: &Noted| {
+            let texts = noted.iter().map(|note| note.text.len().saturating_add(OVERHEAD));
+            let bytes = texts.fold(key.1.len(), usize::saturating_add);
+            u32::try_from(bytes).unwrap_or(u32::MAX)
+        };
+        Self {
+            kept: Cache::builder()
+                .max_capacity(max_bytes)
+                .weigher(weigh)
+                .eviction_policy(EvictionPolicy::lru())
+                .build(),
+            any: Arc::default(),
+        }
+    }
+
+    /// The note on the run of `id` that has this number.
+    pub fn get(&self, scope: Scope, id: &Arc<str>, number: Option<f64>) -> Option<Bytes> {
+        let any = self.any.load(Relaxed);
+        let noted = any.then(|| self.kept.get(&(scope, Arc::clone(id)))).flatten()?;
+        let note = noted.iter().find(|note| note.is_of(number))?;
+        Some(note.text.clone())
+    }
+
+    /// Keeps a note, which [`note`] wrote, on the run of `id` that has this number.
+    pub fn keep(&self, scope: Scope, id: &str, number: Option<f64>, text: Bytes) {
+        self.any.store(true, Relaxed);
+        let note = Note { number, text };
+        self.kept.entry((scope, id.into())).and_upsert_with(|before| {
+            let before = before.map(|before| before.into_value());
+            let others = before
+                .iter()
+                .flat_map(|noted| noted.iter())
+                .filter(|other| !other.is_of(number));
+            std::iter::once(&note).chain(others).take(MOST_RUNS).cloned().collect()
+        });
+        // At once: a few notes more can be many megabytes.
+        self.kept.run_pending_tasks();
+    }
+
+    /// Forgets the note on the run of `id` that has this number.
+    pub fn forget(&self, scope: Scope, id: &Arc<str>, number: Option<f64>) {
+        self.kept.entry((scope, Arc::clone(id))).and_compute_with(|before| {
+            let others: Noted = match before {
+                Some(before) => before
+                    .value()
+                    .iter()
+                    .filter(|note| !note.is_of(number))
+                    .cloned()
+                    .collect(),
+                None => return Op::Nop,
+            };
+            if others.is_empty() { Op::Remove } else { Op::Put(others) }
+        });
+    }
+}
+
+/// What table `prompt` keeps of a request's body, and of what was observed beside it; `None` when it is no JSON object or has
+/// nothing to keep.
+pub fn note(table: &Table, body: &[u8], observed: Option<&[u8]>) -> Option<Bytes> {
+    let context = Context {
+        place: Cell::default(),
+        classes: &NoClasses,
+    };
+    let reading = table.plan.read(body, observed).ok()?;
+    let mut out = Vec::new();
+    table.plan.write(&reading, &context, &mut out).ok()?;
+    Some(out.into())
+}

@@ -1,0 +1,97 @@
+//! A legacy answer as it is compared, and what stands around its entries.
+
+use crate::{
+    http::buffered::Buffer,
+    legacy::{LegacyAnswer, LegacyError},
+    mapping::{Table, Tables},
+    routes::LegacyRoute,
+};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use http::{HeaderMap, HeaderValue, header::CONTENT_TYPE};
+
+/// A legacy answer, whoever gave it.
+#[derive(Clone, Debug)]
+pub struct Taken {
+    /// Such as 200.
+    pub status: u16,
+    /// As sent.
+    pub content_type: String,
+    /// All of it; `None` where only the head was asked for.
+    pub body: Option<Bytes>,
+}
+
+impl Taken {
+    /// Of a status and headers.
+    pub fn of(status: u16, headers: &HeaderMap, body: Option<Bytes>) -> Self {
+        Self {
+            status,
+            content_type: text(headers.get(CONTENT_TYPE)),
+            body,
+        }
+    }
+
+    /// Of a translated answer; `None` if `buffer` has no room for it.
+    pub async fn translated(answer: LegacyAnswer, mut buffer: Buffer) -> Result<Option<Self>, LegacyError> {
+        let (status, content_type) = (answer.status.as_u16(), text(answer.content_type.as_ref()));
+        let mut pieces = answer.body.stream();
+        while let Some(piece) = pieces.next().await {
+            if buffer.push(&piece?).is_err() {
+                return Ok(None);
+            }
+        }
+        Ok(Some(Self {
+            status,
+            content_type,
+            body: Some(buffer.into_bytes()),
+        }))
+    }
+
+    /// Whether it says anything about jobs: a failure or a refusal does not.
+    pub fn is_comparable(&self) -> bool {
+        matches!(self.status, 200 | 404)
+    }
+}
+
+/// What stands around the entries of an answer.
+#[derive(Clone, Copy, Debug)]
+pub enum Envelope<'a> {
+    /// Nothing: the answer is one entry.
+    Bare,
+    /// An object, by job id.
+    ById,
+    /// A member that holds a list.
+    List(&'a str),
+    /// The members that hold running and pending jobs, in any order.
+    Queue([&'a str; 2]),
+}
+
+/// The table and the envelope of a route's answers.
+pub fn shape<'a>(route: &LegacyRoute, tables: &'a Tables, cloud_items: bool) -> (&'a Table, Envelope<'a>) {
+    fn name(name: &Option<String>) -> &str {
+        name.as_deref().unwrap_or_default()
+    }
+    match route {
+        LegacyRoute::History | LegacyRoute::HistoryOne(_) => (&tables.history, Envelope::ById),
+        LegacyRoute::HistoryV2One(_) => (&tables.history_v2_detail, Envelope::ById),
+        LegacyRoute::JobStatus(_) => (&tables.job_status, Envelope::Bare),
+        LegacyRoute::HistoryV2 => {
+            let table = &tables.history_v2;
+            (table, Envelope::List(name(&table.answer.list)))
+        }
+        LegacyRoute::Queue { .. } => {
+            let table = if cloud_items {
+                &tables.queue_cloud
+            } else {
+                &tables.queue
+            };
+            let names = [name(&table.answer.running), name(&table.answer.pending)];
+            (table, Envelope::Queue(names))
+        }
+    }
+}
+
+fn text(value: Option<&HeaderValue>) -> String {
+    let text = value.and_then(|value| value.to_str().ok());
+    text.unwrap_or_default().to_owned()
+}

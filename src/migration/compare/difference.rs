@@ -1,0 +1,302 @@
+//! Where two legacy answers differ, field by field as the tables have them: what is unordered, and what the Jobs API
+//! cannot carry, is no difference.
+
+use super::answer::{Envelope, Taken};
+use crate::{
+    config::field_path::segments,
+    mapping::{
+        Allowance, Fidelity, Table,
+        scanner::{check, decode, elements, members},
+    },
+    telemetry::{Finding, Kind, Sample},
+};
+use std::collections::HashMap;
+
+/// How deep two values are compared; what lies deeper is compared as text.
+const DEPTH: usize = 64;
+/// The most characters of a path that are shown.
+const LONGEST_PATH: usize = 120;
+
+/// What a comparison goes by.
+pub struct Rules<'a> {
+    rows: Vec<Row<'a>>,
+    /// Where an entry has its id.
+    id: Option<&'a [String]>,
+    envelope: Envelope<'a>,
+    ignored: &'a [Vec<String>],
+}
+
+struct Row<'a> {
+    field: &'a str,
+    path: Vec<String>,
+    allow: &'a [Allowance],
+    is_lost: bool,
+}
+
+impl<'a> Rules<'a> {
+    /// Entries as `table` has them, in `envelope`; what lies at or below an `ignored` path is not looked at, where `*`
+    /// is any one segment. `id` is where an entry has its id.
+    pub fn new(table: &'a Table, envelope: Envelope<'a>, id: Option<&'a [String]>, ignored: &'a [Vec<String>]) -> Self {
+        let rows = table.rows.iter().map(|row| {
+            let line = row.get_ref();
+            Row {
+                field: line.to.get_ref(),
+                path: segments(line.to.get_ref()),
+                allow: &line.allow,
+                is_lost: line.fidelity == Fidelity::Lost,
+            }
+        });
+        Self {
+            rows: rows.collect(),
+            id,
+            envelope,
+            ignored,
+        }
+    }
+
+    /// What of `legacy` the answer `translated` has otherwise: status, content type, and the body where both have one.
+    pub fn compare(&self, legacy: &Taken, translated: &Taken) -> Vec<Finding> {
+        let mut found = Found {
+            rules: self,
+            findings: Vec::new(),
+        };
+        if legacy.status != translated.status {
+            found.around("(status)", &legacy.status.to_string(), &translated.status.to_string());
+            return found.findings;
+        }
+        if legacy.status != 200 {
+            return found.findings;
+        }
+        if legacy.content_type != translated.content_type {
+            found.around("(content type)", &legacy.content_type, &translated.content_type);
+        }
+        let (Some(legacy), Some(translated)) = (&legacy.body, &translated.body) else {
+            return found.findings;
+        };
+        let (Ok(one), Ok(other)) = (check(legacy), check(translated)) else {
+            found.around("(not JSON)", "", "");
+            return found.findings;
+        };
+        found.envelopes(one.of(legacy), other.of(translated));
+        found.findings
+    }
+
+    fn is_ignored(&self, path: &[String]) -> bool {
+        self.ignored.iter().any(|ignored| {
+            let fits = |(wanted, segment): (&String, &String)| wanted == "*" || wanted == segment;
+            ignored.len() <= path.len() && ignored.iter().zip(path).all(fits)
+        })
+    }
+
+    fn row(&self, path: &[String]) -> Option<&Row<'a>> {
+        let rows = self.rows.iter().filter(|row| path.starts_with(&row.path));
+        rows.max_by_key(|row| row.path.len())
+    }
+}
+
+/// The members of an object, decoded and in order.
+fn object(text: &[u8]) -> Vec<(String, &[u8])> {
+    let mut found = Vec::new();
+    let read = members(text, |key, value| {
+        let key = decode(key).unwrap_or_else(|| String::from_utf8_lossy(key).into_owned());
+        found.push((key, value));
+    });
+    if read.is_err() { Vec::new() } else { found }
+}
+
+fn list(text: &[u8]) -> Vec<&[u8]> {
+    let mut found = Vec::new();
+    let read = elements(text, |item| found.push(item));
+    if read.is_err() { Vec::new() } else { found }
+}
+
+/// Whether every item of `few` is in `many`, as often.
+fn is_within(few: &[&[u8]], many: &[&[u8]]) -> bool {
+    let mut left: HashMap<&[u8], usize> = HashMap::new();
+    for item in many {
+        *left.entry(item).or_default() += 1;
+    }
+    few.iter().all(|item| {
+        left.get_mut(item)
+            .is_some_and(|left| left.checked_sub(1).map(|less| *left = less).is_some())
+    })
+}
+
+/// A value without its texts.
+fn redacted(value: Option<&[u8]>) -> String {
+    let Some(value) = value else {
+        return "nothing".to_owned();
+    };
+    match value.first() {
+        Some(b'{') => format!("an object of {}", object(value).len()),
+        Some(b'[') => format!("a list of {}", list(value).len()),
+        Some(b'"') => format!("a text of {} bytes", value.len().saturating_sub(2)),
+        _ => String::from_utf8_lossy(value).chars().take(40).collect(),
+    }
+}
+
+struct Found<'a> {
+    rules: &'a Rules<'a>,
+    findings: Vec<Finding>,
+}
+
+impl Found<'_> {
+    fn around(&mut self, field: &str, legacy: &str, translated: &str) {
+        self.findings.push(Finding {
+            field: field.to_owned(),
+            kind: Kind::Difference,
+            sample: Sample {
+                path: field.to_owned(),
+                forwarded: format!("{legacy:.60}"),
+                translated: format!("{translated:.60}"),
+            },
+        });
+    }
+
+    fn envelopes(&mut self, one: &[u8], other: &[u8]) {
+        match self.rules.envelope {
+            Envelope::Bare => self.values(&mut Vec::new(), one, other),
+            Envelope::ById => self.entries(object(one), object(other), true),
+            Envelope::List(name) => {
+                let (one, other) = (self.listed(one, name), self.listed(other, name));
+                self.entries(one, other, true);
+            }
+            Envelope::Queue(names) => {
+                for name in names {
+                    let (one, other) = (self.listed(one, name), self.listed(other, name));
+                    self.entries(one, other, false);
+                }
+            }
+        }
+    }
+
+    /// The entries of a list, each with its id.
+    fn listed<'t>(&self, text: &'t [u8], name: &str) -> Vec<(String, &'t [u8])> {
+        let found = object(text).into_iter().find(|(key, _)| key == name);
+        let items = found.map_or(Vec::new(), |(_, value)| list(value));
+        let id = |item: &'t [u8]| {
+            let mut at = item;
+            for segment in self.rules.id? {
+                at = match segment.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+                    Some(index) => *list(at).get(index.parse::<usize>().ok()?)?,
+                    None => object(at).into_iter().find(|(key, _)| key == segment)?.1,
+                };
+            }
+            Some(String::from_utf8_lossy(at).into_owned())
+        };
+        let with_id = items.into_iter().map(|item| (id(item).unwrap_or_default(), item));
+        with_id.collect()
+    }
+
+    fn entries(&mut self, legacy: Vec<(String, &[u8])>, translated: Vec<(String, &[u8])>, ordered: bool) {
+        let known: HashMap<&str, &[u8]> = translated.iter().map(|(id, entry)| (id.as_str(), *entry)).collect();
+        let mut missing = 0;
+        for (id, entry) in &legacy {
+            match known.get(id.as_str()) {
+                Some(other) => self.values(&mut Vec::new(), entry, other),
+                None => missing += 1,
+            }
+        }
+        if missing > 0 || legacy.len() != translated.len() {
+            let (had, has) = (
+                legacy.len().to_string(),
+                format!("{}, {missing} of those missing", translated.len()),
+            );
+            self.around("(entries)", &had, &has);
+        } else if ordered && legacy.iter().map(|(id, _)| id).ne(translated.iter().map(|(id, _)| id)) {
+            self.around("(order)", "one", "another");
+        }
+    }
+
+    fn differ(&mut self, path: &[String], legacy: Option<&[u8]>, translated: Option<&[u8]>, loss: bool) {
+        let row = self.rules.row(path);
+        let lost = loss || row.is_some_and(|row| row.is_lost);
+        let unknown = || format!("(unknown) {:.40}", path.first().map_or("", String::as_str));
+        let shown = path.join(".").replace(".[", "[");
+        self.findings.push(Finding {
+            field: row.map_or_else(unknown, |row| row.field.to_owned()),
+            kind: if lost { Kind::Loss } else { Kind::Difference },
+            sample: Sample {
+                path: shown.chars().take(LONGEST_PATH).collect(),
+                forwarded: redacted(legacy),
+                translated: redacted(translated),
+            },
+        });
+    }
+
+    // Recursion goes no deeper than `DEPTH`.
+    fn values(&mut self, path: &mut Vec<String>, one: &[u8], other: &[u8]) {
+        if one == other || self.rules.is_ignored(path) {
+            return;
+        }
+        match (one.first(), other.first()) {
+            (Some(b'{'), Some(b'{')) if path.len() < DEPTH => self.objects(path, one, other),
+            (Some(b'['), Some(b'[')) if path.len() < DEPTH => self.lists(path, one, other),
+            (Some(b'"'), Some(b'"')) if decode(inside(one)).is_some_and(|text| decode(inside(other)) == Some(text)) => {
+            }
+            _ => self.differ(path, Some(one), Some(other), false),
+        }
+    }
+
+    fn allows(&self, path: &[String], allowance: Allowance) -> bool {
+        self.rules.row(path).is_some_and(|row| row.allow.contains(&allowance))
+    }
+
+    fn objects(&mut self, path: &mut Vec<String>, one: &[u8], other: &[u8]) {
+        let (legacy, translated) = (object(one), object(other));
+        let known: HashMap<&str, &[u8]> = translated.iter().map(|(key, value)| (key.as_str(), *value)).collect();
+        let had: HashMap<&str, &[u8]> = legacy.iter().map(|(key, value)| (key.as_str(), *value)).collect();
+        let is_within = || known.iter().all(|(key, value)| had.get(key) == Some(value));
+        if self.allows(path, Allowance::Fewer) && known.len() < had.len() && is_within() {
+            return self.differ(path, Some(one), Some(other), true);
+        }
+        for (key, value) in &had {
+            path.push((*key).to_owned());
+            match known.get(key) {
+                Some(other) => self.values(path, value, other),
+                None if self.rules.is_ignored(path) => {}
+                None => self.differ(path, Some(value), None, false),
+            }
+            path.pop();
+        }
+        for (key, value) in known.iter().filter(|(key, _)| !had.contains_key(*key)) {
+            path.push((*key).to_owned());
+            if !self.rules.is_ignored(path) {
+                self.differ(path, None, Some(value), false);
+            }
+            path.pop();
+        }
+    }
+
+    fn lists(&mut self, path: &mut Vec<String>, one: &[u8], other: &[u8]) {
+        let (mut legacy, mut translated) = (list(one), list(other));
+        if self.allows(path, Allowance::Nulls) {
+            let before = legacy.len();
+            legacy.retain(|item| *item != b"null");
+            translated.retain(|item| *item != b"null");
+            if legacy.len() < before {
+                self.differ(path, Some(one), Some(other), true);
+            }
+        }
+        if self.allows(path, Allowance::Order) {
+            legacy.sort_unstable();
+            translated.sort_unstable();
+        }
+        let more = self.allows(path, Allowance::More) && is_within(&legacy, &translated);
+        let fewer = self.allows(path, Allowance::Fewer) && is_within(&translated, &legacy);
+        if legacy.len() == translated.len() {
+            for (index, (one, other)) in legacy.iter().zip(&translated).enumerate() {
+                path.push(format!("[{index}]"));
+                self.values(path, one, other);
+                path.pop();
+            }
+        } else {
+            self.differ(path, Some(one), Some(other), more || fewer);
+        }
+    }
+}
+
+/// A string's text between its quotes.
+fn inside(text: &[u8]) -> &[u8] {
+    text.get(1..text.len().saturating_sub(1)).unwrap_or_default()
+}

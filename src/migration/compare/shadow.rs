@@ -1,0 +1,277 @@
+//! Making the translated answer beside a forwarded one, and telling a difference from a moment that passed.
+
+use super::{
+    answer::{Taken, shape},
+    difference::Rules,
+    tee::tee,
+};
+use crate::{
+    config::ShadowConfig,
+    http::{body::Body, buffered::BufferBudget, marks::Marks},
+    jobs_api::{Caller, DialectKind},
+    legacy::{Inquiry, Legacy, LegacyError},
+    migration::modes::Modes,
+    routes::LegacyRoute,
+    telemetry::{Compared, Finding, Kind, Observer, REQUEST_ID},
+    upstream::{Upstream, UpstreamError},
+};
+use bytes::Bytes;
+use http::{HeaderMap, Method, Response, header::CONTENT_ENCODING};
+use std::{collections::BTreeSet, sync::Arc, time::Instant};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+/// The largest answer, in bytes, that is kept for a comparison.
+const MOST_KEPT: usize = 16 << 20;
+
+/// The comparisons that may go on at the same time.
+pub struct Shadow {
+    config: ShadowConfig,
+    free: Arc<Semaphore>,
+    observer: Arc<Observer>,
+    budget: BufferBudget,
+}
+
+/// How the legacy endpoint is read once more, without the client.
+pub struct Reread {
+    /// Whom it asks.
+    pub upstream: Arc<Upstream>,
+    /// As the client asked: of a HEAD there is only a head to compare.
+    pub method: Method,
+    /// Path and query.
+    pub target: String,
+    /// The client's own headers.
+    pub headers: HeaderMap,
+}
+
+impl Reread {
+    async fn take(&self) -> Result<Taken, UpstreamError> {
+        let (method, headers) = (self.method.clone(), self.headers.clone());
+        let answer = self.upstream.call(method, &self.target, headers, Bytes::new()).await?;
+        let body = self.has_body().then_some(answer.body);
+        Ok(Taken::of(answer.status.as_u16(), &answer.headers, body))
+    }
+
+    fn has_body(&self) -> bool {
+        self.method != Method::HEAD
+    }
+}
+
+/// One request whose two answers are compared.
+pub struct Shadowed {
+    /// What was asked.
+    pub route: LegacyRoute,
+    /// Its query.
+    pub query: String,
+    /// Who asks.
+    pub caller: Arc<Caller>,
+    /// Makes the translated answer.
+    pub legacy: Arc<Legacy>,
+    /// Hears of what was found.
+    pub modes: Arc<Modes>,
+    /// For another look at the legacy endpoint.
+    pub reread: Reread,
+}
+
+impl Shadow {
+    /// What is found goes to `observer`.
+    pub fn new(config: &ShadowConfig, observer: Arc<Observer>, budget: &BufferBudget) -> Self {
+        Self {
+            free: Arc::new(Semaphore::new(config.max_in_flight)),
+            config: config.clone(),
+            observer,
+            budget: budget.clone(),
+        }
+    }
+
+    /// By another configuration.
+    pub fn reloaded(&self, config: &ShadowConfig) -> Self {
+        Self::new(config, Arc::clone(&self.observer), &self.budget)
+    }
+
+    /// Compares `response`, a forwarded answer on its way to the client, with what translation makes of the same request
+    /// from now on. The response is the same, and waits for nothing.
+    pub fn compare(&self, shadowed: Shadowed, response: Response<Body>) -> Response<Body> {
+        if !matches!(response.status().as_u16(), 200 | 404) || !self.config.sample.has(shadowed.modes.draw()) {
+            return response;
+        }
+        let Ok(permit) = Arc::clone(&self.free).try_acquire_owned() else {
+            let route = (&shadowed.route).into();
+            self.observer.findings().note(route, Compared::Dropped, &[]);
+            return response;
+        };
+        let (head, body) = response.into_parts();
+        let status = head.status.as_u16();
+        let has_body = shadowed.reread.has_body();
+        // What is compressed for the client is read once more as it is.
+        let is_plain = !has_body || !head.headers.contains_key(CONTENT_ENCODING);
+        let (body, whole) = match has_body {
+            true => {
+                let (body, whole) = tee(body, self.budget.buffer(MOST_KEPT));
+                (body, Some(whole))
+            }
+            false => (body, None),
+        };
+        let headers = head.headers.clone();
+        let (observer, ignored, budget) = (
+            Arc::clone(&self.observer),
+            self.config.ignore.clone(),
+            self.budget.clone(),
+        );
+        tokio::spawn(async move {
+            let comparison = Comparison {
+                shadowed,
+                observer,
+                ignored,
+                budget,
+                _permit: permit,
+            };
+            let legacy = async {
+                let body = match whole {
+                    Some(whole) => Some(whole.await.map_err(|_: oneshot::error::RecvError| ())?),
+                    None => None,
+                };
+                match is_plain {
+                    true => Ok(Taken::of(status, &headers, body)),
+                    false => comparison.shadowed.reread.take().await.map_err(drop),
+                }
+            };
+            // Both at once: the two answers are to be from the same moment.
+            let (legacy, translated) = tokio::join!(legacy, comparison.translate());
+            comparison.judge(legacy, translated).await;
+        });
+        Response::from_parts(head, body)
+    }
+}
+
+struct Comparison {
+    shadowed: Shadowed,
+    observer: Arc<Observer>,
+    ignored: Vec<Vec<String>>,
+    budget: BufferBudget,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Comparison {
+    /// What translation makes of the request now; `None` if that is too long to be held.
+    async fn translate(&self) -> Result<Option<Taken>, LegacyError> {
+        let Shadowed {
+            route,
+            query,
+            caller,
+            legacy,
+            ..
+        } = &self.shadowed;
+        // As a client without a copy of its own would ask.
+        let inquiry = Inquiry {
+            query,
+            headers: &HeaderMap::new(),
+            marks: Marks::default(),
+            encoding: None,
+        };
+        let began = Instant::now();
+        let answer = legacy.answer(route, inquiry, caller).await?;
+        let translated = Taken::translated(answer, self.budget.buffer(MOST_KEPT)).await?;
+        self.observer.metrics().shadowed(route.into(), began.elapsed());
+        Ok(translated)
+    }
+
+    fn differences(&self, legacy: &Taken, translated: &Taken) -> Vec<Finding> {
+        let surface = &self.shadowed.legacy;
+        let kind = surface.jobs().known_dialect().unwrap_or(DialectKind::Comfyui);
+        let api = matches!(self.shadowed.route, LegacyRoute::Queue { api: true });
+        let tables = surface.tables();
+        let (table, envelope) = shape(&self.shadowed.route, tables, surface.shows_cloud_items(api, kind));
+        let id = table.id_path(surface.jobs().names(kind).id_name());
+        Rules::new(table, envelope, id.as_deref(), &self.ignored).compare(legacy, translated)
+    }
+
+    async fn judge(self, legacy: Result<Taken, ()>, translated: Result<Option<Taken>, LegacyError>) {
+        let name = self.shadowed.route.name();
+        let outcome = match (legacy, translated) {
+            (Err(()), _) | (_, Ok(None)) => Ok(None),
+            (Ok(first), Ok(Some(translated))) => self.look(first, translated).await,
+            (_, Err(error)) => Err(error),
+        };
+        let has = |found: &[Finding], kind| found.iter().any(|finding| finding.kind == kind);
+        let compared = match &outcome {
+            Ok(Some(found)) if has(found, Kind::Difference) => Compared::Different,
+            Ok(Some(found)) if has(found, Kind::Noise) => Compared::Noise,
+            Ok(Some(_)) => Compared::Same,
+            Ok(None) => Compared::Dropped,
+            Err(_) => Compared::Failed,
+        };
+        let found = outcome.as_ref().ok().and_then(Option::as_deref).unwrap_or_default();
+        let route = (&self.shadowed.route).into();
+        let news = self.observer.findings().note(route, compared, found);
+        let request = self.shadowed.reread.headers.get(REQUEST_ID);
+        let request_id = request.and_then(|id| id.to_str().ok()).unwrap_or_default();
+        for finding in news.differing {
+            tracing::warn!(
+                route = name.as_str(),
+                field = finding.field,
+                sample = %finding.sample,
+                request_id,
+                "the translated answer differs from the legacy one"
+            );
+        }
+        match &outcome {
+            Ok(Some(_)) => self.shadowed.modes.compared(name, compared == Compared::Different),
+            Ok(None) => {}
+            Err(error) => {
+                if news.outcome {
+                    tracing::warn!(
+                        route = name.as_str(),
+                        reason = %error,
+                        request_id,
+                        "a translated answer that was to be compared is a failure"
+                    );
+                }
+                self.shadowed.modes.translated(name, true);
+            }
+        }
+    }
+
+    /// Where the two answers are not the same, and what that means. `None` when the legacy endpoint cannot be read again.
+    async fn look(&self, first: Taken, translated: Taken) -> Result<Option<Vec<Finding>>, LegacyError> {
+        let found = self.differences(&first, &translated);
+        if !has_differences(&found) {
+            return Ok(Some(found));
+        }
+        let Ok(second) = self.shadowed.reread.take().await else {
+            return Ok(None);
+        };
+        let moved = self.differences(&first, &second);
+        if !has_differences(&moved) {
+            return Ok(Some(found));
+        }
+        // The queue has moved on between the two: once more, with a look before and one after.
+        let Some(translated) = self.translate().await? else {
+            return Ok(None);
+        };
+        let Ok(third) = self.shadowed.reread.take().await else {
+            return Ok(None);
+        };
+        if !(second.is_comparable() && third.is_comparable()) {
+            return Ok(None);
+        }
+        for legacy in [&second, &third] {
+            let found = self.differences(legacy, &translated);
+            if !has_differences(&found) {
+                return Ok(Some(found));
+            }
+        }
+        let again = self.differences(&second, &third);
+        let noisy: BTreeSet<String> = moved.into_iter().chain(again).map(|finding| finding.field).collect();
+        let mut found = self.differences(&second, &translated);
+        for finding in &mut found {
+            if finding.kind == Kind::Difference && noisy.contains(&finding.field) {
+                finding.kind = Kind::Noise;
+            }
+        }
+        Ok(Some(found))
+    }
+}
+
+fn has_differences(found: &[Finding]) -> bool {
+    found.iter().any(|finding| finding.kind == Kind::Difference)
+}

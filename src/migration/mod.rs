@@ -1,0 +1,5 @@
+//! Who answers a legacy call: modes, canary and rollback, shadow comparison, notices.
+
+pub mod compare;
+pub mod modes;
+pub mod notices;

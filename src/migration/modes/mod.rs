@@ -1,0 +1,183 @@
+//! Modes: who answers a legacy call, the Jobs API by translation or the server's own legacy endpoint.
+//!
+//! `decide` says it for one request, `auto` remembers whether the server has a Jobs API, `rollback` takes a canary back.
+
+mod auto;
+mod decide;
+mod rollback;
+
+pub use decide::Decision;
+pub use rollback::Back;
+
+use crate::{
+    config::{LegacyConfig, Policies, Policy},
+    routes::RouteName,
+    store::{State, StateError},
+};
+use auto::JobsApi;
+use rollback::Trial;
+use std::{
+    collections::BTreeMap,
+    hash::RandomState,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
+
+/// The canaries that may go back.
+type Trials = BTreeMap<RouteName, Arc<Trial>>;
+
+/// The modes in force, and what they have learnt.
+pub struct Modes {
+    policies: Policies,
+    /// For mode `auto`.
+    pub jobs_api: Arc<JobsApi>,
+    ask_again: Duration,
+    trials: Trials,
+    state: Arc<State>,
+    random: RandomState,
+    draws: AtomicU64,
+}
+
+impl Modes {
+    /// Nothing is known of the server yet, and of canaries what is stored. `tables` is the fingerprint of the tables.
+    pub fn new(config: &LegacyConfig, tables: u64, state: Arc<State>) -> Result<Self, StateError> {
+        let trials = trials(config, tables, &state, &Trials::new())?;
+        Ok(Self::with(config, trials, state))
+    }
+
+    fn with(config: &LegacyConfig, trials: Trials, state: Arc<State>) -> Self {
+        Self {
+            policies: config.modes.clone(),
+            jobs_api: Arc::default(),
+            ask_again: config.ask_again,
+            trials,
+            state,
+            random: RandomState::new(),
+            draws: AtomicU64::new(0),
+        }
+    }
+
+    /// Other modes, or the same with other tables, with what these have learnt.
+    pub fn reloaded(&self, config: &LegacyConfig, tables: u64) -> Result<Self, StateError> {
+        let trials = trials(config, tables, &self.state, &self.trials)?;
+        Ok(Self {
+            jobs_api: Arc::clone(&self.jobs_api),
+            ..Self::with(config, trials, Arc::clone(&self.state))
+        })
+    }
+
+    /// What holds for `route`.
+    pub fn policy(&self, route: RouteName) -> &Policy {
+        self.policies.of(route)
+    }
+
+    /// A translated answer of `route` was made; `failed` when it is a failure that forwarding would have spared the client.
+    pub fn translated(&self, route: RouteName, failed: bool) {
+        if let Some(trial) = self.trials.get(&route) {
+            trial.answered(failed);
+        }
+    }
+
+    /// A translated answer of `route` was compared with the legacy one.
+    pub fn compared(&self, route: RouteName, differs: bool) {
+        if let Some(trial) = self.trials.get(&route) {
+            trial.compared(differs);
+        }
+    }
+
+    /// Whether and why the canary of `route` has gone back to forwarding.
+    pub fn back(&self, route: RouteName) -> Option<&Back> {
+        self.trials.get(&route)?.back()
+    }
+}
+
+/// The canaries of `config`: those that go on, on the same terms, as they are known or stored, and the others anew. What is
+/// stored of others is forgotten.
+fn trials(config: &LegacyConfig, tables: u64, state: &Arc<State>, known: &Trials) -> Result<Trials, StateError> {
+    let mut stored = state.rollbacks()?;
+    let mut trials = Trials::new();
+    for route in RouteName::ALL {
+        let trial = Trial::of(route, config.modes.of(route), tables, state);
+        let back = stored.remove(route.as_str());
+        let is_over = |back: &Back| trial.as_ref().is_none_or(|trial| trial.terms() != back.terms);
+        if back.as_ref().is_some_and(is_over) {
+            state.forget_rollback(route.as_str())?;
+        }
+        let Some(trial) = trial else {
+            continue;
+        };
+        let same = known.get(&route).filter(|known| known.terms() == trial.terms());
+        let trial = match (same, back) {
+            (Some(same), _) => Arc::clone(same),
+            (None, Some(back)) if back.terms == trial.terms() => {
+                trial.stays_back(back);
+                Arc::new(trial)
+            }
+            (None, _) => Arc::new(trial),
+        };
+        trials.insert(route, trial);
+    }
+    Ok(trials)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{config, config::Options};
+
+    fn configured(routes: &str) -> LegacyConfig {
+        let options = Options::default().with("legacy.routes", routes);
+        let loaded = config::load(&options, |_| None).expect("a configuration");
+        loaded.config.legacy
+    }
+
+    fn modes(routes: &str) -> Modes {
+        let state = Arc::new(State::open(None).expect("a state"));
+        Modes::new(&configured(routes), 1, state).expect("modes")
+    }
+
+    fn is_forwarded(modes: &Modes) -> bool {
+        modes.decide(RouteName::History, || 0) != Decision::Translate
+    }
+
+    #[tokio::test]
+    async fn a_canary_that_went_back_stays_so_until_its_own_terms_change() {
+        let canary = "history=canary:100,rollback.failures=5%";
+        let modes = modes(canary);
+        for _ in 0..19 {
+            modes.translated(RouteName::History, true);
+            assert!(!is_forwarded(&modes), "too few answers to judge by");
+        }
+        modes.translated(RouteName::History, true);
+        let back = modes.back(RouteName::History).expect("it has gone back");
+        assert_eq!(back.reason, "20 failures in 20 answers, more than 5%");
+        assert!(is_forwarded(&modes));
+        let reloaded = |routes: &str, tables| modes.reloaded(&configured(routes), tables).expect("modes");
+        let other = reloaded(&format!("{canary};queue=gone"), 1);
+        assert!(is_forwarded(&other), "another route was changed");
+        for _ in 0..1_000 {
+            other.translated(RouteName::History, false);
+        }
+        assert!(is_forwarded(&other), "it stays there");
+        let changed = reloaded("history=canary:50,rollback.failures=5%", 1);
+        assert!(!is_forwarded(&changed), "its share was changed");
+        assert!(!is_forwarded(&reloaded(canary, 2)), "the tables were changed");
+        // What ends under the old terms does not count for the new ones.
+        for _ in 0..100 {
+            modes.translated(RouteName::History, true);
+        }
+        assert!(!is_forwarded(&changed));
+    }
+
+    #[tokio::test]
+    async fn old_answers_weigh_less_so_that_a_late_failure_is_seen() {
+        let modes = modes("history=canary:100,rollback.failures=10%");
+        for _ in 0..100_000 {
+            modes.translated(RouteName::History, false);
+        }
+        for _ in 0..200 {
+            modes.translated(RouteName::History, true);
+        }
+        assert!(is_forwarded(&modes));
+    }
+}

@@ -1,0 +1,136 @@
+//! Going back: a canary whose answers fail or differ too often is forwarded from then on, until its terms change. With a
+//! `state_dir` a restart does not change that.
+
+use crate::{
+    config::{Policy, Rollback, Share},
+    lock,
+    routes::RouteName,
+    store::State,
+    telemetry::now_ms,
+};
+use serde::{Deserialize, Serialize};
+use std::sync::{Arc, Mutex, OnceLock};
+use tokio::task::spawn_blocking;
+
+/// So many answers must be known before their share says anything.
+const ENOUGH: u64 = 20;
+/// So many count; older ones weigh half, and half again.
+const WINDOW: u64 = 1_000;
+
+/// That a canary has gone back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Back {
+    /// The terms that it was tried on: its mode with all numbers, and the tables. On others it is tried anew.
+    pub terms: String,
+    /// When it went back, in ms since 1970.
+    pub at_ms: u64,
+    /// Why.
+    pub reason: String,
+}
+
+#[derive(Debug, Default)]
+struct Tally {
+    of: u64,
+    bad: u64,
+}
+
+impl Tally {
+    /// Counts one more, and says so if there are too many now.
+    fn count(&mut self, bad: bool, what: &str, most: Share) -> Option<String> {
+        if self.of >= WINDOW {
+            self.of /= 2;
+            self.bad /= 2;
+        }
+        self.of += 1;
+        self.bad += u64::from(bad);
+        let Self { of, bad } = *self;
+        (of >= ENOUGH && most.is_exceeded(bad, of)).then(|| format!("{bad} {what} in {of} answers, more than {most}"))
+    }
+}
+
+/// One route's canary, on the same terms all along.
+pub struct Trial {
+    route: RouteName,
+    limits: Rollback,
+    terms: String,
+    answers: Mutex<Tally>,
+    comparisons: Mutex<Tally>,
+    back: OnceLock<Back>,
+    state: Arc<State>,
+}
+
+impl Trial {
+    /// A canary of `route`, whose limits `policy` has, with tables of this fingerprint. `None` for what is no canary
+    /// that could go back.
+    pub fn of(route: RouteName, policy: &Policy, tables: u64, state: &Arc<State>) -> Option<Self> {
+        Some(Self {
+            route,
+            limits: policy.rollback?,
+            terms: format!("{policy}; tables {tables:016x}"),
+            answers: Mutex::default(),
+            comparisons: Mutex::default(),
+            back: OnceLock::new(),
+            state: Arc::clone(state),
+        })
+    }
+
+    /// What it is tried on.
+    pub fn terms(&self) -> &str {
+        &self.terms
+    }
+
+    /// Whether and why it has gone back.
+    pub fn back(&self) -> Option<&Back> {
+        self.back.get()
+    }
+
+    /// It had gone back before the restart.
+    pub fn stays_back(&self, back: Back) {
+        tracing::warn!(
+            route = self.route.as_str(),
+            reason = back.reason,
+            "the canary went back before the restart, and stays there: this route is forwarded until its mode or the tables change"
+        );
+        let _ = self.back.set(back);
+    }
+
+    /// A translated answer was given; `failed` when it is a failure.
+    pub fn answered(&self, failed: bool) {
+        if let Some(most) = self.limits.failures {
+            self.judge(lock(&self.answers).count(failed, "failures", most));
+        }
+    }
+
+    /// A translated answer was compared with the legacy one.
+    pub fn compared(&self, differs: bool) {
+        if let Some(most) = self.limits.differences {
+            self.judge(lock(&self.comparisons).count(differs, "differences", most));
+        }
+    }
+
+    fn judge(&self, reason: Option<String>) {
+        let Some(reason) = reason else {
+            return;
+        };
+        let back = Back {
+            terms: self.terms.clone(),
+            at_ms: now_ms(),
+            reason,
+        };
+        if self.back.set(back.clone()).is_err() {
+            return;
+        }
+        let (state, route) = (Arc::clone(&self.state), self.route.as_str());
+        spawn_blocking(move || {
+            let stored = state.keep_rollback(route, &back);
+            tracing::warn!(
+                route,
+                reason = back.reason,
+                "the canary has gone back: this route is forwarded until its mode or the tables change"
+            );
+            if let Err(error) = stored {
+                tracing::warn!(route, %error, "that could not be stored: a restart begins the canary anew");
+            }
+        });
+    }
+}

@@ -1,0 +1,88 @@
+//! Upgrades: `/ws` and any other protocol switch, tunnelled once the upstream has agreed.
+
+use super::farewell::Farewell;
+use crate::{
+    http::body::Body,
+    proxy::stop::{Stage, Stop},
+    telemetry::Observer,
+    upstream::pool::AnswerBody,
+};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Request, Response, Version,
+    header::{CONNECTION, UPGRADE},
+};
+use http_body_util::{BodyExt, Empty};
+use hyper::upgrade::{OnUpgrade, on};
+use hyper_util::rt::TokioIo;
+use std::sync::Arc;
+use tokio::io::copy_bidirectional;
+
+/// A client's wish to switch protocols.
+pub struct Wanted {
+    protocol: HeaderValue,
+    client: OnUpgrade,
+    stop: Option<Stop>,
+}
+
+/// The upgrade that `request` asks for, if it does. Only HTTP/1.1 has them (RFC 9110 section 7.8). HTTP/2 is not asked
+/// for in a client's name: what would be in the tunnel then is requests that nobody has looked at.
+pub fn wanted(request: &mut Request<Body>) -> Option<Wanted> {
+    let protocol = request.headers().get(UPGRADE)?.clone();
+    let names = |header: HeaderName, token: &str| {
+        let values = request.headers().get_all(header).iter();
+        let mut tokens = values
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','));
+        tokens.any(|one| one.trim().eq_ignore_ascii_case(token))
+    };
+    let asked = names(CONNECTION, "upgrade") && !names(UPGRADE, "h2c");
+    (asked && request.version() == Version::HTTP_11).then(|| Wanted {
+        protocol,
+        stop: request.extensions_mut().remove(),
+        client: on(request),
+    })
+}
+
+impl Wanted {
+    /// Asks the upstream for the same.
+    pub fn ask(&self, headers: &mut HeaderMap) {
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(UPGRADE, self.protocol.clone());
+    }
+
+    fn is_websocket(&self) -> bool {
+        self.protocol.as_bytes().eq_ignore_ascii_case(b"websocket")
+    }
+
+    /// Answers the client with the upstream's 101, and copies bytes both ways until either side ends. At the program's end
+    /// a WebSocket says goodbye; of other protocols nothing is known.
+    pub fn tunnel(self, response: Response<AnswerBody>, observer: Arc<Observer>) -> Response<Body> {
+        let (head, body) = response.into_parts();
+        let is_websocket = self.is_websocket();
+        let Self { client, stop, .. } = self;
+        tokio::spawn(async move {
+            match (client.await, body.into_switched()) {
+                (Ok(client), Some(mut upstream)) => {
+                    let _open = observer.tunnelled();
+                    let mut client = TokioIo::new(client);
+                    // Either side hanging up is how tunnels end.
+                    let copied = match (is_websocket, &stop) {
+                        (true, Some(stop)) => {
+                            let mut stop = stop.clone();
+                            let stopping = async move { stop.reached(Stage::LastAnswers).await };
+                            copy_bidirectional(&mut client, &mut Farewell::new(upstream, stopping)).await
+                        }
+                        _ => copy_bidirectional(&mut client, &mut upstream).await,
+                    };
+                    if let Ok((from_client, to_client)) = copied {
+                        observer.carried(from_client, to_client);
+                    }
+                    tracing::debug!(?copied, "a tunnel ended");
+                }
+                (client, _) => tracing::debug!(error = ?client.err(), "a tunnel could not be opened"),
+            }
+        });
+        let nothing = Empty::new().map_err(|never| match never {}).boxed_unsync();
+        Response::from_parts(head, nothing)
+    }
+}

@@ -1,0 +1,86 @@
+//! What a service does besides answering: it looks at its counters, stores who calls, and asks whether the upstream is there.
+
+use super::Service;
+use crate::{
+    jobs_api::Caller,
+    telemetry::{STEP, Seen},
+};
+use std::{sync::Arc, time::Duration};
+use tokio::{
+    task::spawn_blocking,
+    time::{Instant, MissedTickBehavior, interval, timeout},
+};
+
+/// How long an answer of the upstream says that it is there.
+const BELIEVED: Duration = Duration::from_secs(10);
+/// How long it may take to answer whether it is there.
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
+/// How often it is stored who calls the legacy surface.
+pub const STORE: Duration = Duration::from_secs(60);
+
+/// Looks at the counters from time to time, and stores every `store` who calls the legacy surface, for as long as it is
+/// polled. `current` gives the service in force.
+pub async fn keep_house(current: impl Fn() -> Arc<Service>, store: Duration) {
+    let mut look = interval(STEP);
+    look.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let mut stored = Instant::now();
+    loop {
+        look.tick().await;
+        let service = current();
+        let (entries, bytes) = service.legacy.remembers();
+        service.observer.cache_holds(entries, bytes);
+        service.observer.series().look(service.observer.metrics());
+        if stored.elapsed() >= store {
+            stored = Instant::now();
+            // A store that cannot be written says so in the log.
+            let _ = spawn_blocking(move || service.store_usage()).await;
+        }
+    }
+}
+
+impl Service {
+    /// Stores who calls the legacy surface, if that has changed. Waits for the disk.
+    pub fn store_usage(&self) {
+        if !self.state.is_kept() {
+            return;
+        }
+        if let Some(changed) = self.observer.usage().changes()
+            && let Err(error) = self.state.store_usage(&changed)
+        {
+            self.observer.usage().not_stored();
+            tracing::warn!(%error, "who calls the legacy surface could not be stored");
+        }
+    }
+
+    /// Whether the upstream answers: by what it was asked lately, or by asking it now.
+    pub async fn look_at_upstream(&self) -> Seen {
+        let health = self.observer.health();
+        let is_there = || health.seen().answered_within(BELIEVED) && self.upstream.takes_connections();
+        if is_there() {
+            return health.seen();
+        }
+        // One asks for all who want to know.
+        let _knocking = self.knocking.lock().await;
+        if is_there() {
+            return health.seen();
+        }
+        let asking = async {
+            match self.upstream.reconnect().await {
+                Ok(()) => drop(self.legacy.jobs().knock(&Caller::default()).await),
+                Err(error) => health.failed(error.to_string()),
+            }
+        };
+        if timeout(PATIENCE, asking).await.is_err() {
+            health.failed(format!("it did not answer within {} s", PATIENCE.as_secs()));
+        }
+        health.seen()
+    }
+
+    /// Asks the upstream what it is, and logs the answer, or why there is none.
+    pub async fn greet_upstream(&self) {
+        if let Err(error) = self.legacy.jobs().dialect(&Caller::default()).await {
+            let cause = self.diagnosis.cause(&error).await;
+            tracing::warn!(reason = %error, cause, "the upstream's dialect is not known yet; it is asked again with the first legacy request");
+        }
+    }
+}

@@ -1,0 +1,510 @@
+//! Answers that jobshim gives itself; the one place where an error becomes a response.
+
+use crate::{
+    http::{
+        body::{Body, BoxError, full},
+        body_decoding::DecodeError,
+        encoding::{Encoding, NOT_WORTH_IT},
+        headers::{carried, remove_hop_by_hop},
+        outside::Outside,
+        pace::Gap,
+        proxy_status::{self, Own, PROXY_STATUS},
+        vet::Unclear,
+    },
+    jobs_api::JobsError,
+    legacy::{Cached, LegacyAnswer, LegacyBody, LegacyError},
+    migration::notices::put_job_state,
+    proxy::forward::PromptError,
+    store::StateError,
+    upstream::UpstreamError,
+};
+use bytes::Bytes;
+use futures_util::{Stream, TryStreamExt, stream};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode,
+    header::{
+        ACCEPT_ENCODING, ALLOW, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, RETRY_AFTER, VARY,
+        WWW_AUTHENTICATE,
+    },
+};
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::Frame;
+
+/// Marks an answer that jobshim made without the upstream's word, so that the origin rule is still to be applied to it
+/// (CONTRACT.md section 6).
+#[derive(Clone, Copy, Debug)]
+pub struct Unasked;
+
+/// What the upstream answers by its origin rule.
+pub fn forbidden() -> Response<Body> {
+    let mut response = Response::new(full(""));
+    *response.status_mut() = StatusCode::FORBIDDEN;
+    proxy_status::own(response.headers_mut(), "http_request_denied");
+    response
+}
+
+/// The request is refused before anything was done with it, and its connection ends: where one request ends and the
+/// next begins is in doubt.
+pub fn refused_unread(unclear: Unclear) -> Response<Body> {
+    let (status, kind) = match unclear {
+        Unclear::Connect => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
+        Unclear::Headers => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large"),
+        Unclear::Long => (StatusCode::URI_TOO_LONG, "uri_too_long"),
+        _ => (StatusCode::BAD_REQUEST, "unclear_request"),
+    };
+    let details = "it was not passed on, and this connection ends".to_owned();
+    let mut response = failure(status, kind, unclear.to_string(), details);
+    response
+        .headers_mut()
+        .insert(CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+/// `Cache-Status` (RFC 9211).
+const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+
+/// A translated answer, compressed if `encoding` says so. `varies`: another client might have got it compressed
+/// otherwise.
+pub fn translated(answer: LegacyAnswer, encoding: Option<Encoding>, varies: bool) -> Response<Body> {
+    // Room for all that is added here and on the way out: a map that grows hashes all names again.
+    let mut headers = HeaderMap::with_capacity(answer.upstream_headers.len() + 12);
+    for (name, value) in &*answer.upstream_headers {
+        headers.append(name, value.clone());
+    }
+    if let Some(content_type) = answer.content_type {
+        headers.append(CONTENT_TYPE, content_type);
+    }
+    if let Some(state) = answer.empty_for {
+        put_job_state(&mut headers, state);
+    }
+    if let Some(tag) = answer.tag {
+        headers.append(ETAG, tag);
+    }
+    if let Some(status) = cache_status(answer.cached) {
+        headers.append(CACHE_STATUS, status);
+    }
+    if varies {
+        headers.append(VARY, HeaderValue::from_static("accept-encoding"));
+    }
+    let (body, encoding) = match answer.body {
+        LegacyBody::Whole(pieces) => {
+            let length: usize = pieces.iter().map(Bytes::len).sum();
+            match encoding.filter(|_| answer.encoding.is_none() && length > NOT_WORTH_IT) {
+                Some(encoding) => {
+                    let pieces = stream::iter(pieces.into_iter().map(Ok));
+                    (streamed(encoding.stream(pieces)), Some(encoding))
+                }
+                None => {
+                    if answer.status != StatusCode::NOT_MODIFIED {
+                        let length = answer.content_length.unwrap_or_else(|| length.into());
+                        headers.append(CONTENT_LENGTH, length);
+                    }
+                    (whole(pieces), answer.encoding)
+                }
+            }
+        }
+        LegacyBody::Stream(pieces) => {
+            let pieces = pieces.map_err(broke_off);
+            match encoding {
+                Some(encoding) => (streamed(encoding.stream(pieces)), Some(encoding)),
+                None => (streamed(pieces), None),
+            }
+        }
+    };
+    headers.extend(encoding.map(|encoding| (CONTENT_ENCODING, encoding.name())));
+    let mut response = Response::new(body);
+    *response.status_mut() = answer.status;
+    *response.headers_mut() = headers;
+    // What is in memory was not looked up for a page of another site.
+    if !answer.asked && !matches!(answer.cached, Cached::Hit | Cached::Stale) {
+        response.extensions_mut().insert(Unasked);
+    }
+    if answer.status.is_client_error() {
+        proxy_status::own(response.headers_mut(), "http_request_error");
+        response.extensions_mut().insert(Own);
+    }
+    response
+}
+
+/// An answer with the headers that the same text was sent with before.
+pub fn repeated(answer: LegacyAnswer, headers: HeaderMap) -> Response<Body> {
+    let mut response = Response::new(match answer.body {
+        LegacyBody::Whole(pieces) => whole(pieces),
+        LegacyBody::Stream(pieces) => streamed(pieces.map_err(broke_off)),
+    });
+    *response.status_mut() = answer.status;
+    *response.headers_mut() = headers;
+    response
+}
+
+fn broke_off(error: LegacyError) -> BoxError {
+    tracing::warn!(%error, "an answer broke off: the rest of it could not be asked for");
+    error.into()
+}
+
+fn whole(mut pieces: Vec<Bytes>) -> Body {
+    match pieces.len() {
+        0 | 1 => full(pieces.pop().unwrap_or_default()),
+        _ => {
+            let frames = pieces.into_iter().map(|piece| Ok(Frame::data(piece)));
+            StreamBody::new(stream::iter(frames)).boxed_unsync()
+        }
+    }
+}
+
+/// A failure on the way breaks the connection: what came before it must not look whole.
+fn streamed(pieces: impl Stream<Item = Result<Bytes, BoxError>> + Send + 'static) -> Body {
+    StreamBody::new(pieces.map_ok(Frame::data)).boxed_unsync()
+}
+
+/// What the memory had to do with it (RFC 9211).
+fn cache_status(cached: Cached) -> Option<HeaderValue> {
+    let status = match cached {
+        Cached::No => return None,
+        Cached::Hit => HeaderValue::from_static("jobshim; hit"),
+        Cached::Stale => HeaderValue::from_static("jobshim; hit; detail=stale"),
+        Cached::Miss { shared, stored } => HeaderValue::from_static(match (shared, stored) {
+            (false, false) => "jobshim; fwd=miss",
+            (false, true) => "jobshim; fwd=miss; stored",
+            (true, false) => "jobshim; fwd=miss; collapsed",
+            (true, true) => "jobshim; fwd=miss; stored; collapsed",
+        }),
+        Cached::Entries { kept, of } => HeaderValue::from_str(&format!(
+            "jobshim; fwd=request; detail=\"{kept} of {of} entries from memory\""
+        ))
+        .ok()?,
+    };
+    Some(status)
+}
+
+/// A legacy path does not know this method; `allow` are those it knows, and without them there is nothing at the path.
+pub fn wrong_method(method: &Method, allow: Option<&'static str>) -> Response<Body> {
+    let Some(allow) = allow else {
+        return failure(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            format!("there is nothing to {method} here"),
+            "allowed: OPTIONS, POST".to_owned(),
+        );
+    };
+    let mut response = failure(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        format!("{} is not allowed here", Outside::new(method)),
+        format!("allowed: {allow}"),
+    );
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
+    response
+}
+
+/// The route is in mode `gone`.
+pub fn gone(call: &str, successor: Option<&str>, guide: Option<&str>) -> Response<Body> {
+    let instead = match successor {
+        Some(successor) => format!("use {successor}"),
+        None => "the Jobs API has nothing in its place".to_owned(),
+    };
+    let details = match guide {
+        Some(guide) => format!("how to move to the Jobs API: {guide}"),
+        None => "whoever runs this server has switched the old endpoint off".to_owned(),
+    };
+    let error = serde_json::json!({
+        "type": "gone",
+        "message": format!("jobshim: {call} is gone: {instead}"),
+        "details": details,
+        "successor": successor,
+        "guide": guide,
+    });
+    failure_of(StatusCode::GONE, &error)
+}
+
+/// The access token is missing or wrong.
+pub fn not_admitted() -> Response<Body> {
+    let mut response = failure(
+        StatusCode::UNAUTHORIZED,
+        "no_access",
+        "this jobshim wants its access token".to_owned(),
+        "send it as Authorization: Bearer or as X-API-Key; it is listen.access_token of jobshim, not the server's key"
+            .to_owned(),
+    );
+    response
+        .headers_mut()
+        .insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"jobshim\""));
+    response
+}
+
+/// The body of a write is longer than `limit` bytes.
+pub fn too_large(limit: usize) -> Response<Body> {
+    failure(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "body_too_large",
+        format!("the body is longer than {limit} bytes"),
+        "nothing was done".to_owned(),
+    )
+}
+
+/// The body of a write cannot be read; the codings that can are named (RFC 9110 section 15.5.16).
+fn unreadable(error: DecodeError) -> Response<Body> {
+    let mut response = failure(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "unreadable_body",
+        format!("the body cannot be read: {error}"),
+        "nothing was done".to_owned(),
+    );
+    if error == DecodeError::Coding {
+        response
+            .headers_mut()
+            .insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip, deflate"));
+    }
+    response
+}
+
+/// As many answers are being made as may be, and none was ready in time.
+pub fn busy() -> Response<Body> {
+    let mut response = failure(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "busy",
+        "too many answers are being made at the same time".to_owned(),
+        "try again in a moment; the limit is legacy.max_translations".to_owned(),
+    );
+    response
+        .headers_mut()
+        .insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+}
+
+/// Neither the Jobs API nor the server's own legacy endpoint can do it: never a 200 that did nothing.
+pub fn not_implemented(call: &str) -> Response<Body> {
+    failure(
+        StatusCode::NOT_IMPLEMENTED,
+        "not_implemented",
+        format!("the server can no longer do {call}, and its Jobs API cannot cancel"),
+        "cancel calls came with ComfyUI 0.26.0".to_owned(),
+    )
+}
+
+/// A prompt that was never one.
+pub fn hollow_prompt(error: &PromptError) -> Response<Body> {
+    failure(
+        StatusCode::BAD_REQUEST,
+        "empty_prompt",
+        error.to_string(),
+        "the job is where it was; GET /queue of the server itself, or the client that submitted it, has its prompt"
+            .to_owned(),
+    )
+}
+
+/// The table of CONTRACT.md section 4; `finding` is what the upstream was found to be, where that is known better.
+pub fn legacy_failure(error: LegacyError, finding: Option<&str>) -> Response<Body> {
+    let message = error.to_string();
+    let found = |otherwise: &str| finding.unwrap_or(otherwise).to_owned();
+    match error {
+        LegacyError::Query { .. } => failure(
+            StatusCode::BAD_REQUEST,
+            "invalid_query",
+            message,
+            "a whole number is expected".to_owned(),
+        ),
+        LegacyError::Order { .. } => failure(
+            StatusCode::BAD_REQUEST,
+            "invalid_body",
+            message,
+            "nothing was done".to_owned(),
+        ),
+        LegacyError::Twin { .. } => failure(
+            StatusCode::NOT_IMPLEMENTED,
+            "not_implemented",
+            message,
+            "nothing was done; it can be deleted once the running one has ended".to_owned(),
+        ),
+        LegacyError::Hollow { .. } => failure(
+            StatusCode::CONFLICT,
+            "empty_prompt",
+            message,
+            "nothing was done; the same delete sent once more is carried out".to_owned(),
+        ),
+        LegacyError::Body(DecodeError::TooLarge { limit }) => too_large(limit),
+        LegacyError::Body(error) => unreadable(error),
+        LegacyError::State(StateError::Full(_)) => failure(
+            StatusCode::INSUFFICIENT_STORAGE,
+            "hidden_full",
+            message,
+            "no further job was hidden".to_owned(),
+        ),
+        LegacyError::State(StateError::Stopping) => not_kept(message),
+        // Where the store is, and what is wrong with it, is for whoever runs jobshim: the log says it.
+        LegacyError::State(_) => not_kept("what is hidden could not be stored".to_owned()),
+        LegacyError::Jobs(JobsError::Refused { answer, .. }) => {
+            let length = answer.body.len();
+            let mut response = Response::new(full(answer.body));
+            *response.status_mut() = answer.status;
+            let headers = response.headers_mut();
+            if answer.status.is_redirection() {
+                // Where to, and the cookies that a login page may need.
+                *headers = answer.headers;
+                remove_hop_by_hop(headers);
+                headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+                return response;
+            }
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+            headers.extend(carried(&answer.headers));
+            for name in [CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE, PROXY_STATUS] {
+                for value in answer.headers.get_all(&name) {
+                    headers.append(&name, value.clone());
+                }
+            }
+            response
+        }
+        LegacyError::Jobs(JobsError::Upstream(error)) => upstream_failure(&error, finding),
+        LegacyError::Jobs(JobsError::Missing { .. }) => failure(
+            StatusCode::BAD_GATEWAY,
+            "no_jobs_api",
+            message,
+            found("check the upstream's address and version with jobshim doctor"),
+        ),
+        LegacyError::Jobs(JobsError::Shape { .. }) | LegacyError::Render { .. } => failure(
+            StatusCode::BAD_GATEWAY,
+            "bad_upstream_answer",
+            message,
+            found("jobshim could not make the legacy answer from it"),
+        ),
+    }
+}
+
+fn not_kept(message: String) -> Response<Body> {
+    failure(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "state_not_kept",
+        message,
+        "nothing was hidden; see state_dir, and the log of jobshim".to_owned(),
+    )
+}
+
+/// The upstream could not be asked, or what it sent cannot be passed on.
+pub fn upstream_failure(error: &UpstreamError, finding: Option<&str>) -> Response<Body> {
+    let message = error.to_string();
+    let (status, kind, remedy, error_type) = match error {
+        UpstreamError::Connect { cause, .. } => (
+            StatusCode::BAD_GATEWAY,
+            "upstream_unreachable",
+            cause.remedy(),
+            cause.error_type(),
+        ),
+        UpstreamError::TimedOut { .. } => (
+            StatusCode::GATEWAY_TIMEOUT,
+            "upstream_timeout",
+            "it may be busy; the limits are connect_timeout, first_byte_timeout, gap_timeout and answer_timeout of upstream",
+            "http_response_timeout",
+        ),
+        UpstreamError::Interrupted { cause, .. } => (
+            StatusCode::BAD_GATEWAY,
+            "upstream_interrupted",
+            cause.remedy(),
+            cause.error_type(),
+        ),
+        UpstreamError::TooLarge { .. } => (
+            StatusCode::BAD_GATEWAY,
+            "upstream_answer_too_large",
+            "the limit is upstream.max_answer_bytes",
+            "http_response_body_size",
+        ),
+        UpstreamError::NoRoom { .. } => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "busy",
+            "try again in a moment; the limit is server.max_buffered",
+            "proxy_internal_response",
+        ),
+        UpstreamError::Client(error) if error.is::<Gap>() => (
+            StatusCode::REQUEST_TIMEOUT,
+            "request_timeout",
+            "the rest of the request did not come; the limit is server.idle_timeout",
+            "http_request_error",
+        ),
+        UpstreamError::Client(_) => (
+            StatusCode::BAD_REQUEST,
+            "bad_request_body",
+            "the request was not passed on",
+            "http_request_error",
+        ),
+        UpstreamError::BadTarget(_) => (
+            StatusCode::BAD_REQUEST,
+            "bad_target",
+            "the request target cannot be sent on",
+            "http_request_error",
+        ),
+    };
+    let mut response = failure(status, kind, message, finding.unwrap_or(remedy).to_owned());
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        response
+            .headers_mut()
+            .insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    proxy_status::own(response.headers_mut(), error_type);
+    response
+}
+
+/// Making the answer panicked.
+pub fn panicked() -> Response<Body> {
+    failure(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "internal_error",
+        "the request could not be answered, by a mistake in jobshim".to_owned(),
+        "the log says more; please report it".to_owned(),
+    )
+}
+
+/// The request has been here before: it would go round for ever.
+pub fn went_round() -> Response<Body> {
+    let mut response = failure(
+        StatusCode::BAD_GATEWAY,
+        "upstream_is_jobshim",
+        "the request came back to the jobshim that sent it".to_owned(),
+        "upstream.url leads to jobshim itself, by another name or through another proxy: write the ComfyUI server's \
+         address there"
+            .to_owned(),
+    );
+    proxy_status::own(response.headers_mut(), "proxy_loop_detected");
+    response
+}
+
+/// Says on an error whether it came from the upstream, which answered with this status, or was made here; `advice` is
+/// what the upstream's refusal means. True when it is the upstream's.
+pub fn say_whose(response: &mut Response<Body>, advice: Option<&str>) -> bool {
+    let status = response.status();
+    let is_error = status.is_client_error() || status.is_server_error();
+    let received = is_error && response.extensions().get::<Own>().is_none();
+    if received {
+        proxy_status::received(response.headers_mut(), status, advice.unwrap_or_default());
+    }
+    received
+}
+
+/// An error of jobshim's own making; the message says so, as the server's own errors look alike.
+pub fn failure(status: StatusCode, kind: &str, message: String, details: String) -> Response<Body> {
+    let message = format!("jobshim: {message}");
+    failure_of(
+        status,
+        &serde_json::json!({"type": kind, "message": message, "details": details}),
+    )
+}
+
+fn failure_of(status: StatusCode, error: &serde_json::Value) -> Response<Body> {
+    let body = serde_json::json!({"error": error}).to_string();
+    let length = body.len();
+    let mut response = Response::new(full(body));
+    *response.status_mut() = status;
+    response.extensions_mut().insert(Unasked);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("application/json; charset=utf-8"),
+    );
+    let error_type = match status.as_u16() {
+        401 | 403 | 429 => "http_request_denied",
+        400..=499 => "http_request_error",
+        _ => "proxy_internal_error",
+    };
+    proxy_status::own(headers, error_type);
+    response.extensions_mut().insert(Own);
+    response
+}

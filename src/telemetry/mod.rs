@@ -1,0 +1,224 @@
+//! Seeing what jobshim does: each request is followed from its head to the last byte of its answer, each call to the
+//! upstream to its outcome. What is counted is in `metrics`, under the words of `labels`; whether the upstream answers is
+//! in `health`. It knows nothing of HTTP endpoints of its own: `admin` shows it.
+
+mod calling;
+mod exchange;
+mod findings;
+mod health;
+mod histogram;
+mod labels;
+mod metrics;
+mod series;
+#[cfg(feature = "otel")]
+mod spans;
+#[cfg(not(feature = "otel"))]
+#[path = "no_spans.rs"]
+mod spans;
+mod tally;
+mod usage;
+
+pub use calling::Calling;
+pub use exchange::{Exchange, REQUEST_ID, Watched};
+pub use findings::{Field, Finding, Findings, Found, Kind, News, Sample};
+pub use health::{Health, Seen, now_ms};
+pub use labels::{CacheResult, Call, Compared, Failure, Mode, Route, Source, StatusClass};
+pub use metrics::{Metrics, RequestKind};
+pub use series::{STEP, Series, Span, names};
+pub use spans::Traces;
+pub use tally::Tally;
+pub use usage::{Client, Clients, Shown, Usage, Use, Who};
+
+use crate::http::{hex::hex, marks::Marks, peer::Peer};
+use http::{HeaderMap, HeaderValue, Method, request::Parts};
+use prometheus_client::metrics::gauge::Gauge;
+use ring::rand::{SecureRandom, SystemRandom};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU8, AtomicU64, Ordering::Relaxed},
+    },
+    time::Instant,
+};
+
+/// The longest request id that is taken from a client, in bytes.
+const LONGEST_ID: usize = 128;
+
+/// Everything seen.
+pub struct Observer {
+    metrics: Metrics,
+    health: Health,
+    series: Series,
+    usage: Usage,
+    findings: Arc<Findings>,
+    traces: Traces,
+    /// Whether each request is a line of the log.
+    log_access: bool,
+    /// Sets the ids made by this run apart from those of others.
+    run: u32,
+    made: AtomicU64,
+}
+
+impl Default for Observer {
+    fn default() -> Self {
+        let findings = Arc::<Findings>::default();
+        let mut run = [0; 4];
+        // Without random bytes, ids may repeat after a restart; the scopes' key has complained by then.
+        let _ = SystemRandom::new().fill(&mut run);
+        Self {
+            metrics: Metrics::new(Arc::clone(&findings)),
+            health: Health::default(),
+            series: Series::default(),
+            usage: Usage::default(),
+            findings,
+            traces: Traces::default(),
+            log_access: false,
+            run: u32::from_ne_bytes(run),
+            made: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Observer {
+    /// Goes on from what was stored. With `log_access` each request becomes a line of the log.
+    pub fn new(stored: Option<Clients>, log_access: bool) -> Self {
+        Self {
+            usage: stored.map_or_else(Usage::default, Usage::from),
+            log_access,
+            ..Self::default()
+        }
+    }
+
+    /// A request for `route` has come; `marks` are those of its headers. Its id is the one that was sent, or made.
+    pub fn begin(self: &Arc<Self>, head: &Parts, marks: Marks, route: Route, peer: Peer) -> Exchange {
+        self.metrics.in_flight.inc();
+        let span = self.traces.of_request(head, route, peer.secure);
+        Exchange {
+            observer: Arc::clone(self),
+            tally: Arc::new(Tally::of(span)),
+            marks,
+            id: self.request_id(marks, &head.headers),
+            started: Instant::now(),
+            route,
+            mode: AtomicU8::new(Mode::Pass as u8),
+            source: AtomicU8::new(Source::Jobshim as u8),
+            peer,
+            foreign: false,
+            status: None,
+            sent: 0,
+            complete: false,
+            client: None,
+        }
+    }
+
+    fn request_id(&self, marks: Marks, headers: &HeaderMap) -> HeaderValue {
+        if marks.has(Marks::REQUEST_ID)
+            && let Some(sent) = headers.get(REQUEST_ID)
+            && (1..=LONGEST_ID).contains(&sent.len())
+            && sent.as_bytes().iter().all(u8::is_ascii_graphic)
+        {
+            return sent.clone();
+        }
+        let number = self.made.fetch_add(1, Relaxed);
+        let mut made = *b"00000000-0000000000000000";
+        hex(&mut made[..8], &self.run.to_be_bytes());
+        hex(&mut made[9..], &number.to_be_bytes());
+        HeaderValue::from_bytes(&made).unwrap_or(HeaderValue::from_static("0"))
+    }
+
+    /// A call to the server at `authority` begins, for the request that `tally` counts for. Its `headers` are told of the trace.
+    pub fn calling(
+        &self,
+        call: Call,
+        tally: &Tally,
+        authority: &str,
+        method: &Method,
+        headers: &mut HeaderMap,
+    ) -> Calling<'_> {
+        tally.call();
+        let span = self.traces.of_call(call, tally.span(), method, authority);
+        span.put(headers);
+        Calling {
+            observer: self,
+            call,
+            span,
+            started: Instant::now(),
+            ended: None,
+        }
+    }
+
+    /// A mistake in jobshim came to light in a request.
+    pub fn panicked(&self) {
+        self.metrics.panics.inc();
+    }
+
+    /// `count` jobs were looked up in memory for the request that `tally` counts for.
+    pub fn cache(&self, tally: &Tally, result: CacheResult, count: u32) {
+        tally.cache(result, count);
+        self.metrics.cache(result, u64::from(count));
+    }
+
+    /// What is kept in memory now: how many jobs, and the bytes that they take.
+    pub fn cache_holds(&self, entries: u64, bytes: u64) {
+        let signed = |number| i64::try_from(number).unwrap_or(i64::MAX);
+        self.metrics.cache_entries.set(signed(entries));
+        self.metrics.cache_bytes.set(signed(bytes));
+    }
+
+    /// A client has connected; it is until the guard is dropped.
+    pub fn connected(self: &Arc<Self>) -> Open {
+        self.metrics.connections.inc();
+        self.metrics.connections_open.inc();
+        Open(Arc::clone(self), |metrics| &metrics.connections_open)
+    }
+
+    /// A connection became a tunnel; it is until the guard is dropped.
+    pub fn tunnelled(self: &Arc<Self>) -> Open {
+        self.metrics.tunnels_open.inc();
+        Open(Arc::clone(self), |metrics| &metrics.tunnels_open)
+    }
+
+    /// A tunnel has carried these bytes.
+    pub fn carried(&self, from_client: u64, to_client: u64) {
+        self.metrics.tunnel(from_client, to_client);
+    }
+
+    /// What happened over time.
+    pub fn series(&self) -> &Series {
+        &self.series
+    }
+
+    /// Who calls the legacy surface.
+    pub fn usage(&self) -> &Usage {
+        &self.usage
+    }
+
+    /// What comparisons found.
+    pub fn findings(&self) -> &Findings {
+        &self.findings
+    }
+
+    /// Makes spans.
+    pub fn traces(&self) -> &Traces {
+        &self.traces
+    }
+
+    /// What is counted.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Whether the upstream answers.
+    pub fn health(&self) -> &Health {
+        &self.health
+    }
+}
+
+/// Something that is open.
+pub struct Open(Arc<Observer>, fn(&Metrics) -> &Gauge);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.1(&self.0.metrics).dec();
+    }
+}

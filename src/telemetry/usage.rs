@@ -1,0 +1,494 @@
+//! Who calls the legacy surface: by client, route, how often, first and last. A client is what can be told of it without
+//! knowing it: its user agent, the block of its address, and a short keyed hash of its credential.
+
+use super::{
+    health::now_ms,
+    labels::{Route, Source},
+};
+use crate::{
+    http::{outside::is_visible, peer::Peer},
+    lock,
+};
+use http::{HeaderValue, header::USER_AGENT, request::Parts};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::{BTreeMap, HashMap},
+    hash::{BuildHasher, Hasher, RandomState},
+    net::IpAddr,
+    sync::{Arc, Mutex, MutexGuard},
+    time::{Duration, Instant},
+};
+use twox_hash::XxHash3_64;
+
+/// Clients told apart; all further ones are one.
+const MOST_CLIENTS: usize = 500;
+/// Clients found by their number.
+const MOST_NUMBERS: usize = 4 * MOST_CLIENTS;
+/// Characters kept of a user agent.
+const LONGEST_AGENT: usize = 120;
+/// How long a client is remembered that calls no more, by [`Clients::watched_ms`].
+const REMEMBERED: Duration = Duration::from_secs(400 * 86_400);
+
+/// How long nobody may call before that is stored too.
+const QUIET: Duration = Duration::from_secs(600);
+
+/// A client, as far as it can be told.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Who {
+    /// Its user agent; empty when it sends none.
+    pub agent: String,
+    /// The block of its address: /24 or /48; `unix` for a Unix socket.
+    pub addresses: String,
+    /// A short keyed hash of its credential, if it has one.
+    pub credential: Option<String>,
+}
+
+/// What a request shows of its client.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    agent: Option<HeaderValue>,
+    /// `None` by a Unix socket.
+    address: Option<IpAddr>,
+    /// If it carries a credential.
+    credential: Option<[u8; 32]>,
+}
+
+impl Shown {
+    /// By the request of `head`; `credential` is the hash of what it carries.
+    pub fn of(head: &Parts, credential: Option<[u8; 32]>, peer: &Peer) -> Self {
+        Self {
+            agent: head.headers.get(USER_AGENT).cloned(),
+            address: (!peer.unix).then_some(peer.client),
+            credential,
+        }
+    }
+
+    fn agent(&self) -> &[u8] {
+        self.agent.as_ref().map_or(b"", |agent| agent.as_bytes())
+    }
+
+    /// All of it in one number, which is the same for the same client as long as the program runs; `seed` is known to
+    /// nobody, so that nobody can look like another.
+    fn number(&self, seed: u64) -> u64 {
+        let mut rest = [0; 25];
+        match self.address.map(|address| network(address).0) {
+            None => {}
+            Some(IpAddr::V4(network)) => {
+                rest[0] = 4;
+                rest[1..5].copy_from_slice(&network.octets());
+            }
+            Some(IpAddr::V6(network)) => {
+                rest[0] = 6;
+                rest[1..17].copy_from_slice(&network.octets());
+            }
+        }
+        rest[17..].copy_from_slice(
+            &self
+                .credential
+                .map_or([0; 8], |hash| hash.first_chunk().copied().unwrap_or_default()),
+        );
+        XxHash3_64::oneshot_with_seed(XxHash3_64::oneshot_with_seed(seed, &rest), self.agent())
+    }
+
+    fn who(&self) -> Who {
+        let agent = String::from_utf8_lossy(self.agent());
+        Who {
+            // It is shown on terminals and pages.
+            agent: agent
+                .chars()
+                .filter(|letter| is_visible(*letter))
+                .take(LONGEST_AGENT)
+                .collect(),
+            addresses: self.address.map_or("unix".to_owned(), block),
+            credential: self
+                .credential
+                .map(|[a, b, c, d, ..]| format!("{a:02x}{b:02x}{c:02x}{d:02x}")),
+        }
+    }
+}
+
+impl Who {
+    /// Everyone who came when there were [`MOST_CLIENTS`] already.
+    fn others() -> Self {
+        Self {
+            agent: "(all others)".to_owned(),
+            addresses: "any".to_owned(),
+            credential: None,
+        }
+    }
+}
+
+/// The addresses that belong together: most networks are a /24, most sites a /48.
+fn network(address: IpAddr) -> (IpAddr, &'static str) {
+    match address.to_canonical() {
+        IpAddr::V4(address) => {
+            let [a, b, c, _] = address.octets();
+            ([a, b, c, 0].into(), "/24")
+        }
+        IpAddr::V6(address) => {
+            let [a, b, c, ..] = address.segments();
+            ([a, b, c, 0, 0, 0, 0, 0].into(), "/48")
+        }
+    }
+}
+
+fn block(address: IpAddr) -> String {
+    let (network, bits) = network(address);
+    format!("{network}{bits}")
+}
+
+/// How one client uses one route. Times in ms since 1970.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Use {
+    /// Requests.
+    pub count: u64,
+    /// Those that were answered from the Jobs API.
+    pub translated: u64,
+    /// The first one.
+    pub first_seen_ms: u64,
+    /// The last one.
+    pub last_seen_ms: u64,
+    /// What [`Clients::watched_ms`] was at the last one.
+    #[serde(default)]
+    pub last_watched_ms: u64,
+}
+
+/// One client and its routes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Client {
+    /// Who it is.
+    #[serde(flatten)]
+    pub who: Who,
+    /// By route.
+    pub routes: BTreeMap<String, Use>,
+}
+
+impl Ledger {
+    /// A client with this number comes for the first time, or for the first time in a while.
+    fn meet(&mut self, number: u64, who: Who) -> &Routes {
+        // Anybody can look like any number of clients.
+        if self.numbers.len() >= MOST_NUMBERS {
+            self.numbers.clear();
+        }
+        let is_full = self.clients.len() >= MOST_CLIENTS && !self.clients.contains_key(&who);
+        let who = if is_full { Who::others() } else { who };
+        let routes = self.clients.entry(who).or_default();
+        self.numbers.entry(number).or_insert(Arc::clone(routes))
+    }
+}
+
+/// All clients, as they are shown and stored.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Clients {
+    /// Since when clients have been noted, in ms since 1970.
+    pub since_ms: u64,
+    /// How long jobshim has been there to note them, in ms: by a clock that nobody sets, and without the times when it did not
+    /// run. What it says of a call is how long there was none that would have been seen.
+    #[serde(default)]
+    pub watched_ms: u64,
+    /// Those that called last come first.
+    pub clients: Vec<Client>,
+}
+
+/// Who calls the legacy surface.
+#[derive(Debug)]
+pub struct Usage {
+    ledger: Mutex<Ledger>,
+    /// For [`Shown::number`].
+    seed: u64,
+    /// When this run began, and how long it had been watched before.
+    began: (Instant, u64),
+}
+
+#[derive(Debug)]
+struct Ledger {
+    since_ms: u64,
+    clients: HashMap<Who, Routes>,
+    /// The same by number: who is known is found without being put into words.
+    numbers: HashMap<u64, Routes>,
+    changed: bool,
+    /// What [`Clients::watched_ms`] was when it was last to be stored.
+    stored_ms: u64,
+}
+
+/// How one client uses each route.
+type Routes = Arc<Mutex<[Option<Use>; Route::LEGACY]>>;
+
+impl Default for Usage {
+    fn default() -> Self {
+        Self::from(Clients {
+            since_ms: now_ms(),
+            ..Clients::default()
+        })
+    }
+}
+
+impl From<Clients> for Usage {
+    fn from(stored: Clients) -> Self {
+        let legacy = Route::ALL.iter().take(Route::LEGACY);
+        let clients = stored.clients.into_iter().map(|client| {
+            let mut routes: [Option<Use>; Route::LEGACY] = Default::default();
+            for (place, route) in routes.iter_mut().zip(legacy.clone()) {
+                *place = client.routes.get(route.name()).cloned();
+            }
+            (client.who, Arc::new(Mutex::new(routes)))
+        });
+        Self {
+            ledger: Mutex::new(Ledger {
+                since_ms: stored.since_ms,
+                clients: clients.collect(),
+                numbers: HashMap::new(),
+                changed: false,
+                stored_ms: stored.watched_ms,
+            }),
+            seed: RandomState::new().build_hasher().finish(),
+            began: (Instant::now(), stored.watched_ms),
+        }
+    }
+}
+
+impl Usage {
+    fn watched_ms(&self) -> u64 {
+        let (began, before) = self.began;
+        before.saturating_add(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        lock(&self.ledger)
+    }
+
+    /// A legacy request of whoever has `shown` this was answered.
+    pub fn note(&self, shown: &Shown, route: Route, source: Source) {
+        let number = shown.number(self.seed);
+        let mut ledger = self.ledger();
+        ledger.changed = true;
+        let routes = match ledger.numbers.get(&number) {
+            Some(routes) => routes,
+            None => ledger.meet(number, shown.who()),
+        };
+        let mut routes = lock(routes);
+        let Some(place) = routes.get_mut(route as usize) else {
+            return;
+        };
+        let now = now_ms();
+        let used = place.get_or_insert_with(|| Use {
+            first_seen_ms: now,
+            ..Use::default()
+        });
+        used.count += 1;
+        used.translated += u64::from(source == Source::JobsApi);
+        used.last_seen_ms = now;
+        used.last_watched_ms = self.watched_ms();
+    }
+
+    /// All clients.
+    pub fn clients(&self) -> Clients {
+        let ledger = self.ledger();
+        let clients = ledger.clients.iter().map(|(who, routes)| {
+            let routes = lock(routes);
+            let used = Route::ALL.iter().zip(&*routes);
+            let used = used.filter_map(|(route, used)| Some((route.name().to_owned(), used.clone()?)));
+            Client {
+                who: who.clone(),
+                routes: used.collect(),
+            }
+        });
+        let mut clients: Vec<Client> = clients.collect();
+        // The latest first; of the same moment always in the same order, so that a page does not jump.
+        clients.sort_by(|one, other| {
+            let seen = other.last_seen_ms().cmp(&one.last_seen_ms());
+            seen.then_with(|| one.who.cmp(&other.who))
+        });
+        Clients {
+            since_ms: ledger.since_ms,
+            watched_ms: self.watched_ms(),
+            clients,
+        }
+    }
+
+    /// All clients, if anything has changed since this was asked last; those that have not called for very long are
+    /// forgotten.
+    pub fn changes(&self) -> Option<Clients> {
+        {
+            let mut ledger = self.ledger();
+            let watched = self.watched_ms();
+            let has_passed = Duration::from_millis(watched.saturating_sub(ledger.stored_ms)) >= QUIET;
+            if !std::mem::take(&mut ledger.changed) && !has_passed {
+                return None;
+            }
+            ledger.stored_ms = watched;
+            let remembered = u64::try_from(REMEMBERED.as_millis()).unwrap_or(u64::MAX);
+            let oldest = watched.saturating_sub(remembered);
+            let is_recent = |used: &Use| used.last_watched_ms >= oldest;
+            ledger
+                .clients
+                .retain(|_, routes| lock(routes).iter().flatten().any(is_recent));
+            // There may be a place now for who had none.
+            ledger.numbers.clear();
+        }
+        Some(self.clients())
+    }
+
+    /// What [`Usage::changes`] gave could not be stored.
+    pub fn not_stored(&self) {
+        self.ledger().changed = true;
+    }
+}
+
+impl Client {
+    /// Its last legacy request, in ms since 1970.
+    pub fn last_seen_ms(&self) -> u64 {
+        self.routes.values().map(|used| used.last_seen_ms).max().unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn who(agent: &str) -> Shown {
+        Shown {
+            agent: Some(agent.parse().expect("a value")),
+            address: Some([192, 0, 2, 7].into()),
+            credential: None,
+        }
+    }
+
+    #[test]
+    fn clients_are_counted_by_route_and_come_back_as_they_were_stored() {
+        let usage = Usage::default();
+        usage.note(&who("a"), Route::History, Source::JobsApi);
+        usage.note(&who("a"), Route::History, Source::Upstream);
+        usage.note(&who("a"), Route::JobCancel, Source::JobsApi);
+        usage.note(&who("b"), Route::Queue, Source::JobsApi);
+        let stored = usage.changes().expect("changes");
+        assert_eq!(usage.changes(), None);
+        let a = stored.clients.iter().find(|client| client.who.agent == "a").expect("a");
+        let counts: Vec<_> = a
+            .routes
+            .iter()
+            .map(|(route, used)| (route.as_str(), used.count, used.translated))
+            .collect();
+        assert_eq!(counts, [("history", 2, 1), ("job_cancel", 1, 1)]);
+        let text = serde_json::to_string(&stored).expect("JSON");
+        let again = Usage::from(serde_json::from_str::<Clients>(&text).expect("the same"));
+        assert_eq!(again.clients(), stored);
+    }
+
+    #[test]
+    fn beyond_the_bound_all_further_clients_are_one() {
+        let usage = Usage::default();
+        for number in 0..MOST_CLIENTS + 50 {
+            usage.note(&who(&number.to_string()), Route::History, Source::JobsApi);
+        }
+        usage.note(&who("3"), Route::History, Source::JobsApi);
+        let clients = usage.clients().clients;
+        assert_eq!(clients.len(), MOST_CLIENTS + 1);
+        let others = clients
+            .iter()
+            .find(|client| client.who == Who::others())
+            .expect("others");
+        assert_eq!(others.routes["history"].count, 50);
+        let three = clients.iter().find(|client| client.who.agent == "3").expect("3");
+        assert_eq!(three.routes["history"].count, 2);
+    }
+
+    #[test]
+    fn no_clock_that_is_set_has_a_client_forgotten() {
+        let day = 86_400_000;
+        let stored = |last_watched_ms| {
+            let used = Use {
+                count: 1,
+                // In 1970: by the clock, long ago.
+                last_seen_ms: 1,
+                last_watched_ms,
+                ..Use::default()
+            };
+            Usage::from(Clients {
+                watched_ms: 500 * day,
+                clients: vec![Client {
+                    who: who("a").who(),
+                    routes: [("history".to_owned(), used)].into(),
+                }],
+                ..Clients::default()
+            })
+        };
+        for (last, kept) in [(499 * day, 1), (101 * day, 1), (99 * day, 0)] {
+            let usage = stored(last);
+            usage.note(&who("b"), Route::History, Source::JobsApi);
+            let clients = usage.changes().expect("a change").clients;
+            assert_eq!(clients.len(), 1 + kept, "{last}: {clients:#?}");
+            assert!(usage.changes().is_none(), "nothing new");
+        }
+    }
+
+    #[test]
+    fn clients_are_told_apart_by_what_is_shown_of_them_and_by_nothing_else() {
+        let usage = Usage::default();
+        let long = "a".repeat(LONGEST_AGENT);
+        let base = who("a");
+        let v6 = |text: &str| Some(text.parse().expect("an address"));
+        let apart = [
+            base.clone(),
+            who("b"),
+            who(""),
+            who(&long),
+            Shown {
+                address: None,
+                ..base.clone()
+            },
+            Shown {
+                address: v6("192.0.3.7"),
+                ..base.clone()
+            },
+            Shown {
+                address: v6("c000:200::"),
+                ..base.clone()
+            },
+            Shown {
+                address: v6("2001:db8:1::1"),
+                ..base.clone()
+            },
+            Shown {
+                credential: Some([1; 32]),
+                ..base.clone()
+            },
+        ];
+        let same = [
+            Shown {
+                agent: None,
+                ..base.clone()
+            },
+            Shown {
+                address: v6("192.0.2.200"),
+                ..base.clone()
+            },
+            Shown {
+                address: v6("2001:db8:1:2::3"),
+                ..base.clone()
+            },
+            who(&format!("{long} and more")),
+        ];
+        for (times, shown) in [(1, &apart[..]), (2, &apart), (3, &same)] {
+            for shown in shown {
+                usage.note(shown, Route::History, Source::JobsApi);
+            }
+            let clients = usage.clients().clients;
+            assert_eq!(clients.len(), apart.len(), "{clients:#?}");
+            let counts = clients.iter().map(|client| client.routes["history"].count);
+            let most = if times == 3 { 3 } else { times };
+            assert_eq!(counts.max(), Some(most));
+        }
+    }
+
+    #[test]
+    fn addresses_are_shown_by_their_block() {
+        for (address, shown) in [
+            ("192.0.2.77", "192.0.2.0/24"),
+            ("::ffff:192.0.2.77", "192.0.2.0/24"),
+            ("2001:db8:1:2::3", "2001:db8:1::/48"),
+        ] {
+            assert_eq!(block(address.parse().expect("an address")), shown);
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! The body of an answer, with the connection that it comes on: reading it moves the connection on, and once it has come to
+//! its end the connection is kept for the next request. Let go of before, the connection is closed, and so the upstream
+//! told.
+
+use super::{
+    Kept,
+    connection::Wire,
+    line::{Line, LineError},
+};
+use crate::{
+    http::pace::Patience,
+    upstream::http1::{Head, Reader},
+};
+use bytes::Bytes;
+use http::Response;
+use hyper::body::{Body, Frame, SizeHint};
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// The body of an answer.
+pub struct AnswerBody {
+    reader: Reader,
+    /// Until its end.
+    line: Option<Box<Line>>,
+    keeps_open: bool,
+    /// Why it broke off, as the next thing to say.
+    broken: Option<LineError>,
+    /// With the rest of a request that its answer did not wait for.
+    patience: Option<Patience>,
+    kept: Arc<Kept>,
+}
+
+/// A connection on which another protocol is spoken from now on.
+pub struct Switched {
+    /// What has come of it already.
+    come: Bytes,
+    wire: Wire,
+}
+
+impl AnswerBody {
+    pub(super) fn of(head: Head, line: Box<Line>, patience: Patience, kept: &Arc<Kept>) -> Response<Self> {
+        let mut body = Self {
+            reader: head.body,
+            patience: line.is_sending().then_some(patience),
+            line: Some(line),
+            broken: None,
+            keeps_open: head.keeps_open,
+            kept: Arc::clone(kept),
+        };
+        if head.body.is_over() {
+            body.keep_line();
+        }
+        head.response.map(|()| body)
+    }
+
+    /// The connection of a 101.
+    pub fn into_switched(self) -> Option<Switched> {
+        let (wire, come) = self.line?.into_rest();
+        Some(Switched { come, wire })
+    }
+
+    fn keep_line(&mut self) {
+        let Some(line) = self.line.take_if(|_| self.keeps_open) else {
+            return;
+        };
+        match self.patience.take_if(|_| line.is_sending()) {
+            Some(patience) => drop(tokio::spawn(keep_once_sent(line, patience, Arc::clone(&self.kept)))),
+            None if line.is_idle() => self.kept.put(line),
+            None => {}
+        }
+    }
+}
+
+/// Lets a request come to its end though its answer has: its client may not look at the answer before.
+async fn keep_once_sent(mut line: Box<Line>, patience: Patience, kept: Arc<Kept>) {
+    if let Ok(Ok(())) = line.send_rest(&patience).await
+        && line.is_idle()
+    {
+        kept.put(line);
+    }
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = LineError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, LineError>>> {
+        let Self {
+            reader, line, broken, ..
+        } = &mut *self;
+        if let Some(error) = broken.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
+        let Some(line) = line else {
+            return Poll::Ready(None);
+        };
+        match ready!(line.poll_body(reader, cx)) {
+            // An error makes hyper throw away what it has not sent yet. So it is said at the task's next turn: what came
+            // before is sent at the end of this one.
+            Some(Err(error)) => {
+                self.line = None;
+                self.broken = Some(error);
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Some(frame) if !self.reader.is_over() => Poll::Ready(Some(frame)),
+            frame => {
+                self.keep_line();
+                Poll::Ready(frame)
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.reader.is_over()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.reader.left().map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}
+
+impl AsyncRead for Switched {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.come.is_empty() {
+            return Pin::new(&mut self.wire).poll_read(cx, into);
+        }
+        let now = self.come.len().min(into.remaining());
+        into.put_slice(&self.come.split_to(now));
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Switched {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.wire).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.wire).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.wire).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,170 @@
+//! Connections to one server: opened when none lies idle, kept afterwards, and used again, the latest first.
+//!
+//! hyper's client does the same for any number of hosts, with a task for each connection, and the request and its answer
+//! handed to and fro between tasks. That was two fifths of what passing a small answer on costs (ARCHITECTURE.md, What was
+//! measured); here a connection is moved on by whoever waits for its answer ([`line`]).
+
+mod answer;
+mod connection;
+mod line;
+mod reach;
+
+pub use answer::AnswerBody;
+pub use line::LineError;
+
+use crate::{
+    http::{
+        body::{Body, BoxError, full},
+        pace::{Alarm, Late, Patience},
+    },
+    lock,
+    upstream::connect::Dialer,
+};
+use connection::Connector;
+use http::{Method, Request, Response, Uri};
+use hyper::body::Body as _;
+use hyper_rustls::HttpsConnector;
+use line::Line;
+use std::{
+    sync::{Arc, Mutex, Weak},
+    time::{Duration, Instant},
+};
+
+/// How long a connection may lie unused before it is closed.
+const IDLE: Duration = Duration::from_secs(90);
+/// How often idle ones are looked at.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Why there is no answer.
+pub enum PoolError {
+    /// No connection could be opened.
+    Connect(BoxError),
+    /// The connection failed.
+    Send(LineError),
+    /// The head of the answer did not come in time.
+    Late(Late),
+}
+
+/// The connections.
+pub struct Pool {
+    connector: Connector,
+    /// Its scheme and authority are what is connected to.
+    server: Uri,
+    kept: Arc<Kept>,
+}
+
+/// Connections that lie idle, in the order of their last use.
+#[derive(Default)]
+struct Kept(Mutex<Idle>);
+
+#[derive(Default)]
+struct Idle {
+    lines: Vec<(Box<Line>, Instant)>,
+    /// Somebody looks after them.
+    is_watched: bool,
+}
+
+impl From<Late> for PoolError {
+    fn from(late: Late) -> Self {
+        Self::Late(late)
+    }
+}
+
+impl Pool {
+    /// Opens nothing yet.
+    pub fn new(connector: HttpsConnector<Dialer>, server: Uri) -> Self {
+        Self {
+            connector: Connector::new(connector),
+            server,
+            kept: Arc::default(),
+        }
+    }
+
+    /// Sends a request, whose target is what the server shall read, and waits for the head of the answer. A connection
+    /// that lay idle may be closed by its other end at any time (RFC 9112 section 9.3.1). One that is seen to be closed is
+    /// passed over before anything is sent; where it is noticed afterwards, a GET or HEAD without a body is sent again,
+    /// once and on a new connection, if not a byte came back. Nothing else is: it may have been taken.
+    pub async fn send(&self, request: Request<Body>, patience: Patience) -> Result<Response<AnswerBody>, PoolError> {
+        let (head, mut body) = request.into_parts();
+        let is_repeatable = matches!(head.method, Method::GET | Method::HEAD) && body.is_end_stream();
+        if let Some(mut line) = self.kept.take() {
+            match line.send(&head, body, &patience).await? {
+                Ok(answer) => return Ok(AnswerBody::of(answer, line, patience, &self.kept)),
+                Err(error) if is_repeatable && !line.has_heard() => {
+                    tracing::debug!(%error, "an idle connection was closed as it was used; the request is sent again");
+                    body = full("");
+                }
+                Err(error) => return Err(PoolError::Send(error)),
+            }
+        }
+        // A server may take a connection and then say nothing of its certificate.
+        let mut alarm = Alarm::default();
+        let mut line = patience.wait(&mut alarm, Box::pin(self.connect())).await??;
+        match line.send(&head, body, &patience).await? {
+            Ok(answer) => Ok(AnswerBody::of(answer, line, patience, &self.kept)),
+            Err(error) => Err(PoolError::Send(error)),
+        }
+    }
+
+    /// Whether the last connection could be opened.
+    pub fn is_open(&self) -> bool {
+        self.connector.is_open()
+    }
+
+    /// Opens a connection for the next request.
+    pub async fn reopen(&self) -> Result<(), PoolError> {
+        self.kept.put(Box::pin(self.connect()).await?);
+        Ok(())
+    }
+
+    async fn connect(&self) -> Result<Box<Line>, PoolError> {
+        let opening = self.connector.connect(self.server.clone());
+        let wire = opening.await.map_err(PoolError::Connect)?;
+        Ok(Box::new(Line::new(wire)))
+    }
+}
+
+impl Kept {
+    /// The open connection that was used last.
+    fn take(&self) -> Option<Box<Line>> {
+        let mut idle = lock(&self.0);
+        loop {
+            let (mut line, _) = idle.lines.pop()?;
+            if line.is_open() {
+                return Some(line);
+            }
+        }
+    }
+
+    /// Keeps an idle connection.
+    fn put(self: &Arc<Self>, mut line: Box<Line>) {
+        line.rest();
+        let mut idle = lock(&self.0);
+        idle.lines.push((line, Instant::now()));
+        if !idle.is_watched {
+            idle.is_watched = true;
+            tokio::spawn(watch(Arc::downgrade(self)));
+        }
+    }
+}
+
+/// Closes what the server has closed, and what lies idle too long, until nothing is left.
+async fn watch(kept: Weak<Kept>) {
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let Some(kept) = kept.upgrade() else {
+            return;
+        };
+        let mut idle = lock(&kept.0);
+        idle.lines.retain_mut(|(line, _)| line.is_open());
+        // The latest are the last.
+        let old = idle.lines.iter().take_while(|(_, used)| used.elapsed() >= IDLE).count();
+        for (line, _) in idle.lines.drain(..old) {
+            tokio::spawn(line.close());
+        }
+        idle.is_watched = !idle.lines.is_empty();
+        if !idle.is_watched {
+            return;
+        }
+    }
+}
