@@ -15,8 +15,8 @@ use jobshim::{
     http::outside::VisibleFields,
     mapping::{Tables, print},
     proxy::{
-        STORE, Service, keep_house,
-        reload::{Live, Reloader},
+        Proxy, STORE, housekeeping,
+        reload::{CurrentProxy, Reloader},
     },
     routes::RouteName,
     server::{BindError, Server, Tls},
@@ -163,8 +163,8 @@ fn serve(options: &Options) -> ExitCode {
     };
     let config = loaded.config.clone();
     let set_verbosity = log_to_stderr(&config.log);
-    let live = match Service::new(&config) {
-        Ok(service) => Arc::new(Live::new(service)),
+    let live = match Proxy::new(&config) {
+        Ok(service) => Arc::new(CurrentProxy::new(service)),
         Err(error) => return refuse(&error),
     };
     let reloader = Reloader::new(options.clone(), loaded, Arc::clone(&live), set_verbosity);
@@ -192,8 +192,8 @@ fn serve(options: &Options) -> ExitCode {
             tracing::info!(admin = %admin.local_addr(), "health, metrics and usage can be seen");
             tokio::spawn(admin.run(Arc::clone(&live)));
         }
-        let house = Arc::clone(&live);
-        tokio::spawn(keep_house(move || house.service(), STORE));
+        let proxies = Arc::clone(&live);
+        tokio::spawn(housekeeping(move || proxies.service(), STORE));
         server.run(Arc::clone(&live), stop).await;
         live.service().store_usage();
         #[cfg(feature = "otel")]
@@ -225,7 +225,7 @@ fn check(options: &Options) -> ExitCode {
         state_dir: None,
         ..loaded.config.clone()
     };
-    if let Err(error) = Service::new(&without_state) {
+    if let Err(error) = Proxy::new(&without_state) {
         return refuse(&error);
     }
     if let Some(Err(error)) = loaded.config.door.tls.as_ref().map(Tls::new) {

@@ -123,7 +123,7 @@ impl LegacyWrite {
 
 /// Which way a request goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Way {
+pub enum Route {
     /// A read, translated.
     Legacy(LegacyRoute),
     /// A write, translated.
@@ -147,12 +147,12 @@ pub struct WrongMethod {
 }
 
 /// What a legacy path may be asked.
-struct Endpoint {
+struct LegacyPath {
     read: Option<LegacyRoute>,
     write: Option<LegacyWrite>,
 }
 
-impl Endpoint {
+impl LegacyPath {
     fn read(route: LegacyRoute) -> Self {
         Self {
             read: Some(route),
@@ -181,25 +181,26 @@ impl Endpoint {
 }
 
 /// Decides by the path as sent; a path that differs in any way from a legacy one passes through.
-pub fn route(method: &Method, path: &str) -> Way {
+pub fn route(method: &Method, path: &str) -> Route {
     if method == Method::POST && matches!(path, "/prompt" | "/api/prompt") {
-        return Way::Prompt;
+        return Route::Prompt;
     }
     let Some(endpoint) = find(path) else {
-        return Way::PassThrough;
+        return Route::PassThrough;
     };
     let wrong_method = endpoint.wrong_method(method);
     let way = match *method {
-        Method::GET | Method::HEAD => endpoint.read.map(Way::Legacy),
-        Method::POST => endpoint.write.map(Way::Write),
+        Method::GET | Method::HEAD => endpoint.read.map(Route::Legacy),
+        Method::POST => endpoint.write.map(Route::Write),
         // The upstream answers CORS preflights.
-        Method::OPTIONS => Some(Way::PassThrough),
+        Method::OPTIONS => Some(Route::PassThrough),
         _ => None,
     };
-    way.or(wrong_method.map(Way::WrongMethod)).unwrap_or(Way::PassThrough)
+    way.or(wrong_method.map(Route::WrongMethod))
+        .unwrap_or(Route::PassThrough)
 }
 
-fn find(path: &str) -> Option<Endpoint> {
+fn find(path: &str) -> Option<LegacyPath> {
     let (api, rest) = match path.strip_prefix("/api/") {
         Some(rest) => (true, rest),
         None => (false, path.strip_prefix('/')?),
@@ -210,20 +211,20 @@ fn find(path: &str) -> Option<Endpoint> {
         (Some(second), third)
     });
     Some(match (api, first, second, third) {
-        (_, "history", None, None) => Endpoint {
+        (_, "history", None, None) => LegacyPath {
             read: Some(LegacyRoute::History),
             write: Some(LegacyWrite::History),
         },
-        (_, "history", Some(id), None) => Endpoint::read(LegacyRoute::HistoryOne(job_id(id)?.into())),
-        (_, "queue", None, None) => Endpoint {
+        (_, "history", Some(id), None) => LegacyPath::read(LegacyRoute::HistoryOne(job_id(id)?.into())),
+        (_, "queue", None, None) => LegacyPath {
             read: Some(LegacyRoute::Queue { api }),
             write: Some(LegacyWrite::Queue { api }),
         },
-        (_, "interrupt", None, None) => Endpoint::write(LegacyWrite::Interrupt),
-        (true, "history_v2", None, None) => Endpoint::read(LegacyRoute::HistoryV2),
-        (true, "history_v2", Some(id), None) => Endpoint::read(LegacyRoute::HistoryV2One(job_id(id)?.into())),
-        (true, "job", Some(id), Some("status")) => Endpoint::read(LegacyRoute::JobStatus(job_id(id)?.into())),
-        (true, "job", Some(id), Some("cancel")) => Endpoint::write(LegacyWrite::JobCancel(job_id(id)?.into())),
+        (_, "interrupt", None, None) => LegacyPath::write(LegacyWrite::Interrupt),
+        (true, "history_v2", None, None) => LegacyPath::read(LegacyRoute::HistoryV2),
+        (true, "history_v2", Some(id), None) => LegacyPath::read(LegacyRoute::HistoryV2One(job_id(id)?.into())),
+        (true, "job", Some(id), Some("status")) => LegacyPath::read(LegacyRoute::JobStatus(job_id(id)?.into())),
+        (true, "job", Some(id), Some("cancel")) => LegacyPath::write(LegacyWrite::JobCancel(job_id(id)?.into())),
         _ => return None,
     })
 }
@@ -249,17 +250,20 @@ fn job_id(segment: &str) -> Option<Cow<'_, str>> {
 mod tests {
     use super::*;
 
-    fn legacy(path: &str) -> Way {
+    fn legacy(path: &str) -> Route {
         route(&Method::GET, path)
     }
 
     #[test]
     fn self_hosted_paths_exist_with_and_without_api() {
         for prefix in ["", "/api"] {
-            assert_eq!(legacy(&format!("{prefix}/history")), Way::Legacy(LegacyRoute::History));
-            let one = Way::Legacy(LegacyRoute::HistoryOne("a b".into()));
+            assert_eq!(
+                legacy(&format!("{prefix}/history")),
+                Route::Legacy(LegacyRoute::History)
+            );
+            let one = Route::Legacy(LegacyRoute::HistoryOne("a b".into()));
             assert_eq!(legacy(&format!("{prefix}/history/a%20b")), one);
-            let queue = Way::Legacy(LegacyRoute::Queue {
+            let queue = Route::Legacy(LegacyRoute::Queue {
                 api: !prefix.is_empty(),
             });
             assert_eq!(legacy(&format!("{prefix}/queue")), queue);
@@ -268,13 +272,13 @@ mod tests {
 
     #[test]
     fn cloud_paths_exist_under_api_only() {
-        assert_eq!(legacy("/api/history_v2"), Way::Legacy(LegacyRoute::HistoryV2));
+        assert_eq!(legacy("/api/history_v2"), Route::Legacy(LegacyRoute::HistoryV2));
         assert_eq!(
             legacy("/api/job/x/status"),
-            Way::Legacy(LegacyRoute::JobStatus("x".into()))
+            Route::Legacy(LegacyRoute::JobStatus("x".into()))
         );
         for path in ["/history_v2", "/history_v2/x", "/job/x/status"] {
-            assert_eq!(legacy(path), Way::PassThrough, "{path}");
+            assert_eq!(legacy(path), Route::PassThrough, "{path}");
         }
     }
 
@@ -291,7 +295,7 @@ mod tests {
             "/queue/x",
             "*",
         ] {
-            assert_eq!(legacy(path), Way::PassThrough, "{path}");
+            assert_eq!(legacy(path), Route::PassThrough, "{path}");
         }
     }
 
@@ -306,12 +310,12 @@ mod tests {
             ("/api/interrupt", LegacyWrite::Interrupt),
             ("/api/job/x%20y/cancel", LegacyWrite::JobCancel("x y".into())),
         ] {
-            assert_eq!(route(&Method::POST, path), Way::Write(write), "{path}");
+            assert_eq!(route(&Method::POST, path), Route::Write(write), "{path}");
         }
-        assert_eq!(route(&Method::POST, "/job/x/cancel"), Way::PassThrough);
-        assert_eq!(route(&Method::POST, "/api/prompt"), Way::Prompt);
-        assert_eq!(route(&Method::GET, "/prompt"), Way::PassThrough);
-        assert_eq!(route(&Method::OPTIONS, "/history/x"), Way::PassThrough);
+        assert_eq!(route(&Method::POST, "/job/x/cancel"), Route::PassThrough);
+        assert_eq!(route(&Method::POST, "/api/prompt"), Route::Prompt);
+        assert_eq!(route(&Method::GET, "/prompt"), Route::PassThrough);
+        assert_eq!(route(&Method::OPTIONS, "/history/x"), Route::PassThrough);
         for (method, path, name, allow) in [
             (
                 Method::DELETE,
@@ -335,7 +339,7 @@ mod tests {
                 Some("OPTIONS, POST"),
             ),
         ] {
-            let expected = Way::WrongMethod(WrongMethod { route: name, allow });
+            let expected = Route::WrongMethod(WrongMethod { route: name, allow });
             assert_eq!(route(&method, path), expected, "{method} {path}");
         }
     }

@@ -7,7 +7,7 @@ use divan::{Bencher, black_box, counter::BytesCount};
 use http::{HeaderMap, StatusCode};
 use jobshim::{
     mapping::{
-        Classes, Context, Searched, Tables,
+        Classes, Context, ParsedJob, Tables,
         scanner::{check, elements, members},
     },
     upstream::Answer,
@@ -50,7 +50,7 @@ fn history_entry(bencher: Bencher, size: usize) {
     let plan = Tables::load(None).expect("good tables").history.plan;
     let job = Bytes::from(job::detail(ID, size));
     bencher.counter(BytesCount::new(job.len())).bench(|| {
-        let searched = Searched::new(job.clone(), plan.paths()).expect("JSON");
+        let searched = ParsedJob::new(job.clone(), plan.paths()).expect("JSON");
         let reading = plan.read_searched(black_box(&searched), None).expect("an object");
         black_box(plan.classes_needed(&reading));
         let context = Context {

@@ -2,7 +2,7 @@
 #![no_main]
 
 use bytes::Bytes;
-use jobshim::{mapping::{ClassInputs, Classes, Context, Searched, Tables, scanner::check}, legacy::notes::note};
+use jobshim::{mapping::{ClassInputs, Classes, Context, ParsedJob, Tables, scanner::check}, legacy::notes::note};
 use libfuzzer_sys::fuzz_target;
 use std::{cell::Cell, sync::LazyLock};
 
@@ -52,7 +52,7 @@ fuzz_target!(|text: &[u8]| {
         );
     }
     // All of these tables were loaded together: one search does for each of them.
-    let searched = Searched::new(Bytes::copy_from_slice(job), TABLES.history.plan.paths());
+    let searched = ParsedJob::new(Bytes::copy_from_slice(job), TABLES.history.plan.paths());
     let is_job = check(job).is_ok_and(|span| span.of(job).starts_with(b"{"));
     for table in TABLES.shapes() {
         let Ok(reading) = table.plan.read(job, noted.as_deref()) else {

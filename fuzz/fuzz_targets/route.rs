@@ -2,7 +2,7 @@
 #![no_main]
 
 use http::Method;
-use jobshim::routes::{LegacyRoute, LegacyWrite, Way, route};
+use jobshim::routes::{LegacyRoute, LegacyWrite, Route, route};
 use libfuzzer_sys::fuzz_target;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -13,9 +13,9 @@ fuzz_target!(|text: &str| {
     };
     let way = route(&method, path);
     let id = match &way {
-        Way::Legacy(LegacyRoute::HistoryOne(id) | LegacyRoute::HistoryV2One(id) | LegacyRoute::JobStatus(id))
-        | Way::Write(LegacyWrite::JobCancel(id)) => id,
-        Way::WrongMethod(wrong) => {
+        Route::Legacy(LegacyRoute::HistoryOne(id) | LegacyRoute::HistoryV2One(id) | LegacyRoute::JobStatus(id))
+        | Route::Write(LegacyWrite::JobCancel(id)) => id,
+        Route::WrongMethod(wrong) => {
             let allow = wrong.allow.unwrap_or_default();
             assert!(allow.split(", ").all(|allowed| allowed != method.as_str()), "{allow}");
             return;

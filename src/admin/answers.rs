@@ -5,9 +5,9 @@ use crate::{
     config::Mode,
     jobs_api::DialectKind,
     mapping::moment,
-    proxy::{Service, reload::Live},
+    proxy::{Proxy, reload::CurrentProxy},
     routes::RouteName,
-    telemetry::{Route, Seen, Span, names, now_ms},
+    telemetry::{Endpoint, Seen, Span, names, now_ms},
 };
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, Uri, header::CONTENT_TYPE};
@@ -22,7 +22,7 @@ use std::{
 const METRICS: &str = prometheus_client::encoding::prometheus_text::CONTENT_TYPE;
 
 /// The answer to a request that may look.
-pub async fn answer(live: &Live, uri: &Uri) -> Response<Full<Bytes>> {
+pub async fn answer(live: &CurrentProxy, uri: &Uri) -> Response<Full<Bytes>> {
     let service = &live.service();
     match uri.path() {
         "/healthz" => text(StatusCode::OK, "alive\n"),
@@ -56,7 +56,7 @@ fn json(status: StatusCode, value: &Value) -> Response<Full<Bytes>> {
     with_type(status, format!("{value}\n"), "application/json")
 }
 
-fn metrics(service: &Service) -> Response<Full<Bytes>> {
+fn metrics(service: &Proxy) -> Response<Full<Bytes>> {
     let (metrics, modes) = (service.observer().metrics(), service.modes());
     for route in RouteName::ALL {
         let is_canary = modes.policy(route).mode == Mode::Canary;
@@ -68,7 +68,7 @@ fn metrics(service: &Service) -> Response<Full<Bytes>> {
     }
 }
 
-async fn readiness(service: &Service, stopping: bool) -> Response<Full<Bytes>> {
+async fn readiness(service: &Proxy, stopping: bool) -> Response<Full<Bytes>> {
     let seen = match stopping {
         true => service.observer().health().seen(),
         false => service.look_at_upstream().await,
@@ -86,7 +86,7 @@ async fn readiness(service: &Service, stopping: bool) -> Response<Full<Bytes>> {
 }
 
 /// What is known of the upstream.
-fn upstream(service: &Service, seen: &Seen) -> Value {
+fn upstream(service: &Proxy, seen: &Seen) -> Value {
     let jobs = service.legacy().jobs();
     let dialect = jobs.known_dialect();
     json!({
@@ -102,21 +102,21 @@ fn upstream(service: &Service, seen: &Seen) -> Value {
 }
 
 /// Who calls the legacy surface.
-fn usage(service: &Service) -> Value {
+fn usage(service: &Proxy) -> Value {
     let mut shown = json!(service.observer().usage().clients());
     shown["now_ms"] = json!(now_ms());
     shown
 }
 
 /// All that the page shows.
-fn overview(service: &Service, uri: &Uri) -> Value {
+fn overview(service: &Proxy, uri: &Uri) -> Value {
     let (observer, modes) = (service.observer(), service.modes());
     let span = match uri.query() {
         Some("span=day") => Span::Day,
         _ => Span::Hour,
     };
     let findings = observer.findings().by_route();
-    let legacy = Route::ALL.into_iter();
+    let legacy = Endpoint::ALL.into_iter();
     let legacy = legacy.filter_map(|route| Some(json!({"route": route.name(), "mode": route.mode_of()?.as_str()})));
     json!({
         "version": env!("CARGO_PKG_VERSION"),

@@ -7,7 +7,7 @@ use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use std::{error::Error, time::Duration};
 
 /// The answer to a GET, or why there is none within `patience`.
-pub async fn ask(uri: Uri, patience: Duration) -> Result<(StatusCode, Bytes), String> {
+pub async fn ask(uri: Uri, timeout: Duration) -> Result<(StatusCode, Bytes), String> {
     let client: Client<_, Empty<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
     let asking = async {
         let response = client.get(uri).await.map_err(|error| {
@@ -21,7 +21,7 @@ pub async fn ask(uri: Uri, patience: Duration) -> Result<(StatusCode, Bytes), St
         let body = body.collect().await.map_err(|error| error.to_string())?;
         Ok((head.status, body.to_bytes()))
     };
-    tokio::time::timeout(patience, asking)
+    tokio::time::timeout(timeout, asking)
         .await
-        .unwrap_or_else(|_| Err(format!("no answer within {} s", patience.as_secs())))
+        .unwrap_or_else(|_| Err(format!("no answer within {} s", timeout.as_secs())))
 }

@@ -9,7 +9,7 @@ mod page;
 
 pub use ask::ask;
 
-use crate::{config::AdminConfig, proxy::reload::Live, server::accept::accept_failed};
+use crate::{config::AdminConfig, proxy::reload::CurrentProxy, server::accept::accept_failed};
 use bytes::Bytes;
 use http::{
     HeaderName, HeaderValue, Method, Request, Response,
@@ -57,7 +57,7 @@ impl Admin {
     }
 
     /// Shows what jobshim does, for as long as it is polled: while it drains, too.
-    pub async fn run(self, live: Arc<Live>) {
+    pub async fn run(self, live: Arc<CurrentProxy>) {
         let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
         loop {
             let place = Arc::clone(&places).acquire_owned().await;
@@ -77,7 +77,7 @@ impl Admin {
     }
 }
 
-async fn serve(live: Arc<Live>, hosts: Arc<[String]>, stream: TcpStream) {
+async fn serve(live: Arc<CurrentProxy>, hosts: Arc<[String]>, stream: TcpStream) {
     let handler = service_fn(move |request| {
         let (live, hosts) = (Arc::clone(&live), Arc::clone(&hosts));
         async move { Ok::<_, Infallible>(answer(&live, &hosts, &request).await) }
@@ -91,7 +91,7 @@ async fn serve(live: Arc<Live>, hosts: Arc<[String]>, stream: TcpStream) {
     }
 }
 
-async fn answer(live: &Live, hosts: &[String], request: &Request<Incoming>) -> Response<Full<Bytes>> {
+async fn answer(live: &CurrentProxy, hosts: &[String], request: &Request<Incoming>) -> Response<Full<Bytes>> {
     let admitted = guard::admit(request.method(), request.uri(), request.headers(), hosts);
     let mut response = match &admitted {
         Ok(()) => answers::answer(live, request.uri()).await,

@@ -1,6 +1,6 @@
 //! Whose credentials a request carries: the key that keeps users apart.
 
-use crate::http::marks::{CREDENTIALS, Marks};
+use crate::http::header_flags::{CREDENTIALS, HeaderFlags};
 use http::{HeaderMap, Uri};
 use percent_encoding::percent_decode_str;
 use ring::{
@@ -59,8 +59,8 @@ impl ScopeKey {
     }
 
     /// The scope of a request, whose marks are `marks`.
-    pub fn scope(&self, marks: Marks, headers: &HeaderMap, uri: &Uri) -> Scope {
-        if !marks.has(Marks::CREDENTIAL) && tokens(uri).next().is_none() {
+    pub fn scope(&self, flags: HeaderFlags, headers: &HeaderMap, uri: &Uri) -> Scope {
+        if !flags.has(HeaderFlags::CREDENTIAL) && tokens(uri).next().is_none() {
             return self.nobody;
         }
         let mut hash = hmac::Context::with_key(&self.key);
@@ -149,7 +149,7 @@ mod tests {
                 headers.append(*name, value.parse().expect("a value"));
             }
             headers.insert("user-agent", "not a credential".parse().expect("a value"));
-            key.scope(Marks::of(&headers), &headers, &target.parse().expect("a target"))
+            key.scope(HeaderFlags::of(&headers), &headers, &target.parse().expect("a target"))
         };
         let scopes: HashSet<Scope> = requests.iter().map(scope).collect();
         assert_eq!(scopes.len(), requests.len());
@@ -164,7 +164,7 @@ mod tests {
             if let Some(authorization) = authorization {
                 headers.insert(AUTHORIZATION, authorization.parse().expect("a value"));
             }
-            let scope = key.scope(Marks::of(&headers), &headers, &Uri::default());
+            let scope = key.scope(HeaderFlags::of(&headers), &headers, &Uri::default());
             key.client(&scope, address.parse().expect("an address"))
         };
         assert_eq!(client(Some("a"), "192.0.2.1"), client(Some("a"), "192.0.2.2"));

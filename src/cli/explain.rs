@@ -2,13 +2,13 @@
 
 use crate::{
     config::{Config, DialectChoice, Surface},
-    http::{buffered::BufferBudget, marks::Marks},
+    http::{buffered::BufferBudget, header_flags::HeaderFlags},
     jobs_api::Caller,
     legacy::{self, Inquiry, Legacy, LegacyError},
     mapping::{Table, TableError, Tables, dialect::Dialect, print::rows},
     proxy::forward::in_dialect,
-    routes::{LegacyRoute, LegacyWrite, RouteName, Way, route},
-    store::{State, StateError},
+    routes::{LegacyRoute, LegacyWrite, Route, RouteName, route},
+    store::{State, StoreError},
     upstream::{SetupError, Upstream},
 };
 use bytes::Bytes;
@@ -36,7 +36,7 @@ pub enum ExplainError {
     Legacy(#[from] legacy::SetupError),
     /// No key for scopes.
     #[error(transparent)]
-    State(#[from] StateError),
+    State(#[from] StoreError),
     /// The request was made and has no answer.
     #[error(transparent)]
     Answer(#[from] LegacyError),
@@ -61,7 +61,7 @@ pub async fn run(config: &Config, method: &str, target: &str, live: bool) -> Res
         false => format!("passes through to {} as {there}", config.upstream.name()),
     };
     let route = match route(&method, uri.path()) {
-        Way::Prompt => {
+        Route::Prompt => {
             println!(
                 "{method} {target} {passage}; table {:?} says what is noted of it on the way, for legacy \
                  answers about that job, and what is taken out",
@@ -69,7 +69,7 @@ pub async fn run(config: &Config, method: &str, target: &str, live: bool) -> Res
             );
             return Ok(());
         }
-        Way::Write(write) => {
+        Route::Write(write) => {
             print_mode(config, write.name());
             println!(
                 "{method} {target} is done through the Jobs API ({}):\n",
@@ -83,11 +83,11 @@ pub async fn run(config: &Config, method: &str, target: &str, live: bool) -> Res
             }
             return Ok(());
         }
-        Way::PassThrough => {
+        Route::PassThrough => {
             println!("{method} {target} {passage}");
             return Ok(());
         }
-        Way::WrongMethod(wrong) => {
+        Route::WrongMethod(wrong) => {
             let path = uri.path();
             print_mode(config, wrong.route);
             println!("{method} {target} is answered by the server where its legacy endpoint is asked, else");
@@ -97,7 +97,7 @@ pub async fn run(config: &Config, method: &str, target: &str, live: bool) -> Res
             }
             return Ok(());
         }
-        Way::Legacy(route) => route,
+        Route::Legacy(route) => route,
     };
     print_mode(config, route.name());
     let table = table(&route, &tables, config);
@@ -218,7 +218,7 @@ async fn show(config: &Config, route: &LegacyRoute, uri: &Uri) -> Result<(), Exp
     let inquiry = Inquiry {
         query: uri.query().unwrap_or_default(),
         headers: &HeaderMap::new(),
-        marks: Marks::default(),
+        flags: HeaderFlags::default(),
         encoding: None,
     };
     let answer = legacy.answer(route, inquiry, &Arc::new(Caller::default())).await?;

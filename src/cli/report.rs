@@ -4,7 +4,7 @@ use crate::{
     admin::ask,
     config::{has_sound_port, shown_url},
     http::outside::Outside,
-    telemetry::{Client, Clients, Route, Use},
+    telemetry::{Client, Clients, Endpoint, Use},
 };
 use http::{StatusCode, Uri};
 use std::{fmt::Write as _, time::Duration};
@@ -103,12 +103,12 @@ pub fn report(seen: &Clients, now: u64, days: u64, admin: &str) -> String {
     out
 }
 
-fn legacy_routes() -> impl Iterator<Item = Route> {
-    Route::ALL.into_iter().filter(|route| route.is_legacy())
+fn legacy_routes() -> impl Iterator<Item = Endpoint> {
+    Endpoint::ALL.into_iter().filter(|route| route.is_legacy())
 }
 
 /// Whether a route can go.
-fn verdict(route: Route, seen: &Clients, now: u64, days: u64) -> String {
+fn verdict(route: Endpoint, seen: &Clients, now: u64, days: u64) -> String {
     let mut users: Vec<(&Client, &Use)> = seen
         .clients
         .iter()
@@ -181,7 +181,7 @@ fn table<const N: usize>(out: &mut String, rows: &[[String; N]]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::telemetry::Who;
+    use crate::telemetry::ClientId;
 
     /// Watched since the day 50 of the clock.
     fn client(agent: &str, route: &str, last_seen_ms: u64) -> Client {
@@ -193,7 +193,7 @@ mod tests {
             last_watched_ms: last_seen_ms.saturating_sub(50 * DAY),
         };
         Client {
-            who: Who {
+            who: ClientId {
                 agent: agent.to_owned(),
                 addresses: "192.0.2.0/24".to_owned(),
                 credential: None,

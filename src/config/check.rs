@@ -1,11 +1,11 @@
 //! Texts to values: each section of the file by itself, then what they say together.
 
 use super::{
-    AdminConfig, CacheConfig, Config, DoorConfig, HistoryConfig, LegacyConfig, ListenAddress, LogConfig, NotesConfig,
+    AdminConfig, CacheConfig, Config, HistoryConfig, LegacyConfig, ListenAddress, ListenConfig, LogConfig, NotesConfig,
     NoticesConfig, Policies, ServerConfig, ShadowConfig, TlsFiles, UpstreamConfig,
     load::{ConfigError, Setting},
     modes,
-    parse::{self, Wrong},
+    parse::{self, InvalidValue},
     secret::{self, Environment},
 };
 
@@ -107,7 +107,7 @@ fn is_of_this_machine(listen: &ListenAddress) -> bool {
     }
 }
 
-fn door(reader: &mut Reader<'_>) -> Option<DoorConfig> {
+fn door(reader: &mut Reader<'_>) -> Option<ListenConfig> {
     let certificate = reader.value("listen.tls_certificate", parse::optional_file);
     let key = reader.value("listen.tls_key", parse::optional_file);
     let proxy_protocol = reader.value("listen.proxy_protocol", parse::flag);
@@ -130,7 +130,7 @@ fn door(reader: &mut Reader<'_>) -> Option<DoorConfig> {
             None
         }
     };
-    Some(DoorConfig {
+    Some(ListenConfig {
         tls,
         proxy_protocol: proxy_protocol?,
         trusted_proxies: trusted_proxies?,
@@ -300,12 +300,12 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn value<T>(&mut self, key: &str, parse: impl FnOnce(&str) -> Result<T, Wrong>) -> Option<T> {
+    fn value<T>(&mut self, key: &str, parse: impl FnOnce(&str) -> Result<T, InvalidValue>) -> Option<T> {
         let setting = self.settings.iter().find(|setting| setting.key == key)?;
         parse(&setting.value).map_err(|reason| self.refuse(key, reason)).ok()
     }
 
-    fn refuse(&mut self, key: &str, reason: impl Into<Wrong>) {
+    fn refuse(&mut self, key: &str, reason: impl Into<InvalidValue>) {
         let found = self.settings.iter().find(|setting| setting.key == key);
         self.errors.extend(found.map(|setting| ConfigError::Value {
             key: setting.key.to_owned(),

@@ -27,7 +27,7 @@ pub struct Config {
     /// Where clients connect.
     pub listen: ListenAddress,
     /// How they get in there.
-    pub door: DoorConfig,
+    pub door: ListenConfig,
     /// What clients must show to be let in, as `Authorization: Bearer` or `X-API-Key`.
     pub access_token: Option<Secret>,
     /// The server behind.
@@ -91,7 +91,7 @@ impl fmt::Display for ListenAddress {
 
 /// How clients get in.
 #[derive(Clone, Debug)]
-pub struct DoorConfig {
+pub struct ListenConfig {
     /// The certificate, where the listener speaks TLS.
     pub tls: Option<TlsFiles>,
     /// Every connection begins with a header of the PROXY protocol, by a trusted proxy.

@@ -1,6 +1,6 @@
 //! Modes as people write them: `translate`, `canary:30,compare`, `gone:5`, one for all legacy routes or one for each.
 
-use super::parse::Wrong;
+use super::parse::InvalidValue;
 use crate::routes::RouteName;
 use std::{collections::BTreeMap, fmt};
 
@@ -156,7 +156,7 @@ impl Policies {
 }
 
 /// `MODE[:PERCENT][,NAME=VALUE]...`; from a table of the file the mode and the percentage come by their names too.
-pub fn policy(text: &str) -> Result<Policy, Wrong> {
+pub fn policy(text: &str) -> Result<Policy, InvalidValue> {
     let (mut mode, mut percent, mut compare) = (None, None, false);
     let mut rollback: Option<Rollback> = None;
     let share = |value: &str| Share::parse(value).ok_or(format!("{value:?} is no percentage from 0 to 100"));
@@ -198,17 +198,17 @@ pub fn policy(text: &str) -> Result<Policy, Wrong> {
 }
 
 /// Such as `10%`.
-pub fn share(text: &str) -> Result<Share, Wrong> {
+pub fn share(text: &str) -> Result<Share, InvalidValue> {
     Share::parse(text).ok_or_else(|| "a percentage from 0 to 100 is expected, such as 10%".into())
 }
 
 /// Paths into an entry, one a line or with `;` between them, such as `prompt[3].client_id` or `outputs.*.text`.
-pub fn paths(text: &str) -> Result<Vec<Vec<String>>, Wrong> {
+pub fn paths(text: &str) -> Result<Vec<Vec<String>>, InvalidValue> {
     let lines = text.split(['\n', ';']).map(str::trim).filter(|line| !line.is_empty());
     Ok(lines.map(crate::config::field_path::segments).collect())
 }
 
-fn mode_of(word: &str) -> Result<Mode, Wrong> {
+fn mode_of(word: &str) -> Result<Mode, InvalidValue> {
     let found = MODES.iter().find(|(known, _)| *known == word);
     let words = || MODES.map(|(word, _)| word).join(", ");
     found
@@ -217,7 +217,7 @@ fn mode_of(word: &str) -> Result<Mode, Wrong> {
 }
 
 /// One `ROUTE=MODE` a line, or several with `;` between them.
-pub fn routes(text: &str) -> Result<BTreeMap<RouteName, Policy>, Wrong> {
+pub fn routes(text: &str) -> Result<BTreeMap<RouteName, Policy>, InvalidValue> {
     let lines = text.split(['\n', ';']).map(str::trim).filter(|line| !line.is_empty());
     lines
         .map(|line| {

@@ -6,9 +6,9 @@ use http::{Uri, uri::Authority};
 use std::{borrow::Cow, path::PathBuf, time::Duration};
 
 /// What was expected instead.
-pub type Wrong = Cow<'static, str>;
+pub type InvalidValue = Cow<'static, str>;
 
-pub fn address(text: &str) -> Result<ListenAddress, Wrong> {
+pub fn address(text: &str) -> Result<ListenAddress, InvalidValue> {
     if let Some(path) = text.strip_prefix("unix:").filter(|path| !path.is_empty()) {
         return Ok(ListenAddress::Unix(path.into()));
     }
@@ -19,19 +19,19 @@ pub fn address(text: &str) -> Result<ListenAddress, Wrong> {
     })
 }
 
-pub fn trusted_proxies(text: &str) -> Result<TrustedProxies, Wrong> {
+pub fn trusted_proxies(text: &str) -> Result<TrustedProxies, InvalidValue> {
     text.parse().map_err(Cow::Owned)
 }
 
 /// A URL, or the Unix socket where a server is found that calls itself `localhost`.
-pub fn server(text: &str) -> Result<(Uri, Option<PathBuf>), Wrong> {
+pub fn server(text: &str) -> Result<(Uri, Option<PathBuf>), InvalidValue> {
     match text.strip_prefix("unix:").filter(|path| !path.is_empty()) {
         Some(path) => Ok((Uri::from_static("http://localhost"), Some(path.into()))),
         None => Ok((url(text)?, None)),
     }
 }
 
-pub fn address_or_off(text: &str) -> Result<Option<std::net::SocketAddr>, Wrong> {
+pub fn address_or_off(text: &str) -> Result<Option<std::net::SocketAddr>, InvalidValue> {
     match text {
         "off" => Ok(None),
         _ => text
@@ -41,7 +41,7 @@ pub fn address_or_off(text: &str) -> Result<Option<std::net::SocketAddr>, Wrong>
     }
 }
 
-pub fn host_names(text: &str) -> Result<Vec<String>, Wrong> {
+pub fn host_names(text: &str) -> Result<Vec<String>, InvalidValue> {
     let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
     names
         .map(|name| {
@@ -56,7 +56,7 @@ pub fn host_names(text: &str) -> Result<Vec<String>, Wrong> {
         .collect()
 }
 
-pub fn url(text: &str) -> Result<Uri, Wrong> {
+pub fn url(text: &str) -> Result<Uri, InvalidValue> {
     const EXPECTED: &str = "a URL is expected, such as http://127.0.0.1:8188 or https://example.org/base";
     if text.contains(['#', '?']) {
         return Err("an upstream URL has no query and no fragment".into());
@@ -88,7 +88,7 @@ pub fn has_sound_port(authority: &Authority) -> bool {
 }
 
 /// A link for people: any absolute http URL.
-pub fn optional_link(text: &str) -> Result<Option<Uri>, Wrong> {
+pub fn optional_link(text: &str) -> Result<Option<Uri>, InvalidValue> {
     match text {
         "" => Ok(None),
         _ => match text.parse::<Uri>() {
@@ -108,7 +108,7 @@ pub fn optional_link(text: &str) -> Result<Option<Uri>, Wrong> {
 }
 
 /// A day as `2026-03-31` or a Unix time, in seconds since 1970; `off` for none.
-pub fn day_or_off(text: &str) -> Result<Option<u64>, Wrong> {
+pub fn day_or_off(text: &str) -> Result<Option<u64>, InvalidValue> {
     if text == "off" {
         return Ok(None);
     }
@@ -146,7 +146,7 @@ fn day(text: &str) -> Option<u64> {
     Some((before + day_of_year - 719_468) * 86_400)
 }
 
-pub fn optional_url(text: &str) -> Result<Option<Uri>, Wrong> {
+pub fn optional_url(text: &str) -> Result<Option<Uri>, InvalidValue> {
     match text {
         "" => Ok(None),
         _ => url(text).map(Some),
@@ -169,7 +169,7 @@ pub fn is_itself(listen: &ListenAddress, url: &Uri) -> bool {
     same_host && port == listen.port()
 }
 
-pub fn dialect(text: &str) -> Result<DialectChoice, Wrong> {
+pub fn dialect(text: &str) -> Result<DialectChoice, InvalidValue> {
     match text {
         "auto" => Ok(DialectChoice::Auto),
         "comfyui" => Ok(DialectChoice::Comfyui),
@@ -178,7 +178,7 @@ pub fn dialect(text: &str) -> Result<DialectChoice, Wrong> {
     }
 }
 
-pub fn surface(text: &str) -> Result<Surface, Wrong> {
+pub fn surface(text: &str) -> Result<Surface, InvalidValue> {
     match text {
         "auto" => Ok(Surface::Auto),
         "comfyui" => Ok(Surface::Comfyui),
@@ -187,7 +187,7 @@ pub fn surface(text: &str) -> Result<Surface, Wrong> {
     }
 }
 
-pub fn log_format(text: &str) -> Result<LogFormat, Wrong> {
+pub fn log_format(text: &str) -> Result<LogFormat, InvalidValue> {
     match text {
         "text" => Ok(LogFormat::Text),
         "json" => Ok(LogFormat::Json),
@@ -203,14 +203,14 @@ fn with_unit<'a>(text: &'a str, units: &[(&str, u64)]) -> Option<(u64, &'a str)>
     Some((number.parse::<u64>().ok()?.checked_mul(*factor)?, unit))
 }
 
-pub fn duration(text: &str) -> Result<Duration, Wrong> {
+pub fn duration(text: &str) -> Result<Duration, InvalidValue> {
     match with_unit(text, &[("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000)]) {
         Some((ms, _)) if ms > 0 => Ok(Duration::from_millis(ms)),
         _ => Err("a time above zero is expected, such as 500ms, 5s or 2m".into()),
     }
 }
 
-pub fn duration_or_none(text: &str) -> Result<Duration, Wrong> {
+pub fn duration_or_none(text: &str) -> Result<Duration, InvalidValue> {
     match with_unit(
         text,
         &[("", 0), ("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000)],
@@ -220,7 +220,7 @@ pub fn duration_or_none(text: &str) -> Result<Duration, Wrong> {
     }
 }
 
-pub fn size(text: &str) -> Result<usize, Wrong> {
+pub fn size(text: &str) -> Result<usize, InvalidValue> {
     let bytes = with_unit(text, &[("", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)]);
     match bytes.and_then(|(bytes, _)| usize::try_from(bytes).ok()) {
         Some(bytes) if bytes > 0 => Ok(bytes),
@@ -228,11 +228,11 @@ pub fn size(text: &str) -> Result<usize, Wrong> {
     }
 }
 
-pub fn size_or_none(text: &str) -> Result<usize, Wrong> {
+pub fn size_or_none(text: &str) -> Result<usize, InvalidValue> {
     if text == "0" { Ok(0) } else { size(text) }
 }
 
-pub fn flag(text: &str) -> Result<bool, Wrong> {
+pub fn flag(text: &str) -> Result<bool, InvalidValue> {
     match text {
         "true" => Ok(true),
         "false" => Ok(false),
@@ -240,7 +240,7 @@ pub fn flag(text: &str) -> Result<bool, Wrong> {
     }
 }
 
-pub fn on_off(text: &str) -> Result<bool, Wrong> {
+pub fn on_off(text: &str) -> Result<bool, InvalidValue> {
     match text {
         "on" => Ok(true),
         "off" => Ok(false),
@@ -248,26 +248,26 @@ pub fn on_off(text: &str) -> Result<bool, Wrong> {
     }
 }
 
-pub fn concurrency(text: &str) -> Result<usize, Wrong> {
+pub fn concurrency(text: &str) -> Result<usize, InvalidValue> {
     match text.parse() {
         Ok(number) if (1..=256).contains(&number) => Ok(number),
         _ => Err("a whole number from 1 to 256 is expected".into()),
     }
 }
 
-pub fn count(text: &str) -> Result<usize, Wrong> {
+pub fn count(text: &str) -> Result<usize, InvalidValue> {
     match text.parse() {
         Ok(number) if number > 0 => Ok(number),
         _ => Err("a whole number above zero is expected".into()),
     }
 }
 
-pub fn count_or_none(text: &str) -> Result<usize, Wrong> {
+pub fn count_or_none(text: &str) -> Result<usize, InvalidValue> {
     if text == "0" { Ok(0) } else { count(text) }
 }
 
 /// A map of headers has room for some thirty thousand; nobody sends as many.
-pub fn headers(text: &str) -> Result<usize, Wrong> {
+pub fn headers(text: &str) -> Result<usize, InvalidValue> {
     match text.parse() {
         Ok(number) if (1..=1000).contains(&number) => Ok(number),
         _ => Err("a whole number from 1 to 1000 is expected".into()),
@@ -275,19 +275,19 @@ pub fn headers(text: &str) -> Result<usize, Wrong> {
 }
 
 /// hyper takes no longer ones than 65534 bytes.
-pub fn uri_size(text: &str) -> Result<usize, Wrong> {
+pub fn uri_size(text: &str) -> Result<usize, InvalidValue> {
     match size(text)? {
         size if size <= 60 << 10 => Ok(size),
         _ => Err("a size of at most 60KiB is expected".into()),
     }
 }
 
-pub fn verbosity(text: &str) -> Result<u8, Wrong> {
+pub fn verbosity(text: &str) -> Result<u8, InvalidValue> {
     text.parse().map_err(|_| "0, 1 or 2 is expected".into())
 }
 
 /// A folder that is made when it is needed.
-pub fn folder_to_be(text: &str) -> Result<Option<PathBuf>, Wrong> {
+pub fn folder_to_be(text: &str) -> Result<Option<PathBuf>, InvalidValue> {
     let path = (!text.is_empty()).then(|| PathBuf::from(text));
     match &path {
         Some(path) if path.exists() && !path.is_dir() => Err("it is no folder".into()),
@@ -295,7 +295,7 @@ pub fn folder_to_be(text: &str) -> Result<Option<PathBuf>, Wrong> {
     }
 }
 
-pub fn optional_file(text: &str) -> Result<Option<PathBuf>, Wrong> {
+pub fn optional_file(text: &str) -> Result<Option<PathBuf>, InvalidValue> {
     let path = (!text.is_empty()).then(|| PathBuf::from(text));
     match &path {
         Some(path) if !path.is_file() => Err("there is no such file".into()),
@@ -303,7 +303,7 @@ pub fn optional_file(text: &str) -> Result<Option<PathBuf>, Wrong> {
     }
 }
 
-pub fn optional_folder(text: &str) -> Result<Option<PathBuf>, Wrong> {
+pub fn optional_folder(text: &str) -> Result<Option<PathBuf>, InvalidValue> {
     let path = (!text.is_empty()).then(|| PathBuf::from(text));
     match &path {
         Some(path) if !path.is_dir() => Err("there is no such folder".into()),

@@ -1,6 +1,6 @@
 //! Secrets: named by where they are kept, read once, never printed.
 
-use super::parse::Wrong;
+use super::parse::InvalidValue;
 use http::{HeaderName, HeaderValue, Uri};
 use std::{fmt, fs};
 
@@ -28,7 +28,7 @@ const NOT_SHOWN: &str = "(not shown)";
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// Reads a secret: `env:NAME`, `file:PATH`, or the value itself.
-pub fn secret(text: &str, environment: Environment<'_>) -> Result<Secret, Wrong> {
+pub fn secret(text: &str, environment: Environment<'_>) -> Result<Secret, InvalidValue> {
     let value = if let Some(name) = text.strip_prefix("env:") {
         environment(name).ok_or_else(|| format!("the environment has no variable {name}"))?
     } else if let Some(path) = text.strip_prefix("file:") {
@@ -104,7 +104,7 @@ const NOT_ADDED: [&str; 9] = [
 ];
 
 /// Headers to add, one `Name=SECRET` a line.
-pub fn headers(text: &str, environment: Environment<'_>) -> Result<Vec<(HeaderName, HeaderValue)>, Wrong> {
+pub fn headers(text: &str, environment: Environment<'_>) -> Result<Vec<(HeaderName, HeaderValue)>, InvalidValue> {
     text.lines()
         .filter(|line| !line.trim().is_empty())
         .map(|line| {

@@ -3,7 +3,7 @@
 //! The server decides it for whatever it is asked. What jobshim answers without asking, an error or an answer from
 //! memory, must not be given where the server would have refused.
 
-use crate::http::marks::Marks;
+use crate::http::header_flags::HeaderFlags;
 use http::{
     HeaderMap, HeaderName, Uri,
     header::{HOST, ORIGIN},
@@ -17,25 +17,25 @@ pub const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site")
 /// machine and the `Origin` another one. Of names, only `localhost` is known to be this machine; the server resolves
 /// others too. `marks` are the request's. A server started with `--enable-cors-header` has no such rule: it lets in what is refused here, so where
 /// the server can be asked, ask it.
-pub fn refuses(marks: Marks, headers: &HeaderMap, uri: &Uri) -> bool {
-    let value = |mark, name| marks.has(mark).then(|| headers.get(name)).flatten();
-    if value(Marks::FETCH_SITE, SEC_FETCH_SITE).is_some_and(|site| site == "cross-site") {
+pub fn refuses(flags: HeaderFlags, headers: &HeaderMap, uri: &Uri) -> bool {
+    let value = |mark, name| flags.has(mark).then(|| headers.get(name)).flatten();
+    if value(HeaderFlags::FETCH_SITE, SEC_FETCH_SITE).is_some_and(|site| site == "cross-site") {
         return true;
     }
-    let Some(origin) = value(Marks::ORIGIN, ORIGIN) else {
+    let Some(origin) = value(HeaderFlags::ORIGIN, ORIGIN) else {
         return false;
     };
     let host = match headers.get(HOST) {
         Some(host) => host.as_bytes(),
         None => uri.authority().map_or("", |host| host.as_str()).as_bytes(),
     };
-    let host = Place::of(host);
-    is_loopback(host.name) && !is_same(host, Place::of(authority(origin.as_bytes())))
+    let host = Authority::of(host);
+    is_loopback(host.name) && !is_same(host, Authority::of(authority(origin.as_bytes())))
 }
 
 /// The comparison as the server makes it: a port counts only where both have one, and where one of the two texts is
 /// empty, as for `Origin: null`, there is nothing to compare.
-fn is_same(host: Place<'_>, origin: Place<'_>) -> bool {
+fn is_same(host: Authority<'_>, origin: Authority<'_>) -> bool {
     let host_text = if origin.port.is_empty() { host.name } else { host.whole };
     let origin_text = if host.port.is_empty() {
         origin.name
@@ -47,14 +47,14 @@ fn is_same(host: Place<'_>, origin: Place<'_>) -> bool {
 
 /// `[user@]name[:port]`, taken apart.
 #[derive(Clone, Copy)]
-struct Place<'a> {
+struct Authority<'a> {
     whole: &'a [u8],
     /// Without the brackets of an IPv6 address.
     name: &'a [u8],
     port: &'a [u8],
 }
 
-impl<'a> Place<'a> {
+impl<'a> Authority<'a> {
     fn of(whole: &'a [u8]) -> Self {
         let mut rest = whole;
         if let Some(at) = rest.iter().rposition(|&byte| byte == b'@') {
@@ -122,7 +122,7 @@ mod tests {
                 headers.insert(name, value.parse().expect("a value"));
             }
         }
-        refuses(Marks::of(&headers), &headers, &Uri::from_static("/history"))
+        refuses(HeaderFlags::of(&headers), &headers, &Uri::from_static("/history"))
     }
 
     #[test]
@@ -176,7 +176,7 @@ mod tests {
     fn an_http2_request_has_its_host_in_the_target() {
         let mut headers = HeaderMap::new();
         headers.insert(ORIGIN, "http://evil.example".parse().expect("a value"));
-        let refused = |target| refuses(Marks::of(&headers), &headers, &Uri::from_static(target));
+        let refused = |target| refuses(HeaderFlags::of(&headers), &headers, &Uri::from_static(target));
         assert!(refused("http://localhost:8187/history"));
         assert!(!refused("http://evil.example/history"));
         assert!(!refused("/history"));

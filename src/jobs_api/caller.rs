@@ -3,11 +3,11 @@
 use crate::{
     auth::scope::{Scope, tokens},
     http::{
+        header_flags::HeaderFlags,
         headers::{add_forwarded, complete_for_http1, remove_hop_by_hop, set_host},
-        marks::Marks,
         origin::{self, SEC_FETCH_SITE},
     },
-    telemetry::Tally,
+    telemetry::RequestStats,
 };
 use http::{
     HeaderMap, HeaderName, HeaderValue, Uri,
@@ -51,18 +51,18 @@ pub struct Caller {
     /// What keeps this client's jobs apart from those of others.
     pub scope: Scope,
     /// Counts what is done for the request.
-    pub tally: Arc<Tally>,
+    pub stats: Arc<RequestStats>,
 }
 
 /// All of a caller that the server's answer can depend on: who asks, and what decides whether it may
 /// (CONTRACT.md section 6). Callers of one voice share calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Voice {
+pub struct CallerKey {
     scope: Scope,
     decisive: [Option<HeaderValue>; 3],
 }
 
-impl Hash for Voice {
+impl Hash for CallerKey {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
         // Those of one scope seldom differ in the rest.
         self.scope.hash(hasher);
@@ -71,7 +71,7 @@ impl Hash for Voice {
 
 impl Caller {
     /// Takes what goes along from the request of a client at `address`.
-    pub fn new(headers: &HeaderMap, uri: &Uri, address: IpAddr, scope: Scope, tally: Arc<Tally>) -> Self {
+    pub fn new(headers: &HeaderMap, uri: &Uri, address: IpAddr, scope: Scope, stats: Arc<RequestStats>) -> Self {
         let mut headers = headers.clone();
         complete_for_http1(&mut headers, uri);
         remove_hop_by_hop(&mut headers);
@@ -89,14 +89,14 @@ impl Caller {
             headers,
             token: tokens(uri).next().map(str::to_owned),
             scope,
-            tally,
+            stats,
         }
     }
 
     /// What the server's answer can depend on.
-    pub fn voice(&self) -> Voice {
+    pub fn caller_key(&self) -> CallerKey {
         let value = |name: &HeaderName| self.headers.get(name).cloned();
-        Voice {
+        CallerKey {
             scope: self.scope,
             decisive: [&HOST, &ORIGIN, &SEC_FETCH_SITE].map(value),
         }
@@ -104,7 +104,7 @@ impl Caller {
 
     /// Whether a self-hosted server would refuse it as another site's.
     pub fn is_foreign(&self) -> bool {
-        origin::refuses(Marks::of(&self.headers), &self.headers, &Uri::default())
+        origin::refuses(HeaderFlags::of(&self.headers), &self.headers, &Uri::default())
     }
 
     /// `Origin`, by which CORS headers may differ.

@@ -23,13 +23,13 @@ enum Batch {
 }
 
 /// What was done of a cancel: it ends early when the program does.
-struct Tally<'a> {
+struct CancelProgress<'a> {
     ids: &'a [String],
     cancelled: Vec<String>,
     asked_all: bool,
 }
 
-impl Tally<'_> {
+impl CancelProgress<'_> {
     /// What was done and what was not, for the log.
     fn shown(&self) -> (String, String) {
         let done = Outside::many(format_args!("{:?}", self.cancelled)).to_string();
@@ -42,7 +42,7 @@ impl Tally<'_> {
     }
 }
 
-impl Drop for Tally<'_> {
+impl Drop for CancelProgress<'_> {
     fn drop(&mut self) {
         if !self.asked_all {
             let (done, left) = self.shown();
@@ -55,18 +55,18 @@ impl Jobs {
     /// Cancels `ids` and gives those that were; one that had ended meanwhile is none of them. When a call fails, the
     /// log says what was done before.
     pub async fn cancel(&self, caller: &Caller, kind: DialectKind, ids: &[String]) -> Result<Vec<String>, JobsError> {
-        let mut tally = Tally {
+        let mut stats = CancelProgress {
             ids,
             cancelled: Vec::new(),
             asked_all: false,
         };
-        let outcome = self.cancel_all(caller, kind, ids, &mut tally.cancelled).await;
-        tally.asked_all = true;
+        let outcome = self.cancel_all(caller, kind, ids, &mut stats.cancelled).await;
+        stats.asked_all = true;
         if let Err(error) = &outcome {
-            let (done, left) = tally.shown();
+            let (done, left) = stats.shown();
             tracing::warn!(%error, %done, not_done = %left, "jobs could not be cancelled");
         }
-        outcome.map(|()| std::mem::take(&mut tally.cancelled))
+        outcome.map(|()| std::mem::take(&mut stats.cancelled))
     }
 
     async fn cancel_all(

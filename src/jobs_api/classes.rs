@@ -3,7 +3,7 @@
 use super::{Caller, DialectKind, Jobs, JobsError, accept, caller::filled, shape};
 use crate::{
     http::segments::has_dots,
-    jobs_api::flights::Flights,
+    jobs_api::coalescer::Coalescer,
     lock,
     mapping::{
         ClassInputs, Classes, Paths,
@@ -44,7 +44,7 @@ type Named = (String, Option<Arc<Class>>);
 pub(super) struct ClassMemory {
     known: Mutex<Known>,
     /// Classes that are being asked for.
-    asked: Flights<String, Result<Option<Arc<Class>>, JobsError>>,
+    asked: Coalescer<String, Result<Option<Arc<Class>>, JobsError>>,
 }
 
 #[derive(Default)]

@@ -2,7 +2,7 @@
 
 use super::{Caller, DialectKind, Jobs, JobsError, Listed, Run, accept, caller::filled, shape};
 use crate::mapping::dialect::State;
-use crate::{http::segments::has_dots, mapping::Searched, telemetry::Call};
+use crate::{http::segments::has_dots, mapping::ParsedJob, telemetry::Call};
 use http::{HeaderMap, Method, StatusCode};
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ pub enum Detail {
         /// Which run of its id it is.
         run: Run,
         /// The job's JSON.
-        body: Searched,
+        body: ParsedJob,
         /// For the CORS headers that the answer must carry on.
         headers: HeaderMap,
     },
@@ -42,7 +42,7 @@ impl Jobs {
             self.doubt_dialect();
         }
         let answer = outcome?;
-        let body = Searched::new(answer.body, Arc::clone(&dialect.detail.paths));
+        let body = ParsedJob::new(answer.body, Arc::clone(&dialect.detail.paths));
         let body = body.map_err(|error| shape(&path, &error))?;
         let (state, run) = dialect.state_of(&body, &path)?;
         Ok(Detail::Found {
@@ -54,9 +54,9 @@ impl Jobs {
     }
 
     /// What the list told of a queued job, in place of its detail.
-    pub fn listed_detail(&self, kind: DialectKind, listed: &Listed) -> Result<Searched, JobsError> {
+    pub fn listed_detail(&self, kind: DialectKind, listed: &Listed) -> Result<ParsedJob, JobsError> {
         let dialect = self.names(kind);
-        let body = Searched::new(listed.text.clone(), Arc::clone(&dialect.detail.paths));
+        let body = ParsedJob::new(listed.text.clone(), Arc::clone(&dialect.detail.paths));
         body.map_err(|error| shape(&dialect.names.list.path, &error))
     }
 }

@@ -4,7 +4,7 @@
 //! counted, each one begins with the last job of the page before: if that job is not in it, jobs were deleted
 //! meanwhile, others moved up behind our back, and the walk begins anew.
 
-use super::{Caller, DialectKind, JobKey, Jobs, JobsError, Page, Voice, accept, caller::encode};
+use super::{Caller, CallerKey, DialectKind, JobKey, Jobs, JobsError, Page, accept, caller::encode};
 use crate::{jobs_api::Listed, telemetry::Call};
 use http::{HeaderMap, Method};
 use std::{collections::HashSet, sync::Arc};
@@ -29,7 +29,7 @@ pub struct List {
 
 /// Which jobs a list is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wanted {
+pub enum ListFilter {
     /// Every one, whatever its state.
     All,
     /// Of every state, but some of the newest may do: the list is asked for in parts.
@@ -41,7 +41,7 @@ pub enum Wanted {
 /// One call for a page, as all who make it at the same time share it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct PageCall {
-    voice: Voice,
+    caller_key: CallerKey,
     kind: DialectKind,
     query: String,
 }
@@ -59,7 +59,7 @@ impl Jobs {
         self: &Arc<Self>,
         caller: &Arc<Caller>,
         kind: DialectKind,
-        wanted: Wanted,
+        wanted: ListFilter,
         enough: impl Fn(&[Listed]) -> bool,
     ) -> Result<List, JobsError> {
         let outcome = self.walk_until_still(caller, kind, wanted, &enough).await;
@@ -76,7 +76,7 @@ impl Jobs {
         self: &Arc<Self>,
         caller: &Arc<Caller>,
         kind: DialectKind,
-        wanted: Wanted,
+        wanted: ListFilter,
         enough: &impl Fn(&[Listed]) -> bool,
     ) -> Result<List, JobsError> {
         let mut bytes = 0;
@@ -98,16 +98,16 @@ impl Jobs {
         self: &Arc<Self>,
         caller: &Arc<Caller>,
         kind: DialectKind,
-        wanted: Wanted,
+        wanted: ListFilter,
         enough: &impl Fn(&[Listed]) -> bool,
         bytes: &mut usize,
     ) -> Result<Walk, JobsError> {
         let dialect = self.names(kind);
         let names = &dialect.names.list;
-        let filter = (wanted == Wanted::Queued).then(|| dialect.queued_filter());
-        let part = names.part.filter(|_| wanted == Wanted::Newest);
+        let filter = (wanted == ListFilter::Queued).then(|| dialect.queued_filter());
+        let part = names.part.filter(|_| wanted == ListFilter::Newest);
         let limit = names.page.or(part).map(|page| format!("{}={page}", names.limit));
-        let voice = caller.voice();
+        let caller_key = caller.caller_key();
         let mut jobs: Vec<Listed> = Vec::new();
         let mut seen: HashSet<JobKey> = HashSet::new();
         let mut next: Option<String> = None;
@@ -119,7 +119,7 @@ impl Jobs {
                 .flatten()
                 .collect();
             let call = PageCall {
-                voice: voice.clone(),
+                caller_key: caller_key.clone(),
                 kind,
                 query: query.join("&"),
             };

@@ -6,8 +6,8 @@
 mod caller;
 mod cancel;
 mod classes;
+pub mod coalescer;
 mod detail;
-pub mod flights;
 mod list;
 mod page;
 mod probing;
@@ -15,10 +15,10 @@ mod run;
 
 pub use crate::mapping::dialect::{Dialect, SocketNames, State};
 pub(crate) use caller::filling;
-pub use caller::{Caller, Voice};
+pub use caller::{Caller, CallerKey};
 pub use classes::KnownClasses;
 pub use detail::Detail;
-pub use list::{List, Wanted};
+pub use list::{List, ListFilter};
 pub use page::{JobKey, Listed, Page};
 pub use run::Run;
 
@@ -27,7 +27,7 @@ use list::PageCall;
 use crate::{
     config::DialectChoice,
     http::outside::Outside,
-    jobs_api::flights::Flights,
+    jobs_api::coalescer::Coalescer,
     lock,
     mapping::{Tables, scanner::ScanError},
     telemetry::{Call, Observer},
@@ -131,7 +131,7 @@ pub struct Jobs {
     failed: Mutex<Option<Instant>>,
     classes: classes::ClassMemory,
     /// Pages that are being asked for.
-    pages: Flights<PageCall, Result<Arc<Page>, JobsError>>,
+    pages: Coalescer<PageCall, Result<Arc<Page>, JobsError>>,
 }
 
 impl Jobs {
@@ -154,7 +154,7 @@ impl Jobs {
             probing: probing::Probing::default(),
             failed: Mutex::default(),
             classes: classes::ClassMemory::default(),
-            pages: Flights::default(),
+            pages: Coalescer::default(),
         }
     }
 
@@ -281,7 +281,7 @@ impl Jobs {
     ) -> Result<Answer, UpstreamError> {
         let calling = self
             .observer
-            .calling(call, &caller.tally, self.upstream.authority(), &method, &mut headers);
+            .calling(call, &caller.stats, self.upstream.authority(), &method, &mut headers);
         let outcome = self.upstream.call(method, target, headers, body).await;
         match &outcome {
             Ok(answer) => calling.answered(answer.status),
@@ -297,7 +297,7 @@ impl Jobs {
     }
 
     /// What the upstream answers to `caller` at all, found out by a call that costs it next to nothing.
-    pub async fn knock(&self, caller: &Caller) -> Result<Answer, UpstreamError> {
+    pub async fn ping(&self, caller: &Caller) -> Result<Answer, UpstreamError> {
         let names = &self.comfyui.names;
         let target = caller.target(&names.list.path, &names.probe.query);
         let headers = caller.headers(self.host_for(self.known_dialect()));

@@ -5,7 +5,7 @@ use crate::mapping::dialect::{Dialect, State};
 use crate::{
     http::outside::Outside,
     mapping::{
-        Found, Paths, Searched,
+        Found, ParsedJob, Paths,
         scanner::{Scanner, Span, string_value},
     },
     upstream::Answer,
@@ -171,7 +171,7 @@ impl Dialect {
     }
 
     /// Where a job's detail says it stands, and which run of its id it is.
-    pub(super) fn state_of(&self, body: &Searched, path: &str) -> Result<(State, Run), JobsError> {
+    pub(super) fn state_of(&self, body: &ParsedJob, path: &str) -> Result<(State, Run), JobsError> {
         let value = |slot| body.value(slot).and_then(number);
         let created = value(self.detail.created).map_or(0.0, milliseconds);
         let word = body.value(self.detail.state).and_then(string_value);

@@ -1,6 +1,6 @@
 //! Which dialect the upstream speaks: asked for by one at a time, of which nobody else makes a queue.
 
-use super::{Caller, DialectKind, Jobs, JobsError, Voice, accept};
+use super::{Caller, CallerKey, DialectKind, Jobs, JobsError, accept};
 use crate::{lock, telemetry::Call};
 use http::Method;
 use std::{
@@ -16,45 +16,45 @@ type Outcome = Result<DialectKind, JobsError>;
 
 /// The question under way, if there is one.
 #[derive(Default)]
-pub(super) struct Probing(Mutex<Option<Asked>>);
+pub(super) struct Probing(Mutex<Option<OriginHeaders>>);
 
 /// Somebody's question, and its outcome to come.
 #[derive(Clone)]
-struct Asked {
-    by: Voice,
+struct OriginHeaders {
+    by: CallerKey,
     outcome: watch::Receiver<Option<Outcome>>,
 }
 
 enum Turn {
     /// Nobody asks: whoever has this does, and tells the outcome.
     Mine(watch::Sender<Option<Outcome>>),
-    Theirs(Asked),
+    Theirs(OriginHeaders),
 }
 
 impl Probing {
-    fn turn(&self, voice: &Voice) -> Turn {
+    fn translation_permit(&self, caller_key: &CallerKey) -> Turn {
         let mut asked = lock(&self.0);
         // A question whose asker has left, or has told the outcome, is under way no more.
         match &*asked {
             Some(other) if other.outcome.has_changed().is_ok() => Turn::Theirs(other.clone()),
             _ => {
                 let (tell, outcome) = watch::channel(None);
-                let by = voice.clone();
-                *asked = Some(Asked { by, outcome });
+                let by = caller_key.clone();
+                *asked = Some(OriginHeaders { by, outcome });
                 Turn::Mine(tell)
             }
         }
     }
 }
 
-impl Asked {
+impl OriginHeaders {
     /// The outcome, if it comes soon and is good for one with `voice`.
-    async fn outcome_for(mut self, voice: &Voice) -> Option<Outcome> {
+    async fn outcome_for(mut self, caller_key: &CallerKey) -> Option<Outcome> {
         let told = timeout(PATIENCE, self.outcome.wait_for(Option::is_some)).await.ok()?;
         let outcome = told.ok()?.clone()?;
         let good = match &outcome {
             Ok(_) => true,
-            Err(error) => self.by == *voice || error.is_for_anybody(),
+            Err(error) => self.by == *caller_key || error.is_for_anybody(),
         };
         good.then_some(outcome)
     }
@@ -70,8 +70,8 @@ impl Jobs {
             return Ok(kind);
         }
         let known = self.known_dialect();
-        let voice = caller.voice();
-        match (self.probing.turn(&voice), known) {
+        let caller_key = caller.caller_key();
+        match (self.probing.translation_permit(&caller_key), known) {
             (Turn::Mine(tell), known) => {
                 let outcome = self.probe_and_learn(caller).await;
                 tell.send_replace(Some(outcome.clone()));
@@ -82,7 +82,7 @@ impl Jobs {
                 }
             }
             (Turn::Theirs(_), Some(known)) => Ok(known),
-            (Turn::Theirs(asked), None) => match asked.outcome_for(&voice).await {
+            (Turn::Theirs(asked), None) => match asked.outcome_for(&caller_key).await {
                 Some(outcome) => outcome,
                 None => self.probe_and_learn(caller).await,
             },

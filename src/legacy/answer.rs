@@ -2,11 +2,11 @@
 
 use super::{
     LegacyError,
-    memory::{Entry, Head, Kept},
+    entry_cache::{CachedEntry, Entry, Head},
 };
-use crate::http::version::Version;
+use crate::http::entity_tag::Version;
 use crate::{
-    http::{encoding::Encoding, marks::Marks},
+    http::{encoding::Encoding, header_flags::HeaderFlags},
     mapping::{Table, dialect::State, json_text},
 };
 use bytes::Bytes;
@@ -25,7 +25,7 @@ pub struct Inquiry<'a> {
     /// For `Origin` and `If-None-Match`.
     pub headers: &'a HeaderMap,
     /// Theirs.
-    pub marks: Marks,
+    pub flags: HeaderFlags,
     /// How the answer may be compressed.
     pub encoding: Option<Encoding>,
 }
@@ -33,13 +33,13 @@ pub struct Inquiry<'a> {
 impl<'a> Inquiry<'a> {
     /// `Origin`
     pub(super) fn origin(&self) -> Option<&'a HeaderValue> {
-        let marked = self.marks.has(Marks::ORIGIN);
+        let marked = self.flags.has(HeaderFlags::ORIGIN);
         marked.then(|| self.headers.get(ORIGIN)).flatten()
     }
 
     /// Whether the client has this version already.
     pub(super) fn knows(&self, version: Version) -> bool {
-        self.marks.has(Marks::IF_NONE_MATCH) && version.is_known_to(self.headers)
+        self.flags.has(HeaderFlags::IF_NONE_MATCH) && version.is_known_to(self.headers)
     }
 }
 
@@ -169,7 +169,13 @@ impl LegacyAnswer {
     }
 
     /// One remembered entry, or 304 for who has it.
-    pub(super) fn kept(table: &Table, kept: &Kept, body: Vec<Bytes>, cached: Cached, inquiry: Inquiry<'_>) -> Self {
+    pub(super) fn kept(
+        table: &Table,
+        kept: &CachedEntry,
+        body: Vec<Bytes>,
+        cached: Cached,
+        inquiry: Inquiry<'_>,
+    ) -> Self {
         let answer = Self {
             asked: !matches!(cached, Cached::Hit | Cached::Stale),
             cached,
@@ -180,7 +186,7 @@ impl LegacyAnswer {
     }
 
     /// The same, with all of the entry's text as it is.
-    pub(super) fn kept_whole(table: &Table, kept: &Kept, cached: Cached, inquiry: Inquiry<'_>) -> Self {
+    pub(super) fn kept_whole(table: &Table, kept: &CachedEntry, cached: Cached, inquiry: Inquiry<'_>) -> Self {
         let answer = Self::kept(table, kept, vec![kept.entry.whole()], cached, inquiry);
         // A 304 has neither.
         let has_text = answer.status.is_success();

@@ -1,14 +1,15 @@
 //! One job in its legacy shape: remembered, or asked for once for all who ask at the same time, and written by a table.
 
 use super::{
-    Legacy, LegacyError, json_string,
-    memory::{Entry, Form, Kept, Moment, Shape},
+    Legacy, LegacyError,
+    entry_cache::{CachedEntry, Entry, Generation, Variant, View},
+    json_string,
 };
 use crate::{
     auth::scope::Scope,
     http::headers::carried,
-    jobs_api::{Caller, Detail, DialectKind, Listed, Run, Voice},
-    mapping::{Context, Searched, Table, dialect::State},
+    jobs_api::{Caller, CallerKey, Detail, DialectKind, Listed, Run},
+    mapping::{Context, ParsedJob, Table, dialect::State},
 };
 use bytes::Bytes;
 use http::HeaderMap;
@@ -16,20 +17,20 @@ use std::{cell::Cell, sync::Arc};
 
 /// One entry, as all who ask for it at the same time share the asking.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Telling {
-    voice: Voice,
+pub(super) struct Lookup {
+    caller_key: CallerKey,
     kind: DialectKind,
-    shape: Shape,
+    shape: View,
     id: Arc<str>,
     /// Who saw one run of the id in a list does not share with who saw another.
     listed: Option<(u64, Option<u64>)>,
     /// Who asks after something was dropped does not share with who asked before.
-    since: Moment,
+    since: Generation,
 }
 
 /// What the upstream told of a job.
 #[derive(Clone, Debug)]
-pub(super) enum Told {
+pub(super) enum LookupOutcome {
     /// There is none; `None` when nobody had to be asked.
     Absent(Option<Arc<HeaderMap>>),
     /// It is not in a state that the shape shows.
@@ -37,33 +38,33 @@ pub(super) enum Told {
     /// As the shape shows it.
     Shown {
         state: State,
-        kept: Box<Kept>,
+        kept: Box<CachedEntry>,
         /// It is remembered now.
         stored: bool,
     },
 }
 
 impl Legacy {
-    pub(super) fn table(&self, shape: Shape) -> &Table {
+    pub(super) fn table(&self, shape: View) -> &Table {
         match shape {
-            Shape::History => &self.tables.history,
-            Shape::HistoryV2 => &self.tables.history_v2,
-            Shape::HistoryV2Detail => &self.tables.history_v2_detail,
-            Shape::Queue => &self.tables.queue,
-            Shape::QueueCloud => &self.tables.queue_cloud,
-            Shape::JobStatus => &self.tables.job_status,
+            View::History => &self.tables.history,
+            View::HistoryV2 => &self.tables.history_v2,
+            View::HistoryV2Detail => &self.tables.history_v2_detail,
+            View::Queue => &self.tables.queue,
+            View::QueueCloud => &self.tables.queue_cloud,
+            View::JobStatus => &self.tables.job_status,
         }
     }
 
     /// What is remembered of a job in this form and still true.
-    pub(super) fn recall(&self, scope: Scope, id: &Arc<str>, form: &Form) -> Option<Kept> {
+    pub(super) fn recall(&self, scope: Scope, id: &Arc<str>, form: &Variant) -> Option<CachedEntry> {
         let kept = self.memory.get(scope, id, form)?;
         let hidden = !form.shape.is_of_queued() && self.hidden.is_hidden(scope, id, kept.run.created());
         (!hidden).then_some(kept)
     }
 
     /// The same, of the run that a list has just told of.
-    pub(super) fn recall_listed(&self, scope: Scope, job: &Listed, form: &Form) -> Option<Kept> {
+    pub(super) fn recall_listed(&self, scope: Scope, job: &Listed, form: &Variant) -> Option<CachedEntry> {
         let kept = self.recall(scope, &job.id, form)?;
         (!kept.stale && kept.run.is_same(&job.run)).then_some(kept)
     }
@@ -73,12 +74,12 @@ impl Legacy {
         self: &Arc<Self>,
         caller: &Arc<Caller>,
         kind: DialectKind,
-        shape: Shape,
+        shape: View,
         id: &Arc<str>,
         listed: Option<&Listed>,
-    ) -> Result<(Told, bool), LegacyError> {
-        let call = Telling {
-            voice: caller.voice(),
+    ) -> Result<(LookupOutcome, bool), LegacyError> {
+        let call = Lookup {
+            caller_key: caller.caller_key(),
             kind,
             shape,
             id: Arc::clone(id),
@@ -92,15 +93,15 @@ impl Legacy {
             async move { Box::pin(legacy.ask(&caller, kind, shape, id, listed)).await }
         };
         // What has ended stays as it is, unless it is run again.
-        let lasts = |told: &Result<Told, LegacyError>| match told {
-            Ok(Told::Shown {
+        let lasts = |told: &Result<LookupOutcome, LegacyError>| match told {
+            Ok(LookupOutcome::Shown {
                 state: State::Finished,
                 kept,
                 ..
             }) => listed.map_or(kept.newest, |job| kept.run.is_same(&job.run)),
             _ => false,
         };
-        let (told, shared) = self.tellings.share(call, lasts, ask).await;
+        let (told, shared) = self.lookups.share(call, lasts, ask).await;
         Ok((told?, shared))
     }
 
@@ -108,13 +109,17 @@ impl Legacy {
         &self,
         caller: &Arc<Caller>,
         kind: DialectKind,
-        shape: Shape,
+        shape: View,
         id: Arc<str>,
         listed: Option<Listed>,
-    ) -> Result<Told, LegacyError> {
+    ) -> Result<LookupOutcome, LegacyError> {
         let asked = self.memory.now(&id);
         let (mut state, mut run, mut body, headers) = match self.jobs.detail(caller, kind, &id).await? {
-            Detail::Absent(headers) => return Ok(Told::Absent(headers.map(|headers| Arc::new(carried(&headers))))),
+            Detail::Absent(headers) => {
+                return Ok(LookupOutcome::Absent(
+                    headers.map(|headers| Arc::new(carried(&headers))),
+                ));
+            }
             Detail::Found {
                 state,
                 run,
@@ -128,12 +133,12 @@ impl Legacy {
         }
         let ended = state == State::Finished;
         if shape.is_of_ended() && !ended {
-            return Ok(Told::Elsewhere(headers, state));
+            return Ok(LookupOutcome::Elsewhere(headers, state));
         }
         let noted = self.notes.get(caller.scope, &id, run.number());
         let job = (&id, run, &body);
         let (entry, hollow) = self.entry(caller, kind, shape, job, noted.as_ref()).await?;
-        let kept = Kept {
+        let kept = CachedEntry {
             entry,
             headers,
             run,
@@ -144,11 +149,11 @@ impl Legacy {
         // What a job says of itself while it waits or runs is the same in the queue, and its state is not in it.
         let stored = (ended != shape.is_of_queued()) && self.memory.is_on();
         if stored {
-            let form = Form::plain(shape, caller.origin());
+            let form = Variant::plain(shape, caller.origin());
             self.memory.keep(caller.scope, &id, ended, form, kept.clone(), asked);
         }
         let kept = Box::new(kept);
-        Ok(Told::Shown { state, kept, stored })
+        Ok(LookupOutcome::Shown { state, kept, stored })
     }
 
     /// The job whose detail is `body`, as `shape` shows it, and whether it lacks its prompt.
@@ -156,8 +161,8 @@ impl Legacy {
         &self,
         caller: &Arc<Caller>,
         kind: DialectKind,
-        shape: Shape,
-        (id, run, body): (&Arc<str>, Run, &Searched),
+        shape: View,
+        (id, run, body): (&Arc<str>, Run, &ParsedJob),
         noted: Option<&Bytes>,
     ) -> Result<(Entry, bool), LegacyError> {
         let table = self.table(shape);

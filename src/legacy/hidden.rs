@@ -5,7 +5,7 @@ use crate::{
     auth::scope::Scope,
     jobs_api::Listed,
     mapping::dialect::State as JobState,
-    store::{Change, State, StateError},
+    store::{Change, State, StoreError},
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -95,12 +95,12 @@ impl Deleted {
 
 /// What is hidden from one scope.
 #[derive(Default)]
-struct Of {
+struct HiddenJobs {
     deleted: HashMap<String, Deleted>,
     cleared: Option<Cleared>,
 }
 
-impl Of {
+impl HiddenJobs {
     fn holds(&self, id: &str, created: f64) -> bool {
         let deleted = self.deleted.get(id).is_some_and(|deleted| deleted.holds(created));
         deleted || self.cleared.as_ref().is_some_and(|cleared| cleared.holds(id, created))
@@ -110,7 +110,7 @@ impl Of {
 /// What is hidden from each, and what all of it takes of memory, in bytes.
 #[derive(Default)]
 struct Scopes {
-    of: HashMap<Scope, Of>,
+    of: HashMap<Scope, HiddenJobs>,
     size: usize,
 }
 
@@ -184,7 +184,7 @@ pub struct Hidden {
 
 impl Hidden {
     /// Takes up all that is stored, also where it is more than `most` bytes.
-    pub fn new(state: Arc<State>, most: usize) -> Result<Self, StateError> {
+    pub fn new(state: Arc<State>, most: usize) -> Result<Self, StoreError> {
         let (deleted, cleared) = state.load()?;
         let mut scopes = Scopes::default();
         for (scope, id, created) in deleted {
@@ -226,7 +226,7 @@ impl Hidden {
     /// Whether a job with this id, or any at all, may be hidden from `scope`.
     pub fn may_hide(&self, scope: Scope, id: Option<&str>) -> bool {
         let scopes = self.scopes.read().unwrap_or_else(PoisonError::into_inner);
-        let may = |of: &Of| id.is_none_or(|id| of.cleared.is_some() || of.deleted.contains_key(id));
+        let may = |of: &HiddenJobs| id.is_none_or(|id| of.cleared.is_some() || of.deleted.contains_key(id));
         scopes.of.get(&scope).is_some_and(may)
     }
 
@@ -238,13 +238,13 @@ impl Hidden {
     }
 
     /// Makes a change; when this returns it is stored and in force. A caller that goes away does not undo it halfway.
-    pub async fn change(self: &Arc<Self>, scope: Scope, change: Change) -> Result<(), StateError> {
+    pub async fn change(self: &Arc<Self>, scope: Scope, change: Change) -> Result<(), StoreError> {
         let hidden = Arc::clone(self);
         let work = tokio::spawn(async move { hidden.make(scope, change).await });
-        work.await.unwrap_or(Err(StateError::Stopping))
+        work.await.unwrap_or(Err(StoreError::Stopping))
     }
 
-    async fn make(&self, scope: Scope, change: Change) -> Result<(), StateError> {
+    async fn make(&self, scope: Scope, change: Change) -> Result<(), StoreError> {
         if !self.state.is_kept() && !self.warned.swap(true, Ordering::Relaxed) {
             tracing::warn!("deleted jobs are hidden until jobshim ends; with state_dir set, also after a restart");
         }
@@ -253,12 +253,12 @@ impl Hidden {
             let scopes = self.scopes.read().unwrap_or_else(PoisonError::into_inner);
             let growth = scopes.growth(scope, &change);
             if growth > 0 && scopes.size.saturating_add(growth) > self.most {
-                return Err(StateError::Full(self.most));
+                return Err(StoreError::Full(self.most));
             }
         }
         let state = Arc::clone(&self.state);
         let stored = spawn_blocking(move || state.store(scope, &change).map(|()| change)).await;
-        let change = stored.unwrap_or(Err(StateError::Stopping))?;
+        let change = stored.unwrap_or(Err(StoreError::Stopping))?;
         let number = self.changes.fetch_add(1, Ordering::SeqCst);
         let mut scopes = self.scopes.write().unwrap_or_else(PoisonError::into_inner);
         scopes.make(scope, change, number);

@@ -3,13 +3,13 @@
 use super::{
     Legacy, LegacyError,
     answer::{Inquiry, LegacyAnswer},
+    entry_cache::View,
     listing::Part,
-    memory::Shape,
-    window::Window,
+    pagination::Pagination,
 };
 use crate::{
     http::headers::carried,
-    jobs_api::{Caller, DialectKind, Listed, Wanted},
+    jobs_api::{Caller, DialectKind, ListFilter, Listed},
     mapping::dialect::State,
 };
 use std::sync::Arc;
@@ -21,13 +21,13 @@ impl Legacy {
         caller: &Arc<Caller>,
         kind: DialectKind,
     ) -> Result<LegacyAnswer, LegacyError> {
-        let window = Window::parse(inquiry.query, &self.tables.history.answer)?;
+        let window = Pagination::parse(inquiry.query, &self.tables.history.answer)?;
         // Every state is asked for and the queued ones passed over: early servers refuse the filter word for
         // cancelled jobs, and remembering that would hide those jobs after an upgrade.
         let since = self.hidden.now();
         let newest = window.newest_ended();
         let enough = |jobs: &[Listed]| newest.is_some_and(|count| self.are_newest_ended(jobs, count, caller));
-        let wanted = newest.map_or(Wanted::All, |_| Wanted::Newest);
+        let wanted = newest.map_or(ListFilter::All, |_| ListFilter::Newest);
         let mut list = self.jobs.list(caller, kind, wanted, enough).await?;
         if list.complete {
             self.hidden.forget_gone(caller.scope, since, &list.jobs);
@@ -43,7 +43,7 @@ impl Legacy {
         parts.extend(Part::jobs(shown));
         parts.push(Part::text("}"));
         let headers = Arc::new(carried(&list.headers));
-        self.listing(parts, Shape::History, headers, inquiry, (caller, kind))
+        self.listing(parts, View::History, headers, inquiry, (caller, kind))
             .await
     }
 

@@ -3,14 +3,14 @@
 use super::{
     Legacy, LegacyError,
     answer::{Inquiry, LegacyAnswer},
+    entry_cache::View,
     json_string,
     listing::Part,
-    memory::Shape,
-    window::Window,
+    pagination::Pagination,
 };
 use crate::{
     http::headers::carried,
-    jobs_api::{Caller, DialectKind, Listed, Wanted},
+    jobs_api::{Caller, DialectKind, ListFilter, Listed},
     mapping::dialect::State,
 };
 use std::sync::Arc;
@@ -23,12 +23,12 @@ impl Legacy {
         kind: DialectKind,
     ) -> Result<LegacyAnswer, LegacyError> {
         let answer = &self.tables.history_v2.answer;
-        let window = Window::parse(inquiry.query, answer)?;
+        let window = Pagination::parse(inquiry.query, answer)?;
         let needed = window.needed();
         let is_shown =
             |job: &&Listed| job.state == State::Finished && !self.hidden.is_hidden(caller.scope, &job.id, job.created);
         let enough = |jobs: &[Listed]| needed.is_some_and(|needed| jobs.iter().filter(is_shown).count() >= needed);
-        let wanted = needed.map_or(Wanted::All, |_| Wanted::Newest);
+        let wanted = needed.map_or(ListFilter::All, |_| ListFilter::Newest);
         let mut list = self.jobs.list(caller, kind, wanted, enough).await?;
         self.hidden.retain_shown(caller.scope, &mut list.jobs);
         let shown = list.jobs.get(window.newest_first(list.jobs.len())).unwrap_or_default();
@@ -37,7 +37,7 @@ impl Legacy {
         parts.extend(Part::jobs(shown));
         parts.push(Part::text("]}"));
         let headers = Arc::new(carried(&list.headers));
-        self.listing(parts, Shape::HistoryV2, headers, inquiry, (caller, kind))
+        self.listing(parts, View::HistoryV2, headers, inquiry, (caller, kind))
             .await
     }
 }

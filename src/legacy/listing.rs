@@ -4,10 +4,10 @@
 use super::{
     Legacy, LegacyError,
     answer::{Cached, Inquiry, LegacyAnswer, LegacyBody},
-    entries::Told,
-    memory::{Entry, Form, Kept, Shape},
+    entries::LookupOutcome,
+    entry_cache::{CachedEntry, Entry, Variant, View},
 };
-use crate::http::version::{Version, Versions};
+use crate::http::entity_tag::{Version, Versions};
 use crate::{
     auth::scope::Scope,
     http::outside::Outside,
@@ -54,7 +54,7 @@ impl Legacy {
     pub(super) async fn listing(
         self: &Arc<Self>,
         parts: Vec<Part>,
-        shape: Shape,
+        shape: View,
         headers: Arc<HeaderMap>,
         inquiry: Inquiry<'_>,
         (caller, kind): (&Arc<Caller>, DialectKind),
@@ -78,8 +78,8 @@ impl Legacy {
     }
 
     /// The version of the whole, if every part's is known without asking; and how many entries are in memory.
-    fn look_over(&self, parts: &[Part], shape: Shape, caller: &Caller) -> (Option<Version>, Cached) {
-        let form = Form::plain(shape, caller.origin());
+    fn look_over(&self, parts: &[Part], shape: View, caller: &Caller) -> (Option<Version>, Cached) {
+        let form = Variant::plain(shape, caller.origin());
         let mut versions = Some(Versions::default());
         let (mut kept, mut of) = (0, 0);
         for part in parts {
@@ -103,7 +103,7 @@ impl Legacy {
         (versions.map(|versions| versions.whole()), Cached::Entries { kept, of })
     }
 
-    fn known_version(&self, caller: &Caller, job: &Listed, shape: Shape) -> Option<Version> {
+    fn known_version(&self, caller: &Caller, job: &Listed, shape: View) -> Option<Version> {
         let known = self.memory.version(caller.scope, &job.id, shape)?;
         known.run.is_same(&job.run).then_some(known.version)
     }
@@ -112,11 +112,11 @@ impl Legacy {
     fn pieces(
         self: &Arc<Self>,
         parts: Vec<Part>,
-        shape: Shape,
+        shape: View,
         caller: &Arc<Caller>,
         kind: DialectKind,
     ) -> impl Stream<Item = Result<Piece, LegacyError>> + Send + 'static {
-        let form = Form::plain(shape, caller.origin());
+        let form = Variant::plain(shape, caller.origin());
         let shared = Arc::new((Arc::clone(self), Arc::clone(caller), form));
         let pieces = stream::iter(parts).map(move |part| {
             let shared = Arc::clone(&shared);
@@ -135,7 +135,7 @@ impl Legacy {
     }
 
     /// The entry that is shown to `scope`.
-    fn shows(&self, scope: Scope, id: &Arc<str>, kept: Kept) -> Entry {
+    fn shows(&self, scope: Scope, id: &Arc<str>, kept: CachedEntry) -> Entry {
         if kept.hollow {
             self.hollow.shown(scope, id);
         }
@@ -147,7 +147,7 @@ impl Legacy {
         self: &Arc<Self>,
         caller: &Arc<Caller>,
         kind: DialectKind,
-        form: &Form,
+        form: &Variant,
         job: &Listed,
     ) -> Result<Option<Entry>, LegacyError> {
         if let Some(kept) = self.recall_listed(caller.scope, job, form) {
@@ -156,9 +156,9 @@ impl Legacy {
         let id = &job.id;
         let (told, _) = self.tell(caller, kind, form.shape, id, Some(job)).await?;
         Ok(match told {
-            Told::Shown { kept, .. } => Some(self.shows(caller.scope, id, *kept)),
-            Told::Absent(_) => None,
-            Told::Elsewhere(_, state) => {
+            LookupOutcome::Shown { kept, .. } => Some(self.shows(caller.scope, id, *kept)),
+            LookupOutcome::Absent(_) => None,
+            LookupOutcome::Elsewhere(_, state) => {
                 tracing::debug!(id = %Outside::new(id), ?state, "a job that is listed as ended is not, by its own detail");
                 None
             }
@@ -169,7 +169,7 @@ impl Legacy {
 /// The body: whole with its version where it fits in the head start, otherwise a stream that begins with it.
 async fn begun(
     pieces: impl Stream<Item = Result<Piece, LegacyError>> + Send + 'static,
-    shape: Shape,
+    shape: View,
 ) -> Result<(LegacyBody, Option<Version>), LegacyError> {
     let mut pieces = Box::pin(pieces);
     let mut versions = Versions::default();
@@ -201,7 +201,7 @@ async fn begun(
 
 /// Puts commas between entries.
 struct Writer {
-    shape: Shape,
+    shape: View,
     /// No entry since the last text.
     first: bool,
 }
@@ -220,7 +220,7 @@ impl Writer {
                 }
                 self.first = false;
                 match self.shape {
-                    Shape::History => out.push(entry.member()),
+                    View::History => out.push(entry.member()),
                     _ => out.extend(entry.item(position)),
                 }
             }

@@ -5,43 +5,43 @@
 //! that were deleted where the server cannot forget them.
 
 mod answer;
+mod by_id;
 mod entries;
+mod entry_cache;
 pub mod hidden;
 mod history;
 mod history_v2;
 pub mod hollow;
+mod invalidate;
 mod listing;
-mod memory;
 pub mod notes;
-mod one;
-mod orders;
+mod pagination;
 mod passing;
 mod queue;
 pub mod runs;
-mod touching;
-mod window;
+mod write_body;
 mod writes;
 
-pub use crate::http::version::Version;
+pub use crate::http::entity_tag::Version;
 pub use answer::{Cached, Inquiry, LegacyAnswer, LegacyBody};
-pub use one::Remembered;
+pub use by_id::Remembered;
+pub use invalidate::InvalidateOnDrop;
 pub use passing::Hiding;
-pub use touching::Touching;
 
 use crate::{
     config::{Config, Surface},
     http::{body_decoding::DecodeError, outside::Outside},
-    jobs_api::{Caller, DialectKind, Jobs, JobsError, flights::Flights},
+    jobs_api::{Caller, DialectKind, Jobs, JobsError, coalescer::Coalescer},
     legacy::{hollow::Hollow, notes::Notes, runs::Runs},
     mapping::{RenderError, TableError, Tables},
     routes::LegacyRoute,
-    store::{State, StateError},
+    store::{State, StoreError},
     telemetry::Observer,
     upstream::Upstream,
 };
-use entries::{Telling, Told};
+use entries::{Lookup, LookupOutcome};
+use entry_cache::{EntryCache, View};
 use hidden::Hidden;
-use memory::{Memory, Shape};
 use std::sync::Arc;
 
 /// Why a legacy request has no answer.
@@ -83,7 +83,7 @@ pub enum LegacyError {
     Body(#[from] DecodeError),
     /// What was asked for could not be kept.
     #[error(transparent)]
-    State(#[from] StateError),
+    State(#[from] StoreError),
     /// A query parameter is not a whole number. Its value is not shown: it may be a key that was put there by mistake.
     #[error("the query parameter {parameter} is not a whole number")]
     Query {
@@ -100,7 +100,7 @@ pub enum SetupError {
     Table(#[from] TableError),
     /// What must survive a restart cannot be kept.
     #[error(transparent)]
-    State(#[from] StateError),
+    State(#[from] StoreError),
 }
 
 /// The legacy surface over one upstream.
@@ -114,9 +114,9 @@ pub struct Legacy {
     notes: Notes,
     runs: Arc<Runs>,
     hollow: Arc<Hollow>,
-    memory: Memory,
+    memory: EntryCache,
     /// Entries that are being asked for.
-    tellings: Flights<Telling, Result<Told, LegacyError>>,
+    lookups: Coalescer<Lookup, Result<LookupOutcome, LegacyError>>,
     longest_job_ms: f64,
 }
 
@@ -144,10 +144,10 @@ impl Legacy {
             hidden: Arc::new(Hidden::new(state, config.history.max_hidden)?),
             hides_in_jobs_api: config.history.hide_in_jobs_api,
             notes: Notes::new(config.notes.max_bytes as u64),
-            memory: Memory::new(&config.cache, Arc::clone(&runs)),
+            memory: EntryCache::new(&config.cache, Arc::clone(&runs)),
             runs,
             hollow: Arc::default(),
-            tellings: Flights::default(),
+            lookups: Coalescer::default(),
             longest_job_ms: config.history.longest_job.as_secs_f64() * 1000.0,
         })
     }
@@ -170,8 +170,8 @@ impl Legacy {
             runs: Arc::clone(&self.runs),
             hollow: Arc::clone(&self.hollow),
             // What is remembered was written by the old tables.
-            memory: Memory::new(&config.cache, Arc::clone(&self.runs)),
-            tellings: Flights::default(),
+            memory: EntryCache::new(&config.cache, Arc::clone(&self.runs)),
+            lookups: Coalescer::default(),
             longest_job_ms: self.longest_job_ms,
         }))
     }
@@ -253,9 +253,9 @@ impl Legacy {
             LegacyRoute::History => self.history(inquiry, caller, kind).await,
             LegacyRoute::HistoryV2 => self.history_v2(inquiry, caller, kind).await,
             LegacyRoute::Queue { api } => self.queue(*api, inquiry, caller, kind).await,
-            LegacyRoute::HistoryOne(id) => self.one(id, Shape::History, inquiry, caller, kind).await,
-            LegacyRoute::HistoryV2One(id) => self.one(id, Shape::HistoryV2Detail, inquiry, caller, kind).await,
-            LegacyRoute::JobStatus(id) => self.one(id, Shape::JobStatus, inquiry, caller, kind).await,
+            LegacyRoute::HistoryOne(id) => self.one(id, View::History, inquiry, caller, kind).await,
+            LegacyRoute::HistoryV2One(id) => self.one(id, View::HistoryV2Detail, inquiry, caller, kind).await,
+            LegacyRoute::JobStatus(id) => self.one(id, View::JobStatus, inquiry, caller, kind).await,
         }
     }
 

@@ -3,13 +3,13 @@
 use super::{
     Legacy, LegacyError,
     answer::{Inquiry, LegacyAnswer},
+    entry_cache::View,
     json_string,
     listing::Part,
-    memory::Shape,
 };
 use crate::{
     http::headers::carried,
-    jobs_api::{Caller, DialectKind, Listed, Wanted},
+    jobs_api::{Caller, DialectKind, ListFilter, Listed},
     mapping::dialect::State,
 };
 use std::{cmp::Ordering, sync::Arc};
@@ -23,9 +23,9 @@ impl Legacy {
         kind: DialectKind,
     ) -> Result<LegacyAnswer, LegacyError> {
         let cloud_items = self.shows_cloud_items(api, kind);
-        let shape = if cloud_items { Shape::QueueCloud } else { Shape::Queue };
+        let shape = if cloud_items { View::QueueCloud } else { View::Queue };
         let table = self.table(shape);
-        let list = self.jobs.list(caller, kind, Wanted::Queued, |_| false).await?;
+        let list = self.jobs.list(caller, kind, ListFilter::Queued, |_| false).await?;
         let (mut running, mut pending): (Vec<Listed>, Vec<Listed>) = (Vec::new(), Vec::new());
         for job in list.jobs {
             match job.state {

@@ -22,7 +22,7 @@ const MOST_AWAITED: u64 = 1 << 14;
 
 /// A generation of an id: what was asked in one is not good in the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Generation {
+pub struct IdGeneration {
     place: usize,
     number: u32,
 }
@@ -84,14 +84,14 @@ impl Runs {
     }
 
     /// The generation of `id`.
-    pub fn generation(&self, id: &str) -> Generation {
+    pub fn generation(&self, id: &str) -> IdGeneration {
         let place = self.place(id);
         let number = self.number(place);
-        Generation { place, number }
+        IdGeneration { place, number }
     }
 
     /// Whether nothing has ended it.
-    pub fn is_current(&self, generation: Generation) -> bool {
+    pub fn is_current(&self, generation: IdGeneration) -> bool {
         self.number(generation.place) == generation.number
     }
 

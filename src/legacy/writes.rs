@@ -4,16 +4,16 @@ use super::{
     Legacy, LegacyAnswer, LegacyBody, LegacyError,
     answer::Cached,
     hidden::Cleared,
+    invalidate::InvalidateOnDrop,
     json_string,
-    orders::{Orders, Target},
-    touching::Touching,
+    write_body::{Target, WriteBody},
 };
 use crate::{
     http::{headers::carried, outside::Outside},
-    jobs_api::{Caller, DialectKind, List, Listed, Wanted},
+    jobs_api::{Caller, DialectKind, List, ListFilter, Listed},
     mapping::dialect::State,
     routes::LegacyWrite,
-    store::{Change, StateError},
+    store::{Change, StoreError},
 };
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
@@ -34,7 +34,7 @@ impl Legacy {
         held: impl Send + 'static,
     ) -> Result<LegacyAnswer, LegacyError> {
         let (legacy, write, body, caller) = (Arc::clone(self), write.clone(), body.clone(), Arc::clone(caller));
-        let touching = Touching::new(self, &write, Some(body.clone()), caller.scope);
+        let touching = InvalidateOnDrop::new(self, &write, Some(body.clone()), caller.scope);
         let (tell, told) = oneshot::channel();
         let task = tokio::spawn(async move {
             let outcome = legacy.write_all(&write, &body, &caller).await;
@@ -54,7 +54,7 @@ impl Legacy {
             // Nothing is said by a task that panicked, and so does whoever waits for it.
             Err(_) => match task.await {
                 Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-                _ => Err(StateError::Stopping.into()),
+                _ => Err(StoreError::Stopping.into()),
             },
         }
     }
@@ -81,7 +81,7 @@ impl Legacy {
         caller: &Arc<Caller>,
         kind: DialectKind,
     ) -> Result<LegacyAnswer, LegacyError> {
-        let orders = Orders::parse(body, &self.tables.writes.request)?;
+        let orders = WriteBody::parse(body, &self.tables.writes.request)?;
         let cloud = self.shows_cloud_items(api, kind);
         let queued = self.queued(caller, kind).await?;
         let wanted: HashSet<&str> = orders.delete.iter().map(String::as_str).collect();
@@ -169,18 +169,18 @@ impl Legacy {
     }
 
     async fn queued(&self, caller: &Arc<Caller>, kind: DialectKind) -> Result<List, LegacyError> {
-        Ok(self.jobs.list(caller, kind, Wanted::Queued, |_| false).await?)
+        Ok(self.jobs.list(caller, kind, ListFilter::Queued, |_| false).await?)
     }
 
     /// `POST /history` where the server has none: hides those jobs that have ended.
     async fn hide(&self, body: &[u8], caller: &Arc<Caller>, kind: DialectKind) -> Result<LegacyAnswer, LegacyError> {
-        let orders = Orders::parse(body, &self.tables.writes.request)?;
+        let orders = WriteBody::parse(body, &self.tables.writes.request)?;
         let wanted: HashSet<&str> = orders.delete.iter().map(String::as_str).collect();
         // An id that has not ended is not in the history, and will be once it has. Of those that have there is one an id.
         let is_wanted = |job: &&Listed| job.state == State::Finished && wanted.contains(&*job.id);
         // A clear needs the newest ones, a delete those that it names.
         let enough = |jobs: &[Listed]| !jobs.is_empty() && jobs.iter().filter(is_wanted).count() == wanted.len();
-        let listed = self.jobs.list(caller, kind, Wanted::Newest, enough).await?;
+        let listed = self.jobs.list(caller, kind, ListFilter::Newest, enough).await?;
         if orders.clear {
             // After the newest: what is created meanwhile is newer than those, and what is still queued now had not
             // ended when it was cleared.

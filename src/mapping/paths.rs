@@ -52,14 +52,14 @@ pub struct Found {
 
 /// A job's detail that has been searched, once, for all that any table or dialect needs of it.
 #[derive(Debug)]
-pub struct Searched {
+pub struct ParsedJob {
     /// As the server sent it.
     pub text: Bytes,
     paths: Arc<Paths>,
     found: Found,
 }
 
-impl Searched {
+impl ParsedJob {
     /// Searches `text`, which must be one whole JSON object.
     pub fn new(text: Bytes, paths: Arc<Paths>) -> Result<Self, ScanError> {
         let found = paths.find_all(&text)?;

@@ -15,7 +15,7 @@ const LONGEST_KEY: usize = 1 << 10;
 /// Nothing in the beginning of an object tells what is to become of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the first {MOST} bytes of a job do not tell which one it is")]
-pub struct Unclear;
+pub struct InvalidRequest;
 
 /// Whether an object is to be left out, by what is known of it: `None` while that is not enough. When it is `whole`, it
 /// is all that there is to know.
@@ -125,7 +125,7 @@ impl Default for Beginning {
 
 impl Beginning {
     /// Takes a piece, and judges by all that came so far.
-    pub fn take(&mut self, piece: &[u8], judge: &impl Judge) -> Result<Option<bool>, Unclear> {
+    pub fn take(&mut self, piece: &[u8], judge: &impl Judge) -> Result<Option<bool>, InvalidRequest> {
         let mut verdict = None;
         for &byte in piece {
             if verdict.is_none() && self.cursor.step(byte) == Mark::Comma && self.cursor.depth == 1 {
@@ -134,7 +134,7 @@ impl Beginning {
             self.held.text.push(byte);
         }
         match verdict {
-            None if self.held.text.len() > MOST => Err(Unclear),
+            None if self.held.text.len() > MOST => Err(InvalidRequest),
             verdict => Ok(verdict),
         }
     }
@@ -160,7 +160,7 @@ enum Element {
 
 /// Where a text stands with regard to its list.
 #[derive(Debug)]
-enum Stage {
+enum DrainStage {
     /// Outside of it. The innermost object on the way to it is at this depth; the key there is being read, or was, and
     /// is the next on the way.
     Outside {
@@ -182,7 +182,7 @@ pub struct Elements<J> {
     path: Vec<String>,
     judge: J,
     cursor: Cursor,
-    stage: Stage,
+    stage: DrainStage,
 }
 
 impl<J: Judge> Elements<J> {
@@ -192,16 +192,16 @@ impl<J: Judge> Elements<J> {
             path: path.split('.').map(str::to_owned).collect(),
             judge,
             cursor: Cursor::default(),
-            stage: Stage::outside(1),
+            stage: DrainStage::outside(1),
         }
     }
 
     /// Copies the next piece to `out`, or what of it is to go on.
-    pub fn copy(&mut self, piece: &[u8], out: &mut Vec<u8>) -> Result<(), Unclear> {
+    pub fn copy(&mut self, piece: &[u8], out: &mut Vec<u8>) -> Result<(), InvalidRequest> {
         for &byte in piece {
             let mark = self.cursor.step(byte);
             match &mut self.stage {
-                Stage::Outside { on, key, is_next } => {
+                DrainStage::Outside { on, key, is_next } => {
                     out.push(byte);
                     let here = self.cursor.depth;
                     match mark {
@@ -220,18 +220,18 @@ impl<J: Judge> Elements<J> {
                         Mark::Opens if *is_next && here == *on + 1 => {
                             let last = *on == self.path.len();
                             self.stage = match (last, byte) {
-                                (true, b'[') => Stage::inside(here),
-                                (false, b'{') => Stage::outside(here),
-                                _ => Stage::outside(*on),
+                                (true, b'[') => DrainStage::inside(here),
+                                (false, b'{') => DrainStage::outside(here),
+                                _ => DrainStage::outside(*on),
                             };
                         }
-                        Mark::Closes if here < *on => self.stage = Stage::outside(here),
+                        Mark::Closes if here < *on => self.stage = DrainStage::outside(here),
                         // Behind a value on the way, whatever it was.
                         Mark::Comma if here == *on => *is_next = false,
                         _ => {}
                     }
                 }
-                Stage::Inside { depth, element, some } => {
+                DrainStage::Inside { depth, element, some } => {
                     let at_end = match mark {
                         Mark::Comma => self.cursor.depth == *depth,
                         Mark::Closes => self.cursor.depth < *depth,
@@ -241,7 +241,7 @@ impl<J: Judge> Elements<J> {
                         element.end(&self.judge, some, out);
                         if mark == Mark::Closes {
                             out.push(byte);
-                            self.stage = Stage::outside(self.cursor.depth);
+                            self.stage = DrainStage::outside(self.cursor.depth);
                         }
                         continue;
                     }
@@ -257,13 +257,13 @@ impl<J: Judge> Elements<J> {
 
     /// The text has come to its end; what is left of one that was cut short goes on.
     pub fn end(&mut self, out: &mut Vec<u8>) {
-        if let Stage::Inside { element, some, .. } = &mut self.stage {
+        if let DrainStage::Inside { element, some, .. } = &mut self.stage {
             element.end(&self.judge, some, out);
         }
     }
 }
 
-impl Stage {
+impl DrainStage {
     fn outside(on: usize) -> Self {
         Self::Outside {
             on,
@@ -282,9 +282,9 @@ impl Stage {
 }
 
 impl Element {
-    fn take(&mut self, byte: u8, out: &mut Vec<u8>) -> Result<(), Unclear> {
+    fn take(&mut self, byte: u8, out: &mut Vec<u8>) -> Result<(), InvalidRequest> {
         match self {
-            Self::Held(held) if held.text.len() >= MOST => return Err(Unclear),
+            Self::Held(held) if held.text.len() >= MOST => return Err(InvalidRequest),
             Self::Held(held) => held.text.push(byte),
             Self::GoesOn => out.push(byte),
             Self::LeftOut => {}
@@ -419,10 +419,10 @@ mod tests {
         let unclear = format!(r#"{{"jobs": [{{"long": "{long}", "out": 1}}]}}"#);
         assert_eq!(
             Elements::new("jobs", Outs).copy(unclear.as_bytes(), &mut Vec::new()),
-            Err(Unclear)
+            Err(InvalidRequest)
         );
         let mut beginning = Beginning::default();
-        assert_eq!(beginning.take(&unclear.as_bytes()[10..], &Outs), Err(Unclear));
+        assert_eq!(beginning.take(&unclear.as_bytes()[10..], &Outs), Err(InvalidRequest));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::{
     derive::{Derivation, Given},
     inputs::ClassInputs,
-    paths::{Found, Group, Paths, Searched},
+    paths::{Found, Group, ParsedJob, Paths},
     scanner::{ScanError, string_value},
 };
 use std::{borrow::Cow, cell::Cell, sync::Arc};
@@ -122,7 +122,7 @@ impl Plan {
     }
 
     /// As [`Plan::read`], of a job that has been searched: if by a dialect that was loaded with this table, not again.
-    pub fn read_searched<'a>(&self, job: &'a Searched, observed: Option<&'a [u8]>) -> Result<Reading<'a>, ScanError> {
+    pub fn read_searched<'a>(&self, job: &'a ParsedJob, observed: Option<&'a [u8]>) -> Result<Reading<'a>, ScanError> {
         match job.found_by(&self.job) {
             Some(found) => self.reading(&job.text, Cow::Borrowed(found), observed),
             None => self.read(&job.text, observed),

@@ -6,7 +6,7 @@ use crate::{
     http::{buffered::BufferBudget, outside::Outside},
     jobs_api::JobsError,
     mapping::{Paths, Tables, dialect::Dialect, scanner::string_value},
-    proxy::mistakes::{Asked, refusal},
+    proxy::hints::{OriginHeaders, refusal},
     upstream::{Answer, SetupError, Upstream, UpstreamError, cause::Cause},
 };
 use bytes::Bytes;
@@ -131,7 +131,7 @@ impl Diagnosis {
             JobsError::Upstream(UpstreamError::TimedOut { .. }) => {
                 "it is too busy, or a firewall drops what is sent there: is the address right?"
             }
-            JobsError::Refused { answer, .. } => refusal(answer.status, &Asked::default(), false)
+            JobsError::Refused { answer, .. } => refusal(answer.status, &OriginHeaders::default(), false)
                 .unwrap_or("the server is in trouble: its own log may say why"),
             _ => "its answer is not the Jobs API's: is upstream.url right?",
         };

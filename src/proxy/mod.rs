@@ -3,31 +3,31 @@
 pub mod diagnosis;
 pub mod forward;
 mod gone;
-mod house;
-pub mod mistakes;
+pub mod hints;
+mod housekeeping;
 pub mod panics;
-mod passage;
+mod pass_through;
 mod read;
 pub mod reload;
 pub mod response;
-pub mod stop;
+pub mod shutdown;
 mod translation;
 mod write;
 mod wrong_method;
 
-pub use house::{STORE, keep_house};
+pub use housekeeping::{STORE, housekeeping};
 
 use crate::{
-    auth::{access::Access, scope::Scope, trust},
+    auth::{access_token::Access, scope::Scope, trusted_proxies},
     config::{Config, trusted_proxies::TrustedProxies},
     http::{
         body::Body,
         buffered::BufferBudget,
-        marks::Marks,
+        header_flags::HeaderFlags,
+        idle_timeout::IdleTimeoutBody,
         origin,
-        pace::Paced,
         peer::Peer,
-        vet::{Bounds, vet},
+        validate::{HeadLimits, validate},
     },
     jobs_api::{Caller, DialectKind},
     legacy::{self, Legacy, Remembered},
@@ -39,14 +39,14 @@ use crate::{
     },
     proxy::{
         diagnosis::Diagnosis,
-        mistakes::{Adviser, Asked, refusal},
+        hints::{OriginHeaders, RateLimitedLog, refusal},
         panics::contained,
-        response::{Unasked, forbidden, not_admitted, refused_unread, say_whose, went_round},
-        stop::Stop,
+        response::{LocalAnswer, forbidden, looped, not_admitted, refused_unread, say_whose},
+        shutdown::Shutdown,
     },
-    routes::{LegacyRoute, Way, route},
-    store::{State, StateError},
-    telemetry::{Exchange, Observer, Tally, Watched},
+    routes::{LegacyRoute, Route, route},
+    store::{State, StoreError},
+    telemetry::{Observer, RecordedBody, RequestRecord, RequestStats},
     upstream::{SetupError, Upstream},
 };
 use futures_util::{
@@ -55,12 +55,12 @@ use futures_util::{
 };
 use http::{Request, Response, request::Parts};
 use hyper::body::{Body as _, Incoming};
-use passage::refused;
+use pass_through::refused;
 use std::{iter, sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
 
 /// Everything a request needs; shared by all connections.
-pub struct Service {
+pub struct Proxy {
     /// Which one it is of those that were in force one after the other.
     number: u64,
     access: Access,
@@ -73,21 +73,21 @@ pub struct Service {
     shadow: Shadow,
     notices: Notices,
     state: Arc<State>,
-    most_noted: usize,
+    max_noted: usize,
     budget: BufferBudget,
     trusted_proxies: TrustedProxies,
     /// The largest body of a legacy write, in bytes.
-    most_ordered: usize,
-    bounds: Bounds,
+    max_write_body: usize,
+    bounds: HeadLimits,
     /// How long a client may send nothing of a body.
     idle_timeout: Duration,
     /// Turns to make an answer.
-    turns: Arc<Semaphore>,
-    adviser: Arc<Adviser>,
+    translation_permits: Arc<Semaphore>,
+    log_hint: Arc<RateLimitedLog>,
     diagnosis: Arc<Diagnosis>,
     observer: Arc<Observer>,
     /// Held while asking whether the upstream is there.
-    knocking: Arc<tokio::sync::Mutex<()>>,
+    probing: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// The service could not be set up.
@@ -101,10 +101,10 @@ pub enum StartError {
     Upstream(#[from] SetupError),
     /// What must survive a restart cannot be kept.
     #[error(transparent)]
-    State(#[from] StateError),
+    State(#[from] StoreError),
 }
 
-impl Service {
+impl Proxy {
     /// Compiles the tables, builds the upstream client and opens what must survive a restart.
     pub fn new(config: &Config) -> Result<Self, StartError> {
         let budget = BufferBudget::new(config.server.max_buffered);
@@ -130,22 +130,22 @@ impl Service {
             shadow: Shadow::new(&config.shadow, Arc::clone(&observer), &budget),
             notices: Notices::new(&config.notices),
             state,
-            most_noted: config.notes.max_body,
+            max_noted: config.notes.max_body,
             budget,
             trusted_proxies: config.door.trusted_proxies.clone(),
-            most_ordered: config.legacy.max_body,
-            bounds: Bounds {
+            max_write_body: config.legacy.max_body,
+            bounds: HeadLimits {
                 header_bytes: config.server.max_header_bytes,
                 headers: config.server.max_headers,
                 uri_bytes: config.server.max_uri_bytes,
             },
             idle_timeout: config.server.idle_timeout,
-            turns: Arc::new(Semaphore::new(
+            translation_permits: Arc::new(Semaphore::new(
                 config.legacy.max_translations.min(Semaphore::MAX_PERMITS),
             )),
-            adviser: Arc::default(),
+            log_hint: Arc::default(),
             observer,
-            knocking: Arc::default(),
+            probing: Arc::default(),
         })
     }
 
@@ -165,17 +165,17 @@ impl Service {
             shadow: self.shadow.reloaded(&config.shadow),
             notices: Notices::new(&config.notices),
             state: Arc::clone(&self.state),
-            most_noted: self.most_noted,
+            max_noted: self.max_noted,
             budget: self.budget.clone(),
             trusted_proxies: self.trusted_proxies.clone(),
-            most_ordered: self.most_ordered,
+            max_write_body: self.max_write_body,
             bounds: self.bounds,
             idle_timeout: self.idle_timeout,
-            turns: Arc::clone(&self.turns),
-            adviser: Arc::clone(&self.adviser),
+            translation_permits: Arc::clone(&self.translation_permits),
+            log_hint: Arc::clone(&self.log_hint),
             diagnosis: Arc::clone(&self.diagnosis),
             observer: Arc::clone(&self.observer),
-            knocking: Arc::clone(&self.knocking),
+            probing: Arc::clone(&self.probing),
         })
     }
 
@@ -211,24 +211,24 @@ impl Service {
         self: Arc<Self>,
         request: Request<Incoming>,
         peer: Peer,
-        stop: &Stop,
-    ) -> impl Future<Output = Response<Watched>> + Send + use<> {
+        stop: &Shutdown,
+    ) -> impl Future<Output = Response<RecordedBody>> + Send + use<> {
         let (mut head, body) = request.into_parts();
-        let marks = Marks::of(&head.headers);
+        let flags = HeaderFlags::of(&head.headers);
         let way = route(&head.method, head.uri.path());
-        let mut exchange = self.observer.begin(&head, marks, (&way).into(), peer);
-        let vetted = vet(&head, &self.bounds);
-        if vetted.is_ok() {
-            trust::settle(&self.trusted_proxies, marks, &mut head.headers, &mut exchange.peer);
-            exchange.foreign = origin::refuses(marks, &head.headers, &head.uri);
+        let mut record = self.observer.begin(&head, flags, (&way).into(), peer);
+        let validated = validate(&head, &self.bounds);
+        if validated.is_ok() {
+            trusted_proxies::settle(&self.trusted_proxies, flags, &mut head.headers, &mut record.peer);
+            record.foreign = origin::refuses(flags, &head.headers, &head.uri);
         }
-        if marks.has(Marks::UPGRADE) || matches!(way, Way::Write(_)) {
+        if flags.has(HeaderFlags::UPGRADE) || matches!(way, Route::Write(_)) {
             head.extensions.insert(stop.clone());
         }
         async move {
-            let response = match vetted {
+            let response = match validated {
                 Ok(()) => {
-                    let answering = || self.answer(&mut exchange, way, head, body);
+                    let answering = || self.answer(&mut record, way, head, body);
                     contained(&self.observer, answering).await
                 }
                 Err(unclear) => {
@@ -236,30 +236,36 @@ impl Service {
                     refused_unread(unclear)
                 }
             };
-            let response = match self.would_refuse(&exchange, &response) {
+            let response = match self.would_refuse(&record, &response) {
                 true => forbidden(),
                 false => response,
             };
-            exchange.watch(response)
+            record.watch(response)
         }
     }
 
     /// Whether `response` was made without asking the upstream, and the upstream is, or may be, a server that refuses what
     /// a web page of another site asks.
-    fn would_refuse(&self, exchange: &Exchange, response: &Response<Body>) -> bool {
-        exchange.foreign
+    fn would_refuse(&self, record: &RequestRecord, response: &Response<Body>) -> bool {
+        record.foreign
             && self.legacy.jobs().known_dialect() != Some(DialectKind::Cloud)
-            && response.extensions().get::<Unasked>().is_some()
+            && response.extensions().get::<LocalAnswer>().is_some()
     }
 
     /// The answer, if it is at hand, or the way to it.
-    fn answer<'a>(&'a self, exchange: &'a mut Exchange, way: Way, mut head: Parts, body: Incoming) -> Answering<'a> {
+    fn answer<'a>(
+        &'a self,
+        record: &'a mut RequestRecord,
+        way: Route,
+        mut head: Parts,
+        body: Incoming,
+    ) -> Answering<'a> {
         // Before the door: what came round has lost its token on the way.
         let mut upstreams = iter::once(&self.upstream).chain(&self.legacy_upstream);
-        if exchange.marks.has(Marks::VIA) && upstreams.any(|upstream| upstream.has_sent(&head.headers)) {
-            self.adviser
+        if record.flags.has(HeaderFlags::VIA) && upstreams.any(|upstream| upstream.has_sent(&head.headers)) {
+            self.log_hint
                 .say("a request came back here: upstream.url leads to jobshim itself, by another name");
-            return at_once(went_round());
+            return at_once(looped());
         }
         if !self
             .access
@@ -267,30 +273,30 @@ impl Service {
         {
             return at_once(not_admitted());
         }
-        let asked = Asked::of(exchange.marks, &head.headers);
+        let asked = OriginHeaders::of(record.flags, &head.headers);
         match way {
-            Way::PassThrough => {
-                let body = self.named(exchange, &mut head, body);
-                let hiding = self.legacy.hiding(&mut head, |head| self.scope(exchange, head));
-                let passing = self.pass_hiding(exchange, head, body, hiding);
-                later(passing.map(move |outcome| self.advised(outcome.unwrap_or_else(refused), &asked)))
+            Route::PassThrough => {
+                let body = self.named(record, &mut head, body);
+                let hiding = self.legacy.hiding(&mut head, |head| self.scope(record, head));
+                let passing = self.pass_hiding(record, head, body, hiding);
+                later(passing.map(move |outcome| self.annotate(outcome.unwrap_or_else(refused), &asked)))
             }
-            Way::Prompt => {
-                let body = self.named(exchange, &mut head, body);
-                let passing = self.prompt(exchange, head, body);
-                later(passing.map(move |outcome| self.advised(outcome.unwrap_or_else(refused), &asked)))
+            Route::Prompt => {
+                let body = self.named(record, &mut head, body);
+                let passing = self.prompt(record, head, body);
+                later(passing.map(move |outcome| self.annotate(outcome.unwrap_or_else(refused), &asked)))
             }
-            Way::WrongMethod(wrong) => self.answer_wrong_method(exchange, wrong, head, body),
-            Way::Legacy(route) => self.answer_read(exchange, route, head, body, asked),
-            Way::Write(write) => {
-                let scope = self.scope(exchange, &head);
-                let decision = self.decide(exchange, write.name(), &head, scope);
-                let body = self.named(exchange, &mut head, body);
+            Route::WrongMethod(wrong) => self.answer_wrong_method(record, wrong, head, body),
+            Route::Legacy(route) => self.answer_read(record, route, head, body, asked),
+            Route::Write(write) => {
+                let scope = self.scope(record, &head);
+                let decision = self.decide(record, write.name(), &head, scope);
+                let body = self.named(record, &mut head, body);
                 let names = self.names();
                 let writing = async move {
-                    let mut response = self.write(exchange, (&write, decision), scope, head, body).await;
+                    let mut response = self.write(record, (&write, decision), scope, head, body).await;
                     self.notices.put(response.headers_mut(), || write.successor(names));
-                    self.advised(response, &asked)
+                    self.annotate(response, &asked)
                 };
                 later(writing)
             }
@@ -299,39 +305,39 @@ impl Service {
 
     fn answer_read<'a>(
         &'a self,
-        exchange: &'a mut Exchange,
+        record: &'a mut RequestRecord,
         route: LegacyRoute,
         mut head: Parts,
         body: Incoming,
-        asked: Asked,
+        asked: OriginHeaders,
     ) -> Answering<'a> {
-        let scope = self.scope(exchange, &head);
-        let decision = self.decide(exchange, route.name(), &head, scope);
+        let scope = self.scope(record, &head);
+        let decision = self.decide(record, route.name(), &head, scope);
         let names = self.names();
         let finish = move |route: &LegacyRoute, mut response: Response<Body>| {
             self.notices
                 .put(response.headers_mut(), || Some(route.successor(names)));
-            self.advised(response, &asked)
+            self.annotate(response, &asked)
         };
         let remembered = match decision {
             // From memory nobody is asked: it must not be a request that the upstream would refuse.
-            Decision::Translate | Decision::TranslateIfThere if !exchange.foreign => {
-                let inquiry = self.inquiry(exchange, &head);
+            Decision::Translate | Decision::TranslateIfThere if !record.foreign => {
+                let inquiry = self.inquiry(record, &head);
                 match self.legacy.remembered(&route, inquiry, scope) {
                     Some(Remembered::Answer(answer)) => {
                         let finish = |response| finish(&route, response);
                         let encoding = inquiry.encoding;
-                        return at_once(self.remembered(exchange, &route, &head.method, encoding, answer, finish));
+                        return at_once(self.remembered(record, &route, &head.method, encoding, answer, finish));
                     }
                     plain => plain,
                 }
             }
             _ => None,
         };
-        let body = self.named(exchange, &mut head, body);
+        let body = self.named(record, &mut head, body);
         let reading = async move {
             let response = self
-                .read(exchange, &route, (decision, remembered), scope, head, body)
+                .read(record, &route, (decision, remembered), scope, head, body)
                 .await;
             finish(&route, response)
         };
@@ -339,31 +345,37 @@ impl Service {
     }
 
     /// The body of a request that goes on, whose `head` gets the request's name, and is told of the body's moves.
-    fn named(&self, exchange: &Exchange, head: &mut Parts, body: Incoming) -> Body {
-        exchange.put_name(&mut head.headers);
-        let mut body = Paced::new(body, self.idle_timeout);
+    fn named(&self, record: &RequestRecord, head: &mut Parts, body: Incoming) -> Body {
+        record.put_name(&mut head.headers);
+        let mut body = IdleTimeoutBody::new(body, self.idle_timeout);
         if !body.is_end_stream() {
             head.extensions.insert(body.watched());
         }
-        exchange.receiving(body)
+        record.receiving(body)
     }
 
-    fn scope(&self, exchange: &Exchange, head: &Parts) -> Scope {
-        self.state.scope_key().scope(exchange.marks, &head.headers, &head.uri)
+    fn scope(&self, record: &RequestRecord, head: &Parts) -> Scope {
+        self.state.scope_key().scope(record.flags, &head.headers, &head.uri)
     }
 
-    fn caller(&self, exchange: &Exchange, scope: Scope, head: &Parts) -> Arc<Caller> {
-        self.caller_counted_by(Arc::clone(&exchange.tally), exchange, scope, head)
+    fn caller(&self, record: &RequestRecord, scope: Scope, head: &Parts) -> Arc<Caller> {
+        self.caller_counted_by(Arc::clone(&record.stats), record, scope, head)
     }
 
-    /// As [`Service::caller`], where what is done is not what the request itself needs.
-    fn caller_beside(&self, exchange: &Exchange, scope: Scope, head: &Parts) -> Arc<Caller> {
-        self.caller_counted_by(Arc::new(exchange.tally.beside()), exchange, scope, head)
+    /// As [`Proxy::caller`], where what is done is not what the request itself needs.
+    fn caller_beside(&self, record: &RequestRecord, scope: Scope, head: &Parts) -> Arc<Caller> {
+        self.caller_counted_by(Arc::new(record.stats.beside()), record, scope, head)
     }
 
-    fn caller_counted_by(&self, tally: Arc<Tally>, exchange: &Exchange, scope: Scope, head: &Parts) -> Arc<Caller> {
-        let address = exchange.peer.address.ip();
-        Arc::new(Caller::new(&head.headers, &head.uri, address, scope, tally))
+    fn caller_counted_by(
+        &self,
+        stats: Arc<RequestStats>,
+        record: &RequestRecord,
+        scope: Scope,
+        head: &Parts,
+    ) -> Arc<Caller> {
+        let address = record.peer.address.ip();
+        Arc::new(Caller::new(&head.headers, &head.uri, address, scope, stats))
     }
 
     /// The Jobs API's names as far as is known.
@@ -373,13 +385,13 @@ impl Service {
     }
 
     /// A client sees a status and whose it is; whoever runs jobshim also wants to know what to mend.
-    fn advised(&self, mut response: Response<Body>, asked: &Asked) -> Response<Body> {
+    fn annotate(&self, mut response: Response<Body>, asked: &OriginHeaders) -> Response<Body> {
         let cloud = self.legacy.jobs().known_dialect() == Some(DialectKind::Cloud);
         let advice = refusal(response.status(), asked, cloud);
         if say_whose(&mut response, advice)
             && let Some(advice) = advice
         {
-            self.adviser.say(&format!(
+            self.log_hint.say(&format!(
                 "the upstream answered {}: {advice}",
                 response.status().as_u16()
             ));

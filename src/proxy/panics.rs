@@ -11,7 +11,7 @@ use std::{
 
 /// The answer, or a 500 where making it panics, at once or later. What is shared is behind locks that go on after a panic,
 /// and never left half changed under them. An answer that panics while it is sent breaks off, and is counted by its
-/// [`Exchange`](crate::telemetry::Exchange).
+/// [`RequestRecord`](crate::telemetry::Exchange).
 pub fn contained<A: Future<Output = Response<Body>>>(
     observer: &Observer,
     answer: impl FnOnce() -> A,
@@ -40,10 +40,10 @@ mod tests {
     use crate::{
         http::{
             body::{BoxError, full},
-            marks::Marks,
+            header_flags::HeaderFlags,
             peer::Peer,
         },
-        telemetry::Route,
+        telemetry::Endpoint,
     };
     use bytes::Bytes;
     use http::Request;
@@ -89,8 +89,8 @@ mod tests {
                 Ok::<_, BoxError>(Frame::data(Bytes::from_static(b"fine")))
             });
             let (head, ()) = Request::new(()).into_parts();
-            let exchange = observer.begin(&head, Marks::default(), Route::Other, peer);
-            let answer = exchange.watch(Response::new(StreamBody::new(frames).boxed_unsync()));
+            let record = observer.begin(&head, HeaderFlags::default(), Endpoint::Other, peer);
+            let answer = record.watch(Response::new(StreamBody::new(frames).boxed_unsync()));
             let sending = tokio::spawn(answer.into_body().collect());
             assert_eq!(sending.await.is_err(), fails);
             assert_counted(&observer, panics);

@@ -1,12 +1,12 @@
 //! A legacy read: from memory, from the Jobs API, or from the server's own endpoint.
 
-use super::{Service, passage::refused};
+use super::{Proxy, pass_through::refused};
 use crate::{
     auth::scope::Scope,
     http::{
         body::{Body, full},
         encoding::Encoding,
-        marks::Marks,
+        header_flags::HeaderFlags,
     },
     jobs_api::{Caller, JobsError},
     legacy::{Cached, Inquiry, LegacyAnswer, LegacyError, Remembered},
@@ -19,19 +19,19 @@ use crate::{
         response::{repeated, translated},
     },
     routes::LegacyRoute,
-    telemetry::{CacheResult, Exchange, Source},
+    telemetry::{CacheResult, RequestRecord, Source},
 };
 use http::{Method, Response, request::Parts};
 use std::sync::Arc;
 
-impl Service {
+impl Proxy {
     /// What of a read its answer depends on.
-    pub(super) fn inquiry<'a>(&self, exchange: &Exchange, head: &'a Parts) -> Inquiry<'a> {
-        let compresses = self.compress && exchange.marks.has(Marks::ACCEPT_ENCODING);
+    pub(super) fn inquiry<'a>(&self, record: &RequestRecord, head: &'a Parts) -> Inquiry<'a> {
+        let compresses = self.compress && record.flags.has(HeaderFlags::ACCEPT_ENCODING);
         Inquiry {
             query: head.uri.query().unwrap_or_default(),
             headers: &head.headers,
-            marks: exchange.marks,
+            flags: record.flags,
             encoding: compresses.then(|| Encoding::accepted(&head.headers)).flatten(),
         }
     }
@@ -40,29 +40,29 @@ impl Service {
     /// every answer gets.
     pub(super) fn remembered(
         &self,
-        exchange: &Exchange,
+        record: &RequestRecord,
         route: &LegacyRoute,
         method: &Method,
         encoding: Option<Encoding>,
         mut answer: LegacyAnswer,
         finish: impl FnOnce(Response<Body>) -> Response<Body>,
     ) -> Response<Body> {
-        exchange.source(Source::JobsApi);
-        self.count_cached(exchange, answer.cached);
+        record.source(Source::JobsApi);
+        self.count_cached(record, answer.cached);
         self.modes.translated(route.name(), false);
         let terms = (self.number, self.legacy.jobs().known_dialect());
         let head = answer.head.take();
         let response = match head.as_ref().and_then(|head| head.made_on(terms)) {
             Some(headers) => {
                 let mut response = repeated(answer, headers);
-                exchange.put_id(response.headers_mut());
+                record.put_id(response.headers_mut());
                 response
             }
             None => {
                 let mut response = finish(translated(answer, encoding, self.compress));
                 if let Some(head) = head {
                     // The next one writes its own in the place of this.
-                    exchange.put_id(response.headers_mut());
+                    record.put_id(response.headers_mut());
                     head.keep(terms, response.headers().clone());
                 }
                 response
@@ -73,7 +73,7 @@ impl Service {
 
     pub(super) async fn read(
         &self,
-        exchange: &Exchange,
+        record: &RequestRecord,
         route: &LegacyRoute,
         (decision, remembered): (Decision, Option<Remembered>),
         scope: Scope,
@@ -81,24 +81,24 @@ impl Service {
         body: Body,
     ) -> Response<Body> {
         if decision == Decision::Gone {
-            let caller = self.caller(exchange, scope, &head);
+            let caller = self.caller(record, scope, &head);
             return self.gone(&head, Some(route.successor(self.names())), &caller).await;
         }
         if let Some(remembered) = remembered {
-            let encoding = self.inquiry(exchange, &head).encoding;
+            let encoding = self.inquiry(record, &head).encoding;
             let answer = Box::pin(self.legacy.finished(remembered)).await;
-            return self.remembered(exchange, route, &head.method, encoding, answer, |response| response);
+            return self.remembered(record, route, &head.method, encoding, answer, |response| response);
         }
         if !matches!(decision, Decision::Forward { .. }) {
-            let Some(turn) = self.turn().await else {
+            let Some(translation_permit) = self.translation_permit().await else {
                 return self.too_busy(route.name());
             };
-            let inquiry = self.inquiry(exchange, &head);
-            let caller = self.caller(exchange, scope, &head);
+            let inquiry = self.inquiry(record, &head);
+            let caller = self.caller(record, scope, &head);
             let outcome = Box::pin(self.legacy.answer(route, inquiry, &caller)).await;
             // What goes on being asked for while it is sent is still one of the answers that are being made.
             let outcome = outcome.map(|answer| LegacyAnswer {
-                body: answer.body.holding(turn),
+                body: answer.body.holding(translation_permit),
                 ..answer
             });
             let missing = matches!(outcome, Err(LegacyError::Jobs(JobsError::Missing { .. })));
@@ -107,17 +107,17 @@ impl Service {
                 self.modes.jobs_api.found(!missing);
             }
             if decision == Decision::Translate || !missing {
-                exchange.source(Source::JobsApi);
+                record.source(Source::JobsApi);
                 if let Ok(answer) = &outcome {
-                    self.count_cached(exchange, answer.cached);
+                    self.count_cached(record, answer.cached);
                 }
                 let response = self.answered(outcome, inquiry.encoding, route, route.name()).await;
                 return for_method(&head.method, response);
             }
         }
         let compares = decision == Decision::Forward { compare: true };
-        let shadowed = compares.then(|| self.shadowed(route, &head, self.caller_beside(exchange, scope, &head)));
-        let forwarded = Box::pin(self.forward(exchange, head, body));
+        let shadowed = compares.then(|| self.shadowed(route, &head, self.caller_beside(record, scope, &head)));
+        let forwarded = Box::pin(self.forward(record, head, body));
         let response = forwarded.await.unwrap_or_else(refused);
         match shadowed {
             Some(shadowed) => self.shadow.compare(shadowed, response),
@@ -158,7 +158,7 @@ impl Service {
     }
 
     /// What the memory had of an answer. Of a list, each entry counts.
-    fn count_cached(&self, exchange: &Exchange, cached: Cached) {
+    fn count_cached(&self, record: &RequestRecord, cached: Cached) {
         let (hits, misses) = match cached {
             Cached::No => (0, 0),
             Cached::Hit | Cached::Stale => (1, 0),
@@ -168,7 +168,7 @@ impl Service {
         for (result, count) in [(CacheResult::Hit, hits), (CacheResult::Miss, misses)] {
             if count > 0 {
                 let count = u32::try_from(count).unwrap_or(u32::MAX);
-                self.observer.cache(&exchange.tally, result, count);
+                self.observer.cache(&record.stats, result, count);
             }
         }
     }

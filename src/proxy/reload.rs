@@ -1,11 +1,11 @@
 //! A change of configuration or tables without a restart: on SIGHUP, and when a file has changed.
 //!
-//! What is in force is one [`Service`], exchanged as a whole: a request keeps the one that it began with, and
+//! What is in force is one [`Proxy`], exchanged as a whole: a request keeps the one that it began with, and
 //! connections know of none.
 
 use crate::{
     config::{self, Loaded, Options},
-    proxy::Service,
+    proxy::Proxy,
 };
 use std::{
     env, fs,
@@ -27,14 +27,14 @@ use tokio::{
 const LOOK: Duration = Duration::from_secs(1);
 
 /// The service in force, and whether that will be so for long.
-pub struct Live {
-    service: RwLock<Arc<Service>>,
+pub struct CurrentProxy {
+    service: RwLock<Arc<Proxy>>,
     stopping: AtomicBool,
 }
 
-impl Live {
+impl CurrentProxy {
     /// Begins with this one.
-    pub fn new(service: Service) -> Self {
+    pub fn new(service: Proxy) -> Self {
         Self {
             service: RwLock::new(Arc::new(service)),
             stopping: AtomicBool::new(false),
@@ -42,7 +42,7 @@ impl Live {
     }
 
     /// The one in force now.
-    pub fn service(&self) -> Arc<Service> {
+    pub fn service(&self) -> Arc<Proxy> {
         Arc::clone(&self.service.read().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -56,7 +56,7 @@ impl Live {
         self.stopping.load(Relaxed)
     }
 
-    fn exchange(&self, service: Service) {
+    fn record(&self, service: Proxy) {
         *self.service.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(service);
     }
 }
@@ -70,7 +70,7 @@ fn is_read_once(path: &Path) -> bool {
 pub struct Reloader {
     options: Options,
     running: Loaded,
-    live: Arc<Live>,
+    live: Arc<CurrentProxy>,
     /// Sets how many log lines there are, by `log.verbosity`.
     set_verbosity: Box<dyn Fn(u8) + Send + Sync>,
 }
@@ -80,7 +80,7 @@ impl Reloader {
     pub fn new(
         options: Options,
         running: Loaded,
-        live: Arc<Live>,
+        live: Arc<CurrentProxy>,
         set_verbosity: impl Fn(u8) + Send + Sync + 'static,
     ) -> Self {
         Self {
@@ -187,7 +187,7 @@ impl Reloader {
         if changed.iter().any(|key| matches!(*key, "tables" | "shadow.ignore")) {
             reloaded.observer().findings().forget();
         }
-        self.live.exchange(reloaded);
+        self.live.record(reloaded);
         (self.set_verbosity)(taken.config.log.verbosity);
         self.running = taken;
         if asked || !changed.is_empty() {

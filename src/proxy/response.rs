@@ -6,16 +6,16 @@ use crate::{
         body_decoding::DecodeError,
         encoding::{Encoding, NOT_WORTH_IT},
         headers::{carried, remove_hop_by_hop},
+        idle_timeout::IdleTimeout,
         outside::Outside,
-        pace::Gap,
         proxy_status::{self, Own, PROXY_STATUS},
-        vet::Unclear,
+        validate::InvalidRequest,
     },
     jobs_api::JobsError,
     legacy::{Cached, LegacyAnswer, LegacyBody, LegacyError},
     migration::notices::put_job_state,
     proxy::forward::PromptError,
-    store::StateError,
+    store::StoreError,
     upstream::UpstreamError,
 };
 use bytes::Bytes;
@@ -33,7 +33,7 @@ use hyper::body::Frame;
 /// Marks an answer that jobshim made without the upstream's word, so that the origin rule is still to be applied to it
 /// (CONTRACT.md section 6).
 #[derive(Clone, Copy, Debug)]
-pub struct Unasked;
+pub struct LocalAnswer;
 
 /// What the upstream answers by its origin rule.
 pub fn forbidden() -> Response<Body> {
@@ -45,11 +45,11 @@ pub fn forbidden() -> Response<Body> {
 
 /// The request is refused before anything was done with it, and its connection ends: where one request ends and the
 /// next begins is in doubt.
-pub fn refused_unread(unclear: Unclear) -> Response<Body> {
+pub fn refused_unread(unclear: InvalidRequest) -> Response<Body> {
     let (status, kind) = match unclear {
-        Unclear::Connect => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
-        Unclear::Headers => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large"),
-        Unclear::Long => (StatusCode::URI_TOO_LONG, "uri_too_long"),
+        InvalidRequest::Connect => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
+        InvalidRequest::Headers => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large"),
+        InvalidRequest::Long => (StatusCode::URI_TOO_LONG, "uri_too_long"),
         _ => (StatusCode::BAD_REQUEST, "unclear_request"),
     };
     let details = "it was not passed on, and this connection ends".to_owned();
@@ -117,7 +117,7 @@ pub fn translated(answer: LegacyAnswer, encoding: Option<Encoding>, varies: bool
     *response.headers_mut() = headers;
     // What is in memory was not looked up for a page of another site.
     if !answer.asked && !matches!(answer.cached, Cached::Hit | Cached::Stale) {
-        response.extensions_mut().insert(Unasked);
+        response.extensions_mut().insert(LocalAnswer);
     }
     if answer.status.is_client_error() {
         proxy_status::own(response.headers_mut(), "http_request_error");
@@ -324,13 +324,13 @@ pub fn legacy_failure(error: LegacyError, finding: Option<&str>) -> Response<Bod
         ),
         LegacyError::Body(DecodeError::TooLarge { limit }) => too_large(limit),
         LegacyError::Body(error) => unreadable(error),
-        LegacyError::State(StateError::Full(_)) => failure(
+        LegacyError::State(StoreError::Full(_)) => failure(
             StatusCode::INSUFFICIENT_STORAGE,
             "hidden_full",
             message,
             "no further job was hidden".to_owned(),
         ),
-        LegacyError::State(StateError::Stopping) => not_kept(message),
+        LegacyError::State(StoreError::Stopping) => not_kept(message),
         // Where the store is, and what is wrong with it, is for whoever runs jobshim: the log says it.
         LegacyError::State(_) => not_kept("what is hidden could not be stored".to_owned()),
         LegacyError::Jobs(JobsError::Refused { answer, .. }) => {
@@ -413,7 +413,7 @@ pub fn upstream_failure(error: &UpstreamError, finding: Option<&str>) -> Respons
             "try again in a moment; the limit is server.max_buffered",
             "proxy_internal_response",
         ),
-        UpstreamError::Client(error) if error.is::<Gap>() => (
+        UpstreamError::Client(error) if error.is::<IdleTimeout>() => (
             StatusCode::REQUEST_TIMEOUT,
             "request_timeout",
             "the rest of the request did not come; the limit is server.idle_timeout",
@@ -453,7 +453,7 @@ pub fn panicked() -> Response<Body> {
 }
 
 /// The request has been here before: it would go round for ever.
-pub fn went_round() -> Response<Body> {
+pub fn looped() -> Response<Body> {
     let mut response = failure(
         StatusCode::BAD_GATEWAY,
         "upstream_is_jobshim",
@@ -492,7 +492,7 @@ fn failure_of(status: StatusCode, error: &serde_json::Value) -> Response<Body> {
     let length = body.len();
     let mut response = Response::new(full(body));
     *response.status_mut() = status;
-    response.extensions_mut().insert(Unasked);
+    response.extensions_mut().insert(LocalAnswer);
     let headers = response.headers_mut();
     headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     headers.insert(

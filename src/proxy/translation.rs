@@ -1,6 +1,6 @@
 //! What reads and writes of the legacy surface share: who is to answer, a turn to do so, and the answer.
 
-use super::Service;
+use super::Proxy;
 use crate::{
     auth::scope::Scope,
     http::{body::Body, encoding::Encoding, outside::Outside},
@@ -9,7 +9,7 @@ use crate::{
     migration::modes::Decision,
     proxy::response::{busy, legacy_failure, translated},
     routes::RouteName,
-    telemetry::Exchange,
+    telemetry::RequestRecord,
     upstream::UpstreamError,
 };
 use http::{Response, request::Parts};
@@ -19,13 +19,13 @@ use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 /// How long a request may wait for its turn to be translated.
 const TURN: Duration = Duration::from_secs(2);
 
-impl Service {
+impl Proxy {
     /// Whose a legacy call is, and who is to answer it.
-    pub(super) fn decide(&self, exchange: &mut Exchange, route: RouteName, head: &Parts, scope: Scope) -> Decision {
+    pub(super) fn decide(&self, record: &mut RequestRecord, route: RouteName, head: &Parts, scope: Scope) -> Decision {
         let key = self.state.scope_key();
-        exchange.called_by(head, (!key.is_nobody(&scope)).then_some(scope.0));
-        exchange.under(self.modes.policy(route).mode.into());
-        let client = || key.client(&scope, exchange.peer.client);
+        record.called_by(head, (!key.is_nobody(&scope)).then_some(scope.0));
+        record.under(self.modes.policy(route).mode.into());
+        let client = || key.client(&scope, record.peer.client);
         self.modes.decide(route, client)
     }
 
@@ -39,9 +39,11 @@ impl Service {
 
     /// A turn to make an answer. Most are made in a moment, so a burst waits in line; behind a server that hangs the line
     /// does not move, and nobody is kept for long.
-    pub(super) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
-        let turn = timeout(TURN, Arc::clone(&self.turns).acquire_owned()).await.ok()?;
-        turn.ok()
+    pub(super) async fn translation_permit(&self) -> Option<OwnedSemaphorePermit> {
+        let translation_permit = timeout(TURN, Arc::clone(&self.translation_permits).acquire_owned())
+            .await
+            .ok()?;
+        translation_permit.ok()
     }
 
     /// What is answered where no turn has come.
@@ -85,7 +87,7 @@ impl Service {
             && answer.status.is_redirection()
         {
             let status = answer.status.as_u16();
-            self.adviser
+            self.log_hint
                 .say(&format!("the upstream answered {status} to {call}: a login page?"));
         }
         tracing::warn!(%asked, %error, cause, "a legacy request could not be answered");

@@ -1,6 +1,6 @@
 //! A legacy write, which goes one way, never both.
 
-use super::{Service, passage::refused, translation::call};
+use super::{Proxy, pass_through::refused, translation::call};
 use crate::{
     auth::scope::Scope,
     http::{
@@ -9,14 +9,14 @@ use crate::{
         buffered::{BufferError, ReadError},
     },
     jobs_api::{Caller, JobsError},
-    legacy::{LegacyAnswer, LegacyError, Touching},
+    legacy::{InvalidateOnDrop, LegacyAnswer, LegacyError},
     migration::modes::Decision,
     proxy::{
         response::{legacy_failure, not_implemented, too_large, upstream_failure},
-        stop::Stop,
+        shutdown::Shutdown,
     },
     routes::LegacyWrite,
-    telemetry::{Exchange, Source},
+    telemetry::{RequestRecord, Source},
     upstream::UpstreamError,
 };
 use bytes::Bytes;
@@ -31,17 +31,17 @@ struct WriteBody {
     text: Result<Bytes, DecodeError>,
 }
 
-impl Service {
+impl Proxy {
     /// A write goes one way, never both.
     pub(super) async fn write(
         &self,
-        exchange: &Exchange,
+        record: &RequestRecord,
         (write, decision): (&LegacyWrite, Decision),
         scope: Scope,
         head: Parts,
         body: Body,
     ) -> Response<Body> {
-        let caller = self.caller(exchange, scope, &head);
+        let caller = self.caller(record, scope, &head);
         let forwards = match decision {
             Decision::Gone => return self.gone(&head, write.successor(self.names()), &caller).await,
             Decision::Forward { .. } => true,
@@ -56,12 +56,12 @@ impl Service {
             }
         };
         if forwards {
-            let touching = Touching::new(&self.legacy, write, None, caller.scope);
-            let response = self.forward(exchange, head, body).await.unwrap_or_else(refused);
+            let touching = InvalidateOnDrop::new(&self.legacy, write, None, caller.scope);
+            let response = self.forward(record, head, body).await.unwrap_or_else(refused);
             touching.end().await;
             return response;
         }
-        let body = match self.budget.read(body, self.most_ordered).await {
+        let body = match self.budget.read(body, self.max_write_body).await {
             Ok(body) => body,
             Err(ReadError::Buffer(BufferError::TooLong(limit))) => return too_large(limit),
             Err(ReadError::Buffer(BufferError::NoRoom(limit))) => {
@@ -70,10 +70,10 @@ impl Service {
             Err(ReadError::Body(error)) => return upstream_failure(&UpstreamError::Client(error.into()), None),
         };
         let body = WriteBody {
-            text: decode(&head.headers, &body, self.most_ordered),
+            text: decode(&head.headers, &body, self.max_write_body),
             sent: body,
         };
-        self.translate_write(exchange, write, head, &body, &caller).await
+        self.translate_write(record, write, head, &body, &caller).await
     }
 
     /// A write is done through the Jobs API. What that cannot do, the server's own legacy endpoint may still do; what
@@ -81,20 +81,20 @@ impl Service {
     /// has nothing for it, so the server's endpoint comes first, and without one the jobs are hidden.
     async fn translate_write(
         &self,
-        exchange: &Exchange,
+        record: &RequestRecord,
         write: &LegacyWrite,
         mut head: Parts,
         body: &WriteBody,
         caller: &Arc<Caller>,
     ) -> Response<Body> {
-        let stop: Option<Stop> = head.extensions.remove();
+        let stop: Option<Shutdown> = head.extensions.remove();
         if *write == LegacyWrite::History {
-            return match self.resend(exchange, write, head, body, caller.scope).await {
+            return match self.resend(record, write, head, body, caller.scope).await {
                 Ok(answer) if matches!(answer.status().as_u16(), 404 | 405 | 410 | 501) => {
                     let Some(outcome) = self.through_jobs_api(write, body, caller, stop).await else {
                         return self.too_busy(write.name());
                     };
-                    exchange.source(Source::JobsApi);
+                    record.source(Source::JobsApi);
                     self.answered(outcome, None, write, write.name()).await
                 }
                 Ok(answer) => answer,
@@ -108,13 +108,13 @@ impl Service {
             outcome,
             Err(LegacyError::Jobs(JobsError::Missing { .. }) | LegacyError::Twin { .. })
         ) {
-            exchange.source(Source::JobsApi);
+            record.source(Source::JobsApi);
             return self.answered(outcome, None, write, write.name()).await;
         }
         let method_and_path = call(&head);
-        match self.resend(exchange, write, head, body, caller.scope).await {
+        match self.resend(record, write, head, body, caller.scope).await {
             Ok(answer) if matches!(answer.status().as_u16(), 404 | 405 | 501) => {
-                exchange.source(Source::Jobshim);
+                record.source(Source::Jobshim);
                 self.modes.translated(write.name(), true);
                 match outcome {
                     Err(twin @ LegacyError::Twin { .. }) => legacy_failure(twin, None),
@@ -133,7 +133,7 @@ impl Service {
         write: &LegacyWrite,
         body: &WriteBody,
         caller: &Arc<Caller>,
-        stop: Option<Stop>,
+        stop: Option<Shutdown>,
     ) -> Option<Result<LegacyAnswer, LegacyError>> {
         let text = match (write, &body.text) {
             // Its path says all.
@@ -141,21 +141,21 @@ impl Service {
             (_, Ok(text)) => text,
             (_, Err(error)) => return Some(Err(LegacyError::Body(*error))),
         };
-        let turn = self.turn().await?;
-        Some(self.legacy.write(write, text, caller, (turn, stop)).await)
+        let translation_permit = self.translation_permit().await?;
+        Some(self.legacy.write(write, text, caller, (translation_permit, stop)).await)
     }
 
     /// The legacy call as it came, to the server's own endpoint.
     async fn resend(
         &self,
-        exchange: &Exchange,
+        record: &RequestRecord,
         write: &LegacyWrite,
         head: Parts,
         body: &WriteBody,
         scope: Scope,
     ) -> Result<Response<Body>, UpstreamError> {
-        let touching = Touching::new(&self.legacy, write, body.text.clone().ok(), scope);
-        let answer = self.pass(exchange, head, full(body.sent.clone())).await;
+        let touching = InvalidateOnDrop::new(&self.legacy, write, body.text.clone().ok(), scope);
+        let answer = self.pass(record, head, full(body.sent.clone())).await;
         touching.end().await;
         answer
     }

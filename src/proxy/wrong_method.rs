@@ -1,50 +1,50 @@
 //! A method that a legacy path does not know: the server's to answer where its endpoint is asked.
 
-use super::{Answering, Service, at_once, later, passage::refused};
+use super::{Answering, Proxy, at_once, later, pass_through::refused};
 use crate::{
     jobs_api::JobsError,
-    legacy::Touching,
+    legacy::InvalidateOnDrop,
     migration::modes::Decision,
-    proxy::{mistakes::Asked, response::wrong_method},
+    proxy::{hints::OriginHeaders, response::wrong_method},
     routes::{LegacyWrite, WrongMethod},
-    telemetry::Exchange,
+    telemetry::RequestRecord,
 };
 use http::request::Parts;
 use hyper::body::Incoming;
 
-impl Service {
+impl Proxy {
     /// Such a request is no call of the legacy surface, so nobody is counted for it and no canary is judged on it.
     pub(super) fn answer_wrong_method<'a>(
         &'a self,
-        exchange: &'a mut Exchange,
+        record: &'a mut RequestRecord,
         wrong: WrongMethod,
         mut head: Parts,
         body: Incoming,
     ) -> Answering<'a> {
-        let scope = self.scope(exchange, &head);
-        let client = || self.state.scope_key().client(&scope, exchange.peer.client);
+        let scope = self.scope(record, &head);
+        let client = || self.state.scope_key().client(&scope, record.peer.client);
         let decision = self.modes.decide(wrong.route, client);
         if matches!(decision, Decision::Translate | Decision::Gone) {
             return at_once(wrong_method(&head.method, wrong.allow));
         }
-        let asked = Asked::of(exchange.marks, &head.headers);
-        let body = self.named(exchange, &mut head, body);
+        let asked = OriginHeaders::of(record.flags, &head.headers);
+        let body = self.named(record, &mut head, body);
         later(async move {
             if decision == Decision::TranslateIfThere {
-                let caller = self.caller(exchange, scope, &head);
+                let caller = self.caller(record, scope, &head);
                 let dialect = self.legacy.jobs().dialect(&caller).await;
                 if !matches!(dialect, Err(JobsError::Missing { .. })) {
                     return wrong_method(&head.method, wrong.allow);
                 }
             }
             // Nobody knows what it does there.
-            let touching =
-                (!head.method.is_safe()).then(|| Touching::new(&self.legacy, &LegacyWrite::History, None, scope));
-            let response = self.forward(exchange, head, body).await.unwrap_or_else(refused);
+            let touching = (!head.method.is_safe())
+                .then(|| InvalidateOnDrop::new(&self.legacy, &LegacyWrite::History, None, scope));
+            let response = self.forward(record, head, body).await.unwrap_or_else(refused);
             if let Some(touching) = touching {
                 touching.end().await;
             }
-            self.advised(response, &asked)
+            self.annotate(response, &asked)
         })
     }
 }

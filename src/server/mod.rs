@@ -1,12 +1,12 @@
 //! Listeners, connections, draining.
 
 pub mod accept;
-mod crowd;
-mod entrance;
+mod activity;
+mod connection_limiter;
 mod frames;
+mod handshake;
 mod listener;
 mod proxy_protocol;
-mod pulse;
 mod tls;
 
 pub use tls::{Tls, TlsError};
@@ -15,14 +15,15 @@ use crate::{
     config::{Config, ListenAddress, ServerConfig, trusted_proxies::TrustedProxies},
     http::peer::Peer,
     proxy::{
-        reload::Live,
-        stop::{Stage, Stop},
+        reload::CurrentProxy,
+        shutdown::{DrainStage, Shutdown},
     },
     server::accept::accept_failed,
 };
-use crowd::{Crowd, Full, Place};
-use entrance::{Entered, Entrance};
+use activity::{Awaited, ConnectionActivity, IdleLimits, TrackedIo};
+use connection_limiter::{ConnectionLimiter, ConnectionPermit, LimitReached};
 use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
+use handshake::{Accepted, Handshake};
 use http::{HeaderValue, Request, StatusCode, Version, header::CONNECTION};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
@@ -30,7 +31,6 @@ use hyper_util::{
     server::conn::auto,
 };
 use listener::{Listener, Stream};
-use pulse::{Awaited, Felt, Patience, Pulse};
 use std::{
     convert::Infallible,
     future::Future,
@@ -88,7 +88,7 @@ pub enum BindError {
 pub struct Server {
     listener: Listener,
     address: ListenAddress,
-    entrance: Arc<Entrance>,
+    entrance: Arc<Handshake>,
     trusted_proxies: TrustedProxies,
     config: ServerConfig,
 }
@@ -96,7 +96,7 @@ pub struct Server {
 impl Server {
     /// Reads the certificate, if there is one, and binds `config.listen`.
     pub async fn bind(config: &Config) -> Result<Self, BindError> {
-        let entrance = Arc::new(Entrance::new(config)?);
+        let entrance = Arc::new(Handshake::new(config)?);
         let refuse = |error| BindError::Listen(config.listen.clone(), error);
         let listener = Listener::bind(&config.listen).await.map_err(refuse)?;
         Ok(Self {
@@ -123,21 +123,21 @@ impl Server {
 
     /// Serves by whatever service is in force when a request comes, until `stop` resolves. Then connections are taken for
     /// `drain_delay` more, and answers in flight finish within `drain_timeout`.
-    pub async fn run(self, live: Arc<Live>, stop: impl Future<Output = ()>) {
+    pub async fn run(self, live: Arc<CurrentProxy>, stop: impl Future<Output = ()>) {
         let (drain_delay, drain_timeout) = (self.config.drain_delay, self.config.drain_timeout);
         let stopping = Arc::clone(&live);
-        let reception = Arc::new(Reception {
+        let reception = Arc::new(ConnectionHandler {
             http: http(&self.config),
             entrance: Arc::clone(&self.entrance),
             live,
-            crowd: Crowd::new(self.config.max_connections, self.config.max_connections_per_address),
+            crowd: ConnectionLimiter::new(self.config.max_connections, self.config.max_connections_per_address),
             trusted_proxies: self.trusted_proxies,
             config: self.config,
             turning_away: Semaphore::new(NO_PLACE_MOST),
             last_answers: AtomicBool::new(false),
         });
         // Each connection and tunnel listens; once none does, all have ended.
-        let (stages, listening) = Stop::channel();
+        let (stages, listening) = Shutdown::channel();
         let tls = self.entrance.tls();
         let fresh = async {
             match tls {
@@ -170,7 +170,7 @@ impl Server {
         }
         let stopped = Instant::now();
         reception.last_answers.store(true, Relaxed);
-        stages.send_replace(Stage::LastAnswers);
+        stages.send_replace(DrainStage::LastAnswers);
         while stopped.elapsed() < STRAGGLERS_MOST
             && let Ok(Ok(connection)) = timeout(NO_STRAGGLER, self.listener.accept()).await
         {
@@ -180,14 +180,14 @@ impl Server {
         let open = stages.receiver_count();
         let until = stopped + drain_timeout;
         let early = timeout_at(until.min(stopped + LAST_ANSWERS), stages.closed()).await;
-        stages.send_replace(Stage::Closing);
+        stages.send_replace(DrainStage::Closing);
         if early.is_err() && timeout_at(until, stages.closed()).await.is_err() {
             tracing::warn!(open, "the drain timeout is over; what is still under way is cut off");
         }
     }
 }
 
-/// How HTTP is spoken with clients. Timeouts are [`Pulse`]'s: hyper's own would count a quiet connection as one that is
+/// How HTTP is spoken with clients. Timeouts are [`ConnectionActivity`]'s: hyper's own would count a quiet connection as one that is
 /// late with a request, and knows none for the moment in which a connection has not said which HTTP it speaks.
 fn http(config: &ServerConfig) -> auto::Builder<TokioExecutor> {
     // A whole head: what has limits of its own, and what stands between.
@@ -210,11 +210,11 @@ fn http(config: &ServerConfig) -> auto::Builder<TokioExecutor> {
 }
 
 /// What every new connection needs.
-struct Reception {
+struct ConnectionHandler {
     http: auto::Builder<TokioExecutor>,
-    entrance: Arc<Entrance>,
-    live: Arc<Live>,
-    crowd: Arc<Crowd>,
+    entrance: Arc<Handshake>,
+    live: Arc<CurrentProxy>,
+    crowd: Arc<ConnectionLimiter>,
     trusted_proxies: TrustedProxies,
     config: ServerConfig,
     /// Permits to turn a connection away in so many words.
@@ -223,8 +223,8 @@ struct Reception {
     last_answers: AtomicBool,
 }
 
-impl Reception {
-    async fn receive(self: Arc<Self>, stream: Stream, address: SocketAddr, stop: Stop) {
+impl ConnectionHandler {
+    async fn receive(self: Arc<Self>, stream: Stream, address: SocketAddr, stop: Shutdown) {
         let mut place = match self.place(&stream, address) {
             Ok(place) => place,
             Err(full) => {
@@ -247,14 +247,14 @@ impl Reception {
             return;
         }
         match entered {
-            Entered::Tcp(stream) => self.serve(stream, peer, place, stop).await,
-            Entered::Unix(stream) => self.serve(stream, peer, place, stop).await,
-            Entered::Tls(stream) => self.serve(stream, peer, place, stop).await,
+            Accepted::Tcp(stream) => self.serve(stream, peer, place, stop).await,
+            Accepted::Unix(stream) => self.serve(stream, peer, place, stop).await,
+            Accepted::Tls(stream) => self.serve(stream, peer, place, stop).await,
         }
     }
 
     /// A place for a connection. Whoever comes by way of a trusted proxy, or by a Unix socket, has no address of its own.
-    fn place(&self, stream: &Stream, address: SocketAddr) -> Result<Place, Full> {
+    fn place(&self, stream: &Stream, address: SocketAddr) -> Result<ConnectionPermit, LimitReached> {
         let mut place = self.crowd.enter()?;
         if matches!(stream, Stream::Tcp(_)) && !self.trusted_proxies.trusts(address.ip()) {
             place.belongs_to(address.ip())?;
@@ -262,14 +262,14 @@ impl Reception {
         Ok(place)
     }
 
-    async fn serve<S>(self: Arc<Self>, stream: S, peer: Peer, place: Place, mut stop: Stop)
+    async fn serve<S>(self: Arc<Self>, stream: S, peer: Peer, place: ConnectionPermit, mut stop: Shutdown)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let address = peer.address;
         let _open = self.live.service().observer().connected();
-        let pulse = Arc::new(Pulse::default());
-        let felt = Felt::new(stream, Arc::clone(&pulse), place);
+        let pulse = Arc::new(ConnectionActivity::default());
+        let felt = TrackedIo::new(stream, Arc::clone(&pulse), place);
         let for_what_goes_on = stop.clone();
         let handler = service_fn(|request: Request<Incoming>| {
             let reception = Arc::clone(&self);
@@ -300,16 +300,16 @@ impl Reception {
         let mut connection = pin!(self.http.serve_connection_with_upgrades(TokioIo::new(felt), handler));
         let stopping = async {
             tokio::select! {
-                () = stop.reached(Stage::Closing) => {}
+                () = stop.reached(DrainStage::Closing) => {}
                 () = pulse.spent.notified() => {}
             }
             None
         };
-        let patience = Patience {
+        let timeout = IdleLimits {
             header: self.config.header_timeout,
             idle: self.config.idle_timeout,
         };
-        let giving_up = pulse.stops(patience).map(Some);
+        let giving_up = pulse.stops(timeout).map(Some);
         // Looked at when something has happened to one of them, not whenever something moves on the connection.
         let mut interruptions = FuturesUnordered::from_iter([stopping.boxed(), giving_up.boxed()]);
         loop {
@@ -338,13 +338,13 @@ impl Reception {
         if permit.is_err() || self.entrance.tls().is_some() {
             return;
         }
-        let telling = async {
+        let lookup = async {
             match stream {
                 Stream::Tcp(stream) => tell_no_place(stream).await,
                 Stream::Unix(stream) => tell_no_place(stream).await,
             }
         };
-        if let Ok(Err(error)) = timeout(NO_PLACE_TIME, telling).await {
+        if let Ok(Err(error)) = timeout(NO_PLACE_TIME, lookup).await {
             tracing::trace!(%error, "a connection did not wait to be turned away");
         }
     }

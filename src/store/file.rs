@@ -2,7 +2,7 @@
 //! next use opens it again: what the disk refused once is no reason to refuse the next change.
 
 use crate::lock;
-use crate::store::StateError;
+use crate::store::StoreError;
 use redb::{Builder, Database, DatabaseError};
 use std::{
     any::Any,
@@ -35,7 +35,7 @@ impl<E: Into<redb::Error>> From<E> for Fault {
 
 impl Store {
     /// Opens the file, which is made if it is not there.
-    pub fn open(path: PathBuf) -> Result<Self, StateError> {
+    pub fn open(path: PathBuf) -> Result<Self, StoreError> {
         let database = open(&path, |builder| builder.create(&path))?;
         Ok(Self {
             path,
@@ -44,7 +44,7 @@ impl Store {
     }
 
     /// Does `work`. Waits for the disk.
-    pub fn run<T>(&self, work: impl FnOnce(&Database) -> Result<T, Fault>) -> Result<T, StateError> {
+    pub fn run<T>(&self, work: impl FnOnce(&Database) -> Result<T, Fault>) -> Result<T, StoreError> {
         let mut place = lock(&self.database);
         let database = match place.take() {
             Some(database) => database,
@@ -67,7 +67,7 @@ impl Store {
 
 /// Opens a store, and reads the whole of it against its checksums: what the disk has changed is found now, and not when
 /// somebody's row is wanted.
-fn open(path: &Path, by: impl FnOnce(&Builder) -> Result<Database, DatabaseError>) -> Result<Database, StateError> {
+fn open(path: &Path, by: impl FnOnce(&Builder) -> Result<Database, DatabaseError>) -> Result<Database, StoreError> {
     let mut builder = Builder::new();
     builder.set_check_integrity_on_open(true);
     match contained(|| by(&builder)) {
@@ -89,15 +89,15 @@ fn said(panic: &(dyn Any + Send)) -> String {
     text.unwrap_or("the library gave up on it").to_owned()
 }
 
-fn damaged(path: &Path, reason: String) -> StateError {
-    StateError::Damaged(path.display().to_string(), reason)
+fn damaged(path: &Path, reason: String) -> StoreError {
+    StoreError::Damaged(path.display().to_string(), reason)
 }
 
-fn failed(path: &Path, fault: Fault) -> StateError {
+fn failed(path: &Path, fault: Fault) -> StoreError {
     match fault {
         Fault::Unreadable(reason) => damaged(path, reason),
         Fault::Library(redb::Error::DatabaseAlreadyOpen) => {
-            StateError::InUse(path.parent().unwrap_or(path).display().to_string())
+            StoreError::InUse(path.parent().unwrap_or(path).display().to_string())
         }
         Fault::Library(redb::Error::Io(error)) if is_of_the_bytes(&error) => damaged(path, error.to_string()),
         Fault::Library(
@@ -105,7 +105,7 @@ fn failed(path: &Path, fault: Fault) -> StateError {
             | redb::Error::PreviousIo
             | redb::Error::Backend(_)
             | redb::Error::DatabaseClosed),
-        ) => StateError::Store(path.display().to_string(), Arc::new(error)),
+        ) => StoreError::Store(path.display().to_string(), Arc::new(error)),
         // All others speak of what is in the file.
         Fault::Library(error) => damaged(path, error.to_string()),
     }

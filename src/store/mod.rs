@@ -7,7 +7,7 @@ use crate::store::file::{Fault, Store};
 use crate::{
     auth::scope::{Scope, ScopeKey},
     legacy::hidden::Cleared,
-    migration::modes::Back,
+    migration::modes::RollbackRecord,
     telemetry::Clients,
 };
 use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
@@ -39,7 +39,7 @@ const FILE: &str = "jobshim.redb";
 
 /// Why the state cannot be kept.
 #[derive(Clone, Debug, thiserror::Error)]
-pub enum StateError {
+pub enum StoreError {
     /// The folder cannot be made.
     #[error("state_dir {0}: {1}")]
     Folder(String, Arc<io::Error>),
@@ -87,21 +87,21 @@ pub type Stored = (Vec<(Scope, String, Option<f64>)>, Vec<(Scope, Cleared)>);
 
 impl State {
     /// Opens the store in `folder`, making both if need be.
-    pub fn open(folder: Option<&Path>) -> Result<Self, StateError> {
+    pub fn open(folder: Option<&Path>) -> Result<Self, StoreError> {
         let Some(folder) = folder else {
-            let key = ScopeKey::random().ok_or(StateError::Random)?;
+            let key = ScopeKey::random().ok_or(StoreError::Random)?;
             return Ok(Self {
                 store: None,
                 key: ScopeKey::new(&key),
             });
         };
         let shown = folder.display().to_string();
-        let unusable = |error| StateError::Folder(shown.clone(), Arc::new(error));
+        let unusable = |error| StoreError::Folder(shown.clone(), Arc::new(error));
         fs::create_dir_all(folder).map_err(unusable)?;
         let path = folder.join(FILE);
         keep_from_others(&path).map_err(unusable)?;
         let store = Store::open(path)?;
-        let random = ScopeKey::random().ok_or(StateError::Random)?;
+        let random = ScopeKey::random().ok_or(StoreError::Random)?;
         let key = store.run(|store| kept_key(store, random))?;
         Ok(Self {
             store: Some(store),
@@ -120,7 +120,7 @@ impl State {
     }
 
     /// Who called the legacy surface before the restart.
-    pub fn usage(&self) -> Result<Option<Clients>, StateError> {
+    pub fn usage(&self) -> Result<Option<Clients>, StoreError> {
         match &self.store {
             Some(store) => store.run(read_usage),
             None => Ok(None),
@@ -128,7 +128,7 @@ impl State {
     }
 
     /// Stores who calls the legacy surface. Waits for the disk.
-    pub fn store_usage(&self, clients: &Clients) -> Result<(), StateError> {
+    pub fn store_usage(&self, clients: &Clients) -> Result<(), StoreError> {
         match &self.store {
             Some(store) => store.run(|store| write_usage(store, clients)),
             None => Ok(()),
@@ -136,7 +136,7 @@ impl State {
     }
 
     /// The canaries that have gone back, by the names of their routes.
-    pub fn rollbacks(&self) -> Result<BTreeMap<String, Back>, StateError> {
+    pub fn rollbacks(&self) -> Result<BTreeMap<String, RollbackRecord>, StoreError> {
         match &self.store {
             Some(store) => store.run(read_rollbacks),
             None => Ok(BTreeMap::new()),
@@ -144,7 +144,7 @@ impl State {
     }
 
     /// Stores that the canary of `route` has gone back. Waits for the disk.
-    pub fn keep_rollback(&self, route: &str, back: &Back) -> Result<(), StateError> {
+    pub fn keep_rollback(&self, route: &str, back: &RollbackRecord) -> Result<(), StoreError> {
         match &self.store {
             Some(store) => store.run(|store| write_rollback(store, route, Some(back))),
             None => Ok(()),
@@ -152,7 +152,7 @@ impl State {
     }
 
     /// Forgets that it has. Waits for the disk.
-    pub fn forget_rollback(&self, route: &str) -> Result<(), StateError> {
+    pub fn forget_rollback(&self, route: &str) -> Result<(), StoreError> {
         match &self.store {
             Some(store) => store.run(|store| write_rollback(store, route, None)),
             None => Ok(()),
@@ -160,7 +160,7 @@ impl State {
     }
 
     /// Everything stored.
-    pub fn load(&self) -> Result<Stored, StateError> {
+    pub fn load(&self) -> Result<Stored, StoreError> {
         match &self.store {
             Some(store) => store.run(read_all),
             None => Ok(Stored::default()),
@@ -168,7 +168,7 @@ impl State {
     }
 
     /// Stores one change; once this returns, no crash undoes it. Waits for the disk.
-    pub fn store(&self, scope: Scope, change: &Change) -> Result<(), StateError> {
+    pub fn store(&self, scope: Scope, change: &Change) -> Result<(), StoreError> {
         match &self.store {
             Some(store) => store.run(|store| write(store, scope, change)),
             None => Ok(()),
@@ -249,7 +249,7 @@ fn write_usage(store: &Database, clients: &Clients) -> Result<(), Fault> {
     Ok(())
 }
 
-fn read_rollbacks(store: &Database) -> Result<BTreeMap<String, Back>, Fault> {
+fn read_rollbacks(store: &Database) -> Result<BTreeMap<String, RollbackRecord>, Fault> {
     let transaction = store.begin_read()?;
     let mut stored = BTreeMap::new();
     for row in transaction.open_table(ROLLBACKS)?.iter()? {
@@ -261,7 +261,7 @@ fn read_rollbacks(store: &Database) -> Result<BTreeMap<String, Back>, Fault> {
     Ok(stored)
 }
 
-fn write_rollback(store: &Database, route: &str, back: Option<&Back>) -> Result<(), Fault> {
+fn write_rollback(store: &Database, route: &str, back: Option<&RollbackRecord>) -> Result<(), Fault> {
     let text = back.map(serde_json::to_string).transpose();
     let text =
         text.map_err(|error| Fault::Unreadable(format!("a canary that went back cannot be written: {error}")))?;

@@ -3,7 +3,7 @@
 
 use super::{
     health::now_ms,
-    labels::{Compared, Route},
+    labels::{Compared, Endpoint},
 };
 use crate::lock;
 use prometheus_client::{
@@ -110,11 +110,11 @@ pub struct News<'a> {
 
 /// All of it, by route.
 #[derive(Debug, Default)]
-pub struct Findings(Mutex<BTreeMap<Route, Found>>);
+pub struct Findings(Mutex<BTreeMap<Endpoint, Found>>);
 
 impl Findings {
     /// A comparison came out so, with these findings.
-    pub fn note<'a>(&self, route: Route, outcome: Compared, findings: &'a [Finding]) -> News<'a> {
+    pub fn note<'a>(&self, route: Endpoint, outcome: Compared, findings: &'a [Finding]) -> News<'a> {
         let mut all = lock(&self.0);
         let found = all.entry(route).or_default();
         let count = found.compared.entry(outcome).or_default();
@@ -155,7 +155,7 @@ impl Findings {
     }
 
     /// As they are now.
-    pub fn by_route(&self) -> BTreeMap<Route, Found> {
+    pub fn by_route(&self) -> BTreeMap<Endpoint, Found> {
         lock(&self.0).clone()
     }
 }
@@ -164,7 +164,7 @@ impl Findings {
 impl Collector for Findings {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
         let all = lock(&self.0);
-        let of = |route: &Route| ("route", route.name());
+        let of = |route: &Endpoint| ("route", route.name());
         let outcomes = all.iter().flat_map(|(route, found)| {
             let outcomes = found.compared.iter();
             outcomes.map(move |(outcome, count)| ([of(route), ("outcome", outcome.name())], *count))
@@ -233,15 +233,15 @@ mod tests {
             finding("a", Kind::Loss, "4"),
             finding("b", Kind::Noise, "5"),
         ];
-        let news = findings.note(Route::History, Compared::Different, &first);
+        let news = findings.note(Endpoint::History, Compared::Different, &first);
         assert!(news.outcome);
         assert_eq!(news.differing, [&first[0]]);
         let second = [finding("a", Kind::Difference, "6"), finding("b", Kind::Loss, "7")];
-        let news = findings.note(Route::History, Compared::Different, &second);
+        let news = findings.note(Endpoint::History, Compared::Different, &second);
         assert!(!news.outcome && news.differing.is_empty(), "{news:?}");
         let third = [finding("a", Kind::Loss, "8")];
-        findings.note(Route::History, Compared::Same, &third);
-        let found = &findings.by_route()[&Route::History];
+        findings.note(Endpoint::History, Compared::Same, &third);
+        let found = &findings.by_route()[&Endpoint::History];
         assert_eq!((found.answers(), found.count(Compared::Different)), (3, 2));
         let (a, b) = (&found.fields["a"], &found.fields["b"]);
         assert_eq!((a.differences, a.losses, a.noise), (2, 2, 0));
@@ -255,9 +255,9 @@ mod tests {
         let findings = Findings::default();
         for number in 0..MOST_FIELDS + 10 {
             let one = [finding(&format!("field{number}"), Kind::Difference, "2")];
-            findings.note(Route::History, Compared::Different, &one);
+            findings.note(Endpoint::History, Compared::Different, &one);
         }
-        let fields = &findings.by_route()[&Route::History].fields;
+        let fields = &findings.by_route()[&Endpoint::History].fields;
         assert_eq!(fields.len(), MOST_FIELDS + 1);
         assert_eq!(fields[OTHER].differences, 10);
     }

@@ -2,13 +2,13 @@
 
 use crate::{
     config,
-    routes::{LegacyRoute, LegacyWrite, RouteName, Way},
+    routes::{LegacyRoute, LegacyWrite, Route, RouteName},
 };
 use http::StatusCode;
 
 /// Which endpoint a request was for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Route {
+pub enum Endpoint {
     /// `GET /history`
     History,
     /// `GET /history/{id}`
@@ -37,7 +37,7 @@ pub enum Route {
     Other,
 }
 
-impl Route {
+impl Endpoint {
     /// All of them; those of the legacy surface first.
     pub const ALL: [Self; 13] = [
         Self::History,
@@ -54,7 +54,7 @@ impl Route {
         Self::WrongMethod,
         Self::Other,
     ];
-    /// How many of [`Route::ALL`] are the legacy surface.
+    /// How many of [`Endpoint::ALL`] are the legacy surface.
     pub const LEGACY: usize = 10;
 
     /// The label.
@@ -122,7 +122,7 @@ impl Route {
     }
 }
 
-impl From<&LegacyRoute> for Route {
+impl From<&LegacyRoute> for Endpoint {
     fn from(route: &LegacyRoute) -> Self {
         match route {
             LegacyRoute::History => Self::History,
@@ -135,17 +135,17 @@ impl From<&LegacyRoute> for Route {
     }
 }
 
-impl From<&Way> for Route {
-    fn from(way: &Way) -> Self {
+impl From<&Route> for Endpoint {
+    fn from(way: &Route) -> Self {
         match way {
-            Way::Legacy(route) => route.into(),
-            Way::Write(LegacyWrite::Queue { .. }) => Self::QueueWrite,
-            Way::Write(LegacyWrite::History) => Self::HistoryWrite,
-            Way::Write(LegacyWrite::Interrupt) => Self::Interrupt,
-            Way::Write(LegacyWrite::JobCancel(_)) => Self::JobCancel,
-            Way::Prompt => Self::Prompt,
-            Way::WrongMethod(_) => Self::WrongMethod,
-            Way::PassThrough => Self::Other,
+            Route::Legacy(route) => route.into(),
+            Route::Write(LegacyWrite::Queue { .. }) => Self::QueueWrite,
+            Route::Write(LegacyWrite::History) => Self::HistoryWrite,
+            Route::Write(LegacyWrite::Interrupt) => Self::Interrupt,
+            Route::Write(LegacyWrite::JobCancel(_)) => Self::JobCancel,
+            Route::Prompt => Self::Prompt,
+            Route::WrongMethod(_) => Self::WrongMethod,
+            Route::PassThrough => Self::Other,
         }
     }
 }
@@ -439,8 +439,8 @@ mod tests {
             let names: HashSet<_> = all.iter().map(|&one| name(one)).collect();
             assert_eq!(names.len(), all.len());
         }
-        check(&Route::ALL, |one| one as usize, Route::name);
-        check(&Route::ALL, |one| one as usize, Route::shown);
+        check(&Endpoint::ALL, |one| one as usize, Endpoint::name);
+        check(&Endpoint::ALL, |one| one as usize, Endpoint::shown);
         check(&Mode::ALL, |one| one as usize, Mode::name);
         check(&Source::ALL, |one| one as usize, Source::name);
         check(&StatusClass::ALL, |one| one as usize, StatusClass::name);

@@ -4,7 +4,7 @@
 use super::{
     findings::Findings,
     histogram::Histogram,
-    labels::{CacheResult, Call, Failure, Mode, Route, Source, StatusClass},
+    labels::{CacheResult, Call, Endpoint, Failure, Mode, Source, StatusClass},
 };
 use prometheus_client::{
     encoding::prometheus_text,
@@ -52,7 +52,7 @@ impl<M: Clone + Default + fmt::Debug> Cells<M> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestKind {
     /// Its endpoint.
-    pub route: Route,
+    pub route: Endpoint,
     /// Its mode.
     pub mode: Mode,
     /// Where its answer came from.
@@ -62,7 +62,7 @@ pub struct RequestKind {
 }
 
 impl RequestKind {
-    const COUNT: usize = Route::ALL.len() * Mode::ALL.len() * Source::ALL.len() * StatusClass::ALL.len();
+    const COUNT: usize = Endpoint::ALL.len() * Mode::ALL.len() * Source::ALL.len() * StatusClass::ALL.len();
 
     fn number(self) -> usize {
         let number = self.route as usize;
@@ -77,7 +77,7 @@ impl RequestKind {
         let (rest, source) = (rest / Source::ALL.len(), rest % Source::ALL.len());
         let (rest, mode) = (rest / Mode::ALL.len(), rest % Mode::ALL.len());
         Some(Self {
-            route: *Route::ALL.get(rest)?,
+            route: *Endpoint::ALL.get(rest)?,
             mode: *Mode::ALL.get(mode)?,
             source: *Source::ALL.get(source)?,
             status: *StatusClass::ALL.get(status)?,
@@ -126,16 +126,16 @@ impl Metrics {
         let mut registry = Registry::with_prefix("jobshim");
         let metrics = Self {
             requests: Cells::new(RequestKind::COUNT),
-            durations: Cells::new(Route::ALL.len() * Source::ALL.len()),
+            durations: Cells::new(Endpoint::ALL.len() * Source::ALL.len()),
             in_flight: Gauge::default(),
             panics: Counter::default(),
-            received: Cells::new(Route::ALL.len()),
-            sent: Cells::new(Route::ALL.len()),
+            received: Cells::new(Endpoint::ALL.len()),
+            sent: Cells::new(Endpoint::ALL.len()),
             calls: Cells::new(Call::ALL.len() * StatusClass::ALL.len()),
             call_durations: Cells::new(Call::ALL.len()),
             failures: Cells::new(Call::ALL.len() * Failure::ALL.len()),
             lookups: Cells::new(CacheResult::ALL.len()),
-            shadow_durations: Cells::new(Route::ALL.len()),
+            shadow_durations: Cells::new(Endpoint::ALL.len()),
             cache_entries: Gauge::default(),
             cache_bytes: Gauge::default(),
             connections: Counter::default(),
@@ -263,7 +263,7 @@ impl Metrics {
     }
 
     /// A translation was made to be compared.
-    pub fn shadowed(&self, route: Route, duration: std::time::Duration) {
+    pub fn shadowed(&self, route: Endpoint, duration: std::time::Duration) {
         let labels = || vec![("route", route.name())];
         self.shadow_durations
             .with(route as usize, labels, |histogram| histogram.observe(duration));

@@ -2,34 +2,34 @@
 //! upstream to its outcome. What is counted is in `metrics`, under the words of `labels`; whether the upstream answers is
 //! in `health`. It knows nothing of HTTP endpoints of its own: `admin` shows it.
 
-mod calling;
-mod exchange;
 mod findings;
 mod health;
 mod histogram;
 mod labels;
 mod metrics;
+mod request_record;
+mod request_stats;
 mod series;
 #[cfg(feature = "otel")]
 mod spans;
 #[cfg(not(feature = "otel"))]
 #[path = "no_spans.rs"]
 mod spans;
-mod tally;
+mod upstream_call;
 mod usage;
 
-pub use calling::Calling;
-pub use exchange::{Exchange, REQUEST_ID, Watched};
 pub use findings::{Field, Finding, Findings, Found, Kind, News, Sample};
 pub use health::{Health, Seen, now_ms};
-pub use labels::{CacheResult, Call, Compared, Failure, Mode, Route, Source, StatusClass};
+pub use labels::{CacheResult, Call, Compared, Endpoint, Failure, Mode, Source, StatusClass};
 pub use metrics::{Metrics, RequestKind};
+pub use request_record::{REQUEST_ID, RecordedBody, RequestRecord};
+pub use request_stats::RequestStats;
 pub use series::{STEP, Series, Span, names};
 pub use spans::Traces;
-pub use tally::Tally;
-pub use usage::{Client, Clients, Shown, Usage, Use, Who};
+pub use upstream_call::UpstreamCall;
+pub use usage::{Client, ClientFingerprint, ClientId, Clients, Usage, Use};
 
-use crate::http::{hex::hex, marks::Marks, peer::Peer};
+use crate::http::{header_flags::HeaderFlags, hex::hex, peer::Peer};
 use http::{HeaderMap, HeaderValue, Method, request::Parts};
 use prometheus_client::metrics::gauge::Gauge;
 use ring::rand::{SecureRandom, SystemRandom};
@@ -90,14 +90,14 @@ impl Observer {
     }
 
     /// A request for `route` has come; `marks` are those of its headers. Its id is the one that was sent, or made.
-    pub fn begin(self: &Arc<Self>, head: &Parts, marks: Marks, route: Route, peer: Peer) -> Exchange {
+    pub fn begin(self: &Arc<Self>, head: &Parts, flags: HeaderFlags, route: Endpoint, peer: Peer) -> RequestRecord {
         self.metrics.in_flight.inc();
         let span = self.traces.of_request(head, route, peer.secure);
-        Exchange {
+        RequestRecord {
             observer: Arc::clone(self),
-            tally: Arc::new(Tally::of(span)),
-            marks,
-            id: self.request_id(marks, &head.headers),
+            stats: Arc::new(RequestStats::of(span)),
+            flags,
+            id: self.request_id(flags, &head.headers),
             started: Instant::now(),
             route,
             mode: AtomicU8::new(Mode::Pass as u8),
@@ -111,8 +111,8 @@ impl Observer {
         }
     }
 
-    fn request_id(&self, marks: Marks, headers: &HeaderMap) -> HeaderValue {
-        if marks.has(Marks::REQUEST_ID)
+    fn request_id(&self, flags: HeaderFlags, headers: &HeaderMap) -> HeaderValue {
+        if flags.has(HeaderFlags::REQUEST_ID)
             && let Some(sent) = headers.get(REQUEST_ID)
             && (1..=LONGEST_ID).contains(&sent.len())
             && sent.as_bytes().iter().all(u8::is_ascii_graphic)
@@ -130,15 +130,15 @@ impl Observer {
     pub fn calling(
         &self,
         call: Call,
-        tally: &Tally,
+        stats: &RequestStats,
         authority: &str,
         method: &Method,
         headers: &mut HeaderMap,
-    ) -> Calling<'_> {
-        tally.call();
-        let span = self.traces.of_call(call, tally.span(), method, authority);
+    ) -> UpstreamCall<'_> {
+        stats.call();
+        let span = self.traces.of_call(call, stats.span(), method, authority);
         span.put(headers);
-        Calling {
+        UpstreamCall {
             observer: self,
             call,
             span,
@@ -153,8 +153,8 @@ impl Observer {
     }
 
     /// `count` jobs were looked up in memory for the request that `tally` counts for.
-    pub fn cache(&self, tally: &Tally, result: CacheResult, count: u32) {
-        tally.cache(result, count);
+    pub fn cache(&self, stats: &RequestStats, result: CacheResult, count: u32) {
+        stats.cache(result, count);
         self.metrics.cache(result, u64::from(count));
     }
 

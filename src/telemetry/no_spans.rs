@@ -1,6 +1,6 @@
 //! No traces: what stands for them in a build without the feature `otel`. It does nothing and takes no room.
 
-use super::labels::{Call, Failure, Route};
+use super::labels::{Call, Endpoint, Failure};
 use http::{HeaderMap, Method, StatusCode, request::Parts};
 
 /// Makes no spans.
@@ -12,7 +12,7 @@ pub struct Traces(());
 pub struct Span;
 
 impl Traces {
-    pub(super) fn of_request(&self, _: &Parts, _: Route, _: bool) -> Span {
+    pub(super) fn of_request(&self, _: &Parts, _: Endpoint, _: bool) -> Span {
         Span
     }
 

@@ -4,7 +4,7 @@
 use super::{
     health::now_ms,
     histogram::{BUCKETS, quantile},
-    labels::{CacheResult, Mode, Route, Source, StatusClass},
+    labels::{CacheResult, Endpoint, Mode, Source, StatusClass},
     metrics::{Metrics, RequestKind},
 };
 use serde_json::{Map, Value, json};
@@ -230,7 +230,7 @@ impl Series {
 
 /// The names of routes and modes for people.
 pub fn names() -> Value {
-    let routes: Map<String, Value> = Route::ALL
+    let routes: Map<String, Value> = Endpoint::ALL
         .iter()
         .map(|route| (route.name().to_owned(), json!(route.shown())))
         .collect();
@@ -246,7 +246,7 @@ mod tests {
     fn each_step_holds_what_came_since_the_one_before() {
         let (metrics, series) = (Metrics::new(Arc::default()), Series::default());
         let kind = RequestKind {
-            route: Route::History,
+            route: Endpoint::History,
             mode: Mode::Translate,
             source: Source::JobsApi,
             status: StatusClass::Success,

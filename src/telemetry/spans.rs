@@ -1,7 +1,7 @@
 //! Traces: one span for each request and one for each call made for it, named by OpenTelemetry's conventions for HTTP. A
 //! span tells the route and never the path, as that holds ids, nor a query, which holds keys.
 
-use super::labels::{Call, Failure, Route};
+use super::labels::{Call, Endpoint, Failure};
 use http::{HeaderMap, Method, StatusCode, header::HOST, request::Parts, uri::Authority};
 use opentelemetry::{
     Context, KeyValue,
@@ -27,7 +27,7 @@ impl Traces {
     }
 
     /// The span of a request for `route`: below the span that its `traceparent` names, if it does.
-    pub(super) fn of_request(&self, head: &Parts, route: Route, secure: bool) -> Span {
+    pub(super) fn of_request(&self, head: &Parts, route: Endpoint, secure: bool) -> Span {
         let Some(tracer) = self.0.get() else {
             return Span(None);
         };

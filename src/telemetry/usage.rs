@@ -3,7 +3,7 @@
 
 use super::{
     health::now_ms,
-    labels::{Route, Source},
+    labels::{Endpoint, Source},
 };
 use crate::{
     http::{outside::is_visible, peer::Peer},
@@ -34,7 +34,7 @@ const QUIET: Duration = Duration::from_secs(600);
 
 /// A client, as far as it can be told.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Who {
+pub struct ClientId {
     /// Its user agent; empty when it sends none.
     pub agent: String,
     /// The block of its address: /24 or /48; `unix` for a Unix socket.
@@ -45,7 +45,7 @@ pub struct Who {
 
 /// What a request shows of its client.
 #[derive(Clone, Debug)]
-pub struct Shown {
+pub struct ClientFingerprint {
     agent: Option<HeaderValue>,
     /// `None` by a Unix socket.
     address: Option<IpAddr>,
@@ -53,7 +53,7 @@ pub struct Shown {
     credential: Option<[u8; 32]>,
 }
 
-impl Shown {
+impl ClientFingerprint {
     /// By the request of `head`; `credential` is the hash of what it carries.
     pub fn of(head: &Parts, credential: Option<[u8; 32]>, peer: &Peer) -> Self {
         Self {
@@ -90,9 +90,9 @@ impl Shown {
         XxHash3_64::oneshot_with_seed(XxHash3_64::oneshot_with_seed(seed, &rest), self.agent())
     }
 
-    fn who(&self) -> Who {
+    fn who(&self) -> ClientId {
         let agent = String::from_utf8_lossy(self.agent());
-        Who {
+        ClientId {
             // It is shown on terminals and pages.
             agent: agent
                 .chars()
@@ -107,7 +107,7 @@ impl Shown {
     }
 }
 
-impl Who {
+impl ClientId {
     /// Everyone who came when there were [`MOST_CLIENTS`] already.
     fn others() -> Self {
         Self {
@@ -158,20 +158,20 @@ pub struct Use {
 pub struct Client {
     /// Who it is.
     #[serde(flatten)]
-    pub who: Who,
+    pub who: ClientId,
     /// By route.
     pub routes: BTreeMap<String, Use>,
 }
 
-impl Ledger {
+impl UsageTable {
     /// A client with this number comes for the first time, or for the first time in a while.
-    fn meet(&mut self, number: u64, who: Who) -> &Routes {
+    fn meet(&mut self, number: u64, who: ClientId) -> &Routes {
         // Anybody can look like any number of clients.
         if self.numbers.len() >= MOST_NUMBERS {
             self.numbers.clear();
         }
         let is_full = self.clients.len() >= MOST_CLIENTS && !self.clients.contains_key(&who);
-        let who = if is_full { Who::others() } else { who };
+        let who = if is_full { ClientId::others() } else { who };
         let routes = self.clients.entry(who).or_default();
         self.numbers.entry(number).or_insert(Arc::clone(routes))
     }
@@ -193,17 +193,17 @@ pub struct Clients {
 /// Who calls the legacy surface.
 #[derive(Debug)]
 pub struct Usage {
-    ledger: Mutex<Ledger>,
-    /// For [`Shown::number`].
+    ledger: Mutex<UsageTable>,
+    /// For [`ClientFingerprint::number`].
     seed: u64,
     /// When this run began, and how long it had been watched before.
     began: (Instant, u64),
 }
 
 #[derive(Debug)]
-struct Ledger {
+struct UsageTable {
     since_ms: u64,
-    clients: HashMap<Who, Routes>,
+    clients: HashMap<ClientId, Routes>,
     /// The same by number: who is known is found without being put into words.
     numbers: HashMap<u64, Routes>,
     changed: bool,
@@ -212,7 +212,7 @@ struct Ledger {
 }
 
 /// How one client uses each route.
-type Routes = Arc<Mutex<[Option<Use>; Route::LEGACY]>>;
+type Routes = Arc<Mutex<[Option<Use>; Endpoint::LEGACY]>>;
 
 impl Default for Usage {
     fn default() -> Self {
@@ -225,16 +225,16 @@ impl Default for Usage {
 
 impl From<Clients> for Usage {
     fn from(stored: Clients) -> Self {
-        let legacy = Route::ALL.iter().take(Route::LEGACY);
+        let legacy = Endpoint::ALL.iter().take(Endpoint::LEGACY);
         let clients = stored.clients.into_iter().map(|client| {
-            let mut routes: [Option<Use>; Route::LEGACY] = Default::default();
+            let mut routes: [Option<Use>; Endpoint::LEGACY] = Default::default();
             for (place, route) in routes.iter_mut().zip(legacy.clone()) {
                 *place = client.routes.get(route.name()).cloned();
             }
             (client.who, Arc::new(Mutex::new(routes)))
         });
         Self {
-            ledger: Mutex::new(Ledger {
+            ledger: Mutex::new(UsageTable {
                 since_ms: stored.since_ms,
                 clients: clients.collect(),
                 numbers: HashMap::new(),
@@ -253,12 +253,12 @@ impl Usage {
         before.saturating_add(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX))
     }
 
-    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+    fn ledger(&self) -> MutexGuard<'_, UsageTable> {
         lock(&self.ledger)
     }
 
     /// A legacy request of whoever has `shown` this was answered.
-    pub fn note(&self, shown: &Shown, route: Route, source: Source) {
+    pub fn note(&self, shown: &ClientFingerprint, route: Endpoint, source: Source) {
         let number = shown.number(self.seed);
         let mut ledger = self.ledger();
         ledger.changed = true;
@@ -286,7 +286,7 @@ impl Usage {
         let ledger = self.ledger();
         let clients = ledger.clients.iter().map(|(who, routes)| {
             let routes = lock(routes);
-            let used = Route::ALL.iter().zip(&*routes);
+            let used = Endpoint::ALL.iter().zip(&*routes);
             let used = used.filter_map(|(route, used)| Some((route.name().to_owned(), used.clone()?)));
             Client {
                 who: who.clone(),
@@ -346,8 +346,8 @@ impl Client {
 mod tests {
     use super::*;
 
-    fn who(agent: &str) -> Shown {
-        Shown {
+    fn who(agent: &str) -> ClientFingerprint {
+        ClientFingerprint {
             agent: Some(agent.parse().expect("a value")),
             address: Some([192, 0, 2, 7].into()),
             credential: None,
@@ -357,10 +357,10 @@ mod tests {
     #[test]
     fn clients_are_counted_by_route_and_come_back_as_they_were_stored() {
         let usage = Usage::default();
-        usage.note(&who("a"), Route::History, Source::JobsApi);
-        usage.note(&who("a"), Route::History, Source::Upstream);
-        usage.note(&who("a"), Route::JobCancel, Source::JobsApi);
-        usage.note(&who("b"), Route::Queue, Source::JobsApi);
+        usage.note(&who("a"), Endpoint::History, Source::JobsApi);
+        usage.note(&who("a"), Endpoint::History, Source::Upstream);
+        usage.note(&who("a"), Endpoint::JobCancel, Source::JobsApi);
+        usage.note(&who("b"), Endpoint::Queue, Source::JobsApi);
         let stored = usage.changes().expect("changes");
         assert_eq!(usage.changes(), None);
         let a = stored.clients.iter().find(|client| client.who.agent == "a").expect("a");
@@ -379,14 +379,14 @@ mod tests {
     fn beyond_the_bound_all_further_clients_are_one() {
         let usage = Usage::default();
         for number in 0..MOST_CLIENTS + 50 {
-            usage.note(&who(&number.to_string()), Route::History, Source::JobsApi);
+            usage.note(&who(&number.to_string()), Endpoint::History, Source::JobsApi);
         }
-        usage.note(&who("3"), Route::History, Source::JobsApi);
+        usage.note(&who("3"), Endpoint::History, Source::JobsApi);
         let clients = usage.clients().clients;
         assert_eq!(clients.len(), MOST_CLIENTS + 1);
         let others = clients
             .iter()
-            .find(|client| client.who == Who::others())
+            .find(|client| client.who == ClientId::others())
             .expect("others");
         assert_eq!(others.routes["history"].count, 50);
         let three = clients.iter().find(|client| client.who.agent == "3").expect("3");
@@ -415,7 +415,7 @@ mod tests {
         };
         for (last, kept) in [(499 * day, 1), (101 * day, 1), (99 * day, 0)] {
             let usage = stored(last);
-            usage.note(&who("b"), Route::History, Source::JobsApi);
+            usage.note(&who("b"), Endpoint::History, Source::JobsApi);
             let clients = usage.changes().expect("a change").clients;
             assert_eq!(clients.len(), 1 + kept, "{last}: {clients:#?}");
             assert!(usage.changes().is_none(), "nothing new");
@@ -433,37 +433,37 @@ mod tests {
             who("b"),
             who(""),
             who(&long),
-            Shown {
+            ClientFingerprint {
                 address: None,
                 ..base.clone()
             },
-            Shown {
+            ClientFingerprint {
                 address: v6("192.0.3.7"),
                 ..base.clone()
             },
-            Shown {
+            ClientFingerprint {
                 address: v6("c000:200::"),
                 ..base.clone()
             },
-            Shown {
+            ClientFingerprint {
                 address: v6("2001:db8:1::1"),
                 ..base.clone()
             },
-            Shown {
+            ClientFingerprint {
                 credential: Some([1; 32]),
                 ..base.clone()
             },
         ];
         let same = [
-            Shown {
+            ClientFingerprint {
                 agent: None,
                 ..base.clone()
             },
-            Shown {
+            ClientFingerprint {
                 address: v6("192.0.2.200"),
                 ..base.clone()
             },
-            Shown {
+            ClientFingerprint {
                 address: v6("2001:db8:1:2::3"),
                 ..base.clone()
             },
@@ -471,7 +471,7 @@ mod tests {
         ];
         for (times, shown) in [(1, &apart[..]), (2, &apart), (3, &same)] {
             for shown in shown {
-                usage.note(shown, Route::History, Source::JobsApi);
+                usage.note(shown, Endpoint::History, Source::JobsApi);
             }
             let clients = usage.clients().clients;
             assert_eq!(clients.len(), apart.len(), "{clients:#?}");

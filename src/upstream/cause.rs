@@ -1,6 +1,6 @@
 //! Why the upstream gave no answer, as far as the error tells, and what to do about it.
 
-use crate::upstream::pool::LineError;
+use crate::upstream::pool::ConnectionError;
 use rustls::CertificateError;
 use std::{error::Error, io};
 
@@ -108,9 +108,9 @@ fn one(error: &(dyn Error + 'static)) -> Option<Cause> {
             _ => Cause::BadTls,
         });
     }
-    match error.downcast_ref::<LineError>() {
-        Some(LineError::NotHttp(_)) => return Some(Cause::NotHttp),
-        Some(LineError::Closed) => return Some(Cause::Closed),
+    match error.downcast_ref::<ConnectionError>() {
+        Some(ConnectionError::NotHttp(_)) => return Some(Cause::NotHttp),
+        Some(ConnectionError::Closed) => return Some(Cause::Closed),
         _ => {}
     }
     // The connector's error has no type of its own that could be asked.

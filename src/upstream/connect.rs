@@ -29,7 +29,7 @@ pub enum Dialer {
         /// Where it is.
         path: Arc<PathBuf>,
         /// How long opening may take: the server's queue may be full.
-        patience: Duration,
+        timeout: Duration,
     },
 }
 
@@ -59,10 +59,10 @@ impl Service<Uri> for Dialer {
                 let opening = connector.call(server);
                 Box::pin(async { Ok(Link::Tcp(opening.await?)) })
             }
-            Self::Unix { path, patience } => {
-                let (path, patience) = (Arc::clone(path), *patience);
+            Self::Unix { path, timeout } => {
+                let (path, timeout) = (Arc::clone(path), *timeout);
                 Box::pin(async move {
-                    let opening = tokio::time::timeout(patience, UnixStream::connect(&*path));
+                    let opening = tokio::time::timeout(timeout, UnixStream::connect(&*path));
                     let stream = opening.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
                     Ok(Link::Unix(TokioIo::new(stream)))
                 })

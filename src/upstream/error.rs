@@ -4,13 +4,13 @@ use super::Upstream;
 use crate::http::body::BoxError;
 use crate::{
     http::{
+        idle_timeout::{HeaderTimeout, IdleTimeout},
         outside::Outside,
-        pace::{Gap, Late},
     },
     telemetry::Failure,
     upstream::{
         cause::{Cause, sources},
-        pool::{LineError, PoolError},
+        pool::{ConnectionError, PoolError},
     },
 };
 use std::{error::Error, io, sync::Arc, time::Duration};
@@ -142,15 +142,15 @@ impl Upstream {
 
     pub(super) fn send_error(&self, error: PoolError) -> UpstreamError {
         let error = match error {
-            PoolError::Send(LineError::Body(error)) => {
+            PoolError::Send(ConnectionError::Body(error)) => {
                 return UpstreamError::Client(match gap_in(&*error) {
                     Some(gap) => Arc::new(gap),
                     None => BoxError::from(innermost(&*error)).into(),
                 });
             }
-            PoolError::Send(error @ LineError::BodyLength) => return UpstreamError::Client(Arc::new(error)),
+            PoolError::Send(error @ ConnectionError::BodyLength) => return UpstreamError::Client(Arc::new(error)),
             PoolError::Send(error) => return self.broken_off(&error),
-            PoolError::Late(Late(limit)) => return self.timed_out(limit),
+            PoolError::HeaderTimeout(HeaderTimeout(limit)) => return self.timed_out(limit),
             PoolError::Connect(error) => error,
         };
         let timed_out = sources(&*error)
@@ -168,8 +168,10 @@ impl Upstream {
 }
 
 /// The gap that ended a body, if that is what the error comes from.
-fn gap_in(error: &(dyn Error + 'static)) -> Option<Gap> {
-    sources(error).find_map(|source| source.downcast_ref::<Gap>()).copied()
+fn gap_in(error: &(dyn Error + 'static)) -> Option<IdleTimeout> {
+    sources(error)
+        .find_map(|source| source.downcast_ref::<IdleTimeout>())
+        .copied()
 }
 
 /// What people can act on is said by the innermost error: `Connection refused`, not `client error (Connect)`.

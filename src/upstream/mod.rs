@@ -13,7 +13,7 @@ pub use error::{SetupError, UpstreamError};
 
 use crate::{
     config::UpstreamConfig,
-    http::{body::Body, buffered::BufferBudget, pace::Patience, via},
+    http::{body::Body, buffered::BufferBudget, idle_timeout::ResponseTimeout, via},
     upstream::{
         connect::Dialer,
         pool::{AnswerBody, Pool},
@@ -57,7 +57,7 @@ impl Upstream {
         let link = match &config.socket {
             Some(path) => Dialer::Unix {
                 path: Arc::new(path.clone()),
-                patience: config.connect_timeout,
+                timeout: config.connect_timeout,
             },
             None => {
                 let mut tcp = HttpConnector::new();
@@ -183,7 +183,7 @@ impl Upstream {
         self.inject(headers);
         self.via.sign(headers);
         headers.entry(HOST).or_insert_with(|| self.host());
-        let sending = self.pool.send(request, Patience { limit, moves }).await;
+        let sending = self.pool.send(request, ResponseTimeout { limit, moves }).await;
         sending.map_err(|error| self.send_error(error))
     }
 

@@ -6,7 +6,7 @@ use jobshim::{
     config::Options as Settings,
     demo::{Board, Job, Options, Rules, Simulator},
     routes::RouteName,
-    telemetry::{Compared, Finding, Kind, Route, Sample},
+    telemetry::{Compared, Endpoint, Finding, Kind, Sample},
 };
 use serde_json::{Value, json};
 use std::net::SocketAddr;
@@ -46,10 +46,10 @@ async fn lived_in() -> (Simulator, Running, SocketAddr) {
     };
     observer
         .findings()
-        .note(Route::History, Compared::Same, &[finding(Kind::Loss)]);
+        .note(Endpoint::History, Compared::Same, &[finding(Kind::Loss)]);
     observer
         .findings()
-        .note(Route::History, Compared::Different, &[finding(Kind::Difference)]);
+        .note(Endpoint::History, Compared::Different, &[finding(Kind::Difference)]);
     observer.cache_holds(3, 4096);
     (simulator, jobshim, admin)
 }

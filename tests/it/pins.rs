@@ -10,9 +10,9 @@ use http::Method;
 use jobshim::{
     config::keys,
     demo::{Job, Rules},
-    migration::modes::Back,
+    migration::modes::RollbackRecord,
     store::State,
-    telemetry::{CacheResult, Call, Failure, Observer, RequestKind, Route, StatusClass},
+    telemetry::{CacheResult, Call, Endpoint, Failure, Observer, RequestKind, StatusClass},
 };
 use redb::{Builder, ReadableDatabase, ReadableTable, TableDefinition, TableHandle};
 use serde_json::{Value, json};
@@ -90,7 +90,7 @@ fn metrics_and_their_labels_have_their_names() {
     for result in CacheResult::ALL {
         metrics.cache(result, 1);
     }
-    for route in Route::ALL {
+    for route in Endpoint::ALL {
         metrics.shadowed(route, Duration::from_millis(1));
         metrics.canary(route.name(), Some(true));
     }
@@ -220,7 +220,7 @@ async fn what_is_stored_has_its_tables_and_members() {
     program.signal("TERM");
     program.end();
     let state = State::open(Some(&folder.path)).expect("the store");
-    let back = Back {
+    let back = RollbackRecord {
         terms: "x".to_owned(),
         at_ms: 1,
         reason: "y".to_owned(),

@@ -1,7 +1,7 @@
 //! The plan against a naive reference: the same entry, worked out on a tree by the words of CONTRACT.md section 3.
 
 use bytes::Bytes;
-use jobshim::mapping::{Classes, Context, Paths, Plan, Searched, Tables};
+use jobshim::mapping::{Classes, Context, ParsedJob, Paths, Plan, Tables};
 use proptest::{prelude::*, sample::select};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -401,7 +401,7 @@ fn rendered(
     seen: Option<&str>,
 ) -> Result<(String, BTreeSet<String>), TestCaseError> {
     let fail = |error: &dyn ToString| TestCaseError::fail(format!("{}: {job}", error.to_string()));
-    let searched = Searched::new(Bytes::copy_from_slice(job.as_bytes()), paths).map_err(|error| fail(&error))?;
+    let searched = ParsedJob::new(Bytes::copy_from_slice(job.as_bytes()), paths).map_err(|error| fail(&error))?;
     let reading = plan
         .read_searched(&searched, seen.map(str::as_bytes))
         .map_err(|error| fail(&error))?;

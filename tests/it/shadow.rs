@@ -13,7 +13,7 @@ use http::Method;
 use jobshim::{
     config::Options,
     demo::{Job, Rules},
-    telemetry::{Compared, Found, Route},
+    telemetry::{Compared, Endpoint, Found},
 };
 use serde_json::{Value, json};
 use std::{
@@ -32,7 +32,7 @@ async fn jobshim(url: &str, options: &[(&'static str, &str)]) -> Running {
 }
 
 /// The findings, once `count` comparisons have come to an end one way or another.
-async fn findings(jobshim: &Running, count: u64) -> BTreeMap<Route, Found> {
+async fn findings(jobshim: &Running, count: u64) -> BTreeMap<Endpoint, Found> {
     let waiting = async {
         loop {
             let found = jobshim.observer().findings().by_route();
@@ -47,7 +47,7 @@ async fn findings(jobshim: &Running, count: u64) -> BTreeMap<Route, Found> {
 }
 
 /// Asks everything that was recorded, and gives what was found. Every client must have got the recorded answer.
-async fn shadow(case: Case, options: &[(&'static str, &str)]) -> BTreeMap<Route, Found> {
+async fn shadow(case: Case, options: &[(&'static str, &str)]) -> BTreeMap<Endpoint, Found> {
     let requests: Vec<(String, u16, String)> = case
         .legacy
         .iter()
@@ -80,7 +80,7 @@ async fn shadow(case: Case, options: &[(&'static str, &str)]) -> BTreeMap<Route,
 }
 
 /// The fields with differences, by route, and how often.
-fn differing(found: &BTreeMap<Route, Found>) -> Vec<(&'static str, &str, u64)> {
+fn differing(found: &BTreeMap<Endpoint, Found>) -> Vec<(&'static str, &str, u64)> {
     let fields = found.iter().flat_map(|(route, found)| {
         let differences = found
             .fields
@@ -107,11 +107,11 @@ async fn every_recorded_case_and_route_shows_no_difference() {
         }
     }
     for route in [
-        Route::History,
-        Route::HistoryEntry,
-        Route::HistoryV2,
-        Route::HistoryV2Entry,
-        Route::Queue,
+        Endpoint::History,
+        Endpoint::HistoryEntry,
+        Endpoint::HistoryV2,
+        Endpoint::HistoryV2Entry,
+        Endpoint::Queue,
     ] {
         assert!(
             routes.get(&route).is_some_and(|compared| *compared > 0),
@@ -144,7 +144,7 @@ async fn a_job_status_is_compared_field_by_field() {
     Client::new().get(jobshim.address, &target).await;
     let found = findings(&jobshim, 1).await;
     assert_eq!(differing(&found), [], "{found:#?}");
-    assert_eq!(found[&Route::JobStatus].fields["assigned_inference"].losses, 1);
+    assert_eq!(found[&Endpoint::JobStatus].fields["assigned_inference"].losses, 1);
     server.with(|surfaces| surfaces.legacy = vec![status("lost")]);
     Client::new().get(jobshim.address, &target).await;
     let found = findings(&jobshim, 2).await;
@@ -154,7 +154,7 @@ async fn a_job_status_is_compared_field_by_field() {
 #[tokio::test]
 async fn what_the_jobs_api_cannot_carry_is_a_loss_and_no_difference() {
     let found = shadow(case("comfyui-0.27", "gallery"), &[]).await;
-    let history = &found[&Route::History];
+    let history = &found[&Endpoint::History];
     for field in ["outputs", "prompt[4]"] {
         let field = &history.fields[field];
         assert!(
@@ -163,7 +163,7 @@ async fn what_the_jobs_api_cannot_carry_is_a_loss_and_no_difference() {
         );
     }
     let found = shadow(case("comfyui-0.27", "busy"), &[]).await;
-    let queue = &found[&Route::Queue];
+    let queue = &found[&Endpoint::Queue];
     for field in ["[2]", "[3]", "[4]"] {
         assert!(queue.fields[field].losses > 0, "{queue:#?}");
     }
@@ -242,7 +242,7 @@ async fn a_sample_shows_where_and_what_kind_and_no_text() {
         differing(&found),
         [("history", "prompt[0]", 1), ("history", "prompt[3]", 1)]
     );
-    let fields = &found[&Route::History].fields;
+    let fields = &found[&Endpoint::History].fields;
     assert_eq!(fields["prompt[0]"].sample.to_string(), "prompt[0]: 8 became 7");
     assert_eq!(
         fields["prompt[3]"].sample.to_string(),
@@ -288,7 +288,7 @@ async fn what_two_reads_of_the_legacy_endpoint_show_between_themselves_is_noise(
     Client::new().get(jobshim.address, "/history").await;
     let found = findings(&jobshim, 1).await;
     assert_eq!(differing(&found), [("history", "prompt[3]", 1)]);
-    assert_eq!(found[&Route::History].fields["prompt[0]"].noise, 1);
+    assert_eq!(found[&Endpoint::History].fields["prompt[0]"].noise, 1);
 }
 
 #[tokio::test]
@@ -310,7 +310,7 @@ async fn a_queue_that_moved_between_the_two_answers_is_looked_at_once_more() {
     let reply = Client::new().get(jobshim.address, target).await;
     assert_eq!(reply.text(), r#"{"queue_running": [], "queue_pending": []}"#);
     let found = findings(&jobshim, 1).await;
-    let queue = &found[&Route::Queue];
+    let queue = &found[&Endpoint::Queue];
     assert_eq!((queue.answers(), queue.count(Compared::Same)), (1, 1), "{queue:#?}");
 }
 
@@ -340,13 +340,16 @@ async fn the_client_waits_for_nothing_and_feels_no_failure() {
     assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
     // Two at the most go on at the same time, and the others were left out.
     let found = shadowing.observer().findings().by_route();
-    assert!(found[&Route::HistoryEntry].count(Compared::Dropped) >= 40, "{found:#?}");
+    assert!(
+        found[&Endpoint::HistoryEntry].count(Compared::Dropped) >= 40,
+        "{found:#?}"
+    );
     assert!(hanging.waiting() <= 12, "{} translations were begun", hanging.waiting());
     let refusing = [("legacy.mode", "shadow"), ("legacy.upstream", old_url.as_str())];
     let without = jobshim("http://127.0.0.1:9", &refusing).await;
     assert_eq!(client.get(without.address, &target).await.text(), "{}");
     assert_eq!(
-        findings(&without, 1).await[&Route::HistoryEntry].count(Compared::Failed),
+        findings(&without, 1).await[&Endpoint::HistoryEntry].count(Compared::Failed),
         1
     );
 }

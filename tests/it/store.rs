@@ -11,7 +11,7 @@ use jobshim::{
     auth::scope::Scope,
     demo::{Job, Rules},
     legacy::hidden::Cleared,
-    migration::modes::Back,
+    migration::modes::RollbackRecord,
     store::{Change, State},
     telemetry::Clients,
 };
@@ -100,7 +100,7 @@ type Content = (
 );
 
 fn content(folder: &Path) -> Result<Content, String> {
-    let shown = |error: jobshim::store::StateError| error.to_string();
+    let shown = |error: jobshim::store::StoreError| error.to_string();
     let state = State::open(Some(folder)).map_err(shown)?;
     let (deleted, cleared) = state.load().map_err(shown)?;
     let backs = state.rollbacks().map_err(shown)?;
@@ -123,7 +123,7 @@ fn filled(name: &str) -> StateFolder {
         state.store(scope, &Change::Clear(cleared)).expect("stored");
     }
     state.store_usage(&Clients::default()).expect("stored");
-    let back = Back {
+    let back = RollbackRecord {
         terms: "x".to_owned(),
         at_ms: 1,
         reason: "y".to_owned(),

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     config::ShadowConfig,
-    http::{body::Body, buffered::BufferBudget, marks::Marks},
+    http::{body::Body, buffered::BufferBudget, header_flags::HeaderFlags},
     jobs_api::{Caller, DialectKind},
     legacy::{Inquiry, Legacy, LegacyError},
     migration::modes::Modes,
@@ -165,7 +165,7 @@ impl Comparison {
         let inquiry = Inquiry {
             query,
             headers: &HeaderMap::new(),
-            marks: Marks::default(),
+            flags: HeaderFlags::default(),
             encoding: None,
         };
         let began = Instant::now();

@@ -7,15 +7,15 @@ mod decide;
 mod rollback;
 
 pub use decide::Decision;
-pub use rollback::Back;
+pub use rollback::RollbackRecord;
 
 use crate::{
     config::{LegacyConfig, Policies, Policy},
     routes::RouteName,
-    store::{State, StateError},
+    store::{State, StoreError},
 };
 use auto::JobsApi;
-use rollback::Trial;
+use rollback::CanaryTrial;
 use std::{
     collections::BTreeMap,
     hash::RandomState,
@@ -24,7 +24,7 @@ use std::{
 };
 
 /// The canaries that may go back.
-type Trials = BTreeMap<RouteName, Arc<Trial>>;
+type CanaryTrials = BTreeMap<RouteName, Arc<CanaryTrial>>;
 
 /// The modes in force, and what they have learnt.
 pub struct Modes {
@@ -32,7 +32,7 @@ pub struct Modes {
     /// For mode `auto`.
     pub jobs_api: Arc<JobsApi>,
     ask_again: Duration,
-    trials: Trials,
+    trials: CanaryTrials,
     state: Arc<State>,
     random: RandomState,
     draws: AtomicU64,
@@ -40,12 +40,12 @@ pub struct Modes {
 
 impl Modes {
     /// Nothing is known of the server yet, and of canaries what is stored. `tables` is the fingerprint of the tables.
-    pub fn new(config: &LegacyConfig, tables: u64, state: Arc<State>) -> Result<Self, StateError> {
-        let trials = trials(config, tables, &state, &Trials::new())?;
+    pub fn new(config: &LegacyConfig, tables: u64, state: Arc<State>) -> Result<Self, StoreError> {
+        let trials = trials(config, tables, &state, &CanaryTrials::new())?;
         Ok(Self::with(config, trials, state))
     }
 
-    fn with(config: &LegacyConfig, trials: Trials, state: Arc<State>) -> Self {
+    fn with(config: &LegacyConfig, trials: CanaryTrials, state: Arc<State>) -> Self {
         Self {
             policies: config.modes.clone(),
             jobs_api: Arc::default(),
@@ -58,7 +58,7 @@ impl Modes {
     }
 
     /// Other modes, or the same with other tables, with what these have learnt.
-    pub fn reloaded(&self, config: &LegacyConfig, tables: u64) -> Result<Self, StateError> {
+    pub fn reloaded(&self, config: &LegacyConfig, tables: u64) -> Result<Self, StoreError> {
         let trials = trials(config, tables, &self.state, &self.trials)?;
         Ok(Self {
             jobs_api: Arc::clone(&self.jobs_api),
@@ -86,20 +86,25 @@ impl Modes {
     }
 
     /// Whether and why the canary of `route` has gone back to forwarding.
-    pub fn back(&self, route: RouteName) -> Option<&Back> {
+    pub fn back(&self, route: RouteName) -> Option<&RollbackRecord> {
         self.trials.get(&route)?.back()
     }
 }
 
 /// The canaries of `config`: those that go on, on the same terms, as they are known or stored, and the others anew. What is
 /// stored of others is forgotten.
-fn trials(config: &LegacyConfig, tables: u64, state: &Arc<State>, known: &Trials) -> Result<Trials, StateError> {
+fn trials(
+    config: &LegacyConfig,
+    tables: u64,
+    state: &Arc<State>,
+    known: &CanaryTrials,
+) -> Result<CanaryTrials, StoreError> {
     let mut stored = state.rollbacks()?;
-    let mut trials = Trials::new();
+    let mut trials = CanaryTrials::new();
     for route in RouteName::ALL {
-        let trial = Trial::of(route, config.modes.of(route), tables, state);
+        let trial = CanaryTrial::of(route, config.modes.of(route), tables, state);
         let back = stored.remove(route.as_str());
-        let is_over = |back: &Back| trial.as_ref().is_none_or(|trial| trial.terms() != back.terms);
+        let is_over = |back: &RollbackRecord| trial.as_ref().is_none_or(|trial| trial.terms() != back.terms);
         if back.as_ref().is_some_and(is_over) {
             state.forget_rollback(route.as_str())?;
         }

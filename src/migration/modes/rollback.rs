@@ -19,7 +19,7 @@ const WINDOW: u64 = 1_000;
 
 /// That a canary has gone back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Back {
+pub struct RollbackRecord {
     /// The terms that it was tried on: its mode with all numbers, and the tables. On others it is tried anew.
     pub terms: String,
     /// When it went back, in ms since 1970.
@@ -29,12 +29,12 @@ pub struct Back {
 }
 
 #[derive(Debug, Default)]
-struct Tally {
+struct Ratio {
     of: u64,
     bad: u64,
 }
 
-impl Tally {
+impl Ratio {
     /// Counts one more, and says so if there are too many now.
     fn count(&mut self, bad: bool, what: &str, most: Share) -> Option<String> {
         if self.of >= WINDOW {
@@ -49,17 +49,17 @@ impl Tally {
 }
 
 /// One route's canary, on the same terms all along.
-pub struct Trial {
+pub struct CanaryTrial {
     route: RouteName,
     limits: Rollback,
     terms: String,
-    answers: Mutex<Tally>,
-    comparisons: Mutex<Tally>,
-    back: OnceLock<Back>,
+    answers: Mutex<Ratio>,
+    comparisons: Mutex<Ratio>,
+    back: OnceLock<RollbackRecord>,
     state: Arc<State>,
 }
 
-impl Trial {
+impl CanaryTrial {
     /// A canary of `route`, whose limits `policy` has, with tables of this fingerprint. `None` for what is no canary
     /// that could go back.
     pub fn of(route: RouteName, policy: &Policy, tables: u64, state: &Arc<State>) -> Option<Self> {
@@ -80,12 +80,12 @@ impl Trial {
     }
 
     /// Whether and why it has gone back.
-    pub fn back(&self) -> Option<&Back> {
+    pub fn back(&self) -> Option<&RollbackRecord> {
         self.back.get()
     }
 
     /// It had gone back before the restart.
-    pub fn stays_back(&self, back: Back) {
+    pub fn stays_back(&self, back: RollbackRecord) {
         tracing::warn!(
             route = self.route.as_str(),
             reason = back.reason,
@@ -112,7 +112,7 @@ impl Trial {
         let Some(reason) = reason else {
             return;
         };
-        let back = Back {
+        let back = RollbackRecord {
             terms: self.terms.clone(),
             at_ms: now_ms(),
             reason,

@@ -1,20 +1,20 @@
 //! Pass-through: a request forwarded unchanged but for what a proxy must add and remove.
 
-mod farewell;
+mod close_frame;
 mod prompt;
 mod target;
 mod upgrade;
 
-pub use prompt::{Lesson, PromptError};
+pub use prompt::{PromptError, PromptRecorder};
 pub use target::{in_dialect, target};
 
 use crate::{
     http::{
         body::Body,
         headers::{add_forwarded, complete_for_http1, remove_hop_by_hop, set_host},
-        pace::Paced,
+        idle_timeout::IdleTimeoutBody,
     },
-    telemetry::{Call, Exchange, Source},
+    telemetry::{Call, RequestRecord, Source},
     upstream::{Upstream, UpstreamError, cause::Cause},
 };
 use http::{Request, Response, StatusCode, Uri, Version, header::TRAILER};
@@ -22,11 +22,11 @@ use http_body_util::BodyExt;
 use std::sync::Arc;
 
 /// The way of one request to the upstream.
-pub struct Passage<'a> {
+pub struct ForwardedRequest<'a> {
     /// Whom it goes to.
     pub upstream: &'a Upstream,
     /// For which request.
-    pub exchange: &'a Exchange,
+    pub record: &'a RequestRecord,
     /// What it is counted as.
     pub call: Call,
     /// Replaces the client's `Host`, which ComfyUI compares with `Origin` and so must otherwise arrive as sent
@@ -36,14 +36,14 @@ pub struct Passage<'a> {
     pub uri: Uri,
 }
 
-impl Passage<'_> {
+impl ForwardedRequest<'_> {
     /// Forwards `request` and streams the answer back; a 101 turns both connections into a tunnel.
     pub async fn forward(self, mut request: Request<Body>) -> Result<Response<Body>, UpstreamError> {
         let wanted = upgrade::wanted(&mut request);
         let (mut head, body) = request.into_parts();
         complete_for_http1(&mut head.headers, &head.uri);
         remove_hop_by_hop(&mut head.headers);
-        add_forwarded(&mut head.headers, self.exchange.peer.address.ip());
+        add_forwarded(&mut head.headers, self.record.peer.address.ip());
         if let Some(own_host) = self.own_host {
             set_host(&mut head.headers, own_host);
         }
@@ -54,10 +54,10 @@ impl Passage<'_> {
         if let Some(wanted) = &wanted {
             wanted.ask(&mut head.headers);
         }
-        let Exchange { observer, tally, .. } = self.exchange;
+        let RequestRecord { observer, stats, .. } = self.record;
         let calling = observer.calling(
             self.call,
-            tally,
+            stats,
             self.upstream.authority(),
             &head.method,
             &mut head.headers,
@@ -65,7 +65,7 @@ impl Passage<'_> {
         let sent = self.upstream.pass(Request::from_parts(head, body)).await;
         match &sent {
             Ok(response) => {
-                self.exchange.source(Source::Upstream);
+                self.record.source(Source::Upstream);
                 calling.answered(response.status());
             }
             Err(error) => calling.failed(error.into(), error),
@@ -73,7 +73,7 @@ impl Passage<'_> {
         let mut response = sent?;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return match wanted {
-                Some(wanted) => Ok(wanted.tunnel(response, Arc::clone(&self.exchange.observer))),
+                Some(wanted) => Ok(wanted.tunnel(response, Arc::clone(&self.record.observer))),
                 None => Err(UpstreamError::Interrupted {
                     upstream: self.upstream.name().to_owned(),
                     reason: "it switched protocols without being asked".to_owned(),
@@ -83,6 +83,6 @@ impl Passage<'_> {
         }
         remove_hop_by_hop(response.headers_mut());
         *response.version_mut() = Version::HTTP_11;
-        Ok(response.map(|body| Paced::new(body, self.upstream.gap_timeout()).boxed_unsync()))
+        Ok(response.map(|body| IdleTimeoutBody::new(body, self.upstream.gap_timeout()).boxed_unsync()))
     }
 }

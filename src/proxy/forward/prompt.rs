@@ -1,6 +1,6 @@
 //! `POST /prompt`: passes through, and what it says that the Jobs API will not tell later is noted on the way.
 
-use super::Passage;
+use super::ForwardedRequest;
 use crate::{
     auth::scope::Scope,
     http::{
@@ -26,7 +26,7 @@ use hyper::body::{Body as _, Frame};
 const MOST_ANSWER: usize = 64 << 10;
 
 /// What is noted, for whom, and where.
-pub struct Lesson<'a> {
+pub struct PromptRecorder<'a> {
     /// Keeps it.
     pub notes: &'a Notes,
     /// Is told of every submission.
@@ -62,10 +62,14 @@ enum Start {
     Long(Body),
 }
 
-impl Passage<'_> {
+impl ForwardedRequest<'_> {
     /// Forwards a `POST /prompt`. Whatever cannot be understood passes as it came and is not noted; the body decides,
     /// not `Content-Type`, as several clients send JSON without one.
-    pub async fn prompt(self, request: Request<Body>, lesson: &Lesson<'_>) -> Result<Response<Body>, PromptError> {
+    pub async fn prompt(
+        self,
+        request: Request<Body>,
+        lesson: &PromptRecorder<'_>,
+    ) -> Result<Response<Body>, PromptError> {
         let (mut head, body) = request.into_parts();
         let whole = match start(body, lesson.max_body, lesson.budget)
             .await
@@ -130,18 +134,18 @@ impl Passage<'_> {
 /// A prompt on its way. When it is dropped before its answer has said which job it became, the server may have taken it all
 /// the same.
 struct Submission<'a> {
-    lesson: &'a Lesson<'a>,
+    lesson: &'a PromptRecorder<'a>,
     chosen: Chosen,
 }
 
 impl<'a> Submission<'a> {
-    fn new(lesson: &'a Lesson<'a>, chosen: Chosen) -> Self {
+    fn new(lesson: &'a PromptRecorder<'a>, chosen: Chosen) -> Self {
         Self { lesson, chosen }
     }
 
     /// It became job `id` with this number.
     fn became(mut self, id: &str, number: Option<f64>, noted: Option<Bytes>) {
-        let Lesson { notes, runs, scope, .. } = self.lesson;
+        let PromptRecorder { notes, runs, scope, .. } = self.lesson;
         if let Some(noted) = noted {
             notes.keep(*scope, id, number, noted);
         }

@@ -1,9 +1,9 @@
 //! Upgrades: `/ws` and any other protocol switch, tunnelled once the upstream has agreed.
 
-use super::farewell::Farewell;
+use super::close_frame::CloseFrameInjector;
 use crate::{
     http::body::Body,
-    proxy::stop::{Stage, Stop},
+    proxy::shutdown::{DrainStage, Shutdown},
     telemetry::Observer,
     upstream::pool::AnswerBody,
 };
@@ -18,15 +18,15 @@ use std::sync::Arc;
 use tokio::io::copy_bidirectional;
 
 /// A client's wish to switch protocols.
-pub struct Wanted {
+pub struct UpgradeRequest {
     protocol: HeaderValue,
     client: OnUpgrade,
-    stop: Option<Stop>,
+    stop: Option<Shutdown>,
 }
 
 /// The upgrade that `request` asks for, if it does. Only HTTP/1.1 has them (RFC 9110 section 7.8). HTTP/2 is not asked
 /// for in a client's name: what would be in the tunnel then is requests that nobody has looked at.
-pub fn wanted(request: &mut Request<Body>) -> Option<Wanted> {
+pub fn wanted(request: &mut Request<Body>) -> Option<UpgradeRequest> {
     let protocol = request.headers().get(UPGRADE)?.clone();
     let names = |header: HeaderName, token: &str| {
         let values = request.headers().get_all(header).iter();
@@ -36,14 +36,14 @@ pub fn wanted(request: &mut Request<Body>) -> Option<Wanted> {
         tokens.any(|one| one.trim().eq_ignore_ascii_case(token))
     };
     let asked = names(CONNECTION, "upgrade") && !names(UPGRADE, "h2c");
-    (asked && request.version() == Version::HTTP_11).then(|| Wanted {
+    (asked && request.version() == Version::HTTP_11).then(|| UpgradeRequest {
         protocol,
         stop: request.extensions_mut().remove(),
         client: on(request),
     })
 }
 
-impl Wanted {
+impl UpgradeRequest {
     /// Asks the upstream for the same.
     pub fn ask(&self, headers: &mut HeaderMap) {
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
@@ -69,8 +69,8 @@ impl Wanted {
                     let copied = match (is_websocket, &stop) {
                         (true, Some(stop)) => {
                             let mut stop = stop.clone();
-                            let stopping = async move { stop.reached(Stage::LastAnswers).await };
-                            copy_bidirectional(&mut client, &mut Farewell::new(upstream, stopping)).await
+                            let stopping = async move { stop.reached(DrainStage::LastAnswers).await };
+                            copy_bidirectional(&mut client, &mut CloseFrameInjector::new(upstream, stopping)).await
                         }
                         _ => copy_bidirectional(&mut client, &mut upstream).await,
                     };

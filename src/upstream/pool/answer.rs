@@ -3,12 +3,12 @@
 //! told.
 
 use super::{
-    Kept,
-    connection::Wire,
-    line::{Line, LineError},
+    IdleConnections,
+    connection::{Connection, ConnectionError},
+    io::Io,
 };
 use crate::{
-    http::pace::Patience,
+    http::idle_timeout::ResponseTimeout,
     upstream::http1::{Head, Reader},
 };
 use bytes::Bytes;
@@ -26,27 +26,32 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 pub struct AnswerBody {
     reader: Reader,
     /// Until its end.
-    line: Option<Box<Line>>,
+    line: Option<Box<Connection>>,
     keeps_open: bool,
     /// Why it broke off, as the next thing to say.
-    broken: Option<LineError>,
+    broken: Option<ConnectionError>,
     /// With the rest of a request that its answer did not wait for.
-    patience: Option<Patience>,
-    kept: Arc<Kept>,
+    timeout: Option<ResponseTimeout>,
+    kept: Arc<IdleConnections>,
 }
 
 /// A connection on which another protocol is spoken from now on.
 pub struct Switched {
     /// What has come of it already.
     come: Bytes,
-    wire: Wire,
+    wire: Io,
 }
 
 impl AnswerBody {
-    pub(super) fn of(head: Head, line: Box<Line>, patience: Patience, kept: &Arc<Kept>) -> Response<Self> {
+    pub(super) fn of(
+        head: Head,
+        line: Box<Connection>,
+        timeout: ResponseTimeout,
+        kept: &Arc<IdleConnections>,
+    ) -> Response<Self> {
         let mut body = Self {
             reader: head.body,
-            patience: line.is_sending().then_some(patience),
+            timeout: line.is_sending().then_some(timeout),
             line: Some(line),
             broken: None,
             keeps_open: head.keeps_open,
@@ -68,8 +73,8 @@ impl AnswerBody {
         let Some(line) = self.line.take_if(|_| self.keeps_open) else {
             return;
         };
-        match self.patience.take_if(|_| line.is_sending()) {
-            Some(patience) => drop(tokio::spawn(keep_once_sent(line, patience, Arc::clone(&self.kept)))),
+        match self.timeout.take_if(|_| line.is_sending()) {
+            Some(timeout) => drop(tokio::spawn(keep_once_sent(line, timeout, Arc::clone(&self.kept)))),
             None if line.is_idle() => self.kept.put(line),
             None => {}
         }
@@ -77,8 +82,8 @@ impl AnswerBody {
 }
 
 /// Lets a request come to its end though its answer has: its client may not look at the answer before.
-async fn keep_once_sent(mut line: Box<Line>, patience: Patience, kept: Arc<Kept>) {
-    if let Ok(Ok(())) = line.send_rest(&patience).await
+async fn keep_once_sent(mut line: Box<Connection>, timeout: ResponseTimeout, kept: Arc<IdleConnections>) {
+    if let Ok(Ok(())) = line.send_rest(&timeout).await
         && line.is_idle()
     {
         kept.put(line);
@@ -87,9 +92,12 @@ async fn keep_once_sent(mut line: Box<Line>, patience: Patience, kept: Arc<Kept>
 
 impl Body for AnswerBody {
     type Data = Bytes;
-    type Error = LineError;
+    type Error = ConnectionError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, LineError>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, ConnectionError>>> {
         let Self {
             reader, line, broken, ..
         } = &mut *self;

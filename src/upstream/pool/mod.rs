@@ -5,26 +5,26 @@
 //! measured); here a connection is moved on by whoever waits for its answer ([`line`]).
 
 mod answer;
+mod circuit_breaker;
 mod connection;
-mod line;
-mod reach;
+mod io;
 
 pub use answer::AnswerBody;
-pub use line::LineError;
+pub use connection::ConnectionError;
 
 use crate::{
     http::{
         body::{Body, BoxError, full},
-        pace::{Alarm, Late, Patience},
+        idle_timeout::{Alarm, HeaderTimeout, ResponseTimeout},
     },
     lock,
     upstream::connect::Dialer,
 };
-use connection::Connector;
+use connection::Connection;
 use http::{Method, Request, Response, Uri};
 use hyper::body::Body as _;
 use hyper_rustls::HttpsConnector;
-use line::Line;
+use io::Connector;
 use std::{
     sync::{Arc, Mutex, Weak},
     time::{Duration, Instant},
@@ -40,9 +40,9 @@ pub enum PoolError {
     /// No connection could be opened.
     Connect(BoxError),
     /// The connection failed.
-    Send(LineError),
+    Send(ConnectionError),
     /// The head of the answer did not come in time.
-    Late(Late),
+    HeaderTimeout(HeaderTimeout),
 }
 
 /// The connections.
@@ -50,23 +50,23 @@ pub struct Pool {
     connector: Connector,
     /// Its scheme and authority are what is connected to.
     server: Uri,
-    kept: Arc<Kept>,
+    kept: Arc<IdleConnections>,
 }
 
 /// Connections that lie idle, in the order of their last use.
 #[derive(Default)]
-struct Kept(Mutex<Idle>);
+struct IdleConnections(Mutex<Idle>);
 
 #[derive(Default)]
 struct Idle {
-    lines: Vec<(Box<Line>, Instant)>,
+    lines: Vec<(Box<Connection>, Instant)>,
     /// Somebody looks after them.
     is_watched: bool,
 }
 
-impl From<Late> for PoolError {
-    fn from(late: Late) -> Self {
-        Self::Late(late)
+impl From<HeaderTimeout> for PoolError {
+    fn from(late: HeaderTimeout) -> Self {
+        Self::HeaderTimeout(late)
     }
 }
 
@@ -84,12 +84,16 @@ impl Pool {
     /// that lay idle may be closed by its other end at any time (RFC 9112 section 9.3.1). One that is seen to be closed is
     /// passed over before anything is sent; where it is noticed afterwards, a GET or HEAD without a body is sent again,
     /// once and on a new connection, if not a byte came back. Nothing else is: it may have been taken.
-    pub async fn send(&self, request: Request<Body>, patience: Patience) -> Result<Response<AnswerBody>, PoolError> {
+    pub async fn send(
+        &self,
+        request: Request<Body>,
+        timeout: ResponseTimeout,
+    ) -> Result<Response<AnswerBody>, PoolError> {
         let (head, mut body) = request.into_parts();
         let is_repeatable = matches!(head.method, Method::GET | Method::HEAD) && body.is_end_stream();
         if let Some(mut line) = self.kept.take() {
-            match line.send(&head, body, &patience).await? {
-                Ok(answer) => return Ok(AnswerBody::of(answer, line, patience, &self.kept)),
+            match line.send(&head, body, &timeout).await? {
+                Ok(answer) => return Ok(AnswerBody::of(answer, line, timeout, &self.kept)),
                 Err(error) if is_repeatable && !line.has_heard() => {
                     tracing::debug!(%error, "an idle connection was closed as it was used; the request is sent again");
                     body = full("");
@@ -99,9 +103,9 @@ impl Pool {
         }
         // A server may take a connection and then say nothing of its certificate.
         let mut alarm = Alarm::default();
-        let mut line = patience.wait(&mut alarm, Box::pin(self.connect())).await??;
-        match line.send(&head, body, &patience).await? {
-            Ok(answer) => Ok(AnswerBody::of(answer, line, patience, &self.kept)),
+        let mut line = timeout.wait(&mut alarm, Box::pin(self.connect())).await??;
+        match line.send(&head, body, &timeout).await? {
+            Ok(answer) => Ok(AnswerBody::of(answer, line, timeout, &self.kept)),
             Err(error) => Err(PoolError::Send(error)),
         }
     }
@@ -117,16 +121,16 @@ impl Pool {
         Ok(())
     }
 
-    async fn connect(&self) -> Result<Box<Line>, PoolError> {
+    async fn connect(&self) -> Result<Box<Connection>, PoolError> {
         let opening = self.connector.connect(self.server.clone());
         let wire = opening.await.map_err(PoolError::Connect)?;
-        Ok(Box::new(Line::new(wire)))
+        Ok(Box::new(Connection::new(wire)))
     }
 }
 
-impl Kept {
+impl IdleConnections {
     /// The open connection that was used last.
-    fn take(&self) -> Option<Box<Line>> {
+    fn take(&self) -> Option<Box<Connection>> {
         let mut idle = lock(&self.0);
         loop {
             let (mut line, _) = idle.lines.pop()?;
@@ -137,7 +141,7 @@ impl Kept {
     }
 
     /// Keeps an idle connection.
-    fn put(self: &Arc<Self>, mut line: Box<Line>) {
+    fn put(self: &Arc<Self>, mut line: Box<Connection>) {
         line.rest();
         let mut idle = lock(&self.0);
         idle.lines.push((line, Instant::now()));
@@ -149,7 +153,7 @@ impl Kept {
 }
 
 /// Closes what the server has closed, and what lies idle too long, until nothing is left.
-async fn watch(kept: Weak<Kept>) {
+async fn watch(kept: Weak<IdleConnections>) {
     loop {
         tokio::time::sleep(LOOK).await;
         let Some(kept) = kept.upgrade() else {

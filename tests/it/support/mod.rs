@@ -10,9 +10,9 @@ use hyper_util::{
 use jobshim::{
     admin::Admin,
     config::{self, AdminConfig, Config, DialectChoice, Options},
-    proxy::{STORE, Service, StartError, keep_house, reload::Live},
+    proxy::{Proxy, STORE, StartError, housekeeping, reload::CurrentProxy},
     server::Server,
-    store::StateError,
+    store::StoreError,
     telemetry::Observer,
 };
 use std::{
@@ -42,8 +42,8 @@ pub mod wait;
 /// jobshim on a port of its own; it stops when dropped.
 pub struct Running {
     pub address: SocketAddr,
-    live: Weak<Live>,
-    service: Weak<Service>,
+    live: Weak<CurrentProxy>,
+    service: Weak<Proxy>,
     serving: Vec<JoinHandle<()>>,
 }
 
@@ -81,13 +81,13 @@ impl Running {
         let live = self.live.upgrade().expect("it runs");
         let house = Arc::clone(&live);
         self.serving
-            .push(tokio::spawn(keep_house(move || house.service(), store)));
+            .push(tokio::spawn(housekeeping(move || house.service(), store)));
         self.serving.push(tokio::spawn(admin.run(live)));
         address
     }
 
     /// The service in force.
-    pub fn service(&self) -> Arc<Service> {
+    pub fn service(&self) -> Arc<Proxy> {
         self.live.upgrade().expect("it runs").service()
     }
 
@@ -131,14 +131,14 @@ async fn start_options(options: Options, change: impl FnOnce(&mut Config)) -> Ru
     change(&mut config);
     let service = timeout(Duration::from_secs(20), async {
         loop {
-            match Service::new(&config) {
+            match Proxy::new(&config) {
                 // The one before is still letting go of it.
-                Err(StartError::State(StateError::InUse(_))) => tokio::task::yield_now().await,
+                Err(StartError::State(StoreError::InUse(_))) => tokio::task::yield_now().await,
                 outcome => return outcome.expect("good tables"),
             }
         }
     });
-    let live = Arc::new(Live::new(service.await.expect("a free state folder")));
+    let live = Arc::new(CurrentProxy::new(service.await.expect("a free state folder")));
     let server = Server::bind(&config).await.expect("a free port");
     let address = server.local_addr().expect("an address");
     let service = Arc::downgrade(&live.service());

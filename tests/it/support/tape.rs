@@ -34,7 +34,7 @@ pub enum Told {
     /// The same of one that the connection ended in the middle of.
     Cut(String),
     /// Not one unambiguous message.
-    Unclear(String),
+    InvalidRequest(String),
 }
 
 impl Tape {
@@ -79,8 +79,8 @@ async fn listen(mut stream: TcpStream, notes: Arc<Mutex<Vec<Told>>>) {
                 }
                 continue;
             }
-            Read::Unclear(why) => {
-                notes.lock().expect("the tape").push(Told::Unclear(why));
+            Read::InvalidRequest(why) => {
+                notes.lock().expect("the tape").push(Told::InvalidRequest(why));
                 return;
             }
             Read::More => {}
@@ -98,7 +98,7 @@ async fn listen(mut stream: TcpStream, notes: Arc<Mutex<Vec<Told>>>) {
 enum Read {
     Whole(String, usize),
     More,
-    Unclear(String),
+    InvalidRequest(String),
 }
 
 /// Headers that frame a message or say whom it is for.
@@ -118,7 +118,7 @@ fn message(bytes: &[u8]) -> Read {
         return Read::More;
     };
     let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
-    let unclear = |why: &str| Read::Unclear(format!("{why}: {head:?}"));
+    let unclear = |why: &str| Read::InvalidRequest(format!("{why}: {head:?}"));
     let mut lines = head.split("\r\n");
     let first = lines.next().unwrap_or_default();
     let parts: Vec<&str> = first.split(' ').collect();

@@ -8,7 +8,7 @@ use crate::support::{
     upstream::Arrived,
 };
 use http::Method;
-use jobshim::{config::Options, demo::Rules, telemetry::Route};
+use jobshim::{config::Options, demo::Rules, telemetry::Endpoint};
 use serde_json::{Value, json};
 use std::{
     net::SocketAddr,
@@ -108,7 +108,7 @@ async fn shadow_finds_no_difference_in_the_queue_of_a_server_that_converts() {
     );
     let compared = async {
         loop {
-            match jobshim.observer().findings().by_route().remove(&Route::Queue) {
+            match jobshim.observer().findings().by_route().remove(&Endpoint::Queue) {
                 Some(found) if found.answers() > 0 => return found,
                 _ => sleep(Duration::from_millis(5)).await,
             }

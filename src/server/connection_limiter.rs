@@ -7,7 +7,7 @@ use std::{
 };
 
 /// Everyone who is connected.
-pub struct Crowd {
+pub struct ConnectionLimiter {
     most: usize,
     /// 0: no limit of its own.
     most_each: usize,
@@ -23,7 +23,7 @@ struct Present {
 
 /// Why there is no place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Full {
+pub enum LimitReached {
     /// Too many connections.
     All,
     /// Too many from this address.
@@ -31,13 +31,13 @@ pub enum Full {
 }
 
 /// The place of one connection; free again when dropped.
-pub struct Place {
-    crowd: Arc<Crowd>,
+pub struct ConnectionPermit {
+    crowd: Arc<ConnectionLimiter>,
     /// Whose it is, when that is counted.
     address: Option<IpAddr>,
 }
 
-impl Crowd {
+impl ConnectionLimiter {
     /// Nobody is there yet. A limit of 0 for each address is none.
     pub fn new(most: usize, most_each: usize) -> Arc<Self> {
         Arc::new(Self {
@@ -48,13 +48,13 @@ impl Crowd {
     }
 
     /// A place for one more connection.
-    pub fn enter(self: &Arc<Self>) -> Result<Place, Full> {
+    pub fn enter(self: &Arc<Self>) -> Result<ConnectionPermit, LimitReached> {
         let mut present = self.present();
         if present.all >= self.most {
-            return Err(Full::All);
+            return Err(LimitReached::All);
         }
         present.all += 1;
-        Ok(Place {
+        Ok(ConnectionPermit {
             crowd: Arc::clone(self),
             address: None,
         })
@@ -65,9 +65,9 @@ impl Crowd {
     }
 }
 
-impl Place {
+impl ConnectionPermit {
     /// Counts the place as one that `address` has.
-    pub fn belongs_to(&mut self, address: IpAddr) -> Result<(), Full> {
+    pub fn belongs_to(&mut self, address: IpAddr) -> Result<(), LimitReached> {
         let most = self.crowd.most_each;
         if most == 0 {
             return Ok(());
@@ -76,7 +76,7 @@ impl Place {
         let mut present = self.crowd.present();
         let own = present.each.entry(address).or_default();
         if *own >= most {
-            return Err(Full::Address);
+            return Err(LimitReached::Address);
         }
         *own += 1;
         self.address = Some(address);
@@ -84,7 +84,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         let mut present = self.crowd.present();
         present.all -= 1;
@@ -115,7 +115,7 @@ mod tests {
         text.parse().expect("an address")
     }
 
-    fn enter(crowd: &Arc<Crowd>, text: &str) -> Result<Place, Full> {
+    fn enter(crowd: &Arc<ConnectionLimiter>, text: &str) -> Result<ConnectionPermit, LimitReached> {
         let mut place = crowd.enter()?;
         place.belongs_to(address(text))?;
         Ok(place)
@@ -123,17 +123,17 @@ mod tests {
 
     #[test]
     fn a_place_is_free_again_once_it_is_left() {
-        let crowd = Crowd::new(3, 2);
+        let crowd = ConnectionLimiter::new(3, 2);
         let (one, other) = ("192.0.2.1", "2001:db8::1");
         let first = enter(&crowd, one).ok();
         let second = enter(&crowd, one).ok();
         assert!(first.is_some() && second.is_some());
-        assert_eq!(enter(&crowd, one).err(), Some(Full::Address));
+        assert_eq!(enter(&crowd, one).err(), Some(LimitReached::Address));
         // The same address, seen through IPv6.
-        assert_eq!(enter(&crowd, "::ffff:192.0.2.1").err(), Some(Full::Address));
+        assert_eq!(enter(&crowd, "::ffff:192.0.2.1").err(), Some(LimitReached::Address));
         let third = enter(&crowd, other).ok();
         assert!(third.is_some());
-        assert_eq!(enter(&crowd, other).err(), Some(Full::All));
+        assert_eq!(enter(&crowd, other).err(), Some(LimitReached::All));
         drop((second, third));
         assert!(enter(&crowd, one).is_ok() && enter(&crowd, other).is_ok());
         drop(first);
@@ -143,11 +143,11 @@ mod tests {
 
     #[test]
     fn a_network_of_ipv6_counts_as_one_and_no_limit_counts_nobody() {
-        let crowd = Crowd::new(10, 1);
+        let crowd = ConnectionLimiter::new(10, 1);
         let _place = enter(&crowd, "2001:db8::1");
-        assert_eq!(enter(&crowd, "2001:db8::2").err(), Some(Full::Address));
+        assert_eq!(enter(&crowd, "2001:db8::2").err(), Some(LimitReached::Address));
         assert!(enter(&crowd, "2001:db8:0:1::1").is_ok());
-        let open = Crowd::new(10, 0);
+        let open = ConnectionLimiter::new(10, 0);
         let places: Vec<_> = (0..10).map(|_| enter(&open, "192.0.2.1")).collect();
         assert!(places.iter().all(Result::is_ok) && open.present().each.is_empty());
     }

@@ -4,13 +4,13 @@
 //! One cache entry is one job of one scope with all its forms, so that whoever touches a job drops all of it at once.
 //! Versions are kept beside, as small as they are: a poller with more history than fits still hears "not modified".
 
-use crate::http::version::Version;
+use crate::http::entity_tag::Version;
 use crate::{
     auth::scope::Scope,
     config::CacheConfig,
     http::encoding::Encoding,
     jobs_api::{DialectKind, Run},
-    legacy::runs::{Generation, Runs},
+    legacy::runs::{IdGeneration, Runs},
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
@@ -27,7 +27,7 @@ use twox_hash::XxHash3_64;
 
 /// Which table a job is shown by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Shape {
+pub enum View {
     /// `/history`, and one entry of it.
     History,
     /// `/api/history_v2`.
@@ -42,7 +42,7 @@ pub enum Shape {
     JobStatus,
 }
 
-impl Shape {
+impl View {
     const ALL: [Self; 6] = [
         Self::History,
         Self::HistoryV2,
@@ -87,21 +87,21 @@ pub struct Entry {
 /// The headers of an answer that was given with a remembered text: the next one has the same, as long as it is given on the
 /// same terms. To copy them takes a third of what it takes to make them.
 #[derive(Debug, Default)]
-pub struct Head(RwLock<Option<(Terms, HeaderMap)>>);
+pub struct Head(RwLock<Option<(HeadKey, HeaderMap)>>);
 
 /// What the headers depend on besides the text: the service, by its number, and whose names it goes by.
-pub type Terms = (u64, Option<DialectKind>);
+pub type HeadKey = (u64, Option<DialectKind>);
 
 impl Head {
     /// The headers, if they were made on these terms.
-    pub fn made_on(&self, terms: Terms) -> Option<HeaderMap> {
+    pub fn made_on(&self, terms: HeadKey) -> Option<HeaderMap> {
         let kept = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let (made_on, headers) = kept.as_ref()?;
         (*made_on == terms).then(|| headers.clone())
     }
 
     /// Keeps headers that were made on these terms.
-    pub fn keep(&self, terms: Terms, headers: HeaderMap) {
+    pub fn keep(&self, terms: HeadKey, headers: HeaderMap) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some((terms, headers));
     }
 }
@@ -179,7 +179,7 @@ impl Entry {
 
 /// A remembered text, and what the answer that carries it needs besides.
 #[derive(Clone, Debug)]
-pub struct Kept {
+pub struct CachedEntry {
     /// As it is, or compressed.
     pub entry: Entry,
     /// The CORS headers that the upstream sent with the job.
@@ -196,18 +196,18 @@ pub struct Kept {
 
 /// In what form something is asked for: what its bytes and headers vary by.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Form {
+pub struct Variant {
     /// Which table.
-    pub shape: Shape,
+    pub shape: View,
     /// The CORS headers may vary by it.
     pub origin: Option<HeaderValue>,
     /// How it is compressed, if it is.
     pub encoding: Option<Encoding>,
 }
 
-impl Form {
+impl Variant {
     /// Uncompressed, for a request from `origin`.
-    pub fn plain(shape: Shape, origin: Option<&HeaderValue>) -> Self {
+    pub fn plain(shape: View, origin: Option<&HeaderValue>) -> Self {
         Self {
             shape,
             origin: origin.cloned(),
@@ -226,56 +226,56 @@ impl Form {
 
 /// One job of one scope.
 #[derive(Clone, Debug)]
-struct Job {
+struct CachedJob {
     since: Instant,
     ended: bool,
     run: Run,
-    generation: Generation,
-    forms: Vec<(Form, Kept)>,
+    generation: IdGeneration,
+    forms: Vec<(Variant, CachedEntry)>,
 }
 
 /// A job of a scope.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Key {
+struct JobKey {
     scope: Scope,
     id: Arc<str>,
 }
 
 /// Quicker than the standard library's way with texts, and as safe from ids that are made to collide: the seed is a part
 /// of the scope, which nobody outside knows.
-impl Hash for Key {
+impl Hash for JobKey {
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write_u64(XxHash3_64::oneshot_with_seed(self.scope.part(), self.id.as_bytes()));
     }
 }
 
-fn key(scope: Scope, id: &Arc<str>) -> Key {
+fn key(scope: Scope, id: &Arc<str>) -> JobKey {
     let id = Arc::clone(id);
-    Key { scope, id }
+    JobKey { scope, id }
 }
 
-/// A moment in what is known of an id, for [`Memory::keep`]: what was asked before something was dropped may be untrue
+/// A moment in what is known of an id, for [`EntryCache::keep`]: what was asked before something was dropped may be untrue
 /// after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Moment {
+pub struct Generation {
     drops: u64,
-    generation: Generation,
+    generation: IdGeneration,
 }
 
 /// What is known of a text that may have been driven out.
 #[derive(Clone, Copy, Debug)]
-pub struct Known {
+pub struct KnownVersion {
     /// Its version.
     pub version: Version,
     /// Which run of the id it is of.
     pub run: Run,
-    generation: Generation,
+    generation: IdGeneration,
 }
 
 /// The cache.
-pub struct Memory {
-    jobs: Cache<Key, Arc<Job>>,
-    versions: Cache<(Key, Shape), Known>,
+pub struct EntryCache {
+    jobs: Cache<JobKey, Arc<CachedJob>>,
+    versions: Cache<(JobKey, View), KnownVersion>,
     largest: usize,
     ttl: Duration,
     runs: Arc<Runs>,
@@ -299,7 +299,7 @@ const VERSIONS_PART: u64 = 16;
 /// An entry over this part of the budget is not kept: it would drive everything else out.
 const LARGEST_PART: usize = 8;
 
-impl Job {
+impl CachedJob {
     fn cost(&self) -> usize {
         let forms = self.forms.iter().map(|(form, kept)| {
             let headers = kept
@@ -319,7 +319,7 @@ impl Job {
     }
 }
 
-impl Memory {
+impl EntryCache {
     /// An empty one. What it holds of an id ends with that one's generation in `runs`.
     pub fn new(config: &CacheConfig, runs: Arc<Runs>) -> Self {
         let budget = config.max_bytes as u64;
@@ -328,7 +328,7 @@ impl Memory {
         Self {
             jobs: Cache::builder()
                 .max_capacity(budget - versions)
-                .weigher(|key: &Key, job: &Arc<Job>| {
+                .weigher(|key: &JobKey, job: &Arc<CachedJob>| {
                     u32::try_from(key.id.len().saturating_add(job.cost() + job.heads())).unwrap_or(u32::MAX)
                 })
                 .time_to_live(longest)
@@ -359,7 +359,7 @@ impl Memory {
     }
 
     /// What is kept of a job in this form.
-    pub fn get(&self, scope: Scope, id: &Arc<str>, form: &Form) -> Option<Kept> {
+    pub fn get(&self, scope: Scope, id: &Arc<str>, form: &Variant) -> Option<CachedEntry> {
         if !self.is_on() {
             return None;
         }
@@ -368,38 +368,38 @@ impl Memory {
             return None;
         }
         let (_, kept) = job.forms.iter().find(|(known, _)| known == form)?;
-        Some(Kept {
+        Some(CachedEntry {
             stale: job.since.elapsed() >= self.ttl,
             ..kept.clone()
         })
     }
 
     /// The version that a job's text has or had: what never changes has it still.
-    pub fn version(&self, scope: Scope, id: &Arc<str>, shape: Shape) -> Option<Known> {
+    pub fn version(&self, scope: Scope, id: &Arc<str>, shape: View) -> Option<KnownVersion> {
         let known = self.versions.get(&(key(scope, id), shape))?;
         self.runs.is_current(known.generation).then_some(known)
     }
 
     /// A moment in what is known of `id`.
-    pub fn now(&self, id: &str) -> Moment {
-        Moment {
+    pub fn now(&self, id: &str) -> Generation {
+        Generation {
             drops: self.drops.load(Ordering::SeqCst),
             generation: self.runs.generation(id),
         }
     }
 
     /// Whether nothing was dropped since then.
-    fn is_still(&self, moment: Moment) -> bool {
+    fn is_still(&self, moment: Generation) -> bool {
         moment.drops == self.drops.load(Ordering::SeqCst) && self.runs.is_current(moment.generation)
     }
 
     /// Keeps a text that was asked for at `asked`, unless something was dropped since then.
-    pub fn keep(&self, scope: Scope, id: &Arc<str>, ended: bool, form: Form, kept: Kept, asked: Moment) {
+    pub fn keep(&self, scope: Scope, id: &Arc<str>, ended: bool, form: Variant, kept: CachedEntry, asked: Generation) {
         if kept.entry.text.len() > self.largest || !self.is_still(asked) {
             return;
         }
         if form.encoding.is_none() {
-            let known = Known {
+            let known = KnownVersion {
                 version: kept.entry.version,
                 run: kept.run,
                 generation: asked.generation,
@@ -407,13 +407,14 @@ impl Memory {
             self.versions.insert((key(scope, id), form.shape), known);
         }
         let key = key(scope, id);
-        let is_it =
-            |job: &Arc<Job>| job.ended == ended && job.run.is_same(&kept.run) && self.runs.is_current(job.generation);
+        let is_it = |job: &Arc<CachedJob>| {
+            job.ended == ended && job.run.is_same(&kept.run) && self.runs.is_current(job.generation)
+        };
         let known = self.jobs.get(&key).filter(is_it);
         // A compressed form is as old as what it was made from; a text that was asked for again makes all new.
         let mut job = match known {
-            Some(job) if form.encoding.is_some() || job.since.elapsed() < self.ttl => Job::clone(&job),
-            _ => Job {
+            Some(job) if form.encoding.is_some() || job.since.elapsed() < self.ttl => CachedJob::clone(&job),
+            _ => CachedJob {
                 since: Instant::now(),
                 ended,
                 run: kept.run,
@@ -422,7 +423,7 @@ impl Memory {
             },
         };
         // A new text makes what was compressed from the old one needless.
-        let stays = |known: &Form| {
+        let stays = |known: &Variant| {
             let is_other = known.shape != form.shape || known.origin != form.origin;
             is_other || (form.encoding.is_some() && known.encoding != form.encoding)
         };
@@ -460,7 +461,7 @@ impl Memory {
 
     fn invalidate(&self, scope: Scope, id: &Arc<str>) {
         self.jobs.invalidate(&key(scope, id));
-        for shape in Shape::ALL {
+        for shape in View::ALL {
             self.versions.invalidate(&(key(scope, id), shape));
         }
     }

@@ -70,7 +70,7 @@ fn payload_length(head: &[u8]) -> Option<u64> {
 }
 
 /// The server's side of a WebSocket. Once `stop` resolves, a close frame is read from it, and nothing more.
-pub struct Farewell<S> {
+pub struct CloseFrameInjector<S> {
     server: S,
     frames: Frames,
     stop: Pin<Box<dyn Future<Output = ()> + Send>>,
@@ -87,7 +87,7 @@ enum State {
     Said,
 }
 
-impl<S> Farewell<S> {
+impl<S> CloseFrameInjector<S> {
     /// Until `stop`, nothing but `server`.
     pub fn new(server: S, stop: impl Future<Output = ()> + Send + 'static) -> Self {
         Self {
@@ -99,7 +99,7 @@ impl<S> Farewell<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Farewell<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for CloseFrameInjector<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         if this.state == State::Open && this.stop.as_mut().poll(cx).is_ready() {
@@ -150,7 +150,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Farewell<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Farewell<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for CloseFrameInjector<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.server).poll_write(cx, bytes)
     }
@@ -217,7 +217,7 @@ mod tests {
         for cut in [1, 2, 3, 4, 300] {
             let (mut server, end) = duplex(1 << 16);
             let (stop, stopped) = oneshot::channel::<()>();
-            let mut farewell = Farewell::new(end, async { drop(stopped.await) });
+            let mut farewell = CloseFrameInjector::new(end, async { drop(stopped.await) });
             let (first, second) = (frame(1, 5), frame(2, 300));
             server.write_all(&first).await.expect("sent");
             server.write_all(&second[..cut]).await.expect("sent");
@@ -235,7 +235,7 @@ mod tests {
     #[tokio::test]
     async fn a_socket_that_the_server_has_closed_gets_no_second_farewell() {
         let (mut server, end) = duplex(64);
-        let mut farewell = Farewell::new(end, std::future::ready(()));
+        let mut farewell = CloseFrameInjector::new(end, std::future::ready(()));
         farewell.state = State::Open;
         let close = frame(CLOSE, 2);
         farewell.frames.follow(&close);

@@ -4,7 +4,7 @@ use tokio::sync::watch;
 
 /// The stages of an end, in their order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Stage {
+pub enum DrainStage {
     /// There is no end in sight, or clients are still being told to go elsewhere.
     #[default]
     Serving,
@@ -16,17 +16,17 @@ pub enum Stage {
 
 /// Listens.
 #[derive(Clone)]
-pub struct Stop(watch::Receiver<Stage>);
+pub struct Shutdown(watch::Receiver<DrainStage>);
 
-impl Stop {
+impl Shutdown {
     /// The stages, and who listens to them.
-    pub fn channel() -> (watch::Sender<Stage>, Self) {
-        let (stages, listener) = watch::channel(Stage::default());
+    pub fn channel() -> (watch::Sender<DrainStage>, Self) {
+        let (stages, listener) = watch::channel(DrainStage::default());
         (stages, Self(listener))
     }
 
     /// Resolves when `stage` is reached.
-    pub async fn reached(&mut self, stage: Stage) {
+    pub async fn reached(&mut self, stage: DrainStage) {
         if self.0.wait_for(|now| *now >= stage).await.is_err() {
             // Nobody is left to say so.
             std::future::pending().await

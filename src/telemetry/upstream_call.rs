@@ -9,7 +9,7 @@ use http::StatusCode;
 use std::{fmt::Display, time::Instant};
 
 /// A call under way. If nobody says how it ended, it was abandoned.
-pub struct Calling<'a> {
+pub struct UpstreamCall<'a> {
     pub(super) observer: &'a Observer,
     pub(super) call: Call,
     pub(super) span: Span,
@@ -17,7 +17,7 @@ pub struct Calling<'a> {
     pub(super) ended: Option<Result<StatusCode, Failure>>,
 }
 
-impl Calling<'_> {
+impl UpstreamCall<'_> {
     /// There is an answer.
     pub fn answered(mut self, status: StatusCode) {
         self.ended = Some(Ok(status));
@@ -50,7 +50,7 @@ impl Calling<'_> {
     }
 }
 
-impl Drop for Calling<'_> {
+impl Drop for UpstreamCall<'_> {
     fn drop(&mut self) {
         let ended = self.ended.unwrap_or(Err(Failure::Abandoned));
         let status = StatusClass::of(ended.ok());

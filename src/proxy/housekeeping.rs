@@ -1,6 +1,6 @@
 //! What a service does besides answering: it looks at its counters, stores who calls, and asks whether the upstream is there.
 
-use super::Service;
+use super::Proxy;
 use crate::{
     jobs_api::Caller,
     telemetry::{STEP, Seen},
@@ -20,7 +20,7 @@ pub const STORE: Duration = Duration::from_secs(60);
 
 /// Looks at the counters from time to time, and stores every `store` who calls the legacy surface, for as long as it is
 /// polled. `current` gives the service in force.
-pub async fn keep_house(current: impl Fn() -> Arc<Service>, store: Duration) {
+pub async fn housekeeping(current: impl Fn() -> Arc<Proxy>, store: Duration) {
     let mut look = interval(STEP);
     look.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut stored = Instant::now();
@@ -38,7 +38,7 @@ pub async fn keep_house(current: impl Fn() -> Arc<Service>, store: Duration) {
     }
 }
 
-impl Service {
+impl Proxy {
     /// Stores who calls the legacy surface, if that has changed. Waits for the disk.
     pub fn store_usage(&self) {
         if !self.state.is_kept() {
@@ -60,13 +60,13 @@ impl Service {
             return health.seen();
         }
         // One asks for all who want to know.
-        let _knocking = self.knocking.lock().await;
+        let _knocking = self.probing.lock().await;
         if is_there() {
             return health.seen();
         }
         let asking = async {
             match self.upstream.reconnect().await {
-                Ok(()) => drop(self.legacy.jobs().knock(&Caller::default()).await),
+                Ok(()) => drop(self.legacy.jobs().ping(&Caller::default()).await),
                 Err(error) => health.failed(error.to_string()),
             }
         };

@@ -3,7 +3,7 @@
 use crate::{
     config::trusted_proxies::TrustedProxies,
     http::{
-        marks::{Marks, is_claim},
+        header_flags::{HeaderFlags, is_claim},
         peer::Peer,
     },
 };
@@ -15,8 +15,8 @@ const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto")
 
 /// Takes away what a stranger says of where it came from; a trusted proxy's word stays, and says who the client is.
 /// `marks` are the request's.
-pub fn settle(trusted: &TrustedProxies, marks: Marks, headers: &mut HeaderMap, peer: &mut Peer) {
-    if marks.has(Marks::CLAIM) {
+pub fn settle(trusted: &TrustedProxies, flags: HeaderFlags, headers: &mut HeaderMap, peer: &mut Peer) {
+    if flags.has(HeaderFlags::CLAIM) {
         weigh(trusted, headers, peer);
     }
     if peer.secure {
@@ -79,7 +79,7 @@ mod tests {
             headers.append(*name, HeaderValue::from_static(value));
         }
         let mut peer = Peer::new(peer.parse().expect("an address"));
-        settle(trusted, Marks::of(&headers), &mut headers, &mut peer);
+        settle(trusted, HeaderFlags::of(&headers), &mut headers, &mut peer);
         (headers, peer.client)
     }
 

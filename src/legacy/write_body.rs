@@ -9,14 +9,14 @@ use std::collections::HashSet;
 
 /// The body of `POST /queue` or `POST /history`.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Orders {
+pub struct WriteBody {
     /// All of them are meant.
     pub clear: bool,
     /// These are meant, each once; what is no text is no id.
     pub delete: Vec<String>,
 }
 
-impl Orders {
+impl WriteBody {
     /// Reads a body as the self-hosted server does. Neither member may be there, which does nothing.
     pub fn parse(body: &[u8], names: &WriteRequest) -> Result<Self, LegacyError> {
         let mut paths = Paths::default();
@@ -132,16 +132,16 @@ mod tests {
             ("{}", false),
         ] {
             let body = format!("{{\"clear\": {value}}}");
-            let orders = Orders::parse(body.as_bytes(), &names()).expect("orders");
+            let orders = WriteBody::parse(body.as_bytes(), &names()).expect("orders");
             assert_eq!(orders.clear, truth, "{value}");
         }
-        assert_eq!(Orders::parse(b"{}", &names()).expect("orders"), Orders::default());
+        assert_eq!(WriteBody::parse(b"{}", &names()).expect("orders"), WriteBody::default());
     }
 
     #[test]
     fn ids_are_taken_once_and_what_is_no_text_is_passed_over() {
         let body = br#"{"delete": ["a", 5, null, "b", "a", ["c"]]}"#;
-        assert_eq!(Orders::parse(body, &names()).expect("orders").delete, ["a", "b"]);
+        assert_eq!(WriteBody::parse(body, &names()).expect("orders").delete, ["a", "b"]);
     }
 
     #[test]
@@ -155,10 +155,10 @@ mod tests {
             ("null", &[]),
         ] {
             let body = format!("{{\"delete\": {delete}}}");
-            let orders = Orders::parse(body.as_bytes(), &names()).expect("orders");
+            let orders = WriteBody::parse(body.as_bytes(), &names()).expect("orders");
             assert_eq!(orders.delete, ids, "{delete}");
         }
-        assert!(Orders::parse(br#"{"delete": "\ud83c"}"#, &names()).is_err());
+        assert!(WriteBody::parse(br#"{"delete": "\ud83c"}"#, &names()).is_err());
     }
 
     #[test]
@@ -172,7 +172,7 @@ mod tests {
             "{\"delete\": true}",
             "{\"delete\": [}",
         ] {
-            assert!(Orders::parse(body.as_bytes(), &names()).is_err(), "{body}");
+            assert!(WriteBody::parse(body.as_bytes(), &names()).is_err(), "{body}");
         }
     }
 

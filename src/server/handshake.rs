@@ -20,14 +20,14 @@ use tokio_rustls::server::TlsStream;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The way in.
-pub struct Entrance {
+pub struct Handshake {
     /// Set when connections begin with a PROXY header.
     proxies: Option<TrustedProxies>,
     tls: Option<Arc<Tls>>,
 }
 
 /// A connection that is in: requests come next.
-pub enum Entered {
+pub enum Accepted {
     /// From an address.
     Tcp(TcpStream),
     /// By a Unix socket.
@@ -38,7 +38,7 @@ pub enum Entered {
 
 /// Why a connection is not let in.
 #[derive(Debug, thiserror::Error)]
-pub enum NotEntered {
+pub enum HandshakeError {
     /// It must say who its client is, and is not trusted to.
     #[error("it is no trusted proxy, and the PROXY protocol is expected")]
     Stranger,
@@ -53,7 +53,7 @@ pub enum NotEntered {
     TooSlow,
 }
 
-impl Entrance {
+impl Handshake {
     /// By the configuration.
     pub fn new(config: &Config) -> Result<Self, TlsError> {
         let door = &config.door;
@@ -69,7 +69,7 @@ impl Entrance {
     }
 
     /// Lets a connection from `address` in.
-    pub async fn enter(&self, stream: Stream, address: SocketAddr) -> Result<(Entered, Peer), NotEntered> {
+    pub async fn enter(&self, stream: Stream, address: SocketAddr) -> Result<(Accepted, Peer), HandshakeError> {
         let mut peer = Peer::new(address);
         peer.unix = matches!(stream, Stream::Unix(_));
         // Most connections have nothing to wait for, and need no timer.
@@ -78,15 +78,15 @@ impl Entrance {
         }
         timeout(PATIENCE, self.pass(stream, peer))
             .await
-            .unwrap_or(Err(NotEntered::TooSlow))
+            .unwrap_or(Err(HandshakeError::TooSlow))
     }
 
-    async fn pass(&self, mut stream: Stream, mut peer: Peer) -> Result<(Entered, Peer), NotEntered> {
+    async fn pass(&self, mut stream: Stream, mut peer: Peer) -> Result<(Accepted, Peer), HandshakeError> {
         if let Some(proxies) = &self.proxies {
             let source = match &mut stream {
                 Stream::Tcp(stream) if proxies.trusts(peer.address.ip()) => proxy_protocol::read(stream).await?,
                 Stream::Unix(stream) if proxies.trusts_unix() => proxy_protocol::read(stream).await?,
-                Stream::Tcp(_) | Stream::Unix(_) => return Err(NotEntered::Stranger),
+                Stream::Tcp(_) | Stream::Unix(_) => return Err(HandshakeError::Stranger),
             };
             if let Some(source) = source {
                 peer = Peer::new(source);
@@ -94,18 +94,18 @@ impl Entrance {
         }
         match (stream, &self.tls) {
             (Stream::Tcp(stream), Some(tls)) => {
-                let stream = tls.acceptor().accept(stream).await.map_err(NotEntered::Tls)?;
+                let stream = tls.acceptor().accept(stream).await.map_err(HandshakeError::Tls)?;
                 peer.secure = true;
-                Ok((Entered::Tls(Box::new(stream)), peer))
+                Ok((Accepted::Tls(Box::new(stream)), peer))
             }
             (stream, _) => Ok((plain(stream), peer)),
         }
     }
 }
 
-fn plain(stream: Stream) -> Entered {
+fn plain(stream: Stream) -> Accepted {
     match stream {
-        Stream::Tcp(stream) => Entered::Tcp(stream),
-        Stream::Unix(stream) => Entered::Unix(stream),
+        Stream::Tcp(stream) => Accepted::Tcp(stream),
+        Stream::Unix(stream) => Accepted::Unix(stream),
     }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 /// The counts of one request.
 #[derive(Debug, Default)]
-pub struct Tally {
+pub struct RequestStats {
     received: AtomicU64,
     calls: AtomicU32,
     hits: AtomicU32,
@@ -14,7 +14,7 @@ pub struct Tally {
     span: Span,
 }
 
-impl Tally {
+impl RequestStats {
     /// Of a request with this span.
     pub(super) fn of(span: Span) -> Self {
         Self {

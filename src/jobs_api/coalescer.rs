@@ -21,21 +21,21 @@ use std::{
 use tokio::task::{JoinError, JoinHandle};
 
 /// Calls under way, by what they ask.
-pub struct Flights<K, V> {
-    open: Arc<Mutex<HashMap<K, Flight<V>>>>,
+pub struct Coalescer<K, V> {
+    open: Arc<Mutex<HashMap<K, InFlight<V>>>>,
     next: AtomicU64,
 }
 
 type Call<V> = Shared<BoxFuture<'static, V>>;
 
-struct Flight<V> {
+struct InFlight<V> {
     number: u64,
     sent: Arc<AtomicBool>,
     call: WeakShared<BoxFuture<'static, V>>,
 }
 
 /// Where a request stands with regard to one call.
-struct Seat<V> {
+struct Ticket<V> {
     number: u64,
     call: Call<V>,
     /// The call had been sent before the request came.
@@ -60,13 +60,13 @@ impl<V> Drop for Aborting<V> {
 }
 
 /// Takes a call off the list when it ends, or when nobody waits for it any more.
-struct Landing<K: Eq + Hash, V> {
-    open: Arc<Mutex<HashMap<K, Flight<V>>>>,
+struct InFlightGuard<K: Eq + Hash, V> {
+    open: Arc<Mutex<HashMap<K, InFlight<V>>>>,
     key: K,
     number: u64,
 }
 
-impl<K: Eq + Hash, V> Drop for Landing<K, V> {
+impl<K: Eq + Hash, V> Drop for InFlightGuard<K, V> {
     fn drop(&mut self) {
         let mut open = crate::lock(&self.open);
         if open.get(&self.key).is_some_and(|flight| flight.number == self.number) {
@@ -76,7 +76,7 @@ impl<K: Eq + Hash, V> Drop for Landing<K, V> {
 }
 
 /// None under way.
-impl<K, V> Default for Flights<K, V> {
+impl<K, V> Default for Coalescer<K, V> {
     fn default() -> Self {
         Self {
             open: Arc::default(),
@@ -85,7 +85,7 @@ impl<K, V> Default for Flights<K, V> {
     }
 }
 
-impl<K: Eq + Hash + Clone + Send + 'static, V: Clone + Send + Sync + 'static> Flights<K, V> {
+impl<K: Eq + Hash + Clone + Send + 'static, V: Clone + Send + Sync + 'static> Coalescer<K, V> {
     /// The outcome of `call`, or of another's call for the same `key`, and whether it was another's. `lasts` tells
     /// outcomes that stay true, and so are good for whoever came late too.
     pub async fn share<F>(&self, key: K, lasts: impl Fn(&V) -> bool, call: impl Fn() -> F) -> (V, bool)
@@ -102,7 +102,7 @@ impl<K: Eq + Hash + Clone + Send + 'static, V: Clone + Send + Sync + 'static> Fl
     }
 
     /// A seat in the call under way, unless it is the one that was waited for already, or in a new one.
-    fn seat<F>(&self, key: &K, waited_for: Option<u64>, call: &impl Fn() -> F) -> Seat<V>
+    fn seat<F>(&self, key: &K, waited_for: Option<u64>, call: &impl Fn() -> F) -> Ticket<V>
     where
         F: Future<Output = V> + Send + 'static,
     {
@@ -115,7 +115,7 @@ impl<K: Eq + Hash + Clone + Send + 'static, V: Clone + Send + Sync + 'static> Fl
         {
             // A call that began after another one had ended began after this request came.
             let late = waited_for.is_none() && flight.sent.load(Ordering::Acquire);
-            return Seat {
+            return Ticket {
                 number: flight.number,
                 call,
                 late,
@@ -124,7 +124,7 @@ impl<K: Eq + Hash + Clone + Send + 'static, V: Clone + Send + Sync + 'static> Fl
         }
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let sent = Arc::new(AtomicBool::new(false));
-        let landing = Landing {
+        let landing = InFlightGuard {
             open: Arc::clone(&self.open),
             key: key.clone(),
             number,
@@ -146,14 +146,14 @@ impl<K: Eq + Hash + Clone + Send + 'static, V: Clone + Send + Sync + 'static> Fl
         };
         let call = call.boxed().shared();
         if let Some(weak) = call.downgrade() {
-            let flight = Flight {
+            let flight = InFlight {
                 number,
                 sent,
                 call: weak,
             };
             place.insert_entry(flight);
         }
-        Seat {
+        Ticket {
             number,
             call,
             late: false,
@@ -197,7 +197,7 @@ mod tests {
     }
 
     fn ask(
-        flights: &Arc<Flights<&'static str, usize>>,
+        flights: &Arc<Coalescer<&'static str, usize>>,
         upstream: &Arc<Upstream>,
         lasts: bool,
     ) -> tokio::task::JoinHandle<(usize, bool)> {
@@ -207,7 +207,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_asks_at_once_shares_a_call_and_who_comes_later_the_next_one() {
-        let (flights, upstream) = (Arc::new(Flights::default()), Arc::new(Upstream::default()));
+        let (flights, upstream) = (Arc::new(Coalescer::default()), Arc::new(Upstream::default()));
         let early: Vec<_> = (0..20).map(|_| ask(&flights, &upstream, false)).collect();
         upstream.arrived.notified().await;
         let late: Vec<_> = (0..20).map(|_| ask(&flights, &upstream, false)).collect();
@@ -228,7 +228,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_outcome_that_lasts_is_good_for_who_comes_late() {
-        let (flights, upstream) = (Arc::new(Flights::default()), Arc::new(Upstream::default()));
+        let (flights, upstream) = (Arc::new(Coalescer::default()), Arc::new(Upstream::default()));
         let early = ask(&flights, &upstream, true);
         upstream.arrived.notified().await;
         let late = ask(&flights, &upstream, true);
@@ -240,7 +240,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_began_a_call_may_go_and_it_ends_when_all_have_gone() {
-        let (flights, upstream) = (Arc::new(Flights::default()), Arc::new(Upstream::default()));
+        let (flights, upstream) = (Arc::new(Coalescer::default()), Arc::new(Upstream::default()));
         let first = ask(&flights, &upstream, true);
         upstream.arrived.notified().await;
         let second = ask(&flights, &upstream, true);

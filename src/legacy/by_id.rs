@@ -3,8 +3,8 @@
 use super::{
     Legacy, LegacyError,
     answer::{Cached, Inquiry, LegacyAnswer},
-    entries::Told,
-    memory::{Entry, Form, Kept, Shape},
+    entries::LookupOutcome,
+    entry_cache::{CachedEntry, Entry, Variant, View},
 };
 use crate::{
     auth::scope::Scope,
@@ -32,20 +32,20 @@ pub enum Remembered {
 /// An answer whose text is not remembered yet as it is to be sent.
 pub struct Plain {
     answer: LegacyAnswer,
-    kept: Kept,
+    kept: CachedEntry,
     id: Arc<str>,
-    form: Form,
+    form: Variant,
     scope: Scope,
     encoding: Encoding,
 }
 
 impl LegacyRoute {
     /// The job that it asks for by its id, and the table that shows it.
-    fn one(&self) -> Option<(&Arc<str>, Shape)> {
+    fn one(&self) -> Option<(&Arc<str>, View)> {
         match self {
-            Self::HistoryOne(id) => Some((id, Shape::History)),
-            Self::HistoryV2One(id) => Some((id, Shape::HistoryV2Detail)),
-            Self::JobStatus(id) => Some((id, Shape::JobStatus)),
+            Self::HistoryOne(id) => Some((id, View::History)),
+            Self::HistoryV2One(id) => Some((id, View::HistoryV2Detail)),
+            Self::JobStatus(id) => Some((id, View::JobStatus)),
             Self::History | Self::HistoryV2 | Self::Queue { .. } => None,
         }
     }
@@ -74,11 +74,11 @@ impl Legacy {
 
     fn in_memory(&self, route: &LegacyRoute, inquiry: Inquiry<'_>, scope: Scope, cached: Cached) -> Option<Remembered> {
         let (id, shape) = route.one()?;
-        let form = Form::plain(shape, inquiry.origin());
-        let good = |kept: &Kept| kept.newest && (!kept.stale || cached == Cached::Stale);
-        let recall = |form: &Form| self.recall(scope, id, form).filter(good);
+        let form = Variant::plain(shape, inquiry.origin());
+        let good = |kept: &CachedEntry| kept.newest && (!kept.stale || cached == Cached::Stale);
+        let recall = |form: &Variant| self.recall(scope, id, form).filter(good);
         // A status is too short to be compressed.
-        if let Some(encoding) = inquiry.encoding.filter(|_| shape != Shape::JobStatus)
+        if let Some(encoding) = inquiry.encoding.filter(|_| shape != View::JobStatus)
             && let Some(kept) = recall(&form.compressed(encoding))
         {
             let answer = LegacyAnswer::kept_whole(self.table(shape), &kept, cached, inquiry);
@@ -91,27 +91,27 @@ impl Legacy {
     pub(super) async fn one(
         self: &Arc<Self>,
         id: &Arc<str>,
-        shape: Shape,
+        shape: View,
         inquiry: Inquiry<'_>,
         caller: &Arc<Caller>,
         kind: DialectKind,
     ) -> Result<LegacyAnswer, LegacyError> {
         let (told, shared) = self.tell(caller, kind, shape, id, None).await?;
         Ok(match told {
-            Told::Shown {
+            LookupOutcome::Shown {
                 state: State::Finished,
                 kept,
                 ..
             } if self.hidden.is_hidden(caller.scope, id, kept.run.created()) => self.none(shape, kept.headers, None),
-            Told::Shown { kept, stored, .. } => {
-                let form = Form::plain(shape, caller.origin());
+            LookupOutcome::Shown { kept, stored, .. } => {
+                let form = Variant::plain(shape, caller.origin());
                 let cached = Cached::Miss { shared, stored };
                 let answer = self.answer_one(*kept, id, form, caller.scope, cached, inquiry);
                 Box::pin(self.finished(answer)).await
             }
-            Told::Elsewhere(headers, state) => self.none(shape, headers, Some(state)),
-            Told::Absent(Some(headers)) => self.none(shape, headers, None),
-            Told::Absent(None) => LegacyAnswer {
+            LookupOutcome::Elsewhere(headers, state) => self.none(shape, headers, Some(state)),
+            LookupOutcome::Absent(Some(headers)) => self.none(shape, headers, None),
+            LookupOutcome::Absent(None) => LegacyAnswer {
                 asked: false,
                 ..self.none(shape, Arc::default(), None)
             },
@@ -119,10 +119,10 @@ impl Legacy {
     }
 
     /// There is no such job, or it is not finished, and stands at `state`.
-    fn none(&self, shape: Shape, headers: Arc<HeaderMap>, state: Option<State>) -> LegacyAnswer {
+    fn none(&self, shape: View, headers: Arc<HeaderMap>, state: Option<State>) -> LegacyAnswer {
         let table = self.table(shape);
         match shape {
-            Shape::History => LegacyAnswer {
+            View::History => LegacyAnswer {
                 empty_for: Some(state),
                 ..LegacyAnswer::whole(table, vec![Bytes::from_static(b"{}")], headers)
             },
@@ -132,19 +132,19 @@ impl Legacy {
 
     fn answer_one(
         &self,
-        kept: Kept,
+        kept: CachedEntry,
         id: &Arc<str>,
-        form: Form,
+        form: Variant,
         scope: Scope,
         cached: Cached,
         inquiry: Inquiry<'_>,
     ) -> Remembered {
         let table = self.table(form.shape);
         let answer = match form.shape {
-            Shape::JobStatus => LegacyAnswer::kept(table, &kept, kept.entry.item(1).collect(), cached, inquiry),
+            View::JobStatus => LegacyAnswer::kept(table, &kept, kept.entry.item(1).collect(), cached, inquiry),
             _ => LegacyAnswer::kept_whole(table, &kept, cached, inquiry),
         };
-        let worth_it = form.shape != Shape::JobStatus && kept.entry.length() > NOT_WORTH_IT;
+        let worth_it = form.shape != View::JobStatus && kept.entry.length() > NOT_WORTH_IT;
         let Some(encoding) = inquiry.encoding.filter(|_| worth_it && answer.status.is_success()) else {
             return Remembered::Answer(answer);
         };
@@ -182,9 +182,9 @@ impl Legacy {
 
     async fn compressed(
         &self,
-        kept: Kept,
+        kept: CachedEntry,
         id: &Arc<str>,
-        form: Form,
+        form: Variant,
         scope: Scope,
         encoding: Encoding,
     ) -> Option<Entry> {
@@ -200,7 +200,7 @@ impl Legacy {
         };
         let entry = kept.entry.compressed(compressed.ok()?);
         let ended = true;
-        let kept = Kept {
+        let kept = CachedEntry {
             entry: entry.clone(),
             ..kept
         };

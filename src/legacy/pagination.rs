@@ -8,14 +8,14 @@ use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 
 /// The two numbers of a list request, as the client wrote them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Window {
+pub struct Pagination {
     /// How many entries are wanted.
     pub count: Option<i64>,
     /// How many are passed over.
     pub skip: Option<i64>,
 }
 
-impl Window {
+impl Pagination {
     /// Reads the parameters that the table names. A repeated one counts where it comes first.
     pub fn parse(query: &str, answer: &Answer) -> Result<Self, LegacyError> {
         Ok(Self {
@@ -125,8 +125,8 @@ fn digit(character: char) -> Option<u32> {
 mod tests {
     use super::*;
 
-    fn window(count: Option<i64>, skip: Option<i64>) -> Window {
-        Window { count, skip }
+    fn window(count: Option<i64>, skip: Option<i64>) -> Pagination {
+        Pagination { count, skip }
     }
 
     #[test]
@@ -190,7 +190,7 @@ mod tests {
             skip: Some("o".to_owned()),
             ..Answer::default()
         };
-        let parsed = Window::parse("x=1&n=%32&n=9&o=+4", &answer).expect("numbers");
+        let parsed = Pagination::parse("x=1&n=%32&n=9&o=+4", &answer).expect("numbers");
         assert_eq!(parsed, window(Some(2), Some(4)));
     }
 }

@@ -19,13 +19,13 @@ use tokio::time::{Instant, Sleep, sleep_until};
 /// A body lay still for too long.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("nothing came for {} ms", .0.as_millis())]
-pub struct Gap(pub Duration);
+pub struct IdleTimeout(pub Duration);
 
 /// Whether a body moved since it was last asked.
 #[derive(Clone, Default)]
-pub struct Moves(Arc<AtomicBool>);
+pub struct BodyProgress(Arc<AtomicBool>);
 
-impl Moves {
+impl BodyProgress {
     /// Asks.
     pub fn moved(&self) -> bool {
         self.0.swap(false, Relaxed)
@@ -55,19 +55,19 @@ impl Alarm {
 }
 
 /// How long to wait for the head of an answer, while what is sent does not move either.
-pub struct Patience {
+pub struct ResponseTimeout {
     /// As configured.
     pub limit: Duration,
     /// The body of the request.
-    pub moves: Option<Moves>,
+    pub moves: Option<BodyProgress>,
 }
 
 /// It took longer than that.
-pub struct Late(pub Duration);
+pub struct HeaderTimeout(pub Duration);
 
-impl Patience {
+impl ResponseTimeout {
     /// What comes of `work`, if it comes in time.
-    pub async fn wait<T>(&self, alarm: &mut Alarm, work: impl Future<Output = T>) -> Result<T, Late> {
+    pub async fn wait<T>(&self, alarm: &mut Alarm, work: impl Future<Output = T>) -> Result<T, HeaderTimeout> {
         let mut work = pin!(work);
         let mut until = None;
         poll_fn(|cx| {
@@ -76,8 +76,8 @@ impl Patience {
             }
             loop {
                 ready!(alarm.poll(*until.get_or_insert_with(|| Instant::now() + self.limit), cx));
-                if !self.moves.as_ref().is_some_and(Moves::moved) {
-                    return Poll::Ready(Err(Late(self.limit)));
+                if !self.moves.as_ref().is_some_and(BodyProgress::moved) {
+                    return Poll::Ready(Err(HeaderTimeout(self.limit)));
                 }
                 until = None;
             }
@@ -87,16 +87,16 @@ impl Patience {
 }
 
 /// A body from a connection, with a limit on its gaps.
-pub struct Paced<B> {
+pub struct IdleTimeoutBody<B> {
     body: B,
     gap: Duration,
-    moves: Option<Moves>,
+    moves: Option<BodyProgress>,
     /// Since when there is nothing.
     since: Option<Instant>,
     alarm: Alarm,
 }
 
-impl<B> Paced<B> {
+impl<B> IdleTimeoutBody<B> {
     /// `body`, with gaps of at most `gap`.
     pub fn new(body: B, gap: Duration) -> Self {
         Self {
@@ -109,17 +109,17 @@ impl<B> Paced<B> {
     }
 
     /// Lets another see whether it moves.
-    pub fn watched(&mut self) -> Moves {
+    pub fn watched(&mut self) -> BodyProgress {
         self.moves.get_or_insert_default().clone()
     }
 
-    fn poll_gap(&mut self, cx: &mut Context<'_>) -> Poll<Gap> {
+    fn poll_gap(&mut self, cx: &mut Context<'_>) -> Poll<IdleTimeout> {
         let until = *self.since.get_or_insert_with(Instant::now) + self.gap;
-        self.alarm.poll(until, cx).map(|()| Gap(self.gap))
+        self.alarm.poll(until, cx).map(|()| IdleTimeout(self.gap))
     }
 }
 
-impl<B> Body for Paced<B>
+impl<B> Body for IdleTimeoutBody<B>
 where
     B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
 {
@@ -159,13 +159,13 @@ mod tests {
     async fn an_alarm_that_was_set_for_later_rings_in_time() {
         let mut alarm = Alarm::default();
         let moment = Duration::from_millis(20);
-        let patience = |limit| Patience { limit, moves: None };
+        let timeout = |limit| ResponseTimeout { limit, moves: None };
         let nothing = || std::future::pending::<()>();
-        let later = patience(Duration::from_secs(600));
+        let later = timeout(Duration::from_secs(600));
         let given_up = later.wait(&mut alarm, nothing());
         assert!(tokio::time::timeout(moment, given_up).await.is_err());
-        let sooner = patience(moment);
+        let sooner = timeout(moment);
         let late = tokio::time::timeout(Duration::from_secs(20), sooner.wait(&mut alarm, nothing()));
-        assert!(matches!(late.await, Ok(Err(Late(limit))) if limit == moment));
+        assert!(matches!(late.await, Ok(Err(HeaderTimeout(limit))) if limit == moment));
     }
 }

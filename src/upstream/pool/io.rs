@@ -1,6 +1,6 @@
 //! How a connection to the upstream is opened, and what bytes go over then.
 
-use super::reach::Reach;
+use super::circuit_breaker::CircuitBreaker;
 use crate::{
     http::body::BoxError,
     upstream::{
@@ -26,11 +26,11 @@ use tower_service::Service;
 /// Opens connections, as long as the server takes any.
 pub struct Connector {
     inner: HttpsConnector<Dialer>,
-    reach: Reach,
+    reach: CircuitBreaker,
 }
 
 /// A connection.
-pub enum Wire {
+pub enum Io {
     /// To an address.
     Tcp(TcpStream),
     /// To a Unix socket.
@@ -44,7 +44,7 @@ impl Connector {
     pub fn new(inner: HttpsConnector<Dialer>) -> Self {
         Self {
             inner,
-            reach: Reach::default(),
+            reach: CircuitBreaker::default(),
         }
     }
 
@@ -54,15 +54,15 @@ impl Connector {
     }
 
     /// Opens a connection to `server`, or says at once why another could not be opened a moment ago.
-    pub async fn connect(&self, server: Uri) -> Result<Wire, BoxError> {
+    pub async fn connect(&self, server: Uri) -> Result<Io, BoxError> {
         let attempt = self.reach.attempt().await?;
         match self.inner.clone().call(server).await {
             Ok(stream) => {
                 attempt.succeeded();
                 Ok(match stream {
-                    MaybeHttpsStream::Http(Link::Tcp(stream)) => Wire::Tcp(stream.into_inner()),
-                    MaybeHttpsStream::Http(Link::Unix(stream)) => Wire::Unix(stream.into_inner()),
-                    MaybeHttpsStream::Https(stream) => Wire::Tls(Box::new(stream.into_inner())),
+                    MaybeHttpsStream::Http(Link::Tcp(stream)) => Io::Tcp(stream.into_inner()),
+                    MaybeHttpsStream::Http(Link::Unix(stream)) => Io::Unix(stream.into_inner()),
+                    MaybeHttpsStream::Https(stream) => Io::Tls(Box::new(stream.into_inner())),
                 })
             }
             Err(error) => {
@@ -74,7 +74,7 @@ impl Connector {
     }
 }
 
-impl AsyncRead for Wire {
+impl AsyncRead for Io {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, into),
@@ -84,7 +84,7 @@ impl AsyncRead for Wire {
     }
 }
 
-impl AsyncWrite for Wire {
+impl AsyncWrite for Io {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),

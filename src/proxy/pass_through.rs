@@ -1,35 +1,39 @@
 //! What is passed on as it came, and where to.
 
-use super::Service;
+use super::Proxy;
 use crate::{
     http::body::Body,
     legacy::Hiding,
     proxy::{
-        forward::{Lesson, Passage, PromptError, target},
+        forward::{ForwardedRequest, PromptError, PromptRecorder, target},
         response::{hollow_prompt, upstream_failure},
     },
-    telemetry::{Call, Exchange, Source},
+    telemetry::{Call, RequestRecord, Source},
     upstream::UpstreamError,
 };
 use futures_util::future::Either;
 use http::{Request, Response, request::Parts};
 use std::borrow::Cow;
 
-impl Service {
+impl Proxy {
     /// How the request of `head` reaches the upstream.
-    async fn passage<'a>(&'a self, exchange: &'a Exchange, head: &Parts) -> Result<Passage<'a>, UpstreamError> {
+    async fn passage<'a>(
+        &'a self,
+        record: &'a RequestRecord,
+        head: &Parts,
+    ) -> Result<ForwardedRequest<'a>, UpstreamError> {
         let jobs = self.legacy.jobs();
         let kind = match jobs.known_dialect() {
             Some(kind) => Some(kind),
-            None => Box::pin(jobs.dialect_to_pass(&self.caller(exchange, self.scope(exchange, head), head))).await,
+            None => Box::pin(jobs.dialect_to_pass(&self.caller(record, self.scope(record, head), head))).await,
         };
         let uri = match target(&head.uri, &head.headers, jobs, &self.upstream, kind) {
             Cow::Borrowed(_) => self.upstream.uri_as_sent(&head.uri),
             Cow::Owned(target) => self.upstream.uri(&target),
         };
-        Ok(Passage {
+        Ok(ForwardedRequest {
             upstream: &self.upstream,
-            exchange,
+            record,
             call: Call::Pass,
             own_host: jobs.host_for(kind),
             uri: uri?,
@@ -38,23 +42,23 @@ impl Service {
 
     pub(super) async fn pass(
         &self,
-        exchange: &Exchange,
+        record: &RequestRecord,
         head: Parts,
         body: Body,
     ) -> Result<Response<Body>, UpstreamError> {
-        let passage = self.passage(exchange, &head).await?;
+        let passage = self.passage(record, &head).await?;
         passage.forward(Request::from_parts(head, body)).await
     }
 
-    /// As [`Service::pass`]; the answer may have hidden jobs in it.
+    /// As [`Proxy::pass`]; the answer may have hidden jobs in it.
     pub(super) fn pass_hiding(
         &self,
-        exchange: &Exchange,
+        record: &RequestRecord,
         head: Parts,
         body: Body,
         hiding: Option<Hiding>,
     ) -> impl Future<Output = Result<Response<Body>, UpstreamError>> + Send {
-        let passing = self.pass(exchange, head, body);
+        let passing = self.pass(record, head, body);
         match hiding {
             None => Either::Left(passing),
             Some(hiding) => Either::Right(Box::pin(async move {
@@ -66,26 +70,26 @@ impl Service {
 
     pub(super) async fn prompt(
         &self,
-        exchange: &Exchange,
+        record: &RequestRecord,
         head: Parts,
         body: Body,
     ) -> Result<Response<Body>, UpstreamError> {
-        let scope = self.scope(exchange, &head);
-        let lesson = Lesson {
+        let scope = self.scope(record, &head);
+        let lesson = PromptRecorder {
             notes: self.legacy.notes(),
             runs: self.legacy.runs(),
             hollow: self.legacy.hollow(),
             table: &self.legacy.tables().prompt,
             scope,
-            max_body: self.most_noted,
+            max_body: self.max_noted,
             budget: &self.budget,
         };
-        let passage = self.passage(exchange, &head).await?;
+        let passage = self.passage(record, &head).await?;
         match passage.prompt(Request::from_parts(head, body), &lesson).await {
             Ok(response) => Ok(response),
             Err(PromptError::Upstream(error)) => Err(error),
             Err(hollow @ PromptError::Hollow) => {
-                exchange.source(Source::Jobshim);
+                record.source(Source::Jobshim);
                 Ok(hollow_prompt(&hollow))
             }
         }
@@ -94,15 +98,15 @@ impl Service {
     /// A legacy call as it came, to the server's own endpoint.
     pub(super) async fn forward(
         &self,
-        exchange: &Exchange,
+        record: &RequestRecord,
         head: Parts,
         body: Body,
     ) -> Result<Response<Body>, UpstreamError> {
         let passage = match &self.legacy_upstream {
-            None => self.passage(exchange, &head).await?,
-            Some(upstream) => Passage {
+            None => self.passage(record, &head).await?,
+            Some(upstream) => ForwardedRequest {
                 upstream,
-                exchange,
+                record,
                 call: Call::Elsewhere,
                 own_host: upstream.is_https().then(|| upstream.authority()),
                 uri: upstream.uri_as_sent(&head.uri)?,

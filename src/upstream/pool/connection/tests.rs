@@ -7,14 +7,14 @@ use http_body_util::{BodyExt, StreamBody};
 use std::time::Duration;
 use tokio::{net::UnixStream, sync::mpsc, task::coop, time::timeout};
 
-const PATIENCE: Patience = Patience {
+const PATIENCE: ResponseTimeout = ResponseTimeout {
     limit: Duration::from_secs(20),
     moves: None,
 };
 
-fn line() -> (Line, UnixStream) {
+fn line() -> (Connection, UnixStream) {
     let (here, server) = UnixStream::pair().expect("a connection");
-    (Line::new(Wire::Unix(here)), server)
+    (Connection::new(Io::Unix(here)), server)
 }
 
 fn post() -> Parts {
@@ -81,7 +81,7 @@ async fn the_last_piece_of_a_request_is_sent_though_the_answer_has_begun_before(
 async fn a_closed_connection_is_seen_however_much_its_task_has_done() {
     let (mut line, server) = line();
     drop(server);
-    let Wire::Unix(wire) = &line.wire else {
+    let Io::Unix(wire) = &line.wire else {
         panic!("another connection");
     };
     wire.readable().await.expect("the end");

@@ -1,6 +1,6 @@
 //! The mistakes that people make most, told from each other: what an error or a refusal means, and what to do about it.
 
-use crate::http::{marks::Marks, origin::SEC_FETCH_SITE};
+use crate::http::{header_flags::HeaderFlags, origin::SEC_FETCH_SITE};
 use http::{
     HeaderMap, HeaderValue, StatusCode,
     header::{HOST, ORIGIN},
@@ -17,21 +17,21 @@ const ADVICE_PAUSE: Duration = Duration::from_secs(60);
 
 /// What of a request ComfyUI decides by whether to refuse it (CONTRACT.md section 6).
 #[derive(Clone, Debug, Default)]
-pub struct Asked {
+pub struct OriginHeaders {
     /// `Host` and `Origin`, where there are both.
     sites: Option<(HeaderValue, HeaderValue)>,
     /// `Sec-Fetch-Site` says `cross-site`.
     cross_site: bool,
 }
 
-impl Asked {
+impl OriginHeaders {
     /// Takes it from the headers, and their marks, as the client sent them.
-    pub fn of(marks: Marks, headers: &HeaderMap) -> Self {
-        let value = |mark, name| marks.has(mark).then(|| headers.get(name)).flatten();
-        let origin = value(Marks::ORIGIN, ORIGIN);
+    pub fn of(flags: HeaderFlags, headers: &HeaderMap) -> Self {
+        let value = |mark, name| flags.has(mark).then(|| headers.get(name)).flatten();
+        let origin = value(HeaderFlags::ORIGIN, ORIGIN);
         Self {
             sites: origin.and_then(|origin| Some((headers.get(HOST)?.clone(), origin.clone()))),
-            cross_site: value(Marks::FETCH_SITE, SEC_FETCH_SITE).is_some_and(|site| site == "cross-site"),
+            cross_site: value(HeaderFlags::FETCH_SITE, SEC_FETCH_SITE).is_some_and(|site| site == "cross-site"),
         }
     }
 
@@ -58,7 +58,7 @@ fn is_loopback(authority: &str) -> bool {
 }
 
 /// What a refusal by the upstream means, for those that people can mend; `cloud` when it is known to be one.
-pub fn refusal(status: StatusCode, asked: &Asked, cloud: bool) -> Option<&'static str> {
+pub fn refusal(status: StatusCode, asked: &OriginHeaders, cloud: bool) -> Option<&'static str> {
     Some(match status.as_u16() {
         401 => {
             "wrong key, or none: the server wants one from the client (X-API-Key or Authorization) or from \
@@ -87,9 +87,9 @@ pub fn refusal(status: StatusCode, asked: &Asked, cloud: bool) -> Option<&'stati
 
 /// Logs advice, and the same advice not again for a while.
 #[derive(Default)]
-pub struct Adviser(Mutex<BTreeMap<String, Instant>>);
+pub struct RateLimitedLog(Mutex<BTreeMap<String, Instant>>);
 
-impl Adviser {
+impl RateLimitedLog {
     /// Whether `advice` is due.
     fn is_due(&self, advice: &str) -> bool {
         let mut given = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -114,12 +114,12 @@ mod tests {
     use super::*;
     use http::HeaderName;
 
-    fn asked(headers: &[(&'static str, &'static str)]) -> Asked {
+    fn asked(headers: &[(&'static str, &'static str)]) -> OriginHeaders {
         let headers = headers
             .iter()
             .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
         let headers = headers.collect();
-        Asked::of(Marks::of(&headers), &headers)
+        OriginHeaders::of(HeaderFlags::of(&headers), &headers)
     }
 
     #[test]
@@ -139,9 +139,9 @@ mod tests {
 
     #[test]
     fn the_same_advice_is_given_once_in_a_while() {
-        let adviser = Adviser::default();
-        assert!(adviser.is_due("a"));
-        assert!(!adviser.is_due("a"));
-        assert!(adviser.is_due("b"));
+        let log_hint = RateLimitedLog::default();
+        assert!(log_hint.is_due("a"));
+        assert!(!log_hint.is_due("a"));
+        assert!(log_hint.is_due("b"));
     }
 }

@@ -17,14 +17,14 @@ const WAIT: Duration = Duration::from_millis(250);
 
 /// What the last tries came to.
 #[derive(Default)]
-pub struct Reach {
-    known: Mutex<Known>,
+pub struct CircuitBreaker {
+    known: Mutex<LastAttempts>,
     /// Told when a try is over.
     over: Notify,
 }
 
 #[derive(Default)]
-struct Known {
+struct LastAttempts {
     /// Why there is no connection, if the last try had none.
     failure: Option<io::ErrorKind>,
     /// How many tries had none.
@@ -34,18 +34,18 @@ struct Known {
 }
 
 /// A try under way. Dropped before its end, it leaves the next try to somebody else.
-pub struct Try<'a> {
-    reach: &'a Reach,
+pub struct Attempt<'a> {
+    reach: &'a CircuitBreaker,
 }
 
-impl Reach {
+impl CircuitBreaker {
     /// Whether the last connection was opened, or none was needed so far.
     pub fn is_open(&self) -> bool {
         self.known(|known| known.failure.is_none())
     }
 
     /// Leave to open a connection, or why another one could not be opened a moment ago.
-    pub async fn attempt(&self) -> Result<Try<'_>, io::Error> {
+    pub async fn attempt(&self) -> Result<Attempt<'_>, io::Error> {
         let (until, failures) = (Instant::now() + WAIT, self.known(|known| known.failures));
         loop {
             let mut over = pin!(self.over.notified());
@@ -60,19 +60,19 @@ impl Reach {
                 None
             });
             match kept_out {
-                None => return Ok(Try { reach: self }),
+                None => return Ok(Attempt { reach: self }),
                 Some((kind, true)) => return Err(kind.into()),
                 Some((kind, false)) => timeout_at(until.into(), over).await.map_err(|_| kind)?,
             }
         }
     }
 
-    fn known<T>(&self, look: impl FnOnce(&mut Known) -> T) -> T {
+    fn known<T>(&self, look: impl FnOnce(&mut LastAttempts) -> T) -> T {
         look(&mut self.known.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-impl Try<'_> {
+impl Attempt<'_> {
     /// Notes that there is a connection now.
     pub fn succeeded(self) {
         self.reach.known(|known| known.failure = None);
@@ -97,7 +97,7 @@ impl Try<'_> {
     }
 }
 
-impl Drop for Try<'_> {
+impl Drop for Attempt<'_> {
     fn drop(&mut self) {
         self.reach.known(|known| known.trying = None);
         self.reach.over.notify_waiters();
@@ -111,13 +111,13 @@ mod tests {
 
     const REFUSED: Option<io::ErrorKind> = Some(io::ErrorKind::ConnectionRefused);
 
-    async fn refuse(reach: &Reach) {
+    async fn refuse(reach: &CircuitBreaker) {
         reach.attempt().await.expect("leave").failed(REFUSED);
     }
 
     #[tokio::test]
     async fn everybody_may_try_while_nothing_is_known() {
-        let reach = Reach::default();
+        let reach = CircuitBreaker::default();
         let (one, another) = (reach.attempt().await, reach.attempt().await);
         assert!(one.is_ok() && another.is_ok() && reach.is_open());
     }
@@ -125,7 +125,7 @@ mod tests {
     #[tokio::test]
     async fn after_a_refusal_one_tries_and_the_others_fail_or_go_on_with_it() {
         for comes_back in [false, true] {
-            let reach = Reach::default();
+            let reach = CircuitBreaker::default();
             refuse(&reach).await;
             assert!(!reach.is_open());
             let trying = reach.attempt().await.expect("leave");
@@ -154,7 +154,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_try_that_hangs_keeps_nobody_waiting_for_long() {
-        let reach = Reach::default();
+        let reach = CircuitBreaker::default();
         refuse(&reach).await;
         let _hanging = reach.attempt().await.expect("leave");
         let kept_out = reach.attempt().await.err().expect("a failure");
@@ -163,7 +163,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_try_that_is_given_up_leaves_it_to_one_of_those_who_wait() {
-        let reach = Reach::default();
+        let reach = CircuitBreaker::default();
         refuse(&reach).await;
         let given_up = reach.attempt().await.expect("leave");
         let giving_up = async {
@@ -176,7 +176,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_certificate_that_is_not_trusted_keeps_nobody_from_trying() {
-        let reach = Reach::default();
+        let reach = CircuitBreaker::default();
         let untrusted = Some(io::ErrorKind::InvalidData);
         reach.attempt().await.expect("leave").failed(untrusted);
         let (one, another) = (reach.attempt().await, reach.attempt().await);

@@ -1,10 +1,10 @@
 //! One connection, and one request at a time on it. It has no task of its own: whoever waits for the answer moves it on.
 
-use super::connection::Wire;
+use super::io::Io;
 use crate::{
     http::{
         body::{Body, BoxError},
-        pace::{Alarm, Late, Patience},
+        idle_timeout::{Alarm, HeaderTimeout, ResponseTimeout},
     },
     upstream::http1::{Head, MOST_BYTES, NotHttp, Piece, Reader, Upload, read_head, write_head},
 };
@@ -31,7 +31,7 @@ const MOST_TO_WRITE: usize = 16 << 10;
 
 /// Why there is no answer, or no more of it.
 #[derive(Debug, thiserror::Error)]
-pub enum LineError {
+pub enum ConnectionError {
     /// The connection failed.
     #[error("{0}")]
     Io(#[from] io::Error),
@@ -50,8 +50,8 @@ pub enum LineError {
 }
 
 /// A connection.
-pub struct Line {
-    wire: Wire,
+pub struct Connection {
+    wire: Io,
     /// What has come and is not yet read.
     come: BytesMut,
     room: usize,
@@ -63,15 +63,15 @@ pub struct Line {
     to_flush: bool,
     upload: Option<(Body, Upload)>,
     /// Why the request could not be sent to its end.
-    broken: Option<LineError>,
+    broken: Option<ConnectionError>,
     /// How many bytes came since the request was sent.
     heard: usize,
     alarm: Alarm,
 }
 
-impl Line {
+impl Connection {
     /// A new connection.
-    pub fn new(wire: Wire) -> Self {
+    pub fn new(wire: Io) -> Self {
         Self {
             wire,
             come: BytesMut::new(),
@@ -92,8 +92,8 @@ impl Line {
         &mut self,
         head: &Parts,
         body: Body,
-        patience: &Patience,
-    ) -> Result<Result<Head, LineError>, Late> {
+        timeout: &ResponseTimeout,
+    ) -> Result<Result<Head, ConnectionError>, HeaderTimeout> {
         self.heard = 0;
         let length = match body.is_end_stream() {
             true => Some(0),
@@ -103,7 +103,7 @@ impl Line {
         self.upload = Some((body, upload));
         let (mut alarm, mut seen) = (std::mem::take(&mut self.alarm), 0);
         let answering = poll_fn(|cx| self.poll_head(&head.method, &mut seen, cx));
-        let answered = patience.wait(&mut alarm, answering).await?;
+        let answered = timeout.wait(&mut alarm, answering).await?;
         self.alarm = alarm;
         Ok(answered)
     }
@@ -140,7 +140,7 @@ impl Line {
         &mut self,
         reader: &mut Reader,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, LineError>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, ConnectionError>>> {
         // An answer may begin before its request has ended, and may be whole where that could not be sent.
         if self.is_sending() {
             self.go_on_sending(cx);
@@ -157,7 +157,7 @@ impl Line {
                 self.room = usize::try_from(left).unwrap_or(usize::MAX).clamp(LEAST_ROOM, MOST_ROOM);
             }
             match ready!(self.poll_come(cx)) {
-                Ok(0) if reader.ends_by_itself() => return Poll::Ready(Some(Err(LineError::Closed))),
+                Ok(0) if reader.ends_by_itself() => return Poll::Ready(Some(Err(ConnectionError::Closed))),
                 Ok(0) => return Poll::Ready(None),
                 Ok(_) => {}
                 Err(error) => return Poll::Ready(Some(Err(error.into()))),
@@ -171,9 +171,9 @@ impl Line {
     }
 
     /// Sends the rest of a request whose answer is over.
-    pub async fn send_rest(&mut self, patience: &Patience) -> Result<Result<(), LineError>, Late> {
+    pub async fn send_rest(&mut self, timeout: &ResponseTimeout) -> Result<Result<(), ConnectionError>, HeaderTimeout> {
         let mut alarm = std::mem::take(&mut self.alarm);
-        patience.wait(&mut alarm, poll_fn(|cx| self.poll_send(cx))).await
+        timeout.wait(&mut alarm, poll_fn(|cx| self.poll_send(cx))).await
     }
 
     /// Ends an idle connection as its protocol wants it: TLS has a word for it (RFC 8446 section 6.1).
@@ -184,15 +184,21 @@ impl Line {
     }
 
     /// The connection, and what came on it after the last answer.
-    pub fn into_rest(self) -> (Wire, Bytes) {
+    pub fn into_rest(self) -> (Io, Bytes) {
         (self.wire, self.come.freeze())
     }
 
-    fn poll_head(&mut self, method: &Method, seen: &mut usize, cx: &mut Context<'_>) -> Poll<Result<Head, LineError>> {
+    fn poll_head(
+        &mut self,
+        method: &Method,
+        seen: &mut usize,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Head, ConnectionError>> {
         if self.broken.is_none() {
             self.go_on_sending(cx);
         }
-        let of_client = |error: &mut LineError| matches!(error, LineError::Body(_) | LineError::BodyLength);
+        let of_client =
+            |error: &mut ConnectionError| matches!(error, ConnectionError::Body(_) | ConnectionError::BodyLength);
         if let Some(error) = self.broken.take_if(of_client) {
             return Poll::Ready(Err(error));
         }
@@ -207,7 +213,7 @@ impl Line {
             // A server may answer and hang up before it has read the whole request: what it has said counts.
             let error = match ready!(self.poll_come(cx)) {
                 Ok(1..) => continue,
-                Ok(0) => LineError::Closed,
+                Ok(0) => ConnectionError::Closed,
                 Err(error) => error.into(),
             };
             return Poll::Ready(Err(self.broken.take().unwrap_or(error)));
@@ -225,7 +231,7 @@ impl Line {
         }
     }
 
-    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LineError>> {
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ConnectionError>> {
         loop {
             // What is there of the body goes along with the head.
             let piece = self.poll_piece(cx)?;
@@ -238,7 +244,7 @@ impl Line {
     }
 
     /// Gets the next piece of the body, or its end, ready to be written, unless enough is.
-    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LineError>> {
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ConnectionError>> {
         if !self.content.is_empty() || self.head.len() > MOST_TO_WRITE {
             return Poll::Ready(Ok(()));
         }
@@ -252,12 +258,14 @@ impl Line {
         match ready!(Pin::new(body).poll_frame(cx)) {
             Some(Ok(frame)) => {
                 if let Ok(content) = frame.into_data() {
-                    self.content = upload.write(content, &mut self.head).ok_or(LineError::BodyLength)?;
+                    self.content = upload
+                        .write(content, &mut self.head)
+                        .ok_or(ConnectionError::BodyLength)?;
                 }
             }
-            Some(Err(error)) => return Poll::Ready(Err(LineError::Body(error))),
+            Some(Err(error)) => return Poll::Ready(Err(ConnectionError::Body(error))),
             None if upload.end(&mut self.head) => self.upload = None,
-            None => return Poll::Ready(Err(LineError::BodyLength)),
+            None => return Poll::Ready(Err(ConnectionError::BodyLength)),
         }
         Poll::Ready(Ok(()))
     }

@@ -15,7 +15,7 @@ use http::{
 
 /// Why a request is refused. Its connection is closed, as its framing is in doubt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unclear {
+pub enum InvalidRequest {
     /// `CONNECT` asks for a tunnel to anywhere, and the upstream is fixed.
     #[error("CONNECT is not for this proxy")]
     Connect,
@@ -50,7 +50,7 @@ pub enum Unclear {
 
 /// How much a head may hold.
 #[derive(Clone, Copy, Debug)]
-pub struct Bounds {
+pub struct HeadLimits {
     /// Bytes of header names and values.
     pub header_bytes: usize,
     /// Headers.
@@ -60,16 +60,16 @@ pub struct Bounds {
 }
 
 /// Whether everyone reads this head in the same way, and it is within bounds.
-pub fn vet(head: &Parts, bounds: &Bounds) -> Result<(), Unclear> {
+pub fn validate(head: &Parts, bounds: &HeadLimits) -> Result<(), InvalidRequest> {
     if head.method == Method::CONNECT {
-        return Err(Unclear::Connect);
+        return Err(InvalidRequest::Connect);
     }
     if head
         .uri
         .path_and_query()
         .is_some_and(|target| target.as_str().len() > bounds.uri_bytes)
     {
-        return Err(Unclear::Long);
+        return Err(InvalidRequest::Long);
     }
     let mut host = None;
     let (mut hosts, mut codings, mut bytes) = (0, 0, 0);
@@ -80,26 +80,26 @@ pub fn vet(head: &Parts, bounds: &Bounds) -> Result<(), Unclear> {
             host = Some(value);
         } else if name == CONTENT_LENGTH {
             if value.as_bytes().starts_with(b"0") && value.len() > 1 {
-                return Err(Unclear::Length);
+                return Err(InvalidRequest::Length);
             }
         } else if name == TRANSFER_ENCODING {
             codings += 1;
             if codings > 1 || !value.as_bytes().eq_ignore_ascii_case(b"chunked") {
-                return Err(Unclear::TransferEncoding);
+                return Err(InvalidRequest::TransferEncoding);
             }
         }
     }
     if bytes > bounds.header_bytes || head.headers.len() > bounds.headers {
-        return Err(Unclear::Headers);
+        return Err(InvalidRequest::Headers);
     }
     if let Some(host) = host
         && !is_host(host)
     {
-        return Err(Unclear::Host);
+        return Err(InvalidRequest::Host);
     }
     // HTTP/1.0 has no Host, and HTTP/2 may have it in the target.
     if hosts > 1 || (hosts == 0 && head.version == Version::HTTP_11) {
-        return Err(Unclear::Hosts);
+        return Err(InvalidRequest::Hosts);
     }
     target(&head.uri, &head.method, host)
 }
@@ -115,22 +115,22 @@ fn is_host(value: &HeaderValue) -> bool {
     !value.is_empty() && !strays
 }
 
-fn target(uri: &Uri, method: &Method, host: Option<&HeaderValue>) -> Result<(), Unclear> {
+fn target(uri: &Uri, method: &Method, host: Option<&HeaderValue>) -> Result<(), InvalidRequest> {
     if let Some(authority) = uri.authority() {
         let named = authority.as_str();
         if !matches!(uri.scheme_str(), Some("http" | "https")) || named.contains('@') {
-            return Err(Unclear::Target);
+            return Err(InvalidRequest::Target);
         }
         if host.is_some_and(|host| !host.as_bytes().eq_ignore_ascii_case(named.as_bytes())) {
-            return Err(Unclear::TwoHosts);
+            return Err(InvalidRequest::TwoHosts);
         }
     }
     let path = uri.path();
     if climbs(path) {
-        return Err(Unclear::Climbs);
+        return Err(InvalidRequest::Climbs);
     }
     match path.starts_with('/') || (path == "*" && method == Method::OPTIONS) {
         true => Ok(()),
-        false => Err(Unclear::Target),
+        false => Err(InvalidRequest::Target),
     }
 }

@@ -4,8 +4,8 @@
 //! A connection is waited for by jobshim, or jobshim itself is waited for: only the first has a limit here; how long the
 //! upstream may take is `pace`'s and `upstream`'s. A tunnel is no connection of hyper's any more, and has none.
 
-use super::{crowd::Place, frames::Frames};
-use crate::{http::body::BoxError, telemetry::Watched};
+use super::{connection_limiter::ConnectionPermit, frames::Frames};
+use crate::{http::body::BoxError, telemetry::RecordedBody};
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use std::{
@@ -28,7 +28,7 @@ const LOOKS: u32 = 4;
 
 /// What moves on one connection.
 #[derive(Default)]
-pub struct Pulse {
+pub struct ConnectionActivity {
     read: AtomicBool,
     wrote: AtomicBool,
     requests: AtomicU64,
@@ -46,7 +46,7 @@ pub struct Pulse {
 
 /// How long a client may take.
 #[derive(Clone, Copy, Debug)]
-pub struct Patience {
+pub struct IdleLimits {
     /// To send the head of a request, from its first byte, or from the connection's beginning.
     pub header: Duration,
     /// To let anything move; and to begin a request, in HTTP/2.
@@ -55,7 +55,7 @@ pub struct Patience {
 
 /// Why a connection is given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Still {
+pub enum IdleReason {
     /// No head came in time.
     #[error("no whole request came within the header timeout")]
     Header,
@@ -64,7 +64,7 @@ pub enum Still {
     Idle,
 }
 
-impl Pulse {
+impl ConnectionActivity {
     /// Begins one more request, under way until the guard is dropped, and says how many there were with it.
     pub fn request(self: &Arc<Self>) -> (u64, UnderWay) {
         self.under_way.fetch_add(1, Relaxed);
@@ -78,8 +78,8 @@ impl Pulse {
     }
 
     /// Resolves when the client has taken too long.
-    pub async fn stops(&self, patience: Patience) -> Still {
-        let look = patience.header.min(patience.idle) / LOOKS;
+    pub async fn stops(&self, timeout: IdleLimits) -> IdleReason {
+        let look = timeout.header.min(timeout.idle) / LOOKS;
         let (mut requests, mut still) = (0, Duration::ZERO);
         // From the beginning on, a head is expected.
         let mut head = Some(Duration::ZERO);
@@ -105,18 +105,18 @@ impl Pulse {
                 None if counts && read && !wrote => Some(look),
                 None => None,
             };
-            if head.is_some_and(|since| since >= patience.header) {
-                return Still::Header;
+            if head.is_some_and(|since| since >= timeout.header) {
+                return IdleReason::Header;
             }
-            if still >= patience.idle {
-                return Still::Idle;
+            if still >= timeout.idle {
+                return IdleReason::Idle;
             }
         }
     }
 }
 
-/// See [`Pulse::wait`].
-pub struct Waiting(Arc<Pulse>);
+/// See [`ConnectionActivity::wait`].
+pub struct Waiting(Arc<ConnectionActivity>);
 
 impl Drop for Waiting {
     fn drop(&mut self) {
@@ -124,8 +124,8 @@ impl Drop for Waiting {
     }
 }
 
-/// See [`Pulse::request`].
-pub struct UnderWay(Arc<Pulse>);
+/// See [`ConnectionActivity::request`].
+pub struct UnderWay(Arc<ConnectionActivity>);
 
 impl UnderWay {
     /// Says that the connection has had all the requests that it may have.
@@ -141,16 +141,16 @@ impl Drop for UnderWay {
 }
 
 /// A connection whose pulse can be felt, and its place in the crowd.
-pub struct Felt<S> {
+pub struct TrackedIo<S> {
     stream: S,
-    pulse: Arc<Pulse>,
+    pulse: Arc<ConnectionActivity>,
     frames: Frames,
-    _place: Place,
+    _place: ConnectionPermit,
 }
 
-impl<S> Felt<S> {
+impl<S> TrackedIo<S> {
     /// Raises the flags of `pulse` whenever something moves on `stream`.
-    pub fn new(stream: S, pulse: Arc<Pulse>, place: Place) -> Self {
+    pub fn new(stream: S, pulse: Arc<ConnectionActivity>, place: ConnectionPermit) -> Self {
         Self {
             stream,
             pulse,
@@ -179,7 +179,7 @@ impl<S> Felt<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Felt<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for TrackedIo<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = into.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, into))?;
@@ -188,7 +188,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Felt<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Felt<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for TrackedIo<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.wrote(written)
@@ -218,14 +218,14 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Felt<S> {
 
 /// An answer's body: while it has nothing to give, the client waits for jobshim.
 pub struct Awaited {
-    body: Watched,
+    body: RecordedBody,
     request: UnderWay,
     waiting: Option<Waiting>,
 }
 
 impl Awaited {
     /// The same body, the answer to `request`.
-    pub fn new(body: Watched, request: UnderWay) -> Self {
+    pub fn new(body: RecordedBody, request: UnderWay) -> Self {
         Self {
             body,
             request,

@@ -2,15 +2,15 @@
 
 use super::{
     Observer,
-    labels::{Mode, Route, Source, StatusClass},
+    labels::{Endpoint, Mode, Source, StatusClass},
     metrics::RequestKind,
-    tally::Tally,
-    usage::Shown,
+    request_stats::RequestStats,
+    usage::ClientFingerprint,
 };
 use crate::http::{
     body::{Body, BoxError},
-    marks::Marks,
-    pace::Paced,
+    header_flags::HeaderFlags,
+    idle_timeout::IdleTimeoutBody,
     peer::Peer,
 };
 use bytes::Bytes;
@@ -31,35 +31,35 @@ use std::{
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// One request while it is answered. It is counted when this is dropped, however that comes about.
-pub struct Exchange {
+pub struct RequestRecord {
     /// Who watches it.
     pub observer: Arc<Observer>,
     /// The counts that go along with everything done for this request.
-    pub tally: Arc<Tally>,
+    pub stats: Arc<RequestStats>,
     /// Which of the headers that decide something it came with.
-    pub marks: Marks,
+    pub flags: HeaderFlags,
     /// Whom it comes from.
     pub peer: Peer,
     /// A page of another site asks, which a self-hosted server would refuse (CONTRACT.md section 6).
     pub foreign: bool,
     pub(super) id: HeaderValue,
     pub(super) started: Instant,
-    pub(super) route: Route,
+    pub(super) route: Endpoint,
     pub(super) mode: AtomicU8,
     pub(super) source: AtomicU8,
     pub(super) status: Option<StatusCode>,
     pub(super) sent: u64,
     /// The client, if this is a call of the legacy surface.
-    pub(super) client: Option<Shown>,
+    pub(super) client: Option<ClientFingerprint>,
     /// The whole answer was handed over.
     pub(super) complete: bool,
 }
 
-impl Exchange {
+impl RequestRecord {
     /// Writes the request's id and its trace on what goes to the upstream.
     pub fn put_name(&self, headers: &mut HeaderMap) {
         self.put_id(headers);
-        self.tally.span().put(headers);
+        self.stats.span().put(headers);
     }
 
     /// Writes the request's id.
@@ -79,7 +79,7 @@ impl Exchange {
 
     /// Says who calls the legacy surface; `credential` is the hash of what it carries.
     pub fn called_by(&mut self, head: &Parts, credential: Option<[u8; 32]>) {
-        self.client = Some(Shown::of(head, credential, &self.peer));
+        self.client = Some(ClientFingerprint::of(head, credential, &self.peer));
     }
 
     fn log(&self, kind: RequestKind, received: u64, elapsed: Duration) {
@@ -93,8 +93,8 @@ impl Exchange {
             bytes = self.sent,
             received,
             duration_ms = (elapsed.as_micros() as f64) / 1000.0,
-            upstream_calls = self.tally.calls(),
-            cache = self.tally.cache_result(),
+            upstream_calls = self.stats.calls(),
+            cache = self.stats.cache_result(),
             complete = self.complete,
             "answered"
         );
@@ -112,17 +112,17 @@ impl Exchange {
     }
 
     /// The body of the request, counted as it is read.
-    pub fn receiving(&self, body: Paced<Incoming>) -> Body {
+    pub fn receiving(&self, body: IdleTimeoutBody<Incoming>) -> Body {
         if body.is_end_stream() {
             // Which takes no memory.
             return Empty::new().map_err(|never| match never {}).boxed_unsync();
         }
-        let tally = Arc::clone(&self.tally);
-        Upload { body, tally }.boxed_unsync()
+        let stats = Arc::clone(&self.stats);
+        Upload { body, stats }.boxed_unsync()
     }
 
     /// The answer, watched to its end.
-    pub fn watch(mut self, mut response: Response<Body>) -> Response<Watched> {
+    pub fn watch(mut self, mut response: Response<Body>) -> Response<RecordedBody> {
         self.status = Some(response.status());
         response
             .headers_mut()
@@ -135,31 +135,31 @@ impl Exchange {
         });
         response.map(|body| {
             self.complete = body.is_end_stream();
-            Watched {
+            RecordedBody {
                 length,
                 body,
-                exchange: self,
+                record: self,
             }
         })
     }
 }
 
-impl Drop for Exchange {
+impl Drop for RequestRecord {
     fn drop(&mut self) {
         self.observer.metrics.in_flight.dec();
         if std::thread::panicking() {
             self.observer.panicked();
         }
-        let received = self.tally.received();
+        let received = self.stats.received();
         let (kind, elapsed) = (self.kind(), self.started.elapsed());
         self.observer.metrics.request(kind, elapsed, received, self.sent);
         if let Some(client) = &self.client {
             self.observer.usage.note(client, kind.route, kind.source);
         }
-        let span = self.tally.span();
+        let span = self.stats.span();
         span.note("jobshim.mode", kind.mode.name());
         span.note("jobshim.source", kind.source.name());
-        span.note("jobshim.cache", self.tally.cache_result());
+        span.note("jobshim.cache", self.stats.cache_result());
         span.answered(self.status);
         if self.observer.log_access {
             self.log(kind, received, elapsed);
@@ -168,13 +168,13 @@ impl Drop for Exchange {
 }
 
 /// An answer's body on its way to the client.
-pub struct Watched {
+pub struct RecordedBody {
     body: Body,
     length: Option<u64>,
-    exchange: Exchange,
+    record: RequestRecord,
 }
 
-impl HttpBody for Watched {
+impl HttpBody for RecordedBody {
     type Data = Bytes;
     type Error = BoxError;
 
@@ -182,12 +182,12 @@ impl HttpBody for Watched {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
         match &frame {
             Some(Ok(frame)) => {
-                self.exchange.sent += frame.data_ref().map_or(0, |data| data.len() as u64);
+                self.record.sent += frame.data_ref().map_or(0, |data| data.len() as u64);
                 // Nobody asks again for what has come in full.
-                self.exchange.complete = self.length == Some(self.exchange.sent) || self.body.is_end_stream();
+                self.record.complete = self.length == Some(self.record.sent) || self.body.is_end_stream();
             }
-            Some(Err(_)) => self.exchange.complete = false,
-            None => self.exchange.complete = true,
+            Some(Err(_)) => self.record.complete = false,
+            None => self.record.complete = true,
         }
         Poll::Ready(frame)
     }
@@ -203,8 +203,8 @@ impl HttpBody for Watched {
 
 /// A request's body on its way to the upstream.
 struct Upload {
-    body: Paced<Incoming>,
-    tally: Arc<Tally>,
+    body: IdleTimeoutBody<Incoming>,
+    stats: Arc<RequestStats>,
 }
 
 impl HttpBody for Upload {
@@ -214,7 +214,7 @@ impl HttpBody for Upload {
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
         if let Some(Ok(frame)) = &frame {
-            self.tally.receive(frame.data_ref().map_or(0, Bytes::len));
+            self.stats.receive(frame.data_ref().map_or(0, Bytes::len));
         }
         Poll::Ready(frame)
     }

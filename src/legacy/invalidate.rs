@@ -3,7 +3,7 @@
 
 use super::{
     Legacy,
-    orders::{Orders, Target},
+    write_body::{Target, WriteBody},
 };
 use crate::{auth::scope::Scope, routes::LegacyWrite};
 use bytes::Bytes;
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 
 /// A write under way. When it is dropped before its [`end`](Self::end), what it may have touched is dropped all the same.
-pub struct Touching {
+pub struct InvalidateOnDrop {
     write: Option<Write>,
 }
 
@@ -23,7 +23,7 @@ struct Write {
     scope: Scope,
 }
 
-impl Touching {
+impl InvalidateOnDrop {
     /// Before the write is begun.
     pub fn new(legacy: &Arc<Legacy>, write: &LegacyWrite, body: Option<Bytes>, scope: Scope) -> Self {
         Self {
@@ -44,7 +44,7 @@ impl Touching {
     }
 }
 
-impl Drop for Touching {
+impl Drop for InvalidateOnDrop {
     fn drop(&mut self) {
         // Without a runtime the program is ending, and its memory with it.
         if let (Some(write), Ok(runtime)) = (self.write.take(), Handle::try_current()) {
@@ -72,7 +72,7 @@ impl Legacy {
                 // Whichever ran: what is kept of it says nothing of that.
                 _ => Vec::new(),
             },
-            LegacyWrite::Queue { .. } | LegacyWrite::History => match body.map(|body| Orders::parse(body, names)) {
+            LegacyWrite::Queue { .. } | LegacyWrite::History => match body.map(|body| WriteBody::parse(body, names)) {
                 Some(Ok(orders)) if !orders.clear => orders.delete.into_iter().map(Arc::from).collect(),
                 // All of them, or what the server may have understood better.
                 _ => return self.memory.forget_all(),

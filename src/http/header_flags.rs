@@ -26,9 +26,9 @@ pub fn is_claim(name: &HeaderName) -> bool {
 
 /// The marks of one request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Marks(u16);
+pub struct HeaderFlags(u16);
 
-impl Marks {
+impl HeaderFlags {
     /// It has a header that carries a credential.
     pub const CREDENTIAL: Self = Self(1);
     /// `Origin`
@@ -50,7 +50,7 @@ impl Marks {
 
     /// Those of a request with these headers.
     pub fn of(headers: &HeaderMap) -> Self {
-        Self(headers.keys().fold(0, |marks, name| marks | Self::one(name).0))
+        Self(headers.keys().fold(0, |flags, name| flags | Self::one(name).0))
     }
 
     fn one(name: &HeaderName) -> Self {
@@ -69,8 +69,8 @@ impl Marks {
     }
 
     /// Whether one of `marks` is among them.
-    pub fn has(self, marks: Self) -> bool {
-        self.0 & marks.0 != 0
+    pub fn has(self, flags: Self) -> bool {
+        self.0 & flags.0 != 0
     }
 }
 
@@ -84,35 +84,35 @@ mod tests {
     };
     use std::slice::from_ref;
 
-    fn of(names: &[HeaderName]) -> Marks {
+    fn of(names: &[HeaderName]) -> HeaderFlags {
         let one = |name: &HeaderName| (name.clone(), HeaderValue::from_static("x"));
-        Marks::of(&names.iter().map(one).collect())
+        HeaderFlags::of(&names.iter().map(one).collect())
     }
 
     #[test]
     fn every_header_that_decides_something_has_its_mark() {
         for (name, mark) in [
-            (ORIGIN, Marks::ORIGIN),
-            (SEC_FETCH_SITE, Marks::FETCH_SITE),
-            (VIA, Marks::VIA),
-            (REQUEST_ID, Marks::REQUEST_ID),
-            (IF_NONE_MATCH, Marks::IF_NONE_MATCH),
-            (ACCEPT_ENCODING, Marks::ACCEPT_ENCODING),
-            (UPGRADE, Marks::UPGRADE),
-            (HeaderName::from_static("forwarded"), Marks::CLAIM),
-            (HeaderName::from_static("x-real-ip"), Marks::CLAIM),
-            (HeaderName::from_static("x-forwarded-for"), Marks::CLAIM),
-            (HeaderName::from_static("x-forwarded-anything"), Marks::CLAIM),
+            (ORIGIN, HeaderFlags::ORIGIN),
+            (SEC_FETCH_SITE, HeaderFlags::FETCH_SITE),
+            (VIA, HeaderFlags::VIA),
+            (REQUEST_ID, HeaderFlags::REQUEST_ID),
+            (IF_NONE_MATCH, HeaderFlags::IF_NONE_MATCH),
+            (ACCEPT_ENCODING, HeaderFlags::ACCEPT_ENCODING),
+            (UPGRADE, HeaderFlags::UPGRADE),
+            (HeaderName::from_static("forwarded"), HeaderFlags::CLAIM),
+            (HeaderName::from_static("x-real-ip"), HeaderFlags::CLAIM),
+            (HeaderName::from_static("x-forwarded-for"), HeaderFlags::CLAIM),
+            (HeaderName::from_static("x-forwarded-anything"), HeaderFlags::CLAIM),
         ] {
             assert!(of(from_ref(&name)).has(mark), "{name}");
         }
         for name in CREDENTIALS {
-            assert!(of(from_ref(&name)).has(Marks::CREDENTIAL), "{name}");
+            assert!(of(from_ref(&name)).has(HeaderFlags::CREDENTIAL), "{name}");
         }
         let others = ["host", "user-agent", "accept", "x-forward", "te"].map(HeaderName::from_static);
-        assert_eq!(of(&others), Marks::default());
-        assert!(!of(&[SEC_FETCH_SITE]).has(Marks::ORIGIN));
+        assert_eq!(of(&others), HeaderFlags::default());
+        assert!(!of(&[SEC_FETCH_SITE]).has(HeaderFlags::ORIGIN));
         let both = of(&[VIA, CREDENTIALS[0].clone()]);
-        assert!(both.has(Marks::VIA) && both.has(Marks::CREDENTIAL) && !both.has(Marks::UPGRADE));
+        assert!(both.has(HeaderFlags::VIA) && both.has(HeaderFlags::CREDENTIAL) && !both.has(HeaderFlags::UPGRADE));
     }
 }
