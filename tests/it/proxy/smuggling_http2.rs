@@ -2,7 +2,7 @@
 //! the client gets.
 
 use crate::{
-    smuggling::{assert_none, facing, judge_next},
+    proxy::smuggling::{assert_none, facing, judge_next},
     support::{
         Running,
         http2::{DATA, END_HEADERS, END_STREAM, GO_AWAY, HEADERS, PREFACE, RESET, SETTINGS, block, frame},

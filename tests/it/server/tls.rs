@@ -1,7 +1,7 @@
 //! TLS on the listener: both protocols, certificates that change, and what may come before it.
 
 use crate::{
-    listeners::{REQUEST, recorder, talk},
+    server::listeners::{REQUEST, recorder, talk},
     support::{
         TableFolder as Folder, facing,
         program::{Program, run},

@@ -168,7 +168,7 @@ fn an_upstream_that_is_jobshim_itself_is_refused() {
 
 #[test]
 fn the_example_has_every_key_with_its_default_and_a_sentence() {
-    let text = include_str!("../../config.example.toml");
+    let text = include_str!("../../../config.example.toml");
     let options = Options::in_file(PathBuf::from(concat!(
         env!("CARGO_MANIFEST_DIR"),
         "/config.example.toml"

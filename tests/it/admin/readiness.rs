@@ -1,7 +1,7 @@
 //! Whether jobshim is ready: what its upstream is, whether it answers, and whether it takes connections.
 
 use crate::{
-    admin::simulated,
+    admin::listener::simulated,
     support::{
         Client, facing,
         metrics::Metrics,

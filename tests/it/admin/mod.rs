@@ -1,0 +1,5 @@
+//! Tests of `admin`.
+
+mod listener;
+mod page;
+mod readiness;

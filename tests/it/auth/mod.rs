@@ -1,0 +1,3 @@
+//! Tests of `auth`.
+
+mod access_token;

@@ -1,0 +1,4 @@
+//! Tests of `cli`.
+
+mod commands;
+mod doctor;

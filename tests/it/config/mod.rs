@@ -1,0 +1,5 @@
+//! Tests of `config`.
+
+mod faults;
+mod secrets;
+mod settings;

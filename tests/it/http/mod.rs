@@ -1,0 +1,4 @@
+//! Tests of `http`.
+
+mod origin;
+mod outside;

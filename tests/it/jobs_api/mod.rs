@@ -1,0 +1,3 @@
+//! Tests of `jobs_api`.
+
+mod probing;

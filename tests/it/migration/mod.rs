@@ -1,0 +1,6 @@
+//! Tests of `migration`.
+
+mod modes;
+mod notices;
+mod rollback;
+mod shadow;

@@ -1,0 +1,14 @@
+//! Tests of `proxy`.
+
+mod cloud;
+mod hints;
+mod login_page;
+mod memory;
+mod methods;
+mod pass_through;
+mod prompt;
+mod reload;
+mod session;
+mod smuggling;
+mod smuggling_http2;
+mod targets;

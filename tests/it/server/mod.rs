@@ -1,0 +1,8 @@
+//! Tests of `server`.
+
+mod floods;
+mod limits;
+mod listeners;
+mod slow_clients;
+mod steady;
+mod tls;

@@ -1,0 +1,5 @@
+//! Tests of `telemetry`.
+
+#[cfg(feature = "otel")]
+mod traces;
+mod usage;

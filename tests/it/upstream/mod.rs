@@ -1,0 +1,6 @@
+//! Tests of `upstream`.
+
+mod answers;
+mod bombs;
+mod timeouts;
+mod tls;
