@@ -1,6 +1,6 @@
 //! Why the upstream gave no answer, as far as the error tells, and what to do about it.
 
-use crate::upstream::pool::ConnectionError;
+use crate::upstream::{error_chain::sources, pool::ConnectionError};
 use rustls::CertificateError;
 use std::{error::Error, io};
 
@@ -115,9 +115,4 @@ fn one(error: &(dyn Error + 'static)) -> Option<Cause> {
     }
     // The connector's error has no type of its own that could be asked.
     error.to_string().starts_with("dns error").then_some(Cause::NoSuchName)
-}
-
-/// The error and what caused it, outermost first.
-pub fn sources<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |error: &&'a (dyn Error + 'static)| (*error).source())
 }

@@ -9,7 +9,8 @@ use crate::{
     },
     telemetry::Failure,
     upstream::{
-        cause::{Cause, sources},
+        cause::Cause,
+        error_chain::sources,
         pool::{ConnectionError, PoolError},
     },
 };

@@ -4,6 +4,7 @@ mod call;
 pub mod cause;
 pub mod connect;
 mod error;
+mod error_chain;
 pub mod http1;
 pub mod pool;
 mod tls;

@@ -4,8 +4,8 @@ use super::circuit_breaker::CircuitBreaker;
 use crate::{
     http::body::BoxError,
     upstream::{
-        cause::sources,
         connect::{Dialer, Link},
+        error_chain::sources,
     },
 };
 use http::Uri;
