@@ -2,10 +2,12 @@
 
 use super::{
     derive::Derivation,
+    json_text::{json_text, quoted},
     limits::Weights,
     paths::Paths,
     plan::{Absent, Inputs, Place, Plan, Source, Step},
-    table::{Complaint, Rows, TableError, json_text, quoted},
+    table::Rows,
+    table_error::{Complaint, TableError},
 };
 use serde::Deserialize;
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc};

@@ -3,7 +3,7 @@
 
 use super::{
     plan::{Source, Step},
-    table::{Complaint, TableError},
+    table_error::{Complaint, TableError},
 };
 use toml::{
     Spanned,

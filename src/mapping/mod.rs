@@ -6,10 +6,12 @@
 //! `print` shows them to people.
 
 mod compile;
+mod context;
 mod derive;
 pub mod dialect;
 mod grammar;
 mod inputs;
+mod json_text;
 pub(crate) mod limits;
 mod paths;
 mod pieces;
@@ -18,14 +20,18 @@ pub mod print;
 pub mod scanner;
 mod store;
 mod table;
+mod table_error;
 mod writes;
 
+pub use context::{Classes, Context};
 pub use derive::moment;
 pub use inputs::{ChoiceNames, ClassInputs, InputNames, NestedNames, ValueType};
+pub(crate) use json_text::json_text;
 pub use paths::{Found, ParsedJob, Paths, Spans};
-pub use pieces::{Beginning, Elements, InvalidRequest, Judge};
-pub use plan::{Classes, Context, Plan, Reading, RenderError};
+pub use pieces::{Ambiguous, Beginning, Elements, Judge};
+pub use plan::{Plan, Reading, RenderError};
 pub use store::{Tables, names};
-pub use table::{Allowance, Answer, Chosen, Fidelity, Line, RequestRules, Rows, Table, TableError};
-pub(crate) use table::{Complaint, json_text};
+pub use table::{Allowance, Answer, Chosen, Fidelity, Line, RequestRules, Rows, Table};
+pub(crate) use table_error::Complaint;
+pub use table_error::TableError;
 pub use writes::{CloudQueue, WriteNames, WriteRequest};

@@ -1,9 +1,6 @@
 //! The tables as people read them: as files, or as the field-equivalence guide.
 
-use super::{
-    Fidelity, Table, Tables, names,
-    table::{Line, json_text},
-};
+use super::{Fidelity, Table, Tables, json_text::json_text, names, table::Line};
 /// One row in words: the field, where it comes from, how faithful it is, and a note.
 pub struct Row {
     /// Such as `prompt[4]`.

@@ -3,29 +3,17 @@
 use super::{
     compile::compile,
     derive::{Dropped, without},
+    json_text::quoted,
     limits,
     paths::Paths,
     plan::Plan,
     scanner::{ScanError, string_value},
+    table_error::{Complaint, TableError},
 };
-use crate::config::field_path::line_of;
-use crate::http::outside::Outside;
 use http::{HeaderMap, HeaderName, HeaderValue, header::InvalidHeaderName};
 use serde::{Deserialize, Deserializer, de::Error as _};
 use std::{collections::BTreeMap, sync::Arc};
 use toml::Spanned;
-
-/// Why a table is refused.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{file}:{line}: {}", Outside::many(.reason))]
-pub struct TableError {
-    /// The file, or the built-in table's name.
-    pub file: String,
-    /// Counted from 1.
-    pub line: usize,
-    /// What is wrong, and what was expected.
-    pub reason: String,
-}
 
 /// How true a legacy field is to what the legacy server would have said.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
@@ -227,22 +215,6 @@ pub struct Table {
     pub plan: Plan,
 }
 
-/// Reports problems of one file.
-pub(crate) struct Complaint<'a> {
-    pub file: &'a str,
-    pub source: &'a str,
-}
-
-impl Complaint<'_> {
-    pub fn at(&self, offset: usize, reason: impl Into<String>) -> TableError {
-        TableError {
-            file: self.file.to_owned(),
-            line: line_of(self.source, offset),
-            reason: reason.into(),
-        }
-    }
-}
-
 impl Table {
     /// Reads, checks and compiles a table. `file` is what errors call it.
     pub fn parse(name: &str, file: &str, source: &str) -> Result<Self, TableError> {
@@ -306,36 +278,4 @@ fn required(name: &str, answer: &Answer) -> Vec<(bool, &'static str)> {
         _ => {}
     }
     keys
-}
-
-/// A TOML value as JSON text, spaced as Python spaces it, as the legacy server is written in Python.
-pub(crate) fn json_text(value: &toml::Value) -> String {
-    match value {
-        toml::Value::Array(items) => {
-            let items: Vec<_> = items.iter().map(json_text).collect();
-            format!("[{}]", items.join(", "))
-        }
-        toml::Value::Table(members) => {
-            let members: Vec<_> = members
-                .iter()
-                .map(|(key, value)| format!("{}: {}", quoted(key), json_text(value)))
-                .collect();
-            format!("{{{}}}", members.join(", "))
-        }
-        toml::Value::String(text) => quoted(text),
-        toml::Value::Datetime(time) => quoted(&time.to_string()),
-        toml::Value::Float(number) if number.is_nan() => "NaN".to_owned(),
-        toml::Value::Float(number) if number.is_infinite() => {
-            if *number > 0.0 { "Infinity" } else { "-Infinity" }.to_owned()
-        }
-        toml::Value::Float(number) => format!("{number:?}"),
-        toml::Value::Integer(number) => number.to_string(),
-        toml::Value::Boolean(flag) => flag.to_string(),
-    }
-}
-
-/// A string as a JSON string.
-pub(super) fn quoted(text: &str) -> String {
-    // No text fails to be written.
-    serde_json::to_string(text).unwrap_or_default()
 }

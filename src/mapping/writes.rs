@@ -2,7 +2,8 @@
 
 use super::{
     limits,
-    table::{Complaint, TableError, header_value},
+    table::header_value,
+    table_error::{Complaint, TableError},
 };
 use http::HeaderValue;
 use serde::Deserialize;

@@ -2,8 +2,8 @@
 
 use super::{Dropped, separate, write_string};
 use crate::mapping::{
+    json_text::quoted,
     scanner::{ScanError, Scanner, Span, key_is, members, spelt},
-    table::quoted,
 };
 use memchr::{memchr, memmem};
 use std::{collections::BTreeMap, ops::Range};

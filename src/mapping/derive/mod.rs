@@ -11,10 +11,10 @@ mod typed_inputs;
 pub use members::without;
 
 use super::{
+    context::Context,
+    json_text::json_text,
     paths::Group,
-    plan::Context,
     scanner::{ScanError, spelt},
-    table::json_text,
 };
 use members::{NewMember, extend, keys, unwrap_items};
 use nodes::{node_meta, output_nodes};

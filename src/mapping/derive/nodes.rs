@@ -5,10 +5,10 @@ use super::{
     separate, write_key, write_string,
 };
 use crate::mapping::{
+    context::Classes,
+    json_text::quoted,
     paths::Group,
-    plan::Classes,
     scanner::{ScanError, Span, decode, elements, members, spelt, string_value},
-    table::quoted,
 };
 use memchr::memchr;
 use std::collections::HashSet;

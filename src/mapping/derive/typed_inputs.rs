@@ -6,8 +6,8 @@
 
 use super::python::convert;
 use crate::mapping::{
+    context::Classes,
     inputs::ClassInputs,
-    plan::Classes,
     scanner::{ScanError, Scanner, Span, decode, elements, key_is, members, spelt, string_value},
 };
 use std::{
