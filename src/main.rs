@@ -15,7 +15,7 @@ use jobshim::{
     http::outside::VisibleFields,
     mapping::{Tables, print},
     proxy::{
-        Proxy, STORE, housekeeping,
+        Proxy, STORE_EVERY, housekeeping,
         reload::{CurrentProxy, Reloader},
     },
     routes::RouteName,
@@ -193,7 +193,7 @@ fn serve(options: &Options) -> ExitCode {
             tokio::spawn(admin.run(Arc::clone(&live)));
         }
         let proxies = Arc::clone(&live);
-        tokio::spawn(housekeeping(move || proxies.service(), STORE));
+        tokio::spawn(housekeeping(move || proxies.service(), STORE_EVERY));
         server.run(Arc::clone(&live), stop).await;
         live.service().store_usage();
         #[cfg(feature = "otel")]

@@ -8,7 +8,7 @@ use crate::{
     mapping::{Table, TableError, Tables, dialect::Dialect, print::rows},
     proxy::forward::in_dialect,
     routes::{LegacyRoute, LegacyWrite, Route, RouteName, route},
-    store::{State, StoreError},
+    store::{Store, StoreError},
     upstream::{SetupError, Upstream},
 };
 use bytes::Bytes;
@@ -212,7 +212,7 @@ async fn show(config: &Config, route: &LegacyRoute, uri: &Uri) -> Result<(), Exp
     let legacy = Arc::new(Legacy::new(
         config,
         upstream,
-        Arc::new(State::open(None)?),
+        Arc::new(Store::open(None)?),
         Arc::default(),
     )?);
     let inquiry = Inquiry {

@@ -5,7 +5,7 @@ use crate::{
     auth::scope::Scope,
     jobs_api::Listed,
     mapping::dialect::State as JobState,
-    store::{Change, State, StoreError},
+    store::{Store, StoreError, Table},
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -21,6 +21,30 @@ use tokio::{sync::Mutex, task::spawn_blocking};
 const SCOPE: usize = 300;
 const CLEAR: usize = 150;
 const EACH: usize = 64;
+
+/// The last clear of each scope.
+pub const CLEARED: Table<Scope, Cleared> = Table::new("cleared", "a clear that was stored");
+
+/// One change of what is hidden.
+pub enum Change {
+    /// These jobs, by id and creation, in ms, where that is known.
+    Delete(Vec<(String, Option<f64>)>),
+    /// These are gone from the server, and need no hiding any more.
+    Forget(Vec<String>),
+    /// Everything that had ended.
+    Clear(Cleared),
+}
+
+impl Change {
+    /// Stores it for `scope`. Waits for the disk.
+    fn store(&self, store: &Store, scope: Scope) -> Result<(), StoreError> {
+        match self {
+            Self::Delete(jobs) => store.delete(scope, jobs),
+            Self::Forget(ids) => store.forget(scope, ids),
+            Self::Clear(cleared) => store.put(&CLEARED, &scope, cleared),
+        }
+    }
+}
 
 /// One clear. A job is part of it by its creation and not by its end, as a server's word on the end may change.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
@@ -170,7 +194,7 @@ impl Scopes {
 /// What is hidden from whom. Anybody can be anybody to a server without keys, so there is a limit to all of it. Beyond it
 /// further jobs are refused; to make room by showing some again would undo what an honest user was told is done.
 pub struct Hidden {
-    state: Arc<State>,
+    store: Arc<Store>,
     scopes: RwLock<Scopes>,
     /// The most that all may take of memory, in bytes.
     most: usize,
@@ -184,13 +208,12 @@ pub struct Hidden {
 
 impl Hidden {
     /// Takes up all that is stored, also where it is more than `most` bytes.
-    pub fn new(state: Arc<State>, most: usize) -> Result<Self, StoreError> {
-        let (deleted, cleared) = state.load()?;
+    pub fn new(store: Arc<Store>, most: usize) -> Result<Self, StoreError> {
         let mut scopes = Scopes::default();
-        for (scope, id, created) in deleted {
-            scopes.make(scope, Change::Delete(vec![(id, created)]), 0);
+        for job in store.deleted()? {
+            scopes.make(job.scope, Change::Delete(vec![(job.id, job.created)]), 0);
         }
-        for (scope, one) in cleared {
+        for (scope, one) in store.rows(&CLEARED)? {
             scopes.make(scope, Change::Clear(one), 0);
         }
         if scopes.size > most {
@@ -202,7 +225,7 @@ impl Hidden {
             );
         }
         Ok(Self {
-            state,
+            store,
             any: AtomicBool::new(!scopes.of.is_empty()),
             scopes: RwLock::new(scopes),
             most,
@@ -245,7 +268,7 @@ impl Hidden {
     }
 
     async fn make(&self, scope: Scope, change: Change) -> Result<(), StoreError> {
-        if !self.state.is_kept() && !self.warned.swap(true, Ordering::Relaxed) {
+        if !self.store.is_kept() && !self.warned.swap(true, Ordering::Relaxed) {
             tracing::warn!("deleted jobs are hidden until jobshim ends; with state_dir set, also after a restart");
         }
         let _changing = self.changing.lock().await;
@@ -256,8 +279,8 @@ impl Hidden {
                 return Err(StoreError::Full(self.most));
             }
         }
-        let state = Arc::clone(&self.state);
-        let stored = spawn_blocking(move || state.store(scope, &change).map(|()| change)).await;
+        let store = Arc::clone(&self.store);
+        let stored = spawn_blocking(move || change.store(&store, scope).map(|()| change)).await;
         let change = stored.unwrap_or(Err(StoreError::Stopping))?;
         let number = self.changes.fetch_add(1, Ordering::SeqCst);
         let mut scopes = self.scopes.write().unwrap_or_else(PoisonError::into_inner);
@@ -325,7 +348,7 @@ mod tests {
     #[tokio::test]
     async fn a_job_deleted_while_another_client_clears_stays_deleted() {
         let hidden =
-            Arc::new(Hidden::new(Arc::new(State::open(None).expect("a state")), 1000).expect("nothing stored"));
+            Arc::new(Hidden::new(Arc::new(Store::open(None).expect("a store")), 1000).expect("nothing stored"));
         let scope = Scope::default();
         let cleared = Cleared::of(&[ended("old", 1e12)], &[]).expect("something to clear");
         // Created and ended after the clear looked.

@@ -35,7 +35,7 @@ use crate::{
     legacy::{hollow::Hollow, notes::Notes, runs::Runs},
     mapping::{RenderError, TableError, Tables},
     routes::LegacyRoute,
-    store::{State, StoreError},
+    store::{Store, StoreError},
     telemetry::Observer,
     upstream::Upstream,
 };
@@ -125,7 +125,7 @@ impl Legacy {
     pub fn new(
         config: &Config,
         upstream: Arc<Upstream>,
-        state: Arc<State>,
+        store: Arc<Store>,
         observer: Arc<Observer>,
     ) -> Result<Self, SetupError> {
         let tables = Tables::load(config.mappings_dir.as_deref())?;
@@ -141,7 +141,7 @@ impl Legacy {
             tables,
             surface: config.legacy.surface,
             concurrency: config.upstream.concurrency,
-            hidden: Arc::new(Hidden::new(state, config.history.max_hidden)?),
+            hidden: Arc::new(Hidden::new(store, config.history.max_hidden)?),
             hides_in_jobs_api: config.history.hide_in_jobs_api,
             notes: Notes::new(config.notes.max_bytes as u64),
             memory: EntryCache::new(&config.cache, Arc::clone(&runs)),

@@ -3,7 +3,7 @@
 use super::{
     Legacy, LegacyAnswer, LegacyBody, LegacyError,
     answer::Cached,
-    hidden::Cleared,
+    hidden::{Change, Cleared},
     invalidate::InvalidateOnDrop,
     json_string,
     write_body::{Target, WriteBody},
@@ -13,7 +13,7 @@ use crate::{
     jobs_api::{Caller, DialectKind, List, ListFilter, Listed},
     mapping::dialect::State,
     routes::LegacyWrite,
-    store::{Change, StoreError},
+    store::StoreError,
 };
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};

@@ -3,7 +3,8 @@
 use super::Proxy;
 use crate::{
     jobs_api::Caller,
-    telemetry::{STEP, Seen},
+    store::{Store, StoreError, Table},
+    telemetry::{Clients, STEP, Seen},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::{
@@ -16,7 +17,10 @@ const BELIEVED: Duration = Duration::from_secs(10);
 /// How long it may take to answer whether it is there.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 /// How often it is stored who calls the legacy surface.
-pub const STORE: Duration = Duration::from_secs(60);
+pub const STORE_EVERY: Duration = Duration::from_secs(60);
+
+/// Who calls the legacy surface.
+pub const USAGE: Table<(), Clients> = Table::new("usage", "who calls the legacy surface");
 
 /// Looks at the counters from time to time, and stores every `store` who calls the legacy surface, for as long as it is
 /// polled. `current` gives the service in force.
@@ -38,14 +42,20 @@ pub async fn housekeeping(current: impl Fn() -> Arc<Proxy>, store: Duration) {
     }
 }
 
+/// Who called the legacy surface before the restart.
+pub(super) fn stored_usage(store: &Store) -> Result<Option<Clients>, StoreError> {
+    let rows = store.rows(&USAGE)?;
+    Ok(rows.into_iter().map(|((), clients)| clients).next())
+}
+
 impl Proxy {
     /// Stores who calls the legacy surface, if that has changed. Waits for the disk.
     pub fn store_usage(&self) {
-        if !self.state.is_kept() {
+        if !self.store.is_kept() {
             return;
         }
         if let Some(changed) = self.observer.usage().changes()
-            && let Err(error) = self.state.store_usage(&changed)
+            && let Err(error) = self.store.put(&USAGE, &(), &changed)
         {
             self.observer.usage().not_stored();
             tracing::warn!(%error, "who calls the legacy surface could not be stored");

@@ -15,7 +15,7 @@ mod translation;
 mod write;
 mod wrong_method;
 
-pub use housekeeping::{STORE, housekeeping};
+pub use housekeeping::{STORE_EVERY, USAGE, housekeeping};
 
 use crate::{
     auth::{access_token::Access, scope::Scope, trusted_proxies},
@@ -45,7 +45,7 @@ use crate::{
         shutdown::Shutdown,
     },
     routes::{LegacyRoute, Route, route},
-    store::{State, StoreError},
+    store::{Store, StoreError},
     telemetry::{Observer, RecordedBody, RequestRecord, RequestStats},
     upstream::{SetupError, Upstream},
 };
@@ -72,7 +72,7 @@ pub struct Proxy {
     modes: Arc<Modes>,
     shadow: Shadow,
     notices: Notices,
-    state: Arc<State>,
+    store: Arc<Store>,
     max_noted: usize,
     budget: BufferBudget,
     trusted_proxies: TrustedProxies,
@@ -111,14 +111,14 @@ impl Proxy {
         let upstream = Arc::new(Upstream::new(&config.upstream, &budget)?);
         let elsewhere = config.legacy.upstream.as_ref();
         let legacy_upstream = elsewhere.map(|url| Upstream::elsewhere(&config.upstream, url, &budget));
-        let state = Arc::new(State::open(config.state_dir.as_deref())?);
-        let observer = Arc::new(Observer::new(state.usage()?, config.log.access));
-        let legacy = Legacy::new(config, Arc::clone(&upstream), Arc::clone(&state), Arc::clone(&observer))?;
+        let store = Arc::new(Store::open(config.state_dir.as_deref())?);
+        let observer = Arc::new(Observer::new(housekeeping::stored_usage(&store)?, config.log.access));
+        let legacy = Legacy::new(config, Arc::clone(&upstream), Arc::clone(&store), Arc::clone(&observer))?;
         Ok(Self {
             modes: Arc::new(Modes::new(
                 &config.legacy,
                 legacy.tables().fingerprint(),
-                Arc::clone(&state),
+                Arc::clone(&store),
             )?),
             diagnosis: Arc::new(Diagnosis::new(&config.upstream, legacy.tables())),
             number: 0,
@@ -129,7 +129,7 @@ impl Proxy {
             upstream,
             shadow: Shadow::new(&config.shadow, Arc::clone(&observer), &budget),
             notices: Notices::new(&config.notices),
-            state,
+            store,
             max_noted: config.notes.max_body,
             budget,
             trusted_proxies: config.door.trusted_proxies.clone(),
@@ -164,7 +164,7 @@ impl Proxy {
             modes: Arc::new(modes),
             shadow: self.shadow.reloaded(&config.shadow),
             notices: Notices::new(&config.notices),
-            state: Arc::clone(&self.state),
+            store: Arc::clone(&self.store),
             max_noted: self.max_noted,
             budget: self.budget.clone(),
             trusted_proxies: self.trusted_proxies.clone(),
@@ -269,7 +269,7 @@ impl Proxy {
         }
         if !self
             .access
-            .admits(&mut head.headers, &mut head.uri, self.state.scope_key())
+            .admits(&mut head.headers, &mut head.uri, self.store.scope_key())
         {
             return at_once(not_admitted());
         }
@@ -355,7 +355,7 @@ impl Proxy {
     }
 
     fn scope(&self, record: &RequestRecord, head: &Parts) -> Scope {
-        self.state.scope_key().scope(record.flags, &head.headers, &head.uri)
+        self.store.scope_key().scope(record.flags, &head.headers, &head.uri)
     }
 
     fn caller(&self, record: &RequestRecord, scope: Scope, head: &Parts) -> Arc<Caller> {

@@ -22,7 +22,7 @@ const TURN: Duration = Duration::from_secs(2);
 impl Proxy {
     /// Whose a legacy call is, and who is to answer it.
     pub(super) fn decide(&self, record: &mut RequestRecord, route: RouteName, head: &Parts, scope: Scope) -> Decision {
-        let key = self.state.scope_key();
+        let key = self.store.scope_key();
         record.called_by(head, (!key.is_nobody(&scope)).then_some(scope.0));
         record.under(self.modes.policy(route).mode.into());
         let client = || key.client(&scope, record.peer.client);

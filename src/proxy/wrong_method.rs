@@ -22,7 +22,7 @@ impl Proxy {
         body: Incoming,
     ) -> Answering<'a> {
         let scope = self.scope(record, &head);
-        let client = || self.state.scope_key().client(&scope, record.peer.client);
+        let client = || self.store.scope_key().client(&scope, record.peer.client);
         let decision = self.modes.decide(wrong.route, client);
         if matches!(decision, Decision::Translate | Decision::Gone) {
             return at_once(wrong_method(&head.method, wrong.allow));

@@ -1,8 +1,8 @@
 //! The store's file. After a failure redb takes nothing more until it is opened anew, so every failure closes it and the
 //! next use opens it again: what the disk refused once is no reason to refuse the next change.
 
+use super::StoreError;
 use crate::lock;
-use crate::store::StoreError;
 use redb::{Builder, Database, DatabaseError};
 use std::{
     any::Any,
@@ -13,14 +13,14 @@ use std::{
 };
 
 /// The open file, or none after a failure. One at a time uses or opens it.
-pub(super) struct Store {
+pub(super) struct StoreFile {
     path: PathBuf,
     database: Mutex<Option<Database>>,
 }
 
 /// Why the work on a store failed.
 #[derive(Debug)]
-pub(super) enum Fault {
+pub enum Fault {
     /// The library, or the disk, says so.
     Library(redb::Error),
     /// What is stored has not the form that it was written in.
@@ -33,7 +33,7 @@ impl<E: Into<redb::Error>> From<E> for Fault {
     }
 }
 
-impl Store {
+impl StoreFile {
     /// Opens the file, which is made if it is not there.
     pub fn open(path: PathBuf) -> Result<Self, StoreError> {
         let database = open(&path, |builder| builder.create(&path))?;

@@ -1,18 +1,20 @@
 //! What must survive a restart, in an embedded store that a crash cannot break: which jobs are hidden, who calls, which
-//! canaries have gone back, and the key of scopes. Without a folder nothing is stored.
+//! canaries have rolled back, and the key of scopes. Without a folder nothing is stored.
+//!
+//! What others keep here is in typed tables (`table`), which they define themselves.
 
+mod error;
 mod file;
+mod table;
 
-use crate::store::file::{Fault, Store};
-use crate::{
-    auth::scope::{Scope, ScopeKey},
-    legacy::hidden::Cleared,
-    migration::modes::RollbackRecord,
-    telemetry::Clients,
-};
+pub use error::StoreError;
+pub use table::{RowKey, Table};
+
+use crate::auth::scope::{Scope, ScopeKey};
+use file::{Fault, StoreFile};
 use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
+use serde::{Serialize, de::DeserializeOwned};
 use std::{
-    collections::BTreeMap,
     fs::{self, OpenOptions},
     io,
     os::unix::fs::OpenOptionsExt,
@@ -24,74 +26,37 @@ use std::{
 const DELETED: TableDefinition<(&[u8], &str), ()> = TableDefinition::new("deleted");
 /// When a job in [`DELETED`] was created, in ms. Earlier versions stored none.
 const CREATED: TableDefinition<(&[u8], &str), f64> = TableDefinition::new("deleted_created");
-/// The last clear of a scope, as JSON.
+/// The last clear of a scope. Only its rows are counted here.
 const CLEARED: TableDefinition<&[u8], &str> = TableDefinition::new("cleared");
 /// The key of scopes.
 const KEY: TableDefinition<(), &[u8]> = TableDefinition::new("key");
 
-/// Who calls the legacy surface, as JSON.
-const USAGE: TableDefinition<(), &str> = TableDefinition::new("usage");
-/// By route, the canaries that have gone back, as JSON.
-const ROLLBACKS: TableDefinition<&str, &str> = TableDefinition::new("rollbacks");
-
 /// The file in `state_dir`.
 const FILE: &str = "jobshim.redb";
 
-/// Why the state cannot be kept.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The folder cannot be made.
-    #[error("state_dir {0}: {1}")]
-    Folder(String, Arc<io::Error>),
-    /// Another jobshim has the store open.
-    #[error("state_dir {0} is in use by another jobshim")]
-    InUse(String),
-    /// The store cannot be opened, read or written: the disk's fault, which may pass.
-    #[error("the store {0} cannot be used: {1}")]
-    Store(String, Arc<redb::Error>),
-    /// What is in the store is not what was written.
-    #[error(
-        "the store {0} is damaged: {1}. Bring back a copy of it, or move it away: jobshim then begins a new one, in which no \
-         deleted job is hidden any more, no canary has gone back, and nobody has called yet"
-    )]
-    Damaged(String, String),
-    /// There is no room for another hidden job.
-    #[error("as many jobs are hidden as history.max_hidden allows ({0} bytes)")]
-    Full(usize),
-    /// The program is ending.
-    #[error("the change was not made: jobshim is stopping")]
-    Stopping,
-    /// No random bytes for a key.
-    #[error("the system gives no random bytes")]
-    Random,
-}
-
-/// One change of what is hidden.
-pub enum Change {
-    /// These jobs, by id and creation, in ms, where that is known.
-    Delete(Vec<(String, Option<f64>)>),
-    /// These are gone from the server, and need no hiding any more.
-    Forget(Vec<String>),
-    /// Everything that had ended.
-    Clear(Cleared),
+/// A job that was deleted.
+pub struct DeletedJob {
+    /// For whom.
+    pub scope: Scope,
+    /// Its id.
+    pub id: String,
+    /// When it was created, in ms, where that is known.
+    pub created: Option<f64>,
 }
 
 /// The store.
-pub struct State {
-    store: Option<Store>,
+pub struct Store {
+    file: Option<StoreFile>,
     key: ScopeKey,
 }
 
-/// What was stored.
-pub type Stored = (Vec<(Scope, String, Option<f64>)>, Vec<(Scope, Cleared)>);
-
-impl State {
+impl Store {
     /// Opens the store in `folder`, making both if need be.
     pub fn open(folder: Option<&Path>) -> Result<Self, StoreError> {
         let Some(folder) = folder else {
             let key = ScopeKey::random().ok_or(StoreError::Random)?;
             return Ok(Self {
-                store: None,
+                file: None,
                 key: ScopeKey::new(&key),
             });
         };
@@ -100,18 +65,18 @@ impl State {
         fs::create_dir_all(folder).map_err(unusable)?;
         let path = folder.join(FILE);
         keep_from_others(&path).map_err(unusable)?;
-        let store = Store::open(path)?;
+        let file = StoreFile::open(path)?;
         let random = ScopeKey::random().ok_or(StoreError::Random)?;
-        let key = store.run(|store| kept_key(store, random))?;
+        let key = file.run(|database| kept_key(database, random))?;
         Ok(Self {
-            store: Some(store),
+            file: Some(file),
             key: ScopeKey::new(&key),
         })
     }
 
     /// Whether anything is stored at all.
     pub fn is_kept(&self) -> bool {
-        self.store.is_some()
+        self.file.is_some()
     }
 
     /// The key of scopes: the same after a restart, so that what was hidden is found again.
@@ -119,59 +84,41 @@ impl State {
         &self.key
     }
 
-    /// Who called the legacy surface before the restart.
-    pub fn usage(&self) -> Result<Option<Clients>, StoreError> {
-        match &self.store {
-            Some(store) => store.run(read_usage),
-            None => Ok(None),
-        }
+    /// Every row of `table`; none where nothing is stored.
+    pub fn rows<K: RowKey, V: DeserializeOwned>(&self, table: &Table<K, V>) -> Result<Vec<(K, V)>, StoreError> {
+        self.run(|database| table.rows(database))
     }
 
-    /// Stores who calls the legacy surface. Waits for the disk.
-    pub fn store_usage(&self, clients: &Clients) -> Result<(), StoreError> {
-        match &self.store {
-            Some(store) => store.run(|store| write_usage(store, clients)),
-            None => Ok(()),
-        }
+    /// Stores a row of `table`; once this returns, no crash undoes it. Waits for the disk.
+    pub fn put<K: RowKey, V: Serialize>(&self, table: &Table<K, V>, key: &K, value: &V) -> Result<(), StoreError> {
+        self.run(|database| table.put(database, key, value))
     }
 
-    /// The canaries that have gone back, by the names of their routes.
-    pub fn rollbacks(&self) -> Result<BTreeMap<String, RollbackRecord>, StoreError> {
-        match &self.store {
-            Some(store) => store.run(read_rollbacks),
-            None => Ok(BTreeMap::new()),
-        }
+    /// Takes a row out of `table`. Waits for the disk.
+    pub fn remove<K: RowKey, V>(&self, table: &Table<K, V>, key: &K) -> Result<(), StoreError> {
+        self.run(|database| table.remove(database, key))
     }
 
-    /// Stores that the canary of `route` has gone back. Waits for the disk.
-    pub fn keep_rollback(&self, route: &str, back: &RollbackRecord) -> Result<(), StoreError> {
-        match &self.store {
-            Some(store) => store.run(|store| write_rollback(store, route, Some(back))),
-            None => Ok(()),
-        }
+    /// Every deleted job.
+    pub fn deleted(&self) -> Result<Vec<DeletedJob>, StoreError> {
+        self.run(read_deleted)
     }
 
-    /// Forgets that it has. Waits for the disk.
-    pub fn forget_rollback(&self, route: &str) -> Result<(), StoreError> {
-        match &self.store {
-            Some(store) => store.run(|store| write_rollback(store, route, None)),
-            None => Ok(()),
-        }
+    /// Stores that these jobs are deleted, by id and creation, in ms, where that is known. Waits for the disk.
+    pub fn delete(&self, scope: Scope, jobs: &[(String, Option<f64>)]) -> Result<(), StoreError> {
+        self.run(|database| write_deleted(database, scope, jobs))
     }
 
-    /// Everything stored.
-    pub fn load(&self) -> Result<Stored, StoreError> {
-        match &self.store {
-            Some(store) => store.run(read_all),
-            None => Ok(Stored::default()),
-        }
+    /// Forgets that these jobs are deleted. Waits for the disk.
+    pub fn forget(&self, scope: Scope, ids: &[String]) -> Result<(), StoreError> {
+        self.run(|database| forget_deleted(database, scope, ids))
     }
 
-    /// Stores one change; once this returns, no crash undoes it. Waits for the disk.
-    pub fn store(&self, scope: Scope, change: &Change) -> Result<(), StoreError> {
-        match &self.store {
-            Some(store) => store.run(|store| write(store, scope, change)),
-            None => Ok(()),
+    /// Without a file there is nothing, and nothing is stored.
+    fn run<T: Default>(&self, work: impl FnOnce(&Database) -> Result<T, Fault>) -> Result<T, StoreError> {
+        match &self.file {
+            Some(file) => file.run(work),
+            None => Ok(T::default()),
         }
     }
 }
@@ -189,8 +136,6 @@ fn kept_key(store: &Database, random: [u8; ScopeKey::LENGTH]) -> Result<[u8; Sco
         let mut table = transaction.open_table(KEY)?;
         let scopes = transaction.open_table(DELETED)?.len()? + transaction.open_table(CLEARED)?.len()?;
         transaction.open_table(CREATED)?;
-        transaction.open_table(USAGE)?;
-        transaction.open_table(ROLLBACKS)?;
         let known = table.get(())?.map(|bytes| bytes.value().to_vec());
         match known {
             Some(key) => key.as_slice().try_into().map_err(|_| {
@@ -212,103 +157,49 @@ fn kept_key(store: &Database, random: [u8; ScopeKey::LENGTH]) -> Result<[u8; Sco
     Ok(key)
 }
 
-fn read_all(store: &Database) -> Result<Stored, Fault> {
-    let transaction = store.begin_read()?;
-    let mut stored = Stored::default();
+fn read_deleted(database: &Database) -> Result<Vec<DeletedJob>, Fault> {
+    let transaction = database.begin_read()?;
     let created = transaction.open_table(CREATED)?;
+    let mut jobs = Vec::new();
     for row in transaction.open_table(DELETED)?.iter()? {
         let (key, _) = row?;
         let created = created.get(key.value())?.map(|created| created.value());
         let (scope, id) = key.value();
-        stored.0.push((scope_of(scope)?, id.to_owned(), created));
+        jobs.push(DeletedJob {
+            scope: Scope::read(scope)?,
+            id: id.to_owned(),
+            created,
+        });
     }
-    for row in transaction.open_table(CLEARED)?.iter()? {
-        let (scope, cleared) = row?;
-        let cleared = serde_json::from_str(cleared.value())
-            .map_err(|error| Fault::Unreadable(format!("a clear that was stored: {error}")))?;
-        stored.1.push((scope_of(scope.value())?, cleared));
-    }
-    Ok(stored)
+    Ok(jobs)
 }
 
-fn read_usage(store: &Database) -> Result<Option<Clients>, Fault> {
-    let transaction = store.begin_read()?;
-    let stored = transaction.open_table(USAGE)?.get(())?;
-    let clients = stored.map(|text| serde_json::from_str(text.value()));
-    clients
-        .transpose()
-        .map_err(|error| Fault::Unreadable(format!("who calls the legacy surface: {error}")))
-}
-
-fn write_usage(store: &Database, clients: &Clients) -> Result<(), Fault> {
-    let text = serde_json::to_string(clients)
-        .map_err(|error| Fault::Unreadable(format!("who calls cannot be written: {error}")))?;
-    let transaction = store.begin_write()?;
-    transaction.open_table(USAGE)?.insert((), text.as_str())?;
-    transaction.commit()?;
-    Ok(())
-}
-
-fn read_rollbacks(store: &Database) -> Result<BTreeMap<String, RollbackRecord>, Fault> {
-    let transaction = store.begin_read()?;
-    let mut stored = BTreeMap::new();
-    for row in transaction.open_table(ROLLBACKS)?.iter()? {
-        let (route, text) = row?;
-        let back = serde_json::from_str(text.value())
-            .map_err(|error| Fault::Unreadable(format!("a canary that went back: {error}")))?;
-        stored.insert(route.value().to_owned(), back);
-    }
-    Ok(stored)
-}
-
-fn write_rollback(store: &Database, route: &str, back: Option<&RollbackRecord>) -> Result<(), Fault> {
-    let text = back.map(serde_json::to_string).transpose();
-    let text =
-        text.map_err(|error| Fault::Unreadable(format!("a canary that went back cannot be written: {error}")))?;
-    let transaction = store.begin_write()?;
+fn write_deleted(database: &Database, scope: Scope, jobs: &[(String, Option<f64>)]) -> Result<(), Fault> {
+    let transaction = database.begin_write()?;
     {
-        let mut table = transaction.open_table(ROLLBACKS)?;
-        match text {
-            Some(text) => drop(table.insert(route, text.as_str())?),
-            None => drop(table.remove(route)?),
+        let mut deleted = transaction.open_table(DELETED)?;
+        let mut times = transaction.open_table(CREATED)?;
+        for (id, created) in jobs {
+            let key = (&scope.0[..], id.as_str());
+            deleted.insert(key, ())?;
+            match created {
+                Some(created) => drop(times.insert(key, created)?),
+                None => drop(times.remove(key)?),
+            }
         }
     }
     transaction.commit()?;
     Ok(())
 }
 
-fn scope_of(bytes: &[u8]) -> Result<Scope, Fault> {
-    let unreadable = |_| Fault::Unreadable(format!("a scope has {} bytes", bytes.len()));
-    bytes.try_into().map(Scope).map_err(unreadable)
-}
-
-fn write(store: &Database, scope: Scope, change: &Change) -> Result<(), Fault> {
-    let transaction = store.begin_write()?;
+fn forget_deleted(database: &Database, scope: Scope, ids: &[String]) -> Result<(), Fault> {
+    let transaction = database.begin_write()?;
     {
         let mut deleted = transaction.open_table(DELETED)?;
         let mut times = transaction.open_table(CREATED)?;
-        match change {
-            Change::Delete(jobs) => {
-                for (id, created) in jobs {
-                    let key = (&scope.0[..], id.as_str());
-                    deleted.insert(key, ())?;
-                    match created {
-                        Some(created) => drop(times.insert(key, created)?),
-                        None => drop(times.remove(key)?),
-                    }
-                }
-            }
-            Change::Forget(ids) => {
-                for id in ids {
-                    deleted.remove((&scope.0[..], id.as_str()))?;
-                    times.remove((&scope.0[..], id.as_str()))?;
-                }
-            }
-            Change::Clear(cleared) => {
-                let text = serde_json::to_string(cleared)
-                    .map_err(|error| Fault::Unreadable(format!("a clear cannot be written: {error}")))?;
-                transaction.open_table(CLEARED)?.insert(&scope.0[..], text.as_str())?;
-            }
+        for id in ids {
+            deleted.remove((&scope.0[..], id.as_str()))?;
+            times.remove((&scope.0[..], id.as_str()))?;
         }
     }
     transaction.commit()?;

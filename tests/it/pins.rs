@@ -10,8 +10,8 @@ use http::Method;
 use jobshim::{
     config::keys,
     demo::{Job, Rules},
-    migration::modes::RollbackRecord,
-    store::State,
+    migration::modes::{self, RollbackRecord},
+    store::Store,
     telemetry::{CacheResult, Call, Endpoint, Failure, Observer, RequestKind, StatusClass},
 };
 use redb::{Builder, ReadableDatabase, ReadableTable, TableDefinition, TableHandle};
@@ -219,14 +219,16 @@ async fn what_is_stored_has_its_tables_and_members() {
     }
     program.signal("TERM");
     program.end();
-    let state = State::open(Some(&folder.path)).expect("the store");
+    let store = Store::open(Some(&folder.path)).expect("the store");
     let back = RollbackRecord {
         terms: "x".to_owned(),
         at_ms: 1,
         reason: "y".to_owned(),
     };
-    state.keep_rollback("history", &back).expect("stored");
-    drop(state);
+    store
+        .put(&modes::ROLLBACKS, &"history".to_owned(), &back)
+        .expect("stored");
+    drop(store);
     let store = Builder::new()
         .open(folder.path.join("jobshim.redb"))
         .expect("the store");

@@ -10,9 +10,10 @@ use http::Method;
 use jobshim::{
     auth::scope::Scope,
     demo::{Job, Rules},
-    legacy::hidden::Cleared,
-    migration::modes::RollbackRecord,
-    store::{Change, State},
+    legacy::hidden::{CLEARED, Cleared},
+    migration::modes::{ROLLBACKS, RollbackRecord},
+    proxy::USAGE,
+    store::Store,
     telemetry::Clients,
 };
 use redb::{Database, Key, TableDefinition, Value};
@@ -101,34 +102,37 @@ type Content = (
 
 fn content(folder: &Path) -> Result<Content, String> {
     let shown = |error: jobshim::store::StoreError| error.to_string();
-    let state = State::open(Some(folder)).map_err(shown)?;
-    let (deleted, cleared) = state.load().map_err(shown)?;
-    let backs = state.rollbacks().map_err(shown)?;
+    let store = Store::open(Some(folder)).map_err(shown)?;
+    let deleted = store.deleted().map_err(shown)?;
+    let deleted = deleted.into_iter().map(|job| (job.scope, job.id, job.created));
+    let cleared = store.rows(&CLEARED).map_err(shown)?;
+    let usage = store.rows(&USAGE).map_err(shown)?.into_iter().map(|((), usage)| usage);
+    let backs = store.rows(&ROLLBACKS).map_err(shown)?;
     let backs = backs.into_iter().map(|(route, back)| (route, back.reason));
-    Ok((deleted, cleared, state.usage().map_err(shown)?, backs.collect()))
+    Ok((deleted.collect(), cleared, usage.last(), backs.collect()))
 }
 
 /// A store with something of everything in it.
 fn filled(name: &str) -> StateFolder {
     let folder = StateFolder::new(name);
-    let state = State::open(Some(&folder.path)).expect("a store");
+    let store = Store::open(Some(&folder.path)).expect("a store");
     for nth in 0..4 {
         let scope = Scope([nth; 32]);
-        let ids = (0..40).map(|nth| (uuid(nth), Some(1e12))).collect();
-        state.store(scope, &Change::Delete(ids)).expect("stored");
+        let ids: Vec<_> = (0..40).map(|nth| (uuid(nth), Some(1e12))).collect();
+        store.delete(scope, &ids).expect("stored");
         let cleared = Cleared {
             created_before: 1e12,
             ..Cleared::default()
         };
-        state.store(scope, &Change::Clear(cleared)).expect("stored");
+        store.put(&CLEARED, &scope, &cleared).expect("stored");
     }
-    state.store_usage(&Clients::default()).expect("stored");
+    store.put(&USAGE, &(), &Clients::default()).expect("stored");
     let back = RollbackRecord {
         terms: "x".to_owned(),
         at_ms: 1,
         reason: "y".to_owned(),
     };
-    state.keep_rollback("history", &back).expect("stored");
+    store.put(&ROLLBACKS, &"history".to_owned(), &back).expect("stored");
     folder
 }
 

@@ -7,12 +7,12 @@ mod decide;
 mod rollback;
 
 pub use decide::Decision;
-pub use rollback::RollbackRecord;
+pub use rollback::{ROLLBACKS, RollbackRecord};
 
 use crate::{
     config::{LegacyConfig, Policies, Policy},
     routes::RouteName,
-    store::{State, StoreError},
+    store::{Store, StoreError},
 };
 use auto::JobsApi;
 use rollback::CanaryTrial;
@@ -33,25 +33,25 @@ pub struct Modes {
     pub jobs_api: Arc<JobsApi>,
     ask_again: Duration,
     trials: CanaryTrials,
-    state: Arc<State>,
+    store: Arc<Store>,
     random: RandomState,
     draws: AtomicU64,
 }
 
 impl Modes {
     /// Nothing is known of the server yet, and of canaries what is stored. `tables` is the fingerprint of the tables.
-    pub fn new(config: &LegacyConfig, tables: u64, state: Arc<State>) -> Result<Self, StoreError> {
-        let trials = trials(config, tables, &state, &CanaryTrials::new())?;
-        Ok(Self::with(config, trials, state))
+    pub fn new(config: &LegacyConfig, tables: u64, store: Arc<Store>) -> Result<Self, StoreError> {
+        let trials = trials(config, tables, &store, &CanaryTrials::new())?;
+        Ok(Self::with(config, trials, store))
     }
 
-    fn with(config: &LegacyConfig, trials: CanaryTrials, state: Arc<State>) -> Self {
+    fn with(config: &LegacyConfig, trials: CanaryTrials, store: Arc<Store>) -> Self {
         Self {
             policies: config.modes.clone(),
             jobs_api: Arc::default(),
             ask_again: config.ask_again,
             trials,
-            state,
+            store,
             random: RandomState::new(),
             draws: AtomicU64::new(0),
         }
@@ -59,10 +59,10 @@ impl Modes {
 
     /// Other modes, or the same with other tables, with what these have learnt.
     pub fn reloaded(&self, config: &LegacyConfig, tables: u64) -> Result<Self, StoreError> {
-        let trials = trials(config, tables, &self.state, &self.trials)?;
+        let trials = trials(config, tables, &self.store, &self.trials)?;
         Ok(Self {
             jobs_api: Arc::clone(&self.jobs_api),
-            ..Self::with(config, trials, Arc::clone(&self.state))
+            ..Self::with(config, trials, Arc::clone(&self.store))
         })
     }
 
@@ -96,17 +96,17 @@ impl Modes {
 fn trials(
     config: &LegacyConfig,
     tables: u64,
-    state: &Arc<State>,
+    store: &Arc<Store>,
     known: &CanaryTrials,
 ) -> Result<CanaryTrials, StoreError> {
-    let mut stored = state.rollbacks()?;
+    let mut stored: BTreeMap<_, _> = store.rows(&ROLLBACKS)?.into_iter().collect();
     let mut trials = CanaryTrials::new();
     for route in RouteName::ALL {
-        let trial = CanaryTrial::of(route, config.modes.of(route), tables, state);
+        let trial = CanaryTrial::of(route, config.modes.of(route), tables, store);
         let back = stored.remove(route.as_str());
         let is_over = |back: &RollbackRecord| trial.as_ref().is_none_or(|trial| trial.terms() != back.terms);
         if back.as_ref().is_some_and(is_over) {
-            state.forget_rollback(route.as_str())?;
+            store.remove(&ROLLBACKS, &route.as_str().to_owned())?;
         }
         let Some(trial) = trial else {
             continue;
@@ -137,8 +137,8 @@ mod tests {
     }
 
     fn modes(routes: &str) -> Modes {
-        let state = Arc::new(State::open(None).expect("a state"));
-        Modes::new(&configured(routes), 1, state).expect("modes")
+        let store = Arc::new(Store::open(None).expect("a store"));
+        Modes::new(&configured(routes), 1, store).expect("modes")
     }
 
     fn is_forwarded(modes: &Modes) -> bool {

@@ -5,7 +5,7 @@ use crate::{
     config::{Policy, Rollback, Share},
     lock,
     routes::RouteName,
-    store::State,
+    store::{Store, Table},
     telemetry::now_ms,
 };
 use serde::{Deserialize, Serialize};
@@ -16,6 +16,9 @@ use tokio::task::spawn_blocking;
 const ENOUGH: u64 = 20;
 /// So many count; older ones weigh half, and half again.
 const WINDOW: u64 = 1_000;
+
+/// By route, the canaries that have gone back.
+pub const ROLLBACKS: Table<String, RollbackRecord> = Table::new("rollbacks", "a canary that went back");
 
 /// That a canary has gone back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,13 +59,13 @@ pub struct CanaryTrial {
     answers: Mutex<Ratio>,
     comparisons: Mutex<Ratio>,
     back: OnceLock<RollbackRecord>,
-    state: Arc<State>,
+    store: Arc<Store>,
 }
 
 impl CanaryTrial {
     /// A canary of `route`, whose limits `policy` has, with tables of this fingerprint. `None` for what is no canary
     /// that could go back.
-    pub fn of(route: RouteName, policy: &Policy, tables: u64, state: &Arc<State>) -> Option<Self> {
+    pub fn of(route: RouteName, policy: &Policy, tables: u64, store: &Arc<Store>) -> Option<Self> {
         Some(Self {
             route,
             limits: policy.rollback?,
@@ -70,7 +73,7 @@ impl CanaryTrial {
             answers: Mutex::default(),
             comparisons: Mutex::default(),
             back: OnceLock::new(),
-            state: Arc::clone(state),
+            store: Arc::clone(store),
         })
     }
 
@@ -120,9 +123,9 @@ impl CanaryTrial {
         if self.back.set(back.clone()).is_err() {
             return;
         }
-        let (state, route) = (Arc::clone(&self.state), self.route.as_str());
+        let (store, route) = (Arc::clone(&self.store), self.route.as_str());
         spawn_blocking(move || {
-            let stored = state.keep_rollback(route, &back);
+            let stored = store.put(&ROLLBACKS, &route.to_owned(), &back);
             tracing::warn!(
                 route,
                 reason = back.reason,

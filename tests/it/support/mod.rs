@@ -10,7 +10,7 @@ use hyper_util::{
 use jobshim::{
     admin::Admin,
     config::{self, AdminConfig, Config, DialectChoice, Options},
-    proxy::{Proxy, STORE, StartError, housekeeping, reload::CurrentProxy},
+    proxy::{Proxy, STORE_EVERY, StartError, housekeeping, reload::CurrentProxy},
     server::Server,
     store::StoreError,
     telemetry::Observer,
@@ -67,7 +67,7 @@ impl Running {
 
     /// Opens the admin listener, and gives its address.
     pub async fn admin(&mut self, hosts: &[&str]) -> SocketAddr {
-        self.admin_storing(hosts, STORE).await
+        self.admin_storing(hosts, STORE_EVERY).await
     }
 
     /// The same, and stores every `store` who calls the legacy surface.
