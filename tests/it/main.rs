@@ -8,6 +8,7 @@ mod deploy;
 mod documents;
 mod http;
 mod jobs_api;
+mod layers;
 mod legacy;
 mod mapping;
 mod migration;

@@ -10,7 +10,7 @@ use crate::support::{
     wait::until,
 };
 use http::Method;
-use jobshim::{config::Options, proxy::STORE};
+use jobshim::{config::Options, proxy::STORE_EVERY};
 use serde_json::{Value, json};
 use std::{net::SocketAddr, time::Duration};
 
@@ -184,7 +184,7 @@ async fn usage_is_stored_while_jobshim_runs_so_that_a_crash_loses_no_more_than_a
     let admin = again.admin(&[]).await;
     let after = json_at(&Client::new(), admin, "/usage").await;
     assert_eq!(after["clients"], before["clients"]);
-    assert_eq!(STORE, Duration::from_secs(60), "README says how often");
+    assert_eq!(STORE_EVERY, Duration::from_secs(60), "README says how often");
 }
 
 #[test]
