@@ -61,14 +61,12 @@ impl Upstream {
     pub fn new(config: &UpstreamConfig) -> Result<Self, SetupError> {
         let https = config.url.scheme() == Some(&Scheme::HTTPS);
         let link = match &config.socket {
-            Some(path) => Dialer::Unix {
-                path: Arc::new(path.clone()),
-                patience: config.connect_timeout,
-            },
+            Some(path) => Dialer::Unix(Arc::new(path.clone())),
             None => {
                 let mut tcp = HttpConnector::new();
                 tcp.enforce_http(false);
                 tcp.set_nodelay(true);
+                // Shared by the addresses of a name: one that is silent leaves time for the next.
                 tcp.set_connect_timeout(Some(config.connect_timeout));
                 Dialer::Tcp(tcp)
             }
@@ -79,7 +77,7 @@ impl Upstream {
             .enable_http1()
             .wrap_connector(link);
         Ok(Self {
-            pool: Pool::new(connector, config.url.clone()),
+            pool: Pool::new(connector, config.url.clone(), config.connect_timeout),
             url: config.url.to_string().trim_end_matches('/').to_owned(),
             base: config.url.path().trim_end_matches('/').to_owned(),
             https,

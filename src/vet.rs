@@ -19,7 +19,8 @@ pub enum Unclear {
     /// `CONNECT` asks for a tunnel to anywhere, and the upstream is fixed.
     #[error("CONNECT is not for this proxy")]
     Connect,
-    /// Not exactly one `Host` (RFC 9112 section 3.2).
+    /// Not exactly one `Host` (RFC 9112 section 3.2), or in HTTP/2 neither `Host` nor `:authority` (RFC 9113 section
+    /// 8.3.1, RFC 9110 section 7.2).
     #[error("a request has exactly one Host")]
     Hosts,
     /// `Host` is not a name or address and a port.
@@ -97,8 +98,13 @@ pub fn vet(head: &Parts, bounds: &Bounds) -> Result<(), Unclear> {
     {
         return Err(Unclear::Host);
     }
-    // HTTP/1.0 has no Host, and HTTP/2 may have it in the target.
-    if hosts > 1 || (hosts == 0 && head.version == Version::HTTP_11) {
+    let may_have_none = match head.version {
+        Version::HTTP_11 => false,
+        Version::HTTP_2 => head.uri.authority().is_some(),
+        // HTTP/1.0 knows none.
+        _ => true,
+    };
+    if hosts > 1 || (hosts == 0 && !may_have_none) {
         return Err(Unclear::Hosts);
     }
     target(&head.uri, &head.method, host)

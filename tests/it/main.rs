@@ -14,6 +14,7 @@ mod door;
 mod failures;
 mod floods;
 mod hidden;
+mod late_bytes;
 mod limits;
 mod listeners;
 mod long_lists;

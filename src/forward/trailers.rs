@@ -1,0 +1,54 @@
+//! What stands behind the content of an answer, for the clients that take it.
+
+use crate::headers::{Trailers, clean_trailers};
+use bytes::Bytes;
+use hyper::body::{Body, Frame, SizeHint};
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+/// A body whose trailers are dropped, or cleaned.
+pub struct Ending<B> {
+    body: B,
+    trailers: Trailers,
+}
+
+impl<B> Ending<B> {
+    /// `body`, of whose trailers that comes.
+    pub fn new(body: B, trailers: Trailers) -> Self {
+        Self { body, trailers }
+    }
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Body for Ending<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        loop {
+            let frame = match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+                Some(Ok(frame)) => frame,
+                end => return Poll::Ready(end),
+            };
+            match frame.into_trailers() {
+                Err(content) => return Poll::Ready(Some(Ok(content))),
+                Ok(_) if self.trailers == Trailers::Dropped => {}
+                Ok(mut trailers) => {
+                    clean_trailers(&mut trailers);
+                    if !trailers.is_empty() {
+                        return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+                    }
+                }
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
