@@ -2,16 +2,14 @@
 
 use crate::{
     config::Secret,
-    scope::{ScopeKey, TOKEN},
+    scope::{API_KEY, ScopeKey, TOKEN, bearer},
 };
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Uri,
+    HeaderMap, Uri,
     header::AUTHORIZATION,
     uri::{Parts, PathAndQuery},
 };
 use percent_encoding::percent_decode_str;
-
-const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// The token that opens the door, if there is a door.
 #[derive(Clone)]
@@ -53,12 +51,6 @@ impl Access {
         }
         by_bearer || by_key || by_query
     }
-}
-
-/// What follows the scheme, whose case does not matter (RFC 9110 section 11.1).
-fn bearer(value: &HeaderValue) -> Option<&[u8]> {
-    let (scheme, token) = value.as_bytes().split_at_checked("Bearer ".len())?;
-    scheme.eq_ignore_ascii_case(b"Bearer ").then_some(token.trim_ascii())
 }
 
 fn with_query(uri: &Uri, query: &str) -> Option<Uri> {

@@ -12,7 +12,7 @@ use crate::{
     connect::Dialer,
     pace::Patience,
     pool::{AnswerBody, Pool},
-    via,
+    scope, via,
 };
 use bytes::Bytes;
 use http::{
@@ -121,10 +121,17 @@ impl Upstream {
         &self.name
     }
 
-    /// Adds the configured headers that `headers` does not have.
-    pub fn inject(&self, headers: &mut HeaderMap) {
+    /// Adds the configured headers that `headers` does not have, without credentials where the request has some of its
+    /// own: the server would take one or the other.
+    fn inject(&self, request: &mut Request<Body>) {
+        if self.headers.is_empty() {
+            return;
+        }
+        let is_shown = scope::is_shown(request.headers(), request.uri());
         for (name, value) in &self.headers {
-            headers.entry(name).or_insert_with(|| value.clone());
+            if !is_shown || !scope::is_key(name) {
+                request.headers_mut().entry(name).or_insert_with(|| value.clone());
+            }
         }
     }
 
@@ -181,8 +188,8 @@ impl Upstream {
         limit: Duration,
     ) -> Result<Response<AnswerBody>, UpstreamError> {
         let moves = request.extensions_mut().remove();
+        self.inject(&mut request);
         let headers = request.headers_mut();
-        self.inject(headers);
         self.via.sign(headers);
         headers.entry(HOST).or_insert_with(|| self.host());
         let sending = self.pool.send(request, Patience { limit, moves }).await;

@@ -7,7 +7,7 @@ mod trailers;
 mod upgrade;
 
 pub use prompt::Lesson;
-pub use target::{in_dialect, target};
+pub use target::{depends_on_dialect, in_dialect, target};
 
 use crate::{
     headers::{Trailers, add_forwarded, complete_for_http1, remove_hop_by_hop, set_host},

@@ -5,11 +5,11 @@ use crate::{
     mapping::{Paths, Table, scanner::string_value},
     notes::{Notes, note},
     scope::Scope,
-    upstream::{Body, BoxError, Upstream, UpstreamError},
+    upstream::{Body, BoxError, Upstream, UpstreamError, full},
 };
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, stream};
-use http::{HeaderValue, Request, Response, StatusCode, header::CONTENT_LENGTH};
+use http::{HeaderValue, Request, Response, StatusCode, header::CONTENT_LENGTH, request::Parts};
 use http_body_util::{BodyExt, BodyStream, StreamBody};
 use hyper::body::{Body as _, Frame};
 
@@ -38,8 +38,14 @@ enum Start {
 
 impl Passage<'_> {
     /// Forwards a `POST /prompt`. Whatever cannot be understood passes as it came and is not noted; the body decides,
-    /// not `Content-Type`, as several clients send JSON without one.
-    pub async fn prompt(self, request: Request<Body>, lesson: &Lesson<'_>) -> Result<Response<Body>, UpstreamError> {
+    /// not `Content-Type`, as several clients send JSON without one. Where the server has no such endpoint, nothing was
+    /// done, and the request is sent once more to where `elsewhere` finds it.
+    pub async fn prompt<'a>(
+        self,
+        request: Request<Body>,
+        lesson: &Lesson<'_>,
+        elsewhere: Option<impl Future<Output = Option<(Passage<'a>, Parts)>>>,
+    ) -> Result<Response<Body>, UpstreamError> {
         let (mut head, body) = request.into_parts();
         let whole = match start(body, lesson.max_body)
             .await
@@ -61,9 +67,15 @@ impl Passage<'_> {
         };
         let noted = note(lesson.table, &sent);
         let upstream = self.upstream;
-        let response = self
-            .forward(Request::from_parts(head, crate::upstream::full(sent)))
-            .await?;
+        let mut response = self.forward(Request::from_parts(head, full(sent.clone()))).await?;
+        if matches!(
+            response.status(),
+            StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED
+        ) && let Some(elsewhere) = elsewhere
+            && let Some((passage, head)) = elsewhere.await
+        {
+            response = passage.forward(Request::from_parts(head, full(sent))).await?;
+        }
         match noted {
             Some(noted) if response.status() == StatusCode::OK => keep(response, noted, lesson, upstream).await,
             _ => Ok(response),
@@ -88,7 +100,7 @@ async fn keep(
             if let Some(id) = id_in(&whole, lesson.table) {
                 lesson.notes.keep(lesson.scope, id, noted);
             }
-            crate::upstream::full(whole)
+            full(whole)
         }
     };
     Ok(Response::from_parts(head, body))

@@ -5,6 +5,7 @@ mod answers;
 mod bombs;
 mod cache;
 mod cloud;
+mod cloud_clients;
 mod commands;
 mod config;
 mod corpus;

@@ -292,7 +292,23 @@ impl Reference<'_> {
         };
         let moment = |time| object(vec![("prompt_id", id.clone()), ("timestamp", time)]);
         let start = moment(self.time(&["execution_start_time", "create_time"]));
-        let end = moment(self.time(&["execution_end_time", "update_time", "create_time"]));
+        let ended = self.time(&["execution_end_time", "update_time", "create_time"]);
+        let end = match status.as_deref() {
+            Some("completed" | "cancelled") => moment(ended),
+            _ => object(vec![
+                ("prompt_id", id.clone()),
+                ("node_id", leaf("\"\"")),
+                ("node_type", leaf("\"\"")),
+                ("executed", list(vec![])),
+                (
+                    "exception_message",
+                    leaf("\"The server did not say why the job failed.\""),
+                ),
+                ("exception_type", leaf("\"\"")),
+                ("traceback", list(vec![])),
+                ("timestamp", ended),
+            ]),
+        };
         let messages = vec![
             list(vec![leaf("\"execution_start\""), start]),
             list(vec![leaf(last), self.or("execution_error", end)]),
