@@ -54,6 +54,8 @@ pub enum Derivation {
     },
     /// The object with members set to the values at other paths, where these have one.
     Extend { of: String, with: BTreeMap<String, String> },
+    /// The value, where it is of that kind.
+    Kind { of: String, is: Kind },
     /// The keys of an object.
     Keys { of: String },
     /// What is known of each node with outputs: an object a node.
@@ -64,6 +66,26 @@ pub enum Derivation {
         parent: String,
         real: String,
     },
+}
+
+/// Kinds of values.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    Object,
+    List,
+    String,
+}
+
+impl Kind {
+    /// What the text of such a value begins with.
+    fn begins(self) -> u8 {
+        match self {
+            Self::Object => b'{',
+            Self::List => b'[',
+            Self::String => b'"',
+        }
+    }
 }
 
 /// A member to leave out; with `is`, only when that string is its value.
@@ -97,6 +119,7 @@ impl Derivation {
             | Self::Map { of, .. }
             | Self::Drop { of, .. }
             | Self::UnwrapItems { of, .. }
+            | Self::Kind { of, .. }
             | Self::Keys { of }
             | Self::NodeMeta { of, .. } => vec![of],
             Self::OutputNodes { of, only, .. } => {
@@ -163,6 +186,11 @@ impl Derivation {
                     .zip(given.more.iter().copied())
                     .collect();
                 extend(text, &members, out)
+            }
+            Self::Kind { is, .. } => {
+                let is_it = text.first() == Some(&is.begins());
+                out.extend_from_slice(if is_it { text } else { b"" });
+                Ok(is_it)
             }
             Self::Keys { .. } => keys(text, out).map(|()| true),
             Self::NodeMeta {
