@@ -28,17 +28,15 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Ending<B> {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         loop {
             let frame = match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
-                Some(Ok(frame)) => frame,
-                end => return Poll::Ready(end),
+                Some(Ok(frame)) if frame.is_trailers() => frame,
+                other => return Poll::Ready(other),
             };
-            match frame.into_trailers() {
-                Err(content) => return Poll::Ready(Some(Ok(content))),
-                Ok(_) if self.trailers == Trailers::Dropped => {}
-                Ok(mut trailers) => {
-                    clean_trailers(&mut trailers);
-                    if !trailers.is_empty() {
-                        return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
-                    }
+            if self.trailers == Trailers::Passed
+                && let Ok(mut trailers) = frame.into_trailers()
+            {
+                clean_trailers(&mut trailers);
+                if !trailers.is_empty() {
+                    return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
                 }
             }
         }
