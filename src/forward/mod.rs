@@ -6,7 +6,7 @@ mod target;
 mod trailers;
 mod upgrade;
 
-pub use prompt::Lesson;
+pub use prompt::{Lesson, PromptError};
 pub use target::{depends_on_dialect, in_dialect, target};
 
 use crate::{

@@ -1,7 +1,7 @@
 //! The Jobs API: list, detail, cancel, node classes, and which dialect of it the upstream speaks.
 //!
 //! Everything here is asked on behalf of a [`Caller`], with that caller's own credentials; nothing is remembered but
-//! the dialect and which node classes are output nodes.
+//! the dialect and what node classes there are.
 
 mod caller;
 mod cancel;
@@ -10,6 +10,8 @@ mod detail;
 mod dialect;
 mod list;
 mod page;
+mod probing;
+mod run;
 
 pub(crate) use caller::filling;
 pub use caller::{Caller, Voice};
@@ -17,7 +19,8 @@ pub use classes::KnownClasses;
 pub use detail::Detail;
 pub use dialect::{Dialect, KeyNames, PathRules, SocketNames, State};
 pub use list::{List, Wanted};
-pub use page::{Listed, Page};
+pub use page::{JobKey, Listed, Page};
+pub use run::Run;
 
 use list::PageCall;
 
@@ -27,10 +30,11 @@ use crate::{
     lock,
     mapping::{Tables, scanner::ScanError},
     observe::{Call, Observer},
+    outside::Outside,
     upstream::{Answer, Upstream, UpstreamError},
 };
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode, header::LOCATION};
 use std::{
     sync::{Arc, Mutex},
     time::{Duration, Instant},
@@ -48,8 +52,8 @@ pub enum JobsError {
     /// Not reached, too slow, broken off.
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
-    /// 401, 402, 403, 429 or 5xx: the client gets it as it is (CONTRACT.md section 4).
-    #[error("the upstream answered {} to {call}", .answer.status)]
+    /// A redirect, 401, 402, 403, 429 or 5xx: the client gets it as it is (CONTRACT.md section 4).
+    #[error("the upstream answered {} to {}", .answer.status, Outside::new(.call))]
     Refused {
         /// Such as `GET /api/jobs`.
         call: String,
@@ -57,7 +61,10 @@ pub enum JobsError {
         answer: Box<Answer>,
     },
     /// The endpoint is not there.
-    #[error("the upstream answered {status} to {call}: it has no Jobs API there (ComfyUI has it since 0.6.0)")]
+    #[error(
+        "the upstream answered {status} to {}: it has no Jobs API there (ComfyUI has it since 0.6.0)",
+        Outside::new(.call)
+    )]
     Missing {
         /// Such as `GET /api/jobs`.
         call: String,
@@ -65,13 +72,28 @@ pub enum JobsError {
         status: StatusCode,
     },
     /// Another status, or a body that is not what the call answers.
-    #[error("the upstream's answer to {call} is not what the Jobs API says: {reason}")]
+    #[error(
+        "the upstream's answer to {} is not what the Jobs API says: {}",
+        Outside::new(.call),
+        Outside::new(.reason)
+    )]
     Shape {
         /// Such as `GET /api/jobs`.
         call: String,
         /// What is wrong with it.
         reason: String,
     },
+}
+
+impl JobsError {
+    /// Whether anybody who asks would be told so, not only this caller.
+    fn is_for_anybody(&self) -> bool {
+        match self {
+            Self::Upstream(error) => error.is_unreachable(),
+            Self::Refused { answer, .. } => answer.status.is_server_error(),
+            Self::Missing { .. } | Self::Shape { .. } => true,
+        }
+    }
 }
 
 /// Which dialect the upstream speaks.
@@ -103,8 +125,8 @@ pub struct Jobs {
     /// The most pages that one list is read from.
     max_pages: usize,
     found: Mutex<Option<(DialectKind, Instant)>>,
-    /// Held while asking, so that a burst of first requests asks once.
-    asking: tokio::sync::Mutex<()>,
+    /// So that a burst of first requests asks once.
+    probing: probing::Probing,
     /// When the dialect was last asked for in vain.
     failed: Mutex<Option<Instant>>,
     classes: classes::ClassMemory,
@@ -129,7 +151,7 @@ impl Jobs {
             choice,
             max_pages,
             found: Mutex::default(),
-            asking: tokio::sync::Mutex::default(),
+            probing: probing::Probing::default(),
             failed: Mutex::default(),
             classes: classes::ClassMemory::default(),
             pages: Flights::default(),
@@ -160,28 +182,6 @@ impl Jobs {
         }
     }
 
-    /// The dialect in force: configured, remembered, or asked for with the caller's credentials.
-    pub async fn dialect(&self, caller: &Caller) -> Result<DialectKind, JobsError> {
-        self.dialect_learnt_since(None, caller).await
-    }
-
-    /// As [`Jobs::dialect`], where nothing counts that was learnt before `since`.
-    async fn dialect_learnt_since(&self, since: Option<Instant>, caller: &Caller) -> Result<DialectKind, JobsError> {
-        if let Some(kind) = self.configured().or_else(|| self.believed(since)) {
-            return Ok(kind);
-        }
-        let _asking = self.asking.lock().await;
-        if let Some(kind) = self.believed(since) {
-            return Ok(kind);
-        }
-        let kind = self.probe(caller).await?;
-        let before = self.found(|found| found.replace((kind, Instant::now())));
-        if before.map(|(known, _)| known) != Some(kind) {
-            tracing::info!(dialect = ?kind, about = self.names(kind).names.about, "the upstream's dialect is known");
-        }
-        Ok(kind)
-    }
-
     /// The dialect for a request that passes through: known, or asked for once when the client has a key that only the
     /// cloud wants, or when it `must` be known. A failure is remembered for a moment, as the request itself will tell the
     /// client.
@@ -204,7 +204,7 @@ impl Jobs {
     /// The dialect of the server that answered a request, sent at `sent`, as if it were another than the one that is
     /// known: it may have been replaced.
     pub async fn dialect_after(&self, sent: Instant, caller: &Caller) -> Option<DialectKind> {
-        as_refused(self.dialect_learnt_since(Some(sent), caller).await)
+        as_refused(self.dialect_learnt_since(sent, caller).await)
     }
 
     /// Whether the dialect is found out, and may be another one tomorrow.
@@ -256,36 +256,11 @@ impl Jobs {
     /// Forgets the dialect: an answer did not fit it, and the server behind may have been replaced.
     fn doubt_dialect(&self) {
         self.found(|found| *found = None);
+        self.classes.forget();
     }
 
     fn found<T>(&self, look: impl FnOnce(&mut Option<(DialectKind, Instant)>) -> T) -> T {
         look(&mut lock(&self.found))
-    }
-
-    async fn probe(&self, caller: &Caller) -> Result<DialectKind, JobsError> {
-        for kind in [DialectKind::Comfyui, DialectKind::Cloud] {
-            let names = &self.names(kind).names;
-            let answer = self
-                .ask(Call::Probe, caller, None, &names.list.path, &names.probe.query)
-                .await?;
-            // Both dialects may ask the same question; the answer then settles it at once.
-            let settled = [DialectKind::Comfyui, DialectKind::Cloud].into_iter().find(|kind| {
-                let other = &self.names(*kind).names;
-                other.probe.query == names.probe.query
-                    && other.list.path == names.list.path
-                    && other.probe.status == answer.status.as_u16()
-                    // A web page with that status is somebody else's.
-                    && answer.body.trim_ascii_start().starts_with(b"{")
-            });
-            match settled {
-                Some(kind) => return Ok(kind),
-                None => drop(accept(&Method::GET, &names.list.path, answer)?),
-            }
-        }
-        Err(JobsError::Shape {
-            call: format!("GET {}", self.comfyui.names.list.path),
-            reason: "it fits neither dialect; set upstream.dialect".to_owned(),
-        })
     }
 
     /// One GET on behalf of `caller`.
@@ -303,7 +278,7 @@ impl Jobs {
             .call(call, caller, Method::GET, &target, headers, Bytes::new())
             .await?;
         tracing::debug!(
-            path,
+            path = %Outside::new(path),
             status = answer.status.as_u16(),
             bytes = answer.body.len(),
             "asked the upstream"
@@ -327,7 +302,13 @@ impl Jobs {
         let outcome = self.upstream.call(method, target, headers, body).await;
         match &outcome {
             Ok(answer) => calling.answered(answer.status),
-            Err(error) => calling.failed(error),
+            Err(error) => {
+                if matches!(error, UpstreamError::Connect { .. }) {
+                    // A server that starts again may have other nodes.
+                    self.classes.forget();
+                }
+                calling.failed(error);
+            }
         }
         outcome
     }
@@ -359,7 +340,12 @@ fn accept(method: &Method, path: &str, answer: Answer) -> Result<Answer, JobsErr
     }
     let call = format!("{method} {path}");
     match answer.status.as_u16() {
-        401..=403 | 429 | 500..=599 => Err(JobsError::Refused {
+        // A redirect is most often a login page's, and for the client to follow.
+        301..=303 | 307 | 308 if !answer.headers.contains_key(LOCATION) => Err(JobsError::Shape {
+            call,
+            reason: format!("status {} to nowhere", answer.status),
+        }),
+        301..=303 | 307 | 308 | 401..=403 | 429 | 500..=599 => Err(JobsError::Refused {
             call,
             answer: Box::new(answer),
         }),

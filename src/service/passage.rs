@@ -2,12 +2,14 @@
 
 use super::Service;
 use crate::{
-    forward::{Lesson, Passage, depends_on_dialect, target},
+    forward::{Lesson, Passage, PromptError, depends_on_dialect, target},
     jobs::DialectKind,
-    observe::{Call, Exchange},
-    response::upstream_failure,
+    legacy::Hiding,
+    observe::{Call, Exchange, Source},
+    response::{hollow_prompt, upstream_failure},
     upstream::{Body, UpstreamError},
 };
+use futures_util::future::Either;
 use http::{Request, Response, Uri, request::Parts};
 use std::{borrow::Cow, time::Instant};
 
@@ -72,6 +74,24 @@ impl Service {
         passage.forward(Request::from_parts(head, body)).await
     }
 
+    /// As [`Service::pass`]; the answer may have hidden jobs in it.
+    pub(super) fn pass_hiding(
+        &self,
+        exchange: &Exchange,
+        head: Parts,
+        body: Body,
+        hiding: Option<Hiding>,
+    ) -> impl Future<Output = Result<Response<Body>, UpstreamError>> + Send {
+        let passing = self.pass(exchange, head, body);
+        match hiding {
+            None => Either::Left(passing),
+            Some(hiding) => Either::Right(Box::pin(async move {
+                let applied = hiding.applied(passing.await?).await;
+                applied.map_err(|error| self.upstream.broken_off(&*error))
+            })),
+        }
+    }
+
     pub(super) async fn prompt(
         &self,
         exchange: &Exchange,
@@ -81,17 +101,27 @@ impl Service {
         let scope = self.scope(exchange, &head);
         let lesson = Lesson {
             notes: self.legacy.notes(),
+            runs: self.legacy.runs(),
+            hollow: self.legacy.hollow(),
             table: &self.legacy.tables().prompt,
             scope,
             max_body: self.most_noted,
+            budget: &self.budget,
         };
         let passage = self.passage(exchange, &head).await?;
         let elsewhere = self.legacy.jobs().may_change().then(|| {
             let (before, sent) = (passage.uri.clone(), Instant::now());
-            self.passage_elsewhere(exchange, head.clone(), before, sent)
+            move |head| self.passage_elsewhere(exchange, head, before, sent)
         });
         let request = Request::from_parts(head, body);
-        passage.prompt(request, &lesson, elsewhere).await
+        match passage.prompt(request, &lesson, elsewhere).await {
+            Ok(response) => Ok(response),
+            Err(PromptError::Upstream(error)) => Err(error),
+            Err(hollow @ PromptError::Hollow) => {
+                exchange.source(Source::Jobshim);
+                Ok(hollow_prompt(&hollow))
+            }
+        }
     }
 
     /// A legacy call as it came, to the server's own endpoint.

@@ -7,6 +7,7 @@ use crate::{
     legacy::{LegacyAnswer, LegacyError},
     modes::Decision,
     observe::Exchange,
+    outside::Outside,
     response::{busy, legacy_failure, translated},
     route::RouteName,
     scope::Scope,
@@ -80,12 +81,20 @@ impl Service {
             _ => None,
         };
         let cause = finding.map(|finding| finding.to_string());
-        tracing::warn!(?asked, %error, cause, "a legacy request could not be answered");
+        let asked = Outside::new(format!("{asked:?}"));
+        if let LegacyError::Jobs(JobsError::Refused { call, answer }) = &error
+            && answer.status.is_redirection()
+        {
+            let status = answer.status.as_u16();
+            self.adviser
+                .say(&format!("the upstream answered {status} to {call}: a login page?"));
+        }
+        tracing::warn!(%asked, %error, cause, "a legacy request could not be answered");
         legacy_failure(error, cause.as_deref())
     }
 }
 
 /// Such as `POST /queue`.
 pub(super) fn call(head: &Parts) -> String {
-    format!("{} {}", head.method, head.uri.path())
+    Outside::new(format_args!("{} {}", head.method, head.uri.path())).to_string()
 }

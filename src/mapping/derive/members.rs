@@ -143,12 +143,17 @@ impl PlainItem<'_> {
     }
 }
 
-/// Writes `object` with `members` set: in their place where it has them, else at the end. Every other byte stays.
-pub(super) fn extend(object: &[u8], members: &[(&str, Option<&[u8]>)], out: &mut Vec<u8>) -> Result<bool, ScanError> {
-    let mut left: Vec<(&str, &[u8])> = members
-        .iter()
-        .filter_map(|&(name, value)| value.map(|value| (name, value)))
-        .collect();
+/// A member that an object gets.
+pub(super) struct NewMember<'a> {
+    pub name: &'a str,
+    pub value: &'a [u8],
+    /// Whether it takes the place of one that is there.
+    pub replaces: bool,
+}
+
+/// Writes `object` with the members of `left`: in their place where it has them, else at the end, by name. Every other byte
+/// stays.
+pub(super) fn extend(object: &[u8], mut left: Vec<NewMember<'_>>, out: &mut Vec<u8>) -> Result<bool, ScanError> {
     let mut scanner = Scanner::new(object);
     if !scanner.take(b'{') {
         return Ok(false);
@@ -158,17 +163,21 @@ pub(super) fn extend(object: &[u8], members: &[(&str, Option<&[u8]>)], out: &mut
     while more {
         let key = scanner.key()?;
         let value = scanner.value()?;
-        if let Some(at) = left.iter().position(|(name, _)| key_is(key.of(object), name)) {
-            out.extend_from_slice(object.get(written..value.start).unwrap_or_default());
-            out.extend_from_slice(left.remove(at).1);
-            written = value.end;
+        if let Some(at) = left.iter().position(|new| key_is(key.of(object), new.name)) {
+            let new = left.remove(at);
+            if new.replaces {
+                out.extend_from_slice(object.get(written..value.start).unwrap_or_default());
+                out.extend_from_slice(new.value);
+                written = value.end;
+            }
         }
         more = scanner.take(b',');
     }
     let close = object.len().saturating_sub(1);
     out.extend_from_slice(object.get(written..close).unwrap_or_default());
     let mut first = empty;
-    for (name, value) in left {
+    left.sort_by_key(|new| new.name);
+    for NewMember { name, value, .. } in left {
         separate(&mut first, out);
         out.extend_from_slice(quoted(name).as_bytes());
         out.extend_from_slice(b": ");
