@@ -82,6 +82,7 @@ async fn http2_requests_that_would_be_read_differently_as_http1() {
         ("a decent request", base.to_vec(), Some(fine)),
         ("Host as in :authority", with("host", "a"), Some("POST /x [host: a] [x-forwarded-for: 127.0.0.1] [transfer-encoding: chunked] hello")),
         ("a length that is right", with("content-length", "5"), Some("POST /x [content-length: 5] [host: a] [x-forwarded-for: 127.0.0.1] hello")),
+        ("a length with zeros before it", with("content-length", "005"), Some("POST /x [content-length: 5] [host: a] [x-forwarded-for: 127.0.0.1] hello")),
         ("connection", with("connection", "close"), None),
         ("connection that names a header", with("connection", "x"), None),
         ("transfer-encoding", with("transfer-encoding", "chunked"), None),
