@@ -25,10 +25,14 @@ const BEARER: &[u8] = b"Bearer";
 /// The headers that carry one (CONTRACT.md section 6).
 pub const CREDENTIALS: [HeaderName; 4] = [AUTHORIZATION, COOKIE, API_KEY, HeaderName::from_static("comfy-user")];
 
-/// Whether a request shows who it is for, in a way that a server with keys would ask for. Cookies do not count: a browser
-/// sends whatever was left at this address, and `Comfy-User` is no secret.
+/// Whether a request shows a credential of its own. A cookie is one, as it may be a session's, and nothing tells which.
+/// `Comfy-User` is a name, which anybody may send, and opens nothing.
 pub fn is_shown(headers: &HeaderMap, uri: &Uri) -> bool {
-    headers.contains_key(AUTHORIZATION) || headers.contains_key(API_KEY) || tokens(uri).next().is_some()
+    let says_something = |value: &HeaderValue| !value.as_bytes().trim_ascii().is_empty();
+    headers.contains_key(AUTHORIZATION)
+        || headers.contains_key(API_KEY)
+        || headers.get_all(COOKIE).iter().any(says_something)
+        || tokens(uri).next().is_some()
 }
 
 /// Whether a configured header of this name is a key, rather than a user's name.
@@ -220,6 +224,7 @@ mod tests {
             (&[("authorization", "bearer")], "/history"),
             (&[("authorization", ""), ("x-api-key", " ")], "/history?token="),
             (&[], "/history?token="),
+            (&[], "/history?%74oken="),
         ] {
             let mut headers = HeaderMap::new();
             for (name, value) in sent {

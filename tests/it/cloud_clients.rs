@@ -8,12 +8,15 @@ use crate::support::{
     start,
     upstream::{Arrived, Recorder, Scripted, reply},
 };
+use flate2::{Compression, write::GzEncoder};
 use http::{HeaderName, HeaderValue, Method};
+use http_body_util::BodyExt;
 use jobshim::{
     config::{Config, DialectChoice},
     demo::{Job, Options, Rules, Simulator},
 };
 use std::{
+    io::Write,
     net::SocketAddr,
     sync::{
         Arc, Mutex,
@@ -63,11 +66,15 @@ async fn the_configured_key_goes_where_nothing_of_the_clients_own_is_shown_and_n
             (Some(KEY), None),
         ),
         ("?token=", &[], (Some(KEY), None)),
+        ("", &[("cookie", ""), ("comfy-user", "default")], (Some(KEY), None)),
+        ("", &[("cookie", "session=own")], (None, None)),
+        ("", &[("cookie", ""), ("cookie", "session=own")], (None, None)),
         (
             "",
-            &[("cookie", "theme=dark"), ("comfy-user", "default")],
-            (Some(KEY), None),
+            &[("cookie", "session=own"), ("authorization", "Bearer comfyui-own")],
+            (Some("comfyui-own"), None),
         ),
+        ("?%74oken=own", &[], (None, None)),
         ("", &[("x-api-key", "own")], (Some("own"), None)),
         (
             "",
@@ -102,6 +109,7 @@ async fn the_configured_key_goes_where_nothing_of_the_clients_own_is_shown_and_n
             (Method::POST, "/prompt"),
             (Method::GET, "/history"),
             (Method::POST, "/queue"),
+            (Method::GET, "/ws"),
         ] {
             send(
                 jobshim.address,
@@ -112,13 +120,17 @@ async fn the_configured_key_goes_where_nothing_of_the_clients_own_is_shown_and_n
             )
             .await;
             let arrived = recorder.all().pop().expect("a request");
+            // As a WebSocket's token it goes once.
+            let is_token = path == "/ws" && expected.0 == Some(KEY);
             assert_eq!(
                 shown(&arrived),
-                expected,
+                if is_token { (None, None) } else { expected },
                 "{method} {path}{query} {headers:?}: {}",
                 arrived.target
             );
             assert_eq!(arrived.headers["x-extra"], "always");
+            let has_token = arrived.target.contains("configured");
+            assert_eq!(has_token, is_token, "{query} {headers:?}: {}", arrived.target);
         }
     }
 }
@@ -251,6 +263,51 @@ async fn the_error_message_of_a_status_is_the_record_as_json_text() {
     assert_eq!(
         (&text["prompt_id"], &text["exception_message"]),
         (&TEXT.into(), &"out of memory".into())
+    );
+}
+
+#[tokio::test]
+async fn a_prompt_without_its_redacted_key_is_the_same_the_second_time() {
+    let (is_cloud, taken) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Vec::new())));
+    let (now, told) = (Arc::clone(&is_cloud), Arc::clone(&taken));
+    let upstream = Scripted::start(move |mut request| {
+        let (is_cloud, told) = (now.load(SeqCst), Arc::clone(&told));
+        async move {
+            let (status, answer) = match (request.uri().path(), is_cloud) {
+                ("/api/jobs", false) => (400, r#"{"error": "sort_by"}"#),
+                ("/api/jobs", true) => (200, r#"{"jobs": [], "pagination": {"has_more": false}}"#),
+                ("/prompt", false) | ("/api/prompt", true) => (200, r#"{"prompt_id": "an-id", "number": 1}"#),
+                _ => (404, "{}"),
+            };
+            if request.method() == Method::POST {
+                let body = request.body_mut().collect().await.expect("a body").to_bytes();
+                let headers = ["content-encoding", "content-length"].map(|name| request.headers().get(name).cloned());
+                let body = String::from_utf8_lossy(&body).into_owned();
+                told.lock()
+                    .expect("notes")
+                    .push((request.uri().path().to_owned(), headers, body));
+            }
+            reply(status, &[], answer)
+        }
+    })
+    .await;
+    let jobshim = start(&upstream.url(), |_| {}).await;
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    let prompt = br#"{"prompt": {}, "extra_data": {"api_key_comfy_org": "[REDACTED]"}}"#;
+    encoder.write_all(prompt).expect("written");
+    let body = encoder.finish().expect("gzip");
+    let (client, gzip) = (Client::new(), [("content-encoding", "gzip")]);
+    for cloud in [false, true] {
+        is_cloud.store(cloud, SeqCst);
+        let sending = client.send(Method::POST, jobshim.address, "/prompt", &gzip, body.clone());
+        assert_eq!(sending.await.expect("an answer").status, 200);
+    }
+    let cleaned = r#"{"prompt": {}, "extra_data": {}}"#;
+    let headers = [None, Some(HeaderValue::from(cleaned.len()))];
+    let sent = |path: &str| (path.to_owned(), headers.clone(), cleaned.to_owned());
+    assert_eq!(
+        *taken.lock().expect("notes"),
+        [sent("/prompt"), sent("/prompt"), sent("/api/prompt")]
     );
 }
 
