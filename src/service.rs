@@ -29,7 +29,7 @@ use crate::{
     panics::contained,
     response::{Unasked, forbidden, not_admitted, refused_unread, say_whose, went_round},
     route::{LegacyRoute, Way, route},
-    scope::Scope,
+    scope::{self, Scope},
     state::{State, StateError},
     stop::Stop,
     trust::TrustedProxies,
@@ -254,6 +254,12 @@ impl Service {
             .admits(&mut head.headers, &mut head.uri, self.state.scope_key())
         {
             return at_once(not_admitted());
+        }
+        if exchange.marks.has(Marks::CREDENTIAL) {
+            scope::remove_empty(&mut head.headers);
+            if let Some(key) = self.legacy.jobs().key_names() {
+                scope::move_key(&mut head.headers, &key.header, &key.begins);
+            }
         }
         let asked = Asked::of(exchange.marks, &head.headers);
         match way {
