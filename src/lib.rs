@@ -1,23 +1,55 @@
 //! jobshim: a reverse proxy that answers ComfyUI's legacy history and queue endpoints from the Jobs API.
 //!
-//! Every folder is a layer, and imports only layers below it. From top to bottom:
+//! Every folder is a layer. A layer imports only layers below it; `tests/it/layers.rs` reads the imports and fails on any other.
+//! From top to bottom:
 
-pub mod admin;
-pub mod auth;
+/// The commands, one file each, and their exit codes.
 pub mod cli;
-pub mod config;
-pub mod demo;
-pub mod http;
-pub mod jobs_api;
-pub mod legacy;
-pub mod mapping;
-pub mod migration;
-pub mod proxy;
-pub mod routes;
+
+/// The second listener: health, metrics, usage, the page.
+pub mod admin;
+
+/// Listeners: TLS, PROXY protocol, limits on connections, idle clients, draining. It knows nothing of endpoints.
 pub mod server;
+
+/// One request from head to answer: the pipeline, pass-through, and the one place where an error becomes a response.
+pub mod proxy;
+
+/// Who answers a legacy call: modes, canary, rollback, shadow comparison, notices.
+pub mod migration;
+
+/// What each legacy endpoint means: reads, writes, pagination, hidden jobs, the cache of entries.
+pub mod legacy;
+
+/// The upstream's API: list, detail, cancel, dialects and how they are told apart, calls shared by many.
+pub mod jobs_api;
+
+/// A simulated upstream, for `jobshim demo` and the tests.
+pub mod demo;
+
+/// Tables, plans, derivations, the JSON scanner. Pure: no sockets, no tokio.
+pub mod mapping;
+
+/// What outlives a restart, in typed tables.
 pub mod store;
-pub mod telemetry;
+
+/// Connections to a server: pool, HTTP/1.1, TLS, timeouts, circuit breaker.
 pub mod upstream;
+
+/// Who asks: scope, access token, trusted proxies.
+pub mod auth;
+
+/// Request log, metrics, usage, time series, traces. It is told, and asks nobody.
+pub mod telemetry;
+
+/// File, environment and flags: one validated `Config`.
+pub mod config;
+
+/// Rules of HTTP as functions: hop-by-hop headers, `Via`, `Origin`, validation, encodings, entity tags; and bodies.
+pub mod http;
+
+/// The table of endpoints.
+pub mod routes;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -10,7 +10,7 @@ use crate::{
     http::body::{Body, BoxError, full},
     jobs_api::{DialectKind, Jobs},
     mapping::{
-        Beginning, Elements, InvalidRequest, Judge,
+        Ambiguous, Beginning, Elements, Judge,
         dialect::{Dialect, State},
         json_text,
     },
@@ -242,7 +242,7 @@ impl hyper::body::Body for Filtered {
                     if let Some(elements) = &mut self.elements {
                         elements
                             .copy(&data, &mut out)
-                            .map_err(|error: InvalidRequest| BoxError::from(error))?;
+                            .map_err(|error: Ambiguous| BoxError::from(error))?;
                     }
                     if out.is_empty() {
                         continue;

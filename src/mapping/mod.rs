@@ -23,7 +23,7 @@ mod writes;
 pub use derive::moment;
 pub use inputs::{ChoiceNames, ClassInputs, InputNames, NestedNames, ValueType};
 pub use paths::{Found, ParsedJob, Paths, Spans};
-pub use pieces::{Beginning, Elements, InvalidRequest, Judge};
+pub use pieces::{Ambiguous, Beginning, Elements, Judge};
 pub use plan::{Classes, Context, Plan, Reading, RenderError};
 pub use store::{Tables, names};
 pub use table::{Allowance, Answer, Chosen, Fidelity, Line, RequestRules, Rows, Table, TableError};

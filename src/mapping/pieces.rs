@@ -15,7 +15,7 @@ const LONGEST_KEY: usize = 1 << 10;
 /// Nothing in the beginning of an object tells what is to become of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the first {MOST} bytes of a job do not tell which one it is")]
-pub struct InvalidRequest;
+pub struct Ambiguous;
 
 /// Whether an object is to be left out, by what is known of it: `None` while that is not enough. When it is `whole`, it
 /// is all that there is to know.
@@ -125,7 +125,7 @@ impl Default for Beginning {
 
 impl Beginning {
     /// Takes a piece, and judges by all that came so far.
-    pub fn take(&mut self, piece: &[u8], judge: &impl Judge) -> Result<Option<bool>, InvalidRequest> {
+    pub fn take(&mut self, piece: &[u8], judge: &impl Judge) -> Result<Option<bool>, Ambiguous> {
         let mut verdict = None;
         for &byte in piece {
             if verdict.is_none() && self.cursor.step(byte) == Mark::Comma && self.cursor.depth == 1 {
@@ -134,7 +134,7 @@ impl Beginning {
             self.held.text.push(byte);
         }
         match verdict {
-            None if self.held.text.len() > MOST => Err(InvalidRequest),
+            None if self.held.text.len() > MOST => Err(Ambiguous),
             verdict => Ok(verdict),
         }
     }
@@ -197,7 +197,7 @@ impl<J: Judge> Elements<J> {
     }
 
     /// Copies the next piece to `out`, or what of it is to go on.
-    pub fn copy(&mut self, piece: &[u8], out: &mut Vec<u8>) -> Result<(), InvalidRequest> {
+    pub fn copy(&mut self, piece: &[u8], out: &mut Vec<u8>) -> Result<(), Ambiguous> {
         for &byte in piece {
             let mark = self.cursor.step(byte);
             match &mut self.stage {
@@ -282,9 +282,9 @@ impl DrainStage {
 }
 
 impl Element {
-    fn take(&mut self, byte: u8, out: &mut Vec<u8>) -> Result<(), InvalidRequest> {
+    fn take(&mut self, byte: u8, out: &mut Vec<u8>) -> Result<(), Ambiguous> {
         match self {
-            Self::Held(held) if held.text.len() >= MOST => return Err(InvalidRequest),
+            Self::Held(held) if held.text.len() >= MOST => return Err(Ambiguous),
             Self::Held(held) => held.text.push(byte),
             Self::GoesOn => out.push(byte),
             Self::LeftOut => {}
@@ -419,10 +419,10 @@ mod tests {
         let unclear = format!(r#"{{"jobs": [{{"long": "{long}", "out": 1}}]}}"#);
         assert_eq!(
             Elements::new("jobs", Outs).copy(unclear.as_bytes(), &mut Vec::new()),
-            Err(InvalidRequest)
+            Err(Ambiguous)
         );
         let mut beginning = Beginning::default();
-        assert_eq!(beginning.take(&unclear.as_bytes()[10..], &Outs), Err(InvalidRequest));
+        assert_eq!(beginning.take(&unclear.as_bytes()[10..], &Outs), Err(Ambiguous));
     }
 
     #[test]
