@@ -1,8 +1,9 @@
 //! Who is let in: with an access token configured, whoever shows it. It is ours, and goes no further.
 
 use crate::{
-    auth::scope::{ScopeKey, token_value},
+    auth::scope::{ScopeKey, bearer, token_value},
     config::Secret,
+    http::header_flags::API_KEY,
 };
 use http::{
     HeaderMap, HeaderName, HeaderValue, Uri,
@@ -11,8 +12,6 @@ use http::{
 };
 use memchr::memmem;
 use percent_encoding::percent_decode_str;
-
-const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// The token that opens the door, if there is a door.
 #[derive(Clone)]
@@ -58,12 +57,6 @@ impl Access {
         }
         true
     }
-}
-
-/// What follows the scheme, whose case does not matter (RFC 9110 section 11.1).
-fn bearer(value: &HeaderValue) -> Option<&[u8]> {
-    let (scheme, token) = value.as_bytes().split_at_checked("Bearer ".len())?;
-    scheme.eq_ignore_ascii_case(b"Bearer ").then_some(token.trim_ascii())
 }
 
 /// What servers may read in a part of a query: some take a plus for a blank.

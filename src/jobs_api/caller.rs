@@ -4,7 +4,7 @@ use crate::{
     auth::scope::{Scope, tokens},
     http::{
         header_flags::HeaderFlags,
-        headers::{add_forwarded, complete_for_http1, remove_hop_by_hop, set_host},
+        headers::{Trailers, add_forwarded, complete_for_http1, remove_hop_by_hop, set_host},
         origin::{self, SEC_FETCH_SITE},
     },
     telemetry::RequestStats,
@@ -74,7 +74,7 @@ impl Caller {
     pub fn new(headers: &HeaderMap, uri: &Uri, address: IpAddr, scope: Scope, stats: Arc<RequestStats>) -> Self {
         let mut headers = headers.clone();
         complete_for_http1(&mut headers, uri);
-        remove_hop_by_hop(&mut headers);
+        remove_hop_by_hop(&mut headers, Trailers::Dropped);
         // Most requests have few of them, and that is cheaper to see in one pass.
         let needless: Vec<HeaderName> = headers
             .keys()

@@ -18,7 +18,11 @@ mod wrong_method;
 pub use housekeeping::{STORE_EVERY, USAGE, housekeeping};
 
 use crate::{
-    auth::{access_token::Access, scope::Scope, trusted_proxies},
+    auth::{
+        access_token::Access,
+        scope::{self, Scope},
+        trusted_proxies,
+    },
     config::{Config, trusted_proxies::TrustedProxies},
     http::{
         body::Body,
@@ -272,6 +276,12 @@ impl Proxy {
             .admits(&mut head.headers, &mut head.uri, self.store.scope_key())
         {
             return at_once(not_admitted());
+        }
+        if record.flags.has(HeaderFlags::CREDENTIAL) {
+            scope::remove_empty(&mut head.headers);
+            if let Some(key) = self.legacy.jobs().key_names() {
+                scope::move_key(&mut head.headers, &key.header, &key.begins);
+            }
         }
         let asked = OriginHeaders::of(record.flags, &head.headers);
         match way {

@@ -3,17 +3,18 @@
 use super::Proxy;
 use crate::{
     http::body::Body,
+    jobs_api::DialectKind,
     legacy::Hiding,
     proxy::{
-        forward::{ForwardedRequest, PromptError, PromptRecorder, target},
+        forward::{ForwardedRequest, PromptError, PromptRecorder, depends_on_dialect, target},
         response::{hollow_prompt, upstream_failure},
     },
     telemetry::{Call, RequestRecord, Source},
     upstream::UpstreamError,
 };
 use futures_util::future::Either;
-use http::{Request, Response, request::Parts};
-use std::borrow::Cow;
+use http::{Request, Response, Uri, request::Parts};
+use std::{borrow::Cow, time::Instant};
 
 impl Proxy {
     /// How the request of `head` reaches the upstream.
@@ -25,8 +26,23 @@ impl Proxy {
         let jobs = self.legacy.jobs();
         let kind = match jobs.known_dialect() {
             Some(kind) => Some(kind),
-            None => Box::pin(jobs.dialect_to_pass(&self.caller(record, self.scope(record, head), head))).await,
+            None => {
+                // A write at the wrong place is lost: who only reads can read again.
+                let must = !head.method.is_safe() && depends_on_dialect(&head.uri, &jobs.dialects());
+                let caller = self.caller(record, self.scope(record, head), head);
+                Box::pin(jobs.dialect_to_pass(&caller, must)).await
+            }
         };
+        self.passage_to(record, head, kind)
+    }
+
+    fn passage_to<'a>(
+        &'a self,
+        record: &'a RequestRecord,
+        head: &Parts,
+        kind: Option<DialectKind>,
+    ) -> Result<ForwardedRequest<'a>, UpstreamError> {
+        let jobs = self.legacy.jobs();
         let uri = match target(&head.uri, &head.headers, jobs, &self.upstream, kind) {
             Cow::Borrowed(_) => self.upstream.uri_as_sent(&head.uri),
             Cow::Owned(target) => self.upstream.uri(&target),
@@ -38,6 +54,21 @@ impl Proxy {
             own_host: jobs.host_for(kind),
             uri: uri?,
         })
+    }
+
+    /// The way of a request that was sent at `sent` to a place which the server does not know, if the server turns out to
+    /// be another one that has it elsewhere than at `before`.
+    async fn passage_elsewhere<'a>(
+        &'a self,
+        record: &'a RequestRecord,
+        head: Parts,
+        before: Uri,
+        sent: Instant,
+    ) -> Option<(ForwardedRequest<'a>, Parts)> {
+        let caller = self.caller(record, self.scope(record, &head), &head);
+        let kind = self.legacy.jobs().dialect_after(sent, &caller).await?;
+        let passage = self.passage_to(record, &head, Some(kind)).ok()?;
+        (passage.uri != before).then_some((passage, head))
     }
 
     pub(super) async fn pass(
@@ -85,7 +116,12 @@ impl Proxy {
             budget: &self.budget,
         };
         let passage = self.passage(record, &head).await?;
-        match passage.prompt(Request::from_parts(head, body), &lesson).await {
+        let elsewhere = self.legacy.jobs().may_change().then(|| {
+            let (before, sent) = (passage.uri.clone(), Instant::now());
+            move |head| self.passage_elsewhere(record, head, before, sent)
+        });
+        let request = Request::from_parts(head, body);
+        match passage.prompt(request, &lesson, elsewhere).await {
             Ok(response) => Ok(response),
             Err(PromptError::Upstream(error)) => Err(error),
             Err(hollow @ PromptError::Hollow) => {

@@ -5,7 +5,7 @@ use crate::{
         body::{Body, BoxError, full},
         body_decoding::DecodeError,
         encoding::{Encoding, NOT_WORTH_IT},
-        headers::{carried, remove_hop_by_hop},
+        headers::{Trailers, carried, remove_hop_by_hop},
         idle_timeout::IdleTimeout,
         outside::Outside,
         proxy_status::{self, Own, PROXY_STATUS},
@@ -341,7 +341,7 @@ pub fn legacy_failure(error: LegacyError, finding: Option<&str>) -> Response<Bod
             if answer.status.is_redirection() {
                 // Where to, and the cookies that a login page may need.
                 *headers = answer.headers;
-                remove_hop_by_hop(headers);
+                remove_hop_by_hop(headers, Trailers::Dropped);
                 headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
                 return response;
             }

@@ -3,11 +3,13 @@
 mod admin;
 mod auth;
 mod cli;
+mod cloud_clients;
 mod config;
 mod deploy;
 mod documents;
 mod http;
 mod jobs_api;
+mod late_bytes;
 mod layers;
 mod legacy;
 mod mapping;

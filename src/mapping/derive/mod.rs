@@ -55,6 +55,8 @@ pub enum Derivation {
         class: String,
         only: Option<String>,
     },
+    /// The value, where it is of that kind.
+    Kind { of: String, is: Kind },
     /// A prompt with the values of its inputs as the server converts them before it queues it, from the output nodes on,
     /// or those that the list `only` names if there is one. `wrapped` is the member that holds a value that is a list.
     TypedInputs {
@@ -83,6 +85,26 @@ pub enum Derivation {
         parent: String,
         real: String,
     },
+}
+
+/// Kinds of values.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    Object,
+    List,
+    String,
+}
+
+impl Kind {
+    /// What the text of such a value begins with.
+    fn begins(self) -> u8 {
+        match self {
+            Self::Object => b'{',
+            Self::List => b'[',
+            Self::String => b'"',
+        }
+    }
 }
 
 /// A member to leave out; with `is`, only when that string is its value.
@@ -116,6 +138,7 @@ impl Derivation {
             | Self::Map { of, .. }
             | Self::Drop { of, .. }
             | Self::UnwrapItems { of, .. }
+            | Self::Kind { of, .. }
             | Self::Keys { of } => vec![of],
             Self::OutputNodes { of, only: more, .. }
             | Self::TypedInputs { of, only: more, .. }
@@ -195,6 +218,11 @@ impl Derivation {
                     })
                 });
                 extend(text, members.collect(), out)
+            }
+            Self::Kind { is, .. } => {
+                let is_it = text.first() == Some(&is.begins());
+                out.extend_from_slice(if is_it { text } else { b"" });
+                Ok(is_it)
             }
             Self::Keys { .. } => keys(text, out).map(|()| true),
             Self::NodeMeta {

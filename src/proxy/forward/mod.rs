@@ -3,23 +3,25 @@
 mod close_frame;
 mod prompt;
 mod target;
+mod trailers;
 mod upgrade;
 
 pub use prompt::{PromptError, PromptRecorder};
-pub use target::{in_dialect, target};
+pub use target::{depends_on_dialect, in_dialect, target};
 
 use crate::{
     http::{
         body::Body,
-        headers::{add_forwarded, complete_for_http1, remove_hop_by_hop, set_host},
+        headers::{Trailers, add_forwarded, complete_for_http1, remove_hop_by_hop, set_host},
         idle_timeout::IdleTimeoutBody,
     },
     telemetry::{Call, RequestRecord, Source},
     upstream::{Upstream, UpstreamError, cause::Cause},
 };
-use http::{Request, Response, StatusCode, Uri, Version, header::TRAILER};
+use http::{Request, Response, StatusCode, Uri, Version};
 use http_body_util::BodyExt;
 use std::sync::Arc;
+use trailers::Ending;
 
 /// The way of one request to the upstream.
 pub struct ForwardedRequest<'a> {
@@ -42,13 +44,13 @@ impl ForwardedRequest<'_> {
         let wanted = upgrade::wanted(&mut request);
         let (mut head, body) = request.into_parts();
         complete_for_http1(&mut head.headers, &head.uri);
-        remove_hop_by_hop(&mut head.headers);
+        let trailers = Trailers::wanted_by(&head.headers);
+        // Those of a request are not passed on (RFC 9110 section 6.5.1): there is none to announce.
+        remove_hop_by_hop(&mut head.headers, Trailers::Dropped);
         add_forwarded(&mut head.headers, self.record.peer.address.ip());
         if let Some(own_host) = self.own_host {
             set_host(&mut head.headers, own_host);
         }
-        // Trailers are not passed on (RFC 9110 section 6.5.1): there is none to announce.
-        head.headers.remove(TRAILER);
         head.uri = self.uri;
         head.version = Version::HTTP_11;
         if let Some(wanted) = &wanted {
@@ -81,8 +83,9 @@ impl ForwardedRequest<'_> {
                 }),
             };
         }
-        remove_hop_by_hop(response.headers_mut());
+        remove_hop_by_hop(response.headers_mut(), trailers);
         *response.version_mut() = Version::HTTP_11;
-        Ok(response.map(|body| IdleTimeoutBody::new(body, self.upstream.gap_timeout()).boxed_unsync()))
+        Ok(response
+            .map(|body| IdleTimeoutBody::new(Ending::new(body, trailers), self.upstream.gap_timeout()).boxed_unsync()))
     }
 }

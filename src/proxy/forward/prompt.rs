@@ -4,7 +4,7 @@ use super::ForwardedRequest;
 use crate::{
     auth::scope::Scope,
     http::{
-        body::{Body, BoxError},
+        body::{Body, BoxError, full},
         body_decoding::{decode, set_decoded},
         buffered::{BufferBudget, BufferError},
     },
@@ -18,7 +18,7 @@ use crate::{
 };
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use http::{HeaderValue, Request, Response, StatusCode, header::CONTENT_LENGTH};
+use http::{HeaderValue, Request, Response, StatusCode, header::CONTENT_LENGTH, request::Parts};
 use http_body_util::{BodyExt, BodyStream, StreamBody};
 use hyper::body::{Body as _, Frame};
 
@@ -64,12 +64,19 @@ enum Start {
 
 impl ForwardedRequest<'_> {
     /// Forwards a `POST /prompt`. Whatever cannot be understood passes as it came and is not noted; the body decides,
-    /// not `Content-Type`, as several clients send JSON without one.
-    pub async fn prompt(
+    /// not `Content-Type`, as several clients send JSON without one. Where the server has no such endpoint, nothing was
+    /// done, and the request is sent once more to where `elsewhere` finds it.
+    pub async fn prompt<'a, E, F>(
         self,
         request: Request<Body>,
         lesson: &PromptRecorder<'_>,
-    ) -> Result<Response<Body>, PromptError> {
+        elsewhere: Option<E>,
+    ) -> Result<Response<Body>, PromptError>
+    where
+        E: FnOnce(Parts) -> F,
+        F: Future<Output = Option<(ForwardedRequest<'a>, Parts)>>,
+    {
+        let upstream = self.upstream;
         let (mut head, body) = request.into_parts();
         let whole = match start(body, lesson.max_body, lesson.budget)
             .await
@@ -77,14 +84,15 @@ impl ForwardedRequest<'_> {
         {
             Start::Long(body) => {
                 let submission = Submission::new(lesson, Chosen::unread());
-                return Ok(self.submit(Request::from_parts(head, body), None, submission).await?);
+                let response = self.forward(Request::from_parts(head, body)).await?;
+                return Ok(submission.answered(response, None, upstream).await?);
             }
             Start::Whole(whole) => whole,
         };
         let Ok(mut text) = decode(&head.headers, &whole, lesson.max_body) else {
-            let request = Request::from_parts(head, crate::http::body::full(whole));
             let submission = Submission::new(lesson, Chosen::unread());
-            return Ok(self.submit(request, None, submission).await?);
+            let response = self.submit(head, whole, elsewhere).await?;
+            return Ok(submission.answered(response, None, upstream).await?);
         };
         let mut sent = Vec::with_capacity(text.len());
         let changed = lesson.table.request.apply(&text, &mut sent).is_ok() && sent.len() != text.len();
@@ -108,26 +116,34 @@ impl ForwardedRequest<'_> {
             return Err(PromptError::Hollow);
         }
         let submission = Submission::new(lesson, chosen);
-        let request = Request::from_parts(head, crate::http::body::full(sent));
-        Ok(self.submit(request, noted, submission).await?)
+        let response = self.submit(head, sent, elsewhere).await?;
+        Ok(submission.answered(response, noted, upstream).await?)
     }
 
-    async fn submit(
+    /// Sends a prompt, and once more to `elsewhere` where there is no such endpoint.
+    async fn submit<'a, E, F>(
         self,
-        request: Request<Body>,
-        noted: Option<Bytes>,
-        mut submission: Submission<'_>,
-    ) -> Result<Response<Body>, UpstreamError> {
-        let upstream = self.upstream;
-        let response = self.forward(request).await?;
-        match response.status() {
-            StatusCode::OK => keep(response, noted, submission, upstream).await,
-            refused if refused.is_client_error() => {
-                submission.chosen.id = None;
-                Ok(response)
-            }
-            _ => Ok(response),
+        head: Parts,
+        body: Bytes,
+        elsewhere: Option<E>,
+    ) -> Result<Response<Body>, UpstreamError>
+    where
+        E: FnOnce(Parts) -> F,
+        F: Future<Output = Option<(ForwardedRequest<'a>, Parts)>>,
+    {
+        let again = elsewhere.map(|elsewhere| (elsewhere, head.clone(), body.clone()));
+        let response = self.forward(Request::from_parts(head, full(body))).await?;
+        let is_absent = matches!(
+            response.status(),
+            StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED
+        );
+        if is_absent
+            && let Some((elsewhere, head, body)) = again
+            && let Some((passage, head)) = elsewhere(head).await
+        {
+            return passage.forward(Request::from_parts(head, full(body))).await;
         }
+        Ok(response)
     }
 }
 
@@ -141,6 +157,23 @@ struct Submission<'a> {
 impl<'a> Submission<'a> {
     fn new(lesson: &'a PromptRecorder<'a>, chosen: Chosen) -> Self {
         Self { lesson, chosen }
+    }
+
+    /// The server has answered.
+    async fn answered(
+        mut self,
+        response: Response<Body>,
+        noted: Option<Bytes>,
+        upstream: &Upstream,
+    ) -> Result<Response<Body>, UpstreamError> {
+        match response.status() {
+            StatusCode::OK => keep(response, noted, self, upstream).await,
+            refused if refused.is_client_error() => {
+                self.chosen.id = None;
+                Ok(response)
+            }
+            _ => Ok(response),
+        }
     }
 
     /// It became job `id` with this number.
@@ -180,7 +213,7 @@ async fn keep(
             if let Some((id, number)) = job_in(&whole, submission.lesson.table) {
                 submission.became(&id, number, noted);
             }
-            crate::http::body::full(whole)
+            full(whole)
         }
     };
     Ok(Response::from_parts(head, body))
