@@ -3,9 +3,9 @@
 use super::{
     context::Context,
     derive::{Derivation, Given},
+    json_text::quoted,
     paths::{Found, Group, ParsedJob, Paths},
     scanner::{ScanError, spelt, string_value},
-    table::quoted,
 };
 use std::{borrow::Cow, sync::Arc};
 
