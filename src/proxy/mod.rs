@@ -17,6 +17,7 @@ mod wrong_method;
 
 pub use housekeeping::{STORE_EVERY, USAGE, housekeeping};
 
+use crate::http::request_head::RequestHead;
 use crate::{
     auth::{
         access_token::Access,
@@ -57,7 +58,7 @@ use futures_util::{
     FutureExt,
     future::{BoxFuture, Either, Ready, ready},
 };
-use http::{Request, Response, request::Parts};
+use http::{Request, Response};
 use hyper::body::{Body as _, Incoming};
 use pass_through::refused;
 use std::{iter, sync::Arc, time::Duration};
@@ -217,17 +218,17 @@ impl Proxy {
         peer: Peer,
         stop: &Shutdown,
     ) -> impl Future<Output = Response<RecordedBody>> + Send + use<> {
-        let (mut head, body) = request.into_parts();
-        let flags = HeaderFlags::of(&head.headers);
-        let way = route(&head.method, head.uri.path());
-        let mut record = self.observer.begin(&head, flags, (&way).into(), peer);
-        let validated = validate(&head, &self.bounds);
+        let (head, body) = request.into_parts();
+        let mut head = RequestHead::new(head);
+        let way = route(head.method(), head.uri().path());
+        let mut record = self.observer.begin(&head, (&way).into(), peer);
+        let validated = validate(head.parts(), &self.bounds);
         if validated.is_ok() {
-            trusted_proxies::settle(&self.trusted_proxies, flags, &mut head.headers, &mut record.peer);
-            record.foreign = origin::refuses(flags, &head.headers, &head.uri);
+            trusted_proxies::settle(&self.trusted_proxies, &mut head, &mut record.peer);
+            record.foreign = origin::refuses(head.flagged(), head.uri());
         }
-        if flags.has(HeaderFlags::UPGRADE) || matches!(way, Route::Write(_)) {
-            head.extensions.insert(stop.clone());
+        if head.has(HeaderFlags::UPGRADE) || matches!(way, Route::Write(_)) {
+            head.parts_mut().extensions.insert(stop.clone());
         }
         async move {
             let response = match validated {
@@ -261,33 +262,30 @@ impl Proxy {
         &'a self,
         record: &'a mut RequestRecord,
         way: Route,
-        mut head: Parts,
+        mut head: RequestHead,
         body: Incoming,
     ) -> Answering<'a> {
         // Before the door: what came round has lost its token on the way.
         let mut upstreams = iter::once(&self.upstream).chain(&self.legacy_upstream);
-        if record.flags.has(HeaderFlags::VIA) && upstreams.any(|upstream| upstream.has_sent(&head.headers)) {
+        if head.has(HeaderFlags::VIA) && upstreams.any(|upstream| upstream.has_sent(head.headers())) {
             self.log_hint
                 .say("a request came back here: upstream.url leads to jobshim itself, by another name");
             return at_once(looped());
         }
-        if !self
-            .access
-            .admits(&mut head.headers, &mut head.uri, self.store.scope_key())
-        {
+        if !self.access.admits(head.parts_mut(), self.store.scope_key()) {
             return at_once(not_admitted());
         }
-        if record.flags.has(HeaderFlags::CREDENTIAL) {
-            scope::remove_empty(&mut head.headers);
+        if head.has(HeaderFlags::CREDENTIAL) {
+            scope::remove_empty(head.headers_mut());
             if let Some(key) = self.legacy.jobs().key_names() {
-                scope::move_key(&mut head.headers, &key.header, &key.begins);
+                scope::move_key(head.headers_mut(), &key.header, &key.begins);
             }
         }
-        let asked = OriginHeaders::of(record.flags, &head.headers);
+        let asked = OriginHeaders::of(head.flagged());
         match way {
             Route::PassThrough => {
                 let body = self.named(record, &mut head, body);
-                let hiding = self.legacy.hiding(&mut head, |head| self.scope(record, head));
+                let hiding = self.legacy.hiding(&mut head, |head| self.scope(head));
                 let passing = self.pass_hiding(record, head, body, hiding);
                 later(passing.map(move |outcome| self.annotate(outcome.unwrap_or_else(refused), &asked)))
             }
@@ -299,7 +297,7 @@ impl Proxy {
             Route::WrongMethod(wrong) => self.answer_wrong_method(record, wrong, head, body),
             Route::Legacy(route) => self.answer_read(record, route, head, body, asked),
             Route::Write(write) => {
-                let scope = self.scope(record, &head);
+                let scope = self.scope(&head);
                 let decision = self.decide(record, write.name(), &head, scope);
                 let body = self.named(record, &mut head, body);
                 let names = self.names();
@@ -317,11 +315,11 @@ impl Proxy {
         &'a self,
         record: &'a mut RequestRecord,
         route: LegacyRoute,
-        mut head: Parts,
+        mut head: RequestHead,
         body: Incoming,
         asked: OriginHeaders,
     ) -> Answering<'a> {
-        let scope = self.scope(record, &head);
+        let scope = self.scope(&head);
         let decision = self.decide(record, route.name(), &head, scope);
         let names = self.names();
         let finish = move |route: &LegacyRoute, mut response: Response<Body>| {
@@ -332,12 +330,12 @@ impl Proxy {
         let remembered = match decision {
             // From memory nobody is asked: it must not be a request that the upstream would refuse.
             Decision::Translate | Decision::TranslateIfThere if !record.foreign => {
-                let inquiry = self.inquiry(record, &head);
+                let inquiry = self.inquiry(&head);
                 match self.legacy.remembered(&route, inquiry, scope) {
                     Some(Remembered::Answer(answer)) => {
                         let finish = |response| finish(&route, response);
                         let encoding = inquiry.encoding;
-                        return at_once(self.remembered(record, &route, &head.method, encoding, answer, finish));
+                        return at_once(self.remembered(record, &route, head.method(), encoding, answer, finish));
                     }
                     plain => plain,
                 }
@@ -355,25 +353,25 @@ impl Proxy {
     }
 
     /// The body of a request that goes on, whose `head` gets the request's name, and is told of the body's moves.
-    fn named(&self, record: &RequestRecord, head: &mut Parts, body: Incoming) -> Body {
-        record.put_name(&mut head.headers);
+    fn named(&self, record: &RequestRecord, head: &mut RequestHead, body: Incoming) -> Body {
+        record.put_name(head.headers_mut());
         let mut body = IdleTimeoutBody::new(body, self.idle_timeout);
         if !body.is_end_stream() {
-            head.extensions.insert(body.watched());
+            head.parts_mut().extensions.insert(body.watched());
         }
         record.receiving(body)
     }
 
-    fn scope(&self, record: &RequestRecord, head: &Parts) -> Scope {
-        self.store.scope_key().scope(record.flags, &head.headers, &head.uri)
+    fn scope(&self, head: &RequestHead) -> Scope {
+        self.store.scope_key().scope(head)
     }
 
-    fn caller(&self, record: &RequestRecord, scope: Scope, head: &Parts) -> Arc<Caller> {
+    fn caller(&self, record: &RequestRecord, scope: Scope, head: &RequestHead) -> Arc<Caller> {
         self.caller_counted_by(Arc::clone(&record.stats), record, scope, head)
     }
 
     /// As [`Proxy::caller`], where what is done is not what the request itself needs.
-    fn caller_beside(&self, record: &RequestRecord, scope: Scope, head: &Parts) -> Arc<Caller> {
+    fn caller_beside(&self, record: &RequestRecord, scope: Scope, head: &RequestHead) -> Arc<Caller> {
         self.caller_counted_by(Arc::new(record.stats.beside()), record, scope, head)
     }
 
@@ -382,10 +380,10 @@ impl Proxy {
         stats: Arc<RequestStats>,
         record: &RequestRecord,
         scope: Scope,
-        head: &Parts,
+        head: &RequestHead,
     ) -> Arc<Caller> {
         let address = record.peer.address.ip();
-        Arc::new(Caller::new(&head.headers, &head.uri, address, scope, stats))
+        Arc::new(Caller::new(head.headers(), head.uri(), address, scope, stats))
     }
 
     /// The Jobs API's names as far as is known.

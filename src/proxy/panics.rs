@@ -40,8 +40,8 @@ mod tests {
     use crate::{
         http::{
             body::{BoxError, full},
-            header_flags::HeaderFlags,
             peer::Peer,
+            request_head::RequestHead,
         },
         telemetry::Endpoint,
     };
@@ -89,7 +89,7 @@ mod tests {
                 Ok::<_, BoxError>(Frame::data(Bytes::from_static(b"fine")))
             });
             let (head, ()) = Request::new(()).into_parts();
-            let record = observer.begin(&head, HeaderFlags::default(), Endpoint::Other, peer);
+            let record = observer.begin(&RequestHead::new(head), Endpoint::Other, peer);
             let answer = record.watch(Response::new(StreamBody::new(frames).boxed_unsync()));
             let sending = tokio::spawn(answer.into_body().collect());
             assert_eq!(sending.await.is_err(), fails);

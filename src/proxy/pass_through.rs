@@ -1,6 +1,7 @@
 //! What is passed on as it came, and where to.
 
 use super::Proxy;
+use crate::http::request_head::RequestHead;
 use crate::{
     http::body::Body,
     jobs_api::DialectKind,
@@ -21,15 +22,15 @@ impl Proxy {
     async fn passage<'a>(
         &'a self,
         record: &'a RequestRecord,
-        head: &Parts,
+        head: &RequestHead,
     ) -> Result<ForwardedRequest<'a>, UpstreamError> {
         let jobs = self.legacy.jobs();
         let kind = match jobs.known_dialect() {
             Some(kind) => Some(kind),
             None => {
                 // A write at the wrong place is lost: who only reads can read again.
-                let must = !head.method.is_safe() && depends_on_dialect(&head.uri, &jobs.dialects());
-                let caller = self.caller(record, self.scope(record, head), head);
+                let must = !head.method().is_safe() && depends_on_dialect(head.uri(), &jobs.dialects());
+                let caller = self.caller(record, self.scope(head), head);
                 Box::pin(jobs.dialect_to_pass(&caller, must)).await
             }
         };
@@ -39,12 +40,12 @@ impl Proxy {
     fn passage_to<'a>(
         &'a self,
         record: &'a RequestRecord,
-        head: &Parts,
+        head: &RequestHead,
         kind: Option<DialectKind>,
     ) -> Result<ForwardedRequest<'a>, UpstreamError> {
         let jobs = self.legacy.jobs();
-        let uri = match target(&head.uri, &head.headers, jobs, &self.upstream, kind) {
-            Cow::Borrowed(_) => self.upstream.uri_as_sent(&head.uri),
+        let uri = match target(head.uri(), head.headers(), jobs, &self.upstream, kind) {
+            Cow::Borrowed(_) => self.upstream.uri_as_sent(head.uri()),
             Cow::Owned(target) => self.upstream.uri(&target),
         };
         Ok(ForwardedRequest {
@@ -61,31 +62,31 @@ impl Proxy {
     async fn passage_elsewhere<'a>(
         &'a self,
         record: &'a RequestRecord,
-        head: Parts,
+        head: RequestHead,
         before: Uri,
         sent: Instant,
     ) -> Option<(ForwardedRequest<'a>, Parts)> {
-        let caller = self.caller(record, self.scope(record, &head), &head);
+        let caller = self.caller(record, self.scope(&head), &head);
         let kind = self.legacy.jobs().dialect_after(sent, &caller).await?;
         let passage = self.passage_to(record, &head, Some(kind)).ok()?;
-        (passage.uri != before).then_some((passage, head))
+        (passage.uri != before).then(|| (passage, head.into_parts()))
     }
 
     pub(super) async fn pass(
         &self,
         record: &RequestRecord,
-        head: Parts,
+        head: RequestHead,
         body: Body,
     ) -> Result<Response<Body>, UpstreamError> {
         let passage = self.passage(record, &head).await?;
-        passage.forward(Request::from_parts(head, body)).await
+        passage.forward(Request::from_parts(head.into_parts(), body)).await
     }
 
     /// As [`Proxy::pass`]; the answer may have hidden jobs in it.
     pub(super) fn pass_hiding(
         &self,
         record: &RequestRecord,
-        head: Parts,
+        head: RequestHead,
         body: Body,
         hiding: Option<Hiding>,
     ) -> impl Future<Output = Result<Response<Body>, UpstreamError>> + Send {
@@ -102,10 +103,10 @@ impl Proxy {
     pub(super) async fn prompt(
         &self,
         record: &RequestRecord,
-        head: Parts,
+        head: RequestHead,
         body: Body,
     ) -> Result<Response<Body>, UpstreamError> {
-        let scope = self.scope(record, &head);
+        let scope = self.scope(&head);
         let lesson = PromptRecorder {
             notes: self.legacy.notes(),
             runs: self.legacy.runs(),
@@ -118,9 +119,9 @@ impl Proxy {
         let passage = self.passage(record, &head).await?;
         let elsewhere = self.legacy.jobs().may_change().then(|| {
             let (before, sent) = (passage.uri.clone(), Instant::now());
-            move |head| self.passage_elsewhere(record, head, before, sent)
+            move |head| self.passage_elsewhere(record, RequestHead::new(head), before, sent)
         });
-        let request = Request::from_parts(head, body);
+        let request = Request::from_parts(head.into_parts(), body);
         match passage.prompt(request, &lesson, elsewhere).await {
             Ok(response) => Ok(response),
             Err(PromptError::Upstream(error)) => Err(error),
@@ -135,7 +136,7 @@ impl Proxy {
     pub(super) async fn forward(
         &self,
         record: &RequestRecord,
-        head: Parts,
+        head: RequestHead,
         body: Body,
     ) -> Result<Response<Body>, UpstreamError> {
         let passage = match &self.legacy_upstream {
@@ -145,10 +146,10 @@ impl Proxy {
                 record,
                 call: Call::Elsewhere,
                 own_host: upstream.is_https().then(|| upstream.authority()),
-                uri: upstream.uri_as_sent(&head.uri)?,
+                uri: upstream.uri_as_sent(head.uri())?,
             },
         };
-        passage.forward(Request::from_parts(head, body)).await
+        passage.forward(Request::from_parts(head.into_parts(), body)).await
     }
 }
 

@@ -1,6 +1,7 @@
 //! A legacy read: from memory, from the Jobs API, or from the server's own endpoint.
 
 use super::{Proxy, pass_through::refused};
+use crate::http::request_head::RequestHead;
 use crate::{
     auth::scope::Scope,
     http::{
@@ -21,18 +22,17 @@ use crate::{
     routes::LegacyRoute,
     telemetry::{CacheResult, RequestRecord, Source},
 };
-use http::{Method, Response, request::Parts};
+use http::{Method, Response};
 use std::sync::Arc;
 
 impl Proxy {
     /// What of a read its answer depends on.
-    pub(super) fn inquiry<'a>(&self, record: &RequestRecord, head: &'a Parts) -> Inquiry<'a> {
-        let compresses = self.compress && record.flags.has(HeaderFlags::ACCEPT_ENCODING);
+    pub(super) fn inquiry<'a>(&self, head: &'a RequestHead) -> Inquiry<'a> {
+        let compresses = self.compress && head.has(HeaderFlags::ACCEPT_ENCODING);
         Inquiry {
-            query: head.uri.query().unwrap_or_default(),
-            headers: &head.headers,
-            flags: record.flags,
-            encoding: compresses.then(|| Encoding::accepted(&head.headers)).flatten(),
+            query: head.query(),
+            headers: head.flagged(),
+            encoding: compresses.then(|| Encoding::accepted(head.headers())).flatten(),
         }
     }
 
@@ -77,7 +77,7 @@ impl Proxy {
         route: &LegacyRoute,
         (decision, remembered): (Decision, Option<Remembered>),
         scope: Scope,
-        head: Parts,
+        head: RequestHead,
         body: Body,
     ) -> Response<Body> {
         if decision == Decision::Gone {
@@ -85,15 +85,15 @@ impl Proxy {
             return self.gone(&head, Some(route.successor(self.names())), &caller).await;
         }
         if let Some(remembered) = remembered {
-            let encoding = self.inquiry(record, &head).encoding;
+            let encoding = self.inquiry(&head).encoding;
             let answer = Box::pin(self.legacy.finished(remembered)).await;
-            return self.remembered(record, route, &head.method, encoding, answer, |response| response);
+            return self.remembered(record, route, head.method(), encoding, answer, |response| response);
         }
         if !matches!(decision, Decision::Forward { .. }) {
             let Some(translation_permit) = self.translation_permit().await else {
                 return self.too_busy(route.name());
             };
-            let inquiry = self.inquiry(record, &head);
+            let inquiry = self.inquiry(&head);
             let caller = self.caller(record, scope, &head);
             let outcome = Box::pin(self.legacy.answer(route, inquiry, &caller)).await;
             // What goes on being asked for while it is sent is still one of the answers that are being made.
@@ -112,7 +112,7 @@ impl Proxy {
                     self.count_cached(record, answer.cached);
                 }
                 let response = self.answered(outcome, inquiry.encoding, route, route.name()).await;
-                return for_method(&head.method, response);
+                return for_method(head.method(), response);
             }
         }
         let compares = decision == Decision::Forward { compare: true };
@@ -126,10 +126,10 @@ impl Proxy {
     }
 
     /// What is needed to compare a forwarded read.
-    fn shadowed(&self, route: &LegacyRoute, head: &Parts, caller: Arc<Caller>) -> Shadowed {
+    fn shadowed(&self, route: &LegacyRoute, head: &RequestHead, caller: Arc<Caller>) -> Shadowed {
         let jobs = self.legacy.jobs();
-        let sent = head.uri.path_and_query().map_or("/", |target| target.as_str());
-        let method = head.method.clone();
+        let sent = head.uri().path_and_query().map_or("/", |target| target.as_str());
+        let method = head.method().clone();
         let reread = match &self.legacy_upstream {
             Some(upstream) => Reread {
                 method,
@@ -141,7 +141,7 @@ impl Proxy {
                 let kind = jobs.known_dialect();
                 Reread {
                     method,
-                    target: target(&head.uri, &head.headers, jobs, &self.upstream, kind).into_owned(),
+                    target: target(head.uri(), head.headers(), jobs, &self.upstream, kind).into_owned(),
                     headers: caller.headers(jobs.host_for(kind)),
                     upstream: Arc::clone(&self.upstream),
                 }
@@ -149,7 +149,7 @@ impl Proxy {
         };
         Shadowed {
             route: route.clone(),
-            query: head.uri.query().unwrap_or_default().to_owned(),
+            query: head.query().to_owned(),
             caller,
             legacy: Arc::clone(&self.legacy),
             modes: Arc::clone(&self.modes),

@@ -1,6 +1,7 @@
 //! What reads and writes of the legacy surface share: who is to answer, a turn to do so, and the answer.
 
 use super::Proxy;
+use crate::http::request_head::RequestHead;
 use crate::{
     auth::scope::Scope,
     http::{body::Body, encoding::Encoding, outside::Outside},
@@ -12,7 +13,7 @@ use crate::{
     telemetry::RequestRecord,
     upstream::UpstreamError,
 };
-use http::{Response, request::Parts};
+use http::Response;
 use std::{fmt::Debug, sync::Arc, time::Duration};
 use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
@@ -21,9 +22,15 @@ const TURN: Duration = Duration::from_secs(2);
 
 impl Proxy {
     /// Whose a legacy call is, and who is to answer it.
-    pub(super) fn decide(&self, record: &mut RequestRecord, route: RouteName, head: &Parts, scope: Scope) -> Decision {
+    pub(super) fn decide(
+        &self,
+        record: &mut RequestRecord,
+        route: RouteName,
+        head: &RequestHead,
+        scope: Scope,
+    ) -> Decision {
         let key = self.store.scope_key();
-        record.called_by(head, (!key.is_nobody(&scope)).then_some(scope.0));
+        record.called_by(head.parts(), (!key.is_nobody(&scope)).then_some(scope.0));
         record.under(self.modes.policy(route).mode.into());
         let client = || key.client(&scope, record.peer.client);
         self.modes.decide(route, client)
@@ -96,6 +103,6 @@ impl Proxy {
 }
 
 /// Such as `POST /queue`.
-pub(super) fn call(head: &Parts) -> String {
-    Outside::new(format_args!("{} {}", head.method, head.uri.path())).to_string()
+pub(super) fn call(head: &RequestHead) -> String {
+    Outside::new(format_args!("{} {}", head.method(), head.uri().path())).to_string()
 }

@@ -1,6 +1,7 @@
 //! A legacy write, which goes one way, never both.
 
 use super::{Proxy, pass_through::refused, translation::call};
+use crate::http::request_head::RequestHead;
 use crate::{
     auth::scope::Scope,
     http::{
@@ -20,7 +21,7 @@ use crate::{
     upstream::UpstreamError,
 };
 use bytes::Bytes;
-use http::{Response, request::Parts};
+use http::Response;
 use std::sync::Arc;
 
 /// The body of a write.
@@ -38,7 +39,7 @@ impl Proxy {
         record: &RequestRecord,
         (write, decision): (&LegacyWrite, Decision),
         scope: Scope,
-        head: Parts,
+        head: RequestHead,
         body: Body,
     ) -> Response<Body> {
         let caller = self.caller(record, scope, &head);
@@ -70,7 +71,7 @@ impl Proxy {
             Err(ReadError::Body(error)) => return upstream_failure(&UpstreamError::Client(error.into()), None),
         };
         let body = WriteBody {
-            text: decode(&head.headers, &body, self.max_write_body),
+            text: decode(head.headers(), &body, self.max_write_body),
             sent: body,
         };
         self.translate_write(record, write, head, &body, &caller).await
@@ -83,11 +84,11 @@ impl Proxy {
         &self,
         record: &RequestRecord,
         write: &LegacyWrite,
-        mut head: Parts,
+        mut head: RequestHead,
         body: &WriteBody,
         caller: &Arc<Caller>,
     ) -> Response<Body> {
-        let stop: Option<Shutdown> = head.extensions.remove();
+        let stop: Option<Shutdown> = head.parts_mut().extensions.remove();
         if *write == LegacyWrite::History {
             return match self.resend(record, write, head, body, caller.scope).await {
                 Ok(answer) if matches!(answer.status().as_u16(), 404 | 405 | 410 | 501) => {
@@ -150,7 +151,7 @@ impl Proxy {
         &self,
         record: &RequestRecord,
         write: &LegacyWrite,
-        head: Parts,
+        head: RequestHead,
         body: &WriteBody,
         scope: Scope,
     ) -> Result<Response<Body>, UpstreamError> {

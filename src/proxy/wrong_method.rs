@@ -2,6 +2,7 @@
 
 use super::{Answering, Proxy, at_once, later, pass_through::refused};
 use crate::{
+    http::request_head::RequestHead,
     jobs_api::JobsError,
     legacy::InvalidateOnDrop,
     migration::modes::Decision,
@@ -9,7 +10,6 @@ use crate::{
     routes::{LegacyWrite, WrongMethod},
     telemetry::RequestRecord,
 };
-use http::request::Parts;
 use hyper::body::Incoming;
 
 impl Proxy {
@@ -18,27 +18,27 @@ impl Proxy {
         &'a self,
         record: &'a mut RequestRecord,
         wrong: WrongMethod,
-        mut head: Parts,
+        mut head: RequestHead,
         body: Incoming,
     ) -> Answering<'a> {
-        let scope = self.scope(record, &head);
+        let scope = self.scope(&head);
         let client = || self.store.scope_key().client(&scope, record.peer.client);
         let decision = self.modes.decide(wrong.route, client);
         if matches!(decision, Decision::Translate | Decision::Gone) {
-            return at_once(wrong_method(&head.method, wrong.allow));
+            return at_once(wrong_method(head.method(), wrong.allow));
         }
-        let asked = OriginHeaders::of(record.flags, &head.headers);
+        let asked = OriginHeaders::of(head.flagged());
         let body = self.named(record, &mut head, body);
         later(async move {
             if decision == Decision::TranslateIfThere {
                 let caller = self.caller(record, scope, &head);
                 let dialect = self.legacy.jobs().dialect(&caller).await;
                 if !matches!(dialect, Err(JobsError::Missing { .. })) {
-                    return wrong_method(&head.method, wrong.allow);
+                    return wrong_method(head.method(), wrong.allow);
                 }
             }
             // Nobody knows what it does there.
-            let touching = (!head.method.is_safe())
+            let touching = (!head.method().is_safe())
                 .then(|| InvalidateOnDrop::new(&self.legacy, &LegacyWrite::History, None, scope));
             let response = self.forward(record, head, body).await.unwrap_or_else(refused);
             if let Some(touching) = touching {
