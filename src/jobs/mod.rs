@@ -10,6 +10,7 @@ mod detail;
 mod dialect;
 mod list;
 mod page;
+mod probing;
 
 pub(crate) use caller::filling;
 pub use caller::{Caller, Voice};
@@ -74,6 +75,17 @@ pub enum JobsError {
     },
 }
 
+impl JobsError {
+    /// Whether anybody who asks would be told so, not only this caller.
+    fn is_for_anybody(&self) -> bool {
+        match self {
+            Self::Upstream(error) => error.is_unreachable(),
+            Self::Refused { answer, .. } => answer.status.is_server_error(),
+            Self::Missing { .. } | Self::Shape { .. } => true,
+        }
+    }
+}
+
 /// Which dialect the upstream speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DialectKind {
@@ -103,8 +115,8 @@ pub struct Jobs {
     /// The most pages that one list is read from.
     max_pages: usize,
     found: Mutex<Option<(DialectKind, Instant)>>,
-    /// Held while asking, so that a burst of first requests asks once.
-    asking: tokio::sync::Mutex<()>,
+    /// So that a burst of first requests asks once.
+    probing: probing::Probing,
     /// When the dialect was last asked for in vain.
     failed: Mutex<Option<Instant>>,
     classes: classes::ClassMemory,
@@ -129,7 +141,7 @@ impl Jobs {
             choice,
             max_pages,
             found: Mutex::default(),
-            asking: tokio::sync::Mutex::default(),
+            probing: probing::Probing::default(),
             failed: Mutex::default(),
             classes: classes::ClassMemory::default(),
             pages: Flights::default(),
@@ -158,23 +170,6 @@ impl Jobs {
             DialectKind::Comfyui => &self.comfyui,
             DialectKind::Cloud => &self.cloud,
         }
-    }
-
-    /// The dialect in force: configured, remembered, or asked for with the caller's credentials.
-    pub async fn dialect(&self, caller: &Caller) -> Result<DialectKind, JobsError> {
-        if let Some(kind) = self.configured().or_else(|| self.believed()) {
-            return Ok(kind);
-        }
-        let _asking = self.asking.lock().await;
-        if let Some(kind) = self.believed() {
-            return Ok(kind);
-        }
-        let kind = self.probe(caller).await?;
-        let before = self.found(|found| found.replace((kind, Instant::now())));
-        if before.map(|(known, _)| known) != Some(kind) {
-            tracing::info!(dialect = ?kind, about = self.names(kind).names.about, "the upstream's dialect is known");
-        }
-        Ok(kind)
     }
 
     /// The dialect for a request that passes through: known, or asked for once when the client has a key that only the
@@ -238,32 +233,6 @@ impl Jobs {
 
     fn found<T>(&self, look: impl FnOnce(&mut Option<(DialectKind, Instant)>) -> T) -> T {
         look(&mut lock(&self.found))
-    }
-
-    async fn probe(&self, caller: &Caller) -> Result<DialectKind, JobsError> {
-        for kind in [DialectKind::Comfyui, DialectKind::Cloud] {
-            let names = &self.names(kind).names;
-            let answer = self
-                .ask(Call::Probe, caller, None, &names.list.path, &names.probe.query)
-                .await?;
-            // Both dialects may ask the same question; the answer then settles it at once.
-            let settled = [DialectKind::Comfyui, DialectKind::Cloud].into_iter().find(|kind| {
-                let other = &self.names(*kind).names;
-                other.probe.query == names.probe.query
-                    && other.list.path == names.list.path
-                    && other.probe.status == answer.status.as_u16()
-                    // A web page with that status is somebody else's.
-                    && answer.body.trim_ascii_start().starts_with(b"{")
-            });
-            match settled {
-                Some(kind) => return Ok(kind),
-                None => drop(accept(&Method::GET, &names.list.path, answer)?),
-            }
-        }
-        Err(JobsError::Shape {
-            call: format!("GET {}", self.comfyui.names.list.path),
-            reason: "it fits neither dialect; set upstream.dialect".to_owned(),
-        })
     }
 
     /// One GET on behalf of `caller`.

@@ -23,6 +23,7 @@ mod notices;
 mod origin;
 mod page;
 mod passthrough;
+mod probing;
 mod prompt;
 mod readiness;
 mod readme;

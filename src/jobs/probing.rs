@@ -1,0 +1,206 @@
+//! Which dialect the upstream speaks: asked for by one at a time, of which nobody else makes a queue.
+
+use super::{Caller, DialectKind, Jobs, JobsError, Voice, accept};
+use crate::{lock, observe::Call};
+use http::Method;
+use std::{
+    sync::Mutex,
+    time::{Duration, Instant},
+};
+use tokio::{sync::watch, time::timeout};
+
+/// How long somebody else's question is waited for: it may be one that the server lets hang.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+type Outcome = Result<DialectKind, JobsError>;
+
+/// The question under way, if there is one.
+#[derive(Default)]
+pub(super) struct Probing(Mutex<Option<Asked>>);
+
+/// Somebody's question, and its outcome to come.
+#[derive(Clone)]
+struct Asked {
+    by: Voice,
+    outcome: watch::Receiver<Option<Outcome>>,
+}
+
+enum Turn {
+    /// Nobody asks: whoever has this does, and tells the outcome.
+    Mine(watch::Sender<Option<Outcome>>),
+    Theirs(Asked),
+}
+
+impl Probing {
+    fn turn(&self, voice: &Voice) -> Turn {
+        let mut asked = lock(&self.0);
+        // A question whose asker has left, or has told the outcome, is under way no more.
+        match &*asked {
+            Some(other) if other.outcome.has_changed().is_ok() => Turn::Theirs(other.clone()),
+            _ => {
+                let (tell, outcome) = watch::channel(None);
+                let by = voice.clone();
+                *asked = Some(Asked { by, outcome });
+                Turn::Mine(tell)
+            }
+        }
+    }
+}
+
+impl Asked {
+    /// The outcome, if it comes soon and is good for one with `voice`.
+    async fn outcome_for(mut self, voice: &Voice) -> Option<Outcome> {
+        let told = timeout(PATIENCE, self.outcome.wait_for(Option::is_some)).await.ok()?;
+        let outcome = told.ok()?.clone()?;
+        let good = match &outcome {
+            Ok(_) => true,
+            Err(error) => self.by == *voice || error.is_for_anybody(),
+        };
+        good.then_some(outcome)
+    }
+}
+
+impl Jobs {
+    /// The dialect in force: configured, remembered, or asked for with the caller's credentials.
+    ///
+    /// While one asks, the others go on with what was known; where nothing was, they wait for that one, and ask
+    /// themselves, side by side, if it brings nothing that is true for them too.
+    pub async fn dialect(&self, caller: &Caller) -> Result<DialectKind, JobsError> {
+        if let Some(kind) = self.configured().or_else(|| self.believed()) {
+            return Ok(kind);
+        }
+        let known = self.known_dialect();
+        let voice = caller.voice();
+        match (self.probing.turn(&voice), known) {
+            (Turn::Mine(tell), known) => {
+                let outcome = self.probe_and_learn(caller).await;
+                tell.send_replace(Some(outcome.clone()));
+                match (outcome, known) {
+                    // It says nothing of the dialect; the request itself will tell the client.
+                    (Err(JobsError::Refused { .. } | JobsError::Upstream(_)), Some(known)) => Ok(known),
+                    (outcome, _) => outcome,
+                }
+            }
+            (Turn::Theirs(_), Some(known)) => Ok(known),
+            (Turn::Theirs(asked), None) => match asked.outcome_for(&voice).await {
+                Some(outcome) => outcome,
+                None => self.probe_and_learn(caller).await,
+            },
+        }
+    }
+
+    async fn probe_and_learn(&self, caller: &Caller) -> Outcome {
+        let kind = self.probe(caller).await?;
+        let before = self.found(|found| found.replace((kind, Instant::now())));
+        if before.map(|(known, _)| known) != Some(kind) {
+            tracing::info!(dialect = ?kind, about = self.names(kind).names.about, "the upstream's dialect is known");
+        }
+        Ok(kind)
+    }
+
+    /// Asks which dialect it is, once for each of them at most.
+    pub(super) async fn probe(&self, caller: &Caller) -> Outcome {
+        for kind in [DialectKind::Comfyui, DialectKind::Cloud] {
+            let names = &self.names(kind).names;
+            let answer = self
+                .ask(Call::Probe, caller, None, &names.list.path, &names.probe.query)
+                .await?;
+            // Both dialects may ask the same question; the answer then settles it at once.
+            let settled = [DialectKind::Comfyui, DialectKind::Cloud].into_iter().find(|kind| {
+                let other = &self.names(*kind).names;
+                other.probe.query == names.probe.query
+                    && other.list.path == names.list.path
+                    && other.probe.status == answer.status.as_u16()
+                    // A web page with that status is somebody else's.
+                    && answer.body.trim_ascii_start().starts_with(b"{")
+            });
+            match settled {
+                Some(kind) => return Ok(kind),
+                None => drop(accept(&Method::GET, &names.list.path, answer)?),
+            }
+        }
+        Err(JobsError::Shape {
+            call: format!("GET {}", self.comfyui.names.list.path),
+            reason: "it fits neither dialect; set upstream.dialect".to_owned(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        cli::Options,
+        config,
+        demo::{Board, Options as Behaviour, Rules, Simulator},
+        jobs::DIALECT_BELIEVED,
+        mapping::Tables,
+        marks::Marks,
+        observe::Tally,
+        state::State,
+        upstream::Upstream,
+    };
+    use http::{HeaderMap, HeaderValue, Uri};
+    use std::{net::IpAddr, sync::Arc};
+
+    fn caller(state: &State, key: &'static str) -> Caller {
+        let headers = HeaderMap::from_iter([(
+            http::HeaderName::from_static("x-api-key"),
+            HeaderValue::from_static(key),
+        )]);
+        let uri = Uri::from_static("/history");
+        let scope = state.scope_key().scope(Marks::of(&headers), &headers, &uri);
+        Caller::new(
+            &headers,
+            &uri,
+            IpAddr::from([127, 0, 0, 1]),
+            scope,
+            Arc::new(Tally::default()),
+        )
+    }
+
+    #[tokio::test]
+    async fn what_was_known_is_gone_by_while_one_asks_and_where_it_is_told_nothing() {
+        let behaviour = Behaviour {
+            key: Some("good".to_owned()),
+            ..Behaviour::default()
+        };
+        let cloud = Simulator::start(Board::new(Rules::Cloud), behaviour).await;
+        let cloud = cloud.expect("a simulator");
+        let options = Options::default().with("upstream.url", cloud.url());
+        let config = config::load(&options, |_| None).expect("a configuration").config;
+        let state = State::open(None).expect("a state");
+        let jobs = Jobs::new(
+            Arc::new(Upstream::new(&config.upstream).expect("a client")),
+            &Tables::load(None).expect("tables"),
+            config.upstream.dialect,
+            10,
+            Arc::new(crate::observe::Observer::new(
+                state.usage().expect("usage"),
+                config.log.access,
+            )),
+        );
+        let (good, bad) = (caller(&state, "good"), caller(&state, "bad"));
+        assert!(jobs.dialect(&bad).await.is_err(), "nothing is known yet");
+        assert_eq!(jobs.dialect(&good).await.expect("a dialect"), DialectKind::Cloud);
+        let asked = || cloud.targets("/api/jobs").len();
+        let age = || {
+            let old = Instant::now().checked_sub(DIALECT_BELIEVED).expect("a time");
+            jobs.found(|found| *found = Some((DialectKind::Cloud, old)));
+        };
+        age();
+        let before = asked();
+        assert_eq!(jobs.dialect(&bad).await.expect("what was known"), DialectKind::Cloud);
+        assert_eq!(asked(), before + 1);
+        age();
+        let before = asked();
+        let Turn::Mine(asking) = jobs.probing.turn(&bad.voice()) else {
+            panic!("nobody asks");
+        };
+        assert_eq!(jobs.dialect(&good).await.expect("what was known"), DialectKind::Cloud);
+        assert_eq!(asked(), before, "somebody else asks already");
+        drop(asking);
+        assert_eq!(jobs.dialect(&good).await.expect("a dialect"), DialectKind::Cloud);
+        assert_eq!(asked(), before + 1, "whoever asked has left");
+    }
+}
