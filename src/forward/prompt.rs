@@ -2,7 +2,7 @@
 
 use super::Passage;
 use crate::{
-    mapping::{Paths, Table, scanner::string_value},
+    mapping::{Paths, RequestRules, Table, scanner::string_value},
     notes::{Notes, note},
     scope::Scope,
     upstream::{Body, BoxError, Upstream, UpstreamError},
@@ -22,6 +22,8 @@ pub struct Lesson<'a> {
     pub notes: &'a Notes,
     /// Table `prompt`.
     pub table: &'a Table,
+    /// What of a prompt the server could not list afterwards.
+    pub unlistable: Option<&'a RequestRules>,
     /// Whose job it is.
     pub scope: Scope,
     /// The largest request body, in bytes, that is looked into.
@@ -48,18 +50,28 @@ impl Passage<'_> {
             Start::Long(body) => return self.forward(Request::from_parts(head, body)).await,
             Start::Whole(whole) => whole,
         };
-        let mut sent = Vec::with_capacity(whole.len());
-        let changed = lesson.table.request.apply(&whole, &mut sent).is_ok() && sent.len() != whole.len();
-        let sent = if changed {
-            tracing::warn!(
-                "POST /prompt carried a redacted key in place of a key; it was removed: the client seems to resubmit what it read"
-            );
-            head.headers.insert(CONTENT_LENGTH, HeaderValue::from(sent.len()));
-            Bytes::from(sent)
-        } else {
-            whole
+        let shown = match without(&lesson.table.request, &whole) {
+            Some(rest) => {
+                tracing::warn!(
+                    "POST /prompt carried a redacted key in place of a key; it was removed: the client seems to resubmit what it read"
+                );
+                rest
+            }
+            None => whole.clone(),
         };
-        let noted = note(lesson.table, &sent);
+        let noted = note(lesson.table, &shown);
+        let sent = match lesson.unlistable.and_then(|rules| without(rules, &shown)) {
+            Some(rest) => {
+                tracing::info!(
+                    "POST /prompt carried what the server's list fails at (see [prompt] in the dialect's table); the server got it without, and clients are shown it"
+                );
+                rest
+            }
+            None => shown,
+        };
+        if sent.len() != whole.len() {
+            head.headers.insert(CONTENT_LENGTH, HeaderValue::from(sent.len()));
+        }
         let upstream = self.upstream;
         let response = self
             .forward(Request::from_parts(head, crate::upstream::full(sent)))
@@ -69,6 +81,13 @@ impl Passage<'_> {
             _ => Ok(response),
         }
     }
+}
+
+/// `body` without what `rules` keep from going on; `None` when it has nothing of that.
+fn without(rules: &RequestRules, body: &Bytes) -> Option<Bytes> {
+    let mut rest = Vec::with_capacity(body.len());
+    let applied = rules.apply(body, &mut rest).is_ok();
+    (applied && rest.len() != body.len()).then(|| rest.into())
 }
 
 /// Keeps the note under the id that the answer carries, before the client has the answer: it may ask at once.

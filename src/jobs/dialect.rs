@@ -1,6 +1,6 @@
 //! How an upstream speaks the Jobs API: the names it uses, read from a dialect table.
 
-use crate::mapping::{Paths, TableError, line_of};
+use crate::mapping::{Paths, RequestRules, TableError, line_of};
 use http::StatusCode;
 use serde::Deserialize;
 use std::sync::Arc;
@@ -26,6 +26,9 @@ pub struct Names {
     pub list: ListNames,
     /// The detail call; `{id}` stands for the job's id.
     pub detail: DetailNames,
+    /// Members of `POST /prompt` that make a job which the server cannot list: they do not go on. Where there are some,
+    /// a list call that fails (500) may do so for one job.
+    pub prompt: Option<RequestRules>,
     /// The cancel calls.
     pub cancel: CancelNames,
     /// What paths get in front on their way to the server.
@@ -176,6 +179,21 @@ pub struct States {
     cancelled: String,
 }
 
+/// A state as the list is asked for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Word {
+    /// Waiting.
+    Pending,
+    /// Being worked on.
+    Running,
+    /// Ended well.
+    Completed,
+    /// Ended by an error.
+    Failed,
+    /// Ended by a cancel; servers before 0.9.0 refuse the word (CONTRACT.md section 2).
+    Cancelled,
+}
+
 /// A list call, and the status by which this dialect is known.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -195,6 +213,17 @@ pub enum State {
     Running,
     /// Completed, failed or cancelled: it will not change any more.
     Finished,
+}
+
+impl State {
+    /// For people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Running => "running",
+            Self::Finished => "finished",
+        }
+    }
 }
 
 /// The paths of a list entry, and the slot of each.
@@ -307,7 +336,20 @@ impl Dialect {
 
     /// The `status` filter that finds queued jobs.
     pub fn queued_filter(&self) -> String {
-        let States { pending, running, .. } = &self.names.states;
-        format!("{}={pending},{running}", self.names.list.status)
+        self.filter(&[Word::Pending, Word::Running])
+    }
+
+    /// The `status` filter that finds jobs in these states.
+    pub(super) fn filter(&self, words: &[Word]) -> String {
+        let states = &self.names.states;
+        let word = |word: &Word| match word {
+            Word::Pending => states.pending.as_str(),
+            Word::Running => &states.running,
+            Word::Completed => &states.completed,
+            Word::Failed => &states.failed,
+            Word::Cancelled => &states.cancelled,
+        };
+        let words: Vec<&str> = words.iter().map(word).collect();
+        format!("{}={}", self.names.list.status, words.join(","))
     }
 }

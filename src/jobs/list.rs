@@ -4,7 +4,7 @@
 //! counted, each one begins with the last job of the page before: if that job is not in it, jobs were deleted
 //! meanwhile, others moved up behind our back, and the walk begins anew.
 
-use super::{Caller, DialectKind, Jobs, JobsError, Page, Voice, accept, caller::encode};
+use super::{Caller, DialectKind, Jobs, JobsError, Page, Voice, accept, caller::encode, dialect::Word};
 use crate::{jobs::Listed, observe::Call};
 use http::{HeaderMap, Method};
 use std::{collections::HashSet, sync::Arc};
@@ -32,6 +32,8 @@ pub enum Wanted {
     Newest,
     /// Those that have not ended.
     Queued,
+    /// Those in these states.
+    In(&'static [Word]),
 }
 
 /// One call for a page, as all who make it at the same time share it.
@@ -50,7 +52,8 @@ enum Walk {
 }
 
 impl Jobs {
-    /// Lists jobs, newest created first, page by page until `enough` of them are there or none are left.
+    /// Lists jobs, newest created first, page by page until `enough` of them are there or none are left. Where the server
+    /// cannot list all jobs, a list of all has those that have ended.
     pub async fn list(
         self: &Arc<Self>,
         caller: &Arc<Caller>,
@@ -58,7 +61,23 @@ impl Jobs {
         wanted: Wanted,
         enough: impl Fn(&[Listed]) -> bool,
     ) -> Result<List, JobsError> {
-        let outcome = self.walk_until_still(caller, kind, wanted, &enough).await;
+        match self.list_as_asked(caller, kind, wanted, &enough).await {
+            Err(error) if self.may_be_one_job(kind, &error) => {
+                Box::pin(self.list_in_spite(caller, kind, wanted, error)).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// The list, if the server has it as it was asked for.
+    pub(super) async fn list_as_asked(
+        self: &Arc<Self>,
+        caller: &Arc<Caller>,
+        kind: DialectKind,
+        wanted: Wanted,
+        enough: &impl Fn(&[Listed]) -> bool,
+    ) -> Result<List, JobsError> {
+        let outcome = self.walk_until_still(caller, kind, wanted, enough).await;
         if matches!(
             outcome,
             Err(JobsError::Missing { .. } | JobsError::Shape { .. } | JobsError::Upstream(_))
@@ -92,7 +111,11 @@ impl Jobs {
     ) -> Result<Walk, JobsError> {
         let dialect = self.names(kind);
         let names = &dialect.names.list;
-        let filter = (wanted == Wanted::Queued).then(|| dialect.queued_filter());
+        let filter = match wanted {
+            Wanted::All | Wanted::Newest => None,
+            Wanted::Queued => Some(dialect.queued_filter()),
+            Wanted::In(words) => Some(dialect.filter(words)),
+        };
         let part = names.part.filter(|_| wanted == Wanted::Newest);
         let limit = names.page.or(part).map(|page| format!("{}={page}", names.limit));
         let voice = caller.voice();

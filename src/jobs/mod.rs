@@ -11,6 +11,7 @@ mod dialect;
 mod list;
 mod page;
 mod probing;
+mod unlistable;
 
 pub(crate) use caller::filling;
 pub use caller::{Caller, Voice};
@@ -19,6 +20,7 @@ pub use detail::Detail;
 pub use dialect::{Dialect, SocketNames, State};
 pub use list::{List, Wanted};
 pub use page::{Listed, Page};
+pub use unlistable::Queue;
 
 use list::PageCall;
 
@@ -57,6 +59,19 @@ pub enum JobsError {
         /// What it said.
         answer: Box<Answer>,
     },
+    /// The server has a job that it cannot list, and fails with it at every list of such jobs (CONTRACT.md section 6).
+    #[error(
+        "the upstream fails (500) at {call} because of one of its {states} jobs, and lists the others: ComfyUI cannot list \
+         a job that was sent with {members} and no object there"
+    )]
+    Unlistable {
+        /// Such as `GET /api/jobs`.
+        call: String,
+        /// Among which jobs it is.
+        states: String,
+        /// What of a prompt makes such a job.
+        members: String,
+    },
     /// The endpoint is not there.
     #[error("the upstream answered {status} to {call}: it has no Jobs API there (ComfyUI has it since 0.6.0)")]
     Missing {
@@ -81,7 +96,7 @@ impl JobsError {
         match self {
             Self::Upstream(error) => error.is_unreachable(),
             Self::Refused { answer, .. } => answer.status.is_server_error(),
-            Self::Missing { .. } | Self::Shape { .. } => true,
+            Self::Missing { .. } | Self::Shape { .. } | Self::Unlistable { .. } => true,
         }
     }
 }

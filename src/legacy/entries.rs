@@ -105,7 +105,11 @@ impl Legacy {
         id: Arc<str>,
     ) -> Result<Told, LegacyError> {
         let asked = self.memory.now();
-        let (state, created, body, headers) = match self.jobs.detail(caller, kind, &id).await? {
+        let detail = match self.jobs.detail(caller, kind, &id).await {
+            Ok(detail) => detail,
+            Err(error) => return Err(Box::pin(self.jobs.why_refused(caller, kind, error)).await.into()),
+        };
+        let (state, created, body, headers) = match detail {
             Detail::Absent(headers) => return Ok(Told::Absent(headers.map(|headers| Arc::new(carried(&headers))))),
             Detail::Found {
                 state,

@@ -81,13 +81,22 @@ impl Legacy {
     ) -> Result<LegacyAnswer, LegacyError> {
         let orders = Orders::parse(body, &self.tables.writes.request)?;
         let cloud = self.shows_cloud_items(api, kind);
-        let queued = self.queued(caller, kind).await?;
+        let queued = self.jobs.queue(caller, kind).await?;
         let wanted: HashSet<&str> = orders.delete.iter().map(String::as_str).collect();
+        if orders.clear {
+            queued.lists_all(&[State::Pending])?;
+        }
+        let touched: &[State] = match cloud {
+            true => &[State::Pending, State::Running],
+            false => &[State::Pending],
+        };
+        let named: Vec<&str> = wanted.iter().copied().collect();
+        let beyond = queued.beyond(&named, touched)?;
         let cleared = |job: &Listed| orders.clear && job.state == State::Pending;
         // Self-hosted, a running job is not in the queue any more.
         let deleted = |job: &Listed| wanted.contains(&*job.id) && (cloud || job.state == State::Pending);
         let meant = queued.jobs.iter().filter(|job| cleared(job) || deleted(job));
-        let ids: Vec<String> = meant.map(|job| job.id.to_string()).collect();
+        let ids: Vec<String> = meant.map(|job| job.id.to_string()).chain(beyond).collect();
         let mut cancelled = self.jobs.cancel(caller, kind, &ids).await?;
         cancelled.retain(|id| wanted.contains(id.as_str()));
         Ok(match cloud {
@@ -124,12 +133,17 @@ impl Legacy {
             Target::One(id) => *job.id == **id,
             Target::Nothing => false,
         };
-        let queued = self.queued(caller, kind).await?;
+        let queued = self.jobs.queue(caller, kind).await?;
+        let beyond = match &target {
+            Target::Any => queued.lists_all(&[State::Running]).map(|()| Vec::new())?,
+            Target::One(id) => queued.beyond(&[id], &[State::Running])?,
+            Target::Nothing => Vec::new(),
+        };
         let running = queued
             .jobs
             .iter()
             .filter(|job| job.state == State::Running && meant(job));
-        let ids: Vec<String> = running.map(|job| job.id.to_string()).collect();
+        let ids: Vec<String> = running.map(|job| job.id.to_string()).chain(beyond).collect();
         self.jobs.cancel(caller, kind, &ids).await?;
         Ok(done(queued.headers))
     }

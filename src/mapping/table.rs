@@ -85,6 +85,11 @@ impl RequestRules {
     pub fn apply(&self, body: &[u8], out: &mut Vec<u8>) -> Result<(), ScanError> {
         without(body, &self.drop, out)
     }
+
+    /// The members that it is about.
+    pub fn members(&self) -> impl Iterator<Item = &str> {
+        self.drop.iter().map(|member| member.path.as_str())
+    }
 }
 
 /// One row as written.

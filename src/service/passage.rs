@@ -48,13 +48,15 @@ impl Service {
         body: Body,
     ) -> Result<Response<Body>, UpstreamError> {
         let scope = self.scope(exchange, &head);
+        // First: it may ask which dialect the server speaks.
+        let passage = self.passage(exchange, &head).await?;
         let lesson = Lesson {
             notes: self.legacy.notes(),
             table: &self.legacy.tables().prompt,
+            unlistable: self.names().names.prompt.as_ref(),
             scope,
             max_body: self.most_noted,
         };
-        let passage = self.passage(exchange, &head).await?;
         passage.prompt(Request::from_parts(head, body), &lesson).await
     }
 

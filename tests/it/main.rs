@@ -47,6 +47,7 @@ mod timeouts;
 mod tls;
 #[cfg(feature = "otel")]
 mod traces;
+mod unlistable;
 mod usage;
 mod versions;
 mod writes;
