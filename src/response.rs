@@ -2,7 +2,7 @@
 
 use crate::{
     encoding::{Encoding, NOT_WORTH_IT},
-    headers::carried,
+    headers::{carried, remove_hop_by_hop},
     jobs::JobsError,
     legacy::{Cached, LegacyAnswer, LegacyBody, LegacyError},
     notices::put_job_state,
@@ -285,6 +285,13 @@ pub fn legacy_failure(error: LegacyError, finding: Option<&str>) -> Response<Bod
             let mut response = Response::new(full(answer.body));
             *response.status_mut() = answer.status;
             let headers = response.headers_mut();
+            if answer.status.is_redirection() {
+                // Where to, and the cookies that a login page may need.
+                *headers = answer.headers;
+                remove_hop_by_hop(headers);
+                headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+                return response;
+            }
             headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
             headers.extend(carried(&answer.headers));
             for name in [CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE, PROXY_STATUS] {

@@ -242,6 +242,7 @@ pub(super) struct EntryPaths {
 #[derive(Clone, Debug)]
 pub(super) struct DetailPaths {
     pub paths: Arc<Paths>,
+    pub id: usize,
     pub state: usize,
     pub created: usize,
 }
@@ -292,12 +293,13 @@ impl Dialect {
             paths,
         };
         let mut detail = Paths::default();
-        let (state, created) = (detail.add(&names.job.state), detail.add(&names.job.created));
+        let [id, state, created] = [&names.job.id, &names.job.state, &names.job.created].map(|path| detail.add(path));
         Ok(Self {
             names,
             entry,
             detail: DetailPaths {
                 paths: Arc::new(detail),
+                id,
                 state,
                 created,
             },
@@ -306,6 +308,7 @@ impl Dialect {
 
     /// Adds to `paths` what this dialect needs to know of a detail, to search for it together with them.
     pub(crate) fn search_beside(&mut self, paths: &mut Paths) {
+        self.detail.id = paths.add(&self.names.job.id);
         self.detail.state = paths.add(&self.names.job.state);
         self.detail.created = paths.add(&self.names.job.created);
     }

@@ -143,13 +143,17 @@ impl Jobs {
             let before = seen.len();
             jobs.extend(page.jobs.iter().filter(|job| seen.insert(Arc::clone(&job.id))).cloned());
             seen.extend(page.ids.iter().cloned());
-            let complete = !page.more && page.cursor.is_none();
+            let complete = page.more == Some(false) && page.cursor.is_none();
             if complete || enough(&jobs) {
                 return Ok(Walk::Done(List {
                     jobs,
                     complete,
                     headers: page.headers.clone(),
                 }));
+            }
+            // Silence is no proof that there is no more.
+            if page.more.is_none() && page.cursor.is_none() {
+                return Err(self.unfit(kind, "it does not say whether there is more"));
             }
             if seen.len() == before {
                 return Err(self.unfit(kind, "it says there is more, but a page brought nothing new"));
@@ -191,6 +195,11 @@ impl Jobs {
         let lasts = |_: &Result<Arc<Page>, JobsError>| false;
         let (page, _) = self.pages.share(call, lasts, ask).await;
         page
+    }
+
+    /// No job of a list says when it was created.
+    pub fn undated(&self, kind: DialectKind) -> JobsError {
+        self.unfit(kind, "no job in it says when it was created")
     }
 
     fn unfit(&self, kind: DialectKind, reason: &str) -> JobsError {

@@ -33,7 +33,7 @@ use crate::{
     upstream::{Answer, Upstream, UpstreamError},
 };
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode, header::LOCATION};
 use std::{
     sync::{Arc, Mutex},
     time::{Duration, Instant},
@@ -51,7 +51,7 @@ pub enum JobsError {
     /// Not reached, too slow, broken off.
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
-    /// 401, 402, 403, 429 or 5xx: the client gets it as it is (CONTRACT.md section 4).
+    /// A redirect, 401, 402, 403, 429 or 5xx: the client gets it as it is (CONTRACT.md section 4).
     #[error("the upstream answered {} to {call}", .answer.status)]
     Refused {
         /// Such as `GET /api/jobs`.
@@ -311,7 +311,12 @@ fn accept(method: &Method, path: &str, answer: Answer) -> Result<Answer, JobsErr
     }
     let call = format!("{method} {path}");
     match answer.status.as_u16() {
-        401..=403 | 429 | 500..=599 => Err(JobsError::Refused {
+        // A redirect is most often a login page's, and for the client to follow.
+        301..=303 | 307 | 308 if !answer.headers.contains_key(LOCATION) => Err(JobsError::Shape {
+            call,
+            reason: format!("status {} to nowhere", answer.status),
+        }),
+        301..=303 | 307 | 308 | 401..=403 | 429 | 500..=599 => Err(JobsError::Refused {
             call,
             answer: Box::new(answer),
         }),

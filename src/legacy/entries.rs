@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     headers::carried,
-    jobs::{Caller, Detail, DialectKind, State, Voice},
+    jobs::{Caller, Detail, DialectKind, JobsError, State, Voice},
     mapping::{Context, Searched, Table},
     scope::Scope,
 };
@@ -30,6 +30,8 @@ pub(super) struct Telling {
 pub(super) enum Told {
     /// There is none; `None` when nobody had to be asked.
     Absent(Option<Arc<HeaderMap>>),
+    /// There is none, unless it is listed: then this is the failure.
+    NoSuchPath(Arc<HeaderMap>, JobsError),
     /// It is not in a state that the shape shows.
     Elsewhere(Arc<HeaderMap>, State),
     /// As the shape shows it.
@@ -111,6 +113,7 @@ impl Legacy {
         };
         let (state, created, body, headers) = match detail {
             Detail::Absent(headers) => return Ok(Told::Absent(headers.map(|headers| Arc::new(carried(&headers))))),
+            Detail::NoSuchPath(headers, error) => return Ok(Told::NoSuchPath(Arc::new(carried(&headers)), error)),
             Detail::Found {
                 state,
                 created,

@@ -26,7 +26,7 @@ const EACH: usize = 64;
 pub struct Cleared {
     /// Every job created before this moment, in ms,
     pub created_before: f64,
-    /// and these, which were created in it,
+    /// and these, which were created in it, or do not say when,
     pub also: HashSet<String>,
     /// but not these, which had not ended yet.
     pub except: HashSet<String>,
@@ -36,12 +36,15 @@ impl Cleared {
     /// The clear of all jobs that have ended by now: `newest` are the latest created ones, `queued` those that have
     /// not ended. `None` when there is nothing to clear.
     pub fn of(newest: &[Listed], queued: &[Listed]) -> Option<Self> {
-        let latest = newest.first()?.created;
+        newest.first()?;
+        let latest = newest.iter().map(|job| job.created).fold(0.0, f64::max);
         let ids = |jobs: &[Listed]| jobs.iter().map(|job| job.id.to_string()).collect::<HashSet<String>>();
         let except = ids(queued);
-        let also = newest
-            .iter()
-            .filter(|job| job.created >= latest && job.state == JobState::Finished && !except.contains(&*job.id));
+        let also = newest.iter().filter(|job| {
+            (job.created >= latest || !is_time(job.created))
+                && job.state == JobState::Finished
+                && !except.contains(&*job.id)
+        });
         Some(Self {
             created_before: latest,
             also: also.map(|job| job.id.to_string()).collect(),
@@ -61,8 +64,14 @@ impl Cleared {
     }
 
     fn holds(&self, id: &str, created: f64) -> bool {
-        (created < self.created_before && !self.except.contains(id)) || self.also.contains(id)
+        let before = is_time(created) && created < self.created_before;
+        (before && !self.except.contains(id)) || self.also.contains(id)
     }
+}
+
+/// Whether a job says when it was created.
+fn is_time(created: f64) -> bool {
+    created > 0.0
 }
 
 /// What is hidden from one scope.

@@ -142,15 +142,19 @@ impl Legacy {
         if let Some(kept) = self.recall(caller.scope, id, form).filter(|kept| !kept.stale) {
             return Ok(Some(kept.entry));
         }
-        let (told, _) = self.tell(caller, kind, form.shape, id).await?;
-        Ok(match told {
-            Told::Shown { kept, .. } => Some(kept.entry),
-            Told::Absent(_) => None,
-            Told::Elsewhere(_, state) => {
-                tracing::debug!(%id, ?state, "a job that is listed as ended is not, by its own detail");
-                None
+        // The list may be right, and the detail a moment older.
+        for _ in 0..2 {
+            let (told, _) = self.tell(caller, kind, form.shape, id).await?;
+            match told {
+                Told::Shown { kept, .. } => return Ok(Some(kept.entry)),
+                Told::Absent(_) => return Ok(None),
+                Told::NoSuchPath(_, error) => return Err(error.into()),
+                Told::Elsewhere(_, state) => {
+                    tracing::debug!(%id, ?state, "a job that is listed as ended is not, by its own detail");
+                }
             }
-        })
+        }
+        Err(self.jobs.contradiction(kind, id).into())
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     headers::carried,
-    jobs::{Caller, DialectKind, List, Listed, State, Wanted},
+    jobs::{Caller, DialectKind, JobsError, List, Listed, State, Wanted},
     route::LegacyWrite,
     state::{Change, StateError},
 };
@@ -163,6 +163,16 @@ impl Legacy {
         })
     }
 
+    /// That a clear would be of all that there is: where no job says when it was created, only those that are listed are
+    /// known.
+    fn may_clear(&self, listed: &List, kind: DialectKind) -> Result<(), JobsError> {
+        let unknown = !listed.complete && !listed.jobs.is_empty() && listed.jobs.iter().all(|job| job.created <= 0.0);
+        match unknown {
+            true => Err(self.jobs.undated(kind)),
+            false => Ok(()),
+        }
+    }
+
     async fn queued(&self, caller: &Arc<Caller>, kind: DialectKind) -> Result<List, LegacyError> {
         Ok(self.jobs.list(caller, kind, Wanted::Queued, |_| false).await?)
     }
@@ -176,6 +186,7 @@ impl Legacy {
         let enough = |jobs: &[Listed]| !jobs.is_empty() && jobs.iter().filter(is_wanted).count() == wanted.len();
         let listed = self.jobs.list(caller, kind, Wanted::Newest, enough).await?;
         if orders.clear {
+            self.may_clear(&listed, kind)?;
             // After the newest: what is created meanwhile is newer than those, and what is still queued now had not
             // ended when it was cleared.
             let queued = self.queued(caller, kind).await?;

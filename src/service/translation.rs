@@ -80,6 +80,13 @@ impl Service {
             _ => None,
         };
         let cause = finding.map(|finding| finding.to_string());
+        if let LegacyError::Jobs(JobsError::Refused { call, answer }) = &error
+            && answer.status.is_redirection()
+        {
+            let status = answer.status.as_u16();
+            self.adviser
+                .say(&format!("the upstream answered {status} to {call}: a login page?"));
+        }
         tracing::warn!(?asked, %error, cause, "a legacy request could not be answered");
         legacy_failure(error, cause.as_deref())
     }

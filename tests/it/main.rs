@@ -20,6 +20,7 @@ mod long_lists;
 mod mistakes;
 mod modes;
 mod notices;
+mod odd_answers;
 mod origin;
 mod page;
 mod passthrough;
