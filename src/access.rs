@@ -2,13 +2,14 @@
 
 use crate::{
     config::Secret,
-    scope::{ScopeKey, TOKEN},
+    scope::{ScopeKey, token_value},
 };
 use http::{
     HeaderMap, HeaderName, HeaderValue, Uri,
-    header::AUTHORIZATION,
+    header::{AUTHORIZATION, REFERER},
     uri::{Parts, PathAndQuery},
 };
+use memchr::memmem;
 use percent_encoding::percent_decode_str;
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -24,34 +25,38 @@ impl Access {
     }
 
     /// Whether a request may come in: as `Authorization: Bearer`, as `X-API-Key`, or as `?token=`, which is all that a
-    /// WebSocket of a browser can send. What opened the door is taken out, so that the server never sees it.
+    /// WebSocket of a browser can send. What could open the door is taken out wherever it stands, so that the server never
+    /// sees it.
     pub fn admits(&self, headers: &mut HeaderMap, uri: &mut Uri, key: &ScopeKey) -> bool {
         let Some(token) = &self.0 else {
             return true;
         };
-        let fits = |shown: &[u8]| key.same(token.reveal().as_bytes(), shown);
-        let by_bearer = headers.get(AUTHORIZATION).and_then(bearer).is_some_and(fits);
-        let by_key = headers.get(API_KEY).is_some_and(|value| fits(value.as_bytes()));
-        let by_parameter = |parameter: &str| {
-            let value = parameter.strip_prefix(TOKEN).map(percent_decode_str);
-            value.is_some_and(|value| fits(&value.collect::<Vec<u8>>()))
-        };
+        let token = token.reveal();
+        let fits = |shown: &[u8]| key.same(token.as_bytes(), shown);
+        let by_bearer = |value: &HeaderValue| bearer(value).is_some_and(fits);
+        let by_key = |value: &HeaderValue| fits(value.as_bytes());
+        let is_shown = |value: &str| readings(value).any(|value| fits(&value));
         let query = uri.query().unwrap_or_default();
-        let by_query = query.split('&').any(by_parameter);
-        if by_bearer {
-            headers.remove(AUTHORIZATION);
+        let admitted = headers.get_all(AUTHORIZATION).iter().any(by_bearer)
+            || headers.get_all(API_KEY).iter().any(by_key)
+            || query.split('&').filter_map(token_value).any(is_shown);
+        if !admitted {
+            return false;
         }
-        if by_key {
-            headers.remove(API_KEY);
+        for name in [AUTHORIZATION, API_KEY] {
+            retain(headers, &name, |value| !by_bearer(value) && !by_key(value));
         }
-        if by_query {
-            let kept: Vec<&str> = query.split('&').filter(|parameter| !by_parameter(parameter)).collect();
+        clean_referer(headers, token);
+        // Under whichever name.
+        let is_clean = |parameter: &&str| !parameter.split_once('=').is_some_and(|(_, value)| is_shown(value));
+        if !query.split('&').all(|parameter| is_clean(&parameter)) {
+            let kept: Vec<&str> = query.split('&').filter(is_clean).collect();
             match with_query(uri, &kept.join("&")) {
                 Some(without) => *uri = without,
                 None => return false,
             }
         }
-        by_bearer || by_key || by_query
+        true
     }
 }
 
@@ -59,6 +64,43 @@ impl Access {
 fn bearer(value: &HeaderValue) -> Option<&[u8]> {
     let (scheme, token) = value.as_bytes().split_at_checked("Bearer ".len())?;
     scheme.eq_ignore_ascii_case(b"Bearer ").then_some(token.trim_ascii())
+}
+
+/// What servers may read in a part of a query: some take a plus for a blank.
+fn readings(text: &str) -> impl Iterator<Item = Vec<u8>> {
+    let plus = text.contains('+').then(|| text.replace('+', " "));
+    let read = |text: &str| percent_decode_str(text).collect();
+    [Some(read(text)), plus.as_deref().map(read)].into_iter().flatten()
+}
+
+/// Leaves the values of `name` that are to stay.
+fn retain(headers: &mut HeaderMap, name: &HeaderName, stays: impl Fn(&HeaderValue) -> bool) {
+    if headers.get_all(name).iter().all(&stays) {
+        return;
+    }
+    let values = headers.get_all(name).iter();
+    let kept: Vec<HeaderValue> = values.filter(|value| stays(value)).cloned().collect();
+    headers.remove(name);
+    for value in kept {
+        headers.append(name, value);
+    }
+}
+
+/// A page that was opened with the token in its address names that address in `Referer`. Its query goes as a whole, and
+/// all of it where that is not enough: no server needs it.
+fn clean_referer(headers: &mut HeaderMap, token: &str) {
+    let holds = |text: &str| readings(text).any(|text| memmem::find(&text, token.as_bytes()).is_some());
+    let is_clean = |value: &HeaderValue| value.to_str().is_ok_and(|text| !holds(text));
+    if headers.get_all(REFERER).iter().all(is_clean) {
+        return;
+    }
+    let page = headers.get(REFERER).and_then(|value| value.to_str().ok());
+    let page = page.and_then(|text| text.split(['?', '#']).next());
+    let page = page.filter(|page| !holds(page)).and_then(|page| page.parse().ok());
+    match page {
+        Some(page) => drop(headers.insert(REFERER, page)),
+        None => drop(headers.remove(REFERER)),
+    }
 }
 
 fn with_query(uri: &Uri, query: &str) -> Option<Uri> {
@@ -110,6 +152,57 @@ mod tests {
         }
         let (_, _, uri) = shown(&[], "/ws?clientId=a%20b&token=s3cret%20value&x");
         assert_eq!(uri, "/ws?clientId=a%20b&x");
+    }
+
+    #[test]
+    fn the_token_goes_no_further_from_wherever_else_it_stands() {
+        let open = ("authorization", "Bearer s3cret value");
+        for (headers, target, left, uri) in [
+            (&[][..], "/q?%74oken=s3cret%20value", &[][..], "/q"),
+            (&[], "/q?token=s3cret%20value&a=b&tok%65n=s3cret%20value", &[], "/q?a=b"),
+            (&[], "/q?token=s3cret+value&key=s3cret%20value", &[], "/q"),
+            (&[open], "/q?token=s3cret%20value", &[], "/q"),
+            (&[open], "/q?token=own", &[], "/q?token=own"),
+            (
+                &[open, ("x-api-key", "s3cret value"), ("x-api-key", "own")],
+                "/q",
+                &[("x-api-key", "own")],
+                "/q",
+            ),
+            (
+                &[("authorization", "Bearer own"), open],
+                "/q",
+                &[("authorization", "Bearer own")],
+                "/q",
+            ),
+            (
+                &[open, ("referer", "http://a/?x=1&%74oken=s3cret%20value#x")],
+                "/q",
+                &[("referer", "http://a/")],
+                "/q",
+            ),
+            (
+                &[open, ("referer", "http://a/?x;token=s3cret+value")],
+                "/q",
+                &[("referer", "http://a/")],
+                "/q",
+            ),
+            (&[open, ("referer", "http://a/s3cret%20value/?x=1")], "/q", &[], "/q"),
+            (
+                &[open, ("referer", "http://a/?x=1")],
+                "/q",
+                &[("referer", "http://a/?x=1")],
+                "/q",
+            ),
+        ] {
+            let (admitted, map, found) = shown(headers, target);
+            assert!(admitted, "{headers:?} {target}");
+            let map: Vec<(&str, &str)> = map
+                .iter()
+                .map(|(name, value)| (name.as_str(), value.to_str().expect("text")))
+                .collect();
+            assert_eq!((map.as_slice(), found.as_str()), (left, uri), "{headers:?} {target}");
+        }
     }
 
     #[test]

@@ -2,10 +2,12 @@
 //! few in its URL, http for https, a release from before the Jobs API, or somebody else's server.
 
 use crate::{
+    buffered::BufferBudget,
     config::UpstreamConfig,
     jobs::{Dialect, JobsError},
     mapping::{Paths, Tables, scanner::string_value},
     mistakes::{Asked, Cause, refusal},
+    outside::Outside,
     upstream::{Answer, SetupError, Upstream, UpstreamError},
 };
 use bytes::Bytes;
@@ -64,8 +66,8 @@ impl fmt::Display for Finding {
             ),
             Self::Stranger { status, content_type } => write!(
                 out,
-                "what answers there ({status}, {content_type}) is not ComfyUI: is the port, and the path, of upstream.url \
-                 right?"
+                "what answers there ({status}, {}) is not ComfyUI: is the port, and the path, of upstream.url right?",
+                Outside::new(content_type)
             ),
         }
     }
@@ -74,6 +76,7 @@ impl fmt::Display for Finding {
 /// Asks an upstream what is wrong with it.
 pub struct Diagnosis {
     config: UpstreamConfig,
+    budget: BufferBudget,
     comfyui: Dialect,
     cloud: Dialect,
     last: Mutex<Option<(Instant, Option<Finding>)>>,
@@ -88,6 +91,8 @@ impl Diagnosis {
                 connect_timeout: config.connect_timeout.min(PATIENCE),
                 ..config.clone()
             },
+            // A few short answers.
+            budget: BufferBudget::new(config.max_answer_bytes),
             comfyui: tables.comfyui.clone(),
             cloud: tables.cloud.clone(),
             last: Mutex::default(),
@@ -188,7 +193,9 @@ impl Diagnosis {
     }
 
     async fn by_its_version(&self, url: &Uri) -> Option<Finding> {
-        let version = self.version(&Upstream::new(&with_url(&self.config, url)).ok()?).await?;
+        let version = self
+            .version(&Upstream::new(&with_url(&self.config, url), &self.budget).ok()?)
+            .await?;
         let mut numbers = version
             .trim_start_matches('v')
             .split('.')
@@ -207,11 +214,12 @@ impl Diagnosis {
         let mut paths = Paths::default();
         let slot = paths.add(&names.version);
         let spans = paths.find(&answer.body).ok()?;
-        string_value(spans.get(slot)?.as_ref()?.of(&answer.body))
+        let version = string_value(spans.get(slot)?.as_ref()?.of(&answer.body))?;
+        Some(Outside::new(version).to_string())
     }
 
     async fn probe(&self, url: &Uri) -> Result<Answer, Asking> {
-        let upstream = Upstream::new(&with_url(&self.config, url))?;
+        let upstream = Upstream::new(&with_url(&self.config, url), &self.budget)?;
         let mut last = None;
         for dialect in [&self.comfyui, &self.cloud] {
             let target = format!("{}?{}", dialect.names.list.path, dialect.names.probe.query);

@@ -3,6 +3,7 @@
 //! It changes nothing there: it cancels a job that does not exist, and deletes no job from history and queue.
 
 use crate::{
+    buffered::BufferBudget,
     config::Config,
     diagnosis::Diagnosis,
     jobs::{Caller, Detail, Dialect, DialectKind, Jobs, State, Wanted},
@@ -109,7 +110,10 @@ struct Examination {
 /// Examines the upstream and prints what was found; true when every legacy route has an answer.
 pub async fn run(config: &Config) -> Result<bool, DoctorError> {
     let tables = Tables::load(config.mappings_dir.as_deref())?;
-    let upstream = Arc::new(Upstream::new(&config.upstream)?);
+    let upstream = Arc::new(Upstream::new(
+        &config.upstream,
+        &BufferBudget::new(config.server.max_buffered),
+    )?);
     let diagnosis = Diagnosis::new(&config.upstream, &tables);
     let jobs = Arc::new(Jobs::new(
         Arc::clone(&upstream),

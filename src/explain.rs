@@ -1,6 +1,7 @@
 //! `jobshim explain`: which upstream calls a legacy request becomes, and where each field comes from.
 
 use crate::{
+    buffered::BufferBudget,
     config::{Config, DialectChoice, Surface},
     forward::in_dialect,
     jobs::{Caller, Dialect},
@@ -11,6 +12,8 @@ use crate::{
     state::{State, StateError},
     upstream::{SetupError, Upstream},
 };
+use bytes::Bytes;
+use futures_util::TryStreamExt;
 use http::{HeaderMap, Method, Uri};
 use std::sync::Arc;
 
@@ -85,8 +88,14 @@ pub async fn run(config: &Config, method: &str, target: &str, live: bool) -> Res
             println!("{method} {target} {passage}");
             return Ok(());
         }
-        Way::WrongMethod(allow) => {
-            println!("{method} {target} is answered 405: {} allows {allow}", uri.path());
+        Way::WrongMethod(wrong) => {
+            let path = uri.path();
+            print_mode(config, wrong.route);
+            println!("{method} {target} is answered by the server where its legacy endpoint is asked, else");
+            match wrong.allow {
+                Some(allow) => println!("  405: {path} allows {allow}"),
+                None => println!("  404: there is nothing to {method} at {path}"),
+            }
             return Ok(());
         }
         Way::Legacy(route) => route,
@@ -197,7 +206,10 @@ fn steps(write: &LegacyWrite, dialect: &Dialect, there: &str) -> Vec<String> {
 }
 
 async fn show(config: &Config, route: &LegacyRoute, uri: &Uri) -> Result<(), ExplainError> {
-    let upstream = Arc::new(Upstream::new(&config.upstream)?);
+    let upstream = Arc::new(Upstream::new(
+        &config.upstream,
+        &BufferBudget::new(config.server.max_buffered),
+    )?);
     let legacy = Arc::new(Legacy::new(
         config,
         upstream,
@@ -218,6 +230,7 @@ async fn show(config: &Config, route: &LegacyRoute, uri: &Uri) -> Result<(), Exp
         answer.status,
         content_type.unwrap_or_default()
     );
-    println!("{}", String::from_utf8_lossy(&answer.body.collect().await?.concat()));
+    let pieces: Vec<Bytes> = answer.body.stream().try_collect().await?;
+    println!("{}", String::from_utf8_lossy(&pieces.concat()));
     Ok(())
 }

@@ -3,6 +3,7 @@
 use crate::{
     admin::ask,
     config::{Config, ListenAddress},
+    outside::Outside,
 };
 use http::{StatusCode, Uri};
 use std::{
@@ -59,7 +60,7 @@ async fn ask_admin(admin: SocketAddr, ready: bool) -> Result<String, HealthError
         Ok(answer) => answer,
         Err(reason) => return Err(HealthError::Admin(uri, reason)),
     };
-    let said = String::from_utf8_lossy(&body).trim_end().to_owned();
+    let said = Outside::many(String::from_utf8_lossy(&body).trim_end()).to_string();
     match status {
         StatusCode::OK => Ok(format!("{uri}: {said}")),
         status => Err(HealthError::Admin(uri, format!("{status}: {said}"))),

@@ -3,8 +3,11 @@
 //! A request goes one way through the house: `server` -> `service` -> `route` -> `legacy` -> `jobs` -> `upstream`,
 //! with `mapping` turning job bytes into legacy bytes; what is not a legacy route goes through `forward`.
 
+mod accept;
 pub mod access;
 pub mod admin;
+pub mod body_decoding;
+pub mod buffered;
 pub mod cli;
 pub mod compare;
 pub mod config;
@@ -19,6 +22,7 @@ pub mod forward;
 pub mod headers;
 pub mod health;
 mod hex;
+pub mod hollow;
 pub mod http1;
 pub mod jobs;
 pub mod legacy;
@@ -30,6 +34,7 @@ pub mod notes;
 pub mod notices;
 pub mod observe;
 pub mod origin;
+pub mod outside;
 pub mod pace;
 pub mod panics;
 mod pool;
@@ -38,6 +43,7 @@ pub mod reload;
 pub mod report;
 pub(crate) mod response;
 pub mod route;
+pub mod runs;
 pub mod scope;
 pub mod segments;
 pub mod server;

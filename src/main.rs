@@ -10,6 +10,7 @@ use jobshim::{
     demo, doctor, explain,
     health::{self, HealthError},
     mapping::{Tables, print},
+    outside::VisibleFields,
     reload::{Live, Reloader},
     report,
     route::RouteName,
@@ -96,7 +97,10 @@ fn log_to_stderr(log: &LogConfig) -> impl Fn(u8) + Send + Sync + use<> {
     let (filter, handle) = reload::Layer::new(level(log.verbosity));
     let lines = fmt::layer().with_target(false).with_writer(std::io::stderr);
     let lines = match log.format {
-        LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).boxed(),
+        LogFormat::Text => lines
+            .fmt_fields(VisibleFields::default())
+            .with_ansi(std::io::stderr().is_terminal())
+            .boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
     tracing_subscriber::registry().with(filter).with(lines).init();

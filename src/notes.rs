@@ -1,11 +1,12 @@
-//! What `POST /prompt` taught: kept per scope and job until the job's own detail says it, bounded in bytes.
+//! What `POST /prompt` taught: kept per scope and job until the job's own detail says it, bounded in bytes. An id that is
+//! used again has a note for each run.
 
 use crate::{
     mapping::{Classes, Context, Table},
     scope::Scope,
 };
 use bytes::Bytes;
-use moka::{policy::EvictionPolicy, sync::Cache};
+use moka::{ops::compute::Op, policy::EvictionPolicy, sync::Cache};
 use std::{
     cell::Cell,
     sync::{
@@ -16,11 +17,31 @@ use std::{
 
 /// What a note costs besides its text: its key, and the cache's own bookkeeping.
 const OVERHEAD: usize = 256;
+/// Runs of one id that are noted, the latest ones.
+const MOST_RUNS: usize = 4;
+
+/// What is noted of one run.
+#[derive(Clone)]
+struct Note {
+    /// What the server gave it; see [`crate::runs`].
+    number: Option<f64>,
+    text: Bytes,
+}
+
+impl Note {
+    /// Whether it can be of the run with this number.
+    fn is_of(&self, number: Option<f64>) -> bool {
+        !matches!((self.number, number), (Some(one), Some(other)) if one != other)
+    }
+}
+
+/// The notes on one id, the latest first.
+type Noted = Arc<[Note]>;
 
 /// Notes by scope and job id; a clone is the same notes.
 #[derive(Clone)]
 pub struct Notes {
-    kept: Cache<(Scope, Arc<str>), Bytes>,
+    kept: Cache<(Scope, Arc<str>), Noted>,
     /// Something was noted once: where clients post no prompts through here, nothing need be looked for.
     any: Arc<AtomicBool>,
 }
@@ -37,8 +58,9 @@ impl Classes for NoClasses {
 impl Notes {
     /// Keeps at most `max_bytes`, the oldest unused ones going first; 0 keeps none.
     pub fn new(max_bytes: u64) -> Self {
-        let weigh = |key: &(Scope, Arc<str>), note: &Bytes| {
-            let bytes = key.1.len().saturating_add(note.len()).saturating_add(OVERHEAD);
+        let weigh = |key: &(Scope, Arc<str>), noted: &Noted| {
+            let texts = noted.iter().map(|note| note.text.len().saturating_add(OVERHEAD));
+            let bytes = texts.fold(key.1.len(), usize::saturating_add);
             u32::try_from(bytes).unwrap_or(u32::MAX)
         };
         Self {
@@ -51,33 +73,55 @@ impl Notes {
         }
     }
 
-    /// The note on one job.
-    pub fn get(&self, scope: Scope, id: &Arc<str>) -> Option<Bytes> {
+    /// The note on the run of `id` that has this number.
+    pub fn get(&self, scope: Scope, id: &Arc<str>, number: Option<f64>) -> Option<Bytes> {
         let any = self.any.load(Relaxed);
-        any.then(|| self.kept.get(&(scope, Arc::clone(id)))).flatten()
+        let noted = any.then(|| self.kept.get(&(scope, Arc::clone(id)))).flatten()?;
+        let note = noted.iter().find(|note| note.is_of(number))?;
+        Some(note.text.clone())
     }
 
-    /// Keeps a note, which [`note`] wrote.
-    pub fn keep(&self, scope: Scope, id: String, note: Bytes) {
+    /// Keeps a note, which [`note`] wrote, on the run of `id` that has this number.
+    pub fn keep(&self, scope: Scope, id: &str, number: Option<f64>, text: Bytes) {
         self.any.store(true, Relaxed);
-        self.kept.insert((scope, id.into()), note);
+        let note = Note { number, text };
+        self.kept.entry((scope, id.into())).and_upsert_with(|before| {
+            let before = before.map(|before| before.into_value());
+            let others = before
+                .iter()
+                .flat_map(|noted| noted.iter())
+                .filter(|other| !other.is_of(number));
+            std::iter::once(&note).chain(others).take(MOST_RUNS).cloned().collect()
+        });
         // At once: a few notes more can be many megabytes.
         self.kept.run_pending_tasks();
     }
 
-    /// Forgets one.
-    pub fn forget(&self, scope: Scope, id: &Arc<str>) {
-        self.kept.invalidate(&(scope, Arc::clone(id)));
+    /// Forgets the note on the run of `id` that has this number.
+    pub fn forget(&self, scope: Scope, id: &Arc<str>, number: Option<f64>) {
+        self.kept.entry((scope, Arc::clone(id))).and_compute_with(|before| {
+            let others: Noted = match before {
+                Some(before) => before
+                    .value()
+                    .iter()
+                    .filter(|note| !note.is_of(number))
+                    .cloned()
+                    .collect(),
+                None => return Op::Nop,
+            };
+            if others.is_empty() { Op::Remove } else { Op::Put(others) }
+        });
     }
 }
 
-/// What table `prompt` keeps of a request's body; `None` when it is no JSON object or has nothing to keep.
-pub fn note(table: &Table, body: &[u8]) -> Option<Bytes> {
+/// What table `prompt` keeps of a request's body, and of what was observed beside it; `None` when it is no JSON object or has
+/// nothing to keep.
+pub fn note(table: &Table, body: &[u8], observed: Option<&[u8]>) -> Option<Bytes> {
     let context = Context {
         place: Cell::default(),
         classes: &NoClasses,
     };
-    let reading = table.plan.read(body, None).ok()?;
+    let reading = table.plan.read(body, observed).ok()?;
     let mut out = Vec::new();
     table.plan.write(&reading, &context, &mut out).ok()?;
     Some(out.into())

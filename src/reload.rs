@@ -11,7 +11,7 @@ use crate::{
 use std::{
     env, fs,
     hash::{DefaultHasher, Hash, Hasher},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -60,6 +60,11 @@ impl Live {
     fn exchange(&self, service: Service) {
         *self.service.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(service);
     }
+}
+
+/// Whether what was read of a file is gone from it: a pipe is empty the second time, and a reader may wait for ever.
+fn is_read_once(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|about| !about.is_file())
 }
 
 /// Takes changes over into a running program.
@@ -119,10 +124,15 @@ impl Reloader {
         }
     }
 
+    /// The configuration file.
+    fn file(&self) -> Option<PathBuf> {
+        let variable = || env::var("JOBSHIM_CONFIG").ok().filter(|path| !path.is_empty());
+        self.options.config.clone().or_else(|| variable().map(PathBuf::from))
+    }
+
     /// What all files say, in one number.
     async fn look(&self) -> u64 {
-        let mut files: Vec<PathBuf> = self.options.config.iter().cloned().collect();
-        files.extend(env::var("JOBSHIM_CONFIG").map(PathBuf::from));
+        let mut files: Vec<PathBuf> = self.file().into_iter().collect();
         let folder = self.running.config.mappings_dir.clone();
         let reading = spawn_blocking(move || {
             if let Some(entries) = folder.and_then(|folder| fs::read_dir(folder).ok()) {
@@ -131,7 +141,7 @@ impl Reloader {
                 files.extend(tables);
             }
             let mut hasher = DefaultHasher::new();
-            for file in files {
+            for file in files.into_iter().filter(|file| !is_read_once(file)) {
                 let text = fs::read(&file).ok();
                 (file, text).hash(&mut hasher);
             }
@@ -158,7 +168,15 @@ impl Reloader {
 
     fn take_over(&mut self, asked: bool) -> Result<(), Box<dyn std::error::Error>> {
         let environment = |name: &str| env::var(name).ok();
-        let new = config::load(&self.options, environment)?;
+        let new = match self.file().filter(|file| is_read_once(file)) {
+            None => config::load(&self.options, environment)?,
+            Some(file) => {
+                if asked {
+                    tracing::warn!(file = %file.display(), "the configuration came through a pipe and stays in force: it can be read only once");
+                }
+                self.running.clone()
+            }
+        };
         let (taken, waiting) = self.running.taking_over(&new, environment)?;
         let service = self.live.service();
         let reloaded = service.reloaded(&taken.config)?;

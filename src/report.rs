@@ -2,7 +2,9 @@
 
 use crate::{
     admin::ask,
+    config::{has_sound_port, shown_url},
     observe::{Client, Clients, Route, Use},
+    outside::Outside,
 };
 use http::{StatusCode, Uri};
 use std::{fmt::Write as _, time::Duration};
@@ -15,7 +17,7 @@ const DAY: u64 = 86_400_000;
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
     /// It is no URL.
-    #[error("{0:?} is no URL of an admin listener: write one such as http://127.0.0.1:8186")]
+    #[error("{:?} is no URL of an admin listener: write one such as http://127.0.0.1:8186", shown_url(.0))]
     Url(String),
     /// Nobody answers, or not as jobshim would.
     #[error("{0} does not answer as the admin listener of jobshim: {1}")]
@@ -29,7 +31,11 @@ pub async fn run(admin: &str, days: u64) -> Result<(), ReportError> {
     let uri: Uri = format!("{base}/usage")
         .parse()
         .map_err(|_| ReportError::Url(admin.to_owned()))?;
-    if uri.scheme_str() != Some("http") || uri.host().is_none() {
+    if uri.scheme_str() != Some("http")
+        || uri
+            .authority()
+            .is_none_or(|host| host.as_str().contains('@') || !has_sound_port(host))
+    {
         return Err(ReportError::Url(admin.to_owned()));
     }
     let refuse = |reason: String| ReportError::Answer(base.to_owned(), reason);
@@ -37,7 +43,7 @@ pub async fn run(admin: &str, days: u64) -> Result<(), ReportError> {
     if status != StatusCode::OK {
         return Err(refuse(format!(
             "{status}: {}",
-            String::from_utf8_lossy(&text).trim_end()
+            Outside::many(String::from_utf8_lossy(&text).trim_end())
         )));
     }
     let seen: Shown = serde_json::from_slice(&text).map_err(|error| refuse(error.to_string()))?;
@@ -108,16 +114,18 @@ fn verdict(route: Route, seen: &Clients, now: u64, days: u64) -> String {
         .iter()
         .filter_map(|client| Some((client, client.routes.get(route.name())?)))
         .collect();
-    users.sort_by_key(|(_, used)| std::cmp::Reverse(used.last_seen_ms));
+    users.sort_by_key(|(_, used)| std::cmp::Reverse(used.last_watched_ms));
     let last = users.first().map(|(_, used)| used.last_seen_ms);
-    let quiet = now.saturating_sub(last.unwrap_or(seen.since_ms)) / DAY;
+    // By how long jobshim watched, not by the clock: it may have been set, and jobshim may not have run.
+    let quiet_since = |watched: u64| seen.watched_ms.saturating_sub(watched) / DAY;
+    let quiet = quiet_since(users.first().map_or(0, |(_, used)| used.last_watched_ms));
     let plural = if quiet == 1 { "day" } else { "days" };
     if quiet >= days {
         return format!("no legacy call for {quiet} {plural}: safe to remove");
     }
     let holding: Vec<String> = users
         .iter()
-        .filter(|(_, used)| now.saturating_sub(used.last_seen_ms) / DAY < days)
+        .filter(|(_, used)| quiet_since(used.last_watched_ms) < days)
         .map(|(client, _)| format!("{} ({})", shown_agent(client), client.who.addresses))
         .collect();
     match (holding.as_slice(), last) {
@@ -136,8 +144,14 @@ fn shown_agent(client: &Client) -> String {
     }
 }
 
+/// How far apart two readings of a clock may be that was set a little between them, in ms.
+const SET_A_LITTLE: u64 = 60_000;
+
 /// How long ago, in the largest unit that fits.
 fn ago(now: u64, then: u64) -> String {
+    if then > now.saturating_add(SET_A_LITTLE) {
+        return "at an unknown time: the clock was ahead then".to_owned();
+    }
     let seconds = now.saturating_sub(then) / 1000;
     let (count, unit) = match seconds {
         0..60 => return "just now".to_owned(),
@@ -169,12 +183,14 @@ mod tests {
     use super::*;
     use crate::observe::Who;
 
+    /// Watched since the day 50 of the clock.
     fn client(agent: &str, route: &str, last_seen_ms: u64) -> Client {
         let used = Use {
             count: 4,
             translated: 3,
             first_seen_ms: 0,
             last_seen_ms,
+            last_watched_ms: last_seen_ms.saturating_sub(50 * DAY),
         };
         Client {
             who: Who {
@@ -190,7 +206,8 @@ mod tests {
     fn each_route_has_a_verdict() {
         let now = 100 * DAY;
         let seen = Clients {
-            since_ms: 80 * DAY,
+            since_ms: 50 * DAY,
+            watched_ms: 50 * DAY,
             clients: vec![
                 client("requests/2", "history", now - 120_000),
                 client("curl/8", "history", now - 3 * DAY),
@@ -213,13 +230,50 @@ mod tests {
         assert_eq!(verdict("GET /queue "), "no legacy call for 41 days: safe to remove");
         assert_eq!(
             verdict("POST /interrupt "),
-            "no legacy call for 20 days: too early to tell before 30"
+            "no legacy call for 50 days: safe to remove"
         );
-        let long = Clients {
-            since_ms: 10 * DAY,
+        // For most of the time, jobshim did not run.
+        let short = Clients {
+            watched_ms: 20 * DAY,
+            clients: Vec::new(),
             ..seen
         };
-        let text = report(&long, now, 30, "http://a");
-        assert!(text.contains("no legacy call for 90 days: safe to remove"), "{text}");
+        let text = report(&short, now, 30, "http://a");
+        assert!(
+            text.contains("no legacy call for 20 days: too early to tell before 30"),
+            "{text}"
+        );
+        assert!(!text.contains("safe to remove"), "{text}");
+    }
+
+    #[test]
+    fn a_clock_that_leaps_makes_no_route_safe_to_remove() {
+        let now = 100 * DAY;
+        let seen = Clients {
+            since_ms: 99 * DAY,
+            watched_ms: DAY,
+            clients: vec![Client {
+                routes: [(
+                    "history".to_owned(),
+                    Use {
+                        count: 1,
+                        last_seen_ms: now,
+                        last_watched_ms: DAY,
+                        ..Use::default()
+                    },
+                )]
+                .into(),
+                ..client("curl/8", "history", now)
+            }],
+        };
+        let ahead = report(&seen, now + 1_000 * DAY, 30, "http://a");
+        assert!(!ahead.contains("safe to remove"), "{ahead}");
+        assert!(ahead.contains("held up by curl/8 (192.0.2.0/24)"), "{ahead}");
+        let back = report(&seen, now - 50 * DAY, 30, "http://a");
+        assert!(!back.contains("safe to remove") && !back.contains("just now"), "{back}");
+        assert!(
+            back.contains("last call at an unknown time: the clock was ahead then"),
+            "{back}"
+        );
     }
 }

@@ -1,11 +1,14 @@
 //! Answers that jobshim gives itself; the one place where an error becomes a response.
 
 use crate::{
+    body_decoding::DecodeError,
     encoding::{Encoding, NOT_WORTH_IT},
+    forward::PromptError,
     headers::{carried, remove_hop_by_hop},
     jobs::JobsError,
     legacy::{Cached, LegacyAnswer, LegacyBody, LegacyError},
     notices::put_job_state,
+    outside::Outside,
     pace::Gap,
     proxy_status::{self, Own, PROXY_STATUS},
     state::StateError,
@@ -17,7 +20,8 @@ use futures_util::{Stream, TryStreamExt, stream};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode,
     header::{
-        ALLOW, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, RETRY_AFTER, VARY, WWW_AUTHENTICATE,
+        ACCEPT_ENCODING, ALLOW, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, RETRY_AFTER, VARY,
+        WWW_AUTHENTICATE,
     },
 };
 use http_body_util::{BodyExt, StreamBody};
@@ -170,12 +174,20 @@ fn cache_status(cached: Cached) -> Option<HeaderValue> {
     Some(status)
 }
 
-/// A legacy path does not know this method; `allow` are those it knows.
-pub fn wrong_method(method: &Method, allow: &'static str) -> Response<Body> {
+/// A legacy path does not know this method; `allow` are those it knows, and without them there is nothing at the path.
+pub fn wrong_method(method: &Method, allow: Option<&'static str>) -> Response<Body> {
+    let Some(allow) = allow else {
+        return failure(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            format!("there is nothing to {method} here"),
+            "allowed: OPTIONS, POST".to_owned(),
+        );
+    };
     let mut response = failure(
         StatusCode::METHOD_NOT_ALLOWED,
         "method_not_allowed",
-        format!("{method} is not allowed here"),
+        format!("{} is not allowed here", Outside::new(method)),
         format!("allowed: {allow}"),
     );
     response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
@@ -227,6 +239,22 @@ pub fn too_large(limit: usize) -> Response<Body> {
     )
 }
 
+/// The body of a write cannot be read; the codings that can are named (RFC 9110 section 15.5.16).
+fn unreadable(error: DecodeError) -> Response<Body> {
+    let mut response = failure(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "unreadable_body",
+        format!("the body cannot be read: {error}"),
+        "nothing was done".to_owned(),
+    );
+    if error == DecodeError::Coding {
+        response
+            .headers_mut()
+            .insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip, deflate"));
+    }
+    response
+}
+
 /// As many answers are being made as may be, and none was ready in time.
 pub fn busy() -> Response<Body> {
     let mut response = failure(
@@ -251,6 +279,17 @@ pub fn not_implemented(call: &str) -> Response<Body> {
     )
 }
 
+/// A prompt that was never one.
+pub fn hollow_prompt(error: &PromptError) -> Response<Body> {
+    failure(
+        StatusCode::BAD_REQUEST,
+        "empty_prompt",
+        error.to_string(),
+        "the job is where it was; GET /queue of the server itself, or the client that submitted it, has its prompt"
+            .to_owned(),
+    )
+}
+
 /// The table of CONTRACT.md section 4; `finding` is what the upstream was found to be, where that is known better.
 pub fn legacy_failure(error: LegacyError, finding: Option<&str>) -> Response<Body> {
     let message = error.to_string();
@@ -268,18 +307,29 @@ pub fn legacy_failure(error: LegacyError, finding: Option<&str>) -> Response<Bod
             message,
             "nothing was done".to_owned(),
         ),
+        LegacyError::Twin { .. } => failure(
+            StatusCode::NOT_IMPLEMENTED,
+            "not_implemented",
+            message,
+            "nothing was done; it can be deleted once the running one has ended".to_owned(),
+        ),
+        LegacyError::Hollow { .. } => failure(
+            StatusCode::CONFLICT,
+            "empty_prompt",
+            message,
+            "nothing was done; the same delete sent once more is carried out".to_owned(),
+        ),
+        LegacyError::Body(DecodeError::TooLarge { limit }) => too_large(limit),
+        LegacyError::Body(error) => unreadable(error),
         LegacyError::State(StateError::Full(_)) => failure(
             StatusCode::INSUFFICIENT_STORAGE,
             "hidden_full",
             message,
             "no further job was hidden".to_owned(),
         ),
-        LegacyError::State(_) => failure(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "state_not_kept",
-            message,
-            "nothing was hidden; see state_dir".to_owned(),
-        ),
+        LegacyError::State(StateError::Stopping) => not_kept(message),
+        // Where the store is, and what is wrong with it, is for whoever runs jobshim: the log says it.
+        LegacyError::State(_) => not_kept("what is hidden could not be stored".to_owned()),
         LegacyError::Jobs(JobsError::Refused { answer, .. }) => {
             let length = answer.body.len();
             let mut response = Response::new(full(answer.body));
@@ -327,6 +377,15 @@ pub fn legacy_failure(error: LegacyError, finding: Option<&str>) -> Response<Bod
     }
 }
 
+fn not_kept(message: String) -> Response<Body> {
+    failure(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "state_not_kept",
+        message,
+        "nothing was hidden; see state_dir, and the log of jobshim".to_owned(),
+    )
+}
+
 /// The upstream could not be asked, or what it sent cannot be passed on.
 pub fn upstream_failure(error: &UpstreamError, finding: Option<&str>) -> Response<Body> {
     let message = error.to_string();
@@ -355,6 +414,12 @@ pub fn upstream_failure(error: &UpstreamError, finding: Option<&str>) -> Respons
             "the limit is upstream.max_answer_bytes",
             "http_response_body_size",
         ),
+        UpstreamError::NoRoom { .. } => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "busy",
+            "try again in a moment; the limit is server.max_buffered",
+            "proxy_internal_response",
+        ),
         UpstreamError::Client(error) if error.is::<Gap>() => (
             StatusCode::REQUEST_TIMEOUT,
             "request_timeout",
@@ -375,6 +440,11 @@ pub fn upstream_failure(error: &UpstreamError, finding: Option<&str>) -> Respons
         ),
     };
     let mut response = failure(status, kind, message, finding.unwrap_or(remedy).to_owned());
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        response
+            .headers_mut()
+            .insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
     proxy_status::own(response.headers_mut(), error_type);
     response
 }

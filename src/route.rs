@@ -130,10 +130,20 @@ pub enum Way {
     Write(LegacyWrite),
     /// `POST /prompt`: passes through, and is noted.
     Prompt,
-    /// A legacy path that does not know this method; the methods it does know, for `Allow`.
-    WrongMethod(&'static str),
+    /// A legacy path that does not know this method.
+    WrongMethod(WrongMethod),
     /// Everything else.
     PassThrough,
+}
+
+/// A method that a legacy path does not know: where the server's own endpoint is not asked, it is refused as there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WrongMethod {
+    /// Whose mode it goes by.
+    pub route: RouteName,
+    /// The methods it does know, for `Allow`; `None` where the path looks like nothing that is there: a self-hosted server
+    /// looks for a file of its web page then.
+    pub allow: Option<&'static str>,
 }
 
 /// What a legacy path may be asked.
@@ -157,12 +167,16 @@ impl Endpoint {
         }
     }
 
-    fn allow(&self) -> &'static str {
-        match (&self.read, &self.write) {
-            (Some(_), Some(_)) => "GET, HEAD, OPTIONS, POST",
-            (Some(_), None) => "GET, HEAD, OPTIONS",
-            (None, _) => "OPTIONS, POST",
-        }
+    fn wrong_method(&self, method: &Method) -> Option<WrongMethod> {
+        let reads = matches!(*method, Method::GET | Method::HEAD);
+        let (route, allow) = match (&self.read, &self.write) {
+            (Some(read), Some(_)) => (read.name(), Some("GET, HEAD, OPTIONS, POST")),
+            (Some(read), None) => (read.name(), Some("GET, HEAD, OPTIONS")),
+            (None, Some(LegacyWrite::Interrupt)) if reads => (RouteName::Interrupt, None),
+            (None, Some(write)) => (write.name(), Some("OPTIONS, POST")),
+            (None, None) => return None,
+        };
+        Some(WrongMethod { route, allow })
     }
 }
 
@@ -174,7 +188,7 @@ pub fn route(method: &Method, path: &str) -> Way {
     let Some(endpoint) = find(path) else {
         return Way::PassThrough;
     };
-    let allow = endpoint.allow();
+    let wrong_method = endpoint.wrong_method(method);
     let way = match *method {
         Method::GET | Method::HEAD => endpoint.read.map(Way::Legacy),
         Method::POST => endpoint.write.map(Way::Write),
@@ -182,7 +196,7 @@ pub fn route(method: &Method, path: &str) -> Way {
         Method::OPTIONS => Some(Way::PassThrough),
         _ => None,
     };
-    way.unwrap_or(Way::WrongMethod(allow))
+    way.or(wrong_method.map(Way::WrongMethod)).unwrap_or(Way::PassThrough)
 }
 
 fn find(path: &str) -> Option<Endpoint> {
@@ -298,14 +312,31 @@ mod tests {
         assert_eq!(route(&Method::POST, "/api/prompt"), Way::Prompt);
         assert_eq!(route(&Method::GET, "/prompt"), Way::PassThrough);
         assert_eq!(route(&Method::OPTIONS, "/history/x"), Way::PassThrough);
-        assert_eq!(
-            route(&Method::DELETE, "/history"),
-            Way::WrongMethod("GET, HEAD, OPTIONS, POST")
-        );
-        assert_eq!(
-            route(&Method::POST, "/history/x"),
-            Way::WrongMethod("GET, HEAD, OPTIONS")
-        );
-        assert_eq!(route(&Method::GET, "/interrupt"), Way::WrongMethod("OPTIONS, POST"));
+        for (method, path, name, allow) in [
+            (
+                Method::DELETE,
+                "/history",
+                RouteName::History,
+                Some("GET, HEAD, OPTIONS, POST"),
+            ),
+            (
+                Method::POST,
+                "/history/x",
+                RouteName::HistoryEntry,
+                Some("GET, HEAD, OPTIONS"),
+            ),
+            (Method::PUT, "/interrupt", RouteName::Interrupt, Some("OPTIONS, POST")),
+            (Method::GET, "/interrupt", RouteName::Interrupt, None),
+            (Method::HEAD, "/api/interrupt", RouteName::Interrupt, None),
+            (
+                Method::GET,
+                "/api/job/x/cancel",
+                RouteName::JobCancel,
+                Some("OPTIONS, POST"),
+            ),
+        ] {
+            let expected = Way::WrongMethod(WrongMethod { route: name, allow });
+            assert_eq!(route(&method, path), expected, "{method} {path}");
+        }
     }
 }

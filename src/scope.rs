@@ -5,6 +5,7 @@ use http::{
     HeaderMap, HeaderName, Uri,
     header::{AUTHORIZATION, COOKIE},
 };
+use percent_encoding::percent_decode_str;
 use ring::{
     hmac,
     rand::{SecureRandom, SystemRandom},
@@ -15,7 +16,7 @@ use std::{
 };
 
 /// The query parameter that carries a credential (CONTRACT.md section 6).
-pub const TOKEN: &str = "token=";
+const TOKEN: &str = "token";
 
 /// The headers that carry one (CONTRACT.md section 6).
 pub const CREDENTIALS: [HeaderName; 4] = [
@@ -116,10 +117,17 @@ impl ScopeKey {
     }
 }
 
-/// The `token=` parameters of a request, as sent.
+/// The `token` parameters of a request, as sent: a server knows the name however it is encoded.
 pub fn tokens(uri: &Uri) -> impl Iterator<Item = &str> {
     let parameters = uri.query().into_iter().flat_map(|query| query.split('&'));
-    parameters.filter(|parameter| parameter.starts_with(TOKEN))
+    parameters.filter(|parameter| token_value(parameter).is_some())
+}
+
+/// The value of a query parameter that carries a credential, as sent.
+pub fn token_value(parameter: &str) -> Option<&str> {
+    let (name, value) = parameter.split_once('=')?;
+    let encoded = || name.contains('%') && percent_decode_str(name).eq(TOKEN.bytes());
+    (name == TOKEN || encoded()).then_some(value)
 }
 
 #[cfg(test)]
@@ -129,7 +137,7 @@ mod tests {
 
     #[test]
     fn different_credentials_are_different_scopes_and_the_same_ones_the_same() {
-        let requests: [(&[(&'static str, &'static str)], &str); 12] = [
+        let requests: [(&[(&'static str, &'static str)], &str); 13] = [
             (&[], "/history"),
             (&[("authorization", "a")], "/history"),
             (&[("cookie", "a")], "/history"),
@@ -142,6 +150,7 @@ mod tests {
             (&[("x-api-key", "ab")], "/history"),
             (&[("x-api-key", "a")], "/history?x=1&token=a"),
             (&[("x-api-key", "")], "/history"),
+            (&[], "/history?%74ok%65n=a"),
         ];
         let key = ScopeKey::new(&[7; 32]);
         let scope = |(sent, target): &(&[(&'static str, &'static str)], &str)| {

@@ -11,6 +11,7 @@ mod tls;
 pub use tls::{Tls, TlsError};
 
 use crate::{
+    accept::accept_failed,
     config::{Config, ListenAddress, ServerConfig},
     forward::Peer,
     reload::Live,
@@ -46,8 +47,6 @@ use tokio::{
     time::{Instant, sleep, timeout, timeout_at},
 };
 
-/// How long to wait after the system refused a connection, for want of descriptors say, before asking for another.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How long a client that keeps its connection gets, once jobshim stops, to ask on it once more and hear that it was the
 /// last time: a connection that is closed as a request is on its way loses it.
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
@@ -163,8 +162,7 @@ impl Server {
             match accepted {
                 Ok(connection) => take(connection),
                 Err(error) => {
-                    tracing::warn!(%error, "a connection could not be accepted");
-                    sleep(ACCEPT_PAUSE).await;
+                    accept_failed(&error).await;
                 }
             }
         }

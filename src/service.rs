@@ -6,11 +6,13 @@ mod passage;
 mod read;
 mod translation;
 mod write;
+mod wrong_method;
 
 pub use house::{STORE, keep_house};
 
 use crate::{
     access::Access,
+    buffered::BufferBudget,
     compare::Shadow,
     config::Config,
     diagnosis::Diagnosis,
@@ -25,7 +27,7 @@ use crate::{
     origin,
     pace::Paced,
     panics::contained,
-    response::{Unasked, forbidden, not_admitted, refused_unread, say_whose, went_round, wrong_method},
+    response::{Unasked, forbidden, not_admitted, refused_unread, say_whose, went_round},
     route::{LegacyRoute, Way, route},
     scope::Scope,
     state::{State, StateError},
@@ -59,6 +61,7 @@ pub struct Service {
     notices: Notices,
     state: Arc<State>,
     most_noted: usize,
+    budget: BufferBudget,
     trusted_proxies: TrustedProxies,
     /// The largest body of a legacy write, in bytes.
     most_ordered: usize,
@@ -91,9 +94,10 @@ pub enum StartError {
 impl Service {
     /// Compiles the tables, builds the upstream client and opens what must survive a restart.
     pub fn new(config: &Config) -> Result<Self, StartError> {
-        let upstream = Arc::new(Upstream::new(&config.upstream)?);
+        let budget = BufferBudget::new(config.server.max_buffered);
+        let upstream = Arc::new(Upstream::new(&config.upstream, &budget)?);
         let elsewhere = config.legacy.upstream.as_ref();
-        let legacy_upstream = elsewhere.map(|url| Upstream::elsewhere(&config.upstream, url));
+        let legacy_upstream = elsewhere.map(|url| Upstream::elsewhere(&config.upstream, url, &budget));
         let state = Arc::new(State::open(config.state_dir.as_deref())?);
         let observer = Arc::new(Observer::new(state.usage()?, config.log.access));
         let legacy = Legacy::new(config, Arc::clone(&upstream), Arc::clone(&state), Arc::clone(&observer))?;
@@ -110,10 +114,11 @@ impl Service {
             compress: config.legacy.compress,
             legacy_upstream: legacy_upstream.transpose()?.map(Arc::new),
             upstream,
-            shadow: Shadow::new(&config.shadow, Arc::clone(&observer)),
+            shadow: Shadow::new(&config.shadow, Arc::clone(&observer), &budget),
             notices: Notices::new(&config.notices),
             state,
             most_noted: config.notes.max_body,
+            budget,
             trusted_proxies: config.door.trusted_proxies.clone(),
             most_ordered: config.legacy.max_body,
             bounds: Bounds {
@@ -148,6 +153,7 @@ impl Service {
             notices: Notices::new(&config.notices),
             state: Arc::clone(&self.state),
             most_noted: self.most_noted,
+            budget: self.budget.clone(),
             trusted_proxies: self.trusted_proxies.clone(),
             most_ordered: self.most_ordered,
             bounds: self.bounds,
@@ -253,7 +259,8 @@ impl Service {
         match way {
             Way::PassThrough => {
                 let body = self.named(exchange, &mut head, body);
-                let passing = self.pass(exchange, head, body);
+                let hiding = self.legacy.hiding(&mut head, |head| self.scope(exchange, head));
+                let passing = self.pass_hiding(exchange, head, body, hiding);
                 later(passing.map(move |outcome| self.advised(outcome.unwrap_or_else(refused), &asked)))
             }
             Way::Prompt => {
@@ -261,7 +268,7 @@ impl Service {
                 let passing = self.prompt(exchange, head, body);
                 later(passing.map(move |outcome| self.advised(outcome.unwrap_or_else(refused), &asked)))
             }
-            Way::WrongMethod(allow) => at_once(wrong_method(&head.method, allow)),
+            Way::WrongMethod(wrong) => self.answer_wrong_method(exchange, wrong, head, body),
             Way::Legacy(route) => self.answer_read(exchange, route, head, body, asked),
             Way::Write(write) => {
                 let scope = self.scope(exchange, &head);

@@ -1,13 +1,16 @@
 //! What must survive a restart, in an embedded store that a crash cannot break: which jobs are hidden, who calls, which
 //! canaries have gone back, and the key of scopes. Without a folder nothing is stored.
 
+mod store;
+
+use self::store::{Fault, Store};
 use crate::{
     legacy::hidden::Cleared,
     modes::Back,
     observe::Clients,
     scope::{Scope, ScopeKey},
 };
-use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
 use std::{
     collections::BTreeMap,
     fs::{self, OpenOptions},
@@ -19,6 +22,8 @@ use std::{
 
 /// Scope and job id of each deleted job.
 const DELETED: TableDefinition<(&[u8], &str), ()> = TableDefinition::new("deleted");
+/// When a job in [`DELETED`] was created, in ms. Earlier versions stored none.
+const CREATED: TableDefinition<(&[u8], &str), f64> = TableDefinition::new("deleted_created");
 /// The last clear of a scope, as JSON.
 const CLEARED: TableDefinition<&[u8], &str> = TableDefinition::new("cleared");
 /// The key of scopes.
@@ -41,9 +46,15 @@ pub enum StateError {
     /// Another jobshim has the store open.
     #[error("state_dir {0} is in use by another jobshim")]
     InUse(String),
-    /// The store cannot be opened, read or written.
-    #[error("the store in state_dir cannot be used: {0}")]
-    Store(Arc<redb::Error>),
+    /// The store cannot be opened, read or written: the disk's fault, which may pass.
+    #[error("the store {0} cannot be used: {1}")]
+    Store(String, Arc<redb::Error>),
+    /// What is in the store is not what was written.
+    #[error(
+        "the store {0} is damaged: {1}. Bring back a copy of it, or move it away: jobshim then begins a new one, in which no \
+         deleted job is hidden any more, no canary has gone back, and nobody has called yet"
+    )]
+    Damaged(String, String),
     /// There is no room for another hidden job.
     #[error("as many jobs are hidden as history.max_hidden allows ({0} bytes)")]
     Full(usize),
@@ -55,16 +66,10 @@ pub enum StateError {
     Random,
 }
 
-impl From<redb::Error> for StateError {
-    fn from(error: redb::Error) -> Self {
-        Self::Store(Arc::new(error))
-    }
-}
-
 /// One change of what is hidden.
 pub enum Change {
-    /// These jobs.
-    Delete(Vec<String>),
+    /// These jobs, by id and creation, in ms, where that is known.
+    Delete(Vec<(String, Option<f64>)>),
     /// These are gone from the server, and need no hiding any more.
     Forget(Vec<String>),
     /// Everything that had ended.
@@ -73,12 +78,12 @@ pub enum Change {
 
 /// The store.
 pub struct State {
-    store: Option<Database>,
+    store: Option<Store>,
     key: ScopeKey,
 }
 
 /// What was stored.
-pub type Stored = (Vec<(Scope, String)>, Vec<(Scope, Cleared)>);
+pub type Stored = (Vec<(Scope, String, Option<f64>)>, Vec<(Scope, Cleared)>);
 
 impl State {
     /// Opens the store in `folder`, making both if need be.
@@ -95,11 +100,9 @@ impl State {
         fs::create_dir_all(folder).map_err(unusable)?;
         let path = folder.join(FILE);
         keep_from_others(&path).map_err(unusable)?;
-        let store = Database::create(path).map_err(|error| match error {
-            DatabaseError::DatabaseAlreadyOpen => StateError::InUse(shown),
-            other => redb::Error::from(other).into(),
-        })?;
-        let key = scope_key(&store)?;
+        let store = Store::open(path)?;
+        let random = ScopeKey::random().ok_or(StateError::Random)?;
+        let key = store.run(|store| kept_key(store, random))?;
         Ok(Self {
             store: Some(store),
             key: ScopeKey::new(&key),
@@ -119,7 +122,7 @@ impl State {
     /// Who called the legacy surface before the restart.
     pub fn usage(&self) -> Result<Option<Clients>, StateError> {
         match &self.store {
-            Some(store) => Ok(read_usage(store)?),
+            Some(store) => store.run(read_usage),
             None => Ok(None),
         }
     }
@@ -127,7 +130,7 @@ impl State {
     /// Stores who calls the legacy surface. Waits for the disk.
     pub fn store_usage(&self, clients: &Clients) -> Result<(), StateError> {
         match &self.store {
-            Some(store) => Ok(write_usage(store, clients)?),
+            Some(store) => store.run(|store| write_usage(store, clients)),
             None => Ok(()),
         }
     }
@@ -135,7 +138,7 @@ impl State {
     /// The canaries that have gone back, by the names of their routes.
     pub fn rollbacks(&self) -> Result<BTreeMap<String, Back>, StateError> {
         match &self.store {
-            Some(store) => Ok(read_rollbacks(store)?),
+            Some(store) => store.run(read_rollbacks),
             None => Ok(BTreeMap::new()),
         }
     }
@@ -143,7 +146,7 @@ impl State {
     /// Stores that the canary of `route` has gone back. Waits for the disk.
     pub fn keep_rollback(&self, route: &str, back: &Back) -> Result<(), StateError> {
         match &self.store {
-            Some(store) => Ok(write_rollback(store, route, Some(back))?),
+            Some(store) => store.run(|store| write_rollback(store, route, Some(back))),
             None => Ok(()),
         }
     }
@@ -151,7 +154,7 @@ impl State {
     /// Forgets that it has. Waits for the disk.
     pub fn forget_rollback(&self, route: &str) -> Result<(), StateError> {
         match &self.store {
-            Some(store) => Ok(write_rollback(store, route, None)?),
+            Some(store) => store.run(|store| write_rollback(store, route, None)),
             None => Ok(()),
         }
     }
@@ -159,7 +162,7 @@ impl State {
     /// Everything stored.
     pub fn load(&self) -> Result<Stored, StateError> {
         match &self.store {
-            Some(store) => Ok(read_all(store)?),
+            Some(store) => store.run(read_all),
             None => Ok(Stored::default()),
         }
     }
@@ -167,7 +170,7 @@ impl State {
     /// Stores one change; once this returns, no crash undoes it. Waits for the disk.
     pub fn store(&self, scope: Scope, change: &Change) -> Result<(), StateError> {
         match &self.store {
-            Some(store) => Ok(write(store, scope, change)?),
+            Some(store) => store.run(|store| write(store, scope, change)),
             None => Ok(()),
         }
     }
@@ -179,23 +182,26 @@ fn keep_from_others(path: &Path) -> io::Result<()> {
     options.append(true).create(true).mode(0o600).open(path).map(drop)
 }
 
-fn scope_key(store: &Database) -> Result<[u8; ScopeKey::LENGTH], StateError> {
-    let random = ScopeKey::random().ok_or(StateError::Random)?;
-    Ok(kept_key(store, random)?)
-}
-
-/// The stored key, or `random` once it is stored.
-fn kept_key(store: &Database, random: [u8; ScopeKey::LENGTH]) -> Result<[u8; ScopeKey::LENGTH], redb::Error> {
+/// The stored key, or `random` once it is stored. Another key would make strangers of all whose scopes are stored.
+fn kept_key(store: &Database, random: [u8; ScopeKey::LENGTH]) -> Result<[u8; ScopeKey::LENGTH], Fault> {
     let transaction = store.begin_write()?;
     let key = {
         let mut table = transaction.open_table(KEY)?;
-        transaction.open_table(DELETED)?;
-        transaction.open_table(CLEARED)?;
+        let scopes = transaction.open_table(DELETED)?.len()? + transaction.open_table(CLEARED)?.len()?;
+        transaction.open_table(CREATED)?;
         transaction.open_table(USAGE)?;
         transaction.open_table(ROLLBACKS)?;
-        let known = table.get(())?.and_then(|bytes| bytes.value().try_into().ok());
+        let known = table.get(())?.map(|bytes| bytes.value().to_vec());
         match known {
-            Some(key) => key,
+            Some(key) => key.as_slice().try_into().map_err(|_| {
+                let reason = format!(
+                    "the key of scopes has {} bytes instead of {}",
+                    key.len(),
+                    ScopeKey::LENGTH
+                );
+                Fault::Unreadable(reason)
+            })?,
+            None if scopes > 0 => return Err(Fault::Unreadable("the key of its scopes is gone".to_owned())),
             None => {
                 table.insert((), &random[..])?;
                 random
@@ -206,57 +212,59 @@ fn kept_key(store: &Database, random: [u8; ScopeKey::LENGTH]) -> Result<[u8; Sco
     Ok(key)
 }
 
-fn read_all(store: &Database) -> Result<Stored, redb::Error> {
+fn read_all(store: &Database) -> Result<Stored, Fault> {
     let transaction = store.begin_read()?;
     let mut stored = Stored::default();
+    let created = transaction.open_table(CREATED)?;
     for row in transaction.open_table(DELETED)?.iter()? {
         let (key, _) = row?;
+        let created = created.get(key.value())?.map(|created| created.value());
         let (scope, id) = key.value();
-        stored.0.extend(scope_of(scope).map(|scope| (scope, id.to_owned())));
+        stored.0.push((scope_of(scope)?, id.to_owned(), created));
     }
     for row in transaction.open_table(CLEARED)?.iter()? {
         let (scope, cleared) = row?;
         let cleared = serde_json::from_str(cleared.value())
-            .map_err(|error| redb::Error::Corrupted(format!("a clear that was stored: {error}")))?;
-        stored.1.extend(scope_of(scope.value()).map(|scope| (scope, cleared)));
+            .map_err(|error| Fault::Unreadable(format!("a clear that was stored: {error}")))?;
+        stored.1.push((scope_of(scope.value())?, cleared));
     }
     Ok(stored)
 }
 
-fn read_usage(store: &Database) -> Result<Option<Clients>, redb::Error> {
+fn read_usage(store: &Database) -> Result<Option<Clients>, Fault> {
     let transaction = store.begin_read()?;
     let stored = transaction.open_table(USAGE)?.get(())?;
     let clients = stored.map(|text| serde_json::from_str(text.value()));
     clients
         .transpose()
-        .map_err(|error| redb::Error::Corrupted(format!("who calls the legacy surface: {error}")))
+        .map_err(|error| Fault::Unreadable(format!("who calls the legacy surface: {error}")))
 }
 
-fn write_usage(store: &Database, clients: &Clients) -> Result<(), redb::Error> {
+fn write_usage(store: &Database, clients: &Clients) -> Result<(), Fault> {
     let text = serde_json::to_string(clients)
-        .map_err(|error| redb::Error::Corrupted(format!("who calls cannot be written: {error}")))?;
+        .map_err(|error| Fault::Unreadable(format!("who calls cannot be written: {error}")))?;
     let transaction = store.begin_write()?;
     transaction.open_table(USAGE)?.insert((), text.as_str())?;
     transaction.commit()?;
     Ok(())
 }
 
-fn read_rollbacks(store: &Database) -> Result<BTreeMap<String, Back>, redb::Error> {
+fn read_rollbacks(store: &Database) -> Result<BTreeMap<String, Back>, Fault> {
     let transaction = store.begin_read()?;
     let mut stored = BTreeMap::new();
     for row in transaction.open_table(ROLLBACKS)?.iter()? {
         let (route, text) = row?;
         let back = serde_json::from_str(text.value())
-            .map_err(|error| redb::Error::Corrupted(format!("a canary that went back: {error}")))?;
+            .map_err(|error| Fault::Unreadable(format!("a canary that went back: {error}")))?;
         stored.insert(route.value().to_owned(), back);
     }
     Ok(stored)
 }
 
-fn write_rollback(store: &Database, route: &str, back: Option<&Back>) -> Result<(), redb::Error> {
+fn write_rollback(store: &Database, route: &str, back: Option<&Back>) -> Result<(), Fault> {
     let text = back.map(serde_json::to_string).transpose();
     let text =
-        text.map_err(|error| redb::Error::Corrupted(format!("a canary that went back cannot be written: {error}")))?;
+        text.map_err(|error| Fault::Unreadable(format!("a canary that went back cannot be written: {error}")))?;
     let transaction = store.begin_write()?;
     {
         let mut table = transaction.open_table(ROLLBACKS)?;
@@ -269,28 +277,36 @@ fn write_rollback(store: &Database, route: &str, back: Option<&Back>) -> Result<
     Ok(())
 }
 
-fn scope_of(bytes: &[u8]) -> Option<Scope> {
-    bytes.try_into().ok().map(Scope)
+fn scope_of(bytes: &[u8]) -> Result<Scope, Fault> {
+    let unreadable = |_| Fault::Unreadable(format!("a scope has {} bytes", bytes.len()));
+    bytes.try_into().map(Scope).map_err(unreadable)
 }
 
-fn write(store: &Database, scope: Scope, change: &Change) -> Result<(), redb::Error> {
+fn write(store: &Database, scope: Scope, change: &Change) -> Result<(), Fault> {
     let transaction = store.begin_write()?;
     {
         let mut deleted = transaction.open_table(DELETED)?;
+        let mut times = transaction.open_table(CREATED)?;
         match change {
-            Change::Delete(ids) => {
-                for id in ids {
-                    deleted.insert((&scope.0[..], id.as_str()), ())?;
+            Change::Delete(jobs) => {
+                for (id, created) in jobs {
+                    let key = (&scope.0[..], id.as_str());
+                    deleted.insert(key, ())?;
+                    match created {
+                        Some(created) => drop(times.insert(key, created)?),
+                        None => drop(times.remove(key)?),
+                    }
                 }
             }
             Change::Forget(ids) => {
                 for id in ids {
                     deleted.remove((&scope.0[..], id.as_str()))?;
+                    times.remove((&scope.0[..], id.as_str()))?;
                 }
             }
             Change::Clear(cleared) => {
                 let text = serde_json::to_string(cleared)
-                    .map_err(|error| redb::Error::Corrupted(format!("a clear cannot be written: {error}")))?;
+                    .map_err(|error| Fault::Unreadable(format!("a clear cannot be written: {error}")))?;
                 transaction.open_table(CLEARED)?.insert(&scope.0[..], text.as_str())?;
             }
         }

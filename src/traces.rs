@@ -2,6 +2,7 @@
 //! program. Where it names none, nothing is made and nothing is sent.
 
 use crate::{
+    buffered::BufferBudget,
     config::{Config, UpstreamConfig},
     observe::Observer,
     upstream::{SetupError, Upstream},
@@ -67,7 +68,11 @@ pub fn begin(config: &Config, observer: &Observer) -> Result<Option<Traces>, Tra
         ..config.upstream.clone()
     };
     let sender = Sender {
-        collector: Arc::new(Upstream::elsewhere(&collector, &root)?),
+        collector: Arc::new(Upstream::elsewhere(
+            &collector,
+            &root,
+            &BufferBudget::new(collector.max_answer_bytes),
+        )?),
         runtime: Handle::current(),
         failing: AtomicBool::new(false),
     };

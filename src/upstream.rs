@@ -8,6 +8,7 @@ pub use call::Answer;
 pub use error::{SetupError, UpstreamError};
 
 use crate::{
+    buffered::BufferBudget,
     config::UpstreamConfig,
     connect::Dialer,
     pace::Patience,
@@ -54,11 +55,12 @@ pub struct Upstream {
     gap_timeout: Duration,
     answer_timeout: Duration,
     max_answer_bytes: usize,
+    budget: BufferBudget,
 }
 
 impl Upstream {
-    /// Builds the client; opens no connection.
-    pub fn new(config: &UpstreamConfig) -> Result<Self, SetupError> {
+    /// Builds the client; opens no connection. Whole answers are held within `budget`.
+    pub fn new(config: &UpstreamConfig, budget: &BufferBudget) -> Result<Self, SetupError> {
         let https = config.url.scheme() == Some(&Scheme::HTTPS);
         let link = match &config.socket {
             Some(path) => Dialer::Unix {
@@ -95,17 +97,19 @@ impl Upstream {
             gap_timeout: config.gap_timeout,
             answer_timeout: config.answer_timeout,
             max_answer_bytes: config.max_answer_bytes,
+            budget: budget.clone(),
         })
     }
 
     /// Another server, asked in the same way but without the configured headers: those are for this one alone.
-    pub fn elsewhere(config: &UpstreamConfig, url: &Uri) -> Result<Self, SetupError> {
-        Self::new(&UpstreamConfig {
+    pub fn elsewhere(config: &UpstreamConfig, url: &Uri, budget: &BufferBudget) -> Result<Self, SetupError> {
+        let config = UpstreamConfig {
             url: url.clone(),
             socket: None,
             headers: Vec::new(),
             ..config.clone()
-        })
+        };
+        Self::new(&config, budget)
     }
 
     /// Where it is: scheme, authority and base path.
@@ -208,6 +212,16 @@ impl Upstream {
             true => Ok(()),
             false => self.pool.reopen().await.map_err(|error| self.send_error(error)),
         }
+    }
+
+    /// How long a whole answer may take that is read before anything is done with it.
+    pub fn answer_timeout(&self) -> Duration {
+        self.answer_timeout
+    }
+
+    /// The most bytes of such an answer.
+    pub fn max_answer_bytes(&self) -> usize {
+        self.max_answer_bytes
     }
 
     /// How long an answer that passes through may lie still.

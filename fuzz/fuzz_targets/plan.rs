@@ -3,13 +3,20 @@
 
 use bytes::Bytes;
 use jobshim::{
-    mapping::{Classes, Context, Searched, Tables, scanner::check},
+    mapping::{ClassInputs, Classes, Context, Searched, Tables, scanner::check},
     notes::note,
 };
 use libfuzzer_sys::fuzz_target;
 use std::{cell::Cell, sync::LazyLock};
 
 static TABLES: LazyLock<Tables> = LazyLock::new(|| Tables::load(None).expect("good tables"));
+
+/// Inputs of every type.
+static INPUTS: LazyLock<Option<ClassInputs>> = LazyLock::new(|| {
+    let described = br#"{"input": {"required": {"a": ["INT"], "b": ["FLOAT"], "c": ["STRING"], "d": ["BOOLEAN"], "e": ["*"]}}}"#;
+    let names = TABLES.comfyui.names.classes.inputs.as_ref()?;
+    ClassInputs::read(described, names).expect("a description")
+});
 
 /// Knows what begins with a capital letter.
 struct Some26;
@@ -18,6 +25,10 @@ impl Classes for Some26 {
     fn is_output(&self, class: &str) -> Option<bool> {
         let first = class.bytes().next().filter(u8::is_ascii_uppercase)?;
         Some(first == b'S')
+    }
+
+    fn inputs(&self, class: &str) -> Option<&ClassInputs> {
+        self.is_output(class).and(INPUTS.as_ref())
     }
 }
 
@@ -34,7 +45,7 @@ fuzz_target!(|text: &[u8]| {
                 String::from_utf8_lossy(&sent)
             );
         }
-        note(&TABLES.prompt, &sent)
+        note(&TABLES.prompt, &sent, None)
     });
     if let Some(noted) = &noted {
         assert!(

@@ -1,5 +1,6 @@
 //! Who may look: a browser that was led here by another site may not, whatever name it was given for this address.
 
+use crate::outside::Outside;
 use http::{HeaderMap, Method, StatusCode, Uri, header::HOST, header::ORIGIN, uri::Authority};
 
 /// Why a request is refused.
@@ -9,7 +10,7 @@ pub enum Refusal {
     #[error("only GET and HEAD are answered here")]
     Method,
     /// DNS rebinding: another site's name may point to this address.
-    #[error("{0:?} is no name under which this may be asked; admin.hosts lists more")]
+    #[error("\"{}\" is no name under which this may be asked; admin.hosts lists more", Outside::new(.0))]
     Host(String),
     /// A page of another site asks.
     #[error("requests from pages of other sites are not answered")]

@@ -9,7 +9,7 @@ mod page;
 
 pub use ask::ask;
 
-use crate::{config::AdminConfig, reload::Live};
+use crate::{accept::accept_failed, config::AdminConfig, reload::Live};
 use bytes::Bytes;
 use http::{
     HeaderName, HeaderValue, Method, Request, Response,
@@ -32,8 +32,6 @@ use tokio::{
 const MOST_CONNECTIONS: usize = 64;
 /// How long a client may take to send the head of a request, and may stay silent between two.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long to wait after the system refused a connection.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// The bound second listener.
 pub struct Admin {
@@ -72,8 +70,7 @@ impl Admin {
                     });
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "a connection to the admin listener could not be accepted");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    accept_failed(&error).await;
                 }
             }
         }

@@ -1,11 +1,13 @@
 //! A legacy answer as it is compared, and what stands around its entries.
 
 use crate::{
+    buffered::Buffer,
     legacy::{LegacyAnswer, LegacyError},
     mapping::{Table, Tables},
     route::LegacyRoute,
 };
 use bytes::Bytes;
+use futures_util::StreamExt;
 use http::{HeaderMap, HeaderValue, header::CONTENT_TYPE};
 
 /// A legacy answer, whoever gave it.
@@ -29,13 +31,20 @@ impl Taken {
         }
     }
 
-    /// Of a translated answer.
-    pub async fn translated(answer: LegacyAnswer) -> Result<Self, LegacyError> {
-        Ok(Self {
-            status: answer.status.as_u16(),
-            content_type: text(answer.content_type.as_ref()),
-            body: Some(answer.body.collect().await?.concat().into()),
-        })
+    /// Of a translated answer; `None` if `buffer` has no room for it.
+    pub async fn translated(answer: LegacyAnswer, mut buffer: Buffer) -> Result<Option<Self>, LegacyError> {
+        let (status, content_type) = (answer.status.as_u16(), text(answer.content_type.as_ref()));
+        let mut pieces = answer.body.stream();
+        while let Some(piece) = pieces.next().await {
+            if buffer.push(&piece?).is_err() {
+                return Ok(None);
+            }
+        }
+        Ok(Some(Self {
+            status,
+            content_type,
+            body: Some(buffer.into_bytes()),
+        }))
     }
 
     /// Whether it says anything about jobs: a failure or a refusal does not.

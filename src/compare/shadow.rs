@@ -6,6 +6,7 @@ use super::{
     tee::tee,
 };
 use crate::{
+    buffered::BufferBudget,
     config::ShadowConfig,
     jobs::{Caller, DialectKind},
     legacy::{Inquiry, Legacy, LegacyError},
@@ -28,6 +29,7 @@ pub struct Shadow {
     config: ShadowConfig,
     free: Arc<Semaphore>,
     observer: Arc<Observer>,
+    budget: BufferBudget,
 }
 
 /// How the legacy endpoint is read once more, without the client.
@@ -73,17 +75,18 @@ pub struct Shadowed {
 
 impl Shadow {
     /// What is found goes to `observer`.
-    pub fn new(config: &ShadowConfig, observer: Arc<Observer>) -> Self {
+    pub fn new(config: &ShadowConfig, observer: Arc<Observer>, budget: &BufferBudget) -> Self {
         Self {
             free: Arc::new(Semaphore::new(config.max_in_flight)),
             config: config.clone(),
             observer,
+            budget: budget.clone(),
         }
     }
 
     /// By another configuration.
     pub fn reloaded(&self, config: &ShadowConfig) -> Self {
-        Self::new(config, Arc::clone(&self.observer))
+        Self::new(config, Arc::clone(&self.observer), &self.budget)
     }
 
     /// Compares `response`, a forwarded answer on its way to the client, with what translation makes of the same request
@@ -104,18 +107,23 @@ impl Shadow {
         let is_plain = !has_body || !head.headers.contains_key(CONTENT_ENCODING);
         let (body, whole) = match has_body {
             true => {
-                let (body, whole) = tee(body, MOST_KEPT);
+                let (body, whole) = tee(body, self.budget.buffer(MOST_KEPT));
                 (body, Some(whole))
             }
             false => (body, None),
         };
         let headers = head.headers.clone();
-        let (observer, ignored) = (Arc::clone(&self.observer), self.config.ignore.clone());
+        let (observer, ignored, budget) = (
+            Arc::clone(&self.observer),
+            self.config.ignore.clone(),
+            self.budget.clone(),
+        );
         tokio::spawn(async move {
             let comparison = Comparison {
                 shadowed,
                 observer,
                 ignored,
+                budget,
                 _permit: permit,
             };
             let legacy = async {
@@ -140,11 +148,13 @@ struct Comparison {
     shadowed: Shadowed,
     observer: Arc<Observer>,
     ignored: Vec<Vec<String>>,
+    budget: BufferBudget,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Comparison {
-    async fn translate(&self) -> Result<Taken, LegacyError> {
+    /// What translation makes of the request now; `None` if that is too long to be held.
+    async fn translate(&self) -> Result<Option<Taken>, LegacyError> {
         let Shadowed {
             route,
             query,
@@ -160,7 +170,8 @@ impl Comparison {
             encoding: None,
         };
         let began = Instant::now();
-        let translated = Taken::translated(legacy.answer(route, inquiry, caller).await?).await?;
+        let answer = legacy.answer(route, inquiry, caller).await?;
+        let translated = Taken::translated(answer, self.budget.buffer(MOST_KEPT)).await?;
         self.observer.metrics().shadowed(route.into(), began.elapsed());
         Ok(translated)
     }
@@ -175,11 +186,11 @@ impl Comparison {
         Rules::new(table, envelope, id.as_deref(), &self.ignored).compare(legacy, translated)
     }
 
-    async fn judge(self, legacy: Result<Taken, ()>, translated: Result<Taken, LegacyError>) {
+    async fn judge(self, legacy: Result<Taken, ()>, translated: Result<Option<Taken>, LegacyError>) {
         let name = self.shadowed.route.name();
         let outcome = match (legacy, translated) {
-            (Err(()), _) => Ok(None),
-            (Ok(first), Ok(translated)) => self.look(first, translated).await,
+            (Err(()), _) | (_, Ok(None)) => Ok(None),
+            (Ok(first), Ok(Some(translated))) => self.look(first, translated).await,
             (_, Err(error)) => Err(error),
         };
         let has = |found: &[Finding], kind| found.iter().any(|finding| finding.kind == kind);
@@ -235,7 +246,9 @@ impl Comparison {
             return Ok(Some(found));
         }
         // The queue has moved on between the two: once more, with a look before and one after.
-        let translated = self.translate().await?;
+        let Some(translated) = self.translate().await? else {
+            return Ok(None);
+        };
         let Ok(third) = self.shadowed.reread.take().await else {
             return Ok(None);
         };

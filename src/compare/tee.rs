@@ -1,7 +1,10 @@
 //! A body that is sent on as it comes, and kept for a comparison if it is whole and not too long.
 
-use crate::upstream::{Body, BoxError};
-use bytes::{Bytes, BytesMut};
+use crate::{
+    buffered::Buffer,
+    upstream::{Body, BoxError},
+};
+use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use std::{
@@ -13,18 +16,16 @@ use tokio::sync::oneshot;
 /// What is left of a body's way to the client, and what of it went by.
 struct Tee {
     body: Body,
-    kept: Option<(BytesMut, oneshot::Sender<Bytes>)>,
-    limit: usize,
+    kept: Option<(Buffer, oneshot::Sender<Bytes>)>,
 }
 
-/// `body` again, and what it was once all of it has gone by; nothing of one that breaks, is given up, or is longer than
-/// `limit` bytes.
-pub fn tee(body: Body, limit: usize) -> (Body, oneshot::Receiver<Bytes>) {
+/// `body` again, and what it was once all of it has gone by; nothing of one that breaks, is given up, or has no room in
+/// `buffer`.
+pub fn tee(body: Body, buffer: Buffer) -> (Body, oneshot::Receiver<Bytes>) {
     let (sender, whole) = oneshot::channel();
     let tee = Tee {
         body,
-        kept: Some((BytesMut::new(), sender)),
-        limit,
+        kept: Some((buffer, sender)),
     };
     (tee.boxed_unsync(), whole)
 }
@@ -33,7 +34,7 @@ impl Tee {
     fn finish(&mut self) {
         if let Some((kept, sender)) = self.kept.take() {
             // Nobody may be waiting any more.
-            let _ = sender.send(kept.freeze());
+            let _ = sender.send(kept.into_bytes());
         }
     }
 }
@@ -48,16 +49,10 @@ impl HttpBody for Tee {
             None => self.finish(),
             Some(Err(_)) => self.kept = None,
             Some(Ok(frame)) => {
-                let limit = self.limit;
-                let data = frame.data_ref();
-                let fits = match (&mut self.kept, data) {
-                    (Some((kept, _)), Some(data)) if kept.len() + data.len() <= limit => {
-                        kept.extend_from_slice(data);
-                        true
-                    }
-                    (_, data) => data.is_none(),
-                };
-                if !fits {
+                if let Some(data) = frame.data_ref()
+                    && let Some((kept, _)) = &mut self.kept
+                    && kept.push(data).is_err()
+                {
                     self.kept = None;
                 }
                 // A body of a known length is not asked for what comes after its last byte.

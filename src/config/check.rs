@@ -193,9 +193,11 @@ fn legacy(reader: &mut Reader<'_>) -> Option<LegacyConfig> {
 fn history(reader: &mut Reader<'_>) -> Option<HistoryConfig> {
     let longest_job = reader.value("history.longest_job", parse::duration);
     let max_hidden = reader.value("history.max_hidden", parse::size);
+    let hide_in_jobs_api = reader.value("history.hide_in_jobs_api", parse::flag);
     Some(HistoryConfig {
         longest_job: longest_job?,
         max_hidden: max_hidden?,
+        hide_in_jobs_api: hide_in_jobs_api?,
     })
 }
 
@@ -234,6 +236,7 @@ fn server(reader: &mut Reader<'_>) -> Option<ServerConfig> {
     let max_uri_bytes = reader.value("server.max_uri_bytes", parse::uri_size);
     let max_connections = reader.value("server.max_connections", parse::count);
     let max_connections_per_address = reader.value("server.max_connections_per_address", parse::count_or_none);
+    let max_buffered = reader.value("server.max_buffered", parse::size);
     let max_requests = reader.value("server.max_requests", parse::count_or_none);
     let drain_delay = reader.value("server.drain_delay", parse::duration_or_none);
     let drain_timeout = reader.value("server.drain_timeout", parse::duration);
@@ -245,6 +248,7 @@ fn server(reader: &mut Reader<'_>) -> Option<ServerConfig> {
         max_uri_bytes: max_uri_bytes?,
         max_connections: max_connections?,
         max_connections_per_address: max_connections_per_address?,
+        max_buffered: max_buffered?,
         max_requests: max_requests?,
         drain_delay: drain_delay?,
         drain_timeout: drain_timeout?,

@@ -4,6 +4,7 @@ use super::{
     keys::{Kind, keys},
     load::{ConfigError, Origin},
 };
+use crate::outside::Outside;
 use std::{collections::BTreeMap, fs, path::Path};
 use toml::de::{DeTable, DeValue};
 
@@ -49,7 +50,7 @@ pub fn read(path: &Path) -> Result<FileValues, Vec<ConfigError>> {
                 let known: Vec<_> = keys().map(|key| key.name).collect();
                 errors.push(refuse(
                     line(at),
-                    format!("unknown key {name}; there are {}", known.join(", ")),
+                    format!("unknown key {}; there are {}", Outside::new(&name), known.join(", ")),
                 ));
             }
             Ok(text) => drop(values.insert(name, (text, Origin::File(path.to_owned(), line(at))))),

@@ -43,12 +43,14 @@ pub struct Setting {
     pub origin: Origin,
     pub(super) secret: bool,
     pub(super) table: bool,
+    pub(super) url: bool,
 }
 
 impl Setting {
     /// The value as people may see it.
     pub fn shown(&self) -> String {
         match (self.secret, self.table) {
+            (false, _) if self.url || self.value.contains("://") => secret::shown_url(&self.value),
             (false, _) => self.value.replace('\n', "; "),
             (true, false) => secret::shown(&self.value).to_owned(),
             (true, true) => secret::shown_headers(&self.value),
@@ -163,6 +165,7 @@ pub fn load(options: &Options, environment: impl Fn(&str) -> Option<String>) -> 
                 origin,
                 secret: key.secret,
                 table: key.kind == Kind::Table,
+                url: key.value == "URL",
             }
         })
         .collect();

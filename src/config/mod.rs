@@ -11,7 +11,8 @@ mod secret;
 pub use keys::{Key, Kind, keys};
 pub use load::{ConfigError, ConfigErrors, Loaded, Origin, Setting, load};
 pub use modes::{Mode, Policies, Policy, Rollback, Share};
-pub use secret::Secret;
+pub use parse::has_sound_port;
+pub use secret::{Secret, shown_url};
 
 use crate::trust::TrustedProxies;
 use std::{borrow::Cow, fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
@@ -224,6 +225,8 @@ pub struct HistoryConfig {
     pub longest_job: Duration,
     /// The most bytes that the jobs may take which are hidden from it.
     pub max_hidden: usize,
+    /// They are hidden in passing answers of the Jobs API, too.
+    pub hide_in_jobs_api: bool,
 }
 
 /// What is remembered of jobs that do not change any more.
@@ -265,6 +268,8 @@ pub struct ServerConfig {
     pub max_connections: usize,
     /// The most connections from one address; 0 is no limit of its own.
     pub max_connections_per_address: usize,
+    /// The most bytes of bodies that are held to be read whole, all together.
+    pub max_buffered: usize,
     /// The most requests on one connection; 0 is no limit.
     pub max_requests: usize,
     /// How long connections are still taken after a stop signal.

@@ -2,7 +2,7 @@
 
 use super::{DialectChoice, ListenAddress, LogFormat, Surface};
 use crate::trust::TrustedProxies;
-use http::Uri;
+use http::{Uri, uri::Authority};
 use std::{borrow::Cow, path::PathBuf, time::Duration};
 
 /// What was expected instead.
@@ -66,8 +66,24 @@ pub fn url(text: &str) -> Result<Uri, Wrong> {
         (Some("http" | "https"), Some(authority)) if authority.as_str().contains('@') => {
             Err("an upstream URL carries no user name and no password".into())
         }
+        (Some("http" | "https"), Some(authority)) if !has_sound_port(authority) => {
+            Err("a port from 1 to 65535 is expected after the colon".into())
+        }
         (Some("http" | "https"), Some(authority)) if !authority.host().is_empty() => Ok(url),
         _ => Err(EXPECTED.into()),
+    }
+}
+
+/// Whether there is no colon after the host, or a port after the colon: what is none would mean the scheme's own.
+pub fn has_sound_port(authority: &Authority) -> bool {
+    let text = authority.as_str();
+    match text.rsplit_once(':') {
+        // A colon within an IPv6 address.
+        Some((_, rest)) if rest.ends_with(']') => true,
+        Some((_, port)) => {
+            port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse().is_ok_and(|port: u16| port > 0)
+        }
+        None => true,
     }
 }
 
@@ -76,6 +92,13 @@ pub fn optional_link(text: &str) -> Result<Option<Uri>, Wrong> {
     match text {
         "" => Ok(None),
         _ => match text.parse::<Uri>() {
+            // Every client would read the password.
+            Ok(url) if url.authority().is_some_and(|host| host.as_str().contains('@')) => {
+                Err("a link for everybody carries no user name and no password".into())
+            }
+            Ok(url) if url.authority().is_some_and(|host| !has_sound_port(host)) => {
+                Err("a port from 1 to 65535 is expected after the colon".into())
+            }
             Ok(url) if matches!(url.scheme_str(), Some("http" | "https")) && !text.contains(['<', '>']) => {
                 Ok(Some(url))
             }

@@ -1,7 +1,7 @@
 //! Secrets: named by where they are kept, read once, never printed.
 
 use super::parse::Wrong;
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, Uri};
 use std::{fmt, fs};
 
 /// A secret's value. It shows itself to nobody by accident.
@@ -50,6 +50,32 @@ pub fn shown(text: &str) -> &str {
         _ if text.is_empty() => text,
         Some(("env" | "file", _)) => text,
         _ => NOT_SHOWN,
+    }
+}
+
+/// A URL as it may be shown: without user and password, which are all that stands before an `@` where there is no sound
+/// host in front of it, and without what a query says.
+pub fn shown_url(text: &str) -> String {
+    let is_plain =
+        |url: &Uri| url.query().is_none() && url.authority().is_some_and(|host| !host.as_str().contains('@'));
+    if !text.contains(['@', '?']) || text.parse().is_ok_and(|url| is_plain(&url)) {
+        return text.replace('\n', "; ");
+    }
+    let (scheme, rest) = match text.split_once("://") {
+        Some((scheme, rest)) => (format!("{scheme}://"), rest),
+        None => (String::new(), text),
+    };
+    let (rest, query) = match rest.split_once('?') {
+        // A password may hold one.
+        Some((host, query)) if !query.contains('@') => match query.split_once('=') {
+            Some((name, _)) => (host, format!("?{name}={NOT_SHOWN}")),
+            None => (host, format!("?{query}")),
+        },
+        _ => (rest, String::new()),
+    };
+    match rest.rsplit_once('@') {
+        Some((_, host)) => format!("{scheme}{NOT_SHOWN}@{host}{query}"),
+        None => format!("{scheme}{rest}{query}"),
     }
 }
 

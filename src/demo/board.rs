@@ -113,7 +113,10 @@ impl Board {
 
     /// `GET /api/jobs/{id}`.
     pub fn detail(&self, id: &str) -> Reply {
-        match self.jobs.iter().find(|job| job.id == id) {
+        // An id that is used again stands for its finished run first.
+        let of_id = || self.jobs.iter().filter(|job| job.id == id);
+        let ended = of_id().find(|job| !job.is_queued());
+        match ended.or_else(|| self.queued(id)) {
             Some(job) if self.fails_at(job) => failure(),
             Some(job) => (200, job.detail.clone()),
             None => self.unknown(),
@@ -133,6 +136,12 @@ impl Board {
             false => wanted.iter().any(ended),
         };
         self.jobs.iter().any(|job| self.fails_at(job) && reads(job))
+    }
+
+    /// The job of an id that runs, or the oldest that waits.
+    fn queued(&self, id: &str) -> Option<&Job> {
+        let queued = || self.jobs.iter().rev().filter(|job| job.id == id && job.is_queued());
+        queued().find(|job| job.status != "pending").or_else(|| queued().next())
     }
 
     fn unknown(&self) -> Reply {
@@ -183,17 +192,25 @@ impl Board {
 
     /// Stops a queued job. Self-hosted, one that had not started leaves no trace.
     fn stop(&mut self, id: &str, now: i64) -> bool {
-        let Some(job) = self.jobs.iter().find(|job| job.id == id && job.is_queued()) else {
+        let Some(job) = self.queued(id) else {
             return false;
         };
         match self.rules {
-            Rules::Comfyui | Rules::ComfyuiEarly if job.status == "pending" => self.jobs.retain(|job| job.id != id),
+            Rules::Comfyui | Rules::ComfyuiEarly if job.status == "pending" => self.dequeue(id),
             rules => job
                 .stopped(rules, now)
                 .into_iter()
                 .for_each(|stopped| self.replace(stopped)),
         }
         true
+    }
+
+    /// Takes the oldest waiting job of an id out of the queue.
+    pub fn dequeue(&mut self, id: &str) {
+        let waits = |job: &Job| job.id == id && job.status == "pending";
+        if let Some(place) = self.jobs.iter().rposition(waits) {
+            self.jobs.remove(place);
+        }
     }
 
     fn refusal(&self, reason: &str) -> Reply {
@@ -308,6 +325,7 @@ impl Board {
 
     /// Adds a job as the newest.
     pub fn add(&mut self, job: Job) {
+        self.forget_before(&job);
         let place = self
             .jobs
             .iter()
@@ -316,10 +334,30 @@ impl Board {
         self.jobs.insert(place, job);
     }
 
-    /// Puts another job in the place of the one with the same id.
+    /// Puts another job in the place of the one with the same id: of that which runs or waits, if there is one.
     pub fn replace(&mut self, job: Job) {
-        if let Some(place) = self.jobs.iter_mut().find(|other| other.id == job.id) {
-            *place = job;
+        let (id, created) = match self.queued(&job.id) {
+            Some(queued) => (queued.id.clone(), Some(queued.created)),
+            None => (job.id.clone(), None),
+        };
+        let is_it =
+            |other: &Job| other.id == id && created.is_none_or(|created| other.created == created && other.is_queued());
+        let Some(place) = self.jobs.iter().position(is_it) else {
+            return;
+        };
+        if let Some(before) = self.jobs.get_mut(place) {
+            *before = job.clone();
+        }
+        if created.is_some() && !job.is_queued() {
+            let earlier = |other: &Job| other.id == id && !other.is_queued() && other.created != job.created;
+            self.jobs.retain(|other| !earlier(other));
+        }
+    }
+
+    /// History has one entry an id: that of the run which ended last.
+    fn forget_before(&mut self, job: &Job) {
+        if !job.is_queued() {
+            self.jobs.retain(|other| other.id != job.id || other.is_queued());
         }
     }
 

@@ -5,7 +5,7 @@ mod prompt;
 mod target;
 mod upgrade;
 
-pub use prompt::Lesson;
+pub use prompt::{Lesson, PromptError};
 pub use target::{in_dialect, target};
 
 use crate::{

@@ -7,6 +7,7 @@ use crate::{
         scanner::{elements, string_value},
     },
     observe::Call,
+    outside::Outside,
     segments::has_dots,
     upstream::Answer,
 };
@@ -30,6 +31,12 @@ struct Tally<'a> {
 }
 
 impl Tally<'_> {
+    /// What was done and what was not, for the log.
+    fn shown(&self) -> (String, String) {
+        let done = Outside::many(format_args!("{:?}", self.cancelled)).to_string();
+        (done, Outside::many(format_args!("{:?}", self.left())).to_string())
+    }
+
     fn left(&self) -> Vec<&String> {
         let done: HashSet<&String> = self.cancelled.iter().collect();
         self.ids.iter().filter(|id| !done.contains(id)).collect()
@@ -39,8 +46,8 @@ impl Tally<'_> {
 impl Drop for Tally<'_> {
     fn drop(&mut self) {
         if !self.asked_all {
-            let done = &self.cancelled;
-            tracing::warn!(?done, not_done = ?self.left(), "jobshim ended while jobs were being cancelled");
+            let (done, left) = self.shown();
+            tracing::warn!(%done, not_done = %left, "jobshim ended while jobs were being cancelled");
         }
     }
 }
@@ -57,8 +64,8 @@ impl Jobs {
         let outcome = self.cancel_all(caller, kind, ids, &mut tally.cancelled).await;
         tally.asked_all = true;
         if let Err(error) = &outcome {
-            let done = &tally.cancelled;
-            tracing::warn!(%error, ?done, not_done = ?tally.left(), "jobs could not be cancelled");
+            let (done, left) = tally.shown();
+            tracing::warn!(%error, %done, not_done = %left, "jobs could not be cancelled");
         }
         outcome.map(|()| std::mem::take(&mut tally.cancelled))
     }

@@ -1,11 +1,11 @@
-//! Which node classes are output nodes: asked once a class, remembered.
+//! What node classes are: which are output nodes, and which inputs they have. Asked once a class, remembered.
 
 use super::{Caller, DialectKind, Jobs, JobsError, accept, caller::filled, shape};
 use crate::{
     flights::Flights,
     lock,
     mapping::{
-        Classes, Paths,
+        ClassInputs, Classes, Paths,
         scanner::{key_is, members},
     },
     observe::Call,
@@ -21,54 +21,96 @@ use std::{
 
 /// How long an answer is believed: node packs are installed and updated while jobshim runs.
 const BELIEVED: Duration = Duration::from_secs(600);
-/// Far more classes than the largest installation has: beyond that all is learnt anew.
-const MOST_CLASSES: usize = 50_000;
+/// How much is remembered of classes, in bytes: far more than the largest installation has. Beyond that all is learnt anew.
+const MOST_BYTES: usize = 32 << 20;
+/// What a class costs besides its name and its inputs.
+const CLASS_BYTES: usize = 128;
 /// How many classes are asked for side by side.
 const SIDE_BY_SIDE: usize = 16;
 
-/// What was learnt, by class name. It says nothing of any user, so it is shared by all.
+/// What a server says of one class.
+#[derive(Debug)]
+struct Class {
+    is_output: bool,
+    /// `None` where nothing is said of them.
+    inputs: Option<ClassInputs>,
+}
+
+/// A class by its name; `None` where the server does not describe it.
+type Named = (String, Option<Arc<Class>>);
+
+/// What was learnt. It says nothing of any user, so it is shared by all.
 #[derive(Default)]
 pub(super) struct ClassMemory {
-    /// Whether it is an output node, and since when that is believed.
-    known: Mutex<HashMap<String, (bool, Instant)>>,
+    known: Mutex<Known>,
     /// Classes that are being asked for.
-    asked: Flights<String, Result<Option<bool>, JobsError>>,
+    asked: Flights<String, Result<Option<Arc<Class>>, JobsError>>,
+}
+
+#[derive(Default)]
+struct Known {
+    /// By its name, a class, and since when that is believed.
+    classes: HashMap<String, (Arc<Class>, Instant)>,
+    /// What they take.
+    bytes: usize,
 }
 
 /// The classes that one prompt uses, sorted.
 #[derive(Debug, Default)]
-pub struct KnownClasses(Vec<(String, Option<bool>)>);
+pub struct KnownClasses(Vec<Named>);
+
+impl KnownClasses {
+    fn get(&self, class: &str) -> Option<&Class> {
+        let at = self.0.binary_search_by(|(name, _)| name.as_str().cmp(class)).ok()?;
+        self.0.get(at)?.1.as_deref()
+    }
+}
 
 impl Classes for KnownClasses {
     fn is_output(&self, class: &str) -> Option<bool> {
-        let at = self.0.binary_search_by(|(name, _)| name.as_str().cmp(class)).ok()?;
-        self.0.get(at)?.1
+        self.get(class).map(|class| class.is_output)
+    }
+
+    fn inputs(&self, class: &str) -> Option<&ClassInputs> {
+        self.get(class)?.inputs.as_ref()
     }
 }
 
 impl ClassMemory {
     /// What is known of `classes`, and those of which nothing is.
-    fn look_up(&self, classes: Vec<String>) -> (Vec<(String, Option<bool>)>, Vec<String>) {
+    fn look_up(&self, classes: Vec<String>) -> (Vec<Named>, Vec<String>) {
         let (mut found, mut unknown) = (Vec::with_capacity(classes.len()), Vec::new());
         let now = Instant::now();
         let known = lock(&self.known);
-        for class in classes {
-            match known.get(&class) {
-                Some(&(is_output, since)) if now.duration_since(since) < BELIEVED => {
-                    found.push((class, Some(is_output)));
+        for name in classes {
+            match known.classes.get(&name) {
+                Some((class, since)) if now.duration_since(*since) < BELIEVED => {
+                    found.push((name, Some(Arc::clone(class))));
                 }
-                _ => unknown.push(class),
+                _ => unknown.push(name),
             }
         }
         (found, unknown)
     }
 
-    fn learn(&self, class: &str, is_output: bool) {
+    fn learn(&self, name: &str, class: &Arc<Class>) {
+        let cost = |class: &Class| name.len() + CLASS_BYTES + class.inputs.as_ref().map_or(0, ClassInputs::bytes);
         let mut known = lock(&self.known);
-        if known.len() >= MOST_CLASSES {
-            known.clear();
+        if known.bytes + cost(class) > MOST_BYTES {
+            *known = Known::default();
         }
-        known.insert(class.to_owned(), (is_output, Instant::now()));
+        known.bytes += cost(class);
+        let before = known
+            .classes
+            .insert(name.to_owned(), (Arc::clone(class), Instant::now()));
+        if let Some((before, _)) = before {
+            known.bytes = known.bytes.saturating_sub(cost(&before));
+        }
+    }
+
+    /// Forgets all: the server behind may be another one.
+    pub fn forget(&self) {
+        *lock(&self.known) = Known::default();
     }
 }
 
@@ -89,7 +131,7 @@ impl Jobs {
                 .await?;
             known.extend(learnt);
         }
-        known.sort_unstable();
+        known.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
         Ok(KnownClasses(known))
     }
 
@@ -98,25 +140,30 @@ impl Jobs {
         caller: &Arc<Caller>,
         kind: DialectKind,
         class: String,
-    ) -> Result<(String, Option<bool>), JobsError> {
+    ) -> Result<Named, JobsError> {
         let ask = || {
             let (jobs, caller, class) = (Arc::clone(self), Arc::clone(caller), class.clone());
             async move { jobs.ask_class(&caller, kind, &class).await }
         };
-        let is_output = match self.classes.asked.share(class.clone(), Result::is_ok, ask).await {
+        let known = match self.classes.asked.share(class.clone(), Result::is_ok, ask).await {
             // The failure may be another user's: this one asks for itself.
             (Err(_), true) => self.ask_class(caller, kind, &class).await?,
             (outcome, _) => outcome?,
         };
         // An unknown class may be installed the next moment.
-        if let Some(is_output) = is_output {
-            self.classes.learn(&class, is_output);
+        if let Some(known) = &known {
+            self.classes.learn(&class, known);
         }
-        Ok((class, is_output))
+        Ok((class, known))
     }
 
     /// `None`: the server does not describe this class.
-    async fn ask_class(&self, caller: &Caller, kind: DialectKind, class: &str) -> Result<Option<bool>, JobsError> {
+    async fn ask_class(
+        &self,
+        caller: &Caller,
+        kind: DialectKind,
+        class: &str,
+    ) -> Result<Option<Arc<Class>>, JobsError> {
         if has_dots(class) {
             return Ok(None);
         }
@@ -143,6 +190,40 @@ impl Jobs {
         let output = paths.add(&names.output);
         let spans = paths.find(described).map_err(|error| shape(&path, &error))?;
         let flag = spans.get(output).copied().flatten().map(|span| span.of(described));
-        Ok(Some(flag == Some(b"true")))
+        let inputs = match &names.inputs {
+            Some(names) => ClassInputs::read(described, names).map_err(|error| shape(&path, &error))?,
+            None => None,
+        };
+        Ok(Some(Arc::new(Class {
+            is_output: flag == Some(b"true"),
+            inputs,
+        })))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_remembered_of_classes_takes_no_more_than_it_may() {
+        let memory = ClassMemory::default();
+        let class = Arc::new(Class {
+            is_output: true,
+            inputs: None,
+        });
+        let name = |nth: usize| nth.to_string().repeat(MOST_BYTES / 16);
+        for nth in 0..20 {
+            memory.learn(&name(nth), &class);
+            memory.learn(&name(nth), &class);
+            let known = lock(&memory.known);
+            let names: usize = known.classes.keys().map(String::len).sum();
+            assert!(
+                names <= known.bytes && known.bytes <= MOST_BYTES,
+                "{nth}: {names} {}",
+                known.bytes
+            );
+            assert!(known.classes.contains_key(&name(nth)), "{nth}");
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! `GET /api/jobs/{id}`: one job, or the knowledge that there is none.
 
-use super::{Caller, DialectKind, Jobs, JobsError, State, accept, caller::filled, page::is_text, shape};
+use super::{Caller, DialectKind, Jobs, JobsError, Listed, Run, State, accept, caller::filled, page::is_text, shape};
 use crate::{mapping::Searched, observe::Call, segments::has_dots, upstream::Answer};
 use http::{HeaderMap, Method, StatusCode};
 use std::sync::Arc;
@@ -12,8 +12,8 @@ pub enum Detail {
     Found {
         /// Where it stands.
         state: State,
-        /// When it was created, in ms.
-        created: f64,
+        /// Which run of its id it is.
+        run: Run,
         /// The job's JSON.
         body: Searched,
         /// For the CORS headers that the answer must carry on.
@@ -46,10 +46,10 @@ impl Jobs {
         is_text(&path, &answer.body)?;
         let body = Searched::new(answer.body, Arc::clone(&dialect.detail.paths));
         let body = body.map_err(|error| shape(&path, &error))?;
-        let (state, created) = dialect.state_of(&body, &path, id)?;
+        let (state, run) = dialect.state_of(&body, &path, id)?;
         Ok(Detail::Found {
             state,
-            created,
+            run,
             body,
             headers: answer.headers,
         })
@@ -88,5 +88,12 @@ impl Jobs {
             call: format!("GET {}", self.names(kind).names.detail.path),
             reason: format!("the list says that job {id:?} has ended, and its own detail that it has not"),
         }
+    }
+
+    /// What the list told of a queued job, in place of its detail.
+    pub fn listed_detail(&self, kind: DialectKind, listed: &Listed) -> Result<Searched, JobsError> {
+        let dialect = self.names(kind);
+        let body = Searched::new(listed.text.clone(), Arc::clone(&dialect.detail.paths));
+        body.map_err(|error| shape(&dialect.names.list.path, &error))
     }
 }

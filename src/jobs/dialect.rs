@@ -1,6 +1,6 @@
 //! How an upstream speaks the Jobs API: the names it uses, read from a dialect table.
 
-use crate::mapping::{Paths, RequestRules, TableError, line_of};
+use crate::mapping::{Complaint, InputNames, Paths, RequestRules, TableError, limits, line_of};
 use http::StatusCode;
 use serde::Deserialize;
 use std::sync::Arc;
@@ -85,6 +85,8 @@ pub struct DetailNames {
     pub path: String,
     /// The member that some servers leave out while a job is queued: its prompt.
     pub prompt: Option<String>,
+    /// The body of a 404: there is no such job.
+    pub unknown: Option<toml::Value>,
 }
 
 /// Where a server says what it is.
@@ -153,6 +155,8 @@ pub struct ClassNames {
     pub path: String,
     /// The member, inside the class's own object, that marks an output node.
     pub output: String,
+    /// How it describes its inputs, where the server converts their values.
+    pub inputs: Option<InputNames>,
 }
 
 /// Members of a job.
@@ -245,6 +249,22 @@ pub(super) struct DetailPaths {
     pub id: usize,
     pub state: usize,
     pub created: usize,
+    pub number: usize,
+    pub ended: Vec<usize>,
+}
+
+impl DetailPaths {
+    /// Adds to `paths` what a detail is searched for, for whoever sets [`DetailPaths::paths`].
+    fn adding_to(paths: &mut Paths, job: &JobNames) -> Self {
+        Self {
+            id: paths.add(&job.id),
+            state: paths.add(&job.state),
+            created: paths.add(&job.created),
+            number: paths.add(&job.number),
+            ended: job.ended.iter().map(|path| paths.add(path)).collect(),
+            paths: Arc::default(),
+        }
+    }
 }
 
 impl Dialect {
@@ -255,6 +275,7 @@ impl Dialect {
             line: line_of(source, offset),
             reason,
         };
+        limits::check(&Complaint { file, source })?;
         let names: Names = toml::from_str(source)
             .map_err(|error| refuse(error.span().map_or(0, |span| span.start), error.message().to_owned()))?;
         for (path, hole) in [
@@ -292,25 +313,15 @@ impl Dialect {
             ended: names.job.ended.iter().map(|path| paths.add(path)).collect(),
             paths,
         };
-        let mut detail = Paths::default();
-        let [id, state, created] = [&names.job.id, &names.job.state, &names.job.created].map(|path| detail.add(path));
-        Ok(Self {
-            names,
-            entry,
-            detail: DetailPaths {
-                paths: Arc::new(detail),
-                id,
-                state,
-                created,
-            },
-        })
+        let mut searched = Paths::default();
+        let mut detail = DetailPaths::adding_to(&mut searched, &names.job);
+        detail.paths = Arc::new(searched);
+        Ok(Self { names, entry, detail })
     }
 
     /// Adds to `paths` what this dialect needs to know of a detail, to search for it together with them.
     pub(crate) fn search_beside(&mut self, paths: &mut Paths) {
-        self.detail.id = paths.add(&self.names.job.id);
-        self.detail.state = paths.add(&self.names.job.state);
-        self.detail.created = paths.add(&self.names.job.created);
+        self.detail = DetailPaths::adding_to(paths, &self.names.job);
     }
 
     /// Searches details for `paths`, which [`Dialect::search_beside`] has added to.

@@ -4,18 +4,22 @@
 //! counted, each one begins with the last job of the page before: if that job is not in it, jobs were deleted
 //! meanwhile, others moved up behind our back, and the walk begins anew.
 
-use super::{Caller, DialectKind, Jobs, JobsError, Page, Voice, accept, caller::encode, dialect::Word};
+use super::{Caller, DialectKind, JobKey, Jobs, JobsError, Page, Voice, accept, caller::encode, dialect::Word};
 use crate::{jobs::Listed, observe::Call};
 use http::{HeaderMap, Method};
 use std::{collections::HashSet, sync::Arc};
+use tokio::time::timeout;
 
 /// How often a walk begins anew before it is given up.
 const MOST_WALKS: usize = 5;
 
+/// How many jobs a list may have: a server keeps ten thousand, and each takes some 300 bytes here.
+const MOST_JOBS: usize = 200_000;
+
 /// A list, newest created first, and the headers of its last page.
 #[derive(Debug)]
 pub struct List {
-    /// Each job once.
+    /// Each job once: of an id that is used again, the finished run and those that have not ended.
     pub jobs: Vec<Listed>,
     /// Whether these are all there are.
     pub complete: bool,
@@ -94,12 +98,19 @@ impl Jobs {
         wanted: Wanted,
         enough: &impl Fn(&[Listed]) -> bool,
     ) -> Result<List, JobsError> {
-        for _ in 0..MOST_WALKS {
-            if let Walk::Done(list) = self.walk(caller, kind, wanted, enough).await? {
-                return Ok(list);
+        let mut bytes = 0;
+        let walks = async {
+            for _ in 0..MOST_WALKS {
+                if let Walk::Done(list) = self.walk(caller, kind, wanted, enough, &mut bytes).await? {
+                    return Ok(list);
+                }
             }
-        }
-        Err(self.unfit(kind, "it changes faster than its pages can be read"))
+            Err(self.unfit(kind, "it changes faster than its pages can be read"))
+        };
+        // The limits of one answer are those of a list too, in however many pages it comes.
+        let limit = self.upstream.answer_timeout();
+        let in_time = timeout(limit, walks).await;
+        in_time.unwrap_or_else(|_| Err(self.upstream.timed_out(limit).into()))
     }
 
     async fn walk(
@@ -108,6 +119,7 @@ impl Jobs {
         kind: DialectKind,
         wanted: Wanted,
         enough: &impl Fn(&[Listed]) -> bool,
+        bytes: &mut usize,
     ) -> Result<Walk, JobsError> {
         let dialect = self.names(kind);
         let names = &dialect.names.list;
@@ -120,7 +132,7 @@ impl Jobs {
         let limit = names.page.or(part).map(|page| format!("{}={page}", names.limit));
         let voice = caller.voice();
         let mut jobs: Vec<Listed> = Vec::new();
-        let mut seen: HashSet<Arc<str>> = HashSet::new();
+        let mut seen: HashSet<JobKey> = HashSet::new();
         let mut next: Option<String> = None;
         // Where the next page begins, and the job that must be in it, where pages are counted.
         let mut overlap: Option<(usize, Arc<str>)> = None;
@@ -135,14 +147,21 @@ impl Jobs {
                 query: query.join("&"),
             };
             let page = self.page(caller, call).await?;
+            *bytes = bytes.saturating_add(page.bytes);
+            if *bytes > self.upstream.max_answer_bytes() {
+                return Err(self.upstream.too_large().into());
+            }
             if let Some((_, last)) = &overlap
-                && !page.ids.contains(last)
+                && !page.keys.iter().any(|(id, _)| id == last)
             {
                 return Ok(Walk::Moved);
             }
             let before = seen.len();
-            jobs.extend(page.jobs.iter().filter(|job| seen.insert(Arc::clone(&job.id))).cloned());
-            seen.extend(page.ids.iter().cloned());
+            jobs.extend(page.jobs.iter().filter(|job| seen.insert(job.key())).cloned());
+            seen.extend(page.keys.iter().cloned());
+            if seen.len() > MOST_JOBS {
+                return Err(self.unfit(kind, &format!("it has more than {MOST_JOBS} jobs")));
+            }
             let complete = page.more == Some(false) && page.cursor.is_none();
             if complete || enough(&jobs) {
                 return Ok(Walk::Done(List {
@@ -158,11 +177,11 @@ impl Jobs {
             if seen.len() == before {
                 return Err(self.unfit(kind, "it says there is more, but a page brought nothing new"));
             }
-            next = Some(match (&page.cursor, &names.after, &names.offset, page.ids.last()) {
+            next = Some(match (&page.cursor, &names.after, &names.offset, page.keys.last()) {
                 (Some(cursor), Some(after), ..) => format!("{after}={}", encode(cursor)),
-                (_, _, Some(offset), Some(last)) => {
+                (_, _, Some(offset), Some((last, _))) => {
                     let begun = overlap.map_or(0, |(begun, _)| begun);
-                    let at = (begun + page.ids.len()).saturating_sub(1);
+                    let at = (begun + page.keys.len()).saturating_sub(1);
                     overlap = Some((at, Arc::clone(last)));
                     format!("{offset}={at}")
                 }

@@ -1,7 +1,7 @@
 //! The Jobs API: list, detail, cancel, node classes, and which dialect of it the upstream speaks.
 //!
 //! Everything here is asked on behalf of a [`Caller`], with that caller's own credentials; nothing is remembered but
-//! the dialect and which node classes are output nodes.
+//! the dialect and what node classes there are.
 
 mod caller;
 mod cancel;
@@ -11,6 +11,7 @@ mod dialect;
 mod list;
 mod page;
 mod probing;
+mod run;
 mod unlistable;
 
 pub(crate) use caller::filling;
@@ -19,7 +20,8 @@ pub use classes::KnownClasses;
 pub use detail::Detail;
 pub use dialect::{Dialect, SocketNames, State};
 pub use list::{List, Wanted};
-pub use page::{Listed, Page};
+pub use page::{JobKey, Listed, Page};
+pub use run::Run;
 pub use unlistable::Queue;
 
 use list::PageCall;
@@ -30,6 +32,7 @@ use crate::{
     lock,
     mapping::{Tables, scanner::ScanError},
     observe::{Call, Observer},
+    outside::Outside,
     upstream::{Answer, Upstream, UpstreamError},
 };
 use bytes::Bytes;
@@ -52,7 +55,7 @@ pub enum JobsError {
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
     /// A redirect, 401, 402, 403, 429 or 5xx: the client gets it as it is (CONTRACT.md section 4).
-    #[error("the upstream answered {} to {call}", .answer.status)]
+    #[error("the upstream answered {} to {}", .answer.status, Outside::new(.call))]
     Refused {
         /// Such as `GET /api/jobs`.
         call: String,
@@ -61,8 +64,9 @@ pub enum JobsError {
     },
     /// The server has a job that it cannot list, and fails with it at every list of such jobs (CONTRACT.md section 6).
     #[error(
-        "the upstream fails (500) at {call} because of one of its {states} jobs, and lists the others: ComfyUI cannot list \
-         a job that was sent with {members} and no object there"
+        "the upstream fails (500) at {} because of one of its {states} jobs, and lists the others: ComfyUI cannot list \
+         a job that was sent with {members} and no object there",
+        Outside::new(.call)
     )]
     Unlistable {
         /// Such as `GET /api/jobs`.
@@ -73,7 +77,10 @@ pub enum JobsError {
         members: String,
     },
     /// The endpoint is not there.
-    #[error("the upstream answered {status} to {call}: it has no Jobs API there (ComfyUI has it since 0.6.0)")]
+    #[error(
+        "the upstream answered {status} to {}: it has no Jobs API there (ComfyUI has it since 0.6.0)",
+        Outside::new(.call)
+    )]
     Missing {
         /// Such as `GET /api/jobs`.
         call: String,
@@ -81,7 +88,11 @@ pub enum JobsError {
         status: StatusCode,
     },
     /// Another status, or a body that is not what the call answers.
-    #[error("the upstream's answer to {call} is not what the Jobs API says: {reason}")]
+    #[error(
+        "the upstream's answer to {} is not what the Jobs API says: {}",
+        Outside::new(.call),
+        Outside::new(.reason)
+    )]
     Shape {
         /// Such as `GET /api/jobs`.
         call: String,
@@ -244,6 +255,7 @@ impl Jobs {
     /// Forgets the dialect: an answer did not fit it, and the server behind may have been replaced.
     fn doubt_dialect(&self) {
         self.found(|found| *found = None);
+        self.classes.forget();
     }
 
     fn found<T>(&self, look: impl FnOnce(&mut Option<(DialectKind, Instant)>) -> T) -> T {
@@ -265,7 +277,7 @@ impl Jobs {
             .call(call, caller, Method::GET, &target, headers, Bytes::new())
             .await?;
         tracing::debug!(
-            path,
+            path = %Outside::new(path),
             status = answer.status.as_u16(),
             bytes = answer.body.len(),
             "asked the upstream"
@@ -289,7 +301,13 @@ impl Jobs {
         let outcome = self.upstream.call(method, target, headers, body).await;
         match &outcome {
             Ok(answer) => calling.answered(answer.status),
-            Err(error) => calling.failed(error),
+            Err(error) => {
+                if matches!(error, UpstreamError::Connect { .. }) {
+                    // A server that starts again may have other nodes.
+                    self.classes.forget();
+                }
+                calling.failed(error);
+            }
         }
         outcome
     }

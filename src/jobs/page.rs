@@ -1,11 +1,12 @@
 //! One page of `GET /api/jobs`, and what a job says of itself, read without building trees.
 
-use super::{Dialect, JobsError, State, shape};
+use super::{Dialect, JobsError, Run, State, shape};
 use crate::{
     mapping::{
         Found, Paths, Searched,
         scanner::{Scanner, Span, string_value},
     },
+    outside::Outside,
     upstream::Answer,
 };
 use bytes::Bytes;
@@ -30,6 +31,22 @@ pub struct Listed {
     pub started: f64,
     /// When it ended, in ms; its creation where the list does not say.
     pub ended: f64,
+    /// Which run of its id it is.
+    pub run: Run,
+    /// Of a job that has not ended, its list entry as sent: all that a server tells of it where the id stands for a
+    /// finished job, too.
+    pub text: Bytes,
+}
+
+/// What a job is known by in a list: its id, and the run where that has not ended. Of finished runs there is one an id.
+pub type JobKey = (Arc<str>, Option<(u64, Option<u64>)>);
+
+impl Listed {
+    /// What it is known by in a list.
+    pub fn key(&self) -> JobKey {
+        let queued = self.state != State::Finished;
+        (Arc::clone(&self.id), queued.then(|| self.run.key()))
+    }
 }
 
 /// What one page says.
@@ -37,14 +54,16 @@ pub struct Listed {
 pub struct Page {
     /// In its order; those in a state that the table names.
     pub jobs: Vec<Listed>,
-    /// The ids of all that it has, in any state.
-    pub ids: Vec<Arc<str>>,
+    /// What all that it has are known by, in any state.
+    pub keys: Vec<JobKey>,
     /// Whether there are further ones, where it says so.
     pub more: Option<bool>,
     /// Where the next one begins, where pages are chained.
     pub cursor: Option<String>,
     /// Those of the answer.
     pub headers: HeaderMap,
+    /// How long it was, in bytes.
+    pub bytes: usize,
 }
 
 impl Dialect {
@@ -67,11 +86,12 @@ impl Dialect {
                 reason: format!("it has no list {:?}", names.jobs),
             });
         };
-        let (jobs, ids) = self.read_entries(body, place)?;
+        let (jobs, keys) = self.read_entries(body, place)?;
         Ok(Page {
             jobs,
-            ids,
+            keys,
             headers: answer.headers.clone(),
+            bytes: body.len(),
             more: match text_at(more) {
                 Some(b"true") => Some(true),
                 Some(b"false") => Some(false),
@@ -84,28 +104,47 @@ impl Dialect {
         })
     }
 
-    fn read_entries(&self, body: &Bytes, place: Span) -> Result<(Vec<Listed>, Vec<Arc<str>>), JobsError> {
+    fn read_entries(&self, body: &Bytes, place: Span) -> Result<(Vec<Listed>, Vec<JobKey>), JobsError> {
         let wrong = |error| shape(&self.names.list.path, &error);
         let mut scanner = Scanner::starting(body, place.start);
         let mut jobs = Vec::new();
-        let mut ids = Vec::new();
+        let mut keys = Vec::new();
         scanner.expect(b'[', "expected a list").map_err(wrong)?;
         if scanner.take(b']') {
-            return Ok((jobs, ids));
+            return Ok((jobs, keys));
         }
         let mut found = Found::default();
         loop {
+            scanner.peek();
+            let start = scanner.position();
             let next = self.entry.paths.find_next(&mut scanner, &mut found);
             next.map_err(wrong)?;
             let value = |slot: usize| found.value(slot, body);
+            let end = scanner.position();
             // A state that the table does not know is neither queued nor finished to any legacy client.
             let (id, job) = self.listed(value)?;
-            jobs.extend(job);
-            ids.push(id);
+            let key = job.as_ref().map_or((id, None), Listed::key);
+            jobs.extend(job.map(|mut job| {
+                if job.state != State::Finished {
+                    // A copy, which does not keep the whole page.
+                    job.text = Bytes::copy_from_slice(Span { start, end }.of(body));
+                }
+                job
+            }));
+            keys.push(key);
             if !scanner.take(b',') {
-                return Ok((jobs, ids));
+                return Ok((jobs, keys));
             }
         }
+    }
+
+    /// The job that `text`, a list entry or a detail, is of; `None` where that is not told, or its state is unknown.
+    pub fn job_in(&self, text: &[u8]) -> Option<Listed> {
+        let mut found = Found::default();
+        let mut scanner = Scanner::new(text);
+        self.entry.paths.find_next(&mut scanner, &mut found).ok()?;
+        let (_, job) = self.listed(|slot| found.value(slot, text)).ok()?;
+        job
     }
 
     fn listed<'a>(&self, value: impl Fn(usize) -> Option<&'a [u8]>) -> Result<(Arc<str>, Option<Listed>), JobsError> {
@@ -124,25 +163,28 @@ impl Dialect {
         }
         let id: Arc<str> = id.into();
         let Some(state) = self.state(&word) else {
-            tracing::debug!(state = word, "a job is in a state that the dialect table does not name");
+            tracing::debug!(state = %Outside::new(&word), "a job is in a state that the dialect table does not name");
             return Ok((id, None));
         };
         let number = |slot| value(slot).and_then(number);
         let created = number(self.entry.created).map_or(0.0, milliseconds);
-        let ended = self.entry.ended.iter().find_map(|&slot| number(slot));
+        let place = number(self.entry.number);
+        let ended = first(&self.entry.ended, number);
         let job = Listed {
             id: Arc::clone(&id),
             state,
-            number: number(self.entry.number).unwrap_or(0.0),
+            number: place.unwrap_or(0.0),
             created,
             started: number(self.entry.started).map_or(created, milliseconds),
-            ended: ended.map_or(created, milliseconds),
+            ended: ended.map_or(created, |(_, ended)| ended),
+            run: Run::new(created, place, ended.filter(|_| state == State::Finished)),
+            text: Bytes::new(),
         };
         Ok((id, Some(job)))
     }
 
-    /// Where the detail of job `id` says it stands, and when it says it was created, in ms.
-    pub(super) fn state_of(&self, body: &Searched, path: &str, id: &str) -> Result<(State, f64), JobsError> {
+    /// Where the detail of job `id` says it stands, and which run of it it is.
+    pub(super) fn state_of(&self, body: &Searched, path: &str, id: &str) -> Result<(State, Run), JobsError> {
         let told = body.value(self.detail.id).and_then(string_value);
         if let Some(told) = told.filter(|told| !told.eq_ignore_ascii_case(id)) {
             return Err(JobsError::Shape {
@@ -150,17 +192,16 @@ impl Dialect {
                 reason: format!("it is about another job, {told:?}"),
             });
         }
-        let created = body
-            .value(self.detail.created)
-            .and_then(number)
-            .map_or(0.0, milliseconds);
+        let value = |slot| body.value(slot).and_then(number);
+        let created = value(self.detail.created).map_or(0.0, milliseconds);
         let word = body.value(self.detail.state).and_then(string_value);
         let state = word.as_deref().map(|word| self.state(word).unwrap_or(State::Running));
         let state = state.ok_or_else(|| JobsError::Shape {
             call: format!("GET {path}"),
             reason: "the job has no status".to_owned(),
         })?;
-        Ok((state, created))
+        let ended = first(&self.detail.ended, value).filter(|_| state == State::Finished);
+        Ok((state, Run::new(created, value(self.detail.number), ended)))
     }
 }
 
@@ -173,6 +214,12 @@ pub(super) fn is_text(path: &str, body: &[u8]) -> Result<(), JobsError> {
             reason: error.to_string(),
         }),
     }
+}
+
+/// The first of some times that is told, in ms, and which of them it is.
+fn first(slots: &[usize], value: impl Fn(usize) -> Option<f64>) -> Option<(usize, f64)> {
+    let mut told = slots.iter().enumerate();
+    told.find_map(|(nth, &slot)| Some((nth, milliseconds(value(slot)?))))
 }
 
 fn number(text: &[u8]) -> Option<f64> {

@@ -54,13 +54,13 @@ impl Queue {
 
     /// Those of `ids` that are not listed and may all the same be jobs in `states`. An error where one of them may be in
     /// another state as well, in which it must not be touched.
-    pub fn beyond(&self, ids: &[&str], states: &[State]) -> Result<Vec<String>, JobsError> {
+    pub fn beyond(&self, ids: &[&str], states: &[State]) -> Result<Vec<Arc<str>>, JobsError> {
         if self.lists_all(states).is_ok() {
             return Ok(Vec::new());
         }
         let is_listed = |id: &str| self.jobs.iter().any(|job| *job.id == *id);
         let beyond = ids.iter().filter(|id| !id.is_empty() && !is_listed(id));
-        let beyond: Vec<String> = beyond.map(|id| (*id).to_owned()).collect();
+        let beyond: Vec<Arc<str>> = beyond.map(|id| Arc::from(*id)).collect();
         let others: Vec<State> = [State::Pending, State::Running]
             .into_iter()
             .filter(|state| !states.contains(state))

@@ -12,7 +12,10 @@ use crate::{
     marks::Marks,
 };
 use bytes::Bytes;
-use futures_util::{StreamExt, stream::BoxStream};
+use futures_util::{
+    StreamExt,
+    stream::{self, BoxStream},
+};
 use http::{HeaderMap, HeaderValue, StatusCode, header::ORIGIN};
 use std::sync::Arc;
 
@@ -112,11 +115,25 @@ impl std::fmt::Debug for LegacyBody {
 }
 
 impl LegacyBody {
-    /// All of it.
-    pub async fn collect(self) -> Result<Vec<Bytes>, LegacyError> {
+    /// The same, with something that is held until the last of it has been asked for, or nobody wants it any more.
+    pub fn holding(self, held: impl Send + 'static) -> Self {
         match self {
-            Self::Whole(pieces) => Ok(pieces),
-            Self::Stream(stream) => stream.collect::<Vec<_>>().await.into_iter().collect(),
+            Self::Whole(pieces) => Self::Whole(pieces),
+            Self::Stream(stream) => Self::Stream(
+                stream
+                    .inspect(move |_| {
+                        let _ = &held;
+                    })
+                    .boxed(),
+            ),
+        }
+    }
+
+    /// Its pieces, one after the other.
+    pub fn stream(self) -> BoxStream<'static, Result<Bytes, LegacyError>> {
+        match self {
+            Self::Whole(pieces) => stream::iter(pieces.into_iter().map(Ok)).boxed(),
+            Self::Stream(stream) => stream,
         }
     }
 }

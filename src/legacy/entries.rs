@@ -2,11 +2,11 @@
 
 use super::{
     Legacy, LegacyError, json_string,
-    memory::{Entry, Form, Kept, Shape},
+    memory::{Entry, Form, Kept, Moment, Shape},
 };
 use crate::{
     headers::carried,
-    jobs::{Caller, Detail, DialectKind, JobsError, State, Voice},
+    jobs::{Caller, Detail, DialectKind, JobsError, Listed, Run, State, Voice},
     mapping::{Context, Searched, Table},
     scope::Scope,
 };
@@ -21,8 +21,10 @@ pub(super) struct Telling {
     kind: DialectKind,
     shape: Shape,
     id: Arc<str>,
+    /// Who saw one run of the id in a list does not share with who saw another.
+    listed: Option<(u64, Option<u64>)>,
     /// Who asks after something was dropped does not share with who asked before.
-    drops: u64,
+    since: Moment,
 }
 
 /// What the upstream told of a job.
@@ -37,7 +39,7 @@ pub(super) enum Told {
     /// As the shape shows it.
     Shown {
         state: State,
-        kept: Kept,
+        kept: Box<Kept>,
         /// It is remembered now.
         stored: bool,
     },
@@ -58,42 +60,47 @@ impl Legacy {
     /// What is remembered of a job in this form and still true.
     pub(super) fn recall(&self, scope: Scope, id: &Arc<str>, form: &Form) -> Option<Kept> {
         let kept = self.memory.get(scope, id, form)?;
-        if !form.shape.is_of_queued() && self.hidden.is_hidden(scope, id, kept.created) {
-            return None;
-        }
-        let outdated = kept.unnoted && self.notes.get(scope, id).is_some();
-        (!outdated).then_some(kept)
+        let hidden = !form.shape.is_of_queued() && self.hidden.is_hidden(scope, id, kept.run.created());
+        (!hidden).then_some(kept)
     }
 
-    /// Asks for one job, or joins who does; and whether it joined.
+    /// The same, of the run that a list has just told of.
+    pub(super) fn recall_listed(&self, scope: Scope, job: &Listed, form: &Form) -> Option<Kept> {
+        let kept = self.recall(scope, &job.id, form)?;
+        (!kept.stale && kept.run.is_same(&job.run)).then_some(kept)
+    }
+
+    /// Asks for one job, which a list may have told of, or joins who does; and whether it joined.
     pub(super) async fn tell(
         self: &Arc<Self>,
         caller: &Arc<Caller>,
         kind: DialectKind,
         shape: Shape,
         id: &Arc<str>,
+        listed: Option<&Listed>,
     ) -> Result<(Told, bool), LegacyError> {
         let call = Telling {
             voice: caller.voice(),
             kind,
             shape,
             id: Arc::clone(id),
-            drops: self.memory.now().0,
+            listed: listed.map(|job| job.run.key()),
+            since: self.memory.now(id),
         };
         let ask = || {
             let (legacy, caller, id) = (Arc::clone(self), Arc::clone(caller), Arc::clone(id));
+            let listed = listed.cloned();
             // In a box, as the call is moved as it is until it flies.
-            async move { Box::pin(legacy.ask(&caller, kind, shape, id)).await }
+            async move { Box::pin(legacy.ask(&caller, kind, shape, id, listed)).await }
         };
-        // What has ended stays as it is.
-        let lasts = |told: &Result<Told, LegacyError>| {
-            matches!(
-                told,
-                Ok(Told::Shown {
-                    state: State::Finished,
-                    ..
-                })
-            )
+        // What has ended stays as it is, unless it is run again.
+        let lasts = |told: &Result<Told, LegacyError>| match told {
+            Ok(Told::Shown {
+                state: State::Finished,
+                kept,
+                ..
+            }) => listed.map_or(kept.newest, |job| kept.run.is_same(&job.run)),
+            _ => false,
         };
         let (told, shared) = self.tellings.share(call, lasts, ask).await;
         Ok((told?, shared))
@@ -105,33 +112,40 @@ impl Legacy {
         kind: DialectKind,
         shape: Shape,
         id: Arc<str>,
+        listed: Option<Listed>,
     ) -> Result<Told, LegacyError> {
-        let asked = self.memory.now();
+        let asked = self.memory.now(&id);
         let detail = match self.jobs.detail(caller, kind, &id).await {
             Ok(detail) => detail,
             Err(error) => return Err(Box::pin(self.jobs.why_refused(caller, kind, error)).await.into()),
         };
-        let (state, created, body, headers) = match detail {
+        let (mut state, mut run, mut body, headers) = match detail {
             Detail::Absent(headers) => return Ok(Told::Absent(headers.map(|headers| Arc::new(carried(&headers))))),
             Detail::NoSuchPath(headers, error) => return Ok(Told::NoSuchPath(Arc::new(carried(&headers)), error)),
             Detail::Found {
                 state,
-                created,
+                run,
                 body,
                 headers,
-            } => (state, created, body, Arc::new(carried(&headers))),
+            } => (state, run, body, Arc::new(carried(&headers))),
         };
+        if let Some(job) = listed.filter(|job| shape.is_of_queued() && !run.is_same(&job.run)) {
+            // Where the id stands for a finished run, too, or for another queued one, the detail is that one's.
+            (state, run, body) = (job.state, job.run, self.jobs.listed_detail(kind, &job)?);
+        }
         let ended = state == State::Finished;
         if shape.is_of_ended() && !ended {
             return Ok(Told::Elsewhere(headers, state));
         }
-        let noted = self.notes.get(caller.scope, &id);
-        let entry = self.entry(caller, kind, shape, &id, &body, noted.as_ref()).await?;
+        let noted = self.notes.get(caller.scope, &id, run.number());
+        let job = (&id, run, &body);
+        let (entry, hollow) = self.entry(caller, kind, shape, job, noted.as_ref()).await?;
         let kept = Kept {
             entry,
             headers,
-            created,
-            unnoted: noted.is_none(),
+            run,
+            newest: !ended || self.runs.is_newest(&id, run.number()),
+            hollow,
             stale: false,
         };
         // What a job says of itself while it waits or runs is the same in the queue, and its state is not in it.
@@ -140,19 +154,19 @@ impl Legacy {
             let form = Form::plain(shape, caller.origin());
             self.memory.keep(caller.scope, &id, ended, form, kept.clone(), asked);
         }
+        let kept = Box::new(kept);
         Ok(Told::Shown { state, kept, stored })
     }
 
-    /// The job whose detail is `body`, as `shape` shows it.
+    /// The job whose detail is `body`, as `shape` shows it, and whether it lacks its prompt.
     async fn entry(
         &self,
         caller: &Arc<Caller>,
         kind: DialectKind,
         shape: Shape,
-        id: &Arc<str>,
-        body: &Searched,
+        (id, run, body): (&Arc<str>, Run, &Searched),
         noted: Option<&Bytes>,
-    ) -> Result<Entry, LegacyError> {
+    ) -> Result<(Entry, bool), LegacyError> {
         let table = self.table(shape);
         let unfit = |reason| LegacyError::Render {
             id: id.to_string(),
@@ -187,9 +201,11 @@ impl Legacy {
                 .read_searched(body, noted_text)
                 .map_err(|error| unfit(error.into()))?;
             if !most.uses_observed(&reading) {
-                self.notes.forget(caller.scope, id);
+                self.notes.forget(caller.scope, id, run.number());
             }
         }
-        Ok(Entry::new(text, begin, place))
+        let lacks = |prompt: &String| table.plan.lacks(&reading, prompt);
+        let hollow = shape.is_of_queued() && table.answer.prompt.as_ref().is_some_and(lacks);
+        Ok((Entry::new(text, begin, place), hollow))
     }
 }

@@ -28,8 +28,11 @@ pub struct Cleared {
     pub created_before: f64,
     /// and these, which were created in it, or do not say when,
     pub also: HashSet<String>,
-    /// but not these, which had not ended yet.
+    /// but not these, which had not ended yet,
     pub except: HashSet<String>,
+    /// by the time of their creation, in ms, where it is known: an earlier run of such an id had ended.
+    #[serde(default)]
+    pub except_since: HashMap<String, f64>,
 }
 
 impl Cleared {
@@ -40,32 +43,55 @@ impl Cleared {
         let latest = newest.iter().map(|job| job.created).fold(0.0, f64::max);
         let ids = |jobs: &[Listed]| jobs.iter().map(|job| job.id.to_string()).collect::<HashSet<String>>();
         let except = ids(queued);
-        let also = newest.iter().filter(|job| {
-            (job.created >= latest || !is_time(job.created))
-                && job.state == JobState::Finished
-                && !except.contains(&*job.id)
-        });
+        let known = queued.iter().filter(|job| is_time(job.created));
+        let mut except_since: HashMap<String, f64> = HashMap::new();
+        for job in known {
+            let since = except_since.entry(job.id.to_string()).or_insert(job.created);
+            *since = since.min(job.created);
+        }
+        let also = newest
+            .iter()
+            .filter(|job| (job.created >= latest || !is_time(job.created)) && job.state == JobState::Finished);
         Some(Self {
             created_before: latest,
             also: also.map(|job| job.id.to_string()).collect(),
             except,
+            except_since,
         })
     }
 
     /// What it takes of memory, in bytes.
     fn size(&self) -> usize {
-        CLEAR
-            + self
-                .also
-                .iter()
-                .chain(&self.except)
-                .map(|id| EACH + id.len())
-                .sum::<usize>()
+        let ids = self.also.iter().chain(&self.except).chain(self.except_since.keys());
+        CLEAR + ids.map(|id| EACH + id.len()).sum::<usize>()
     }
 
-    fn holds(&self, id: &str, created: f64) -> bool {
-        let before = is_time(created) && created < self.created_before;
-        (before && !self.except.contains(id)) || self.also.contains(id)
+    /// Whether a job is part of it; `created` in ms.
+    pub fn holds(&self, id: &str, created: f64) -> bool {
+        if !is_time(created) || created == self.created_before {
+            return self.also.contains(id);
+        }
+        let had_ended = || match self.except_since.get(id) {
+            Some(since) => created < *since,
+            None => !self.except.contains(id),
+        };
+        created < self.created_before && had_ended()
+    }
+}
+
+/// One deleted job.
+#[derive(Clone, Copy)]
+struct Deleted {
+    /// When it was deleted: a number that grows with every change.
+    number: u64,
+    /// When it was created, in ms: what is created later under its id is another job. `None` where that is not known, and
+    /// every job of its id is meant.
+    created: Option<f64>,
+}
+
+impl Deleted {
+    fn holds(self, created: f64) -> bool {
+        self.created.is_none_or(|known| created <= known)
     }
 }
 
@@ -77,14 +103,14 @@ fn is_time(created: f64) -> bool {
 /// What is hidden from one scope.
 #[derive(Default)]
 struct Of {
-    /// Deleted jobs, and when: a number that grows with every change.
-    deleted: HashMap<String, u64>,
+    deleted: HashMap<String, Deleted>,
     cleared: Option<Cleared>,
 }
 
 impl Of {
     fn holds(&self, id: &str, created: f64) -> bool {
-        self.deleted.contains_key(id) || self.cleared.as_ref().is_some_and(|cleared| cleared.holds(id, created))
+        let deleted = self.deleted.get(id).is_some_and(|deleted| deleted.holds(created));
+        deleted || self.cleared.as_ref().is_some_and(|cleared| cleared.holds(id, created))
     }
 }
 
@@ -101,9 +127,10 @@ impl Scopes {
         let of = self.of.get(&scope);
         let new = if of.is_some() { 0 } else { SCOPE };
         match change {
-            Change::Delete(ids) => {
-                let is_new = |id: &&String| !of.is_some_and(|of| of.deleted.contains_key(*id));
-                new + ids.iter().filter(is_new).map(|id| EACH + id.len()).sum::<usize>()
+            Change::Delete(jobs) => {
+                let ids = jobs.iter().map(|(id, _)| id);
+                let new_ids = ids.filter(|id| !of.is_some_and(|of| of.deleted.contains_key(*id)));
+                new + new_ids.map(|id| EACH + id.len()).sum::<usize>()
             }
             Change::Clear(cleared) => {
                 let before = of.and_then(|of| of.cleared.as_ref()).map_or(0, Cleared::size);
@@ -116,9 +143,9 @@ impl Scopes {
     fn make(&mut self, scope: Scope, change: Change, number: u64) {
         let growth = self.growth(scope, &change);
         let shrinks_by = match change {
-            Change::Delete(ids) => {
+            Change::Delete(jobs) => {
                 let deleted = &mut self.of.entry(scope).or_default().deleted;
-                deleted.extend(ids.into_iter().map(|id| (id, number)));
+                deleted.extend(jobs.into_iter().map(|(id, created)| (id, Deleted { number, created })));
                 0
             }
             // What was deleted stays deleted: some of it may have ended after the clear looked.
@@ -155,6 +182,8 @@ pub struct Hidden {
     /// The most that all may take of memory, in bytes.
     most: usize,
     changes: AtomicU64,
+    /// Something is hidden from somebody.
+    any: AtomicBool,
     /// Changes are stored and take effect in one order.
     changing: Mutex<()>,
     warned: AtomicBool,
@@ -165,8 +194,8 @@ impl Hidden {
     pub fn new(state: Arc<State>, most: usize) -> Result<Self, StateError> {
         let (deleted, cleared) = state.load()?;
         let mut scopes = Scopes::default();
-        for (scope, id) in deleted {
-            scopes.make(scope, Change::Delete(vec![id]), 0);
+        for (scope, id, created) in deleted {
+            scopes.make(scope, Change::Delete(vec![(id, created)]), 0);
         }
         for (scope, one) in cleared {
             scopes.make(scope, Change::Clear(one), 0);
@@ -181,6 +210,7 @@ impl Hidden {
         }
         Ok(Self {
             state,
+            any: AtomicBool::new(!scopes.of.is_empty()),
             scopes: RwLock::new(scopes),
             most,
             changes: AtomicU64::new(1),
@@ -193,6 +223,18 @@ impl Hidden {
     pub fn is_hidden(&self, scope: Scope, id: &str, created: f64) -> bool {
         let scopes = self.scopes.read().unwrap_or_else(PoisonError::into_inner);
         scopes.of.get(&scope).is_some_and(|of| of.holds(id, created))
+    }
+
+    /// Whether anything is hidden from anybody.
+    pub fn is_any(&self) -> bool {
+        self.any.load(Ordering::SeqCst)
+    }
+
+    /// Whether a job with this id, or any at all, may be hidden from `scope`.
+    pub fn may_hide(&self, scope: Scope, id: Option<&str>) -> bool {
+        let scopes = self.scopes.read().unwrap_or_else(PoisonError::into_inner);
+        let may = |of: &Of| id.is_none_or(|id| of.cleared.is_some() || of.deleted.contains_key(id));
+        scopes.of.get(&scope).is_some_and(may)
     }
 
     /// Leaves the finished jobs that are not hidden.
@@ -227,6 +269,7 @@ impl Hidden {
         let number = self.changes.fetch_add(1, Ordering::SeqCst);
         let mut scopes = self.scopes.write().unwrap_or_else(PoisonError::into_inner);
         scopes.make(scope, change, number);
+        self.any.store(!scopes.of.is_empty(), Ordering::SeqCst);
         Ok(())
     }
 
@@ -242,11 +285,17 @@ impl Hidden {
             let Some(of) = scopes.of.get(&scope).filter(|of| !of.deleted.is_empty()) else {
                 return;
             };
-            let there: HashSet<&str> = all.iter().map(|job| &*job.id).collect();
+            // Of each id the earliest run there is.
+            let mut there: HashMap<&str, f64> = HashMap::new();
+            for job in all {
+                let earliest = there.entry(&job.id).or_insert(job.created);
+                *earliest = earliest.min(job.created);
+            }
+            let is_there = |id: &str, deleted: &Deleted| there.get(id).is_some_and(|created| deleted.holds(*created));
             let gone = of
                 .deleted
                 .iter()
-                .filter(|(id, number)| **number < since && !there.contains(id.as_str()));
+                .filter(|(id, deleted)| deleted.number < since && !is_there(id, deleted));
             gone.map(|(id, _)| id.clone()).collect()
         };
         if gone.is_empty() {
@@ -264,6 +313,8 @@ impl Hidden {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::jobs::Run;
+    use bytes::Bytes;
 
     fn ended(id: &str, created: f64) -> Listed {
         Listed {
@@ -273,6 +324,8 @@ mod tests {
             created,
             started: created,
             ended: created,
+            run: Run::default(),
+            text: Bytes::new(),
         }
     }
 
@@ -283,7 +336,7 @@ mod tests {
         let scope = Scope::default();
         let cleared = Cleared::of(&[ended("old", 1e12)], &[]).expect("something to clear");
         // Created and ended after the clear looked.
-        let delete = Change::Delete(vec!["new".to_owned()]);
+        let delete = Change::Delete(vec![("new".to_owned(), Some(2e12))]);
         hidden.change(scope, delete).await.expect("a change");
         hidden.change(scope, Change::Clear(cleared)).await.expect("a change");
         assert!(hidden.is_hidden(scope, "old", 1e12));

@@ -5,10 +5,14 @@ use super::{
     Legacy, LegacyError,
     answer::{Cached, Inquiry, LegacyAnswer, LegacyBody},
     entries::Told,
-    memory::{Entry, Form, Known, Shape},
+    memory::{Entry, Form, Kept, Shape},
     version::{Version, Versions},
 };
-use crate::jobs::{Caller, DialectKind, Listed};
+use crate::{
+    jobs::{Caller, DialectKind, Listed},
+    outside::Outside,
+    scope::Scope,
+};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use http::HeaderMap;
@@ -22,7 +26,7 @@ const HEAD_START: usize = 4 << 20;
 pub(super) enum Part {
     Text(Bytes),
     /// A job, and its place, counted from 1.
-    Job(Arc<str>, usize),
+    Job(Listed, usize),
 }
 
 impl Part {
@@ -33,7 +37,7 @@ impl Part {
     /// All of `jobs`, each with its place.
     pub fn jobs(jobs: &[Listed]) -> impl Iterator<Item = Self> {
         let places = jobs.iter().zip(1..);
-        places.map(|(job, position)| Self::Job(Arc::clone(&job.id), position))
+        places.map(|(job, position)| Self::Job(job.clone(), position))
     }
 }
 
@@ -81,13 +85,13 @@ impl Legacy {
         for part in parts {
             match part {
                 Part::Text(text) => versions.iter_mut().for_each(|versions| versions.text(text)),
-                Part::Job(id, position) => {
+                Part::Job(job, position) => {
                     of += 1;
-                    let recalled = self.recall(caller.scope, id, &form).filter(|kept| !kept.stale);
+                    let recalled = self.recall_listed(caller.scope, job, &form);
                     kept += usize::from(recalled.is_some());
                     let version = match recalled {
                         Some(recalled) => Some(recalled.entry.version),
-                        None => self.known_version(caller, id, shape),
+                        None => self.known_version(caller, job, shape),
                     };
                     match (version, &mut versions) {
                         (Some(version), Some(versions)) => versions.part(version, *position),
@@ -99,10 +103,9 @@ impl Legacy {
         (versions.map(|versions| versions.whole()), Cached::Entries { kept, of })
     }
 
-    fn known_version(&self, caller: &Caller, id: &Arc<str>, shape: Shape) -> Option<Version> {
-        let Known { version, unnoted } = self.memory.version(caller.scope, id, shape)?;
-        let outdated = unnoted && self.notes.get(caller.scope, id).is_some();
-        (!outdated).then_some(version)
+    fn known_version(&self, caller: &Caller, job: &Listed, shape: Shape) -> Option<Version> {
+        let known = self.memory.version(caller.scope, &job.id, shape)?;
+        known.run.is_same(&job.run).then_some(known.version)
     }
 
     /// The parts in their order, asked for side by side.
@@ -121,7 +124,7 @@ impl Legacy {
                 let (legacy, caller, form) = &*shared;
                 match part {
                     Part::Text(text) => Ok(Piece::Text(text)),
-                    Part::Job(id, position) => match legacy.shown(caller, kind, form, &id).await? {
+                    Part::Job(job, position) => match legacy.shown(caller, kind, form, &job).await? {
                         Some(entry) => Ok(Piece::Entry(entry, position)),
                         None => Ok(Piece::Gone),
                     },
@@ -131,26 +134,35 @@ impl Legacy {
         pieces.buffered(self.concurrency)
     }
 
+    /// The entry that is shown to `scope`.
+    fn shows(&self, scope: Scope, id: &Arc<str>, kept: Kept) -> Entry {
+        if kept.hollow {
+            self.hollow.shown(scope, id);
+        }
+        kept.entry
+    }
+
     /// One job of a list, remembered or asked for; `None` when it is gone.
     async fn shown(
         self: &Arc<Self>,
         caller: &Arc<Caller>,
         kind: DialectKind,
         form: &Form,
-        id: &Arc<str>,
+        job: &Listed,
     ) -> Result<Option<Entry>, LegacyError> {
-        if let Some(kept) = self.recall(caller.scope, id, form).filter(|kept| !kept.stale) {
-            return Ok(Some(kept.entry));
+        if let Some(kept) = self.recall_listed(caller.scope, job, form) {
+            return Ok(Some(self.shows(caller.scope, &job.id, kept)));
         }
+        let id = &job.id;
         // The list may be right, and the detail a moment older.
         for _ in 0..2 {
-            let (told, _) = self.tell(caller, kind, form.shape, id).await?;
+            let (told, _) = self.tell(caller, kind, form.shape, id, Some(job)).await?;
             match told {
-                Told::Shown { kept, .. } => return Ok(Some(kept.entry)),
+                Told::Shown { kept, .. } => return Ok(Some(self.shows(caller.scope, id, *kept))),
                 Told::Absent(_) => return Ok(None),
                 Told::NoSuchPath(_, error) => return Err(error.into()),
                 Told::Elsewhere(_, state) => {
-                    tracing::debug!(%id, ?state, "a job that is listed as ended is not, by its own detail");
+                    tracing::debug!(id = %Outside::new(id), ?state, "a job that is listed as ended is not, by its own detail");
                 }
             }
         }

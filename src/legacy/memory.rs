@@ -5,7 +5,13 @@
 //! Versions are kept beside, as small as they are: a poller with more history than fits still hears "not modified".
 
 use super::version::Version;
-use crate::{config::CacheConfig, encoding::Encoding, jobs::DialectKind, scope::Scope};
+use crate::{
+    config::CacheConfig,
+    encoding::Encoding,
+    jobs::{DialectKind, Run},
+    runs::{Generation, Runs},
+    scope::Scope,
+};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use moka::sync::Cache;
@@ -178,10 +184,12 @@ pub struct Kept {
     pub entry: Entry,
     /// The CORS headers that the upstream sent with the job.
     pub headers: Arc<HeaderMap>,
-    /// When the job was created, in ms.
-    pub created: f64,
-    /// Nothing was noted of the job when the entry was made. What is noted since then belongs into it.
-    pub unnoted: bool,
+    /// Which run of its id it is.
+    pub run: Run,
+    /// No later run of the id is known to have been submitted: until one is, this is all there is to say of the id.
+    pub newest: bool,
+    /// It shows a queued job without its prompt, which nobody tells.
+    pub hollow: bool,
     /// It is older than `cache.ttl`: good only while the upstream cannot be asked.
     pub stale: bool,
 }
@@ -221,6 +229,8 @@ impl Form {
 struct Job {
     since: Instant,
     ended: bool,
+    run: Run,
+    generation: Generation,
     forms: Vec<(Form, Kept)>,
 }
 
@@ -244,17 +254,22 @@ fn key(scope: Scope, id: &Arc<str>) -> Key {
     Key { scope, id }
 }
 
-/// A moment, for [`Memory::keep`]: what was asked before something was dropped may be untrue after it.
-#[derive(Clone, Copy, Debug)]
-pub struct Moment(pub(super) u64);
+/// A moment in what is known of an id, for [`Memory::keep`]: what was asked before something was dropped may be untrue
+/// after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Moment {
+    drops: u64,
+    generation: Generation,
+}
 
 /// What is known of a text that may have been driven out.
 #[derive(Clone, Copy, Debug)]
 pub struct Known {
     /// Its version.
     pub version: Version,
-    /// As in [`Kept`].
-    pub unnoted: bool,
+    /// Which run of the id it is of.
+    pub run: Run,
+    generation: Generation,
 }
 
 /// The cache.
@@ -263,6 +278,7 @@ pub struct Memory {
     versions: Cache<(Key, Shape), Known>,
     largest: usize,
     ttl: Duration,
+    runs: Arc<Runs>,
     drops: AtomicU64,
     /// Bytes that were put in since the cache last drove out what was too much.
     unsettled: AtomicUsize,
@@ -304,8 +320,8 @@ impl Job {
 }
 
 impl Memory {
-    /// An empty one.
-    pub fn new(config: &CacheConfig) -> Self {
+    /// An empty one. What it holds of an id ends with that one's generation in `runs`.
+    pub fn new(config: &CacheConfig, runs: Arc<Runs>) -> Self {
         let budget = config.max_bytes as u64;
         let versions = budget / VERSIONS_PART;
         let longest = config.ttl.saturating_add(config.max_stale);
@@ -324,6 +340,7 @@ impl Memory {
                 .build(),
             largest: config.max_bytes / LARGEST_PART,
             ttl: config.ttl,
+            runs,
             drops: AtomicU64::new(0),
             unsettled: AtomicUsize::new(0),
         }
@@ -347,6 +364,9 @@ impl Memory {
             return None;
         }
         let job = self.jobs.get(&key(scope, id))?;
+        if !self.runs.is_current(job.generation) {
+            return None;
+        }
         let (_, kept) = job.forms.iter().find(|(known, _)| known == form)?;
         Some(Kept {
             stale: job.since.elapsed() >= self.ttl,
@@ -356,34 +376,48 @@ impl Memory {
 
     /// The version that a job's text has or had: what never changes has it still.
     pub fn version(&self, scope: Scope, id: &Arc<str>, shape: Shape) -> Option<Known> {
-        self.versions.get(&(key(scope, id), shape))
+        let known = self.versions.get(&(key(scope, id), shape))?;
+        self.runs.is_current(known.generation).then_some(known)
     }
 
-    /// A moment.
-    pub fn now(&self) -> Moment {
-        Moment(self.drops.load(Ordering::SeqCst))
+    /// A moment in what is known of `id`.
+    pub fn now(&self, id: &str) -> Moment {
+        Moment {
+            drops: self.drops.load(Ordering::SeqCst),
+            generation: self.runs.generation(id),
+        }
+    }
+
+    /// Whether nothing was dropped since then.
+    fn is_still(&self, moment: Moment) -> bool {
+        moment.drops == self.drops.load(Ordering::SeqCst) && self.runs.is_current(moment.generation)
     }
 
     /// Keeps a text that was asked for at `asked`, unless something was dropped since then.
     pub fn keep(&self, scope: Scope, id: &Arc<str>, ended: bool, form: Form, kept: Kept, asked: Moment) {
-        if kept.entry.text.len() > self.largest || asked.0 != self.drops.load(Ordering::SeqCst) {
+        if kept.entry.text.len() > self.largest || !self.is_still(asked) {
             return;
         }
         if form.encoding.is_none() {
             let known = Known {
                 version: kept.entry.version,
-                unnoted: kept.unnoted,
+                run: kept.run,
+                generation: asked.generation,
             };
             self.versions.insert((key(scope, id), form.shape), known);
         }
         let key = key(scope, id);
-        let known = self.jobs.get(&key).filter(|job| job.ended == ended);
+        let is_it =
+            |job: &Arc<Job>| job.ended == ended && job.run.is_same(&kept.run) && self.runs.is_current(job.generation);
+        let known = self.jobs.get(&key).filter(is_it);
         // A compressed form is as old as what it was made from; a text that was asked for again makes all new.
         let mut job = match known {
             Some(job) if form.encoding.is_some() || job.since.elapsed() < self.ttl => Job::clone(&job),
             _ => Job {
                 since: Instant::now(),
                 ended,
+                run: kept.run,
+                generation: asked.generation,
                 forms: Vec::new(),
             },
         };
@@ -403,7 +437,7 @@ impl Memory {
             self.settle(cost);
         }
         // Dropped in the meantime: what was just put in may be older than that.
-        if asked.0 != self.drops.load(Ordering::SeqCst) {
+        if !self.is_still(asked) {
             self.invalidate(scope, id);
         }
     }
@@ -417,9 +451,10 @@ impl Memory {
         }
     }
 
-    /// Drops all of one job.
+    /// Drops all of one job, in every scope: whoever asks may see what another one did to it. The room is free at once for
+    /// `scope`.
     pub fn forget(&self, scope: Scope, id: &Arc<str>) {
-        self.drops.fetch_add(1, Ordering::SeqCst);
+        self.runs.end(id);
         self.invalidate(scope, id);
     }
 

@@ -13,6 +13,7 @@ mod listing;
 mod memory;
 mod one;
 mod orders;
+mod passing;
 mod queue;
 mod touching;
 mod version;
@@ -21,17 +22,22 @@ mod writes;
 
 pub use answer::{Cached, Inquiry, LegacyAnswer, LegacyBody};
 pub use one::Remembered;
+pub use passing::Hiding;
 pub use touching::Touching;
 pub use version::Version;
 
 use crate::{
+    body_decoding::DecodeError,
     config::{Config, Surface},
     flights::Flights,
+    hollow::Hollow,
     jobs::{Caller, DialectKind, Jobs, JobsError},
     mapping::{RenderError, TableError, Tables},
     notes::Notes,
     observe::Observer,
+    outside::Outside,
     route::LegacyRoute,
+    runs::Runs,
     state::{State, StateError},
     upstream::Upstream,
 };
@@ -47,7 +53,7 @@ pub enum LegacyError {
     #[error(transparent)]
     Jobs(#[from] JobsError),
     /// A job does not fit its legacy shape.
-    #[error("job {id} cannot be shown by table {table:?}: {reason}")]
+    #[error("job {} cannot be shown by table {table:?}: {reason}", Outside::new(.id))]
     Render {
         /// The job's id.
         id: String,
@@ -62,16 +68,29 @@ pub enum LegacyError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The id of a waiting job is also that of the running one, which a cancel call would stop in its place.
+    #[error("job {id} waits and runs at once, and a cancel call would stop the running one")]
+    Twin {
+        /// The job's id.
+        id: String,
+    },
+    /// Jobs are to be deleted that the client was shown without their prompts.
+    #[error("jobs were shown with an empty prompt, which cannot be sent back, and would be lost: {}", .ids.join(", "))]
+    Hollow {
+        /// Their ids.
+        ids: Vec<String>,
+    },
+    /// The body of a write cannot be read.
+    #[error("the body cannot be read: {0}")]
+    Body(#[from] DecodeError),
     /// What was asked for could not be kept.
     #[error(transparent)]
     State(#[from] StateError),
-    /// A query parameter is not a whole number.
-    #[error("the query parameter {parameter}={value:?} is not a whole number")]
+    /// A query parameter is not a whole number. Its value is not shown: it may be a key that was put there by mistake.
+    #[error("the query parameter {parameter} is not a whole number")]
     Query {
-        /// Its name.
+        /// Its name, as the table has it.
         parameter: String,
-        /// Its value, decoded.
-        value: String,
     },
 }
 
@@ -93,7 +112,10 @@ pub struct Legacy {
     surface: Surface,
     concurrency: usize,
     hidden: Arc<Hidden>,
+    hides_in_jobs_api: bool,
     notes: Notes,
+    runs: Arc<Runs>,
+    hollow: Arc<Hollow>,
     memory: Memory,
     /// Entries that are being asked for.
     tellings: Flights<Telling, Result<Told, LegacyError>>,
@@ -109,6 +131,7 @@ impl Legacy {
         observer: Arc<Observer>,
     ) -> Result<Self, SetupError> {
         let tables = Tables::load(config.mappings_dir.as_deref())?;
+        let runs: Arc<Runs> = Arc::default();
         Ok(Self {
             jobs: Arc::new(Jobs::new(
                 upstream,
@@ -121,8 +144,11 @@ impl Legacy {
             surface: config.legacy.surface,
             concurrency: config.upstream.concurrency,
             hidden: Arc::new(Hidden::new(state, config.history.max_hidden)?),
+            hides_in_jobs_api: config.history.hide_in_jobs_api,
             notes: Notes::new(config.notes.max_bytes as u64),
-            memory: Memory::new(&config.cache),
+            memory: Memory::new(&config.cache, Arc::clone(&runs)),
+            runs,
+            hollow: Arc::default(),
             tellings: Flights::default(),
             longest_job_ms: config.history.longest_job.as_secs_f64() * 1000.0,
         })
@@ -141,9 +167,12 @@ impl Legacy {
             surface: config.legacy.surface,
             concurrency: self.concurrency,
             hidden: Arc::clone(&self.hidden),
+            hides_in_jobs_api: self.hides_in_jobs_api,
             notes: self.notes.clone(),
+            runs: Arc::clone(&self.runs),
+            hollow: Arc::clone(&self.hollow),
             // What is remembered was written by the old tables.
-            memory: Memory::new(&config.cache),
+            memory: Memory::new(&config.cache, Arc::clone(&self.runs)),
             tellings: Flights::default(),
             longest_job_ms: self.longest_job_ms,
         }))
@@ -157,6 +186,16 @@ impl Legacy {
     /// What `POST /prompt` taught.
     pub fn notes(&self) -> &Notes {
         &self.notes
+    }
+
+    /// What was submitted, and is waited for.
+    pub fn runs(&self) -> &Runs {
+        &self.runs
+    }
+
+    /// Who was shown queued jobs without their prompts.
+    pub fn hollow(&self) -> &Hollow {
+        &self.hollow
     }
 
     /// The tables in force.

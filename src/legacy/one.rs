@@ -74,7 +74,7 @@ impl Legacy {
     fn in_memory(&self, route: &LegacyRoute, inquiry: Inquiry<'_>, scope: Scope, cached: Cached) -> Option<Remembered> {
         let (id, shape) = route.one()?;
         let form = Form::plain(shape, inquiry.origin());
-        let good = |kept: &Kept| !kept.stale || cached == Cached::Stale;
+        let good = |kept: &Kept| kept.newest && (!kept.stale || cached == Cached::Stale);
         let recall = |form: &Form| self.recall(scope, id, form).filter(good);
         // A status is too short to be compressed.
         if let Some(encoding) = inquiry.encoding.filter(|_| shape != Shape::JobStatus)
@@ -95,17 +95,17 @@ impl Legacy {
         caller: &Arc<Caller>,
         kind: DialectKind,
     ) -> Result<LegacyAnswer, LegacyError> {
-        let (told, shared) = self.tell(caller, kind, shape, id).await?;
+        let (told, shared) = self.tell(caller, kind, shape, id, None).await?;
         Ok(match told {
             Told::Shown {
                 state: State::Finished,
                 kept,
                 ..
-            } if self.hidden.is_hidden(caller.scope, id, kept.created) => self.none(shape, kept.headers, None),
+            } if self.hidden.is_hidden(caller.scope, id, kept.run.created()) => self.none(shape, kept.headers, None),
             Told::Shown { kept, stored, .. } => {
                 let form = Form::plain(shape, caller.origin());
                 let cached = Cached::Miss { shared, stored };
-                let answer = self.answer_one(kept, id, form, caller.scope, cached, inquiry);
+                let answer = self.answer_one(*kept, id, form, caller.scope, cached, inquiry);
                 Box::pin(self.finished(answer)).await
             }
             Told::Elsewhere(headers, state) => self.none(shape, headers, Some(state)),
@@ -187,7 +187,7 @@ impl Legacy {
         scope: Scope,
         encoding: Encoding,
     ) -> Option<Entry> {
-        let asked = self.memory.now();
+        let asked = self.memory.now(id);
         let known = self.memory.get(scope, id, &form)?;
         if known.entry.version != kept.entry.version {
             return None;

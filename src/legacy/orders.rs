@@ -3,7 +3,7 @@
 use super::LegacyError;
 use crate::mapping::{
     Paths, WriteRequest,
-    scanner::{check, elements, string_value},
+    scanner::{check, decode, elements, members, string_value},
 };
 use std::collections::HashSet;
 
@@ -28,18 +28,31 @@ impl Orders {
             delete: Vec::new(),
         };
         if let Some(ids) = value(delete).filter(|ids| *ids != b"null") {
-            if !ids.starts_with(b"[") {
-                return Err(wrong(format!("{:?} is not a list", names.delete)));
-            }
             let mut seen = HashSet::new();
-            elements(ids, |id| {
-                let new = string_value(id).filter(|id| seen.insert(id.clone()));
-                orders.delete.extend(new);
-            })
-            .map_err(|error| wrong(error.to_string()))?;
+            each(ids, &names.delete, |id| {
+                if seen.insert(id.clone()) {
+                    orders.delete.push(id);
+                }
+            })?;
         }
         Ok(orders)
     }
+}
+
+/// The ids in the value of the member `name`, as Python iterates it: the items of a list, the keys of an object, the
+/// characters of a text.
+fn each(ids: &[u8], name: &str, mut visit: impl FnMut(String)) -> Result<(), LegacyError> {
+    let read = match ids.first() {
+        Some(b'[') => elements(ids, |id| string_value(id).into_iter().for_each(&mut visit)),
+        Some(b'{') => members(ids, |key, _| decode(key).into_iter().for_each(&mut visit)),
+        Some(b'"') => {
+            let text = string_value(ids).ok_or_else(|| wrong(format!("{name:?} is no Unicode text")))?;
+            text.chars().for_each(|character| visit(character.to_string()));
+            Ok(())
+        }
+        _ => return Err(wrong(format!("{name:?} is not a list"))),
+    };
+    read.map_err(|error| wrong(error.to_string()))
 }
 
 fn wrong(reason: String) -> LegacyError {
@@ -132,8 +145,33 @@ mod tests {
     }
 
     #[test]
+    fn what_is_to_be_deleted_is_what_python_iterates() {
+        for (delete, ids) in [
+            (r#"{"a": 1, "b": null, "a": 2, "\u0063": []}"#, &["a", "b", "c"][..]),
+            ("{}", &[]),
+            (r#""abba""#, &["a", "b"]),
+            (r#""\ud83c\udf88x""#, &["\u{1f388}", "x"]),
+            (r#""""#, &[]),
+            ("null", &[]),
+        ] {
+            let body = format!("{{\"delete\": {delete}}}");
+            let orders = Orders::parse(body.as_bytes(), &names()).expect("orders");
+            assert_eq!(orders.delete, ids, "{delete}");
+        }
+        assert!(Orders::parse(br#"{"delete": "\ud83c"}"#, &names()).is_err());
+    }
+
+    #[test]
     fn a_body_that_is_no_object_or_lists_nothing_is_refused() {
-        for body in ["", "nonsense", "[]", "5", "{\"delete\": \"a\"}", "{\"delete\": [}"] {
+        for body in [
+            "",
+            "nonsense",
+            "[]",
+            "5",
+            "{\"delete\": 5}",
+            "{\"delete\": true}",
+            "{\"delete\": [}",
+        ] {
             assert!(Orders::parse(body.as_bytes(), &names()).is_err(), "{body}");
         }
     }

@@ -11,7 +11,7 @@ use crate::{
     headers::carried,
     jobs::{Caller, DialectKind, Listed, State, Wanted},
 };
-use std::sync::Arc;
+use std::{cmp::Ordering, sync::Arc};
 
 impl Legacy {
     pub(super) async fn queue(
@@ -37,7 +37,16 @@ impl Legacy {
         // Of jobs created in the same moment the list has the older one first.
         pending.sort_by(|one, other| one.created.total_cmp(&other.created));
         if !cloud_items {
-            pending.sort_by(|one, other| one.number.total_cmp(&other.number));
+            // Self-hosted, the queue is a heap of numbers, then ids. The cloud numbers no jobs.
+            let by_id = |one: &Listed, other: &Listed| match kind {
+                DialectKind::Comfyui => one.id.cmp(&other.id),
+                DialectKind::Cloud => Ordering::Equal,
+            };
+            // -0 is 0 in the queue.
+            pending.sort_by(|one, other| {
+                let by_number = (one.number + 0.0).total_cmp(&(other.number + 0.0));
+                by_number.then_with(|| by_id(one, other))
+            });
         }
         let mut parts = Vec::new();
         let names = [&table.answer.running, &table.answer.pending];

@@ -4,6 +4,7 @@ use super::LegacyError;
 use crate::mapping::Answer;
 use percent_encoding::percent_decode_str;
 use std::ops::Range;
+use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 
 /// The two numbers of a list request, as the client wrote them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -83,29 +84,41 @@ fn parameter(query: &str, name: Option<&str>) -> Result<Option<i64>, LegacyError
             Some(number) => Ok(Some(number)),
             None => Err(LegacyError::Query {
                 parameter: key.into_owned(),
-                value: value.into_owned(),
             }),
         };
     }
     Ok(None)
 }
 
-/// A whole number as Python's `int` takes it: a sign, digits, single underscores between them. One too large for 64
-/// bits is as good as the largest.
+/// A whole number as Python's `int` takes it: a sign, digits of any script, single underscores between them. One too large
+/// for 64 bits is as good as the largest.
 fn whole_number(text: &str) -> Option<i64> {
     let (negative, digits) = match text.as_bytes().first()? {
         b'-' => (true, text.get(1..)?),
         b'+' => (false, text.get(1..)?),
         _ => (false, text),
     };
-    let groups_are_digits = digits
-        .split('_')
-        .all(|group| !group.is_empty() && group.bytes().all(|byte| byte.is_ascii_digit()));
-    if !groups_are_digits {
-        return None;
+    let mut number: i64 = 0;
+    for group in digits.split('_') {
+        if group.is_empty() {
+            return None;
+        }
+        for character in group.chars() {
+            let digit = i64::from(digit(character)?);
+            number = number.saturating_mul(10).saturating_add(digit);
+        }
     }
-    let number = digits.replace('_', "").parse::<i64>().unwrap_or(i64::MAX);
     Some(if negative { -number } else { number })
+}
+
+/// What a decimal digit of any script stands for. Each script has its ten one after the other, from zero; where scripts
+/// follow each other without a gap, tens do.
+fn digit(character: char) -> Option<u32> {
+    let is_digit = |character: &char| character.general_category() == GeneralCategory::DecimalNumber;
+    character.to_digit(10).or_else(|| {
+        let before = (0..u32::from(character)).rev().map_while(char::from_u32);
+        is_digit(&character).then(|| before.take_while(is_digit).count() as u32 % 10)
+    })
 }
 
 #[cfg(test)]
@@ -149,11 +162,23 @@ mod tests {
 
     #[test]
     fn numbers_are_read_as_python_reads_them() {
-        for (text, number) in [("5", 5), ("+5", 5), ("-3", -3), ("1_000", 1000), ("007", 7)] {
+        for (text, number) in [
+            ("5", 5),
+            ("+5", 5),
+            ("-3", -3),
+            ("1_000", 1000),
+            ("007", 7),
+            ("\u{ff11}\u{ff10}", 10),
+            ("-1\u{ff19}", -19),
+            ("\u{663}\u{966}", 30),
+            ("\u{1d7ff}\u{1d7ce}\u{1d7d8}\u{1d7e3}", 9001),
+        ] {
             assert_eq!(whole_number(text), Some(number), "{text}");
         }
         assert_eq!(whole_number("99999999999999999999"), Some(i64::MAX));
-        for text in ["", "abc", "1.5", "1__0", "_1", "--1", "1e3", "0x10"] {
+        for text in [
+            "", "abc", "1.5", "1__0", "_1", "--1", "1e3", "0x10", "\u{b2}", "\u{2167}", "\u{4e94}",
+        ] {
             assert_eq!(whole_number(text), None, "{text}");
         }
     }

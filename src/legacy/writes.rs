@@ -11,6 +11,7 @@ use super::{
 use crate::{
     headers::carried,
     jobs::{Caller, DialectKind, JobsError, List, Listed, State, Wanted},
+    outside::Outside,
     route::LegacyWrite,
     state::{Change, StateError},
 };
@@ -39,11 +40,12 @@ impl Legacy {
             let outcome = legacy.write_all(&write, &body, &caller).await;
             touching.end().await;
             drop(held);
+            let shown = || Outside::new(format!("{write:?}"));
             match tell.send(outcome) {
                 Ok(()) => {}
-                Err(Ok(_)) => tracing::info!(?write, "a client left before its write was done; it is done"),
+                Err(Ok(_)) => tracing::info!(write = %shown(), "a client left before its write was done; it is done"),
                 Err(Err(error)) => {
-                    tracing::warn!(?write, %error, "a client left before its write was done, and it failed")
+                    tracing::warn!(write = %shown(), %error, "a client left before its write was done, and it failed")
                 }
             }
         });
@@ -96,7 +98,23 @@ impl Legacy {
         // Self-hosted, a running job is not in the queue any more.
         let deleted = |job: &Listed| wanted.contains(&*job.id) && (cloud || job.state == State::Pending);
         let meant = queued.jobs.iter().filter(|job| cleared(job) || deleted(job));
-        let ids: Vec<String> = meant.map(|job| job.id.to_string()).chain(beyond).collect();
+        let meant: Vec<&Listed> = meant.collect();
+        let running: HashSet<&Arc<str>> = by_state(&queued.jobs, State::Running).map(|job| &job.id).collect();
+        let is_twin = |job: &&&Listed| job.state == State::Pending && running.contains(&job.id);
+        if let Some(twin) = meant.iter().find(is_twin) {
+            let id = twin.id.to_string();
+            return Err(LegacyError::Twin { id });
+        }
+        let named = meant.iter().filter(|job| deleted(job) && !cleared(job));
+        let named = named.map(|job| &job.id).chain(&beyond);
+        let ids = self.hollow.unsure(caller.scope, named);
+        if !ids.is_empty() {
+            return Err(LegacyError::Hollow { ids });
+        }
+        // Of an id that waits more than once a clear takes all, and a delete one, as the server does.
+        let mut seen = HashSet::new();
+        let once = meant.iter().filter(|job| orders.clear || seen.insert(&job.id));
+        let ids: Vec<String> = once.map(|job| &job.id).chain(&beyond).map(<_>::to_string).collect();
         let mut cancelled = self.jobs.cancel(caller, kind, &ids).await?;
         cancelled.retain(|id| wanted.contains(id.as_str()));
         Ok(match cloud {
@@ -128,22 +146,22 @@ impl Legacy {
         kind: DialectKind,
     ) -> Result<LegacyAnswer, LegacyError> {
         let target = Target::parse(body, &self.tables.writes.request)?;
-        let meant = |job: &Listed| match &target {
-            Target::Any => true,
-            Target::One(id) => *job.id == **id,
-            Target::Nothing => false,
-        };
         let queued = self.jobs.queue(caller, kind).await?;
         let beyond = match &target {
             Target::Any => queued.lists_all(&[State::Running]).map(|()| Vec::new())?,
             Target::One(id) => queued.beyond(&[id], &[State::Running])?,
             Target::Nothing => Vec::new(),
         };
-        let running = queued
-            .jobs
-            .iter()
-            .filter(|job| job.state == State::Running && meant(job));
-        let ids: Vec<String> = running.map(|job| job.id.to_string()).chain(beyond).collect();
+        let running = queued.jobs.iter().filter(|job| job.state == State::Running);
+        let meant: Vec<&Listed> = match &target {
+            // An account of the cloud runs several jobs at once, and one of them is meant (CONTRACT.md section 5).
+            Target::Any if kind == DialectKind::Cloud => first_active(&queued.jobs).into_iter().collect(),
+            Target::Any => running.collect(),
+            Target::One(id) => running.filter(|job| *job.id == **id).collect(),
+            Target::Nothing => Vec::new(),
+        };
+        let ids = meant.into_iter().map(|job| &job.id).chain(&beyond);
+        let ids: Vec<String> = ids.map(<_>::to_string).collect();
         self.jobs.cancel(caller, kind, &ids).await?;
         Ok(done(queued.headers))
     }
@@ -181,7 +199,8 @@ impl Legacy {
     async fn hide(&self, body: &[u8], caller: &Arc<Caller>, kind: DialectKind) -> Result<LegacyAnswer, LegacyError> {
         let orders = Orders::parse(body, &self.tables.writes.request)?;
         let wanted: HashSet<&str> = orders.delete.iter().map(String::as_str).collect();
-        let is_wanted = |job: &&Listed| wanted.contains(&*job.id);
+        // An id that has not ended is not in the history, and will be once it has. Of those that have there is one an id.
+        let is_wanted = |job: &&Listed| job.state == State::Finished && wanted.contains(&*job.id);
         // A clear needs the newest ones, a delete those that it names.
         let enough = |jobs: &[Listed]| !jobs.is_empty() && jobs.iter().filter(is_wanted).count() == wanted.len();
         let listed = self.jobs.list(caller, kind, Wanted::Newest, enough).await?;
@@ -194,20 +213,27 @@ impl Legacy {
                 self.hidden.change(caller.scope, Change::Clear(cleared)).await?;
             }
         }
-        // An id that has not ended is not in the history, and will be once it has.
-        let ended = |job: &&Listed| job.state == State::Finished;
-        let ids: Vec<String> = listed
-            .jobs
-            .iter()
-            .filter(is_wanted)
-            .filter(ended)
-            .map(|job| job.id.to_string())
-            .collect();
-        if !ids.is_empty() {
-            self.hidden.change(caller.scope, Change::Delete(ids)).await?;
+        let as_of = |job: &Listed| (job.id.to_string(), Some(job.created).filter(|created| *created > 0.0));
+        let jobs: Vec<_> = listed.jobs.iter().filter(is_wanted).map(as_of).collect();
+        if !jobs.is_empty() {
+            self.hidden.change(caller.scope, Change::Delete(jobs)).await?;
         }
         Ok(done(listed.headers))
     }
+}
+
+fn by_state(jobs: &[Listed], state: State) -> impl Iterator<Item = &Listed> {
+    jobs.iter().filter(move |job| job.state == state)
+}
+
+/// What runs, the oldest first; where nothing runs, what waits longest.
+fn first_active(jobs: &[Listed]) -> Option<&Listed> {
+    // Of jobs of the same moment the list has the older one first.
+    let oldest = |state: State, since: fn(&Listed) -> f64| {
+        let jobs = jobs.iter().filter(|job| job.state == state);
+        jobs.min_by(|one, other| since(one).total_cmp(&since(other)))
+    };
+    oldest(State::Running, |job| job.started).or_else(|| oldest(State::Pending, |job| job.created))
 }
 
 /// 200 and no body.

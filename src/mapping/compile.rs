@@ -2,6 +2,7 @@
 
 use super::{
     derive::Derivation,
+    limits::Weights,
     paths::Paths,
     plan::{Absent, Inputs, Place, Plan, Source, Step},
     table::{Complaint, Rows, TableError, json_text, quoted},
@@ -19,6 +20,13 @@ struct PartSource {
     part: String,
 }
 
+/// A source that is the value at a path, also where it is null.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct VerbatimSource {
+    verbatim: String,
+}
+
 /// Checks rows and parts, and compiles them; the entry's own shape comes last. `job` are the paths that are searched for
 /// anyway.
 pub(super) fn compile(
@@ -29,12 +37,19 @@ pub(super) fn compile(
 ) -> Result<Plan, TableError> {
     let mut plan = Plan { job, ..Plan::default() };
     let mut known = BTreeMap::new();
+    let mut weights = Weights::default();
+    let mut weigh = |rows: &Rows, shape: &[Step]| {
+        let at = rows.first().map_or(0, |row| row.span().start);
+        weights.add(shape).map_err(|reason| complaint.at(at, reason))
+    };
     for (name, rows) in parts {
         let shape = compile_shape(rows, &known, &mut plan, complaint)?;
+        weigh(rows, &shape)?;
         known.insert(name.clone(), plan.shapes.len());
         plan.shapes.push(shape);
     }
     let shape = compile_shape(rows, &known, &mut plan, complaint)?;
+    weigh(rows, &shape)?;
     plan.shapes.push(shape);
     Ok(plan)
 }
@@ -202,6 +217,13 @@ fn source_of(value: &toml::Value, parts: &BTreeMap<String, usize>, plan: &mut Pl
                 )),
             }
         }
+        toml::Value::Table(table) if table.contains_key("verbatim") => {
+            let VerbatimSource { verbatim } = value
+                .clone()
+                .try_into()
+                .map_err(|error: toml::de::Error| error.message().to_owned())?;
+            Ok(Source::Path(place_of(&verbatim, plan)?.verbatim()))
+        }
         toml::Value::Table(_) => {
             let derivation: Derivation = value
                 .clone()
@@ -219,7 +241,12 @@ fn inputs_of(derivation: &Derivation, plan: &mut Plan) -> Result<Inputs, String>
         let places = paths.iter().map(|path| place_of(path, plan));
         places.collect::<Result<Vec<_>, String>>()
     };
-    let (places, touched) = (places(derivation.paths())?, places(derivation.touches())?);
+    let (mut places, touched) = (places(derivation.paths())?, places(derivation.touches())?);
+    if matches!(derivation, Derivation::Extend { .. }) {
+        // A member that a client gave is set as it gave it, a null too.
+        let values = places.iter_mut().skip(1).filter(|place| place.is_observed());
+        values.for_each(|place| *place = place.verbatim());
+    }
     let group = derivation
         .each()
         .map(|(path, member)| match path.strip_prefix(OBSERVED) {

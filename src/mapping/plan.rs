@@ -2,15 +2,21 @@
 
 use super::{
     derive::{Derivation, Given},
+    inputs::ClassInputs,
     paths::{Found, Group, Paths, Searched},
     scanner::{ScanError, string_value},
 };
 use std::{borrow::Cow, cell::Cell, sync::Arc};
 
-/// Which node classes are output nodes, as far as the server has told.
+/// What node classes are, as far as the server has told.
 pub trait Classes: Sync {
-    /// `None` while the server does not know the class.
+    /// Whether it is an output node; `None` while the server does not know the class.
     fn is_output(&self, class: &str) -> Option<bool>;
+
+    /// Its inputs; `None` while they are not known.
+    fn inputs(&self, _class: &str) -> Option<&ClassInputs> {
+        None
+    }
 }
 
 /// What a plan needs besides the job itself.
@@ -52,6 +58,24 @@ pub struct Plan {
 pub(super) enum Place {
     Job(usize),
     Observed(usize),
+    /// As [`Place::Job`], where a null is a value.
+    JobVerbatim(usize),
+    /// As [`Place::Observed`], where a null is a value.
+    ObservedVerbatim(usize),
+}
+
+impl Place {
+    /// The same, where a null is a value.
+    pub fn verbatim(self) -> Self {
+        match self {
+            Self::Job(slot) | Self::JobVerbatim(slot) => Self::JobVerbatim(slot),
+            Self::Observed(slot) | Self::ObservedVerbatim(slot) => Self::ObservedVerbatim(slot),
+        }
+    }
+
+    pub fn is_observed(self) -> bool {
+        matches!(self, Self::Observed(_) | Self::ObservedVerbatim(_))
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -143,7 +167,7 @@ impl Plan {
 
     /// Whether the entry takes anything from what was observed.
     pub fn uses_observed(&self, reading: &Reading<'_>) -> bool {
-        let taken = |place: &Place| matches!(place, Place::Observed(_)) && reading.value(*place).is_some();
+        let taken = |place: &Place| place.is_observed() && reading.value(*place).is_some();
         self.chosen(reading).any(|source| match source {
             Source::Path(place) => taken(place),
             Source::Derived(_, inputs) => inputs.places.iter().any(taken),
@@ -151,18 +175,21 @@ impl Plan {
         })
     }
 
+    /// Whether no source of the field that is written to `to` has a value.
+    pub fn lacks(&self, reading: &Reading<'_>, to: &str) -> bool {
+        self.shapes.iter().flatten().any(|step| match step {
+            Step::Field { to: field, sources, .. } => {
+                field == to && !sources.iter().any(|source| has_value(source, reading))
+            }
+            Step::Literal(_) => false,
+        })
+    }
+
     /// For each field the first source that has a value to work on.
     fn chosen<'p>(&'p self, reading: &Reading<'_>) -> impl Iterator<Item = &'p Source> {
         self.shapes.iter().flatten().filter_map(|step| match step {
             Step::Literal(_) => None,
-            Step::Field { sources, .. } => sources.iter().find(|source| match source {
-                Source::Path(place) => reading.value(*place).is_some(),
-                Source::Derived(_, inputs) => {
-                    let first = inputs.places.first();
-                    first.is_none_or(|place| reading.value(*place).is_some())
-                }
-                Source::Shape(_) => true,
-            }),
+            Step::Field { sources, .. } => sources.iter().find(|source| has_value(source, reading)),
         })
     }
 
@@ -237,19 +264,33 @@ impl Plan {
     }
 }
 
+/// Whether a source has a value to work on.
+fn has_value(source: &Source, reading: &Reading<'_>) -> bool {
+    match source {
+        Source::Path(place) => reading.value(*place).is_some(),
+        Source::Derived(_, inputs) => {
+            let first = inputs.places.first();
+            first.is_none_or(|place| reading.value(*place).is_some())
+        }
+        Source::Shape(_) => true,
+    }
+}
+
 impl<'a> Reading<'a> {
     fn find(&self, place: Place) -> (&'a [u8], &Found, usize) {
         let ((text, found), slot) = match place {
-            Place::Job(slot) => (&self.job, slot),
-            Place::Observed(slot) => (&self.observed, slot),
+            Place::Job(slot) | Place::JobVerbatim(slot) => (&self.job, slot),
+            Place::Observed(slot) | Place::ObservedVerbatim(slot) => (&self.observed, slot),
         };
         (text, found, slot)
     }
 
-    /// The text at a place. Absent fields are left out by the Jobs API, never null: a null says no more than nothing.
+    /// The text at a place. Absent fields are left out by the Jobs API, never null: a null says no more than nothing,
+    /// but where it is asked for.
     fn value(&self, place: Place) -> Option<&'a [u8]> {
         let (text, found, slot) = self.find(place);
-        found.value(slot, text).filter(|value| *value != b"null")
+        let is_value = |value: &&[u8]| !matches!(place, Place::Job(_) | Place::Observed(_)) || *value != b"null";
+        found.value(slot, text).filter(is_value)
     }
 
     fn group(&self, place: Place) -> Option<(&'a [u8], &Group)> {

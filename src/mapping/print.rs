@@ -48,7 +48,12 @@ fn in_words(line: &Line) -> Row {
 
 fn source_in_words(source: &toml::Value) -> String {
     let word = |key| source.get(key).and_then(toml::Value::as_str);
-    match (source.as_str(), word("derive"), word("of"), word("part")) {
+    match (
+        source.as_str().or(word("verbatim")),
+        word("derive"),
+        word("of"),
+        word("part"),
+    ) {
         (Some(path), ..) => path.to_owned(),
         (_, Some(derivation), Some(path), _) => format!("{derivation}({path})"),
         (_, Some(derivation), None, _) => derivation.to_owned(),

@@ -1,12 +1,19 @@
 //! The built-in tables, and the folder whose files replace them by name.
 
 use super::{
+    limits,
     paths::Paths,
     table::{Table, TableError},
     writes::WriteNames,
 };
 use crate::jobs::Dialect;
-use std::{fs, hash::Hasher, path::Path, sync::Arc};
+use std::{
+    fs,
+    hash::Hasher,
+    io::{self, Read},
+    path::Path,
+    sync::Arc,
+};
 use twox_hash::XxHash3_64;
 
 /// Every table in force.
@@ -69,9 +76,10 @@ struct Source {
 /// The file of `name` in `dir`, else the built-in one.
 fn source(dir: Option<&Path>, name: &str) -> Result<Source, TableError> {
     let own = dir.map(|dir| dir.join(format!("{name}.toml")));
-    if let Some(path) = own.filter(|path| path.exists()) {
+    // Whatever has that name counts, also a link that leads nowhere: it was put there to be in force.
+    if let Some(path) = own.filter(|path| !is_absent(path)) {
         let file = path.display().to_string();
-        let text = fs::read_to_string(&path).map_err(|error| refuse(&file, error.to_string()))?;
+        let text = read(&path).map_err(|error| refuse(&file, error.to_string()))?;
         return Ok(Source { file, text });
     }
     let built_in = BUILT_IN.iter().find(|(known, _)| *known == name);
@@ -80,6 +88,19 @@ fn source(dir: Option<&Path>, name: &str) -> Result<Source, TableError> {
         file: format!("mappings/{name}.toml (built in)"),
         text: (*text).to_owned(),
     })
+}
+
+/// The text of a file, of one that is too long no more than shows that.
+fn read(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    fs::File::open(path)?
+        .take(limits::BYTES as u64 + 1)
+        .read_to_string(&mut text)?;
+    Ok(text)
+}
+
+fn is_absent(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 fn refuse(file: &str, reason: String) -> TableError {

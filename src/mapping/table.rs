@@ -3,18 +3,20 @@
 use super::{
     compile::compile,
     derive::{Dropped, without},
+    limits,
     paths::Paths,
     plan::Plan,
-    scanner::ScanError,
+    scanner::{ScanError, string_value},
 };
-use http::HeaderValue;
+use crate::outside::Outside;
+use http::{HeaderMap, HeaderName, HeaderValue, header::InvalidHeaderName};
 use serde::{Deserialize, Deserializer, de::Error as _};
 use std::{collections::BTreeMap, sync::Arc};
 use toml::Spanned;
 
 /// Why a table is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{file}:{line}: {reason}")]
+#[error("{file}:{line}: {}", Outside::many(.reason))]
 pub struct TableError {
     /// The file, or the built-in table's name.
     pub file: String,
@@ -71,6 +73,10 @@ pub struct Answer {
     pub skip: Option<String>,
     /// The member that says which job a request became.
     pub id: Option<String>,
+    /// The row of an item's prompt, as its `to` has it: without a value for it the item cannot be sent back.
+    pub prompt: Option<String>,
+    /// The member that says which place in the queue that job has.
+    pub number: Option<String>,
 }
 
 /// What is done to a request on its way to the server.
@@ -78,6 +84,46 @@ pub struct Answer {
 #[serde(deny_unknown_fields)]
 pub struct RequestRules {
     drop: Vec<Dropped>,
+    id: Option<String>,
+    number: Option<String>,
+    prompt: Option<String>,
+    /// Headers that rows read as `observed.*`, by the name that they have there.
+    #[serde(default)]
+    headers: BTreeMap<String, HeaderField>,
+}
+
+/// The name of a header.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "String")]
+struct HeaderField(HeaderName);
+
+impl TryFrom<String> for HeaderField {
+    type Error = InvalidHeaderName;
+
+    fn try_from(name: String) -> Result<Self, Self::Error> {
+        HeaderName::try_from(name).map(Self)
+    }
+}
+
+/// What a request for a new job says of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Chosen {
+    /// The id that the client chose.
+    pub id: Option<String>,
+    /// The client chose the number, too.
+    pub numbered: bool,
+    /// It has no nodes: an empty object.
+    pub hollow: bool,
+}
+
+impl Chosen {
+    /// Of a request that is not read: it may say anything.
+    pub fn unread() -> Self {
+        Self {
+            numbered: true,
+            ..Self::default()
+        }
+    }
 }
 
 impl RequestRules {
@@ -90,6 +136,40 @@ impl RequestRules {
     pub fn members(&self) -> impl Iterator<Item = &str> {
         self.drop.iter().map(|member| member.path.as_str())
     }
+
+    /// What `body` says of the job that it asks for; nothing where it is no JSON object.
+    pub fn chosen(&self, body: &[u8]) -> Chosen {
+        let mut paths = Paths::default();
+        let slots = [&self.id, &self.number, &self.prompt];
+        let [id, number, prompt] = slots.map(|path| path.as_deref().map(|path| paths.add(path)));
+        let Ok(spans) = paths.find(body) else {
+            return Chosen::default();
+        };
+        let value = |slot: Option<usize>| Some(spans.get(slot?)?.as_ref()?.of(body));
+        Chosen {
+            id: value(id).and_then(string_value),
+            numbered: value(number).is_some(),
+            hollow: value(prompt).is_some_and(is_empty_object),
+        }
+    }
+
+    /// What of a request's headers is kept, as a JSON object; `None` where there is nothing of it. An empty header is none,
+    /// and of a repeated one the first counts.
+    pub fn observed(&self, headers: &HeaderMap) -> Option<Vec<u8>> {
+        let text = |field: &HeaderField| std::str::from_utf8(headers.get(&field.0)?.as_bytes()).ok();
+        let kept: Vec<_> = self
+            .headers
+            .iter()
+            .filter_map(|(name, field)| Some((name, text(field).filter(|text| !text.is_empty())?)))
+            .map(|(name, text)| format!("{}: {}", quoted(name), quoted(text)))
+            .collect();
+        (!kept.is_empty()).then(|| format!("{{{}}}", kept.join(", ")).into_bytes())
+    }
+}
+
+fn is_empty_object(value: &[u8]) -> bool {
+    let inside = value.strip_prefix(b"{").and_then(|rest| rest.strip_suffix(b"}"));
+    inside.is_some_and(|inside| inside.trim_ascii().is_empty())
 }
 
 /// One row as written.
@@ -152,7 +232,7 @@ pub struct Table {
 }
 
 /// Reports problems of one file.
-pub(super) struct Complaint<'a> {
+pub(crate) struct Complaint<'a> {
     pub file: &'a str,
     pub source: &'a str,
 }
@@ -182,6 +262,7 @@ impl Table {
     /// As [`Table::parse`], for jobs that are searched for `job` anyway.
     pub(super) fn parse_beside(name: &str, file: &str, source: &str, job: Arc<Paths>) -> Result<Self, TableError> {
         let complaint = Complaint { file, source };
+        limits::check(&complaint)?;
         let raw: File = toml::from_str(source)
             .map_err(|error| complaint.at(error.span().map_or(0, |span| span.start), error.message().to_owned()))?;
         for (missing, key) in required(name, &raw.answer) {

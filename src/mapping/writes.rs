@@ -1,6 +1,9 @@
 //! The names in the bodies of the legacy writes.
 
-use super::table::{Complaint, TableError, header_value};
+use super::{
+    limits,
+    table::{Complaint, TableError, header_value},
+};
 use http::HeaderValue;
 use serde::Deserialize;
 
@@ -45,6 +48,7 @@ impl WriteNames {
     /// Reads and checks the table. `file` is what errors call it.
     pub fn parse(file: &str, source: &str) -> Result<Self, TableError> {
         let complaint = Complaint { file, source };
+        limits::check(&complaint)?;
         toml::from_str(source).map_err(|error| {
             let at = error.span().map_or(0, |span| span.start);
             complaint.at(at, error.message().to_owned())

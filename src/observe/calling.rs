@@ -40,6 +40,7 @@ impl Calling<'_> {
             UpstreamError::TimedOut { .. } => Failure::Timeout,
             UpstreamError::Interrupted { .. } => Failure::Interrupted,
             UpstreamError::TooLarge { .. } => Failure::TooLarge,
+            UpstreamError::NoRoom { .. } => Failure::NoRoom,
             UpstreamError::Client(_) | UpstreamError::BadTarget(_) => Failure::Abandoned,
         };
         self.ended = Some(Err(failure));

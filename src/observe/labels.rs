@@ -342,17 +342,20 @@ pub enum Failure {
     Interrupted,
     /// Larger than is read.
     TooLarge,
+    /// No room for it beside all others.
+    NoRoom,
     /// Whoever wanted the answer went away, or the client's body ended early.
     Abandoned,
 }
 
 impl Failure {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Connect,
         Self::Timeout,
         Self::Interrupted,
         Self::TooLarge,
+        Self::NoRoom,
         Self::Abandoned,
     ];
 
@@ -363,6 +366,7 @@ impl Failure {
             Self::Timeout => "timeout",
             Self::Interrupted => "interrupted",
             Self::TooLarge => "too_large",
+            Self::NoRoom => "no_room",
             Self::Abandoned => "abandoned",
         }
     }

@@ -5,7 +5,7 @@ use super::{
     health::now_ms,
     labels::{Route, Source},
 };
-use crate::{forward::Peer, lock, scope::Scope};
+use crate::{forward::Peer, lock, outside::is_visible, scope::Scope};
 use http::{HeaderValue, header::USER_AGENT, request::Parts};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -13,7 +13,7 @@ use std::{
     hash::{BuildHasher, Hasher, RandomState},
     net::IpAddr,
     sync::{Arc, Mutex, MutexGuard},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use twox_hash::XxHash3_64;
 
@@ -23,8 +23,11 @@ const MOST_CLIENTS: usize = 500;
 const MOST_NUMBERS: usize = 4 * MOST_CLIENTS;
 /// Characters kept of a user agent.
 const LONGEST_AGENT: usize = 120;
-/// How long a client is remembered that calls no more.
+/// How long a client is remembered that calls no more, by [`Clients::watched_ms`].
 const REMEMBERED: Duration = Duration::from_secs(400 * 86_400);
+
+/// How long nobody may call before that is stored too.
+const QUIET: Duration = Duration::from_secs(600);
 
 /// A client, as far as it can be told.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -86,7 +89,7 @@ impl Shown {
             // It is shown on terminals and pages.
             agent: agent
                 .chars()
-                .filter(|letter| !letter.is_control())
+                .filter(|letter| is_visible(*letter))
                 .take(LONGEST_AGENT)
                 .collect(),
             addresses: self.address.map_or("unix".to_owned(), block),
@@ -138,6 +141,9 @@ pub struct Use {
     pub first_seen_ms: u64,
     /// The last one.
     pub last_seen_ms: u64,
+    /// What [`Clients::watched_ms`] was at the last one.
+    #[serde(default)]
+    pub last_watched_ms: u64,
 }
 
 /// One client and its routes.
@@ -169,6 +175,10 @@ impl Ledger {
 pub struct Clients {
     /// Since when clients have been noted, in ms since 1970.
     pub since_ms: u64,
+    /// How long jobshim has been there to note them, in ms: by a clock that nobody sets, and without the times when it did not
+    /// run. What it says of a call is how long there was none that would have been seen.
+    #[serde(default)]
+    pub watched_ms: u64,
     /// Those that called last come first.
     pub clients: Vec<Client>,
 }
@@ -179,6 +189,8 @@ pub struct Usage {
     ledger: Mutex<Ledger>,
     /// For [`Shown::number`].
     seed: u64,
+    /// When this run began, and how long it had been watched before.
+    began: (Instant, u64),
 }
 
 #[derive(Debug)]
@@ -188,6 +200,8 @@ struct Ledger {
     /// The same by number: who is known is found without being put into words.
     numbers: HashMap<u64, Routes>,
     changed: bool,
+    /// What [`Clients::watched_ms`] was when it was last to be stored.
+    stored_ms: u64,
 }
 
 /// How one client uses each route.
@@ -197,7 +211,7 @@ impl Default for Usage {
     fn default() -> Self {
         Self::from(Clients {
             since_ms: now_ms(),
-            clients: Vec::new(),
+            ..Clients::default()
         })
     }
 }
@@ -218,13 +232,20 @@ impl From<Clients> for Usage {
                 clients: clients.collect(),
                 numbers: HashMap::new(),
                 changed: false,
+                stored_ms: stored.watched_ms,
             }),
             seed: RandomState::new().build_hasher().finish(),
+            began: (Instant::now(), stored.watched_ms),
         }
     }
 }
 
 impl Usage {
+    fn watched_ms(&self) -> u64 {
+        let (began, before) = self.began;
+        before.saturating_add(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
         lock(&self.ledger)
     }
@@ -250,6 +271,7 @@ impl Usage {
         used.count += 1;
         used.translated += u64::from(source == Source::JobsApi);
         used.last_seen_ms = now;
+        used.last_watched_ms = self.watched_ms();
     }
 
     /// All clients.
@@ -272,6 +294,7 @@ impl Usage {
         });
         Clients {
             since_ms: ledger.since_ms,
+            watched_ms: self.watched_ms(),
             clients,
         }
     }
@@ -281,12 +304,15 @@ impl Usage {
     pub fn changes(&self) -> Option<Clients> {
         {
             let mut ledger = self.ledger();
-            if !std::mem::take(&mut ledger.changed) {
+            let watched = self.watched_ms();
+            let has_passed = Duration::from_millis(watched.saturating_sub(ledger.stored_ms)) >= QUIET;
+            if !std::mem::take(&mut ledger.changed) && !has_passed {
                 return None;
             }
+            ledger.stored_ms = watched;
             let remembered = u64::try_from(REMEMBERED.as_millis()).unwrap_or(u64::MAX);
-            let oldest = now_ms().saturating_sub(remembered);
-            let is_recent = |used: &Use| used.last_seen_ms >= oldest;
+            let oldest = watched.saturating_sub(remembered);
+            let is_recent = |used: &Use| used.last_watched_ms >= oldest;
             ledger
                 .clients
                 .retain(|_, routes| lock(routes).iter().flatten().any(is_recent));
@@ -358,6 +384,35 @@ mod tests {
         assert_eq!(others.routes["history"].count, 50);
         let three = clients.iter().find(|client| client.who.agent == "3").expect("3");
         assert_eq!(three.routes["history"].count, 2);
+    }
+
+    #[test]
+    fn no_clock_that_is_set_has_a_client_forgotten() {
+        let day = 86_400_000;
+        let stored = |last_watched_ms| {
+            let used = Use {
+                count: 1,
+                // In 1970: by the clock, long ago.
+                last_seen_ms: 1,
+                last_watched_ms,
+                ..Use::default()
+            };
+            Usage::from(Clients {
+                watched_ms: 500 * day,
+                clients: vec![Client {
+                    who: who("a").who(),
+                    routes: [("history".to_owned(), used)].into(),
+                }],
+                ..Clients::default()
+            })
+        };
+        for (last, kept) in [(499 * day, 1), (101 * day, 1), (99 * day, 0)] {
+            let usage = stored(last);
+            usage.note(&who("b"), Route::History, Source::JobsApi);
+            let clients = usage.changes().expect("a change").clients;
+            assert_eq!(clients.len(), 1 + kept, "{last}: {clients:#?}");
+            assert!(usage.changes().is_none(), "nothing new");
+        }
     }
 
     #[test]

@@ -218,7 +218,7 @@ impl Line {
             self.broken = Some(error);
             self.upload = None;
             self.head.clear();
-            self.content.clear();
+            self.content = Bytes::new();
             self.to_flush = false;
         }
     }
@@ -281,6 +281,8 @@ impl Line {
             self.content.advance(written - of_head);
             self.to_flush = true;
         }
+        // An empty part of a body still holds all of it.
+        self.content = Bytes::new();
         self.head.clear();
         self.written = 0;
         if self.to_flush {

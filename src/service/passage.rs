@@ -2,11 +2,13 @@
 
 use super::Service;
 use crate::{
-    forward::{Lesson, Passage, target},
-    observe::{Call, Exchange},
-    response::upstream_failure,
+    forward::{Lesson, Passage, PromptError, target},
+    legacy::Hiding,
+    observe::{Call, Exchange, Source},
+    response::{hollow_prompt, upstream_failure},
     upstream::{Body, UpstreamError},
 };
+use futures_util::future::Either;
 use http::{Request, Response, request::Parts};
 use std::borrow::Cow;
 
@@ -41,6 +43,24 @@ impl Service {
         passage.forward(Request::from_parts(head, body)).await
     }
 
+    /// As [`Service::pass`]; the answer may have hidden jobs in it.
+    pub(super) fn pass_hiding(
+        &self,
+        exchange: &Exchange,
+        head: Parts,
+        body: Body,
+        hiding: Option<Hiding>,
+    ) -> impl Future<Output = Result<Response<Body>, UpstreamError>> + Send {
+        let passing = self.pass(exchange, head, body);
+        match hiding {
+            None => Either::Left(passing),
+            Some(hiding) => Either::Right(Box::pin(async move {
+                let applied = hiding.applied(passing.await?).await;
+                applied.map_err(|error| self.upstream.broken_off(&*error))
+            })),
+        }
+    }
+
     pub(super) async fn prompt(
         &self,
         exchange: &Exchange,
@@ -52,12 +72,22 @@ impl Service {
         let passage = self.passage(exchange, &head).await?;
         let lesson = Lesson {
             notes: self.legacy.notes(),
+            runs: self.legacy.runs(),
+            hollow: self.legacy.hollow(),
             table: &self.legacy.tables().prompt,
             unlistable: self.names().names.prompt.as_ref(),
             scope,
             max_body: self.most_noted,
+            budget: &self.budget,
         };
-        passage.prompt(Request::from_parts(head, body), &lesson).await
+        match passage.prompt(Request::from_parts(head, body), &lesson).await {
+            Ok(response) => Ok(response),
+            Err(PromptError::Upstream(error)) => Err(error),
+            Err(hollow @ PromptError::Hollow) => {
+                exchange.source(Source::Jobshim);
+                Ok(hollow_prompt(&hollow))
+            }
+        }
     }
 
     /// A legacy call as it came, to the server's own endpoint.

@@ -84,12 +84,17 @@ impl Service {
             return self.remembered(exchange, route, &head.method, encoding, answer, |response| response);
         }
         if !matches!(decision, Decision::Forward { .. }) {
-            let Some(_turn) = self.turn().await else {
+            let Some(turn) = self.turn().await else {
                 return self.too_busy(route.name());
             };
             let inquiry = self.inquiry(exchange, &head);
             let caller = self.caller(exchange, scope, &head);
             let outcome = Box::pin(self.legacy.answer(route, inquiry, &caller)).await;
+            // What goes on being asked for while it is sent is still one of the answers that are being made.
+            let outcome = outcome.map(|answer| LegacyAnswer {
+                body: answer.body.holding(turn),
+                ..answer
+            });
             let missing = matches!(outcome, Err(LegacyError::Jobs(JobsError::Missing { .. })));
             let there = outcome.as_ref().is_ok_and(|answer| answer.asked);
             if decision == Decision::TranslateIfThere && (missing || there) {

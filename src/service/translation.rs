@@ -7,6 +7,7 @@ use crate::{
     legacy::{LegacyAnswer, LegacyError},
     modes::Decision,
     observe::Exchange,
+    outside::Outside,
     response::{busy, legacy_failure, translated},
     route::RouteName,
     scope::Scope,
@@ -80,6 +81,7 @@ impl Service {
             _ => None,
         };
         let cause = finding.map(|finding| finding.to_string());
+        let asked = Outside::new(format!("{asked:?}"));
         if let LegacyError::Jobs(JobsError::Refused { call, answer }) = &error
             && answer.status.is_redirection()
         {
@@ -87,7 +89,7 @@ impl Service {
             self.adviser
                 .say(&format!("the upstream answered {status} to {call}: a login page?"));
         }
-        tracing::warn!(?asked, %error, cause, "a legacy request could not be answered");
+        tracing::warn!(%asked, %error, cause, "a legacy request could not be answered");
         legacy_failure(error, cause.as_deref())
     }
 }
@@ -99,5 +101,5 @@ pub(super) fn is_gone(status: StatusCode) -> bool {
 
 /// Such as `POST /queue`.
 pub(super) fn call(head: &Parts) -> String {
-    format!("{} {}", head.method, head.uri.path())
+    Outside::new(format_args!("{} {}", head.method, head.uri.path())).to_string()
 }

@@ -6,21 +6,29 @@ use super::{
     translation::{call, is_gone},
 };
 use crate::{
+    body_decoding::{DecodeError, decode},
+    buffered::{BufferError, ReadError},
     jobs::{Caller, JobsError},
     legacy::{LegacyAnswer, LegacyError, Touching},
     modes::Decision,
     observe::{Exchange, Source},
-    response::{not_implemented, too_large, upstream_failure},
+    response::{legacy_failure, not_implemented, too_large, upstream_failure},
     route::LegacyWrite,
     scope::Scope,
     stop::Stop,
     upstream::{Body, UpstreamError, full},
 };
 use bytes::Bytes;
-use futures_util::FutureExt;
 use http::{Response, request::Parts};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use std::sync::Arc;
+
+/// The body of a write.
+struct WriteBody {
+    /// As it came, and as it goes on.
+    sent: Bytes,
+    /// What it says.
+    text: Result<Bytes, DecodeError>,
+}
 
 impl Service {
     /// A write goes one way, never both.
@@ -52,11 +60,17 @@ impl Service {
             touching.end().await;
             return response;
         }
-        // Boxed, as the compiler does not see otherwise that reading a boxed body may move to another thread.
-        let body = match Limited::new(body, self.most_ordered).collect().boxed().await {
-            Ok(body) => body.to_bytes(),
-            Err(error) if error.is::<LengthLimitError>() => return too_large(self.most_ordered),
-            Err(error) => return upstream_failure(&UpstreamError::Client(error.into()), None),
+        let body = match self.budget.read(body, self.most_ordered).await {
+            Ok(body) => body,
+            Err(ReadError::Buffer(BufferError::TooLong(limit))) => return too_large(limit),
+            Err(ReadError::Buffer(BufferError::NoRoom(limit))) => {
+                return upstream_failure(&UpstreamError::NoRoom { limit }, None);
+            }
+            Err(ReadError::Body(error)) => return upstream_failure(&UpstreamError::Client(error.into()), None),
+        };
+        let body = WriteBody {
+            text: decode(&head.headers, &body, self.most_ordered),
+            sent: body,
         };
         self.translate_write(exchange, write, head, &body, &caller).await
     }
@@ -69,7 +83,7 @@ impl Service {
         exchange: &Exchange,
         write: &LegacyWrite,
         mut head: Parts,
-        body: &Bytes,
+        body: &WriteBody,
         caller: &Arc<Caller>,
     ) -> Response<Body> {
         let stop: Option<Stop> = head.extensions.remove();
@@ -106,7 +120,10 @@ impl Service {
             }
             outcome => outcome,
         };
-        if !matches!(outcome, Err(LegacyError::Jobs(JobsError::Missing { .. }))) {
+        if !matches!(
+            outcome,
+            Err(LegacyError::Jobs(JobsError::Missing { .. }) | LegacyError::Twin { .. })
+        ) {
             exchange.source(Source::JobsApi);
             return self.answered(outcome, None, write, write.name()).await;
         }
@@ -115,7 +132,10 @@ impl Service {
             Ok(answer) if matches!(answer.status().as_u16(), 404 | 405 | 501) => {
                 exchange.source(Source::Jobshim);
                 self.modes.translated(write.name(), true);
-                not_implemented(&method_and_path)
+                match outcome {
+                    Err(twin @ LegacyError::Twin { .. }) => legacy_failure(twin, None),
+                    _ => not_implemented(&method_and_path),
+                }
             }
             Ok(answer) => answer,
             Err(error) => refused(error),
@@ -123,16 +143,22 @@ impl Service {
     }
 
     /// The outcome of a write, which has a turn until it is done and keeps the program from ending; `None` when there is no
-    /// turn to be had.
+    /// turn to be had. Nothing is done on account of a body that cannot be read.
     async fn through_jobs_api(
         &self,
         write: &LegacyWrite,
-        body: &Bytes,
+        body: &WriteBody,
         caller: &Arc<Caller>,
         stop: Option<Stop>,
     ) -> Option<Result<LegacyAnswer, LegacyError>> {
+        let text = match (write, &body.text) {
+            // Its path says all.
+            (LegacyWrite::JobCancel(_), _) => &Bytes::new(),
+            (_, Ok(text)) => text,
+            (_, Err(error)) => return Some(Err(LegacyError::Body(*error))),
+        };
         let turn = self.turn().await?;
-        Some(self.legacy.write(write, body, caller, (turn, stop)).await)
+        Some(self.legacy.write(write, text, caller, (turn, stop)).await)
     }
 
     /// The legacy call as it came, to the server's own endpoint.
@@ -141,11 +167,11 @@ impl Service {
         exchange: &Exchange,
         write: &LegacyWrite,
         head: Parts,
-        body: &Bytes,
+        body: &WriteBody,
         scope: Scope,
     ) -> Result<Response<Body>, UpstreamError> {
-        let touching = Touching::new(&self.legacy, write, Some(body.clone()), scope);
-        let answer = self.pass(exchange, head, full(body.clone())).await;
+        let touching = Touching::new(&self.legacy, write, body.text.clone().ok(), scope);
+        let answer = self.pass(exchange, head, full(body.sent.clone())).await;
         touching.end().await;
         answer
     }

@@ -1,8 +1,8 @@
 //! One call with a small body, and its whole answer.
 
 use super::{Body, Upstream, UpstreamError, full};
-use crate::{mistakes::Cause, pool::AnswerBody};
-use bytes::{Bytes, BytesMut};
+use crate::{buffered::BufferError, mistakes::Cause, pool::AnswerBody};
+use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Method, Request, StatusCode,
     header::{ACCEPT_ENCODING, CONTENT_ENCODING},
@@ -10,9 +10,6 @@ use http::{
 use http_body_util::BodyExt;
 use hyper::body::Body as _;
 use tokio::time::timeout;
-
-/// Pieces of an answer with fewer bytes are copied.
-const SMALL: usize = 2048;
 
 /// A whole answer, read to its end.
 #[derive(Clone, Debug)]
@@ -65,34 +62,18 @@ impl Upstream {
     }
 
     async fn collect(&self, mut body: AnswerBody) -> Result<Bytes, UpstreamError> {
-        let limit = self.max_answer_bytes;
-        let too_large = || UpstreamError::TooLarge {
-            upstream: self.name.clone(),
-            limit,
+        let refused = |error| match error {
+            BufferError::TooLong(_) => self.too_large(),
+            BufferError::NoRoom(limit) => UpstreamError::NoRoom { limit },
         };
+        let mut whole = self.budget.buffer(self.max_answer_bytes);
+        // The server's word is good: what it does not send is an error.
         let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
-        if announced > limit {
-            return Err(too_large());
-        }
-        // What was not announced grows without being copied each time: it is put together once, when it is all there.
-        let mut whole = BytesMut::with_capacity(announced);
-        let (mut more, mut length) = (Vec::new(), 0);
+        whole.expect(announced).map_err(refused)?;
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|error| self.broken_off(&error))?;
-            let data = frame.into_data().unwrap_or_default();
-            length += data.len();
-            if length > limit {
-                return Err(too_large());
-            }
-            match length <= announced {
-                true => whole.extend_from_slice(&data),
-                // A small piece may be all that is used of a large buffer.
-                false if data.len() < SMALL => more.push(Bytes::copy_from_slice(&data)),
-                false => more.push(data),
-            }
+            whole.push(&frame.into_data().unwrap_or_default()).map_err(refused)?;
         }
-        whole.reserve(length - whole.len());
-        more.iter().for_each(|data| whole.extend_from_slice(data));
-        Ok(whole.freeze())
+        Ok(whole.into_bytes())
     }
 }

@@ -3,6 +3,7 @@
 use super::{BoxError, Upstream};
 use crate::{
     mistakes::{Cause, sources},
+    outside::Outside,
     pace::{Gap, Late},
     pool::{LineError, PoolError},
 };
@@ -12,7 +13,7 @@ use std::{error::Error, io, sync::Arc, time::Duration};
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum UpstreamError {
     /// Refused, no such host, TLS failure.
-    #[error("cannot connect to the upstream {upstream}: {reason}")]
+    #[error("cannot connect to the upstream {upstream}: {}", Outside::new(.reason))]
     Connect {
         /// Its `host[:port]`.
         upstream: String,
@@ -30,7 +31,7 @@ pub enum UpstreamError {
         after_ms: u128,
     },
     /// Reset, cut short, or not HTTP.
-    #[error("the upstream {upstream} broke off its answer: {reason}")]
+    #[error("the upstream {upstream} broke off its answer: {}", Outside::new(.reason))]
     Interrupted {
         /// Its `host[:port]`.
         upstream: String,
@@ -47,8 +48,14 @@ pub enum UpstreamError {
         /// The most bytes that are read.
         limit: usize,
     },
+    /// Too many bodies are held already, of requests and of answers.
+    #[error("as many bytes of bodies are held as server.max_buffered allows ({limit})")]
+    NoRoom {
+        /// The most bytes that are held.
+        limit: usize,
+    },
     /// The client's own body did not come whole; the upstream was not asked.
-    #[error("the request's body broke off: {0}")]
+    #[error("the request's body broke off: {}", Outside::new(.0))]
     Client(Arc<dyn Error + Send + Sync>),
     /// The path or query cannot be sent. It is not shown: it may carry a key.
     #[error("the request's target cannot be sent: {0}")]
@@ -90,10 +97,19 @@ impl Upstream {
         }
     }
 
-    pub(super) fn timed_out(&self, after: Duration) -> UpstreamError {
+    /// The error of what took longer than `after`.
+    pub fn timed_out(&self, after: Duration) -> UpstreamError {
         UpstreamError::TimedOut {
             upstream: self.name.clone(),
             after_ms: after.as_millis(),
+        }
+    }
+
+    /// The error of what is longer than `upstream.max_answer_bytes`.
+    pub fn too_large(&self) -> UpstreamError {
+        UpstreamError::TooLarge {
+            upstream: self.name.clone(),
+            limit: self.max_answer_bytes,
         }
     }
 

@@ -236,7 +236,7 @@ fn mapping_prints_the_files_and_the_guide() {
     let guide = stdout(&run(&["mapping", "--format", "markdown"], &[]));
     for part in [
         "| `prompt[2]` |",
-        "`workflow.prompt, else observed.prompt, else {}`",
+        "`workflow.prompt, else typed_inputs(observed.prompt), else {}`",
         "exact",
         "derived",
         "lost",

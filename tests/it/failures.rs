@@ -332,7 +332,7 @@ async fn another_method_is_a_405_that_names_the_right_ones() {
         (Method::PUT, "/api/queue", "GET, HEAD, OPTIONS, POST"),
         (Method::POST, "/history/x", "GET, HEAD, OPTIONS"),
         (Method::POST, "/api/history_v2", "GET, HEAD, OPTIONS"),
-        (Method::GET, "/interrupt", "OPTIONS, POST"),
+        (Method::PUT, "/interrupt", "OPTIONS, POST"),
     ] {
         let reply = client
             .send(method, jobshim.address, path, &[], "")

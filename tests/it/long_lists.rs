@@ -6,9 +6,17 @@ use crate::support::{
     program::Program,
     shelf::{BEGINNING, Item, Shelf},
     start,
-    upstream::{read_head, reply},
+    upstream::{Scripted, read_head, reply},
 };
-use std::{net::SocketAddr, sync::atomic::Ordering, time::Duration};
+use jobshim::config::DialectChoice;
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -229,4 +237,69 @@ async fn an_idle_jobshim_takes_little_memory() {
     // Without the pages of the program itself, of which a build for tests has far more.
     let own = program.memory() >> 10;
     assert!(own < 6, "{own} MiB");
+}
+
+/// A cloud whose list has always one more page, with `jobs` jobs that no page had before.
+async fn endless(jobs: usize, pause: Duration) -> Scripted {
+    let pages = Arc::new(AtomicUsize::new(0));
+    Scripted::start(move |_| {
+        let page = pages.fetch_add(1, Ordering::SeqCst);
+        async move {
+            tokio::time::sleep(pause).await;
+            let jobs: Vec<String> = (0..jobs)
+                .map(|nth| format!(r#"{{"id": "{page}-{nth}", "status": "completed", "create_time": 1795000000000}}"#))
+                .collect();
+            let text = format!(
+                r#"{{"jobs": [{}], "pagination": {{"has_more": true, "next_cursor": "c{page}"}}}}"#,
+                jobs.join(", ")
+            );
+            reply(200, &[], text)
+        }
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_without_end_is_given_up_by_the_bytes_the_jobs_and_the_time_of_all_its_pages() {
+    let (quick, slow) = (Duration::ZERO, Duration::from_millis(20));
+    for (jobs, pause, bytes, time, status, reason) in [
+        (
+            100,
+            quick,
+            100_000,
+            Duration::from_secs(60),
+            502,
+            "upstream.max_answer_bytes",
+        ),
+        (
+            1,
+            slow,
+            1 << 30,
+            Duration::from_millis(400),
+            504,
+            "did not answer within 400 ms",
+        ),
+        (
+            5_000,
+            quick,
+            1 << 30,
+            Duration::from_secs(60),
+            502,
+            "more than 200000 jobs",
+        ),
+    ] {
+        let server = endless(jobs, pause).await;
+        let jobshim = start(&server.url(), |config| {
+            config.upstream.dialect = DialectChoice::Cloud;
+            config.upstream.max_answer_bytes = bytes;
+            config.upstream.answer_timeout = time;
+            config.legacy.max_pages = 1_000_000;
+        })
+        .await;
+        for route in ["/history", "/queue", "/api/history_v2"] {
+            let reply = Client::new().get(jobshim.address, route).await;
+            assert_eq!(reply.status, status, "{route} {reason}: {}", reply.text());
+            assert!(reply.text().contains(reason), "{route}: {}", reply.text());
+        }
+    }
 }

@@ -12,7 +12,7 @@ const SAME_ORIGIN: &[(&str, &str)] = &[("host", "localhost:8187"), ("origin", "h
 /// Requests that jobshim answers by itself over an upstream that cannot be reached, and how.
 const OWN: [(Method, &str, u16); 7] = [
     (Method::DELETE, "/history", 405),
-    (Method::GET, "/interrupt", 405),
+    (Method::GET, "/interrupt", 404),
     (Method::GET, "/history?max_items=abc", 400),
     (Method::GET, "/history/x%2f..%2fy", 200),
     (Method::GET, "/history/%2e%2e", 200),

@@ -159,6 +159,12 @@ impl Reference<'_> {
         self.seen.and_then(|seen| seen.at(path))
     }
 
+    /// As [`Self::seen`], where null is a value.
+    fn seen_verbatim(&self, name: &str) -> Option<&Tree> {
+        let members = self.seen?.members().iter();
+        members.rev().find(|(key, _)| key.name == name).map(|(_, value)| value)
+    }
+
     /// The first of these times that is one, in ms, else 0.
     fn time(&self, paths: &[&str]) -> Tree {
         let times = paths.iter().filter_map(|path| match self.job.at(path)? {
@@ -194,12 +200,14 @@ impl Reference<'_> {
             return None;
         };
         let (mut members, mut added) = (members.clone(), Vec::new());
-        for (name, value) in [
-            ("client_id", self.seen("client_id")),
-            ("create_time", self.job.at("create_time")),
+        for (name, value, replaces) in [
+            ("client_id", self.seen_verbatim("client_id"), true),
+            ("comfy_usage_source", self.seen_verbatim("usage_source"), false),
+            ("create_time", self.job.at("create_time"), true),
         ] {
             let Some(value) = value else { continue };
             match members.iter_mut().find(|(key, _)| key.name == name) {
+                Some(_) if !replaces => {}
                 Some((_, place)) => *place = value.clone(),
                 None => added.push(format!("\"{name}\": {}", value.text())),
             }
@@ -309,12 +317,24 @@ impl Reference<'_> {
             return meta.clone();
         }
         let nodes = self.job.at("outputs").into_iter().flat_map(Tree::members);
+        let known = match self.job.at("workflow.prompt") {
+            Some(prompt @ Tree::Object(..)) => Some(prompt.members()),
+            _ => None,
+        };
         let meta = nodes.map(|(id, _)| {
             let text = |text: &str| Tree::Leaf(format!("\"{text}\""));
-            let origin = id.raw.split('.').next().unwrap_or_default();
-            let parent = match id.raw.contains('.') {
-                true => text(origin),
-                false => leaf("null"),
+            let is_known = |name: &str| known.is_some_and(|known| known.iter().any(|(key, _)| key.name == name));
+            // No id here was made by a node that was made itself, and none has an escape behind its first letter.
+            let mut dots = id.name.match_indices('.').map(|(dot, _)| id.name.len() - dot);
+            let made_by = match known {
+                _ if is_known(&id.name) => None,
+                Some(_) => dots.rev().find(|left| is_known(&id.name[..id.name.len() - left])),
+                None => dots.next(),
+            };
+            let origin = made_by.map_or(id.raw.as_str(), |left| &id.raw[..id.raw.len() - left]);
+            let parent = match made_by {
+                Some(_) => text(origin),
+                None => leaf("null"),
             };
             let about = vec![
                 ("node_id", text(&id.raw)),
@@ -519,6 +539,7 @@ fn extra_data() -> BoxedStrategy<Tree> {
         ("extra_pnginfo", mostly(image)),
         ("api_key_comfy_org", keys),
         ("client_id", anything()),
+        ("comfy_usage_source", anything()),
         ("create_time", anything()),
     ]))
 }
@@ -594,6 +615,7 @@ fn note() -> BoxedStrategy<Tree> {
         ("prompt", prompt()),
         ("extra_data", extra_data()),
         ("client_id", anything()),
+        ("usage_source", anything()),
         ("targets", mostly(targets)),
     ])
 }

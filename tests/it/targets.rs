@@ -234,6 +234,7 @@ async fn a_redirect_of_the_server_leads_the_client_and_not_jobshim() {
     .await;
     let jobshim = facing(&upstream.url(), DialectChoice::Comfyui).await;
     assert_eq!(Client::new().get(jobshim.address, "/view").await.status, 302);
+    // As a login page's does, also where it was asked for a list.
     assert_eq!(Client::new().get(jobshim.address, "/history").await.status, 302);
     assert_eq!(decoy.upstream.connections.load(Ordering::SeqCst), 0);
 }

@@ -124,6 +124,14 @@ pub(super) const SERVER: &[Key] = &[
         "The most connections from one address; 0 is no limit of its own",
     ]),
     key([
+        "server.max_buffered",
+        "JOBSHIM_MAX_BUFFERED",
+        "--max-buffered",
+        "SIZE",
+        "512MiB",
+        "The most bytes of bodies that are read whole, all requests and all answers of the server together",
+    ]),
+    key([
         "server.max_requests",
         "JOBSHIM_MAX_REQUESTS",
         "--max-requests",

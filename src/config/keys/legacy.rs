@@ -101,6 +101,14 @@ pub(super) const HISTORY: &[Key] = &[
         "64MiB",
         "The most memory that deleted and cleared jobs may take; further ones are refused, and none is shown again",
     ]),
+    key([
+        "history.hide_in_jobs_api",
+        "JOBSHIM_HIDE_IN_JOBS_API",
+        "--hide-in-jobs-api",
+        "true|false",
+        "true",
+        "Hide deleted and cleared jobs in answers of the Jobs API as well, for the client that deleted them",
+    ]),
 ];
 
 /// What is remembered of the server.

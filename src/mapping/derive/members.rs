@@ -141,12 +141,17 @@ impl PlainItem<'_> {
     }
 }
 
-/// Writes `object` with `members` set: in their place where it has them, else at the end. Every other byte stays.
-pub(super) fn extend(object: &[u8], members: &[(&str, Option<&[u8]>)], out: &mut Vec<u8>) -> Result<bool, ScanError> {
-    let mut left: Vec<(&str, &[u8])> = members
-        .iter()
-        .filter_map(|&(name, value)| value.map(|value| (name, value)))
-        .collect();
+/// A member that an object gets.
+pub(super) struct NewMember<'a> {
+    pub name: &'a str,
+    pub value: &'a [u8],
+    /// Whether it takes the place of one that is there.
+    pub replaces: bool,
+}
+
+/// Writes `object` with the members of `left`: in their place where it has them, else at the end, by name. Every other byte
+/// stays.
+pub(super) fn extend(object: &[u8], mut left: Vec<NewMember<'_>>, out: &mut Vec<u8>) -> Result<bool, ScanError> {
     let mut scanner = Scanner::new(object);
     if !scanner.take(b'{') {
         return Ok(false);
@@ -156,17 +161,21 @@ pub(super) fn extend(object: &[u8], members: &[(&str, Option<&[u8]>)], out: &mut
     while more {
         let key = scanner.key()?;
         let value = scanner.value()?;
-        if let Some(at) = left.iter().position(|(name, _)| key_is(key.of(object), name)) {
-            out.extend_from_slice(object.get(written..value.start).unwrap_or_default());
-            out.extend_from_slice(left.remove(at).1);
-            written = value.end;
+        if let Some(at) = left.iter().position(|new| key_is(key.of(object), new.name)) {
+            let new = left.remove(at);
+            if new.replaces {
+                out.extend_from_slice(object.get(written..value.start).unwrap_or_default());
+                out.extend_from_slice(new.value);
+                written = value.end;
+            }
         }
         more = scanner.take(b',');
     }
     let close = object.len().saturating_sub(1);
     out.extend_from_slice(object.get(written..close).unwrap_or_default());
     let mut first = empty;
-    for (name, value) in left {
+    left.sort_by_key(|new| new.name);
+    for NewMember { name, value, .. } in left {
         separate(&mut first, out);
         out.extend_from_slice(quoted(name).as_bytes());
         out.extend_from_slice(b": ");
@@ -180,11 +189,14 @@ pub(super) fn extend(object: &[u8], members: &[(&str, Option<&[u8]>)], out: &mut
 pub(super) fn put_in(object: &[u8], put: &[u8], out: &mut Vec<u8>) -> Result<bool, ScanError> {
     let mut members_put = Vec::new();
     members(put, |key, value| members_put.push((decode(key), value)))?;
-    let members_put: Vec<_> = members_put
-        .iter()
-        .filter_map(|(name, value)| Some((name.as_deref()?, Some(*value))))
-        .collect();
-    extend(object, &members_put, out)
+    let members_put = members_put.iter().filter_map(|(name, value)| {
+        Some(NewMember {
+            name: name.as_deref()?,
+            value,
+            replaces: true,
+        })
+    });
+    extend(object, members_put.collect(), out)
 }
 
 /// Writes an object of those members of `object` that are there and no objects, or have something inside that is none, by
@@ -203,16 +215,20 @@ pub(super) fn no_objects(object: &[u8], paths: &[String], out: &mut Vec<u8>) -> 
         .collect();
     let spans = wanted.find(object)?;
     let value = |slot: usize| spans.get(slot).copied().flatten().map(|span| span.of(object));
-    let mut found: Vec<(&str, Option<&[u8]>)> = Vec::new();
-    for (head, whole, inside) in slots {
+    let mut found: Vec<NewMember<'_>> = Vec::new();
+    for (name, whole, inside) in slots {
         let is_none = value(inside).is_some_and(|value| !value.starts_with(b"{"));
-        if is_none && !found.iter().any(|(known, _)| *known == head) {
-            found.push((head, value(whole)));
+        if let Some(value) = value(whole).filter(|_| is_none && !found.iter().any(|known| known.name == name)) {
+            found.push(NewMember {
+                name,
+                value,
+                replaces: true,
+            });
         }
     }
     match found.is_empty() {
         true => Ok(false),
-        false => extend(b"{}", &found, out),
+        false => extend(b"{}", found, out),
     }
 }
 

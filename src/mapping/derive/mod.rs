@@ -1,9 +1,12 @@
 //! Derivations: the few things that a path in a table cannot say. One small function each: about times in `time`, about
-//! members of objects in `members`, about the nodes of a workflow in `nodes`.
+//! members of objects in `members`, about the nodes of a workflow in `nodes`, `expansion` and `typed_inputs`.
 
+mod expansion;
 mod members;
 mod nodes;
+mod python;
 mod time;
+mod typed_inputs;
 
 pub use members::without;
 
@@ -13,7 +16,7 @@ use super::{
     scanner::{ScanError, spelt},
     table::json_text,
 };
-use members::{extend, keys, no_objects, put_in, unwrap_items};
+use members::{NewMember, extend, keys, no_objects, put_in, unwrap_items};
 use nodes::{node_meta, output_nodes};
 use serde::Deserialize;
 use std::{borrow::Cow, collections::BTreeMap};
@@ -59,13 +62,29 @@ pub enum Derivation {
         class: String,
         only: Option<String>,
     },
-    /// The object with members set to the values at other paths, where these have one.
-    Extend { of: String, with: BTreeMap<String, String> },
+    /// A prompt with the values of its inputs as the server converts them before it queues it, from the output nodes on,
+    /// or those that the list `only` names if there is one. `wrapped` is the member that holds a value that is a list.
+    TypedInputs {
+        of: String,
+        class: String,
+        inputs: String,
+        wrapped: String,
+        only: Option<String>,
+    },
+    /// The object with members set to the values at other paths, where these have one: those of `with` in any case, those
+    /// of `add` where it has no such member.
+    Extend {
+        of: String,
+        with: BTreeMap<String, String>,
+        #[serde(default)]
+        add: BTreeMap<String, String>,
+    },
     /// The keys of an object.
     Keys { of: String },
-    /// What is known of each node with outputs: an object a node.
+    /// What is known of each node with outputs: an object a node. The prompt tells which of them it made by expansion.
     NodeMeta {
         of: String,
+        prompt: Option<String>,
         node: String,
         display: String,
         parent: String,
@@ -128,15 +147,18 @@ impl Derivation {
             | Self::Map { of, .. }
             | Self::NoObjects { of, .. }
             | Self::UnwrapItems { of, .. }
-            | Self::Keys { of }
-            | Self::NodeMeta { of, .. } => vec![of],
-            Self::OutputNodes { of, only: other, .. } | Self::Drop { of, put: other, .. } => {
-                let other = other.as_deref();
-                [Some(of.as_str()), other].into_iter().flatten().collect()
-            }
-            Self::Extend { of, with } => {
-                let with = with.values().map(String::as_str);
-                [of.as_str()].into_iter().chain(with).collect()
+            | Self::Keys { of } => vec![of],
+            Self::OutputNodes { of, only: more, .. }
+            | Self::TypedInputs { of, only: more, .. }
+            | Self::Drop { of, put: more, .. }
+            | Self::NodeMeta { of, prompt: more, .. } => [Some(of), more.as_ref()]
+                .into_iter()
+                .flatten()
+                .map(String::as_str)
+                .collect(),
+            Self::Extend { of, with, add } => {
+                let values = with.values().chain(add.values()).map(String::as_str);
+                [of.as_str()].into_iter().chain(values).collect()
             }
         };
         paths.into_iter().map(Cow::Borrowed).collect()
@@ -156,7 +178,7 @@ impl Derivation {
     /// An object, and what it needs of each of its members.
     pub fn each(&self) -> Option<(&str, &str)> {
         match self {
-            Self::OutputNodes { of, class, .. } => Some((of, class)),
+            Self::OutputNodes { of, class, .. } | Self::TypedInputs { of, class, .. } => Some((of, class)),
             _ => None,
         }
     }
@@ -198,13 +220,24 @@ impl Derivation {
                 let only = given.more.first().copied().flatten();
                 output_nodes(given.group, only, context.classes, out)
             }
-            Self::Extend { with, .. } => {
-                let members: Vec<_> = with
-                    .keys()
-                    .map(String::as_str)
-                    .zip(given.more.iter().copied())
-                    .collect();
-                extend(text, &members, out)
+            Self::TypedInputs {
+                class, inputs, wrapped, ..
+            } => {
+                let only = given.more.first().copied().flatten();
+                let names = typed_inputs::Names { class, inputs, wrapped };
+                typed_inputs::typed_inputs(text, &names, only, context.classes, out).map(|()| true)
+            }
+            Self::Extend { with, add, .. } => {
+                let names = with.keys().map(|name| (name, true));
+                let names = names.chain(add.keys().map(|name| (name, false)));
+                let members = names.zip(&given.more).filter_map(|((name, replaces), value)| {
+                    Some(NewMember {
+                        name,
+                        value: (*value)?,
+                        replaces,
+                    })
+                });
+                extend(text, members.collect(), out)
             }
             Self::Keys { .. } => keys(text, out).map(|()| true),
             Self::NodeMeta {
@@ -213,7 +246,10 @@ impl Derivation {
                 parent,
                 real,
                 ..
-            } => node_meta(text, [node, display, parent, real], out).map(|()| true),
+            } => {
+                let prompt = given.more.first().copied().flatten();
+                node_meta(text, prompt, [node, display, parent, real], out).map(|()| true)
+            }
         }
     }
 }

@@ -1,6 +1,9 @@
 //! The nodes of a workflow.
 
-use super::{separate, write_key, write_string};
+use super::{
+    expansion::{Origin, PromptNodes},
+    separate, write_key, write_string,
+};
 use crate::mapping::{
     paths::Group,
     plan::Classes,
@@ -51,9 +54,22 @@ pub(super) fn output_nodes(
     Ok(true)
 }
 
-/// A node that another one expanded to (`5.0.0.2`) stands for the one before the first dot (CONTRACT.md section 3).
-pub(super) fn node_meta(outputs: &[u8], names: [&String; 4], out: &mut Vec<u8>) -> Result<(), ScanError> {
+/// What is known of each node with outputs. One that another node made stands for the one of the `prompt` behind it
+/// (CONTRACT.md section 3).
+pub(super) fn node_meta(
+    outputs: &[u8],
+    prompt: Option<&[u8]>,
+    names: [&String; 4],
+    out: &mut Vec<u8>,
+) -> Result<(), ScanError> {
     let [node, display, parent, real] = names.map(|name| quoted(name));
+    // Most jobs have no such node, and need no look at their prompt.
+    let mut made = false;
+    members(outputs, |id, _| made |= memchr(b'.', id).is_some())?;
+    let nodes = match prompt {
+        Some(prompt) if made => PromptNodes::read(prompt)?,
+        _ => None,
+    };
     let mut first = true;
     out.push(b'{');
     members(outputs, |id, _| {
@@ -61,12 +77,12 @@ pub(super) fn node_meta(outputs: &[u8], names: [&String; 4], out: &mut Vec<u8>) 
         write_key(id, out);
         let id = String::from_utf8_lossy(id);
         let id = id.as_bytes();
-        let expanded = memchr(b'.', id).and_then(|dot| id.get(..dot));
-        let shown = expanded.unwrap_or(id);
+        let origin = Origin::find(id, nodes.as_ref());
+        let shown = origin.as_ref().map_or(id, |origin| origin.real);
         let members = [
             (&node, Some(id)),
             (&display, Some(shown)),
-            (&parent, expanded),
+            (&parent, origin.as_ref().map(|origin| origin.parent)),
             (&real, Some(shown)),
         ];
         out.push(b'{');

@@ -185,7 +185,7 @@ fn keys_are_in_no_note() {
             r#"{{"extra_data": {{"api_key_comfy_org": "SECRET"}}, "prompt": {{"1": {{}}}}, "extra_data": {extra_data}}}"#
         );
         for body in [body, twice] {
-            let noted = note(&tables.prompt, body.as_bytes()).expect("a note");
+            let noted = note(&tables.prompt, body.as_bytes(), None).expect("a note");
             let noted = String::from_utf8(noted.to_vec()).expect("text");
             assert!(!noted.contains("SECRET"), "{body}: {noted}");
             assert!(serde_json::from_str::<Value>(&noted).is_ok(), "{noted}");

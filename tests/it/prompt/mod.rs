@@ -1,5 +1,6 @@
 //! What `POST /prompt` teaches, and that it never delays, changes or breaks the call.
 
+mod extra_data;
 mod learnt;
 mod passage;
 mod redacted;

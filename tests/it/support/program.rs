@@ -55,6 +55,20 @@ impl Program {
         Self::run(command("timeout", &[&["600", &JOBSHIM], arguments].concat(), &[]))
     }
 
+    /// The same, and a write beyond [`Program::limit_files`] is an error instead of its end.
+    pub fn start_with_failing_writes(arguments: &[&str]) -> Self {
+        let shell = ["-c", "trap '' XFSZ; exec \"$0\" \"$@\"", &JOBSHIM];
+        Self::run(command("sh", &[&shell, arguments].concat(), &[]))
+    }
+
+    /// How many bytes a file may have that it writes, or `unlimited`.
+    pub fn limit_files(&self, bytes: &str) {
+        let limited = Command::new("prlimit")
+            .args(["--pid", &self.child.id().to_string(), &format!("--fsize={bytes}:")])
+            .status();
+        assert!(limited.expect("prlimit").success());
+    }
+
     fn run(mut command: Command) -> Self {
         let mut child = command
             .stdout(Stdio::piped())

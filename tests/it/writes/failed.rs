@@ -291,9 +291,8 @@ async fn a_body_that_orders_nothing_possible_is_refused_and_nothing_is_done() {
             "[]",
             "5",
             "null",
-            r#"{"delete": "all"}"#,
+            r#"{"delete": true}"#,
             r#"{"delete": 5}"#,
-            r#"{"delete": {}}"#,
             r#"{"clear": true"#,
             r#"{"clear": true} x"#,
         ] {
@@ -315,7 +314,7 @@ async fn other_methods_are_405_and_a_preflight_is_the_servers() {
     let (_server, jobshim) = behind(board(Rules::Comfyui), Setup::default()).await;
     for (method, target) in [
         (Method::PUT, "/queue"),
-        (Method::GET, "/interrupt"),
+        (Method::PATCH, "/interrupt"),
         (Method::DELETE, "/history"),
         (Method::GET, "/api/job/x/cancel"),
     ] {

@@ -1,6 +1,8 @@
 //! The legacy writes: what each touches, what it answers, and what it does when the server cannot (CONTRACT.md sections
 //! 1, 4 and 5).
 
+mod active;
+mod bodies;
 mod failed;
 mod recorded;
 mod touched;

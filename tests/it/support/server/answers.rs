@@ -66,7 +66,11 @@ impl State {
         if id.is_some_and(|id| self.is_foreign(&id, key.as_ref())) {
             return json_reply(403, r#"{"code": "FORBIDDEN", "message": "the job is another user's"}"#);
         }
-        let (status, answer) = match (head.method.as_str(), path) {
+        let method = match head.method.as_str() {
+            "HEAD" => "GET",
+            method => method,
+        };
+        let (status, answer) = match (method, path) {
             ("GET", "/jobs") if sent == "/api/jobs" => self.list(setup, query, key.as_ref()),
             ("POST", path) if path.starts_with("/jobs/") && path.ends_with("cancel") => match setup.no_cancel {
                 Some(404) => return text_reply(404, "Not Found"),
@@ -205,14 +209,16 @@ impl State {
         match path {
             "/queue" => {
                 let gone: Vec<String> = self.board.in_state("pending").into_iter().filter(meant).collect();
-                self.board.jobs.retain(|job| !gone.contains(&job.id));
+                gone.iter().for_each(|id| self.board.dequeue(id));
             }
             "/history" => {
                 let mut gone = Vec::new();
                 for status in ["completed", "failed", "cancelled"] {
                     gone.extend(self.board.in_state(status).into_iter().filter(meant));
                 }
-                self.board.jobs.retain(|job| !gone.contains(&job.id));
+                let queued = ["pending", "in_progress"];
+                let ended = |job: &Job| !queued.iter().any(|word| job.entry.contains(&format!("\"{word}\"")));
+                self.board.jobs.retain(|job| !gone.contains(&job.id) || !ended(job));
             }
             _ => {
                 let only = order["prompt_id"].as_str();

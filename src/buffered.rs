@@ -1,0 +1,289 @@
+//! Bodies that are read whole before anything is done with them, and one limit for all of them together: what clients send
+//! and what the server answers.
+//!
+//! A body is copied into blocks of its own as it comes. A small piece of it may be all that is used of a large read buffer,
+//! which would be kept with it.
+
+use crate::upstream::{Body, BoxError};
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use hyper::body::Body as _;
+use std::{
+    ops::RangeInclusive,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+};
+
+/// The smallest and the largest block of a body whose length is not known, in bytes.
+const BLOCK: RangeInclusive<usize> = 4 << 10..=1 << 20;
+/// How much a client's word on the length of its body is believed before anything has come, in bytes.
+const BELIEVED: usize = 64 << 10;
+
+/// How many bytes of bodies may be held at the same time; a clone is the same budget.
+#[derive(Clone, Debug)]
+pub struct BufferBudget(Arc<Budget>);
+
+#[derive(Debug)]
+struct Budget {
+    limit: usize,
+    held: AtomicUsize,
+}
+
+/// A body on its way into memory. What it takes of the budget is given back when it is dropped, or what it became.
+#[derive(Debug)]
+pub struct Buffer {
+    /// All but the last are full. Nothing is copied from one to another while the body grows.
+    blocks: Vec<Vec<u8>>,
+    length: usize,
+    share: Share,
+    limit: usize,
+}
+
+/// What is held of a budget.
+#[derive(Debug)]
+struct Share {
+    budget: BufferBudget,
+    bytes: usize,
+}
+
+/// Bytes with their share of the budget.
+struct Owner {
+    bytes: Vec<u8>,
+    _share: Share,
+}
+
+/// Why a body is not read on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BufferError {
+    /// It is longer than its own limit, in bytes.
+    #[error("it is longer than {0} bytes")]
+    TooLong(usize),
+    /// All bodies together are as long as the budget allows, in bytes.
+    #[error("as many bytes of bodies are held as server.max_buffered allows ({0})")]
+    NoRoom(usize),
+}
+
+/// Why a body could not be read whole.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// There was no room for it.
+    #[error(transparent)]
+    Buffer(#[from] BufferError),
+    /// It broke off.
+    #[error("{0}")]
+    Body(BoxError),
+}
+
+impl BufferBudget {
+    /// At most `limit` bytes at the same time.
+    pub fn new(limit: usize) -> Self {
+        let held = AtomicUsize::new(0);
+        Self(Arc::new(Budget { limit, held }))
+    }
+
+    /// How many bytes are held now.
+    pub fn held(&self) -> usize {
+        self.0.held.load(Relaxed)
+    }
+
+    /// An empty buffer for a body of at most `limit` bytes.
+    pub fn buffer(&self, limit: usize) -> Buffer {
+        Buffer {
+            blocks: Vec::new(),
+            length: 0,
+            share: Share {
+                budget: self.clone(),
+                bytes: 0,
+            },
+            limit,
+        }
+    }
+
+    /// Reads a client's body to its end.
+    pub async fn read(&self, mut body: Body, limit: usize) -> Result<Bytes, ReadError> {
+        let gathered = self.gather(&mut body, limit).await;
+        if matches!(gathered, Err(ReadError::Buffer(BufferError::NoRoom(_)))) {
+            discard(body, limit).await;
+        }
+        gathered
+    }
+
+    async fn gather(&self, body: &mut Body, limit: usize) -> Result<Bytes, ReadError> {
+        let mut buffer = self.buffer(limit);
+        buffer.announce(body.size_hint().lower())?;
+        while let Some(frame) = body.frame().await {
+            if let Ok(data) = frame.map_err(ReadError::Body)?.into_data() {
+                buffer.push(&data)?;
+            }
+        }
+        Ok(buffer.into_bytes())
+    }
+}
+
+/// Reads up to `limit` bytes more and keeps none: a client that is hung up on while it sends may never read the answer.
+async fn discard(mut body: Body, limit: usize) {
+    let mut read = 0;
+    while read < limit
+        && let Some(Ok(frame)) = body.frame().await
+    {
+        read = read.saturating_add(frame.data_ref().map_or(0, Bytes::len));
+    }
+}
+
+impl Share {
+    /// Takes `more` bytes.
+    fn grow(&mut self, more: usize) -> Result<(), BufferError> {
+        let Budget { limit, held } = &*self.budget.0;
+        let taken = held.fetch_update(Relaxed, Relaxed, |held| {
+            held.checked_add(more).filter(|sum| sum <= limit)
+        });
+        taken.map_err(|_| BufferError::NoRoom(*limit))?;
+        self.bytes += more;
+        Ok(())
+    }
+
+    /// Gives back all but `bytes`.
+    fn shrink_to(&mut self, bytes: usize) {
+        self.budget.0.held.fetch_sub(self.bytes.saturating_sub(bytes), Relaxed);
+        self.bytes = self.bytes.min(bytes);
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.shrink_to(0);
+    }
+}
+
+impl AsRef<[u8]> for Owner {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Buffer {
+    /// Whether nothing is in it.
+    pub fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    /// A client says how long its body is: one that is too long is refused before it has come. Little more is believed, as
+    /// it may send nothing of it.
+    pub fn announce(&mut self, length: u64) -> Result<(), BufferError> {
+        match usize::try_from(length) {
+            Ok(length) if length <= self.limit => self.add_block(length.min(BELIEVED)),
+            _ => Err(BufferError::TooLong(self.limit)),
+        }
+    }
+
+    /// Makes room for all of a body whose length is sure.
+    pub fn expect(&mut self, length: usize) -> Result<(), BufferError> {
+        match length <= self.limit {
+            true => self.add_block(length),
+            false => Err(BufferError::TooLong(self.limit)),
+        }
+    }
+
+    /// Adds what came. After an error nothing of it is in the buffer.
+    pub fn push(&mut self, data: &[u8]) -> Result<(), BufferError> {
+        let length = self.length.saturating_add(data.len());
+        if length > self.limit {
+            return Err(BufferError::TooLong(self.limit));
+        }
+        let room = self.blocks.last().map_or(0, |block| block.capacity() - block.len());
+        let (fits, rest) = data.split_at(room.min(data.len()));
+        let mut next = Vec::new();
+        if !rest.is_empty() {
+            let roomy = (length / 4).clamp(*BLOCK.start(), *BLOCK.end());
+            let most = self.limit - (self.length + fits.len());
+            next = self.block(roomy.min(most).max(rest.len()))?;
+            next.extend_from_slice(rest);
+        }
+        if let Some(last) = self.blocks.last_mut() {
+            last.extend_from_slice(fits);
+        }
+        self.blocks.extend((!next.is_empty()).then_some(next));
+        self.length = length;
+        Ok(())
+    }
+
+    fn block(&mut self, size: usize) -> Result<Vec<u8>, BufferError> {
+        self.share.grow(size)?;
+        Ok(Vec::with_capacity(size))
+    }
+
+    fn add_block(&mut self, size: usize) -> Result<(), BufferError> {
+        if size > 0 {
+            let block = self.block(size)?;
+            self.blocks.push(block);
+        }
+        Ok(())
+    }
+
+    /// What is in it, without the room that was not needed. It counts for as long as any part of it is held.
+    pub fn into_bytes(mut self) -> Bytes {
+        let mut blocks = self.blocks.into_iter();
+        let mut bytes = blocks.next().unwrap_or_default();
+        if bytes.len() < self.length {
+            let mut whole = Vec::with_capacity(self.length);
+            whole.append(&mut bytes);
+            // Each block is free again before the next one is copied.
+            blocks.for_each(|mut block| whole.append(&mut block));
+            bytes = whole;
+        }
+        bytes.shrink_to_fit();
+        self.share.shrink_to(bytes.len());
+        match bytes.is_empty() {
+            true => Bytes::new(),
+            false => Bytes::from_owner(Owner {
+                bytes,
+                _share: self.share,
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_takes_of_the_budget_what_it_holds_and_gives_it_back() {
+        let budget = BufferBudget::new(100_000);
+        let mut buffer = budget.buffer(50_000);
+        for _ in 0..30_000 {
+            buffer.push(b"x").expect("room");
+        }
+        assert!(budget.held() <= 40_000, "{}", budget.held());
+        let whole = buffer.into_bytes();
+        assert_eq!((whole.len(), budget.held()), (30_000, 30_000));
+        let part = whole.slice(5..10);
+        drop(whole);
+        assert_eq!(budget.held(), 30_000, "a part of it keeps all of it");
+        drop(part);
+        assert_eq!(budget.held(), 0);
+    }
+
+    #[test]
+    fn what_is_too_long_alone_or_together_is_refused_and_gives_back_what_it_took() {
+        let budget = BufferBudget::new(3_000);
+        let mut one = budget.buffer(2_000);
+        assert_eq!(one.push(&[0; 2_001]), Err(BufferError::TooLong(2_000)));
+        assert_eq!(one.announce(u64::MAX), Err(BufferError::TooLong(2_000)));
+        one.push(&[0; 1_800]).expect("room");
+        let mut other = budget.buffer(2_000);
+        assert_eq!(other.push(&[0; 1_800]), Err(BufferError::NoRoom(3_000)));
+        drop(one);
+        other.push(&[0; 1_800]).expect("room again");
+    }
+
+    #[test]
+    fn a_length_that_is_only_announced_takes_little() {
+        let budget = BufferBudget::new(1 << 30);
+        let mut buffer = budget.buffer(1 << 29);
+        buffer.announce(1 << 29).expect("room");
+        assert_eq!(budget.held(), BELIEVED);
+    }
+}

@@ -1,0 +1,66 @@
+//! Which run of an id a job is: an id may be used again, and then stands for another job (CONTRACT.md section 6).
+
+/// What tells the runs of one id apart, as far as the server told it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Run {
+    created: Option<f64>,
+    number: Option<f64>,
+    /// By which of the table's members it ended, and when: another member's time says nothing of this one's.
+    ended: Option<(usize, f64)>,
+}
+
+impl Run {
+    /// Created and ended in ms; a creation at 0 is none.
+    pub(super) fn new(created: f64, number: Option<f64>, ended: Option<(usize, f64)>) -> Self {
+        Self {
+            created: Some(created).filter(|created| *created > 0.0),
+            number,
+            ended,
+        }
+    }
+
+    /// When the job was created, in ms; 0 where that is not known.
+    pub fn created(&self) -> f64 {
+        self.created.unwrap_or(0.0)
+    }
+
+    /// Its place in the queue, where the dialect has one.
+    pub fn number(&self) -> Option<f64> {
+        self.number
+    }
+
+    /// Whether both can be one run: what only one of them tells is no difference.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let differ =
+            |one: Option<f64>, other: Option<f64>| matches!((one, other), (Some(one), Some(other)) if one != other);
+        let ends_differ = match (self.ended, other.ended) {
+            (Some((member, one)), Some((known, other))) => member == known && one != other,
+            _ => false,
+        };
+        !differ(self.created, other.created) && !differ(self.number, other.number) && !ends_differ
+    }
+
+    /// What stays of it from its submission to its end, as a key.
+    pub fn key(&self) -> (u64, Option<u64>) {
+        (self.created().to_bits(), self.number.map(f64::to_bits))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_differ_by_what_both_tell() {
+        let run = Run::new(5.0, Some(1.0), Some((0, 9.0)));
+        assert!(run.is_same(&run));
+        assert!(!run.is_same(&Run::new(6.0, Some(1.0), Some((0, 9.0)))));
+        assert!(!run.is_same(&Run::new(5.0, Some(2.0), Some((0, 9.0)))));
+        assert!(!run.is_same(&Run::new(5.0, Some(1.0), Some((0, 8.0)))));
+        assert!(run.is_same(&Run::new(0.0, None, None)), "told by one alone");
+        assert!(
+            run.is_same(&Run::new(5.0, None, Some((1, 8.0)))),
+            "another member's time"
+        );
+    }
+}

@@ -1,0 +1,269 @@
+//! What is hidden from a scope is hidden in answers of the Jobs API, too, that pass through for it: current web interfaces
+//! list by it what they delete by `POST /history`.
+//!
+//! `total` and the other numbers of a page stay the server's, which counts the hidden jobs: a page has fewer jobs than its
+//! limit, and who follows offsets or cursors sees each job that is not hidden once.
+
+use super::{Legacy, hidden::Hidden};
+use crate::{
+    jobs::{Dialect, DialectKind, Jobs, State},
+    mapping::{Beginning, Elements, Judge, Unclear, json_text},
+    scope::Scope,
+    upstream::{Body, BoxError, full},
+};
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode,
+    header::{
+        ACCEPT_ENCODING, ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_MATCH,
+        IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED, RANGE,
+    },
+    request::Parts,
+};
+use http_body_util::{BodyExt, BodyStream, StreamBody};
+use hyper::body::{Frame, SizeHint};
+use percent_encoding::percent_decode_str;
+use std::{
+    borrow::Cow,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+/// By these a client asks for less than all of an answer as it is.
+const CONDITIONS: [HeaderName; 7] = [
+    ACCEPT_ENCODING,
+    IF_MATCH,
+    IF_MODIFIED_SINCE,
+    IF_NONE_MATCH,
+    IF_RANGE,
+    IF_UNMODIFIED_SINCE,
+    RANGE,
+];
+/// These tell of the answer as the server sent it.
+const OF_THE_BYTES: [HeaderName; 7] = [
+    CONTENT_LENGTH,
+    ETAG,
+    LAST_MODIFIED,
+    ACCEPT_RANGES,
+    HeaderName::from_static("content-digest"),
+    HeaderName::from_static("repr-digest"),
+    HeaderName::from_static("digest"),
+];
+
+/// What of the Jobs API a request asks for.
+enum Asked {
+    List,
+    One,
+}
+
+/// A passing answer that may have hidden jobs in it.
+pub struct Hiding {
+    judge: HiddenJobs,
+    asked: Asked,
+    head_only: bool,
+}
+
+/// Tells hidden jobs from others.
+#[derive(Clone)]
+struct HiddenJobs {
+    hidden: Arc<Hidden>,
+    jobs: Arc<Jobs>,
+    kind: DialectKind,
+    scope: Scope,
+}
+
+impl HiddenJobs {
+    fn dialect(&self) -> &Dialect {
+        self.jobs.names(self.kind)
+    }
+}
+
+impl Judge for HiddenJobs {
+    fn leaves_out(&self, job: &[u8], whole: bool) -> Option<bool> {
+        let job = self.dialect().job_in(job);
+        let known = job.filter(|job| whole || job.created > 0.0);
+        let is_hidden =
+            known.map(|job| job.state == State::Finished && self.hidden.is_hidden(self.scope, &job.id, job.created));
+        is_hidden.or(whole.then_some(false))
+    }
+}
+
+impl Legacy {
+    /// Whether the answer to a passing request for `scope` may have hidden jobs in it. Its head is changed then: the answer
+    /// must come whole, and as it is. Where nothing is hidden this is one look at a flag.
+    pub fn hiding(&self, head: &mut Parts, scope: impl FnOnce(&Parts) -> Scope) -> Option<Hiding> {
+        if !self.hides_in_jobs_api || !self.hidden.is_any() || !matches!(head.method, Method::GET | Method::HEAD) {
+            return None;
+        }
+        let kind = self.jobs.known_dialect().unwrap_or(DialectKind::Comfyui);
+        let dialect = self.jobs.names(kind);
+        let path = in_full(head.uri.path(), dialect);
+        let names = &dialect.names;
+        let (asked, id) = if path == names.list.path {
+            (Asked::List, None)
+        } else {
+            let (before, after) = names.detail.path.split_once("{id}")?;
+            let id = path.strip_prefix(before)?.strip_suffix(after)?;
+            let id = (!id.is_empty() && !id.contains('/')).then_some(id)?;
+            (Asked::One, Some(percent_decode_str(id).decode_utf8_lossy()))
+        };
+        let scope = scope(head);
+        if !self.hidden.may_hide(scope, id.as_deref()) {
+            return None;
+        }
+        for name in CONDITIONS {
+            head.headers.remove(name);
+        }
+        let head_only = head.method == Method::HEAD;
+        if matches!(asked, Asked::One) {
+            // Only the job itself tells whether it is hidden.
+            head.method = Method::GET;
+        }
+        let judge = HiddenJobs {
+            hidden: Arc::clone(&self.hidden),
+            jobs: Arc::clone(&self.jobs),
+            kind,
+            scope,
+        };
+        Some(Hiding {
+            judge,
+            asked,
+            head_only,
+        })
+    }
+}
+
+/// A local client's path as a server with a prefix has it.
+fn in_full<'a>(path: &'a str, dialect: &Dialect) -> Cow<'a, str> {
+    match &dialect.names.paths {
+        Some(rules) if !path.starts_with(&format!("{}/", rules.prefix)) => format!("{}{path}", rules.prefix).into(),
+        _ => path.into(),
+    }
+}
+
+impl Hiding {
+    /// The answer without what is hidden.
+    pub async fn applied(self, response: Response<Body>) -> Result<Response<Body>, BoxError> {
+        if response.status() != StatusCode::OK {
+            return Ok(response);
+        }
+        if let Some(coding) = response.headers().get(CONTENT_ENCODING)
+            && coding != "identity"
+        {
+            tracing::warn!(
+                ?coding,
+                "deleted jobs may be shown: the server compresses its job list unasked"
+            );
+            return Ok(response);
+        }
+        let (mut head, body) = response.into_parts();
+        let body = match self.asked {
+            Asked::List => {
+                without(&mut head.headers, &OF_THE_BYTES);
+                let elements = Elements::new(&self.judge.dialect().names.list.jobs, self.judge.clone());
+                let body = Filtered {
+                    body,
+                    elements: Some(elements),
+                };
+                body.boxed_unsync()
+            }
+            Asked::One => match judged(body, &self.judge).await? {
+                (false, body) => body,
+                (true, _) => {
+                    without(&mut head.headers, &OF_THE_BYTES);
+                    head.status = StatusCode::NOT_FOUND;
+                    let unknown = self.judge.dialect().names.detail.unknown.as_ref();
+                    let text = unknown.map(json_text).unwrap_or_default();
+                    head.headers.insert(CONTENT_LENGTH, HeaderValue::from(text.len()));
+                    if text.is_empty() {
+                        head.headers.remove(CONTENT_TYPE);
+                    }
+                    full(text)
+                }
+            },
+        };
+        let body = if self.head_only { full("") } else { body };
+        Ok(Response::from_parts(head, body))
+    }
+}
+
+fn without(headers: &mut HeaderMap, names: &[HeaderName]) {
+    for name in names {
+        headers.remove(name);
+    }
+}
+
+/// Whether a detail is that of a hidden job, and the detail: read as far as is needed to know, and no further.
+async fn judged(mut body: Body, judge: &HiddenJobs) -> Result<(bool, Body), BoxError> {
+    let mut beginning = Beginning::default();
+    let mut rest: Option<Frame<Bytes>> = None;
+    let hidden = loop {
+        match body.frame().await.transpose()?.map(Frame::into_data) {
+            Some(Ok(data)) => {
+                if let Some(hidden) = beginning.take(&data, judge)? {
+                    break hidden;
+                }
+            }
+            Some(Err(other)) => {
+                rest = Some(other);
+                break beginning.end(judge);
+            }
+            None => break beginning.end(judge),
+        }
+    };
+    let read = [Some(Frame::data(beginning.text().into())), rest];
+    let again = stream::iter(read.into_iter().flatten().map(Ok)).chain(BodyStream::new(body));
+    Ok((hidden, StreamBody::new(again).boxed_unsync()))
+}
+
+/// A list without its hidden jobs, as it comes.
+struct Filtered {
+    body: Body,
+    /// Until it has come to its end.
+    elements: Option<Elements<HiddenJobs>>,
+}
+
+impl hyper::body::Body for Filtered {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        loop {
+            let frame = ready!(Pin::new(&mut self.body).poll_frame(cx)).transpose()?;
+            let mut out = Vec::new();
+            let other = match frame.map(Frame::into_data) {
+                Some(Ok(data)) => {
+                    if let Some(elements) = &mut self.elements {
+                        elements
+                            .copy(&data, &mut out)
+                            .map_err(|error: Unclear| BoxError::from(error))?;
+                    }
+                    if out.is_empty() {
+                        continue;
+                    }
+                    return Poll::Ready(Some(Ok(Frame::data(out.into()))));
+                }
+                Some(Err(other)) => Some(other),
+                None => None,
+            };
+            if let Some(mut elements) = self.elements.take() {
+                elements.end(&mut out);
+            }
+            return Poll::Ready(match (out.is_empty(), other) {
+                (true, other) => other.map(Ok),
+                // Of a text that was cut short: nothing follows.
+                (false, _) => Some(Ok(Frame::data(out.into()))),
+            });
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.elements.is_none() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::default()
+    }
+}

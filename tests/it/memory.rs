@@ -1,0 +1,318 @@
+//! Bodies that are read whole take the memory of their bytes and no more, in however small pieces they come; all together
+//! they have one limit, and what they took is free again when whoever sent them has gone.
+//!
+//! `JOBSHIM_TEST_BODY=8388608` makes them as long as that, in bytes.
+
+use crate::support::{
+    Client,
+    program::Program,
+    raw,
+    upstream::{Scripted, raw as upstream, reply},
+    wait::until,
+};
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use http::{Method, Request};
+use http_body_util::{BodyExt, StreamBody};
+use hyper::{body::Frame, client::conn::http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    sync::{Arc, LazyLock},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    sync::Notify,
+    task::AbortHandle,
+};
+
+/// Pieces, in bytes.
+const PIECES: [usize; 3] = [1, 7, 4096];
+/// Clients, or answers, at the same time.
+const SENDERS: usize = 4;
+/// What else a program needs for them, in KiB: connections and their buffers, and what the allocator keeps at hand.
+const ELSE: u64 = 4096;
+
+/// How long a body is, in bytes.
+static BODY: LazyLock<usize> = LazyLock::new(|| {
+    let told = std::env::var("JOBSHIM_TEST_BODY").map(|text| text.parse().expect("a number of bytes"));
+    told.unwrap_or(1 << 19)
+});
+
+/// The beginning of a body of JSON, cut into pieces.
+fn pieces(size: usize, wrap: impl Fn(&[u8]) -> Vec<u8>) -> Vec<u8> {
+    let mut text = br#"{"prompt": {"1": {"class_type": "A", "inputs": {"x": ""#.to_vec();
+    text.resize(*BODY, b'x');
+    text.chunks(size).flat_map(wrap).collect()
+}
+
+fn chunk(piece: &[u8]) -> Vec<u8> {
+    [format!("{:x}\r\n", piece.len()).as_bytes(), piece, b"\r\n"].concat()
+}
+
+/// A client that has gone once this is dropped.
+struct AbortOnDrop([AbortHandle; 2]);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.iter().for_each(AbortHandle::abort);
+    }
+}
+
+/// Waits until a program holds all that `SENDERS` bodies have sent; it must not have taken more for it on the way.
+async fn holds_no_more_than_it_got(program: &Program, before: u64, what: &str) {
+    let total = (*BODY * SENDERS / 1024) as u64;
+    until(what, async || program.memory() >= before + total * 9 / 10).await;
+    let (now, peak) = (program.memory() - before, program.peak_memory());
+    assert!(now <= total * 3 / 2 + ELSE, "{what}: {total} KiB take {now} KiB");
+    // Of what is copied into a larger buffer both are there for a moment.
+    let peak = peak.saturating_sub(before);
+    println!("{what}: {total} KiB sent, {now} KiB held, {peak} KiB at most with the program itself");
+}
+
+/// Waits until a program holds next to nothing. Its allocator gives memory back as it goes on, so it is asked something.
+async fn frees(program: &Program, at: SocketAddr, before: u64, what: &str) {
+    let total = (*BODY * SENDERS / 1024) as u64;
+    let what = format!("{what}: what was held is free");
+    let client = Client::new();
+    let is_free = async || {
+        client.get(at, "/x").await;
+        program.memory() <= before + total / 4 + ELSE
+    };
+    until(&what, is_free).await;
+}
+
+fn start(url: &str, more: &[&str]) -> Program {
+    let limits = [
+        "--dialect",
+        "comfyui",
+        "--legacy-max-body",
+        "64MiB",
+        "--notes-max-body",
+        "64MiB",
+    ];
+    Program::before(url, &[&limits, more].concat())
+}
+
+async fn send(at: SocketAddr, bytes: &[u8]) -> TcpStream {
+    let mut stream = TcpStream::connect(at).await.expect("a connection");
+    stream.write_all(bytes).await.expect("it is read");
+    stream
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_in_small_chunks_takes_its_bytes_and_they_are_free_when_its_client_has_gone() {
+    let server = Scripted::start(|_| async { reply(200, &[], "{}") }).await;
+    for (path, size) in ["/prompt", "/queue"]
+        .into_iter()
+        .flat_map(|path| PIECES.map(|size| (path, size)))
+    {
+        let what = format!("POST {path} in chunks of {size}");
+        let mut program = start(&server.url(), &[]);
+        let (at, before) = (program.address(), program.memory());
+        let head = format!("POST {path} HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n");
+        let bytes: Arc<[u8]> = [head.as_bytes(), &pieces(size, chunk)].concat().into();
+        let clients = (0..SENDERS).map(|_| {
+            tokio::spawn({
+                let bytes = Arc::clone(&bytes);
+                async move { send(at, &bytes).await }
+            })
+        });
+        let clients = futures_util::future::join_all(clients).await;
+        holds_no_more_than_it_got(&program, before, &what).await;
+        drop(clients);
+        frees(&program, at, before, &what).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_in_small_frames_of_http2_takes_its_bytes_and_they_are_free_when_its_client_has_gone() {
+    let server = Scripted::start(|_| async { reply(200, &[], "{}") }).await;
+    for (path, size) in ["/prompt", "/queue"]
+        .into_iter()
+        .flat_map(|path| [7, 4096].map(|size| (path, size)))
+    {
+        let what = format!("POST {path} in frames of {size}");
+        let mut program = start(&server.url(), &[]);
+        let (at, before) = (program.address(), program.memory());
+        let frames: Arc<[Bytes]> = pieces(size, <[u8]>::to_vec)
+            .chunks(size)
+            .map(Bytes::copy_from_slice)
+            .collect();
+        let clients = (0..SENDERS).map(|_| {
+            let frames: Vec<_> = frames
+                .iter()
+                .cloned()
+                .map(|piece| Ok::<_, Infallible>(Frame::data(piece)))
+                .collect();
+            tokio::spawn(async move {
+                let stream = TcpStream::connect(at).await.expect("a connection");
+                let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+                    .await
+                    .expect("HTTP/2");
+                // It sends all of them and does not end.
+                let body = StreamBody::new(stream::iter(frames).chain(stream::pending()));
+                let request = Request::post(format!("http://a{path}")).body(body).expect("a request");
+                let connection = tokio::spawn(connection);
+                let sending = tokio::spawn(async move { sender.send_request(request).await });
+                AbortOnDrop([connection.abort_handle(), sending.abort_handle()])
+            })
+        });
+        let clients = futures_util::future::join_all(clients).await;
+        holds_no_more_than_it_got(&program, before, &what).await;
+        drop(clients);
+        frees(&program, at, before, &what).await;
+    }
+}
+
+/// A server that sends a list or a detail, whatever it is asked, in chunks and never to its end.
+async fn endless(beginning: &'static str, size: usize, gone: Arc<Notify>) -> SocketAddr {
+    let mut text = beginning.as_bytes().to_vec();
+    text.resize(*BODY, b'x');
+    let chunks: Arc<[u8]> = text.chunks(size).flat_map(chunk).collect::<Vec<_>>().into();
+    upstream(move |mut stream, request| {
+        let (chunks, gone) = (Arc::clone(&chunks), Arc::clone(&gone));
+        async move {
+            if request.starts_with("GET /x ") {
+                let _ = stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await;
+                return;
+            }
+            let head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
+            let _ = stream.write_all(head).await;
+            let _ = stream.write_all(&chunks).await;
+            gone.notified().await;
+        }
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_in_small_chunks_takes_its_bytes_and_they_are_free_when_the_server_has_gone() {
+    for (route, mode, beginning) in [
+        (
+            "/queue",
+            "translate",
+            r#"{"jobs": [{"id": "a", "status": "pending", "x": ""#,
+        ),
+        (
+            "/history/ID",
+            "translate",
+            r#"{"id": "ID", "status": "completed", "x": ""#,
+        ),
+        ("/history/ID", "shadow", r#"{"ID": {"prompt": [1, ""#),
+    ] {
+        for size in PIECES {
+            let what = format!("{route} in mode {mode}, answered in chunks of {size}");
+            let gone = Arc::new(Notify::new());
+            let server = endless(beginning, size, Arc::clone(&gone)).await;
+            let mut program = start(&format!("http://{server}"), &["--mode", mode]);
+            let (at, before) = (program.address(), program.memory());
+            // In shadow the answer that is made to be compared is gathered besides the one that passes.
+            let requests = if mode == "shadow" { SENDERS / 2 } else { SENDERS };
+            let clients = (0..requests).map(|nth| {
+                // Other ids, other users: none shares the call of another.
+                let path = route.replace("ID", &format!("1111111{nth}-2222-4333-8444-555555555555"));
+                let request = format!("GET {path} HTTP/1.1\r\nhost: a\r\nx-api-key: {nth}\r\n\r\n");
+                tokio::spawn(async move {
+                    let stream = send(at, request.as_bytes()).await;
+                    let (mut read, write) = stream.into_split();
+                    tokio::spawn(async move { while read.read(&mut [0; 65_536]).await.is_ok_and(|got| got > 0) {} });
+                    write
+                })
+            });
+            let clients = futures_util::future::join_all(clients).await;
+            holds_no_more_than_it_got(&program, before, &what).await;
+            drop(clients);
+            gone.notify_waiters();
+            frees(&program, at, before, &what).await;
+        }
+    }
+}
+
+/// A server that reads each request to its end, as what it left unread would end the connection.
+async fn reading() -> Scripted {
+    Scripted::start(|request| async {
+        request.into_body().collect().await.expect("a whole body");
+        reply(200, &[], r#"{"jobs": [], "pagination": {"has_more": false}}"#)
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_bodies_together_have_one_limit_and_what_is_beyond_is_refused_until_there_is_room() {
+    let server = reading().await;
+    let mut program = start(&server.url(), &["--max-buffered", "1MiB"]);
+    let at = program.address();
+    let client = Client::new();
+    let delete = |bytes: usize| format!(r#"{{"delete": ["{}"]}}"#, "x".repeat(bytes));
+    let post = async |body: String| {
+        client
+            .send(Method::POST, at, "/queue", &[], body)
+            .await
+            .expect("an answer")
+    };
+    let head = "POST /queue HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n";
+    let before = program.memory();
+    let held = send(at, &[head.as_bytes(), &chunk(&vec![b' '; 700_000])].concat()).await;
+    until("it is held", async || program.memory() >= before + 600).await;
+    let refused = async || {
+        let reply = post(delete(600_000)).await;
+        let refused = reply.status == 503;
+        if refused {
+            assert_eq!(reply.headers["retry-after"], "1");
+            assert!(reply.text().contains("server.max_buffered"), "{}", reply.text());
+        }
+        refused
+    };
+    until("a refusal", refused).await;
+    assert_eq!(post(delete(10_000)).await.status, 200, "what is short still has room");
+    // What passes is not held.
+    let prompt = format!(r#"{{"prompt": {{}}, "x": "{}"}}"#, "x".repeat(600_000));
+    let passed = client
+        .send(Method::POST, at, "/prompt", &[], prompt)
+        .await
+        .expect("an answer");
+    assert_eq!(passed.status, 200, "{}", passed.text());
+    drop(held);
+    until("room again", async || post(delete(600_000)).await.status == 200).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_says_how_much_it_will_send_and_sends_nothing_takes_nothing() {
+    let server =
+        Scripted::start(|_| async { reply(200, &[], r#"{"jobs": [], "pagination": {"has_more": false}}"#) }).await;
+    let mut program = start(&server.url(), &["--max-buffered", "16MiB"]);
+    let at = program.address();
+    let head = "POST /queue HTTP/1.1\r\nhost: a\r\ncontent-length: 16000000\r\n\r\n{";
+    let silent = futures_util::future::join_all((0..20).map(|_| send(at, head.as_bytes()))).await;
+    let answer = raw::exchange(
+        at,
+        b"POST /queue HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 13\r\n\r\n{\"delete\": []}",
+    )
+    .await;
+    assert!(
+        answer.as_ref().is_ok_and(|text| text.starts_with("HTTP/1.1 ")),
+        "{answer:?}"
+    );
+    let memory = program.memory();
+    assert!(memory < 32 << 10, "{memory} KiB");
+    drop(silent);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_connection_to_the_server_holds_nothing_of_the_request_that_was_sent_on_it() {
+    let server = reading().await;
+    let mut program = start(&server.url(), &["--max-buffered", "1MiB"]);
+    let at = program.address();
+    let client = Client::new();
+    let long = "x".repeat(600_000);
+    let post = async |path: &str, body: String| {
+        let reply = client.send(Method::POST, at, path, &[], body).await;
+        let reply = reply.expect("an answer");
+        assert_eq!(reply.status, 200, "{path}: {}", reply.text());
+    };
+    post("/prompt", format!(r#"{{"prompt": {{}}, "x": "{long}"}}"#)).await;
+    post("/queue", format!(r#"{{"delete": ["{long}"]}}"#)).await;
+}
