@@ -2,7 +2,7 @@
 
 use crate::{
     config::Secret,
-    scope::{ScopeKey, token_value},
+    scope::{API_KEY, ScopeKey, bearer, token_value},
 };
 use http::{
     HeaderMap, HeaderName, HeaderValue, Uri,
@@ -11,8 +11,6 @@ use http::{
 };
 use memchr::memmem;
 use percent_encoding::percent_decode_str;
-
-const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// The token that opens the door, if there is a door.
 #[derive(Clone)]
@@ -58,12 +56,6 @@ impl Access {
         }
         true
     }
-}
-
-/// What follows the scheme, whose case does not matter (RFC 9110 section 11.1).
-fn bearer(value: &HeaderValue) -> Option<&[u8]> {
-    let (scheme, token) = value.as_bytes().split_at_checked("Bearer ".len())?;
-    scheme.eq_ignore_ascii_case(b"Bearer ").then_some(token.trim_ascii())
 }
 
 /// What servers may read in a part of a query: some take a plus for a blank.

@@ -14,7 +14,6 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
 };
 use tokio::net::{TcpStream, UnixStream};
 use tower_service::Service;
@@ -25,12 +24,7 @@ pub enum Dialer {
     /// To the address that its name has.
     Tcp(HttpConnector),
     /// To a socket on this machine, whatever the name.
-    Unix {
-        /// Where it is.
-        path: Arc<PathBuf>,
-        /// How long opening may take: the server's queue may be full.
-        patience: Duration,
-    },
+    Unix(Arc<PathBuf>),
 }
 
 /// An open connection.
@@ -49,7 +43,7 @@ impl Service<Uri> for Dialer {
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         match self {
             Self::Tcp(connector) => connector.poll_ready(context).map_err(Into::into),
-            Self::Unix { .. } => Poll::Ready(Ok(())),
+            Self::Unix(_) => Poll::Ready(Ok(())),
         }
     }
 
@@ -59,13 +53,9 @@ impl Service<Uri> for Dialer {
                 let opening = connector.call(server);
                 Box::pin(async { Ok(Link::Tcp(opening.await?)) })
             }
-            Self::Unix { path, patience } => {
-                let (path, patience) = (Arc::clone(path), *patience);
-                Box::pin(async move {
-                    let opening = tokio::time::timeout(patience, UnixStream::connect(&*path));
-                    let stream = opening.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-                    Ok(Link::Unix(TokioIo::new(stream)))
-                })
+            Self::Unix(path) => {
+                let path = Arc::clone(path);
+                Box::pin(async move { Ok(Link::Unix(TokioIo::new(UnixStream::connect(&*path).await?))) })
             }
         }
     }

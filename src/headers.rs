@@ -2,7 +2,10 @@
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Uri,
-    header::{CONNECTION, COOKIE, HOST, TE, TRANSFER_ENCODING, UPGRADE, VARY},
+    header::{
+        AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE,
+        COOKIE, HOST, MAX_FORWARDS, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VARY,
+    },
 };
 use std::net::IpAddr;
 
@@ -36,10 +39,64 @@ const END_TO_END: [&str; 9] = [
 ];
 
 /// What is meant for one connection only (RFC 9110 section 7.6.1); others are named by `Connection`, or belong to these.
-const HOP_BY_HOP: [HeaderName; 6] = [CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, TE, TRANSFER_ENCODING, UPGRADE];
+const HOP_BY_HOP: [HeaderName; 7] = [
+    CONNECTION,
+    KEEP_ALIVE,
+    PROXY_CONNECTION,
+    TE,
+    TRAILER,
+    TRANSFER_ENCODING,
+    UPGRADE,
+];
 
-/// Removes what is meant for this connection only. `TE: trailers` stays.
-pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
+/// What comes of the trailers behind a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trailers {
+    /// They end here.
+    Dropped,
+    /// They go on, without those that must not stand there.
+    Passed,
+}
+
+impl Trailers {
+    /// Of the answer to a request with these headers: most servers and clients know nothing of trailers, so they are for
+    /// who says `TE: trailers` (RFC 9110 sections 6.5.1 and 10.1.4).
+    pub fn wanted_by(headers: &HeaderMap) -> Self {
+        let values = headers.get_all(TE).iter();
+        let mut codings = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+        match codings.any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers")) {
+            true => Self::Passed,
+            false => Self::Dropped,
+        }
+    }
+}
+
+/// What decides before the content how a message is read, where it goes and who asks, and so comes too late behind it
+/// (RFC 9110 section 6.5.1).
+const NOT_BEHIND: [HeaderName; 10] = [
+    AUTHORIZATION,
+    CACHE_CONTROL,
+    CONTENT_ENCODING,
+    CONTENT_LENGTH,
+    CONTENT_RANGE,
+    CONTENT_TYPE,
+    HOST,
+    MAX_FORWARDS,
+    SET_COOKIE,
+    TRAILER,
+];
+
+/// Removes from trailers what must not stand there, or is meant for one connection.
+pub fn clean_trailers(trailers: &mut HeaderMap) {
+    remove_hop_by_hop(trailers, Trailers::Dropped);
+    trailers.remove(TE);
+    for name in NOT_BEHIND {
+        trailers.remove(name);
+    }
+}
+
+/// Removes what is meant for this connection only, and `Trailer` where no trailers follow. `TE: trailers` stays.
+pub fn remove_hop_by_hop(headers: &mut HeaderMap, trailers: Trailers) {
     // Most messages have one of it at most, and one pass sees which.
     let mut there = HOP_BY_HOP.map(|_| false);
     for name in headers.keys() {
@@ -47,7 +104,7 @@ pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
             *there |= name == hop;
         }
     }
-    let [connection, _, _, te, _, upgrade] = there;
+    let [connection, _, _, te, _, _, upgrade] = there;
     if connection {
         for name in named_by_connection(headers) {
             headers.remove(name);
@@ -58,7 +115,12 @@ pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
     }
     let te_stays = te && headers.get(TE).is_some_and(|te| te == "trailers");
     for (_, name) in there.iter().zip(HOP_BY_HOP).filter(|(there, _)| **there) {
-        if name != TE || !te_stays {
+        let stays = match name {
+            TE => te_stays,
+            TRAILER => trailers == Trailers::Passed,
+            _ => false,
+        };
+        if !stays {
             headers.remove(name);
         }
     }

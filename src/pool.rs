@@ -69,10 +69,10 @@ impl From<Late> for PoolError {
 }
 
 impl Pool {
-    /// Opens nothing yet.
-    pub fn new(connector: HttpsConnector<Dialer>, server: Uri) -> Self {
+    /// Opens nothing yet; opening a connection takes `connect_timeout` at most.
+    pub fn new(connector: HttpsConnector<Dialer>, server: Uri, connect_timeout: Duration) -> Self {
         Self {
-            connector: Connector::new(connector),
+            connector: Connector::new(connector, connect_timeout),
             server,
             kept: Arc::default(),
         }

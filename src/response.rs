@@ -4,7 +4,7 @@ use crate::{
     body_decoding::DecodeError,
     encoding::{Encoding, NOT_WORTH_IT},
     forward::PromptError,
-    headers::{carried, remove_hop_by_hop},
+    headers::{Trailers, carried, remove_hop_by_hop},
     jobs::JobsError,
     legacy::{Cached, LegacyAnswer, LegacyBody, LegacyError},
     notices::put_job_state,
@@ -338,7 +338,7 @@ pub fn legacy_failure(error: LegacyError, finding: Option<&str>) -> Response<Bod
             if answer.status.is_redirection() {
                 // Where to, and the cookies that a login page may need.
                 *headers = answer.headers;
-                remove_hop_by_hop(headers);
+                remove_hop_by_hop(headers, Trailers::Dropped);
                 headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
                 return response;
             }

@@ -2,7 +2,7 @@
 
 use crate::marks::Marks;
 use http::{
-    HeaderMap, HeaderName, Uri,
+    HeaderMap, HeaderName, HeaderValue, Uri,
     header::{AUTHORIZATION, COOKIE},
 };
 use percent_encoding::percent_decode_str;
@@ -18,13 +18,62 @@ use std::{
 /// The query parameter that carries a credential (CONTRACT.md section 6).
 const TOKEN: &str = "token";
 
+/// The header for keys.
+pub const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+const BEARER: &[u8] = b"Bearer";
+
 /// The headers that carry one (CONTRACT.md section 6).
-pub const CREDENTIALS: [HeaderName; 4] = [
-    AUTHORIZATION,
-    COOKIE,
-    HeaderName::from_static("x-api-key"),
-    HeaderName::from_static("comfy-user"),
-];
+pub const CREDENTIALS: [HeaderName; 4] = [AUTHORIZATION, COOKIE, API_KEY, HeaderName::from_static("comfy-user")];
+
+/// Whether a request shows a credential of its own. A cookie is one, as it may be a session's, and nothing tells which.
+/// `Comfy-User` is a name, which anybody may send, and opens nothing.
+pub fn is_shown(headers: &HeaderMap, uri: &Uri) -> bool {
+    let says_something = |value: &HeaderValue| !value.as_bytes().trim_ascii().is_empty();
+    headers.contains_key(AUTHORIZATION)
+        || headers.contains_key(API_KEY)
+        || headers.get_all(COOKIE).iter().any(says_something)
+        || tokens(uri).next().is_some()
+}
+
+/// Whether a configured header of this name is a key, rather than a user's name.
+pub fn is_key(name: &HeaderName) -> bool {
+    [AUTHORIZATION, COOKIE, API_KEY].contains(name)
+}
+
+/// Removes the headers that are there and say nothing: an empty key is none.
+pub fn remove_empty(headers: &mut HeaderMap) {
+    let is_empty = |value: &HeaderValue| value.as_bytes().trim_ascii().is_empty();
+    let is_bare = |value: &HeaderValue| {
+        let value = value.as_bytes().trim_ascii();
+        value.is_empty() || value.eq_ignore_ascii_case(BEARER)
+    };
+    if headers.get(API_KEY).is_some_and(is_empty) && headers.get_all(API_KEY).iter().all(is_empty) {
+        headers.remove(API_KEY);
+    }
+    if headers.get(AUTHORIZATION).is_some_and(is_bare) && headers.get_all(AUTHORIZATION).iter().all(is_bare) {
+        headers.remove(AUTHORIZATION);
+    }
+}
+
+/// Moves a key that was sent as a bearer token, which keys that begin with `begins` are, to the header that keys have. A
+/// request that has such a header keeps both as they are.
+pub fn move_key(headers: &mut HeaderMap, header: &HeaderName, begins: &str) {
+    let key = headers.get(AUTHORIZATION).and_then(bearer);
+    let key = key.filter(|key| key.starts_with(begins.as_bytes()));
+    if let Some(key) = key.and_then(|key| HeaderValue::from_bytes(key).ok())
+        && !headers.contains_key(header)
+    {
+        headers.remove(AUTHORIZATION);
+        headers.insert(header.clone(), key);
+    }
+}
+
+/// What follows the scheme, whose case does not matter (RFC 9110 section 11.1).
+pub fn bearer(value: &HeaderValue) -> Option<&[u8]> {
+    let (scheme, token) = value.as_bytes().split_at_checked(BEARER.len())?;
+    let is_it = scheme.eq_ignore_ascii_case(BEARER) && token.starts_with(b" ");
+    is_it.then_some(token.trim_ascii())
+}
 
 /// A keyed hash of all credentials of a request: it tells users apart and does not tell who they are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -117,10 +166,10 @@ impl ScopeKey {
     }
 }
 
-/// The `token` parameters of a request, as sent: a server knows the name however it is encoded.
+/// The `token` parameters of a request that have a value, as sent: a server knows the name however it is encoded.
 pub fn tokens(uri: &Uri) -> impl Iterator<Item = &str> {
     let parameters = uri.query().into_iter().flat_map(|query| query.split('&'));
-    parameters.filter(|parameter| token_value(parameter).is_some())
+    parameters.filter(|parameter| token_value(parameter).is_some_and(|value| !value.is_empty()))
 }
 
 /// The value of a query parameter that carries a credential, as sent.
@@ -149,7 +198,7 @@ mod tests {
             (&[("x-api-key", "a"), ("x-api-key", "b")], "/history"),
             (&[("x-api-key", "ab")], "/history"),
             (&[("x-api-key", "a")], "/history?x=1&token=a"),
-            (&[("x-api-key", "")], "/history"),
+            (&[("x-api-key", "c")], "/history"),
             (&[], "/history?%74ok%65n=a"),
         ];
         let key = ScopeKey::new(&[7; 32]);
@@ -164,6 +213,30 @@ mod tests {
         let scopes: HashSet<Scope> = requests.iter().map(scope).collect();
         assert_eq!(scopes.len(), requests.len());
         assert_eq!(scope(&requests[3]), scope(&(&[("x-api-key", "a")], "/queue?x=1")));
+    }
+
+    #[test]
+    fn an_empty_credential_is_none() {
+        let key = ScopeKey::new(&[7; 32]);
+        for (sent, target) in [
+            (&[("x-api-key", "")][..], "/history"),
+            (&[("authorization", "Bearer ")], "/history"),
+            (&[("authorization", "bearer")], "/history"),
+            (&[("authorization", ""), ("x-api-key", " ")], "/history?token="),
+            (&[], "/history?token="),
+            (&[], "/history?%74oken="),
+        ] {
+            let mut headers = HeaderMap::new();
+            for (name, value) in sent {
+                headers.append(*name, value.parse().expect("a value"));
+            }
+            let marks = Marks::of(&headers);
+            remove_empty(&mut headers);
+            let uri: Uri = target.parse().expect("a target");
+            let scope = key.scope(marks, &headers, &uri);
+            assert!(!is_shown(&headers, &uri), "{sent:?} {target}");
+            assert!(key.is_nobody(&scope), "{sent:?} {target}");
+        }
     }
 
     #[test]

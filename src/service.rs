@@ -29,7 +29,7 @@ use crate::{
     panics::contained,
     response::{Unasked, forbidden, not_admitted, refused_unread, say_whose, went_round},
     route::{LegacyRoute, Way, route},
-    scope::Scope,
+    scope::{self, Scope},
     state::{State, StateError},
     stop::Stop,
     trust::TrustedProxies,
@@ -255,6 +255,12 @@ impl Service {
         {
             return at_once(not_admitted());
         }
+        if exchange.marks.has(Marks::CREDENTIAL) {
+            scope::remove_empty(&mut head.headers);
+            if let Some(key) = self.legacy.jobs().key_names() {
+                scope::move_key(&mut head.headers, &key.header, &key.begins);
+            }
+        }
         let asked = Asked::of(exchange.marks, &head.headers);
         match way {
             Way::PassThrough => {
@@ -356,8 +362,7 @@ impl Service {
 
     /// The Jobs API's names as far as is known.
     fn names(&self) -> &Dialect {
-        let jobs = self.legacy.jobs();
-        jobs.names(jobs.known_dialect().unwrap_or(DialectKind::Comfyui))
+        self.legacy.jobs().known_names()
     }
 
     /// A client sees a status and whose it is; whoever runs jobshim also wants to know what to mend.

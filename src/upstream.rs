@@ -13,7 +13,7 @@ use crate::{
     connect::Dialer,
     pace::Patience,
     pool::{AnswerBody, Pool},
-    via,
+    scope, via,
 };
 use bytes::Bytes;
 use http::{
@@ -63,14 +63,12 @@ impl Upstream {
     pub fn new(config: &UpstreamConfig, budget: &BufferBudget) -> Result<Self, SetupError> {
         let https = config.url.scheme() == Some(&Scheme::HTTPS);
         let link = match &config.socket {
-            Some(path) => Dialer::Unix {
-                path: Arc::new(path.clone()),
-                patience: config.connect_timeout,
-            },
+            Some(path) => Dialer::Unix(Arc::new(path.clone())),
             None => {
                 let mut tcp = HttpConnector::new();
                 tcp.enforce_http(false);
                 tcp.set_nodelay(true);
+                // Shared by the addresses of a name: one that is silent leaves time for the next.
                 tcp.set_connect_timeout(Some(config.connect_timeout));
                 Dialer::Tcp(tcp)
             }
@@ -81,7 +79,7 @@ impl Upstream {
             .enable_http1()
             .wrap_connector(link);
         Ok(Self {
-            pool: Pool::new(connector, config.url.clone()),
+            pool: Pool::new(connector, config.url.clone(), config.connect_timeout),
             url: config.url.to_string().trim_end_matches('/').to_owned(),
             base: config.url.path().trim_end_matches('/').to_owned(),
             https,
@@ -127,10 +125,17 @@ impl Upstream {
         &self.name
     }
 
-    /// Adds the configured headers that `headers` does not have.
-    pub fn inject(&self, headers: &mut HeaderMap) {
+    /// Adds the configured headers that `headers` does not have, without credentials where the request has some of its
+    /// own: the server would take one or the other.
+    fn inject(&self, request: &mut Request<Body>) {
+        if self.headers.is_empty() {
+            return;
+        }
+        let is_shown = scope::is_shown(request.headers(), request.uri());
         for (name, value) in &self.headers {
-            headers.entry(name).or_insert_with(|| value.clone());
+            if !is_shown || !scope::is_key(name) {
+                request.headers_mut().entry(name).or_insert_with(|| value.clone());
+            }
         }
     }
 
@@ -187,8 +192,8 @@ impl Upstream {
         limit: Duration,
     ) -> Result<Response<AnswerBody>, UpstreamError> {
         let moves = request.extensions_mut().remove();
+        self.inject(&mut request);
         let headers = request.headers_mut();
-        self.inject(headers);
         self.via.sign(headers);
         headers.entry(HOST).or_insert_with(|| self.host());
         let sending = self.pool.send(request, Patience { limit, moves }).await;

@@ -4,12 +4,13 @@
 //! or leaves to its caller, is looked at here. What it has made unambiguous itself is not seen any more and needs no look:
 //! of `Content-Length` with `Transfer-Encoding` only the latter is left and the connection ends after the answer
 //! (RFC 9112 section 6.3; haproxy does the same, nginx answers 400), of equal lengths only one, and a lone LF ends a
-//! line (section 2.2).
+//! line (section 2.2). A length may begin with zeros (RFC 9110 section 8.6): the body is read by it in decimal, and goes on
+//! with the plain number.
 
 use crate::segments::climbs;
 use http::{
     HeaderValue, Method, Uri, Version,
-    header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING},
+    header::{HOST, TRANSFER_ENCODING},
     request::Parts,
 };
 
@@ -19,7 +20,8 @@ pub enum Unclear {
     /// `CONNECT` asks for a tunnel to anywhere, and the upstream is fixed.
     #[error("CONNECT is not for this proxy")]
     Connect,
-    /// Not exactly one `Host` (RFC 9112 section 3.2).
+    /// Not exactly one `Host` (RFC 9112 section 3.2), or in HTTP/2 neither `Host` nor `:authority` (RFC 9113 section
+    /// 8.3.1, RFC 9110 section 7.2).
     #[error("a request has exactly one Host")]
     Hosts,
     /// `Host` is not a name or address and a port.
@@ -43,9 +45,6 @@ pub enum Unclear {
     /// A path and query longer than `server.max_uri_bytes`.
     #[error("the target is too long")]
     Long,
-    /// Some read a leading zero as the sign of an octal number.
-    #[error("Content-Length is not a plain number")]
-    Length,
 }
 
 /// How much a head may hold.
@@ -78,10 +77,6 @@ pub fn vet(head: &Parts, bounds: &Bounds) -> Result<(), Unclear> {
         if name == HOST {
             hosts += 1;
             host = Some(value);
-        } else if name == CONTENT_LENGTH {
-            if value.as_bytes().starts_with(b"0") && value.len() > 1 {
-                return Err(Unclear::Length);
-            }
         } else if name == TRANSFER_ENCODING {
             codings += 1;
             if codings > 1 || !value.as_bytes().eq_ignore_ascii_case(b"chunked") {
@@ -97,8 +92,13 @@ pub fn vet(head: &Parts, bounds: &Bounds) -> Result<(), Unclear> {
     {
         return Err(Unclear::Host);
     }
-    // HTTP/1.0 has no Host, and HTTP/2 may have it in the target.
-    if hosts > 1 || (hosts == 0 && head.version == Version::HTTP_11) {
+    let may_have_none = match head.version {
+        Version::HTTP_11 => false,
+        Version::HTTP_2 => head.uri.authority().is_some(),
+        // HTTP/1.0 knows none.
+        _ => true,
+    };
+    if hosts > 1 || (hosts == 0 && !may_have_none) {
         return Err(Unclear::Hosts);
     }
     target(&head.uri, &head.method, host)

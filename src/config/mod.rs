@@ -114,7 +114,7 @@ pub struct UpstreamConfig {
     pub socket: Option<PathBuf>,
     /// How it speaks the Jobs API.
     pub dialect: DialectChoice,
-    /// How long a connection may take to open.
+    /// How long a connection may take to open, TLS included.
     pub connect_timeout: Duration,
     /// How long the upstream may take to begin an answer that passes through.
     pub first_byte_timeout: Duration,

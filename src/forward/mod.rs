@@ -3,24 +3,26 @@
 mod farewell;
 mod prompt;
 mod target;
+mod trailers;
 mod upgrade;
 
 pub use prompt::{Lesson, PromptError};
-pub use target::{in_dialect, target};
+pub use target::{depends_on_dialect, in_dialect, target};
 
 use crate::{
-    headers::{add_forwarded, complete_for_http1, remove_hop_by_hop, set_host},
+    headers::{Trailers, add_forwarded, complete_for_http1, remove_hop_by_hop, set_host},
     mistakes::Cause,
     observe::{Call, Exchange, Source},
     pace::Paced,
     upstream::{Body, Upstream, UpstreamError},
 };
-use http::{Request, Response, StatusCode, Uri, Version, header::TRAILER};
+use http::{Request, Response, StatusCode, Uri, Version};
 use http_body_util::BodyExt;
 use std::{
     net::{IpAddr, SocketAddr},
     sync::Arc,
 };
+use trailers::Ending;
 
 /// Who is at the other end of the client's connection.
 #[derive(Clone, Copy, Debug)]
@@ -68,13 +70,13 @@ impl Passage<'_> {
         let wanted = upgrade::wanted(&mut request);
         let (mut head, body) = request.into_parts();
         complete_for_http1(&mut head.headers, &head.uri);
-        remove_hop_by_hop(&mut head.headers);
+        let trailers = Trailers::wanted_by(&head.headers);
+        // Those of a request are not passed on (RFC 9110 section 6.5.1): there is none to announce.
+        remove_hop_by_hop(&mut head.headers, Trailers::Dropped);
         add_forwarded(&mut head.headers, self.exchange.peer.address.ip());
         if let Some(own_host) = self.own_host {
             set_host(&mut head.headers, own_host);
         }
-        // Trailers are not passed on (RFC 9110 section 6.5.1): there is none to announce.
-        head.headers.remove(TRAILER);
         head.uri = self.uri;
         head.version = Version::HTTP_11;
         if let Some(wanted) = &wanted {
@@ -101,8 +103,8 @@ impl Passage<'_> {
                 }),
             };
         }
-        remove_hop_by_hop(response.headers_mut());
+        remove_hop_by_hop(response.headers_mut(), trailers);
         *response.version_mut() = Version::HTTP_11;
-        Ok(response.map(|body| Paced::new(body, self.upstream.gap_timeout()).boxed_unsync()))
+        Ok(response.map(|body| Paced::new(Ending::new(body, trailers), self.upstream.gap_timeout()).boxed_unsync()))
     }
 }

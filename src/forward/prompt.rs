@@ -5,15 +5,16 @@ use crate::{
     body_decoding::{decode, set_decoded},
     buffered::{BufferBudget, BufferError},
     hollow::Hollow,
+    jobs::Jobs,
     mapping::{Chosen, Paths, RequestRules, Table, scanner::string_value},
     notes::{Notes, note},
     runs::Runs,
     scope::Scope,
-    upstream::{Body, BoxError, Upstream, UpstreamError},
+    upstream::{Body, BoxError, Upstream, UpstreamError, full},
 };
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use http::{HeaderValue, Request, Response, StatusCode, header::CONTENT_LENGTH};
+use http::{HeaderValue, Request, Response, StatusCode, header::CONTENT_LENGTH, request::Parts};
 use http_body_util::{BodyExt, BodyStream, StreamBody};
 use hyper::body::{Body as _, Frame};
 
@@ -30,14 +31,31 @@ pub struct Lesson<'a> {
     pub hollow: &'a Hollow,
     /// Table `prompt`.
     pub table: &'a Table,
-    /// What of a prompt the server could not list afterwards.
-    pub unlistable: Option<&'a RequestRules>,
+    /// Knows what of a prompt the server could not list afterwards.
+    pub jobs: &'a Jobs,
     /// Whose job it is.
     pub scope: Scope,
     /// The largest request body, in bytes, that is looked into.
     pub max_body: usize,
     /// What is read is held within it.
     pub budget: &'a BufferBudget,
+}
+
+impl Lesson<'_> {
+    /// A prompt whose job the server can list, as far as it is known by now which server that is.
+    fn listable(&self, mut head: Parts, body: Bytes) -> Request<Body> {
+        let rest = self.jobs.known_names().names.prompt.as_ref().and_then(|rules| {
+            let text = decode(&head.headers, &body, self.max_body).ok()?;
+            without(rules, &text)
+        });
+        if let Some(rest) = &rest {
+            tracing::info!(
+                "POST /prompt carried what the server's list fails at (see [prompt] in the dialect's table); the server got it without, and clients are shown it"
+            );
+            set_text(&mut head, rest);
+        }
+        Request::from_parts(head, full(rest.unwrap_or(body)))
+    }
 }
 
 /// Why a prompt has no answer of the server.
@@ -61,8 +79,19 @@ enum Start {
 
 impl Passage<'_> {
     /// Forwards a `POST /prompt`. Whatever cannot be understood passes as it came and is not noted; the body decides,
-    /// not `Content-Type`, as several clients send JSON without one.
-    pub async fn prompt(self, request: Request<Body>, lesson: &Lesson<'_>) -> Result<Response<Body>, PromptError> {
+    /// not `Content-Type`, as several clients send JSON without one. Where the server has no such endpoint, nothing was
+    /// done, and the request is sent once more to where `elsewhere` finds it.
+    pub async fn prompt<'a, E, F>(
+        self,
+        request: Request<Body>,
+        lesson: &Lesson<'_>,
+        elsewhere: Option<E>,
+    ) -> Result<Response<Body>, PromptError>
+    where
+        E: FnOnce(Parts) -> F,
+        F: Future<Output = Option<(Passage<'a>, Parts)>>,
+    {
+        let upstream = self.upstream;
         let (mut head, body) = request.into_parts();
         let whole = match start(body, lesson.max_body, lesson.budget)
             .await
@@ -70,64 +99,62 @@ impl Passage<'_> {
         {
             Start::Long(body) => {
                 let submission = Submission::new(lesson, Chosen::unread());
-                return Ok(self.submit(Request::from_parts(head, body), None, submission).await?);
+                let response = self.forward(Request::from_parts(head, body)).await?;
+                return Ok(submission.answered(response, None, upstream).await?);
             }
             Start::Whole(whole) => whole,
         };
         let Ok(mut text) = decode(&head.headers, &whole, lesson.max_body) else {
-            let request = Request::from_parts(head, crate::upstream::full(whole));
             let submission = Submission::new(lesson, Chosen::unread());
-            return Ok(self.submit(request, None, submission).await?);
+            let response = self.submit(head, whole, lesson, elsewhere).await?;
+            return Ok(submission.answered(response, None, upstream).await?);
         };
-        let mut changed = false;
-        if let Some(rest) = without(&lesson.table.request, &text) {
+        let redacted = without(&lesson.table.request, &text);
+        if let Some(rest) = &redacted {
             tracing::warn!(
                 "POST /prompt carried a redacted key in place of a key; it was removed: the client seems to resubmit what it read"
             );
-            (text, changed) = (rest, true);
+            set_text(&mut head, rest);
+            text = rest.clone();
         }
         let observed = lesson.table.request.observed(&head.headers);
         let noted = note(lesson.table, &text, observed.as_deref());
         let chosen = lesson.table.request.chosen(&text);
+        drop(text);
         if chosen.hollow && lesson.hollow.was_shown_to(lesson.scope) {
             lesson.hollow.sent_back();
             return Err(PromptError::Hollow);
         }
-        if let Some(rest) = lesson.unlistable.and_then(|rules| without(rules, &text)) {
-            tracing::info!(
-                "POST /prompt carried what the server's list fails at (see [prompt] in the dialect's table); the server got it without, and clients are shown it"
-            );
-            (text, changed) = (rest, true);
-        }
-        let sent = if changed {
-            head.headers.insert(CONTENT_LENGTH, HeaderValue::from(text.len()));
-            set_decoded(&mut head.headers);
-            text
-        } else {
-            drop(text);
-            whole
-        };
         let submission = Submission::new(lesson, chosen);
-        let request = Request::from_parts(head, crate::upstream::full(sent));
-        Ok(self.submit(request, noted, submission).await?)
+        let response = self.submit(head, redacted.unwrap_or(whole), lesson, elsewhere).await?;
+        Ok(submission.answered(response, noted, upstream).await?)
     }
 
-    async fn submit(
+    /// Sends a prompt, and once more to `elsewhere` where there is no such endpoint.
+    async fn submit<'a, E, F>(
         self,
-        request: Request<Body>,
-        noted: Option<Bytes>,
-        mut submission: Submission<'_>,
-    ) -> Result<Response<Body>, UpstreamError> {
-        let upstream = self.upstream;
-        let response = self.forward(request).await?;
-        match response.status() {
-            StatusCode::OK => keep(response, noted, submission, upstream).await,
-            refused if refused.is_client_error() => {
-                submission.chosen.id = None;
-                Ok(response)
-            }
-            _ => Ok(response),
+        head: Parts,
+        body: Bytes,
+        lesson: &Lesson<'_>,
+        elsewhere: Option<E>,
+    ) -> Result<Response<Body>, UpstreamError>
+    where
+        E: FnOnce(Parts) -> F,
+        F: Future<Output = Option<(Passage<'a>, Parts)>>,
+    {
+        let again = elsewhere.map(|elsewhere| (elsewhere, head.clone(), body.clone()));
+        let response = self.forward(lesson.listable(head, body)).await?;
+        let is_absent = matches!(
+            response.status(),
+            StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED
+        );
+        if is_absent
+            && let Some((elsewhere, head, body)) = again
+            && let Some((passage, head)) = elsewhere(head).await
+        {
+            return passage.forward(lesson.listable(head, body)).await;
         }
+        Ok(response)
     }
 }
 
@@ -136,6 +163,12 @@ fn without(rules: &RequestRules, body: &Bytes) -> Option<Bytes> {
     let mut rest = Vec::with_capacity(body.len());
     let applied = rules.apply(body, &mut rest).is_ok();
     (applied && rest.len() != body.len()).then(|| rest.into())
+}
+
+/// Makes `head` that of a body of this text.
+fn set_text(head: &mut Parts, text: &Bytes) {
+    head.headers.insert(CONTENT_LENGTH, HeaderValue::from(text.len()));
+    set_decoded(&mut head.headers);
 }
 
 /// A prompt on its way. When it is dropped before its answer has said which job it became, the server may have taken it all
@@ -148,6 +181,23 @@ struct Submission<'a> {
 impl<'a> Submission<'a> {
     fn new(lesson: &'a Lesson<'a>, chosen: Chosen) -> Self {
         Self { lesson, chosen }
+    }
+
+    /// The server has answered.
+    async fn answered(
+        mut self,
+        response: Response<Body>,
+        noted: Option<Bytes>,
+        upstream: &Upstream,
+    ) -> Result<Response<Body>, UpstreamError> {
+        match response.status() {
+            StatusCode::OK => keep(response, noted, self, upstream).await,
+            refused if refused.is_client_error() => {
+                self.chosen.id = None;
+                Ok(response)
+            }
+            _ => Ok(response),
+        }
     }
 
     /// It became job `id` with this number.
@@ -187,7 +237,7 @@ async fn keep(
             if let Some((id, number)) = job_in(&whole, submission.lesson.table) {
                 submission.became(&id, number, noted);
             }
-            crate::upstream::full(whole)
+            full(whole)
         }
     };
     Ok(Response::from_parts(head, body))

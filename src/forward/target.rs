@@ -1,7 +1,8 @@
 //! Where a request goes on the server: prefix, sort words and the socket's key, as the dialect's table says.
 
 use crate::{
-    jobs::{Dialect, DialectKind, Jobs, SocketNames},
+    jobs::{Dialect, DialectKind, Jobs, PathRules, SocketNames},
+    scope,
     upstream::Upstream,
 };
 use http::{HeaderMap, HeaderValue, Uri};
@@ -20,13 +21,25 @@ pub fn target<'a>(
         return as_sent(uri);
     };
     let dialect = jobs.names(kind);
-    let key = |socket: &SocketNames| headers.get(&socket.header).or_else(|| upstream.header(&socket.header));
+    // The configured key is for those who have nothing of their own to show.
+    let configured = |socket: &SocketNames| match scope::is_shown(headers, uri) {
+        true => None,
+        false => upstream.header(&socket.header),
+    };
+    let key = |socket: &SocketNames| headers.get(&socket.header).or_else(|| configured(socket));
     in_dialect(
         uri,
         dialect,
         &jobs.dialects(),
         dialect.names.socket.as_ref().and_then(key),
     )
+}
+
+/// Whether what is asked for at `uri` is elsewhere on a server of one dialect than on that of another.
+pub fn depends_on_dialect(uri: &Uri, known: &[&Dialect]) -> bool {
+    let mut targets = known.iter().map(|dialect| prefixed(as_sent(uri), uri.path(), dialect));
+    let first = targets.next();
+    targets.any(|target| Some(target) != first)
 }
 
 fn as_sent(uri: &Uri) -> Cow<'_, str> {
@@ -49,28 +62,51 @@ pub fn in_dialect<'a>(uri: &'a Uri, dialect: &Dialect, known: &[&Dialect], key: 
         target = Cow::Owned(format!("{path}?{query}"));
     } else if let Some(socket) = &dialect.names.socket
         && path == socket.path
-        && !query.is_some_and(|query| has_parameter(query, &socket.token))
+        && !query.is_some_and(|query| parameters(query, &socket.token).any(|token| !token.is_empty()))
         && let Some(key) = key
         && let Ok(key) = key.to_str()
     {
         let key = utf8_percent_encode(key, NON_ALPHANUMERIC);
-        let separator = if query.is_some() { '&' } else { '?' };
-        target = Cow::Owned(format!("{target}{separator}{}={key}", socket.token));
+        // An empty one would be found first.
+        let kept = query.into_iter().flat_map(|query| query.split('&'));
+        let kept = kept.filter(|parameter| named(parameter).0 != socket.token);
+        let query: Vec<Cow<'_, str>> = kept
+            .map(Cow::Borrowed)
+            .chain([format!("{}={key}", socket.token).into()])
+            .collect();
+        target = Cow::Owned(format!("{path}?{}", query.join("&")));
     }
     target
 }
 
-/// The target with the prefix that this server's paths have.
+/// The target where this server has it: with the prefix that its paths have, or at the root, or under another name.
 fn prefixed<'a>(sent: Cow<'a, str>, path: &str, dialect: &Dialect) -> Cow<'a, str> {
     let Some(rules) = &dialect.names.paths else {
         return sent;
     };
-    let below = path.strip_prefix(rules.prefix.as_str());
-    let has_it = below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    if has_it || rules.except.iter().any(|except| except == path) {
-        return sent;
+    let below = path
+        .strip_prefix(rules.prefix.as_str())
+        .filter(|rest| rest.is_empty() || rest.starts_with('/'));
+    let bare = below.unwrap_or(path);
+    let query = || sent.get(path.len()..).unwrap_or_default();
+    if let Some((elsewhere, rest)) = moved(bare, rules) {
+        return Cow::Owned(format!("{}{elsewhere}{rest}{}", rules.prefix, query()));
     }
-    Cow::Owned(format!("{}{sent}", rules.prefix))
+    let is_at_root = rules.except.iter().any(|except| except == bare);
+    match (below, is_at_root) {
+        // The prefix alone is a place of its own.
+        (Some("" | "/"), _) | (Some(_), false) | (None, true) => sent,
+        (Some(_), true) => Cow::Owned(format!("{bare}{}", query())),
+        (None, false) => Cow::Owned(format!("{}{sent}", rules.prefix)),
+    }
+}
+
+/// What a path that is elsewhere on this server begins with there, and the rest of it.
+fn moved<'a>(bare: &'a str, rules: &'a PathRules) -> Option<(&'a str, &'a str)> {
+    rules.moved.iter().find_map(|(from, to)| {
+        let rest = bare.strip_prefix(from.as_str())?;
+        (rest.is_empty() || rest.starts_with('/')).then_some((to.as_str(), rest))
+    })
 }
 
 /// The query with another dialect's sort word in the words of `dialect`; `None` when there is nothing to translate.
@@ -101,8 +137,14 @@ fn sorted(query: &str, dialect: &Dialect, known: &[&Dialect]) -> Option<String> 
     changed.then_some(query)
 }
 
-fn has_parameter(query: &str, name: &str) -> bool {
-    query
-        .split('&')
-        .any(|parameter| parameter.split_once('=').map_or(parameter, |(name, _)| name) == name)
+fn named(parameter: &str) -> (&str, &str) {
+    parameter.split_once('=').unwrap_or((parameter, ""))
+}
+
+/// The values of the parameters of this name.
+fn parameters<'a>(query: &'a str, name: &'a str) -> impl Iterator<Item = &'a str> {
+    let parameters = query.split('&').map(named);
+    parameters
+        .filter(move |(known, _)| *known == name)
+        .map(|(_, value)| value)
 }

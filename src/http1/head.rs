@@ -71,9 +71,13 @@ pub fn read_head(bytes: &mut BytesMut, method: &Method, seen: &mut usize) -> Res
         }
         *response.headers_mut() = header_map(parsed.headers)?;
         bytes.advance(length);
-        let body = Reader::of(method, &response)?;
+        let announced = Reader::announced_by(&response)?;
+        let has_none = has_no_body(method, status);
+        let body = if has_none { Reader::Sized(0) } else { announced };
+        // Some servers send the body that they announce though there is none: it would be taken for the next answer.
+        let may_follow = has_none && !matches!(announced, Reader::Sized(0) | Reader::UntilClose);
         let is_switched = status == StatusCode::SWITCHING_PROTOCOLS;
-        let keeps_open = keeps_open(&response) && body.ends_by_itself() && !is_switched;
+        let keeps_open = keeps_open(&response) && body.ends_by_itself() && !may_follow && !is_switched;
         return Ok(Some(Head {
             response,
             body,
@@ -95,10 +99,29 @@ pub(super) fn header_map(parsed: &[httparse::Header<'_>]) -> Result<HeaderMap, N
     let mut headers = HeaderMap::with_capacity(parsed.len() + ADDED);
     for header in parsed {
         let name = HeaderName::from_bytes(header.name.as_bytes()).map_err(|_| httparse::Error::HeaderName)?;
-        let value = HeaderValue::from_bytes(header.value).map_err(|_| httparse::Error::HeaderValue)?;
+        let value = match name == CONTENT_LENGTH {
+            true => plain(header.value),
+            false => header.value,
+        };
+        let value = HeaderValue::from_bytes(value).map_err(|_| httparse::Error::HeaderValue)?;
         headers.append(name, value);
     }
     Ok(headers)
+}
+
+/// A length without zeros before it: some read them as the sign of an octal number.
+fn plain(length: &[u8]) -> &[u8] {
+    let zeros = length.iter().take_while(|byte| **byte == b'0').count();
+    length
+        .get(zeros.min(length.len().saturating_sub(1))..)
+        .unwrap_or_default()
+}
+
+/// Whether the answer ends with its head (RFC 9112 section 6.3).
+fn has_no_body(method: &Method, status: StatusCode) -> bool {
+    *method == Method::HEAD
+        || status.is_informational()
+        || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
 fn keeps_open(response: &Response<()>) -> bool {
@@ -115,9 +138,9 @@ fn keeps_open(response: &Response<()>) -> bool {
 }
 
 impl Reader {
-    /// Where the body of an answer ends (RFC 9112 section 6.3). A length that makes no sense is refused even where there
-    /// is no body: it is handed on.
-    fn of(method: &Method, response: &Response<()>) -> Result<Self, NotHttp> {
+    /// Where the body of an answer ends that has one (RFC 9112 section 6.3). A length that makes no sense is refused even
+    /// where there is no body: it is handed on.
+    fn announced_by(response: &Response<()>) -> Result<Self, NotHttp> {
         let headers = response.headers();
         let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
         let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
@@ -143,11 +166,7 @@ impl Reader {
         if lengths.next().is_some() {
             return Err(NotHttp::Length);
         }
-        let status = response.status();
-        let has_none = *method == Method::HEAD
-            || status.is_informational()
-            || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-        Ok(if has_none { Self::Sized(0) } else { whole })
+        Ok(whole)
     }
 }
 
@@ -239,6 +258,13 @@ mod tests {
                 "HTTP/1.0 200 OK\r\nContent-Length: 0\r\nConnection: Keep-Alive\r\n",
                 true,
             ),
+            // Nothing may follow, and the body that is announced may follow.
+            ("HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n", false),
+            ("HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n", false),
+            ("HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n", false),
+            ("HTTP/1.1 204 No Content\r\n", true),
+            ("HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n", true),
+            ("HTTP/1.1 304 Not Modified\r\n", true),
             // What follows is another protocol, whoever asked for it.
             ("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\n", false),
         ] {

@@ -1,7 +1,7 @@
 //! On whose behalf the Jobs API is asked: what of a client's request goes along with the calls made for it.
 
 use crate::{
-    headers::{add_forwarded, complete_for_http1, remove_hop_by_hop, set_host},
+    headers::{Trailers, add_forwarded, complete_for_http1, remove_hop_by_hop, set_host},
     marks::Marks,
     observe::Tally,
     origin::{self, SEC_FETCH_SITE},
@@ -72,7 +72,7 @@ impl Caller {
     pub fn new(headers: &HeaderMap, uri: &Uri, address: IpAddr, scope: Scope, tally: Arc<Tally>) -> Self {
         let mut headers = headers.clone();
         complete_for_http1(&mut headers, uri);
-        remove_hop_by_hop(&mut headers);
+        remove_hop_by_hop(&mut headers, Trailers::Dropped);
         // Most requests have few of them, and that is cheaper to see in one pass.
         let needless: Vec<HeaderName> = headers
             .keys()

@@ -1,9 +1,9 @@
 //! How an upstream speaks the Jobs API: the names it uses, read from a dialect table.
 
 use crate::mapping::{Complaint, InputNames, Paths, RequestRules, TableError, limits, line_of};
-use http::StatusCode;
-use serde::Deserialize;
-use std::sync::Arc;
+use http::{HeaderName, StatusCode};
+use serde::{Deserialize, Deserializer, de::Error as _};
+use std::{collections::BTreeMap, sync::Arc};
 
 /// A dialect table, checked.
 #[derive(Clone, Debug)]
@@ -35,6 +35,8 @@ pub struct Names {
     pub paths: Option<PathRules>,
     /// The WebSocket, where it takes the key as a parameter.
     pub socket: Option<SocketNames>,
+    /// What a key looks like, where it has a header of its own.
+    pub key: Option<KeyNames>,
     /// Where node classes are described; `{class}` stands for the class.
     pub classes: ClassNames,
     /// Where a server says what it is, if it does.
@@ -131,8 +133,11 @@ pub struct CancelNames {
 pub struct PathRules {
     /// Such as `/api`; a path that begins with it stays as it is.
     pub prefix: String,
-    /// Paths that stay as they are.
+    /// Paths that are at the root, without it.
     pub except: Vec<String>,
+    /// Paths that are elsewhere here, with all that is below them: from and to, both without the prefix.
+    #[serde(default)]
+    pub moved: BTreeMap<String, String>,
 }
 
 /// The WebSocket, where it takes the key as a parameter.
@@ -145,6 +150,22 @@ pub struct SocketNames {
     pub token: String,
     /// The header whose value is the key.
     pub header: String,
+}
+
+/// What a key looks like, where it has a header of its own.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyNames {
+    /// The header whose value is the key.
+    #[serde(deserialize_with = "header_name")]
+    pub header: HeaderName,
+    /// What all keys begin with.
+    pub begins: String,
+}
+
+fn header_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<HeaderName, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    HeaderName::try_from(text).map_err(D::Error::custom)
 }
 
 /// The class description call.

@@ -18,7 +18,7 @@ pub(crate) use caller::filling;
 pub use caller::{Caller, Voice};
 pub use classes::KnownClasses;
 pub use detail::Detail;
-pub use dialect::{Dialect, SocketNames, State};
+pub use dialect::{Dialect, KeyNames, PathRules, SocketNames, State};
 pub use list::{List, Wanted};
 pub use page::{JobKey, Listed, Page};
 pub use run::Run;
@@ -65,7 +65,7 @@ pub enum JobsError {
     /// The server has a job that it cannot list, and fails with it at every list of such jobs (CONTRACT.md section 6).
     #[error(
         "the upstream fails (500) at {} because of one of its {states} jobs, and lists the others: ComfyUI cannot list \
-         a job that was sent with {members} and no object there",
+         some jobs, such as one that was sent with {members} and no object there",
         Outside::new(.call)
     )]
     Unlistable {
@@ -198,28 +198,49 @@ impl Jobs {
         }
     }
 
+    /// The names that the server uses as far as is known.
+    pub fn known_names(&self) -> &Dialect {
+        self.names(self.known_dialect().unwrap_or(DialectKind::Comfyui))
+    }
+
     /// The dialect for a request that passes through: known, or asked for once when the client has a key that only the
-    /// cloud wants. A failure is remembered for a moment, as the request itself will tell the client.
-    pub async fn dialect_to_pass(&self, caller: &Caller) -> Option<DialectKind> {
+    /// cloud wants, or when it `must` be known. A failure is remembered for a moment, as the request itself will tell the
+    /// client.
+    pub async fn dialect_to_pass(&self, caller: &Caller, must: bool) -> Option<DialectKind> {
         if let Some(kind) = self.known_dialect() {
             return Some(kind);
         }
         let lately = |failed: &mut Option<Instant>| failed.is_some_and(|at| at.elapsed() < FAILURE_REMEMBERED);
         let has_key = caller.has_key() || self.upstream.has_headers();
-        if !has_key || lately(&mut lock(&self.failed)) {
+        if !(has_key || must) || lately(&mut lock(&self.failed)) {
             return None;
         }
-        match self.dialect(caller).await {
-            Ok(kind) => Some(kind),
-            // Self-hosted servers have no credentials of their own (CONTRACT.md section 2): who does not take the key is
-            // a cloud, and says so to the request itself.
-            Err(JobsError::Refused { answer, .. }) if answer.status == StatusCode::UNAUTHORIZED => {
-                Some(DialectKind::Cloud)
-            }
-            Err(_) => {
-                *lock(&self.failed) = Some(Instant::now());
-                None
-            }
+        let kind = as_refused(self.dialect(caller).await);
+        if kind.is_none() {
+            *lock(&self.failed) = Some(Instant::now());
+        }
+        kind
+    }
+
+    /// The dialect of the server that answered a request, sent at `sent`, as if it were another than the one that is
+    /// known: it may have been replaced.
+    pub async fn dialect_after(&self, sent: Instant, caller: &Caller) -> Option<DialectKind> {
+        as_refused(self.dialect_learnt_since(sent, caller).await)
+    }
+
+    /// Whether the dialect is found out, and may be another one tomorrow.
+    pub fn may_change(&self) -> bool {
+        self.configured().is_none()
+    }
+
+    /// What a key looks like, unless the server is known to have none.
+    pub fn key_names(&self) -> Option<&KeyNames> {
+        match self.known_dialect() {
+            Some(kind) => self.names(kind).names.key.as_ref(),
+            None => self
+                .dialects()
+                .into_iter()
+                .find_map(|dialect| dialect.names.key.as_ref()),
         }
     }
 
@@ -247,9 +268,10 @@ impl Jobs {
         }
     }
 
-    fn believed(&self) -> Option<DialectKind> {
-        let (kind, since) = self.found(|found| *found)?;
-        (since.elapsed() < DIALECT_BELIEVED).then_some(kind)
+    fn believed(&self, since: Option<Instant>) -> Option<DialectKind> {
+        let (kind, learnt) = self.found(|found| *found)?;
+        let counts = learnt.elapsed() < DIALECT_BELIEVED && since.is_none_or(|since| learnt > since);
+        counts.then_some(kind)
     }
 
     /// Forgets the dialect: an answer did not fit it, and the server behind may have been replaced.
@@ -319,6 +341,16 @@ impl Jobs {
         let headers = caller.headers(self.host_for(self.known_dialect()));
         self.call(Call::Probe, caller, Method::GET, &target, headers, Bytes::new())
             .await
+    }
+}
+
+/// Self-hosted servers have no credentials of their own (CONTRACT.md section 2): who does not take the key is a cloud, and
+/// says so to the request itself.
+fn as_refused(found: Result<DialectKind, JobsError>) -> Option<DialectKind> {
+    match found {
+        Ok(kind) => Some(kind),
+        Err(JobsError::Refused { answer, .. }) if answer.status == StatusCode::UNAUTHORIZED => Some(DialectKind::Cloud),
+        Err(_) => None,
     }
 }
 

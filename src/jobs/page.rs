@@ -185,11 +185,15 @@ impl Dialect {
 
     /// Where the detail of job `id` says it stands, and which run of it it is.
     pub(super) fn state_of(&self, body: &Searched, path: &str, id: &str) -> Result<(State, Run), JobsError> {
-        let told = body.value(self.detail.id).and_then(string_value);
-        if let Some(told) = told.filter(|told| !told.eq_ignore_ascii_case(id)) {
+        if let Some(told) = body.value(self.detail.id)
+            && string_value(told).is_none_or(|told| !told.eq_ignore_ascii_case(id))
+        {
             return Err(JobsError::Shape {
                 call: format!("GET {path}"),
-                reason: format!("it is about another job, {told:?}"),
+                reason: format!(
+                    "it is about another job, {}",
+                    Outside::new(String::from_utf8_lossy(told))
+                ),
             });
         }
         let value = |slot| body.value(slot).and_then(number);

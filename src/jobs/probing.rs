@@ -66,10 +66,22 @@ impl Jobs {
     /// While one asks, the others go on with what was known; where nothing was, they wait for that one, and ask
     /// themselves, side by side, if it brings nothing that is true for them too.
     pub async fn dialect(&self, caller: &Caller) -> Result<DialectKind, JobsError> {
-        if let Some(kind) = self.configured().or_else(|| self.believed()) {
-            return Ok(kind);
+        match self.configured().or_else(|| self.believed(None)) {
+            Some(kind) => Ok(kind),
+            None => self.find_out(self.known_dialect(), caller).await,
         }
-        let known = self.known_dialect();
+    }
+
+    /// As [`Jobs::dialect`], where nothing counts that was learnt before `since`.
+    pub(super) async fn dialect_learnt_since(&self, since: Instant, caller: &Caller) -> Outcome {
+        match self.configured().or_else(|| self.believed(Some(since))) {
+            Some(kind) => Ok(kind),
+            None => self.find_out(None, caller).await,
+        }
+    }
+
+    /// Asks, or waits for whoever does; `known` is good enough meanwhile.
+    async fn find_out(&self, known: Option<DialectKind>, caller: &Caller) -> Outcome {
         let voice = caller.voice();
         match (self.probing.turn(&voice), known) {
             (Turn::Mine(tell), known) => {

@@ -13,11 +13,14 @@ use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 /// Paths that begin so are in what was observed of a job when it was submitted, all others in the job.
 const OBSERVED: &str = "observed.";
 
-/// A source that is a part of the same file.
+/// A source that is a part of the same file; with `of` and `is`, only where the string at that path is one of these.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PartSource {
     part: String,
+    of: Option<String>,
+    #[serde(default)]
+    is: Vec<String>,
 }
 
 /// A source that is the value at a path, also where it is null.
@@ -94,6 +97,7 @@ fn compile_shape(
                 source_of(source.get_ref(), parts, plan).map_err(|reason| complaint.at(source.span().start, reason))?;
             sources.push(found);
         }
+        let as_text = row.text;
         let absent = match (&row.default, row.null, row.optional) {
             (Some(value), false, false) => Absent::Default(json_text(value).into_bytes()),
             (None, true, false) => Absent::Default(b"null".to_vec()),
@@ -106,7 +110,7 @@ fn compile_shape(
                 return Err(complaint.at(offset, format!("{to:?}: default, null and optional exclude each other")));
             }
         };
-        fields.push((to.clone(), sources, absent, offset));
+        fields.push((to.clone(), sources, as_text, absent, offset));
     }
     let Some(root) = root else {
         return Err(complaint.at(0, "there is no [[field]]"));
@@ -206,12 +210,21 @@ fn source_of(value: &toml::Value, parts: &BTreeMap<String, usize>, plan: &mut Pl
     match value {
         toml::Value::String(path) => place_of(path, plan).map(Source::Path),
         toml::Value::Table(table) if table.contains_key("part") => {
-            let PartSource { part } = value
+            let PartSource { part, of, is } = value
                 .clone()
                 .try_into()
                 .map_err(|error: toml::de::Error| error.message().to_owned())?;
+            let only = match (of, is.is_empty()) {
+                (Some(path), false) => Some((place_of(&path, plan)?, is)),
+                (None, true) => None,
+                _ => {
+                    return Err(format!(
+                        "{part:?}: of, the path of a string, and is, a list of words, go together"
+                    ));
+                }
+            };
             match parts.get(&part) {
-                Some(shape) => Ok(Source::Shape(*shape)),
+                Some(shape) => Ok(Source::Shape(*shape, only)),
                 None => Err(format!(
                     "no [[part.{part}]] to use here (a part may use only parts whose names sort before its own)"
                 )),
@@ -256,7 +269,7 @@ fn inputs_of(derivation: &Derivation, plan: &mut Plan) -> Result<Inputs, String>
     Ok(Inputs { places, touched, group })
 }
 
-type Field = (String, Vec<Source>, Absent, usize);
+type Field = (String, Vec<Source>, bool, Absent, usize);
 
 fn write_node(
     node: Node,
@@ -268,7 +281,7 @@ fn write_node(
 ) -> Result<(), TableError> {
     let (open, close, children): (u8, u8, Vec<(Vec<u8>, Node)>) = match node {
         Node::Field(index) => {
-            let Some((to, sources, absent, offset)) = fields.get(index).cloned() else {
+            let Some((to, sources, as_text, absent, offset)) = fields.get(index).cloned() else {
                 return Ok(());
             };
             if first && matches!(absent, Absent::Omit) {
@@ -279,6 +292,7 @@ fn write_node(
                 lead,
                 to,
                 sources,
+                as_text,
                 absent,
             });
             return Ok(());

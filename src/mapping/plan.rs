@@ -4,7 +4,8 @@ use super::{
     derive::{Derivation, Given},
     inputs::ClassInputs,
     paths::{Found, Group, Paths, Searched},
-    scanner::{ScanError, string_value},
+    scanner::{ScanError, spelt, string_value},
+    table::quoted,
 };
 use std::{borrow::Cow, cell::Cell, sync::Arc};
 
@@ -86,6 +87,8 @@ pub(super) enum Step {
         lead: Vec<u8>,
         to: String,
         sources: Vec<Source>,
+        /// A value is written as a string that holds it as JSON text.
+        as_text: bool,
         absent: Absent,
     },
 }
@@ -101,7 +104,8 @@ pub(super) enum Absent {
 pub(super) enum Source {
     Path(Place),
     Derived(Derivation, Inputs),
-    Shape(usize),
+    /// A part; with a place, only where the string there is one of these.
+    Shape(usize, Option<(Place, Vec<String>)>),
 }
 
 /// Where what a derivation needs is.
@@ -171,7 +175,7 @@ impl Plan {
         self.chosen(reading).any(|source| match source {
             Source::Path(place) => taken(place),
             Source::Derived(_, inputs) => inputs.places.iter().any(taken),
-            Source::Shape(_) => false,
+            Source::Shape(..) => false,
         })
     }
 
@@ -213,11 +217,17 @@ impl Plan {
                     lead,
                     to,
                     sources,
+                    as_text,
                     absent,
                 } => {
                     let start = out.len();
                     out.extend_from_slice(lead);
+                    let value = out.len();
                     if self.write_first(sources, reading, context, out)? {
+                        if *as_text {
+                            let text = String::from_utf8_lossy(&out.split_off(value)).into_owned();
+                            out.extend_from_slice(quoted(&text).as_bytes());
+                        }
                         continue;
                     }
                     match absent {
@@ -251,10 +261,11 @@ impl Plan {
                     Some(given) => derivation.write(&given, context, out)?,
                     None => false,
                 },
-                Source::Shape(shape) => {
+                Source::Shape(shape, only) if reading.is_one_of(only.as_ref()) => {
                     self.write_shape(*shape, reading, context, out)?;
                     true
                 }
+                Source::Shape(..) => false,
             };
             if written {
                 return Ok(true);
@@ -272,7 +283,7 @@ fn has_value(source: &Source, reading: &Reading<'_>) -> bool {
             let first = inputs.places.first();
             first.is_none_or(|place| reading.value(*place).is_some())
         }
-        Source::Shape(_) => true,
+        Source::Shape(_, only) => reading.is_one_of(only.as_ref()),
     }
 }
 
@@ -291,6 +302,14 @@ impl<'a> Reading<'a> {
         let (text, found, slot) = self.find(place);
         let is_value = |value: &&[u8]| !matches!(place, Place::Job(_) | Place::Observed(_)) || *value != b"null";
         found.value(slot, text).filter(is_value)
+    }
+
+    /// Whether the string at a place is one of those that are asked for, if any are.
+    fn is_one_of(&self, only: Option<&(Place, Vec<String>)>) -> bool {
+        only.is_none_or(|(place, words)| {
+            let word = self.value(*place).and_then(spelt);
+            word.is_some_and(|word| words.iter().any(|known| *known == *word))
+        })
     }
 
     fn group(&self, place: Place) -> Option<(&'a [u8], &Group)> {

@@ -26,6 +26,10 @@ fn in_words(line: &Line) -> Row {
         .from
         .iter()
         .map(|source| source_in_words(source.get_ref()))
+        .map(|source| match line.text {
+            true => format!("JSON text of {source}"),
+            false => source,
+        })
         .collect();
     sources.extend(line.default.as_ref().map(json_text));
     if line.null {

@@ -189,6 +189,9 @@ pub struct Line {
     /// The field is left out when no source has a value.
     #[serde(default)]
     pub optional: bool,
+    /// The value is written as JSON text in a string, as servers do that keep records as text.
+    #[serde(default)]
+    pub text: bool,
     /// How true the field is.
     pub fidelity: Fidelity,
     /// What a comparison with the legacy endpoint does not count as a difference.

@@ -23,7 +23,7 @@ pub use exchange::{Exchange, REQUEST_ID, Watched};
 pub use findings::{Field, Finding, Findings, Found, Kind, News, Sample};
 pub use health::{Health, Seen, now_ms};
 pub use labels::{CacheResult, Call, Compared, Failure, Mode, Route, Source, StatusClass};
-pub use metrics::Metrics;
+pub use metrics::{Metrics, RequestKind};
 pub use series::{STEP, Series, Span, names};
 pub use spans::Traces;
 pub use tally::Tally;

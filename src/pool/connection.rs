@@ -13,10 +13,12 @@ use std::{
     io::{self, IoSlice},
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpStream, UnixStream},
+    time::timeout,
 };
 use tokio_rustls::client::TlsStream;
 use tower_service::Service;
@@ -24,6 +26,8 @@ use tower_service::Service;
 /// Opens connections, as long as the server takes any.
 pub struct Connector {
     inner: HttpsConnector<Dialer>,
+    /// For all that it takes: the name, the connection and TLS.
+    limit: Duration,
     reach: Reach,
 }
 
@@ -38,10 +42,11 @@ pub enum Wire {
 }
 
 impl Connector {
-    /// Connects through `inner`.
-    pub fn new(inner: HttpsConnector<Dialer>) -> Self {
+    /// Connects through `inner`, within `limit`.
+    pub fn new(inner: HttpsConnector<Dialer>, limit: Duration) -> Self {
         Self {
             inner,
+            limit,
             reach: Reach::default(),
         }
     }
@@ -54,7 +59,8 @@ impl Connector {
     /// Opens a connection to `server`, or says at once why another could not be opened a moment ago.
     pub async fn connect(&self, server: Uri) -> Result<Wire, BoxError> {
         let attempt = self.reach.attempt().await?;
-        match self.inner.clone().call(server).await {
+        let opened = timeout(self.limit, self.inner.clone().call(server)).await;
+        match opened.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into())) {
             Ok(stream) => {
                 attempt.succeeded();
                 Ok(match stream {

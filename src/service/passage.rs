@@ -2,15 +2,16 @@
 
 use super::Service;
 use crate::{
-    forward::{Lesson, Passage, PromptError, target},
+    forward::{Lesson, Passage, PromptError, depends_on_dialect, target},
+    jobs::DialectKind,
     legacy::Hiding,
     observe::{Call, Exchange, Source},
     response::{hollow_prompt, upstream_failure},
     upstream::{Body, UpstreamError},
 };
 use futures_util::future::Either;
-use http::{Request, Response, request::Parts};
-use std::borrow::Cow;
+use http::{Request, Response, Uri, request::Parts};
+use std::{borrow::Cow, time::Instant};
 
 impl Service {
     /// How the request of `head` reaches the upstream.
@@ -18,8 +19,23 @@ impl Service {
         let jobs = self.legacy.jobs();
         let kind = match jobs.known_dialect() {
             Some(kind) => Some(kind),
-            None => Box::pin(jobs.dialect_to_pass(&self.caller(exchange, self.scope(exchange, head), head))).await,
+            None => {
+                // A write at the wrong place is lost: who only reads can read again.
+                let must = !head.method.is_safe() && depends_on_dialect(&head.uri, &jobs.dialects());
+                let caller = self.caller(exchange, self.scope(exchange, head), head);
+                Box::pin(jobs.dialect_to_pass(&caller, must)).await
+            }
         };
+        self.passage_to(exchange, head, kind)
+    }
+
+    fn passage_to<'a>(
+        &'a self,
+        exchange: &'a Exchange,
+        head: &Parts,
+        kind: Option<DialectKind>,
+    ) -> Result<Passage<'a>, UpstreamError> {
+        let jobs = self.legacy.jobs();
         let uri = match target(&head.uri, &head.headers, jobs, &self.upstream, kind) {
             Cow::Borrowed(_) => self.upstream.uri_as_sent(&head.uri),
             Cow::Owned(target) => self.upstream.uri(&target),
@@ -31,6 +47,21 @@ impl Service {
             own_host: jobs.host_for(kind),
             uri: uri?,
         })
+    }
+
+    /// The way of a request that was sent at `sent` to a place which the server does not know, if the server turns out to
+    /// be another one that has it elsewhere than at `before`.
+    async fn passage_elsewhere<'a>(
+        &'a self,
+        exchange: &'a Exchange,
+        head: Parts,
+        before: Uri,
+        sent: Instant,
+    ) -> Option<(Passage<'a>, Parts)> {
+        let caller = self.caller(exchange, self.scope(exchange, &head), &head);
+        let kind = self.legacy.jobs().dialect_after(sent, &caller).await?;
+        let passage = self.passage_to(exchange, &head, Some(kind)).ok()?;
+        (passage.uri != before).then_some((passage, head))
     }
 
     pub(super) async fn pass(
@@ -68,19 +99,23 @@ impl Service {
         body: Body,
     ) -> Result<Response<Body>, UpstreamError> {
         let scope = self.scope(exchange, &head);
-        // First: it may ask which dialect the server speaks.
-        let passage = self.passage(exchange, &head).await?;
         let lesson = Lesson {
             notes: self.legacy.notes(),
             runs: self.legacy.runs(),
             hollow: self.legacy.hollow(),
             table: &self.legacy.tables().prompt,
-            unlistable: self.names().names.prompt.as_ref(),
+            jobs: self.legacy.jobs(),
             scope,
             max_body: self.most_noted,
             budget: &self.budget,
         };
-        match passage.prompt(Request::from_parts(head, body), &lesson).await {
+        let passage = self.passage(exchange, &head).await?;
+        let elsewhere = self.legacy.jobs().may_change().then(|| {
+            let (before, sent) = (passage.uri.clone(), Instant::now());
+            move |head| self.passage_elsewhere(exchange, head, before, sent)
+        });
+        let request = Request::from_parts(head, body);
+        match passage.prompt(request, &lesson, elsewhere).await {
             Ok(response) => Ok(response),
             Err(PromptError::Upstream(error)) => Err(error),
             Err(hollow @ PromptError::Hollow) => {

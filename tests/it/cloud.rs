@@ -89,6 +89,20 @@ async fn paths_of_a_local_server_get_the_clouds_prefix_and_all_else_stays_to_the
         (Method::GET, "/system_stats", "/api/system_stats"),
         (Method::GET, "/apiary", "/api/apiary"),
         (Method::GET, "/wsx", "/api/wsx"),
+        (Method::GET, "/api/ws/x", "/api/ws/x"),
+        (Method::GET, "/models", "/api/experiment/models"),
+        (
+            Method::GET,
+            "/models/checkpoints?x=1",
+            "/api/experiment/models/checkpoints?x=1",
+        ),
+        (Method::GET, "/models/a%2Fb", "/api/experiment/models/a%2Fb"),
+        (Method::GET, "/api/models/loras", "/api/experiment/models/loras"),
+        (Method::GET, "/experiment/models", "/api/experiment/models"),
+        (Method::GET, "/modelsx", "/api/modelsx"),
+        (Method::GET, "/viewvideo?filename=a.mp4", "/api/view?filename=a.mp4"),
+        (Method::GET, "/api/viewvideo?filename=a.mp4", "/api/view?filename=a.mp4"),
+        (Method::GET, "/api/", "/api/"),
         (Method::GET, "/api", "/api"),
         (Method::GET, "/api/prompt", "/api/prompt"),
         (Method::POST, "/api/prompt", "/api/prompt"),
@@ -256,7 +270,19 @@ async fn the_socket_stays_at_the_root_and_the_key_becomes_its_token() {
             &[("x-api-key", "own")],
             "/ws?clientId=a&token=own".to_owned(),
         ),
-        ("/api/ws?clientId=a", &[], "/api/ws?clientId=a".to_owned()),
+        ("/api/ws?clientId=a", &[], format!("/ws?clientId=a&token={encoded}")),
+        ("/ws?token=&clientId=a", &[], format!("/ws?clientId=a&token={encoded}")),
+        ("/ws?token", &[("x-api-key", "")], format!("/ws?token={encoded}")),
+        (
+            "/ws",
+            &[("authorization", "Bearer comfyui-own")],
+            "/ws?token=comfyui%2Down".to_owned(),
+        ),
+        (
+            "/ws?a",
+            &[("authorization", "Bearer a.session.token")],
+            "/ws?a".to_owned(),
+        ),
     ] {
         send(jobshim.address, Method::GET, sent, headers, "").await;
         assert_eq!(last(&recorder).target, arrives, "{sent} {headers:?}");

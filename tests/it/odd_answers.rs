@@ -132,14 +132,18 @@ async fn a_job_that_the_list_has_as_ended_and_its_detail_not_is_asked_for_again(
 
 #[tokio::test]
 async fn a_detail_of_another_job_is_not_shown() {
-    let server = server(whole(ONE), |_, _| json_reply(200, ONE.replace("\"a\"", "\"b\""))).await;
-    let jobshim = facing(&server.url(), |_| {}).await;
-    for target in ["/history", "/history/a", "/api/history_v2/a", "/api/job/a/status"] {
-        let reply = Client::new().get(jobshim.address, target).await;
-        assert_502(&reply, "another job", target);
+    for other in ["\"b\"", "\"\"", "5", "null", "[\"a\"]"] {
+        let server = server(whole(ONE), move |_, _| json_reply(200, ONE.replace("\"a\"", other))).await;
+        let jobshim = facing(&server.url(), |_| {}).await;
+        for target in ["/history", "/history/a", "/api/history_v2/a", "/api/job/a/status"] {
+            let reply = Client::new().get(jobshim.address, target).await;
+            assert_502(&reply, "another job", &format!("{target} {other}"));
+        }
+        if other == "\"b\"" {
+            let right = Client::new().get(jobshim.address, "/history/b").await;
+            assert_eq!(right.status, 200, "{}", right.text());
+        }
     }
-    let right = Client::new().get(jobshim.address, "/history/b").await;
-    assert_eq!(right.status, 200, "{}", right.text());
 }
 
 #[tokio::test]
@@ -220,4 +224,31 @@ async fn a_clear_hides_jobs_without_a_time_by_their_ids_and_no_later_ones() {
     assert_eq!(shown().await, [""; 0]);
     jobs.lock().expect("ids").push("c");
     assert_eq!(shown().await, ["c"], "it came later, and says no time either");
+}
+
+#[tokio::test]
+async fn a_clear_that_could_not_learn_which_jobs_exist_is_an_error() {
+    let undated = r#"{"id": "a", "status": "completed", "priority": 1}"#;
+    for (jobs, pagination, reason) in [
+        ("", "{}", "whether there is more"),
+        ("", r#"{"has_more": "no"}"#, "whether there is more"),
+        (
+            undated,
+            r#"{"has_more": true, "offset": 0, "limit": 1000, "total": 2000}"#,
+            "when it was created",
+        ),
+        (undated, "null", "when it was created"),
+        // What has not ended is not known.
+        (ONE, "{}", "whether there is more"),
+    ] {
+        let server = server(list(jobs, pagination), |_, _| json_reply(200, ONE)).await;
+        let jobshim = facing(&server.url(), |_| {}).await;
+        let client = Client::new();
+        let clear = client.send(Method::POST, jobshim.address, "/history", &[], r#"{"clear": true}"#);
+        assert_502(
+            &clear.await.expect("an answer"),
+            reason,
+            &format!("{jobs} {pagination}"),
+        );
+    }
 }

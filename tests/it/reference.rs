@@ -287,6 +287,35 @@ impl Reference<'_> {
         }
     }
 
+    /// The message of a failure, with all that clients read of it.
+    fn error(&self, id: &Tree, ended: Tree) -> Tree {
+        let of = |name: &str| self.job.at(&format!("execution_error.{name}")).cloned();
+        let text = |name: &str| of(name).unwrap_or_else(|| leaf("\"\""));
+        let items = |name: &str| of(name).filter(|value| matches!(value, Tree::List(..)));
+        let plain = self
+            .job
+            .at("execution_error")
+            .filter(|error| error.text().starts_with('"'));
+        let unknown = || leaf("\"The server did not say why the job failed.\"");
+        let message = of("exception_message")
+            .or_else(|| plain.cloned())
+            .unwrap_or_else(unknown);
+        let mut members = vec![
+            ("prompt_id", id.clone()),
+            ("node_id", text("node_id")),
+            ("node_type", text("node_type")),
+            ("executed", items("executed").unwrap_or_else(|| list(vec![]))),
+            ("exception_message", message),
+            ("exception_type", text("exception_type")),
+            ("traceback", items("traceback").unwrap_or_else(|| list(vec![]))),
+        ];
+        for name in ["current_inputs", "current_outputs"] {
+            members.extend(of(name).map(|value| (name, value)));
+        }
+        members.push(("timestamp", of("timestamp").unwrap_or(ended)));
+        object(members)
+    }
+
     fn status(&self) -> Tree {
         if let Some(status) = self.job.at("execution_status") {
             return status.clone();
@@ -300,10 +329,14 @@ impl Reference<'_> {
         };
         let moment = |time| object(vec![("prompt_id", id.clone()), ("timestamp", time)]);
         let start = moment(self.time(&["execution_start_time", "create_time"]));
-        let end = moment(self.time(&["execution_end_time", "update_time", "create_time"]));
+        let ended = self.time(&["execution_end_time", "update_time", "create_time"]);
+        let end = match status.as_deref() {
+            Some("completed" | "cancelled") => moment(ended),
+            _ => self.error(&id, ended),
+        };
         let messages = vec![
             list(vec![leaf("\"execution_start\""), start]),
-            list(vec![leaf(last), self.or("execution_error", end)]),
+            list(vec![leaf(last), end]),
         ];
         object(vec![
             ("status_str", leaf(word)),
@@ -567,6 +600,18 @@ fn time() -> BoxedStrategy<Tree> {
     ]))
 }
 
+fn error() -> BoxedStrategy<Tree> {
+    object_of(vec![
+        ("node_id", mostly(leaf_of(&[r#""4""#]))),
+        ("exception_message", mostly(leaf_of(&[r#""boom\n""#]))),
+        ("exception_type", anything()),
+        ("traceback", list_of(anything())),
+        ("executed", anything()),
+        ("current_inputs", anything()),
+        ("timestamp", time()),
+    ])
+}
+
 fn job() -> BoxedStrategy<Tree> {
     let workflow = object_of(vec![("prompt", prompt()), ("extra_data", extra_data())]);
     let words = leaf_of(&[r#""completed""#, r#""failed""#, r#""cancelled""#, r#""strange""#]);
@@ -577,7 +622,7 @@ fn job() -> BoxedStrategy<Tree> {
         ("update_time", time()),
         ("execution_start_time", time()),
         ("execution_end_time", time()),
-        ("execution_error", anything()),
+        ("execution_error", prop_oneof![anything(), error()].boxed()),
         ("execution_status", anything()),
         ("execution_meta", anything()),
         ("workflow_id", anything()),

@@ -55,6 +55,9 @@ fn vector(
 
 const GET_X: &[&str] = &["GET /x [host: a] [x-forwarded-for: 127.0.0.1]"];
 const POST_HELLO: &[&str] = &["POST /x [host: a] [content-length: 5] [x-forwarded-for: 127.0.0.1] hello"];
+const POST_TEN: &[&str] = &["POST /x [host: a] [content-length: 10] [x-forwarded-for: 127.0.0.1] hellohello"];
+const POST_NINE: &[&str] = &["POST /x [host: a] [content-length: 9] [x-forwarded-for: 127.0.0.1] hellohell"];
+const POST_NONE: &[&str] = &["POST /x [host: a] [content-length: 0] [x-forwarded-for: 127.0.0.1]"];
 const POST_CHUNKED: &[&str] = &["POST /x [host: a] [x-forwarded-for: 127.0.0.1] [transfer-encoding: chunked] hello"];
 const POST_EMPTY: &[&str] = &["POST /x [host: a] [x-forwarded-for: 127.0.0.1] [transfer-encoding: chunked]"];
 /// A request that must never be seen as one.
@@ -95,7 +98,15 @@ fn lengths() -> Vec<Vector> {
         vector("a list of different lengths", bad_length("5,6"), Nothing, &[400], false),
         vector("a signed length", bad_length("+5"), Nothing, &[400], false),
         vector("a negative length", bad_length("-5"), Nothing, &[400], false),
-        vector("an octal length", bad_length("05"), Nothing, &[400], false),
+        // RFC 9110 section 8.6: digits, and decimal. The server gets the plain number, which nobody reads as octal.
+        vector("a length with a zero before it", bad_length("05"), Whole(POST_HELLO), &[200], true),
+        vector("a length with many zeros before it", bad_length(&format!("{:080}", 5)), Whole(POST_HELLO), &[200], true),
+        vector("a length that is less in octal", post("Content-Length: 010\r\n", "hellohello"), Whole(POST_TEN), &[200], true),
+        vector("a length that is no octal number", post("Content-Length: 09\r\n", "hellohell"), Whole(POST_NINE), &[200], true),
+        vector("zeros alone", post("Content-Length: 000\r\n", ""), Whole(POST_NONE), &[200], true),
+        vector("two lengths that are the same number", post("Content-Length: 5\r\nContent-Length: 05\r\n", "hello"), Whole(POST_HELLO), &[200], true),
+        vector("two lengths, one less in octal", twice("010", "8"), Nothing, &[400], false),
+        vector("a zero, then a sign", bad_length("0-5"), Nothing, &[400], false),
         vector("a hexadecimal length", bad_length("0x5"), Nothing, &[400], false),
         vector("a fractional length", bad_length("5.0"), Nothing, &[400], false),
         vector("a length in quotes", bad_length("\"5\""), Nothing, &[400], false),

@@ -75,12 +75,14 @@ async fn http2_requests_that_would_be_read_differently_as_http1() {
         fields
     };
     let twice = |name: &'static str, value: &'static str| [&base[..], &[(name, value)]].concat();
-    let without = |name: &'static str| base.iter().copied().filter(|(known, _)| *known != name).collect();
+    let without =
+        |name: &'static str| -> Vec<_> { base.iter().copied().filter(|(known, _)| *known != name).collect() };
     let fine = "POST /x [host: a] [x-forwarded-for: 127.0.0.1] [transfer-encoding: chunked] hello";
     let vectors: Vec<Vector> = vec![
         ("a decent request", base.to_vec(), Some(fine)),
         ("Host as in :authority", with("host", "a"), Some("POST /x [host: a] [x-forwarded-for: 127.0.0.1] [transfer-encoding: chunked] hello")),
         ("a length that is right", with("content-length", "5"), Some("POST /x [content-length: 5] [host: a] [x-forwarded-for: 127.0.0.1] hello")),
+        ("a length with zeros before it", with("content-length", "005"), Some("POST /x [content-length: 5] [host: a] [x-forwarded-for: 127.0.0.1] hello")),
         ("connection", with("connection", "close"), None),
         ("connection that names a header", with("connection", "x"), None),
         ("transfer-encoding", with("transfer-encoding", "chunked"), None),
@@ -105,6 +107,10 @@ async fn http2_requests_that_would_be_read_differently_as_http1() {
         ("a user in :authority", with(":authority", "evil@a"), None),
         ("a path in :authority", with(":authority", "a/evil"), None),
         ("a line in :authority", with(":authority", "a\r\nx: y"), None),
+        ("no host at all", without(":authority"), None),
+        ("an empty :authority", with(":authority", ""), None),
+        ("an empty Host alone", [&without(":authority")[..], &[("host", "")]].concat(), None),
+        ("Host alone", [&without(":authority")[..], &[("host", "a")]].concat(), Some(fine)),
         ("no method", without(":method"), None),
         ("no path", without(":path"), None),
         ("two paths", twice(":path", "/evil"), None),

@@ -103,6 +103,16 @@ fn each_kind_of_broken_table_is_refused_with_file_line_and_reason() {
             "no [[part.p]]",
         ),
         (
+            "[[field]]\nto = \"a\"\nfrom = [{ part = \"p\", of = \"status\" }]\nfidelity = \"exact\"",
+            6,
+            "go together",
+        ),
+        (
+            "[[field]]\nto = \"a\"\nfrom = [{ part = \"p\", is = [\"failed\"] }]\nfidelity = \"exact\"",
+            6,
+            "go together",
+        ),
+        (
             "[[field]]\nto = \"a\"\nfrom = [\"x..y\"]\nfidelity = \"exact\"",
             6,
             "is no path",

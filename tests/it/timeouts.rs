@@ -13,7 +13,7 @@ use std::{
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpSocket, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::oneshot,
     time::{sleep, timeout},
 };
@@ -293,6 +293,31 @@ async fn an_upstream_that_does_not_accept_is_a_504_after_the_connect_timeout() {
         assert_eq!(reply.status, 504, "{path}: {}", reply.text());
         assert!(begun.elapsed() >= GAP * 9 / 10, "{path}: {:?}", begun.elapsed());
     }
+}
+
+#[tokio::test]
+async fn an_upstream_that_does_not_speak_tls_is_a_504_after_the_connect_timeout() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let holding = tokio::spawn(async move {
+        let mut held = Vec::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            held.push(stream);
+        }
+    });
+    let jobshim = support::facing(&format!("https://{address}"), |config| {
+        config.upstream.connect_timeout = GAP;
+    })
+    .await;
+    for path in ["/x", "/history"] {
+        let begun = Instant::now();
+        let reply = timeout(LONG, Client::new().get(jobshim.address, path)).await;
+        let reply = reply.unwrap_or_else(|_| panic!("no answer to {path} after {:?}", begun.elapsed()));
+        assert_eq!(reply.status, 504, "{path}: {}", reply.text());
+        let said = format!("within {} ms", GAP.as_millis());
+        assert!(reply.text().contains(&said), "{path}: {}", reply.text());
+    }
+    holding.abort();
 }
 
 #[tokio::test]

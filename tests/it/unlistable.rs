@@ -5,12 +5,22 @@ use crate::support::{
     Client, Reply, Running, facing,
     server::{Server, Setup, board},
     start, start_with,
-    upstream::Recorder,
+    upstream::{Recorder, Scripted, reply},
 };
-use http::Method;
+use flate2::{Compression, write::GzEncoder};
+use http::{Method, Request};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
 use jobshim::{cli::Options, config::DialectChoice, demo::Rules};
 use serde_json::{Value, json};
-use std::net::SocketAddr;
+use std::{
+    io::Write,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+};
 
 /// What clients put there that is no object, and what the server gets of it.
 const PNGINFO: [(&str, &str); 8] = [
@@ -92,6 +102,70 @@ async fn what_the_list_fails_at_does_not_go_on_and_every_other_byte_does() {
             assert_eq!(String::from_utf8_lossy(&arrived.body), rest, "{dialect:?}: {sent}");
             assert_eq!(arrived.headers["content-length"], rest.len().to_string(), "{sent}");
         }
+    }
+}
+
+#[tokio::test]
+async fn neither_does_it_from_a_compressed_prompt() {
+    let recorder = Recorder::start(200, &[], r#"{"prompt_id": "a"}"#).await;
+    let jobshim = start(&recorder.url(), |config| {
+        config.upstream.dialect = DialectChoice::Comfyui
+    })
+    .await;
+    let sent = body(r#""y": 1, "extra_pnginfo": {"workflow": null}"#);
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(sent.as_bytes()).expect("written");
+    let client = Client::new();
+    let sending = client.send(
+        Method::POST,
+        jobshim.address,
+        "/prompt",
+        &[("content-encoding", "gzip")],
+        encoder.finish().expect("gzip"),
+    );
+    assert_eq!(sending.await.expect("an answer").status, 200);
+    let arrived = recorder.arrived().pop().expect("a request");
+    let rest = body(r#""y": 1, "extra_pnginfo": {}"#);
+    assert_eq!(String::from_utf8_lossy(&arrived.body), rest);
+    assert_eq!(arrived.headers["content-length"], rest.len().to_string());
+    assert!(!arrived.headers.contains_key("content-encoding"));
+}
+
+#[tokio::test]
+async fn a_prompt_is_sent_again_as_the_server_that_takes_it_can_list_it() {
+    let (is_cloud, taken) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Vec::new())));
+    let (now, told) = (Arc::clone(&is_cloud), Arc::clone(&taken));
+    let upstream = Scripted::start(move |request: Request<Incoming>| {
+        let (is_cloud, told) = (now.load(SeqCst), Arc::clone(&told));
+        async move {
+            let path = request.uri().path().to_owned();
+            let probe = request.uri().query().unwrap_or_default().contains("create_time");
+            let (status, answer) = match (&path[..], is_cloud) {
+                ("/api/jobs", false) if probe => (400, r#"{"error": "sort_by"}"#),
+                ("/api/jobs", _) => (200, r#"{"jobs": [], "pagination": {"has_more": false}}"#),
+                ("/prompt", false) | ("/api/prompt", true) => (200, r#"{"prompt_id": "an-id", "number": 1}"#),
+                _ => (405, "<html>"),
+            };
+            let body = request.into_body().collect().await.expect("a body").to_bytes();
+            if path.ends_with("/prompt") {
+                let text = String::from_utf8_lossy(&body).into_owned();
+                told.lock().expect("notes").push((status, text));
+            }
+            reply(status, &[], answer)
+        }
+    })
+    .await;
+    let jobshim = start(&upstream.url(), |_| {}).await;
+    let sent = body(r#""extra_pnginfo": null"#);
+    let stripped = body("");
+    for (cloud, arrivals) in [
+        (false, vec![(200, stripped.clone())]),
+        (true, vec![(405, stripped), (200, sent.clone())]),
+    ] {
+        is_cloud.store(cloud, SeqCst);
+        taken.lock().expect("notes").clear();
+        assert_eq!(post(jobshim.address, "/prompt", &sent).await.status, 200);
+        assert_eq!(*taken.lock().expect("notes"), arrivals, "cloud {cloud}");
     }
 }
 
@@ -187,6 +261,22 @@ async fn while_such_a_job_waits_the_history_is_whole_and_the_job_can_be_taken_ou
     assert_eq!((reply.status.as_u16(), reply.text().as_str()), (200, ""));
     assert_eq!(ids(&server, "pending"), [waiting.as_str()]);
     assert_eq!(get(at, "/queue").await["queue_pending"][0][1], *waiting);
+}
+
+#[tokio::test]
+async fn a_job_that_was_shown_with_an_empty_prompt_is_not_lost_behind_such_a_one() {
+    let server = Server::start(board(Rules::Comfyui), Setup::default()).await;
+    let straight = server.upstream.address;
+    let hollow = submit(straight, "").await;
+    let jobshim = facing(&server.url(), |_| {}).await;
+    let at = jobshim.address;
+    assert_eq!(get(at, "/queue").await["queue_pending"][0][2], json!({}));
+    submit(straight, r#""extra_pnginfo": null"#).await;
+    let delete = json!({"delete": [hollow]});
+    assert_eq!(post(at, "/queue", &delete).await.status, 409);
+    assert_eq!(ids(&server, "pending").len(), 2);
+    assert_eq!(post(at, "/queue", &delete).await.status, 200);
+    assert_eq!(ids(&server, "pending").len(), 1);
 }
 
 #[tokio::test]

@@ -44,7 +44,7 @@ pub(super) const UPSTREAM: &[Key] = &[
         "--connect-timeout",
         "TIME",
         "5s",
-        "How long a connection to the server may take to open, as 500ms, 5s or 2m",
+        "How long a connection to the server may take to open, TLS included, as 500ms, 5s or 2m",
     ]),
     key([
         "upstream.first_byte_timeout",

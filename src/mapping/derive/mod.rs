@@ -62,6 +62,8 @@ pub enum Derivation {
         class: String,
         only: Option<String>,
     },
+    /// The value, where it is of that kind.
+    Kind { of: String, is: Kind },
     /// A prompt with the values of its inputs as the server converts them before it queues it, from the output nodes on,
     /// or those that the list `only` names if there is one. `wrapped` is the member that holds a value that is a list.
     TypedInputs {
@@ -92,6 +94,30 @@ pub enum Derivation {
     },
 }
 
+/// Kinds of values.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    Object,
+    List,
+    String,
+}
+
+impl Kind {
+    /// What the text of such a value begins with.
+    fn begins(self) -> u8 {
+        match self {
+            Self::Object => b'{',
+            Self::List => b'[',
+            Self::String => b'"',
+        }
+    }
+
+    fn is_of(self, value: &[u8]) -> bool {
+        value.first() == Some(&self.begins())
+    }
+}
+
 /// A member to leave out; with `is`, only when that string is its value; with `unless`, only when its value is of another
 /// kind.
 #[derive(Clone, Debug, Deserialize)]
@@ -100,21 +126,6 @@ pub struct Dropped {
     pub(in crate::mapping) path: String,
     is: Option<String>,
     unless: Option<Kind>,
-}
-
-/// A kind of JSON value.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Kind {
-    Object,
-}
-
-impl Kind {
-    fn is_of(self, value: &[u8]) -> bool {
-        match self {
-            Self::Object => value.starts_with(b"{"),
-        }
-    }
 }
 
 impl Dropped {
@@ -147,6 +158,7 @@ impl Derivation {
             | Self::Map { of, .. }
             | Self::NoObjects { of, .. }
             | Self::UnwrapItems { of, .. }
+            | Self::Kind { of, .. }
             | Self::Keys { of } => vec![of],
             Self::OutputNodes { of, only: more, .. }
             | Self::TypedInputs { of, only: more, .. }
@@ -238,6 +250,11 @@ impl Derivation {
                     })
                 });
                 extend(text, members.collect(), out)
+            }
+            Self::Kind { is, .. } => {
+                let is_it = is.is_of(text);
+                out.extend_from_slice(if is_it { text } else { b"" });
+                Ok(is_it)
             }
             Self::Keys { .. } => keys(text, out).map(|()| true),
             Self::NodeMeta {
