@@ -57,7 +57,7 @@ const OF_THE_BYTES: [HeaderName; 7] = [
 ];
 
 /// What of the Jobs API a request asks for.
-enum OriginHeaders {
+enum JobsEndpoint {
     List,
     One,
 }
@@ -65,7 +65,7 @@ enum OriginHeaders {
 /// A passing answer that may have hidden jobs in it.
 pub struct Hiding {
     judge: HiddenJobs,
-    asked: OriginHeaders,
+    asked: JobsEndpoint,
     head_only: bool,
 }
 
@@ -106,12 +106,12 @@ impl Legacy {
         let path = in_full(head.uri.path(), dialect);
         let names = &dialect.names;
         let (asked, id) = if path == names.list.path {
-            (OriginHeaders::List, None)
+            (JobsEndpoint::List, None)
         } else {
             let (before, after) = names.detail.path.split_once("{id}")?;
             let id = path.strip_prefix(before)?.strip_suffix(after)?;
             let id = (!id.is_empty() && !id.contains('/')).then_some(id)?;
-            (OriginHeaders::One, Some(percent_decode_str(id).decode_utf8_lossy()))
+            (JobsEndpoint::One, Some(percent_decode_str(id).decode_utf8_lossy()))
         };
         let scope = scope(head);
         if !self.hidden.may_hide(scope, id.as_deref()) {
@@ -121,7 +121,7 @@ impl Legacy {
             head.headers.remove(name);
         }
         let head_only = head.method == Method::HEAD;
-        if matches!(asked, OriginHeaders::One) {
+        if matches!(asked, JobsEndpoint::One) {
             // Only the job itself tells whether it is hidden.
             head.method = Method::GET;
         }
@@ -164,7 +164,7 @@ impl Hiding {
         }
         let (mut head, body) = response.into_parts();
         let body = match self.asked {
-            OriginHeaders::List => {
+            JobsEndpoint::List => {
                 without(&mut head.headers, &OF_THE_BYTES);
                 let elements = Elements::new(&self.judge.dialect().names.list.jobs, self.judge.clone());
                 let body = Filtered {
@@ -173,7 +173,7 @@ impl Hiding {
                 };
                 body.boxed_unsync()
             }
-            OriginHeaders::One => match judged(body, &self.judge).await? {
+            JobsEndpoint::One => match judged(body, &self.judge).await? {
                 (false, body) => body,
                 (true, _) => {
                     without(&mut head.headers, &OF_THE_BYTES);
