@@ -5,6 +5,7 @@
 //! meanwhile, others moved up behind our back, and the walk begins anew.
 
 use super::{Caller, CallerKey, DialectKind, JobKey, Jobs, JobsError, Page, accept, caller::encode};
+use crate::mapping::dialect::Word;
 use crate::{jobs_api::Listed, telemetry::Call};
 use http::{HeaderMap, Method};
 use std::{collections::HashSet, sync::Arc};
@@ -36,6 +37,8 @@ pub enum ListFilter {
     Newest,
     /// Those that have not ended.
     Queued,
+    /// Those in these states.
+    In(&'static [Word]),
 }
 
 /// One call for a page, as all who make it at the same time share it.
@@ -54,7 +57,8 @@ enum Walk {
 }
 
 impl Jobs {
-    /// Lists jobs, newest created first, page by page until `enough` of them are there or none are left.
+    /// Lists jobs, newest created first, page by page until `enough` of them are there or none are left. Where the server
+    /// cannot list all jobs, a list of all has those that have ended.
     pub async fn list(
         self: &Arc<Self>,
         caller: &Arc<Caller>,
@@ -62,7 +66,23 @@ impl Jobs {
         wanted: ListFilter,
         enough: impl Fn(&[Listed]) -> bool,
     ) -> Result<List, JobsError> {
-        let outcome = self.walk_until_still(caller, kind, wanted, &enough).await;
+        match self.list_as_asked(caller, kind, wanted, &enough).await {
+            Err(error) if self.may_be_one_job(kind, &error) => {
+                Box::pin(self.list_in_spite(caller, kind, wanted, error)).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// The list, if the server has it as it was asked for.
+    pub(super) async fn list_as_asked(
+        self: &Arc<Self>,
+        caller: &Arc<Caller>,
+        kind: DialectKind,
+        wanted: ListFilter,
+        enough: &impl Fn(&[Listed]) -> bool,
+    ) -> Result<List, JobsError> {
+        let outcome = self.walk_until_still(caller, kind, wanted, enough).await;
         if matches!(
             outcome,
             Err(JobsError::Missing { .. } | JobsError::Shape { .. } | JobsError::Upstream(_))
@@ -104,7 +124,11 @@ impl Jobs {
     ) -> Result<Walk, JobsError> {
         let dialect = self.names(kind);
         let names = &dialect.names.list;
-        let filter = (wanted == ListFilter::Queued).then(|| dialect.queued_filter());
+        let filter = match wanted {
+            ListFilter::All | ListFilter::Newest => None,
+            ListFilter::Queued => Some(dialect.queued_filter()),
+            ListFilter::In(words) => Some(dialect.filter(words)),
+        };
         let part = names.part.filter(|_| wanted == ListFilter::Newest);
         let limit = names.page.or(part).map(|page| format!("{}={page}", names.limit));
         let caller_key = caller.caller_key();
@@ -139,13 +163,17 @@ impl Jobs {
             if seen.len() > MOST_JOBS {
                 return Err(self.unfit(kind, &format!("it has more than {MOST_JOBS} jobs")));
             }
-            let complete = !page.more && page.cursor.is_none();
+            let complete = page.more == Some(false) && page.cursor.is_none();
             if complete || enough(&jobs) {
                 return Ok(Walk::Done(List {
                     jobs,
                     complete,
                     headers: page.headers.clone(),
                 }));
+            }
+            // Silence is no proof that there is no more.
+            if page.more.is_none() && page.cursor.is_none() {
+                return Err(self.unfit(kind, "it does not say whether there is more"));
             }
             if seen.len() == before {
                 return Err(self.unfit(kind, "it says there is more, but a page brought nothing new"));
@@ -187,6 +215,11 @@ impl Jobs {
         let lasts = |_: &Result<Arc<Page>, JobsError>| false;
         let (page, _) = self.pages.share(call, lasts, ask).await;
         page
+    }
+
+    /// No job of a list says when it was created.
+    pub fn undated(&self, kind: DialectKind) -> JobsError {
+        self.unfit(kind, "no job in it says when it was created")
     }
 
     fn unfit(&self, kind: DialectKind, reason: &str) -> JobsError {

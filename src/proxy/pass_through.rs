@@ -112,6 +112,7 @@ impl Proxy {
             runs: self.legacy.runs(),
             hollow: self.legacy.hollow(),
             table: &self.legacy.tables().prompt,
+            jobs: self.legacy.jobs(),
             scope,
             max_body: self.max_noted,
             budget: &self.budget,

@@ -1,6 +1,6 @@
 //! A legacy read: from memory, from the Jobs API, or from the server's own endpoint.
 
-use super::{Proxy, pass_through::refused};
+use super::{Proxy, pass_through::refused, translation::is_gone};
 use crate::http::request_head::RequestHead;
 use crate::{
     auth::scope::Scope,
@@ -106,6 +106,14 @@ impl Proxy {
             if decision == Decision::TranslateIfThere && (missing || there) {
                 self.modes.jobs_api.found(!missing);
             }
+            let outcome = match outcome {
+                Err(LegacyError::Jobs(error @ JobsError::Unlistable { .. })) => {
+                    let method = head.method().clone();
+                    let response = Box::pin(self.read_in_spite(record, route, error, head, body)).await;
+                    return for_method(&method, response);
+                }
+                outcome => outcome,
+            };
             if decision == Decision::Translate || !missing {
                 record.source(Source::JobsApi);
                 if let Ok(answer) = &outcome {
@@ -122,6 +130,30 @@ impl Proxy {
         match shadowed {
             Some(shadowed) => self.shadow.compare(shadowed, response),
             None => response,
+        }
+    }
+
+    /// The answer of the server's own endpoint to what its Jobs API fails at because of one job, which that endpoint does
+    /// not mind; the error where it is not there.
+    async fn read_in_spite(
+        &self,
+        record: &RequestRecord,
+        route: &LegacyRoute,
+        error: JobsError,
+        head: RequestHead,
+        body: Body,
+    ) -> Response<Body> {
+        self.log_hint.say(&error.to_string());
+        match self.forward(record, head, body).await {
+            Ok(response) if !is_gone(response.status()) => {
+                // What the client was spared is a failure all the same.
+                self.modes.translated(route.name(), true);
+                response
+            }
+            _ => {
+                record.source(Source::JobsApi);
+                self.answered(Err(error.into()), None, route, route.name()).await
+            }
         }
     }
 

@@ -8,12 +8,13 @@ use crate::{
         body_decoding::{decode, set_decoded},
         buffered::{BufferBudget, BufferError},
     },
+    jobs_api::Jobs,
     legacy::{
         hollow::Hollow,
         notes::{Notes, note},
         runs::Runs,
     },
-    mapping::{Chosen, Paths, Table, scanner::string_value},
+    mapping::{Chosen, Paths, RequestRules, Table, scanner::string_value},
     upstream::{Upstream, UpstreamError},
 };
 use bytes::Bytes;
@@ -35,12 +36,31 @@ pub struct PromptRecorder<'a> {
     pub hollow: &'a Hollow,
     /// Table `prompt`.
     pub table: &'a Table,
+    /// Knows what of a prompt the server could not list afterwards.
+    pub jobs: &'a Jobs,
     /// Whose job it is.
     pub scope: Scope,
     /// The largest request body, in bytes, that is looked into.
     pub max_body: usize,
     /// What is read is held within it.
     pub budget: &'a BufferBudget,
+}
+
+impl PromptRecorder<'_> {
+    /// A prompt whose job the server can list, as far as it is known by now which server that is.
+    fn listable(&self, mut head: Parts, body: Bytes) -> Request<Body> {
+        let rest = self.jobs.known_names().names.prompt.as_ref().and_then(|rules| {
+            let text = decode(&head.headers, &body, self.max_body).ok()?;
+            without(rules, &text)
+        });
+        if let Some(rest) = &rest {
+            tracing::info!(
+                "POST /prompt carried what the server's list fails at (see [prompt] in the dialect's table); the server got it without, and clients are shown it"
+            );
+            set_text(&mut head, rest);
+        }
+        Request::from_parts(head, full(rest.unwrap_or(body)))
+    }
 }
 
 /// Why a prompt has no answer of the server.
@@ -91,22 +111,17 @@ impl ForwardedRequest<'_> {
         };
         let Ok(mut text) = decode(&head.headers, &whole, lesson.max_body) else {
             let submission = Submission::new(lesson, Chosen::unread());
-            let response = self.submit(head, whole, elsewhere).await?;
+            let response = self.submit(head, whole, lesson, elsewhere).await?;
             return Ok(submission.answered(response, None, upstream).await?);
         };
-        let mut sent = Vec::with_capacity(text.len());
-        let changed = lesson.table.request.apply(&text, &mut sent).is_ok() && sent.len() != text.len();
-        let sent = if changed {
+        let redacted = without(&lesson.table.request, &text);
+        if let Some(rest) = &redacted {
             tracing::warn!(
                 "POST /prompt carried a redacted key in place of a key; it was removed: the client seems to resubmit what it read"
             );
-            head.headers.insert(CONTENT_LENGTH, HeaderValue::from(sent.len()));
-            set_decoded(&mut head.headers);
-            text = sent.into();
-            text.clone()
-        } else {
-            whole
-        };
+            set_text(&mut head, rest);
+            text = rest.clone();
+        }
         let observed = lesson.table.request.observed(&head.headers);
         let noted = note(lesson.table, &text, observed.as_deref());
         let chosen = lesson.table.request.chosen(&text);
@@ -116,7 +131,7 @@ impl ForwardedRequest<'_> {
             return Err(PromptError::Hollow);
         }
         let submission = Submission::new(lesson, chosen);
-        let response = self.submit(head, sent, elsewhere).await?;
+        let response = self.submit(head, redacted.unwrap_or(whole), lesson, elsewhere).await?;
         Ok(submission.answered(response, noted, upstream).await?)
     }
 
@@ -125,6 +140,7 @@ impl ForwardedRequest<'_> {
         self,
         head: Parts,
         body: Bytes,
+        lesson: &PromptRecorder<'_>,
         elsewhere: Option<E>,
     ) -> Result<Response<Body>, UpstreamError>
     where
@@ -132,7 +148,7 @@ impl ForwardedRequest<'_> {
         F: Future<Output = Option<(ForwardedRequest<'a>, Parts)>>,
     {
         let again = elsewhere.map(|elsewhere| (elsewhere, head.clone(), body.clone()));
-        let response = self.forward(Request::from_parts(head, full(body))).await?;
+        let response = self.forward(lesson.listable(head, body)).await?;
         let is_absent = matches!(
             response.status(),
             StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED
@@ -141,10 +157,23 @@ impl ForwardedRequest<'_> {
             && let Some((elsewhere, head, body)) = again
             && let Some((passage, head)) = elsewhere(head).await
         {
-            return passage.forward(Request::from_parts(head, full(body))).await;
+            return passage.forward(lesson.listable(head, body)).await;
         }
         Ok(response)
     }
+}
+
+/// `body` without what `rules` keep from going on; `None` when it has nothing of that.
+fn without(rules: &RequestRules, body: &Bytes) -> Option<Bytes> {
+    let mut rest = Vec::with_capacity(body.len());
+    let applied = rules.apply(body, &mut rest).is_ok();
+    (applied && rest.len() != body.len()).then(|| rest.into())
+}
+
+/// Makes `head` that of a body of this text.
+fn set_text(head: &mut Parts, text: &Bytes) {
+    head.headers.insert(CONTENT_LENGTH, HeaderValue::from(text.len()));
+    set_decoded(&mut head.headers);
 }
 
 /// A prompt on its way. When it is dropped before its answer has said which job it became, the server may have taken it all
