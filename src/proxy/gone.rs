@@ -1,6 +1,6 @@
 //! The end of a legacy endpoint: 410.
 
-use super::{Proxy, housekeeping::PATIENCE, translation::call};
+use super::{Pipeline, housekeeping::PATIENCE, translation::call};
 use crate::http::request_head::RequestHead;
 use crate::{
     http::{body::Body, headers::carried},
@@ -11,7 +11,7 @@ use crate::{
 use http::{Response, StatusCode, header::ORIGIN};
 use tokio::time::timeout;
 
-impl Proxy {
+impl Pipeline {
     /// What mode `gone` answers. Nobody is asked, unless the request is a web page's: whether that may ask and read the
     /// answer is the server's word, and comes with whatever the server answers (CONTRACT.md section 6).
     pub(super) async fn gone(

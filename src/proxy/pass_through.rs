@@ -1,6 +1,6 @@
 //! What is passed on as it came, and where to.
 
-use super::Proxy;
+use super::Pipeline;
 use crate::http::request_head::RequestHead;
 use crate::{
     http::body::Body,
@@ -17,7 +17,7 @@ use futures_util::future::Either;
 use http::{Request, Response, Uri, request::Parts};
 use std::{borrow::Cow, time::Instant};
 
-impl Proxy {
+impl Pipeline {
     /// How the request of `head` reaches the upstream.
     async fn passage<'a>(
         &'a self,
@@ -44,12 +44,12 @@ impl Proxy {
         kind: Option<DialectKind>,
     ) -> Result<ForwardedRequest<'a>, UpstreamError> {
         let jobs = self.legacy.jobs();
-        let uri = match target(head.uri(), head.headers(), jobs, &self.upstream, kind) {
-            Cow::Borrowed(_) => self.upstream.uri_as_sent(head.uri()),
-            Cow::Owned(target) => self.upstream.uri(&target),
+        let uri = match target(head.uri(), head.headers(), jobs, &self.shared.upstream, kind) {
+            Cow::Borrowed(_) => self.shared.upstream.uri_as_sent(head.uri()),
+            Cow::Owned(target) => self.shared.upstream.uri(&target),
         };
         Ok(ForwardedRequest {
-            upstream: &self.upstream,
+            upstream: &self.shared.upstream,
             record,
             call: Call::Pass,
             own_host: jobs.host_for(kind),
@@ -82,7 +82,7 @@ impl Proxy {
         passage.forward(Request::from_parts(head.into_parts(), body)).await
     }
 
-    /// As [`Proxy::pass`]; the answer may have hidden jobs in it.
+    /// As [`Pipeline::pass`]; the answer may have hidden jobs in it.
     pub(super) fn pass_hiding(
         &self,
         record: &RequestRecord,
@@ -95,7 +95,7 @@ impl Proxy {
             None => Either::Left(passing),
             Some(hiding) => Either::Right(Box::pin(async move {
                 let applied = hiding.applied(passing.await?).await;
-                applied.map_err(|error| self.upstream.broken_off(&*error))
+                applied.map_err(|error| self.shared.upstream.broken_off(&*error))
             })),
         }
     }
@@ -114,8 +114,8 @@ impl Proxy {
             table: &self.legacy.tables().prompt,
             jobs: self.legacy.jobs(),
             scope,
-            max_body: self.max_noted,
-            budget: &self.budget,
+            max_body: self.shared.max_noted,
+            budget: &self.shared.budget,
         };
         let passage = self.passage(record, &head).await?;
         let elsewhere = self.legacy.jobs().may_change().then(|| {
@@ -140,7 +140,7 @@ impl Proxy {
         head: RequestHead,
         body: Body,
     ) -> Result<Response<Body>, UpstreamError> {
-        let passage = match &self.legacy_upstream {
+        let passage = match &self.shared.legacy_upstream {
             None => self.passage(record, &head).await?,
             Some(upstream) => ForwardedRequest {
                 upstream,

@@ -1,6 +1,6 @@
 //! A legacy read: from memory, from the Jobs API, or from the server's own endpoint.
 
-use super::{Proxy, pass_through::refused, translation::is_gone};
+use super::{Pipeline, pass_through::refused, translation::is_gone};
 use crate::http::request_head::RequestHead;
 use crate::{
     auth::scope::Scope,
@@ -25,10 +25,10 @@ use crate::{
 use http::{Method, Response};
 use std::sync::Arc;
 
-impl Proxy {
+impl Pipeline {
     /// What of a read its answer depends on.
     pub(super) fn inquiry<'a>(&self, head: &'a RequestHead) -> Inquiry<'a> {
-        let compresses = self.compress && head.has(HeaderFlags::ACCEPT_ENCODING);
+        let compresses = self.shared.compress && head.has(HeaderFlags::ACCEPT_ENCODING);
         Inquiry {
             query: head.query(),
             headers: head.flagged(),
@@ -59,7 +59,7 @@ impl Proxy {
                 response
             }
             None => {
-                let mut response = finish(translated(answer, encoding, self.compress));
+                let mut response = finish(translated(answer, encoding, self.shared.compress));
                 if let Some(head) = head {
                     // The next one writes its own in the place of this.
                     record.put_id(response.headers_mut());
@@ -143,7 +143,7 @@ impl Proxy {
         head: RequestHead,
         body: Body,
     ) -> Response<Body> {
-        self.log_hint.say(&error.to_string());
+        self.shared.log_hint.say(&error.to_string());
         match self.forward(record, head, body).await {
             Ok(response) if !is_gone(response.status()) => {
                 // What the client was spared is a failure all the same.
@@ -162,7 +162,7 @@ impl Proxy {
         let jobs = self.legacy.jobs();
         let sent = head.uri().path_and_query().map_or("/", |target| target.as_str());
         let method = head.method().clone();
-        let reread = match &self.legacy_upstream {
+        let reread = match &self.shared.legacy_upstream {
             Some(upstream) => Reread {
                 method,
                 target: sent.to_owned(),
@@ -173,9 +173,9 @@ impl Proxy {
                 let kind = jobs.known_dialect();
                 Reread {
                     method,
-                    target: target(head.uri(), head.headers(), jobs, &self.upstream, kind).into_owned(),
+                    target: target(head.uri(), head.headers(), jobs, &self.shared.upstream, kind).into_owned(),
                     headers: caller.headers(jobs.host_for(kind)),
-                    upstream: Arc::clone(&self.upstream),
+                    upstream: Arc::clone(&self.shared.upstream),
                 }
             }
         };
@@ -200,7 +200,7 @@ impl Proxy {
         for (result, count) in [(CacheResult::Hit, hits), (CacheResult::Miss, misses)] {
             if count > 0 {
                 let count = u32::try_from(count).unwrap_or(u32::MAX);
-                self.observer.cache(&record.stats, result, count);
+                self.shared.observer.cache(&record.stats, result, count);
             }
         }
     }

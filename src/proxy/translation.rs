@@ -1,6 +1,6 @@
 //! What reads and writes of the legacy surface share: who is to answer, a turn to do so, and the answer.
 
-use super::Proxy;
+use super::Pipeline;
 use crate::http::request_head::RequestHead;
 use crate::{
     auth::scope::Scope,
@@ -20,7 +20,7 @@ use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 /// How long a request may wait for its turn to be translated.
 const TURN: Duration = Duration::from_secs(2);
 
-impl Proxy {
+impl Pipeline {
     /// Whose a legacy call is, and who is to answer it.
     pub(super) fn decide(
         &self,
@@ -29,7 +29,7 @@ impl Proxy {
         head: &RequestHead,
         scope: Scope,
     ) -> Decision {
-        let key = self.store.scope_key();
+        let key = self.shared.store.scope_key();
         record.called_by(head.parts(), (!key.is_nobody(&scope)).then_some(scope.0));
         record.under(self.modes.policy(route).mode.into());
         let client = || key.client(&scope, record.peer.client);
@@ -41,13 +41,13 @@ impl Proxy {
         let LegacyError::Jobs(JobsError::Upstream(UpstreamError::Connect { .. })) = error else {
             return false;
         };
-        self.legacy_upstream.is_none()
+        self.shared.legacy_upstream.is_none()
     }
 
     /// A turn to make an answer. Most are made in a moment, so a burst waits in line; behind a server that hangs the line
     /// does not move, and nobody is kept for long.
     pub(super) async fn translation_permit(&self) -> Option<OwnedSemaphorePermit> {
-        let translation_permit = timeout(TURN, Arc::clone(&self.translation_permits).acquire_owned())
+        let translation_permit = timeout(TURN, Arc::clone(&self.shared.translation_permits).acquire_owned())
             .await
             .ok()?;
         translation_permit.ok()
@@ -81,11 +81,11 @@ impl Proxy {
         asked: &(dyn Debug + Sync),
     ) -> Response<Body> {
         let error = match outcome {
-            Ok(answer) => return translated(answer, encoding, self.compress),
+            Ok(answer) => return translated(answer, encoding, self.shared.compress),
             Err(error) => error,
         };
         let finding = match &error {
-            LegacyError::Jobs(error) => Box::pin(self.diagnosis.of(error)).await,
+            LegacyError::Jobs(error) => Box::pin(self.shared.diagnosis.of(error)).await,
             _ => None,
         };
         let cause = finding.map(|finding| finding.to_string());
@@ -94,7 +94,8 @@ impl Proxy {
             && answer.status.is_redirection()
         {
             let status = answer.status.as_u16();
-            self.log_hint
+            self.shared
+                .log_hint
                 .say(&format!("the upstream answered {status} to {call}: a login page?"));
         }
         tracing::warn!(%asked, %error, cause, "a legacy request could not be answered");

@@ -1,7 +1,7 @@
 //! A legacy write, which goes one way, never both.
 
 use super::{
-    Proxy,
+    Pipeline,
     pass_through::refused,
     translation::{call, is_gone},
 };
@@ -36,7 +36,7 @@ struct WriteBody {
     text: Result<Bytes, DecodeError>,
 }
 
-impl Proxy {
+impl Pipeline {
     /// A write goes one way, never both.
     pub(super) async fn write(
         &self,
@@ -66,7 +66,7 @@ impl Proxy {
             touching.end().await;
             return response;
         }
-        let body = match self.budget.read(body, self.max_write_body).await {
+        let body = match self.shared.budget.read(body, self.shared.max_write_body).await {
             Ok(body) => body,
             Err(ReadError::Buffer(BufferError::TooLong(limit))) => return too_large(limit),
             Err(ReadError::Buffer(BufferError::NoRoom(limit))) => {
@@ -75,7 +75,7 @@ impl Proxy {
             Err(ReadError::Body(error)) => return upstream_failure(&UpstreamError::Client(error.into()), None),
         };
         let body = WriteBody {
-            text: decode(head.headers(), &body, self.max_write_body),
+            text: decode(head.headers(), &body, self.shared.max_write_body),
             sent: body,
         };
         self.translate_write(record, write, head, &body, &caller).await
@@ -112,7 +112,7 @@ impl Proxy {
         let outcome = match outcome {
             // Nothing was done yet, and the server's own endpoint does not mind that job.
             Err(LegacyError::Jobs(error @ JobsError::Unlistable { .. })) => {
-                self.log_hint.say(&error.to_string());
+                self.shared.log_hint.say(&error.to_string());
                 return match self.resend(record, write, head, body, caller.scope).await {
                     Ok(answer) if !is_gone(answer.status()) => {
                         self.modes.translated(write.name(), true);

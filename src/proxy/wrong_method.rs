@@ -1,6 +1,10 @@
 //! A method that a legacy path does not know: the server's to answer where its endpoint is asked.
 
-use super::{Answering, Proxy, at_once, later, pass_through::refused};
+use super::{
+    Pipeline,
+    pass_through::refused,
+    pipeline::{Answering, at_once, later},
+};
 use crate::{
     http::request_head::RequestHead,
     jobs_api::JobsError,
@@ -12,7 +16,7 @@ use crate::{
 };
 use hyper::body::Incoming;
 
-impl Proxy {
+impl Pipeline {
     /// Such a request is no call of the legacy surface, so nobody is counted for it and no canary is judged on it.
     pub(super) fn answer_wrong_method<'a>(
         &'a self,
@@ -22,7 +26,7 @@ impl Proxy {
         body: Incoming,
     ) -> Answering<'a> {
         let scope = self.scope(&head);
-        let client = || self.store.scope_key().client(&scope, record.peer.client);
+        let client = || self.shared.store.scope_key().client(&scope, record.peer.client);
         let decision = self.modes.decide(wrong.route, client);
         if matches!(decision, Decision::Translate | Decision::Gone) {
             return at_once(wrong_method(head.method(), wrong.allow));
