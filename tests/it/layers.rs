@@ -96,7 +96,11 @@ fn paths(code: &str) -> Vec<(String, bool)> {
         leaves(tree.split(';').next().unwrap_or_default(), "", &mut named);
         found.extend(named.into_iter().map(|path| (path, words.starts_with("pub"))));
     }
-    for (at, _) in rest.match_indices("crate::") {
+    // `pub(in crate::mapping)` is a visibility, and imports nothing.
+    let named = rest
+        .match_indices("crate::")
+        .filter(|(at, _)| !rest[..*at].ends_with("(in "));
+    for (at, _) in named {
         let path: String = rest[at..]
             .chars()
             .take_while(|letter| letter.is_alphanumeric() || matches!(letter, ':' | '_'))
