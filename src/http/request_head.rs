@@ -5,6 +5,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, request::Parts};
 use std::sync::LazyLock;
 
 /// The head of a request. Its flags were read from its own headers when it came, so the two cannot be mixed up.
+#[derive(Clone)]
 pub struct RequestHead {
     parts: Parts,
     flags: HeaderFlags,

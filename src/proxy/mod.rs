@@ -15,7 +15,9 @@ mod translation;
 mod write;
 mod wrong_method;
 
+mod answer;
 mod pipeline;
+mod request;
 mod shared;
 
 pub use housekeeping::{STORE_EVERY, USAGE, housekeeping};

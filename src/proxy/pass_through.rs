@@ -1,6 +1,10 @@
 //! What is passed on as it came, and where to.
 
-use super::Pipeline;
+use super::{
+    Pipeline,
+    answer::Answer,
+    request::{ClientRequest, caller},
+};
 use crate::http::request_head::RequestHead;
 use crate::{
     http::body::Body,
@@ -30,7 +34,7 @@ impl Pipeline {
             None => {
                 // A write at the wrong place is lost: who only reads can read again.
                 let must = !head.method().is_safe() && depends_on_dialect(head.uri(), &jobs.dialects());
-                let caller = self.caller(record, self.scope(head), head);
+                let caller = caller(record, head, self.scope(head));
                 Box::pin(jobs.dialect_to_pass(&caller, must)).await
             }
         };
@@ -66,31 +70,31 @@ impl Pipeline {
         before: Uri,
         sent: Instant,
     ) -> Option<(ForwardedRequest<'a>, Parts)> {
-        let caller = self.caller(record, self.scope(&head), &head);
+        let caller = caller(record, &head, self.scope(&head));
         let kind = self.legacy.jobs().dialect_after(sent, &caller).await?;
         let passage = self.passage_to(record, &head, Some(kind)).ok()?;
         (passage.uri != before).then(|| (passage, head.into_parts()))
     }
 
-    pub(super) async fn pass(
-        &self,
-        record: &RequestRecord,
-        head: RequestHead,
-        body: Body,
-    ) -> Result<Response<Body>, UpstreamError> {
+    pub(super) async fn pass(&self, request: ClientRequest<'_>) -> Result<Response<Body>, UpstreamError> {
+        let ClientRequest {
+            record,
+            head,
+            body,
+            shutdown,
+        } = request;
         let passage = self.passage(record, &head).await?;
-        passage.forward(Request::from_parts(head.into_parts(), body)).await
+        let request = Request::from_parts(head.into_parts(), body);
+        passage.forward(request, shutdown).await
     }
 
     /// As [`Pipeline::pass`]; the answer may have hidden jobs in it.
     pub(super) fn pass_hiding(
         &self,
-        record: &RequestRecord,
-        head: RequestHead,
-        body: Body,
+        request: ClientRequest<'_>,
         hiding: Option<Hiding>,
     ) -> impl Future<Output = Result<Response<Body>, UpstreamError>> + Send {
-        let passing = self.pass(record, head, body);
+        let passing = self.pass(request);
         match hiding {
             None => Either::Left(passing),
             Some(hiding) => Either::Right(Box::pin(async move {
@@ -100,12 +104,8 @@ impl Pipeline {
         }
     }
 
-    pub(super) async fn prompt(
-        &self,
-        record: &RequestRecord,
-        head: RequestHead,
-        body: Body,
-    ) -> Result<Response<Body>, UpstreamError> {
+    pub(super) async fn prompt(&self, request: ClientRequest<'_>) -> Result<Answer, UpstreamError> {
+        let ClientRequest { record, head, body, .. } = request;
         let scope = self.scope(&head);
         let lesson = PromptRecorder {
             notes: self.legacy.notes(),
@@ -124,7 +124,7 @@ impl Pipeline {
         });
         let request = Request::from_parts(head.into_parts(), body);
         match passage.prompt(request, &lesson, elsewhere).await {
-            Ok(response) => Ok(response),
+            Ok(response) => Ok(Answer::upstream(response)),
             Err(PromptError::Upstream(error)) => Err(error),
             Err(hollow @ PromptError::Hollow) => {
                 record.source(Source::Jobshim);
@@ -134,27 +134,35 @@ impl Pipeline {
     }
 
     /// A legacy call as it came, to the server's own endpoint.
-    pub(super) async fn forward(
-        &self,
-        record: &RequestRecord,
-        head: RequestHead,
-        body: Body,
-    ) -> Result<Response<Body>, UpstreamError> {
-        let passage = match &self.shared.legacy_upstream {
-            None => self.passage(record, &head).await?,
-            Some(upstream) => ForwardedRequest {
-                upstream,
-                record,
-                call: Call::Elsewhere,
-                own_host: upstream.is_https().then(|| upstream.authority()),
-                uri: upstream.uri_as_sent(head.uri())?,
-            },
+    pub(super) async fn forward(&self, request: ClientRequest<'_>) -> Result<Response<Body>, UpstreamError> {
+        let Some(upstream) = &self.shared.legacy_upstream else {
+            return self.pass(request).await;
         };
-        passage.forward(Request::from_parts(head.into_parts(), body)).await
+        let ClientRequest {
+            record,
+            head,
+            body,
+            shutdown,
+        } = request;
+        let passage = ForwardedRequest {
+            upstream,
+            record,
+            call: Call::Elsewhere,
+            own_host: upstream.is_https().then(|| upstream.authority()),
+            uri: upstream.uri_as_sent(head.uri())?,
+        };
+        passage
+            .forward(Request::from_parts(head.into_parts(), body), shutdown)
+            .await
     }
 }
 
-pub(super) fn refused(error: UpstreamError) -> Response<Body> {
+/// The answer of the upstream, or why there is none.
+pub(super) fn passed(outcome: Result<Response<Body>, UpstreamError>) -> Answer {
+    outcome.map_or_else(refused, Answer::upstream)
+}
+
+pub(super) fn refused(error: UpstreamError) -> Answer {
     tracing::warn!(%error, "a request could not be passed through");
     upstream_failure(&error, None)
 }

@@ -1,10 +1,12 @@
 //! The steps of one request, from its head to its answer.
 
 use super::{
+    answer::{Answer, Origin},
     hints::{OriginHeaders, refusal},
     panics::contained,
-    pass_through::refused,
-    response::{LocalAnswer, forbidden, looped, not_admitted, refused_unread, say_whose},
+    pass_through::{passed, refused},
+    request::{ClientRequest, LegacyRequest},
+    response::{forbidden, looped, not_admitted, refused_unread},
     shared::Shared,
     shutdown::Shutdown,
 };
@@ -14,10 +16,10 @@ use crate::{
         trusted_proxies,
     },
     http::{
-        body::Body, header_flags::HeaderFlags, idle_timeout::IdleTimeoutBody, origin, peer::Peer,
+        header_flags::HeaderFlags, idle_timeout::IdleTimeoutBody, origin, peer::Peer, proxy_status,
         request_head::RequestHead, validate::validate,
     },
-    jobs_api::{Caller, DialectKind},
+    jobs_api::DialectKind,
     legacy::{Legacy, Remembered},
     mapping::dialect::Dialect,
     migration::{
@@ -26,7 +28,7 @@ use crate::{
         notices::Notices,
     },
     routes::{LegacyRoute, Route, route},
-    telemetry::{Observer, RecordedBody, RequestRecord, RequestStats},
+    telemetry::{Observer, RecordedBody, RequestRecord},
     upstream::Upstream,
 };
 use futures_util::{
@@ -71,108 +73,121 @@ impl Pipeline {
 
     /// Answers one request, and watches the answer to its end. Never fails: every failure is a response. What can be done
     /// without waiting is done before there is a future, or before its ways part: hyper moves a future as it is, several
-    /// times. `stop` goes along with what does not end with its request, a tunnel or a write.
+    /// times. `shutdown` goes along with what does not end with its request, a tunnel or a write.
     pub fn handle(
         self: Arc<Self>,
         request: Request<Incoming>,
         peer: Peer,
-        stop: &Shutdown,
+        shutdown: &Shutdown,
     ) -> impl Future<Output = Response<RecordedBody>> + Send + use<> {
         let (head, body) = request.into_parts();
         let mut head = RequestHead::new(head);
-        let way = route(head.method(), head.uri().path());
-        let mut record = self.shared.observer.begin(&head, (&way).into(), peer);
+        let route = route(head.method(), head.uri().path());
+        let mut record = self.shared.observer.begin(&head, (&route).into(), peer);
         let validated = validate(head.parts(), &self.shared.bounds);
         if validated.is_ok() {
             trusted_proxies::settle(&self.shared.trusted_proxies, &mut head, &mut record.peer);
             record.foreign = origin::refuses(head.flagged(), head.uri());
         }
-        if head.has(HeaderFlags::UPGRADE) || matches!(way, Route::Write(_)) {
-            head.parts_mut().extensions.insert(stop.clone());
-        }
+        let may_outlive = head.has(HeaderFlags::UPGRADE) || matches!(route, Route::Write(_));
+        let shutdown = may_outlive.then(|| shutdown.clone());
         async move {
-            let response = match validated {
+            let answer = match validated {
                 Ok(()) => {
-                    let answering = || self.answer(&mut record, way, head, body);
+                    let answering = || self.answer(&mut record, route, head, body, shutdown);
                     contained(&self.shared.observer, answering).await
                 }
-                Err(unclear) => {
-                    tracing::debug!(%unclear, "a request was refused");
-                    refused_unread(unclear)
+                Err(invalid) => {
+                    tracing::debug!(unclear = %invalid, "a request was refused");
+                    refused_unread(invalid)
                 }
             };
-            let response = match self.would_refuse(&record, &response) {
+            let response = match self.would_refuse(&record, answer.origin) {
                 true => forbidden(),
-                false => response,
+                false => answer.response,
             };
             record.watch(response)
         }
     }
 
-    /// Whether `response` was made without asking the upstream, and the upstream is, or may be, a server that refuses what
-    /// a web page of another site asks.
-    fn would_refuse(&self, record: &RequestRecord, response: &Response<Body>) -> bool {
-        record.foreign
-            && self.legacy.jobs().known_dialect() != Some(DialectKind::Cloud)
-            && response.extensions().get::<LocalAnswer>().is_some()
-    }
-
-    /// The answer, if it is at hand, or the way to it.
+    /// The steps of a request that is valid. Each of the first three lets it on or answers it; its route says who does
+    /// otherwise.
     fn answer<'a>(
         &'a self,
         record: &'a mut RequestRecord,
-        way: Route,
+        route: Route,
         mut head: RequestHead,
         body: Incoming,
+        shutdown: Option<Shutdown>,
     ) -> Answering<'a> {
-        // Before the door: what came round has lost its token on the way.
+        let let_in = self.refuse_loop(&head).and_then(|()| self.admit(&mut head));
+        if let Err(answer) = let_in {
+            return at_once(answer);
+        }
+        self.settle_credentials(&mut head);
+        let asked = OriginHeaders::of(head.flagged());
+        match route {
+            Route::PassThrough => {
+                let hiding = self.legacy.hiding(&mut head, |head| self.scope(head));
+                let request = self.going_on(record, head, body, shutdown);
+                let passing = self.pass_hiding(request, hiding);
+                later(passing.map(move |outcome| self.annotate(passed(outcome), &asked)))
+            }
+            Route::Prompt => {
+                let passing = self.prompt(self.going_on(record, head, body, shutdown));
+                later(passing.map(move |outcome| self.annotate(outcome.unwrap_or_else(refused), &asked)))
+            }
+            Route::WrongMethod(wrong) => self.answer_wrong_method(record, wrong, head, body, asked),
+            Route::Legacy(route) => self.answer_read(record, route, head, body, asked),
+            Route::Write(write) => {
+                let scope = self.scope(&head);
+                let decision = self.decide(record, write.name(), &head, scope);
+                let request = LegacyRequest {
+                    request: self.going_on(record, head, body, shutdown),
+                    scope,
+                    decision,
+                };
+                let names = self.names();
+                later(async move {
+                    let mut answer = self.write(&write, request).await;
+                    self.notices
+                        .put(answer.response.headers_mut(), || write.successor(names));
+                    self.annotate(answer, &asked)
+                })
+            }
+        }
+    }
+
+    /// A request that jobshim itself has sent goes no further. This comes before the access token, which such a request
+    /// has lost on the way.
+    fn refuse_loop(&self, head: &RequestHead) -> Result<(), Answer> {
         let mut upstreams = iter::once(&self.shared.upstream).chain(&self.shared.legacy_upstream);
         if head.has(HeaderFlags::VIA) && upstreams.any(|upstream| upstream.has_sent(head.headers())) {
             self.shared
                 .log_hint
                 .say("a request came back here: upstream.url leads to jobshim itself, by another name");
-            return at_once(looped());
+            return Err(looped());
         }
-        if !self
-            .shared
-            .access
-            .admits(head.parts_mut(), self.shared.store.scope_key())
-        {
-            return at_once(not_admitted());
+        Ok(())
+    }
+
+    /// Asks for the access token, and takes it out.
+    fn admit(&self, head: &mut RequestHead) -> Result<(), Answer> {
+        let key = self.shared.store.scope_key();
+        match self.shared.access.admits(head.parts_mut(), key) {
+            true => Ok(()),
+            false => Err(not_admitted()),
         }
-        if head.has(HeaderFlags::CREDENTIAL) {
-            scope::remove_empty(head.headers_mut());
-            if let Some(key) = self.legacy.jobs().key_names() {
-                scope::move_key(head.headers_mut(), &key.header, &key.begins);
-            }
+    }
+
+    /// An empty credential is none, and a key has the header that the upstream has for keys.
+    fn settle_credentials(&self, head: &mut RequestHead) {
+        if !head.has(HeaderFlags::CREDENTIAL) {
+            return;
         }
-        let asked = OriginHeaders::of(head.flagged());
-        match way {
-            Route::PassThrough => {
-                let body = self.named(record, &mut head, body);
-                let hiding = self.legacy.hiding(&mut head, |head| self.scope(head));
-                let passing = self.pass_hiding(record, head, body, hiding);
-                later(passing.map(move |outcome| self.annotate(outcome.unwrap_or_else(refused), &asked)))
-            }
-            Route::Prompt => {
-                let body = self.named(record, &mut head, body);
-                let passing = self.prompt(record, head, body);
-                later(passing.map(move |outcome| self.annotate(outcome.unwrap_or_else(refused), &asked)))
-            }
-            Route::WrongMethod(wrong) => self.answer_wrong_method(record, wrong, head, body),
-            Route::Legacy(route) => self.answer_read(record, route, head, body, asked),
-            Route::Write(write) => {
-                let scope = self.scope(&head);
-                let decision = self.decide(record, write.name(), &head, scope);
-                let body = self.named(record, &mut head, body);
-                let names = self.names();
-                let writing = async move {
-                    let mut response = self.write(record, (&write, decision), scope, head, body).await;
-                    self.notices.put(response.headers_mut(), || write.successor(names));
-                    self.annotate(response, &asked)
-                };
-                later(writing)
-            }
+        scope::remove_empty(head.headers_mut());
+        if let Some(key) = self.legacy.jobs().key_names() {
+            scope::move_key(head.headers_mut(), &key.header, &key.begins);
         }
     }
 
@@ -180,17 +195,17 @@ impl Pipeline {
         &'a self,
         record: &'a mut RequestRecord,
         route: LegacyRoute,
-        mut head: RequestHead,
+        head: RequestHead,
         body: Incoming,
         asked: OriginHeaders,
     ) -> Answering<'a> {
         let scope = self.scope(&head);
         let decision = self.decide(record, route.name(), &head, scope);
         let names = self.names();
-        let finish = move |route: &LegacyRoute, mut response: Response<Body>| {
+        let finish = move |route: &LegacyRoute, mut answer: Answer| {
             self.notices
-                .put(response.headers_mut(), || Some(route.successor(names)));
-            self.annotate(response, &asked)
+                .put(answer.response.headers_mut(), || Some(route.successor(names)));
+            self.annotate(answer, &asked)
         };
         let remembered = match decision {
             // From memory nobody is asked: it must not be a request that the upstream would refuse.
@@ -198,7 +213,7 @@ impl Pipeline {
                 let inquiry = self.inquiry(&head);
                 match self.legacy.remembered(&route, inquiry, scope) {
                     Some(Remembered::Answer(answer)) => {
-                        let finish = |response| finish(&route, response);
+                        let finish = |answer| finish(&route, answer);
                         let encoding = inquiry.encoding;
                         return at_once(self.remembered(record, &route, head.method(), encoding, answer, finish));
                     }
@@ -207,48 +222,40 @@ impl Pipeline {
             }
             _ => None,
         };
-        let body = self.named(record, &mut head, body);
-        let reading = async move {
-            let response = self
-                .read(record, &route, (decision, remembered), scope, head, body)
-                .await;
-            finish(&route, response)
+        let request = LegacyRequest {
+            request: self.going_on(record, head, body, None),
+            scope,
+            decision,
         };
-        later(reading)
+        later(async move {
+            let answer = self.read(&route, request, remembered).await;
+            finish(&route, answer)
+        })
     }
 
-    /// The body of a request that goes on, whose `head` gets the request's name, and is told of the body's moves.
-    pub(super) fn named(&self, record: &RequestRecord, head: &mut RequestHead, body: Incoming) -> Body {
+    /// A request that goes on: its head gets the request's id, and is told of the body's progress.
+    pub(super) fn going_on<'a>(
+        &self,
+        record: &'a RequestRecord,
+        mut head: RequestHead,
+        body: Incoming,
+        shutdown: Option<Shutdown>,
+    ) -> ClientRequest<'a> {
         record.put_name(head.headers_mut());
         let mut body = IdleTimeoutBody::new(body, self.shared.idle_timeout);
         if !body.is_end_stream() {
             head.parts_mut().extensions.insert(body.watched());
         }
-        record.receiving(body)
+        ClientRequest {
+            record,
+            head,
+            body: record.receiving(body),
+            shutdown,
+        }
     }
 
     pub(super) fn scope(&self, head: &RequestHead) -> Scope {
         self.shared.store.scope_key().scope(head)
-    }
-
-    pub(super) fn caller(&self, record: &RequestRecord, scope: Scope, head: &RequestHead) -> Arc<Caller> {
-        self.caller_counted_by(Arc::clone(&record.stats), record, scope, head)
-    }
-
-    /// As [`Pipeline::caller`], where what is done is not what the request itself needs.
-    pub(super) fn caller_beside(&self, record: &RequestRecord, scope: Scope, head: &RequestHead) -> Arc<Caller> {
-        self.caller_counted_by(Arc::new(record.stats.beside()), record, scope, head)
-    }
-
-    fn caller_counted_by(
-        &self,
-        stats: Arc<RequestStats>,
-        record: &RequestRecord,
-        scope: Scope,
-        head: &RequestHead,
-    ) -> Arc<Caller> {
-        let address = record.peer.address.ip();
-        Arc::new(Caller::new(head.headers(), head.uri(), address, scope, stats))
     }
 
     /// The Jobs API's names as far as is known.
@@ -256,29 +263,40 @@ impl Pipeline {
         self.legacy.jobs().known_names()
     }
 
+    /// Whether an answer of this origin was made without asking the upstream, and the upstream is, or may be, a server that
+    /// refuses what a web page of another site asks.
+    fn would_refuse(&self, record: &RequestRecord, origin: Origin) -> bool {
+        record.foreign
+            && origin == Origin::Jobshim { asked: false }
+            && self.legacy.jobs().known_dialect() != Some(DialectKind::Cloud)
+    }
+
     /// A client sees a status and whose it is; whoever runs jobshim also wants to know what to mend.
-    pub(super) fn annotate(&self, mut response: Response<Body>, asked: &OriginHeaders) -> Response<Body> {
-        let cloud = self.legacy.jobs().known_dialect() == Some(DialectKind::Cloud);
-        let advice = refusal(response.status(), asked, cloud);
-        if say_whose(&mut response, advice)
-            && let Some(advice) = advice
-        {
-            self.shared.log_hint.say(&format!(
-                "the upstream answered {}: {advice}",
-                response.status().as_u16()
-            ));
+    pub(super) fn annotate(&self, mut answer: Answer, asked: &OriginHeaders) -> Answer {
+        let status = answer.response.status();
+        let is_error = status.is_client_error() || status.is_server_error();
+        if !is_error || answer.origin != Origin::Upstream {
+            return answer;
         }
-        response
+        let cloud = self.legacy.jobs().known_dialect() == Some(DialectKind::Cloud);
+        let advice = refusal(status, asked, cloud);
+        proxy_status::received(answer.response.headers_mut(), status, advice.unwrap_or_default());
+        if let Some(advice) = advice {
+            self.shared
+                .log_hint
+                .say(&format!("the upstream answered {}: {advice}", status.as_u16()));
+        }
+        answer
     }
 }
 
 /// An answer, at hand or to come.
-pub(super) type Answering<'a> = Either<Ready<Response<Body>>, BoxFuture<'a, Response<Body>>>;
+pub(super) type Answering<'a> = Either<Ready<Answer>, BoxFuture<'a, Answer>>;
 
-pub(super) fn at_once<'a>(response: Response<Body>) -> Answering<'a> {
-    Either::Left(ready(response))
+pub(super) fn at_once<'a>(answer: Answer) -> Answering<'a> {
+    Either::Left(ready(answer))
 }
 
-pub(super) fn later<'a>(answering: impl Future<Output = Response<Body>> + Send + 'a) -> Answering<'a> {
+pub(super) fn later<'a>(answering: impl Future<Output = Answer> + Send + 'a) -> Answering<'a> {
     Either::Right(answering.boxed())
 }

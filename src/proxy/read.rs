@@ -1,14 +1,14 @@
 //! A legacy read: from memory, from the Jobs API, or from the server's own endpoint.
 
-use super::{Pipeline, pass_through::refused, translation::is_gone};
-use crate::http::request_head::RequestHead;
+use super::{
+    Pipeline,
+    answer::Answer,
+    pass_through::passed,
+    request::{ClientRequest, LegacyRequest},
+    translation::is_gone,
+};
 use crate::{
-    auth::scope::Scope,
-    http::{
-        body::{Body, full},
-        encoding::Encoding,
-        header_flags::HeaderFlags,
-    },
+    http::{body::full, encoding::Encoding, header_flags::HeaderFlags, request_head::RequestHead},
     jobs_api::{Caller, JobsError},
     legacy::{Cached, Inquiry, LegacyAnswer, LegacyError, Remembered},
     migration::{
@@ -22,7 +22,7 @@ use crate::{
     routes::LegacyRoute,
     telemetry::{CacheResult, RequestRecord, Source},
 };
-use http::{Method, Response};
+use http::Method;
 use std::sync::Arc;
 
 impl Pipeline {
@@ -45,57 +45,59 @@ impl Pipeline {
         method: &Method,
         encoding: Option<Encoding>,
         mut answer: LegacyAnswer,
-        finish: impl FnOnce(Response<Body>) -> Response<Body>,
-    ) -> Response<Body> {
+        finish: impl FnOnce(Answer) -> Answer,
+    ) -> Answer {
         record.source(Source::JobsApi);
         self.count_cached(record, answer.cached);
         self.modes.translated(route.name(), false);
         let terms = (self.number, self.legacy.jobs().known_dialect());
         let head = answer.head.take();
-        let response = match head.as_ref().and_then(|head| head.made_on(terms)) {
+        let answer = match head.as_ref().and_then(|head| head.made_on(terms)) {
             Some(headers) => {
-                let mut response = repeated(answer, headers);
-                record.put_id(response.headers_mut());
-                response
+                let mut answer = repeated(answer, headers);
+                record.put_id(answer.response.headers_mut());
+                answer
             }
             None => {
-                let mut response = finish(translated(answer, encoding, self.shared.compress));
+                let mut answer = finish(translated(answer, encoding, self.shared.compress));
                 if let Some(head) = head {
                     // The next one writes its own in the place of this.
-                    record.put_id(response.headers_mut());
-                    head.keep(terms, response.headers().clone());
+                    record.put_id(answer.response.headers_mut());
+                    head.keep(terms, answer.response.headers().clone());
                 }
-                response
+                answer
             }
         };
-        for_method(method, response)
+        for_method(method, answer)
     }
 
+    /// Answers a read for which `remembered` is what the memory has of the answer.
     pub(super) async fn read(
         &self,
-        record: &RequestRecord,
         route: &LegacyRoute,
-        (decision, remembered): (Decision, Option<Remembered>),
-        scope: Scope,
-        head: RequestHead,
-        body: Body,
-    ) -> Response<Body> {
+        call: LegacyRequest<'_>,
+        remembered: Option<Remembered>,
+    ) -> Answer {
+        let decision = call.decision;
         if decision == Decision::Gone {
-            let caller = self.caller(record, scope, &head);
-            return self.gone(&head, Some(route.successor(self.names())), &caller).await;
+            let caller = call.caller();
+            let successor = Some(route.successor(self.names()));
+            return self.gone(&call.request.head, successor, &caller).await;
         }
         if let Some(remembered) = remembered {
-            let encoding = self.inquiry(&head).encoding;
+            let head = &call.request.head;
+            let encoding = self.inquiry(head).encoding;
             let answer = Box::pin(self.legacy.finished(remembered)).await;
-            return self.remembered(record, route, head.method(), encoding, answer, |response| response);
+            return self.remembered(call.request.record, route, head.method(), encoding, answer, |answer| {
+                answer
+            });
         }
         if !matches!(decision, Decision::Forward { .. }) {
             let Some(translation_permit) = self.translation_permit().await else {
                 return self.too_busy(route.name());
             };
-            let inquiry = self.inquiry(&head);
-            let caller = self.caller(record, scope, &head);
-            let outcome = Box::pin(self.legacy.answer(route, inquiry, &caller)).await;
+            let inquiry = self.inquiry(&call.request.head);
+            let outcome = Box::pin(self.legacy.answer(route, inquiry, &call.caller())).await;
             // What goes on being asked for while it is sent is still one of the answers that are being made.
             let outcome = outcome.map(|answer| LegacyAnswer {
                 body: answer.body.holding(translation_permit),
@@ -108,47 +110,41 @@ impl Pipeline {
             }
             let outcome = match outcome {
                 Err(LegacyError::Jobs(error @ JobsError::Unlistable { .. })) => {
-                    let method = head.method().clone();
-                    let response = Box::pin(self.read_in_spite(record, route, error, head, body)).await;
-                    return for_method(&method, response);
+                    let method = call.request.head.method().clone();
+                    let answer = Box::pin(self.read_in_spite(route, error, call.request)).await;
+                    return for_method(&method, answer);
                 }
                 outcome => outcome,
             };
             if decision == Decision::Translate || !missing {
+                let record = call.request.record;
                 record.source(Source::JobsApi);
                 if let Ok(answer) = &outcome {
                     self.count_cached(record, answer.cached);
                 }
-                let response = self.answered(outcome, inquiry.encoding, route, route.name()).await;
-                return for_method(head.method(), response);
+                let answer = self.answered(outcome, inquiry.encoding, route, route.name()).await;
+                return for_method(call.request.head.method(), answer);
             }
         }
         let compares = decision == Decision::Forward { compare: true };
-        let shadowed = compares.then(|| self.shadowed(route, &head, self.caller_beside(record, scope, &head)));
-        let forwarded = Box::pin(self.forward(record, head, body));
-        let response = forwarded.await.unwrap_or_else(refused);
+        let shadowed = compares.then(|| self.shadowed(route, &call.request.head, call.caller_beside()));
+        let answer = passed(Box::pin(self.forward(call.request)).await);
         match shadowed {
-            Some(shadowed) => self.shadow.compare(shadowed, response),
-            None => response,
+            Some(shadowed) => answer.map(|response| self.shadow.compare(shadowed, response)),
+            None => answer,
         }
     }
 
     /// The answer of the server's own endpoint to what its Jobs API fails at because of one job, which that endpoint does
     /// not mind; the error where it is not there.
-    async fn read_in_spite(
-        &self,
-        record: &RequestRecord,
-        route: &LegacyRoute,
-        error: JobsError,
-        head: RequestHead,
-        body: Body,
-    ) -> Response<Body> {
+    async fn read_in_spite(&self, route: &LegacyRoute, error: JobsError, request: ClientRequest<'_>) -> Answer {
         self.shared.log_hint.say(&error.to_string());
-        match self.forward(record, head, body).await {
+        let record = request.record;
+        match self.forward(request).await {
             Ok(response) if !is_gone(response.status()) => {
                 // What the client was spared is a failure all the same.
                 self.modes.translated(route.name(), true);
-                response
+                Answer::upstream(response)
             }
             _ => {
                 record.source(Source::JobsApi);
@@ -207,9 +203,9 @@ impl Pipeline {
 }
 
 /// The response without its body, where that is all that is asked for.
-fn for_method(method: &Method, response: Response<Body>) -> Response<Body> {
+fn for_method(method: &Method, answer: Answer) -> Answer {
     match *method {
-        Method::HEAD => response.map(|_| full("")),
-        _ => response,
+        Method::HEAD => answer.map(|response| response.map(|_| full(""))),
+        _ => answer,
     }
 }

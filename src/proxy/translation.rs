@@ -4,16 +4,19 @@ use super::Pipeline;
 use crate::http::request_head::RequestHead;
 use crate::{
     auth::scope::Scope,
-    http::{body::Body, encoding::Encoding, outside::Outside},
+    http::{encoding::Encoding, outside::Outside},
     jobs_api::JobsError,
     legacy::{LegacyAnswer, LegacyError},
     migration::modes::Decision,
-    proxy::response::{busy, legacy_failure, translated},
+    proxy::{
+        answer::Answer,
+        response::{busy, legacy_failure, translated},
+    },
     routes::RouteName,
     telemetry::RequestRecord,
     upstream::UpstreamError,
 };
-use http::{Response, StatusCode};
+use http::StatusCode;
 use std::{fmt::Debug, sync::Arc, time::Duration};
 use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
@@ -54,7 +57,7 @@ impl Pipeline {
     }
 
     /// What is answered where no turn has come.
-    pub(super) fn too_busy(&self, route: RouteName) -> Response<Body> {
+    pub(super) fn too_busy(&self, route: RouteName) -> Answer {
         self.modes.translated(route, true);
         busy()
     }
@@ -66,20 +69,20 @@ impl Pipeline {
         encoding: Option<Encoding>,
         asked: &(dyn Debug + Sync),
         route: RouteName,
-    ) -> Response<Body> {
+    ) -> Answer {
         let down = outcome.as_ref().is_err_and(|error| self.is_down(error));
-        let response = self.response(outcome, encoding, asked).await;
-        let failed = response.status().is_server_error() && !down;
+        let answer = self.translate(outcome, encoding, asked).await;
+        let failed = answer.response.status().is_server_error() && !down;
         self.modes.translated(route, failed);
-        response
+        answer
     }
 
-    async fn response(
+    async fn translate(
         &self,
         outcome: Result<LegacyAnswer, LegacyError>,
         encoding: Option<Encoding>,
         asked: &(dyn Debug + Sync),
-    ) -> Response<Body> {
+    ) -> Answer {
         let error = match outcome {
             Ok(answer) => return translated(answer, encoding, self.shared.compress),
             Err(error) => error,

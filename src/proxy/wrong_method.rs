@@ -2,7 +2,7 @@
 
 use super::{
     Pipeline,
-    pass_through::refused,
+    pass_through::passed,
     pipeline::{Answering, at_once, later},
 };
 use crate::{
@@ -22,8 +22,9 @@ impl Pipeline {
         &'a self,
         record: &'a mut RequestRecord,
         wrong: WrongMethod,
-        mut head: RequestHead,
+        head: RequestHead,
         body: Incoming,
+        asked: OriginHeaders,
     ) -> Answering<'a> {
         let scope = self.scope(&head);
         let client = || self.shared.store.scope_key().client(&scope, record.peer.client);
@@ -31,24 +32,23 @@ impl Pipeline {
         if matches!(decision, Decision::Translate | Decision::Gone) {
             return at_once(wrong_method(head.method(), wrong.allow));
         }
-        let asked = OriginHeaders::of(head.flagged());
-        let body = self.named(record, &mut head, body);
+        let request = self.going_on(record, head, body, None);
         later(async move {
             if decision == Decision::TranslateIfThere {
-                let caller = self.caller(record, scope, &head);
+                let caller = request.caller(scope);
                 let dialect = self.legacy.jobs().dialect(&caller).await;
                 if !matches!(dialect, Err(JobsError::Missing { .. })) {
-                    return wrong_method(head.method(), wrong.allow);
+                    return wrong_method(request.head.method(), wrong.allow);
                 }
             }
             // Nobody knows what it does there.
-            let touching = (!head.method().is_safe())
+            let touching = (!request.head.method().is_safe())
                 .then(|| InvalidateOnDrop::new(&self.legacy, &LegacyWrite::History, None, scope));
-            let response = self.forward(record, head, body).await.unwrap_or_else(refused);
+            let answer = passed(self.forward(request).await);
             if let Some(touching) = touching {
                 touching.end().await;
             }
-            self.annotate(response, &asked)
+            self.annotate(answer, &asked)
         })
     }
 }
