@@ -59,6 +59,7 @@ mod table_limits;
 mod tables;
 mod targets;
 mod timeouts;
+mod tiny_chunks;
 mod tls;
 #[cfg(feature = "otel")]
 mod traces;
