@@ -6,21 +6,21 @@ use super::{
     load::{ConfigError, Setting},
     modes,
     parse::{self, Wrong},
-    secret::{self, Environment},
+    secret::{self, Places},
 };
 
 /// Turns texts into values; complaints go to `errors`, and `None` comes back when a value is missing for one.
-pub fn check(settings: &[Setting], environment: Environment<'_>, errors: &mut Vec<ConfigError>) -> Option<Config> {
+pub fn check(settings: &[Setting], places: Places<'_>, errors: &mut Vec<ConfigError>) -> Option<Config> {
     let mut reader = Reader {
         settings,
-        environment,
+        places,
         errors,
     };
     // Every section is read before the first `?`, so that one start shows every complaint.
     let listen = reader.value("listen.address", parse::address);
     let access_token = reader.value("listen.access_token", |text| match text {
         "" => Ok(None),
-        _ => secret::secret(text, environment).map(Some),
+        _ => secret::secret(text, places).map(Some),
     });
     let open = reader.value("listen.open", parse::flag);
     let door = door(&mut reader);
@@ -138,10 +138,10 @@ fn door(reader: &mut Reader<'_>) -> Option<DoorConfig> {
 }
 
 fn upstream(reader: &mut Reader<'_>) -> Option<UpstreamConfig> {
-    let environment = reader.environment;
+    let places = reader.places;
     let server = reader.value("upstream.url", parse::server);
     let dialect = reader.value("upstream.dialect", parse::dialect);
-    let headers = reader.value("upstream.headers", |text| secret::headers(text, environment));
+    let headers = reader.value("upstream.headers", |text| secret::headers(text, places));
     let ca_file = reader.value("upstream.ca_file", parse::optional_file);
     let connect_timeout = reader.value("upstream.connect_timeout", parse::duration);
     let first_byte_timeout = reader.value("upstream.first_byte_timeout", parse::duration);
@@ -295,7 +295,7 @@ fn log(reader: &mut Reader<'_>) -> Option<LogConfig> {
 /// Reads settings one by one, and keeps the complaints.
 struct Reader<'a> {
     settings: &'a [Setting],
-    environment: Environment<'a>,
+    places: Places<'a>,
     errors: &'a mut Vec<ConfigError>,
 }
 

@@ -12,7 +12,7 @@ pub use keys::{Key, Kind, keys};
 pub use load::{ConfigError, ConfigErrors, Loaded, Origin, Setting, load};
 pub use modes::{Mode, Policies, Policy, Rollback, Share};
 pub use parse::has_sound_port;
-pub use secret::{Secret, shown_url};
+pub use secret::{Secret, is_read_once, shown_url};
 
 use crate::trust::TrustedProxies;
 use std::{borrow::Cow, fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};

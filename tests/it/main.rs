@@ -44,6 +44,7 @@ mod reload;
 mod reused;
 mod rollback;
 mod scanner;
+mod secret_pipes;
 mod secrets;
 mod secure;
 mod session;
