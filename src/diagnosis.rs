@@ -104,7 +104,7 @@ impl Diagnosis {
         let unclear = match error {
             JobsError::Missing { .. } | JobsError::Shape { .. } => true,
             JobsError::Upstream(error) => speaks_no_http(error),
-            JobsError::Refused { .. } => false,
+            JobsError::Refused { .. } | JobsError::TooLong { .. } => false,
         };
         if !unclear {
             return None;

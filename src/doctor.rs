@@ -6,7 +6,7 @@ use crate::{
     buffered::BufferBudget,
     config::Config,
     diagnosis::Diagnosis,
-    jobs::{Caller, Detail, Dialect, DialectKind, Jobs, State, Wanted},
+    jobs::{Caller, Detail, Dialect, DialectKind, Jobs, ListLimits, State, Wanted},
     mapping::{Paths, TableError, Tables},
     mistakes::{Asked, refusal},
     upstream::{Answer, SetupError, Upstream, UpstreamError},
@@ -119,7 +119,10 @@ pub async fn run(config: &Config) -> Result<bool, DoctorError> {
         Arc::clone(&upstream),
         &tables,
         config.upstream.dialect,
-        config.legacy.max_pages,
+        ListLimits {
+            pages: config.legacy.max_pages,
+            jobs: config.legacy.max_jobs,
+        },
         Arc::default(),
     ));
     println!("{}\n", config.upstream.name());

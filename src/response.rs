@@ -352,6 +352,12 @@ pub fn legacy_failure(error: LegacyError, finding: Option<&str>) -> Response<Bod
             response
         }
         LegacyError::Jobs(JobsError::Upstream(error)) => upstream_failure(&error, finding),
+        LegacyError::Jobs(JobsError::TooLong { limit, .. }) => failure(
+            StatusCode::BAD_GATEWAY,
+            "list_too_long",
+            message,
+            format!("raise {limit} of jobshim if the list is as long as it should be"),
+        ),
         LegacyError::Jobs(JobsError::Missing { .. }) => failure(
             StatusCode::BAD_GATEWAY,
             "no_jobs_api",

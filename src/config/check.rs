@@ -174,6 +174,7 @@ fn legacy(reader: &mut Reader<'_>) -> Option<LegacyConfig> {
     let compress = reader.value("legacy.compress", parse::flag);
     let max_body = reader.value("legacy.max_body", parse::size);
     let max_pages = reader.value("legacy.max_pages", parse::count);
+    let max_jobs = reader.value("legacy.max_jobs", parse::count);
     let max_translations = reader.value("legacy.max_translations", parse::count);
     Some(LegacyConfig {
         surface: surface?,
@@ -186,6 +187,7 @@ fn legacy(reader: &mut Reader<'_>) -> Option<LegacyConfig> {
         compress: compress?,
         max_body: max_body?,
         max_pages: max_pages?,
+        max_jobs: max_jobs?,
         max_translations: max_translations?,
     })
 }

@@ -212,6 +212,8 @@ pub struct LegacyConfig {
     pub max_body: usize,
     /// The most pages read for one list.
     pub max_pages: usize,
+    /// The most jobs of one list.
+    pub max_jobs: usize,
     /// Answers made at the same time.
     pub max_translations: usize,
     /// Whether they are compressed for clients that take that.

@@ -20,6 +20,7 @@ mod hidden_passing;
 mod hollow;
 mod late_bytes;
 mod limits;
+mod list_limits;
 mod listeners;
 mod login_page;
 mod long_lists;
