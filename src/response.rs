@@ -320,6 +320,7 @@ pub fn legacy_failure(error: LegacyError, finding: Option<&str>) -> Response<Bod
             "nothing was done; the same delete sent once more is carried out".to_owned(),
         ),
         LegacyError::Body(DecodeError::TooLarge { limit }) => too_large(limit),
+        LegacyError::Body(DecodeError::NoRoom { limit }) => upstream_failure(&UpstreamError::NoRoom { limit }, None),
         LegacyError::Body(error) => unreadable(error),
         LegacyError::State(StateError::Full(_)) => failure(
             StatusCode::INSUFFICIENT_STORAGE,

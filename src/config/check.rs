@@ -8,6 +8,7 @@ use super::{
     parse::{self, Wrong},
     secret::{self, Places},
 };
+use crate::buffered::BufferBudget;
 
 /// Turns texts into values; complaints go to `errors`, and `None` comes back when a value is missing for one.
 pub fn check(settings: &[Setting], places: Places<'_>, errors: &mut Vec<ConfigError>) -> Option<Config> {
@@ -90,6 +91,7 @@ fn together(config: &Config, open: bool, reader: &mut Reader<'_>) {
             reader.refuse("upstream.url", "this is where jobshim shows what it does");
         }
     }
+    fits_one_body(config, reader);
     let guarded = config.access_token.is_some() || open || is_of_this_machine(&config.listen);
     if !guarded && !config.upstream.headers.is_empty() {
         reader.refuse(
@@ -97,6 +99,37 @@ fn together(config: &Config, open: bool, reader: &mut Reader<'_>) {
             "whoever reaches this address would use the server with your upstream.headers: set listen.access_token, \
              or give --i-know-this-is-open",
         );
+    }
+}
+
+/// A body that is allowed by itself must have room at least where there is no other.
+fn fits_one_body(config: &Config, reader: &mut Reader<'_>) {
+    let all = config.server.max_buffered;
+    let requests = BufferBudget::for_requests(all);
+    for (key, most, room, whose) in [
+        (
+            "upstream.max_answer_bytes",
+            config.upstream.max_answer_bytes,
+            all,
+            "answers may take all of it",
+        ),
+        (
+            "legacy.max_body",
+            config.legacy.max_body,
+            requests,
+            "requests may take half of it",
+        ),
+        (
+            "notes.max_body",
+            config.notes.max_body,
+            requests,
+            "requests may take half of it",
+        ),
+    ] {
+        if most > room {
+            let reason = format!("a body of the {most} bytes that {key} allows would have no room: {whose}");
+            reader.refuse("server.max_buffered", reason);
+        }
     }
 }
 

@@ -2,8 +2,8 @@
 
 use super::Passage;
 use crate::{
-    body_decoding::{decode, set_decoded},
-    buffered::{BufferBudget, BufferError},
+    body_decoding::{DecodeError, decode, set_decoded},
+    buffered::{Buffer, BufferBudget, BufferError, discard},
     hollow::Hollow,
     mapping::{Chosen, Paths, Table, scanner::string_value},
     notes::{Notes, note},
@@ -55,6 +55,8 @@ enum Start {
     Whole(Bytes),
     /// More than the limit: the body again, from its beginning.
     Long(Body),
+    /// There was no room for it beside all others, whose limit this is: the body again.
+    NoRoom(Body, usize),
 }
 
 impl Passage<'_> {
@@ -73,10 +75,16 @@ impl Passage<'_> {
     {
         let upstream = self.upstream;
         let (mut head, body) = request.into_parts();
-        let whole = match start(body, lesson.max_body, lesson.budget)
+        let buffer = lesson.budget.request_buffer(lesson.max_body);
+        let whole = match start(body, buffer)
             .await
             .map_err(|error| UpstreamError::Client(error.into()))?
         {
+            // Unread, it could carry what must not go on.
+            Start::NoRoom(body, limit) => {
+                discard(body, lesson.max_body).await;
+                return Err(UpstreamError::NoRoom { limit }.into());
+            }
             Start::Long(body) => {
                 let submission = Submission::new(lesson, Chosen::unread());
                 let response = self.forward(Request::from_parts(head, body)).await?;
@@ -84,23 +92,28 @@ impl Passage<'_> {
             }
             Start::Whole(whole) => whole,
         };
-        let Ok(mut text) = decode(&head.headers, &whole, lesson.max_body) else {
-            let submission = Submission::new(lesson, Chosen::unread());
-            let response = self.submit(head, whole, elsewhere).await?;
-            return Ok(submission.answered(response, None, upstream).await?);
+        let mut text = match decode(&head.headers, &whole, lesson.max_body, lesson.budget) {
+            Ok(text) => text,
+            Err(DecodeError::NoRoom { limit }) => return Err(UpstreamError::NoRoom { limit }.into()),
+            Err(_) => {
+                let submission = Submission::new(lesson, Chosen::unread());
+                let response = self.submit(head, whole, elsewhere).await?;
+                return Ok(submission.answered(response, None, upstream).await?);
+            }
         };
-        let mut sent = Vec::with_capacity(text.len());
-        let changed = lesson.table.request.apply(&text, &mut sent).is_ok() && sent.len() != text.len();
-        let sent = if changed {
-            tracing::warn!(
-                "POST /prompt carried a redacted key in place of a key; it was removed: the client seems to resubmit what it read"
-            );
-            head.headers.insert(CONTENT_LENGTH, HeaderValue::from(sent.len()));
-            set_decoded(&mut head.headers);
-            text = sent.into();
-            text.clone()
-        } else {
-            whole
+        let sent = match redacted(lesson, &text) {
+            Some(redacted) => {
+                tracing::warn!(
+                    "POST /prompt carried a redacted key in place of a key; it was removed: the client seems to resubmit what it read"
+                );
+                head.headers.insert(CONTENT_LENGTH, HeaderValue::from(redacted.len()));
+                set_decoded(&mut head.headers);
+                // One of them is held from now on.
+                drop((whole, text));
+                text = lesson.budget.counted(redacted).map_err(no_room)?;
+                text.clone()
+            }
+            None => whole,
         };
         let observed = lesson.table.request.observed(&head.headers);
         let noted = note(lesson.table, &text, observed.as_deref());
@@ -199,10 +212,15 @@ async fn keep(
     upstream: &Upstream,
 ) -> Result<Response<Body>, UpstreamError> {
     let (head, body) = response.into_parts();
-    let body = match start(body, MOST_ANSWER, submission.lesson.budget)
+    let body = match start(body, submission.lesson.budget.buffer(MOST_ANSWER))
         .await
         .map_err(|error| upstream.broken_off(&*error))?
     {
+        // The job is there: its client must hear of it.
+        Start::NoRoom(body, limit) => {
+            tracing::warn!(error = %BufferError::NoRoom(limit), "an answer passes unread");
+            body
+        }
         Start::Long(body) => body,
         Start::Whole(whole) => {
             if let Some((id, number)) = job_in(&whole, submission.lesson.table) {
@@ -227,12 +245,28 @@ fn job_in(answer: &[u8], table: &Table) -> Option<(String, Option<f64>)> {
     Some((string_value(value(id)?)?, number))
 }
 
-/// Reads a body to its end, or to where it is longer than `limit` bytes, has no room beside all others, or holds what is no
+/// A prompt without what must not go on, if it has any of that; it is copied only then. What is no JSON passes as it came.
+fn redacted(lesson: &Lesson<'_>, text: &[u8]) -> Option<Vec<u8>> {
+    let kept = lesson.table.request.kept(text).ok().filter(|kept| kept.len() > 1)?;
+    let mut copy = Vec::with_capacity(kept.iter().map(|part| part.of(text).len()).sum());
+    for part in kept {
+        copy.extend_from_slice(part.of(text));
+    }
+    Some(copy)
+}
+
+fn no_room(error: BufferError) -> UpstreamError {
+    let (BufferError::NoRoom(limit) | BufferError::TooLong(limit)) = error;
+    UpstreamError::NoRoom { limit }
+}
+
+/// Reads a body to its end, or to where it is longer than `read` may be, has no room beside all others, or holds what is no
 /// data.
-async fn start(mut body: Body, limit: usize, budget: &BufferBudget) -> Result<Start, BoxError> {
-    let mut read = budget.buffer(limit);
-    if read.announce(body.size_hint().lower()).is_err() {
-        return Ok(Start::Long(body));
+async fn start(mut body: Body, mut read: Buffer) -> Result<Start, BoxError> {
+    match read.announce(body.size_hint().lower()) {
+        Ok(()) => {}
+        Err(BufferError::TooLong(_)) => return Ok(Start::Long(body)),
+        Err(BufferError::NoRoom(limit)) => return Ok(Start::NoRoom(body, limit)),
     }
     while let Some(frame) = body.frame().await {
         let frame = frame?;
@@ -240,12 +274,13 @@ async fn start(mut body: Body, limit: usize, budget: &BufferBudget) -> Result<St
         if matches!(kept, Some(Ok(()))) {
             continue;
         }
-        if let Some(Err(error @ BufferError::NoRoom(_))) = kept {
-            tracing::warn!(%error, "a body passes unread");
-        }
         let first = (!read.is_empty()).then(|| Ok(Frame::data(read.into_bytes())));
         let again = stream::iter(first.into_iter().chain([Ok(frame)])).chain(BodyStream::new(body));
-        return Ok(Start::Long(StreamBody::new(again).boxed_unsync()));
+        let again = StreamBody::new(again).boxed_unsync();
+        return Ok(match kept {
+            Some(Err(BufferError::NoRoom(limit))) => Start::NoRoom(again, limit),
+            _ => Start::Long(again),
+        });
     }
     Ok(Start::Whole(read.into_bytes()))
 }

@@ -65,7 +65,7 @@ impl Service {
             Err(ReadError::Body(error)) => return upstream_failure(&UpstreamError::Client(error.into()), None),
         };
         let body = WriteBody {
-            text: decode(&head.headers, &body, self.most_ordered),
+            text: decode(&head.headers, &body, self.most_ordered, &self.budget),
             sent: body,
         };
         self.translate_write(exchange, write, head, &body, &caller).await

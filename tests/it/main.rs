@@ -3,6 +3,7 @@
 mod admin;
 mod answers;
 mod bombs;
+mod budget;
 mod cache;
 mod cloud;
 mod cloud_clients;
