@@ -359,6 +359,16 @@ pub fn legacy_failure(error: LegacyError, finding: Option<&str>) -> Response<Bod
             message,
             format!("raise {limit} of jobshim if the list is as long as it should be"),
         ),
+        LegacyError::Jobs(JobsError::Unlistable { .. }) => failure(
+            StatusCode::BAD_GATEWAY,
+            "unlistable_job",
+            message,
+            found(
+                "other jobs can be read by their ids; the list works again without that job: POST /queue {\"delete\": [id]} \
+                 while it waits, POST /interrupt {\"prompt_id\": id} while it runs, POST /history {\"delete\": [id]} or a \
+                 restart of the server once it has ended",
+            ),
+        ),
         LegacyError::Jobs(JobsError::Missing { .. }) => failure(
             StatusCode::BAD_GATEWAY,
             "no_jobs_api",

@@ -362,8 +362,7 @@ impl Service {
 
     /// The Jobs API's names as far as is known.
     fn names(&self) -> &Dialect {
-        let jobs = self.legacy.jobs();
-        jobs.names(jobs.known_dialect().unwrap_or(DialectKind::Comfyui))
+        self.legacy.jobs().known_names()
     }
 
     /// A client sees a status and whose it is; whoever runs jobshim also wants to know what to mend.

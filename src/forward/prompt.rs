@@ -5,7 +5,8 @@ use crate::{
     body_decoding::{DecodeError, decode, set_decoded},
     buffered::{Buffer, BufferBudget, BufferError, discard},
     hollow::Hollow,
-    mapping::{Chosen, Paths, Table, scanner::string_value},
+    jobs::Jobs,
+    mapping::{Chosen, Paths, RequestRules, Table, scanner::string_value},
     notes::{Notes, note},
     runs::Runs,
     scope::Scope,
@@ -30,12 +31,39 @@ pub struct Lesson<'a> {
     pub hollow: &'a Hollow,
     /// Table `prompt`.
     pub table: &'a Table,
+    /// Knows what of a prompt the server could not list afterwards.
+    pub jobs: &'a Jobs,
     /// Whose job it is.
     pub scope: Scope,
     /// The largest request body, in bytes, that is looked into.
     pub max_body: usize,
     /// What is read is held within it.
     pub budget: &'a BufferBudget,
+}
+
+impl Lesson<'_> {
+    /// A prompt whose job the server can list, as far as it is known by now which server that is.
+    fn listable(&self, mut head: Parts, body: Bytes) -> Result<Request<Body>, UpstreamError> {
+        let Some(rules) = &self.jobs.known_names().names.prompt else {
+            return Ok(Request::from_parts(head, full(body)));
+        };
+        let text = match decode(&head.headers, &body, self.max_body, self.budget) {
+            Ok(text) => text,
+            Err(DecodeError::NoRoom { limit }) => return Err(UpstreamError::NoRoom { limit }),
+            Err(_) => return Ok(Request::from_parts(head, full(body))),
+        };
+        let Some(rest) = redacted(rules, &text) else {
+            return Ok(Request::from_parts(head, full(body)));
+        };
+        tracing::info!(
+            "POST /prompt carried what the server's list fails at (see [prompt] in the dialect's table); the server got it without, and clients are shown it"
+        );
+        set_text(&mut head, rest.len());
+        // One of them is held from now on.
+        drop((body, text));
+        let rest = self.budget.counted(rest).map_err(no_room)?;
+        Ok(Request::from_parts(head, full(rest)))
+    }
 }
 
 /// Why a prompt has no answer of the server.
@@ -97,17 +125,16 @@ impl Passage<'_> {
             Err(DecodeError::NoRoom { limit }) => return Err(UpstreamError::NoRoom { limit }.into()),
             Err(_) => {
                 let submission = Submission::new(lesson, Chosen::unread());
-                let response = self.submit(head, whole, elsewhere).await?;
+                let response = self.submit(head, whole, lesson, elsewhere).await?;
                 return Ok(submission.answered(response, None, upstream).await?);
             }
         };
-        let sent = match redacted(lesson, &text) {
+        let sent = match redacted(&lesson.table.request, &text) {
             Some(redacted) => {
                 tracing::warn!(
                     "POST /prompt carried a redacted key in place of a key; it was removed: the client seems to resubmit what it read"
                 );
-                head.headers.insert(CONTENT_LENGTH, HeaderValue::from(redacted.len()));
-                set_decoded(&mut head.headers);
+                set_text(&mut head, redacted.len());
                 // One of them is held from now on.
                 drop((whole, text));
                 text = lesson.budget.counted(redacted).map_err(no_room)?;
@@ -124,7 +151,7 @@ impl Passage<'_> {
             return Err(PromptError::Hollow);
         }
         let submission = Submission::new(lesson, chosen);
-        let response = self.submit(head, sent, elsewhere).await?;
+        let response = self.submit(head, sent, lesson, elsewhere).await?;
         Ok(submission.answered(response, noted, upstream).await?)
     }
 
@@ -133,6 +160,7 @@ impl Passage<'_> {
         self,
         head: Parts,
         body: Bytes,
+        lesson: &Lesson<'_>,
         elsewhere: Option<E>,
     ) -> Result<Response<Body>, UpstreamError>
     where
@@ -140,7 +168,7 @@ impl Passage<'_> {
         F: Future<Output = Option<(Passage<'a>, Parts)>>,
     {
         let again = elsewhere.map(|elsewhere| (elsewhere, head.clone(), body.clone()));
-        let response = self.forward(Request::from_parts(head, full(body))).await?;
+        let response = self.forward(lesson.listable(head, body)?).await?;
         let is_absent = matches!(
             response.status(),
             StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED
@@ -149,10 +177,16 @@ impl Passage<'_> {
             && let Some((elsewhere, head, body)) = again
             && let Some((passage, head)) = elsewhere(head).await
         {
-            return passage.forward(Request::from_parts(head, full(body))).await;
+            return passage.forward(lesson.listable(head, body)?).await;
         }
         Ok(response)
     }
+}
+
+/// Makes `head` that of a plain body of this length, in bytes.
+fn set_text(head: &mut Parts, length: usize) {
+    head.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    set_decoded(&mut head.headers);
 }
 
 /// A prompt on its way. When it is dropped before its answer has said which job it became, the server may have taken it all
@@ -245,9 +279,10 @@ fn job_in(answer: &[u8], table: &Table) -> Option<(String, Option<f64>)> {
     Some((string_value(value(id)?)?, number))
 }
 
-/// A prompt without what must not go on, if it has any of that; it is copied only then. What is no JSON passes as it came.
-fn redacted(lesson: &Lesson<'_>, text: &[u8]) -> Option<Vec<u8>> {
-    let kept = lesson.table.request.kept(text).ok().filter(|kept| kept.len() > 1)?;
+/// A prompt without what `rules` keep from going on, if it has any of that; it is copied only then. What is no JSON passes
+/// as it came.
+fn redacted(rules: &RequestRules, text: &[u8]) -> Option<Vec<u8>> {
+    let kept = rules.kept(text).ok().filter(|kept| kept.len() > 1)?;
     let mut copy = Vec::with_capacity(kept.iter().map(|part| part.of(text).len()).sum());
     for part in kept {
         copy.extend_from_slice(part.of(text));

@@ -4,7 +4,7 @@
 //! counted, each one begins with the last job of the page before: if that job is not in it, jobs were deleted
 //! meanwhile, others moved up behind our back, and the walk begins anew.
 
-use super::{Caller, DialectKind, JobKey, Jobs, JobsError, Page, Voice, accept, caller::encode};
+use super::{Caller, DialectKind, JobKey, Jobs, JobsError, Page, Voice, accept, caller::encode, dialect::Word};
 use crate::{jobs::Listed, observe::Call};
 use http::{HeaderMap, Method};
 use std::{collections::HashSet, sync::Arc};
@@ -33,6 +33,8 @@ pub enum Wanted {
     Newest,
     /// Those that have not ended.
     Queued,
+    /// Those in these states.
+    In(&'static [Word]),
 }
 
 /// One call for a page, as all who make it at the same time share it.
@@ -51,7 +53,8 @@ enum Walk {
 }
 
 impl Jobs {
-    /// Lists jobs, newest created first, page by page until `enough` of them are there or none are left.
+    /// Lists jobs, newest created first, page by page until `enough` of them are there or none are left. Where the server
+    /// cannot list all jobs, a list of all has those that have ended.
     pub async fn list(
         self: &Arc<Self>,
         caller: &Arc<Caller>,
@@ -59,7 +62,23 @@ impl Jobs {
         wanted: Wanted,
         enough: impl Fn(&[Listed]) -> bool,
     ) -> Result<List, JobsError> {
-        let outcome = self.walk_until_still(caller, kind, wanted, &enough).await;
+        match self.list_as_asked(caller, kind, wanted, &enough).await {
+            Err(error) if self.may_be_one_job(kind, &error) => {
+                Box::pin(self.list_in_spite(caller, kind, wanted, error)).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// The list, if the server has it as it was asked for.
+    pub(super) async fn list_as_asked(
+        self: &Arc<Self>,
+        caller: &Arc<Caller>,
+        kind: DialectKind,
+        wanted: Wanted,
+        enough: &impl Fn(&[Listed]) -> bool,
+    ) -> Result<List, JobsError> {
+        let outcome = self.walk_until_still(caller, kind, wanted, enough).await;
         if outcome.as_ref().is_err_and(JobsError::casts_doubt) {
             self.doubt_dialect();
         }
@@ -98,7 +117,11 @@ impl Jobs {
     ) -> Result<Walk, JobsError> {
         let dialect = self.names(kind);
         let names = &dialect.names.list;
-        let filter = (wanted == Wanted::Queued).then(|| dialect.queued_filter());
+        let filter = match wanted {
+            Wanted::All | Wanted::Newest => None,
+            Wanted::Queued => Some(dialect.queued_filter()),
+            Wanted::In(words) => Some(dialect.filter(words)),
+        };
         let part = names.part.filter(|_| wanted == Wanted::Newest);
         let limit = names.page.or(part).map(|page| format!("{}={page}", names.limit));
         let voice = caller.voice();
@@ -133,13 +156,17 @@ impl Jobs {
             if seen.len() > self.limits.jobs {
                 return Err(self.too_long(kind, self.limits.jobs, "jobs", "legacy.max_jobs"));
             }
-            let complete = !page.more && page.cursor.is_none();
+            let complete = page.more == Some(false) && page.cursor.is_none();
             if complete || enough(&jobs) {
                 return Ok(Walk::Done(List {
                     jobs,
                     complete,
                     headers: page.headers.clone(),
                 }));
+            }
+            // Silence is no proof that there is no more.
+            if page.more.is_none() && page.cursor.is_none() {
+                return Err(self.unfit(kind, "it does not say whether there is more"));
             }
             if seen.len() == before {
                 return Err(self.unfit(kind, "it says there is more, but a page brought nothing new"));
@@ -186,6 +213,11 @@ impl Jobs {
             of,
             limit,
         }
+    }
+
+    /// No job of a list says when it was created.
+    pub fn undated(&self, kind: DialectKind) -> JobsError {
+        self.unfit(kind, "no job in it says when it was created")
     }
 
     fn unfit(&self, kind: DialectKind, reason: &str) -> JobsError {

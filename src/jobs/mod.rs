@@ -12,6 +12,7 @@ mod list;
 mod page;
 mod probing;
 mod run;
+mod unlistable;
 
 pub(crate) use caller::filling;
 pub use caller::{Caller, Voice};
@@ -21,6 +22,7 @@ pub use dialect::{Dialect, KeyNames, PathRules, SocketNames, State};
 pub use list::{List, Wanted};
 pub use page::{JobKey, Listed, Page};
 pub use run::Run;
+pub use unlistable::Queue;
 
 use list::PageCall;
 
@@ -59,6 +61,20 @@ pub enum JobsError {
         call: String,
         /// What it said.
         answer: Box<Answer>,
+    },
+    /// The server has a job that it cannot list, and fails with it at every list of such jobs (CONTRACT.md section 6).
+    #[error(
+        "the upstream fails (500) at {} because of one of its {states} jobs, and lists the others: ComfyUI cannot list \
+         some jobs, such as one that was sent with {members} and no object there",
+        Outside::new(.call)
+    )]
+    Unlistable {
+        /// Such as `GET /api/jobs`.
+        call: String,
+        /// Among which jobs it is.
+        states: String,
+        /// What of a prompt makes such a job.
+        members: String,
     },
     /// The endpoint is not there.
     #[error(
@@ -103,7 +119,7 @@ impl JobsError {
         match self {
             Self::Upstream(error) => error.is_unreachable(),
             Self::Refused { answer, .. } => answer.status.is_server_error(),
-            Self::Missing { .. } | Self::Shape { .. } => true,
+            Self::Missing { .. } | Self::Shape { .. } | Self::Unlistable { .. } => true,
             Self::TooLong { .. } => false,
         }
     }
@@ -113,7 +129,7 @@ impl JobsError {
         match self {
             Self::Upstream(error) => error.is_unreachable(),
             Self::Missing { .. } | Self::Shape { .. } => true,
-            Self::Refused { .. } | Self::TooLong { .. } => false,
+            Self::Refused { .. } | Self::TooLong { .. } | Self::Unlistable { .. } => false,
         }
     }
 }
@@ -210,6 +226,11 @@ impl Jobs {
             DialectKind::Comfyui => &self.comfyui,
             DialectKind::Cloud => &self.cloud,
         }
+    }
+
+    /// The names that the server uses as far as is known.
+    pub fn known_names(&self) -> &Dialect {
+        self.names(self.known_dialect().unwrap_or(DialectKind::Comfyui))
     }
 
     /// The dialect for a request that passes through: known, or asked for once when the client has a key that only the

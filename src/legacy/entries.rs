@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     headers::carried,
-    jobs::{Caller, Detail, DialectKind, Listed, Run, State, Voice},
+    jobs::{Caller, Detail, DialectKind, JobsError, Listed, Run, State, Voice},
     mapping::{Context, Searched, Table},
     scope::Scope,
 };
@@ -32,6 +32,8 @@ pub(super) struct Telling {
 pub(super) enum Told {
     /// There is none; `None` when nobody had to be asked.
     Absent(Option<Arc<HeaderMap>>),
+    /// There is none, unless it is listed: then this is the failure.
+    NoSuchPath(Arc<HeaderMap>, JobsError),
     /// It is not in a state that the shape shows.
     Elsewhere(Arc<HeaderMap>, State),
     /// As the shape shows it.
@@ -113,8 +115,13 @@ impl Legacy {
         listed: Option<Listed>,
     ) -> Result<Told, LegacyError> {
         let asked = self.memory.now(&id);
-        let (mut state, mut run, mut body, headers) = match self.jobs.detail(caller, kind, &id).await? {
+        let detail = match self.jobs.detail(caller, kind, &id).await {
+            Ok(detail) => detail,
+            Err(error) => return Err(Box::pin(self.jobs.why_refused(caller, kind, error)).await.into()),
+        };
+        let (mut state, mut run, mut body, headers) = match detail {
             Detail::Absent(headers) => return Ok(Told::Absent(headers.map(|headers| Arc::new(carried(&headers))))),
+            Detail::NoSuchPath(headers, error) => return Ok(Told::NoSuchPath(Arc::new(carried(&headers)), error)),
             Detail::Found {
                 state,
                 run,

@@ -154,15 +154,19 @@ impl Legacy {
             return Ok(Some(self.shows(caller.scope, &job.id, kept)));
         }
         let id = &job.id;
-        let (told, _) = self.tell(caller, kind, form.shape, id, Some(job)).await?;
-        Ok(match told {
-            Told::Shown { kept, .. } => Some(self.shows(caller.scope, id, *kept)),
-            Told::Absent(_) => None,
-            Told::Elsewhere(_, state) => {
-                tracing::debug!(id = %Outside::new(id), ?state, "a job that is listed as ended is not, by its own detail");
-                None
+        // The list may be right, and the detail a moment older.
+        for _ in 0..2 {
+            let (told, _) = self.tell(caller, kind, form.shape, id, Some(job)).await?;
+            match told {
+                Told::Shown { kept, .. } => return Ok(Some(self.shows(caller.scope, id, *kept))),
+                Told::Absent(_) => return Ok(None),
+                Told::NoSuchPath(_, error) => return Err(error.into()),
+                Told::Elsewhere(_, state) => {
+                    tracing::debug!(id = %Outside::new(id), ?state, "a job that is listed as ended is not, by its own detail");
+                }
             }
-        })
+        }
+        Err(self.jobs.contradiction(kind, id).into())
     }
 }
 

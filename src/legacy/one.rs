@@ -109,7 +109,7 @@ impl Legacy {
                 Box::pin(self.finished(answer)).await
             }
             Told::Elsewhere(headers, state) => self.none(shape, headers, Some(state)),
-            Told::Absent(Some(headers)) => self.none(shape, headers, None),
+            Told::Absent(Some(headers)) | Told::NoSuchPath(headers, _) => self.none(shape, headers, None),
             Told::Absent(None) => LegacyAnswer {
                 asked: false,
                 ..self.none(shape, Arc::default(), None)

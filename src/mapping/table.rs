@@ -132,6 +132,11 @@ impl RequestRules {
         parts_without(body, &self.drop)
     }
 
+    /// The members that it is about.
+    pub fn members(&self) -> impl Iterator<Item = &str> {
+        self.drop.iter().map(|member| member.path.as_str())
+    }
+
     /// What `body` says of the job that it asks for; nothing where it is no JSON object.
     pub fn chosen(&self, body: &[u8]) -> Chosen {
         let mut paths = Paths::default();

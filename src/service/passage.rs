@@ -104,6 +104,7 @@ impl Service {
             runs: self.legacy.runs(),
             hollow: self.legacy.hollow(),
             table: &self.legacy.tables().prompt,
+            jobs: self.legacy.jobs(),
             scope,
             max_body: self.most_noted,
             budget: &self.budget,

@@ -1,6 +1,6 @@
 //! A legacy read: from memory, from the Jobs API, or from the server's own endpoint.
 
-use super::{Service, passage::refused};
+use super::{Service, passage::refused, translation::is_gone};
 use crate::{
     compare::{Reread, Shadowed},
     encoding::Encoding,
@@ -100,6 +100,14 @@ impl Service {
             if decision == Decision::TranslateIfThere && (missing || there) {
                 self.modes.jobs_api.found(!missing);
             }
+            let outcome = match outcome {
+                Err(LegacyError::Jobs(error @ JobsError::Unlistable { .. })) => {
+                    let method = head.method.clone();
+                    let response = Box::pin(self.read_in_spite(exchange, route, error, head, body)).await;
+                    return for_method(&method, response);
+                }
+                outcome => outcome,
+            };
             if decision == Decision::Translate || !missing {
                 exchange.source(Source::JobsApi);
                 if let Ok(answer) = &outcome {
@@ -116,6 +124,30 @@ impl Service {
         match shadowed {
             Some(shadowed) => self.shadow.compare(shadowed, response),
             None => response,
+        }
+    }
+
+    /// The answer of the server's own endpoint to what its Jobs API fails at because of one job, which that endpoint does
+    /// not mind; the error where it is not there.
+    async fn read_in_spite(
+        &self,
+        exchange: &Exchange,
+        route: &LegacyRoute,
+        error: JobsError,
+        head: Parts,
+        body: Body,
+    ) -> Response<Body> {
+        self.adviser.say(&error.to_string());
+        match self.forward(exchange, head, body).await {
+            Ok(response) if !is_gone(response.status()) => {
+                // What the client was spared is a failure all the same.
+                self.modes.translated(route.name(), true);
+                response
+            }
+            _ => {
+                exchange.source(Source::JobsApi);
+                self.answered(Err(error.into()), None, route, route.name()).await
+            }
         }
     }
 

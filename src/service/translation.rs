@@ -13,7 +13,7 @@ use crate::{
     scope::Scope,
     upstream::{Body, UpstreamError},
 };
-use http::{Response, request::Parts};
+use http::{Response, StatusCode, request::Parts};
 use std::{fmt::Debug, sync::Arc, time::Duration};
 use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
@@ -92,6 +92,11 @@ impl Service {
         tracing::warn!(%asked, %error, cause, "a legacy request could not be answered");
         legacy_failure(error, cause.as_deref())
     }
+}
+
+/// Whether a status says that an endpoint is not there (CONTRACT.md section 5).
+pub(super) fn is_gone(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 404 | 405 | 410 | 501)
 }
 
 /// Such as `POST /queue`.

@@ -1,6 +1,10 @@
 //! A legacy write, which goes one way, never both.
 
-use super::{Service, passage::refused, translation::call};
+use super::{
+    Service,
+    passage::refused,
+    translation::{call, is_gone},
+};
 use crate::{
     body_decoding::{DecodeError, decode},
     buffered::{BufferError, ReadError},
@@ -98,6 +102,23 @@ impl Service {
         }
         let Some(outcome) = self.through_jobs_api(write, body, caller, stop).await else {
             return self.too_busy(write.name());
+        };
+        let outcome = match outcome {
+            // Nothing was done yet, and the server's own endpoint does not mind that job.
+            Err(LegacyError::Jobs(error @ JobsError::Unlistable { .. })) => {
+                self.adviser.say(&error.to_string());
+                return match self.resend(exchange, write, head, body, caller.scope).await {
+                    Ok(answer) if !is_gone(answer.status()) => {
+                        self.modes.translated(write.name(), true);
+                        answer
+                    }
+                    _ => {
+                        exchange.source(Source::JobsApi);
+                        self.answered(Err(error.into()), None, write, write.name()).await
+                    }
+                };
+            }
+            outcome => outcome,
         };
         if !matches!(
             outcome,

@@ -31,6 +31,7 @@ mod mistakes;
 mod modes;
 mod node_meta;
 mod notices;
+mod odd_answers;
 mod origin;
 mod outside;
 mod page;
@@ -67,6 +68,7 @@ mod tls;
 #[cfg(feature = "otel")]
 mod traces;
 mod typed_inputs;
+mod unlistable;
 mod usage;
 mod versions;
 mod writes;
