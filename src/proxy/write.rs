@@ -74,7 +74,7 @@ impl Proxy {
             Err(ReadError::Body(error)) => return upstream_failure(&UpstreamError::Client(error.into()), None),
         };
         let body = WriteBody {
-            text: decode(&head.headers, &body, self.max_write_body),
+            text: decode(&head.headers, &body, self.max_write_body, &self.budget),
             sent: body,
         };
         self.translate_write(record, write, head, &body, &caller).await

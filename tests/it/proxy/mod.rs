@@ -1,5 +1,6 @@
 //! Tests of `proxy`.
 
+mod budget;
 mod cloud;
 mod hints;
 mod login_page;

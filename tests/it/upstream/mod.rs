@@ -3,4 +3,5 @@
 mod answers;
 mod bombs;
 mod timeouts;
+mod tiny_chunks;
 mod tls;
