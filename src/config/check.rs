@@ -6,21 +6,22 @@ use super::{
     load::{ConfigError, Setting},
     modes,
     parse::{self, InvalidValue},
-    secret::{self, Environment},
+    secret::{self, Places},
 };
+use crate::http::buffered::BufferBudget;
 
 /// Turns texts into values; complaints go to `errors`, and `None` comes back when a value is missing for one.
-pub fn check(settings: &[Setting], environment: Environment<'_>, errors: &mut Vec<ConfigError>) -> Option<Config> {
+pub fn check(settings: &[Setting], places: Places<'_>, errors: &mut Vec<ConfigError>) -> Option<Config> {
     let mut reader = Reader {
         settings,
-        environment,
+        places,
         errors,
     };
     // Every section is read before the first `?`, so that one start shows every complaint.
     let listen = reader.value("listen.address", parse::address);
     let access_token = reader.value("listen.access_token", |text| match text {
         "" => Ok(None),
-        _ => secret::secret(text, environment).map(Some),
+        _ => secret::secret(text, places).map(Some),
     });
     let open = reader.value("listen.open", parse::flag);
     let door = door(&mut reader);
@@ -90,6 +91,7 @@ fn together(config: &Config, open: bool, reader: &mut Reader<'_>) {
             reader.refuse("upstream.url", "this is where jobshim shows what it does");
         }
     }
+    fits_one_body(config, reader);
     let guarded = config.access_token.is_some() || open || is_of_this_machine(&config.listen);
     if !guarded && !config.upstream.headers.is_empty() {
         reader.refuse(
@@ -97,6 +99,37 @@ fn together(config: &Config, open: bool, reader: &mut Reader<'_>) {
             "whoever reaches this address would use the server with your upstream.headers: set listen.access_token, \
              or give --i-know-this-is-open",
         );
+    }
+}
+
+/// A body that is allowed by itself must have room at least where there is no other.
+fn fits_one_body(config: &Config, reader: &mut Reader<'_>) {
+    let all = config.server.max_buffered;
+    let requests = BufferBudget::for_requests(all);
+    for (key, most, room, whose) in [
+        (
+            "upstream.max_answer_bytes",
+            config.upstream.max_answer_bytes,
+            all,
+            "answers may take all of it",
+        ),
+        (
+            "legacy.max_body",
+            config.legacy.max_body,
+            requests,
+            "requests may take half of it",
+        ),
+        (
+            "notes.max_body",
+            config.notes.max_body,
+            requests,
+            "requests may take half of it",
+        ),
+    ] {
+        if most > room {
+            let reason = format!("a body of the {most} bytes that {key} allows would have no room: {whose}");
+            reader.refuse("server.max_buffered", reason);
+        }
     }
 }
 
@@ -138,10 +171,10 @@ fn door(reader: &mut Reader<'_>) -> Option<ListenConfig> {
 }
 
 fn upstream(reader: &mut Reader<'_>) -> Option<UpstreamConfig> {
-    let environment = reader.environment;
+    let places = reader.places;
     let server = reader.value("upstream.url", parse::server);
     let dialect = reader.value("upstream.dialect", parse::dialect);
-    let headers = reader.value("upstream.headers", |text| secret::headers(text, environment));
+    let headers = reader.value("upstream.headers", |text| secret::headers(text, places));
     let ca_file = reader.value("upstream.ca_file", parse::optional_file);
     let connect_timeout = reader.value("upstream.connect_timeout", parse::duration);
     let first_byte_timeout = reader.value("upstream.first_byte_timeout", parse::duration);
@@ -174,6 +207,7 @@ fn legacy(reader: &mut Reader<'_>) -> Option<LegacyConfig> {
     let compress = reader.value("legacy.compress", parse::flag);
     let max_body = reader.value("legacy.max_body", parse::size);
     let max_pages = reader.value("legacy.max_pages", parse::count);
+    let max_jobs = reader.value("legacy.max_jobs", parse::count);
     let max_translations = reader.value("legacy.max_translations", parse::count);
     Some(LegacyConfig {
         surface: surface?,
@@ -186,6 +220,7 @@ fn legacy(reader: &mut Reader<'_>) -> Option<LegacyConfig> {
         compress: compress?,
         max_body: max_body?,
         max_pages: max_pages?,
+        max_jobs: max_jobs?,
         max_translations: max_translations?,
     })
 }
@@ -295,7 +330,7 @@ fn log(reader: &mut Reader<'_>) -> Option<LogConfig> {
 /// Reads settings one by one, and keeps the complaints.
 struct Reader<'a> {
     settings: &'a [Setting],
-    environment: Environment<'a>,
+    places: Places<'a>,
     errors: &'a mut Vec<ConfigError>,
 }
 

@@ -3,7 +3,7 @@
 use super::{
     Config, check, file,
     keys::{Kind, keys},
-    secret,
+    secret::{self, Pipes, Places},
 };
 use crate::config::Options;
 use std::{collections::BTreeMap, fmt, path::PathBuf};
@@ -65,9 +65,21 @@ pub struct Loaded {
     pub config: Config,
     /// One for each key, in the order of [`keys`].
     pub settings: Vec<Setting>,
+    /// What of it can be read only once.
+    pub(super) pipes: Pipes,
 }
 
 impl Loaded {
+    /// As [`load`], of a program that runs by this one: a secret that came through a pipe stays in force.
+    pub fn again(&self, options: &Options, environment: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigErrors> {
+        load_knowing(options, environment, self.pipes.clone())
+    }
+
+    /// Whether some secret can be read only once.
+    pub fn has_pipes(&self) -> bool {
+        self.pipes.any()
+    }
+
     /// What a running program has once it took over of `new` what it can, and the keys that wait for a restart.
     pub fn taking_over(
         &self,
@@ -87,8 +99,20 @@ impl Loaded {
             .collect();
         let variable = |name: &str| environment(name).filter(|value| !value.is_empty());
         let mut errors = Vec::new();
-        match check::check(&settings, &variable, &mut errors) {
-            Some(config) if errors.is_empty() => Ok((Self { config, settings }, waiting)),
+        let places = Places {
+            environment: &variable,
+            pipes: &self.pipes,
+        };
+        match check::check(&settings, places, &mut errors) {
+            Some(config) if errors.is_empty() => {
+                let pipes = self.pipes.clone();
+                let taken = Self {
+                    config,
+                    settings,
+                    pipes,
+                };
+                Ok((taken, waiting))
+            }
             _ => Err(ConfigErrors(errors)),
         }
     }
@@ -136,6 +160,14 @@ pub struct ConfigErrors(pub Vec<ConfigError>);
 
 /// Merges and checks everything; `environment` looks a variable up. An empty variable counts as unset.
 pub fn load(options: &Options, environment: impl Fn(&str) -> Option<String>) -> Result<Loaded, ConfigErrors> {
+    load_knowing(options, environment, Pipes::default())
+}
+
+fn load_knowing(
+    options: &Options,
+    environment: impl Fn(&str) -> Option<String>,
+    pipes: Pipes,
+) -> Result<Loaded, ConfigErrors> {
     let variable = |name: &str| environment(name).filter(|value| !value.is_empty());
     let mut errors = Vec::new();
     let path = options
@@ -169,9 +201,17 @@ pub fn load(options: &Options, environment: impl Fn(&str) -> Option<String>) -> 
             }
         })
         .collect();
-    let config = check::check(&settings, &variable, &mut errors);
+    let places = Places {
+        environment: &variable,
+        pipes: &pipes,
+    };
+    let config = check::check(&settings, places, &mut errors);
     match config {
-        Some(config) if errors.is_empty() => Ok(Loaded { config, settings }),
+        Some(config) if errors.is_empty() => Ok(Loaded {
+            config,
+            settings,
+            pipes,
+        }),
         _ => Err(ConfigErrors(errors)),
     }
 }

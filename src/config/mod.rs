@@ -16,7 +16,7 @@ pub use load::{ConfigError, ConfigErrors, Loaded, Origin, Setting, load};
 pub use modes::{Mode, Policies, Policy, Rollback, Share};
 pub use options::Options;
 pub use parse::has_sound_port;
-pub use secret::{Secret, shown_url};
+pub use secret::{Secret, is_read_once, shown_url};
 
 use crate::config::trusted_proxies::TrustedProxies;
 use std::{borrow::Cow, fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
@@ -216,6 +216,8 @@ pub struct LegacyConfig {
     pub max_body: usize,
     /// The most pages read for one list.
     pub max_pages: usize,
+    /// The most jobs of one list.
+    pub max_jobs: usize,
     /// Answers made at the same time.
     pub max_translations: usize,
     /// Whether they are compressed for clients that take that.

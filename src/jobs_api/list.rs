@@ -14,9 +14,6 @@ use tokio::time::timeout;
 /// How often a walk begins anew before it is given up.
 const MOST_WALKS: usize = 5;
 
-/// How many jobs a list may have: a server keeps ten thousand, and each takes some 300 bytes here.
-const MOST_JOBS: usize = 200_000;
-
 /// A list, newest created first, and the headers of its last page.
 #[derive(Debug)]
 pub struct List {
@@ -83,10 +80,7 @@ impl Jobs {
         enough: &impl Fn(&[Listed]) -> bool,
     ) -> Result<List, JobsError> {
         let outcome = self.walk_until_still(caller, kind, wanted, enough).await;
-        if matches!(
-            outcome,
-            Err(JobsError::Missing { .. } | JobsError::Shape { .. } | JobsError::Upstream(_))
-        ) {
+        if outcome.as_ref().is_err_and(JobsError::casts_doubt) {
             self.doubt_dialect();
         }
         outcome
@@ -137,7 +131,7 @@ impl Jobs {
         let mut next: Option<String> = None;
         // Where the next page begins, and the job that must be in it, where pages are counted.
         let mut overlap: Option<(usize, Arc<str>)> = None;
-        for _ in 0..self.max_pages {
+        for _ in 0..self.limits.pages {
             let query: Vec<String> = [filter.clone(), limit.clone(), next.take()]
                 .into_iter()
                 .flatten()
@@ -160,8 +154,8 @@ impl Jobs {
             let before = seen.len();
             jobs.extend(page.jobs.iter().filter(|job| seen.insert(job.key())).cloned());
             seen.extend(page.keys.iter().cloned());
-            if seen.len() > MOST_JOBS {
-                return Err(self.unfit(kind, &format!("it has more than {MOST_JOBS} jobs")));
+            if seen.len() > self.limits.jobs {
+                return Err(self.too_long(kind, self.limits.jobs, "jobs", "legacy.max_jobs"));
             }
             let complete = page.more == Some(false) && page.cursor.is_none();
             if complete || enough(&jobs) {
@@ -190,11 +184,7 @@ impl Jobs {
             });
         }
         // Part of a list must not look like all of it.
-        let reason = format!(
-            "it has more than the {} pages that legacy.max_pages allows",
-            self.max_pages
-        );
-        Err(self.unfit(kind, &reason))
+        Err(self.too_long(kind, self.limits.pages, "pages", "legacy.max_pages"))
     }
 
     /// One page, or that of somebody else who asks for it at the same time.
@@ -215,6 +205,15 @@ impl Jobs {
         let lasts = |_: &Result<Arc<Page>, JobsError>| false;
         let (page, _) = self.pages.share(call, lasts, ask).await;
         page
+    }
+
+    fn too_long(&self, kind: DialectKind, most: usize, of: &'static str, limit: &'static str) -> JobsError {
+        JobsError::TooLong {
+            call: format!("GET {}", self.names(kind).names.list.path),
+            most,
+            of,
+            limit,
+        }
     }
 
     /// No job of a list says when it was created.

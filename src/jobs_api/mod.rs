@@ -87,6 +87,18 @@ pub enum JobsError {
         /// What it said.
         status: StatusCode,
     },
+    /// It goes on beyond what the configuration allows.
+    #[error("the list that the upstream answers to {} has more than the {most} {of} that {limit} allows", Outside::new(.call))]
+    TooLong {
+        /// Such as `GET /api/jobs`.
+        call: String,
+        /// The most that are read.
+        most: usize,
+        /// Of what.
+        of: &'static str,
+        /// The setting.
+        limit: &'static str,
+    },
     /// Another status, or a body that is not what the call answers.
     #[error(
         "the upstream's answer to {} is not what the Jobs API says: {}",
@@ -108,6 +120,16 @@ impl JobsError {
             Self::Upstream(error) => error.is_unreachable(),
             Self::Refused { answer, .. } => answer.status.is_server_error(),
             Self::Missing { .. } | Self::Shape { .. } | Self::Unlistable { .. } => true,
+            Self::TooLong { .. } => false,
+        }
+    }
+
+    /// Whether another server may be behind than the one that is known: a limit of jobshim's own says nothing of that.
+    fn casts_doubt(&self) -> bool {
+        match self {
+            Self::Upstream(error) => error.is_unreachable(),
+            Self::Missing { .. } | Self::Shape { .. } => true,
+            Self::Refused { .. } | Self::TooLong { .. } | Self::Unlistable { .. } => false,
         }
     }
 }
@@ -131,6 +153,15 @@ impl DialectKind {
     }
 }
 
+/// How long a list may be.
+#[derive(Clone, Copy, Debug)]
+pub struct ListLimits {
+    /// The most pages that one list is read from.
+    pub pages: usize,
+    /// The most jobs of one list.
+    pub jobs: usize,
+}
+
 /// The Jobs API of one upstream.
 pub struct Jobs {
     upstream: Arc<Upstream>,
@@ -138,8 +169,7 @@ pub struct Jobs {
     comfyui: Dialect,
     cloud: Dialect,
     choice: DialectChoice,
-    /// The most pages that one list is read from.
-    max_pages: usize,
+    limits: ListLimits,
     found: Mutex<Option<(DialectKind, Instant)>>,
     /// So that a burst of first requests asks once.
     probing: probing::Probing,
@@ -151,12 +181,12 @@ pub struct Jobs {
 }
 
 impl Jobs {
-    /// Asks nothing yet. A list that is longer than `max_pages` is an error.
+    /// Asks nothing yet. A list that is longer than `limits` is an error.
     pub fn new(
         upstream: Arc<Upstream>,
         tables: &Tables,
         choice: DialectChoice,
-        max_pages: usize,
+        limits: ListLimits,
         observer: Arc<Observer>,
     ) -> Self {
         Self {
@@ -165,7 +195,7 @@ impl Jobs {
             comfyui: tables.comfyui.clone(),
             cloud: tables.cloud.clone(),
             choice,
-            max_pages,
+            limits,
             found: Mutex::default(),
             probing: probing::Probing::default(),
             failed: Mutex::default(),
@@ -180,7 +210,7 @@ impl Jobs {
             Arc::clone(&self.upstream),
             tables,
             self.choice,
-            self.max_pages,
+            self.limits,
             Arc::clone(&self.observer),
         )
     }

@@ -31,7 +31,7 @@ pub use passing::Hiding;
 use crate::{
     config::{Config, Surface},
     http::{body_decoding::DecodeError, outside::Outside},
-    jobs_api::{Caller, DialectKind, Jobs, JobsError, coalescer::Coalescer},
+    jobs_api::{Caller, DialectKind, Jobs, JobsError, ListLimits, coalescer::Coalescer},
     legacy::{hollow::Hollow, notes::Notes, runs::Runs},
     mapping::{RenderError, TableError, Tables},
     routes::LegacyRoute,
@@ -135,7 +135,10 @@ impl Legacy {
                 upstream,
                 &tables,
                 config.upstream.dialect,
-                config.legacy.max_pages,
+                ListLimits {
+                    pages: config.legacy.max_pages,
+                    jobs: config.legacy.max_jobs,
+                },
                 observer,
             )),
             tables,

@@ -4,13 +4,13 @@
 //! connections know of none.
 
 use crate::{
-    config::{self, Loaded, Options},
+    config::{Loaded, Options, is_read_once},
     proxy::Proxy,
 };
 use std::{
     env, fs,
     hash::{DefaultHasher, Hash, Hasher},
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
@@ -22,11 +22,6 @@ use tokio::{
 
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(1);
-
-/// Whether what was read of a file is gone from it: a pipe is empty the second time, and a reader may wait for ever.
-fn is_read_once(path: &Path) -> bool {
-    fs::metadata(path).is_ok_and(|about| !about.is_file())
-}
 
 /// Takes changes over into a running program.
 pub struct Reloader {
@@ -130,7 +125,7 @@ impl Reloader {
     fn take_over(&mut self, asked: bool) -> Result<(), Box<dyn std::error::Error>> {
         let environment = |name: &str| env::var(name).ok();
         let new = match self.file().filter(|file| is_read_once(file)) {
-            None => config::load(&self.options, environment)?,
+            None => self.running.again(&self.options, environment)?,
             Some(file) => {
                 if asked {
                     tracing::warn!(file = %file.display(), "the configuration came through a pipe and stays in force: it can be read only once");
@@ -138,6 +133,9 @@ impl Reloader {
                 self.running.clone()
             }
         };
+        if asked && self.running.has_pipes() {
+            tracing::warn!("a secret came through a pipe and stays in force: it can be read only once");
+        }
         let (taken, waiting) = self.running.taking_over(&new, environment)?;
         let mut changed = self.running.changed(&taken);
         if self.proxy.reload(&taken.config)? {

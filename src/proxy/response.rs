@@ -328,6 +328,7 @@ pub fn legacy_failure(error: LegacyError, finding: Option<&str>) -> Answer {
             "nothing was done; the same delete sent once more is carried out".to_owned(),
         ),
         LegacyError::Body(DecodeError::TooLarge { limit }) => too_large(limit),
+        LegacyError::Body(DecodeError::NoRoom { limit }) => upstream_failure(&UpstreamError::NoRoom { limit }, None),
         LegacyError::Body(error) => unreadable(error),
         LegacyError::State(StoreError::Full(_)) => failure(
             StatusCode::INSUFFICIENT_STORAGE,
@@ -360,6 +361,12 @@ pub fn legacy_failure(error: LegacyError, finding: Option<&str>) -> Answer {
             Answer::upstream(response)
         }
         LegacyError::Jobs(JobsError::Upstream(error)) => upstream_failure(&error, finding),
+        LegacyError::Jobs(JobsError::TooLong { limit, .. }) => failure(
+            StatusCode::BAD_GATEWAY,
+            "list_too_long",
+            message,
+            format!("raise {limit} of jobshim if the list is as long as it should be"),
+        ),
         LegacyError::Jobs(JobsError::Unlistable { .. }) => failure(
             StatusCode::BAD_GATEWAY,
             "unlistable_job",

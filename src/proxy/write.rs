@@ -81,7 +81,7 @@ impl Pipeline {
             }
             Err(ReadError::Body(error)) => return upstream_failure(&UpstreamError::Client(error.into()), None),
         };
-        let text = decode(head.headers(), &body, self.shared.max_write_body);
+        let text = decode(head.headers(), &body, self.shared.max_write_body, &self.shared.budget);
         let write = ReadWrite {
             record,
             write,

@@ -66,6 +66,14 @@ pub(super) const LEGACY: &[Key] = &[
         "The most pages of jobs read for one list",
     ]),
     key([
+        "legacy.max_jobs",
+        "JOBSHIM_MAX_JOBS",
+        "--max-jobs",
+        "N",
+        "200000",
+        "The most jobs read for one list",
+    ]),
+    key([
         "legacy.max_translations",
         "JOBSHIM_MAX_TRANSLATIONS",
         "--max-translations",

@@ -11,16 +11,20 @@ use std::{collections::BTreeMap, ops::Range};
 
 /// Writes `text` without the named members, every other byte as it was. Paths are relative to `text`.
 pub fn without(text: &[u8], members: &[Dropped], out: &mut Vec<u8>) -> Result<(), ScanError> {
+    for part in parts_without(text, members)? {
+        out.extend_from_slice(part.of(text));
+    }
+    Ok(())
+}
+
+/// The stretches of `text`, in order, that are left of it without `members`.
+pub fn parts_without(text: &[u8], members: &[Dropped]) -> Result<Vec<Span>, ScanError> {
     let dropped: Vec<_> = members.iter().map(|member| (member.path.as_str(), member)).collect();
     let mut gaps = Vec::new();
     find_dropped(&mut Scanner::new(text), &dropped, &mut gaps)?;
-    let mut written = 0;
-    for gap in gaps {
-        out.extend_from_slice(text.get(written..gap.start).unwrap_or_default());
-        written = gap.end;
-    }
-    out.extend_from_slice(text.get(written..).unwrap_or_default());
-    Ok(())
+    let starts = std::iter::once(0).chain(gaps.iter().map(|gap| gap.end));
+    let ends = gaps.iter().map(|gap| gap.start).chain([text.len()]);
+    Ok(starts.zip(ends).map(|(start, end)| Span { start, end }).collect())
 }
 
 /// Passes over a value, and collects the stretches of it that go, in order, each with the comma that goes with it.

@@ -8,7 +8,8 @@ mod python;
 mod time;
 mod typed_inputs;
 
-pub use members::without;
+pub use members::parts_without;
+use members::without;
 
 use super::{
     context::Context,

@@ -1,5 +1,6 @@
 //! Tests of `config`.
 
 mod faults;
+mod secret_pipes;
 mod secrets;
 mod settings;
