@@ -1,4 +1,4 @@
-//! The simulated upstream's jobs, and the Jobs API's rules for listing them (CONTRACT.md section 2).
+//! The simulated upstream's jobs, and the Jobs API's rules for listing them (docs/contract.md section 2).
 
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};

@@ -52,7 +52,7 @@ pub enum JobsError {
     /// Not reached, too slow, broken off.
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
-    /// A redirect, 401, 402, 403, 429 or 5xx: the client gets it as it is (CONTRACT.md section 4).
+    /// A redirect, 401, 402, 403, 429 or 5xx: the client gets it as it is (docs/contract.md section 4).
     #[error("the upstream answered {} to {}", .answer.status, Outside::new(.call))]
     Refused {
         /// Such as `GET /api/jobs`.
@@ -323,7 +323,7 @@ impl Jobs {
     }
 }
 
-/// Self-hosted servers have no credentials of their own (CONTRACT.md section 2): who does not take the key is a cloud, and
+/// Self-hosted servers have no credentials of their own (docs/contract.md section 2): who does not take the key is a cloud, and
 /// says so to the request itself.
 fn as_refused(found: Result<DialectKind, JobsError>) -> Option<DialectKind> {
     match found {

@@ -31,7 +31,7 @@ use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 
 /// Marks an answer that jobshim made without the upstream's word, so that the origin rule is still to be applied to it
-/// (CONTRACT.md section 6).
+/// (docs/contract.md section 6).
 #[derive(Clone, Copy, Debug)]
 pub struct LocalAnswer;
 
@@ -293,7 +293,7 @@ pub fn hollow_prompt(error: &PromptError) -> Response<Body> {
     )
 }
 
-/// The table of CONTRACT.md section 4; `finding` is what the upstream was found to be, where that is known better.
+/// The table of docs/contract.md section 4; `finding` is what the upstream was found to be, where that is known better.
 pub fn legacy_failure(error: LegacyError, finding: Option<&str>) -> Response<Body> {
     let message = error.to_string();
     let found = |otherwise: &str| finding.unwrap_or(otherwise).to_owned();

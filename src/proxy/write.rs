@@ -77,7 +77,7 @@ impl Proxy {
     }
 
     /// A write is done through the Jobs API. What that cannot do, the server's own legacy endpoint may still do; what
-    /// neither can do is a failure that says so (CONTRACT.md section 5). History is the other way round: the Jobs API
+    /// neither can do is a failure that says so (docs/contract.md section 5). History is the other way round: the Jobs API
     /// has nothing for it, so the server's endpoint comes first, and without one the jobs are hidden.
     async fn translate_write(
         &self,
