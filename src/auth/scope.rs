@@ -18,7 +18,7 @@ use std::{
     net::IpAddr,
 };
 
-/// The query parameter that carries a credential (CONTRACT.md section 6).
+/// The query parameter that carries a credential (docs/contract.md section 6).
 const TOKEN: &str = "token";
 
 const BEARER: &[u8] = b"Bearer";

@@ -204,7 +204,7 @@ pub enum DialectChoice {
 /// How legacy answers are made.
 #[derive(Clone, Debug)]
 pub struct LegacyConfig {
-    /// Which items `/api/queue` shows (CONTRACT.md section 1).
+    /// Which items `/api/queue` shows (docs/contract.md section 1).
     pub surface: Surface,
     /// Who answers which route.
     pub modes: Policies,

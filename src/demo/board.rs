@@ -1,4 +1,4 @@
-//! The simulated upstream's jobs, and the Jobs API's rules for listing them (CONTRACT.md section 2).
+//! The simulated upstream's jobs, and the Jobs API's rules for listing them (docs/contract.md section 2).
 
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
@@ -51,7 +51,7 @@ impl Job {
         })
     }
 
-    /// The same, as one that a self-hosted server fails at wherever it looks at it (CONTRACT.md section 6).
+    /// The same, as one that a self-hosted server fails at wherever it looks at it (docs/contract.md section 6).
     pub fn unlistable(self) -> Self {
         Self {
             unlistable: true,

@@ -1,5 +1,5 @@
 //! What the body of a request says: its content coding undone and its characters as UTF-8, as the server has it before it
-//! reads JSON (CONTRACT.md section 6). Pure functions over a body that was gathered; what goes on to the server is the body
+//! reads JSON (docs/contract.md section 6). Pure functions over a body that was gathered; what goes on to the server is the body
 //! as it was sent.
 
 use crate::http::buffered::{Buffer, BufferBudget, BufferError};

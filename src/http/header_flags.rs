@@ -13,7 +13,7 @@ use http::{
 /// The header for keys.
 pub const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
-/// The headers that carry a credential (CONTRACT.md section 6).
+/// The headers that carry a credential (docs/contract.md section 6).
 pub const CREDENTIALS: [HeaderName; 4] = [AUTHORIZATION, COOKIE, API_KEY, HeaderName::from_static("comfy-user")];
 
 /// Whether it is a header by which proxies say whom a request comes from.

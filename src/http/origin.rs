@@ -1,4 +1,4 @@
-//! ComfyUI's origin rule: what a web page of another site may not ask (CONTRACT.md section 6).
+//! ComfyUI's origin rule: what a web page of another site may not ask (docs/contract.md section 6).
 //!
 //! The server decides it for whatever it is asked. What jobshim answers without asking, an error or an answer from
 //! memory, must not be given where the server would have refused.

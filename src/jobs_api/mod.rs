@@ -54,7 +54,7 @@ pub enum JobsError {
     /// Not reached, too slow, broken off.
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
-    /// A redirect, 401, 402, 403, 429 or 5xx: the client gets it as it is (CONTRACT.md section 4).
+    /// A redirect, 401, 402, 403, 429 or 5xx: the client gets it as it is (docs/contract.md section 4).
     #[error("the upstream answered {} to {}", .answer.status, Outside::new(.call))]
     Refused {
         /// Such as `GET /api/jobs`.
@@ -62,7 +62,7 @@ pub enum JobsError {
         /// What it said.
         answer: Box<Answer>,
     },
-    /// The server has a job that it cannot list, and fails with it at every list of such jobs (CONTRACT.md section 6).
+    /// The server has a job that it cannot list, and fails with it at every list of such jobs (docs/contract.md section 6).
     #[error(
         "the upstream fails (500) at {} because of one of its {states} jobs, and lists the others: ComfyUI cannot list \
          some jobs, such as one that was sent with {members} and no object there",
@@ -374,7 +374,7 @@ impl Jobs {
     }
 }
 
-/// Self-hosted servers have no credentials of their own (CONTRACT.md section 2): who does not take the key is a cloud, and
+/// Self-hosted servers have no credentials of their own (docs/contract.md section 2): who does not take the key is a cloud, and
 /// says so to the request itself.
 fn as_refused(found: Result<DialectKind, JobsError>) -> Option<DialectKind> {
     match found {

@@ -235,7 +235,7 @@ fn number(text: &[u8]) -> Option<f64> {
         .filter(|number: &f64| !number.is_nan())
 }
 
-/// Older documents say seconds: a value under 10^11 is (CONTRACT.md section 2).
+/// Older documents say seconds: a value under 10^11 is (docs/contract.md section 2).
 fn milliseconds(time: f64) -> f64 {
     if time < 1e11 { time * 1000.0 } else { time }
 }

@@ -1,5 +1,5 @@
 //! Jobs that a client deleted or cleared where the server has no `POST /history` any more: from then on they are in no
-//! legacy answer of that scope (CONTRACT.md section 5).
+//! legacy answer of that scope (docs/contract.md section 5).
 
 use crate::{
     auth::scope::Scope,

@@ -45,7 +45,7 @@ impl Part {
 enum Piece {
     Text(Bytes),
     Entry(Entry, usize),
-    /// The job is gone by now: it is left out (CONTRACT.md section 4).
+    /// The job is gone by now: it is left out (docs/contract.md section 4).
     Gone,
 }
 

@@ -262,7 +262,7 @@ impl Legacy {
         }
     }
 
-    /// Whether `/queue` or `/api/queue` shows cloud items (CONTRACT.md section 1).
+    /// Whether `/queue` or `/api/queue` shows cloud items (docs/contract.md section 1).
     pub fn shows_cloud_items(&self, api: bool, kind: DialectKind) -> bool {
         api && match self.surface {
             Surface::Auto => kind == DialectKind::Cloud,

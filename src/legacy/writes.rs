@@ -1,4 +1,4 @@
-//! The legacy writes: what each may touch, and what it answers (CONTRACT.md sections 1 and 5).
+//! The legacy writes: what each may touch, and what it answers (docs/contract.md sections 1 and 5).
 
 use super::{
     Legacy, LegacyAnswer, LegacyBody, LegacyError,
@@ -154,7 +154,7 @@ impl Legacy {
         };
         let running = queued.jobs.iter().filter(|job| job.state == State::Running);
         let meant: Vec<&Listed> = match &target {
-            // An account of the cloud runs several jobs at once, and one of them is meant (CONTRACT.md section 5).
+            // An account of the cloud runs several jobs at once, and one of them is meant (docs/contract.md section 5).
             Target::Any if kind == DialectKind::Cloud => first_active(&queued.jobs).into_iter().collect(),
             Target::Any => running.collect(),
             Target::One(id) => running.filter(|job| *job.id == **id).collect(),

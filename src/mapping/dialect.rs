@@ -218,7 +218,7 @@ pub enum Word {
     Completed,
     /// Ended by an error.
     Failed,
-    /// Ended by a cancel; servers before 0.9.0 refuse the word (CONTRACT.md section 2).
+    /// Ended by a cancel; servers before 0.9.0 refuse the word (docs/contract.md section 2).
     Cancelled,
 }
 

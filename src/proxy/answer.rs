@@ -11,7 +11,7 @@ pub enum Origin {
     /// jobshim.
     Jobshim {
         /// Whether the upstream has let this client in: otherwise its rule for web pages of other sites is still to be
-        /// applied (CONTRACT.md section 6).
+        /// applied (docs/contract.md section 6).
         asked: bool,
     },
 }

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 impl Pipeline {
     /// What mode `gone` answers. Nobody is asked, unless the request is a web page's: whether that may ask and read the
-    /// answer is the server's word, and comes with whatever the server answers (CONTRACT.md section 6).
+    /// answer is the server's word, and comes with whatever the server answers (docs/contract.md section 6).
     pub(super) async fn gone(&self, head: &RequestHead, successor: Option<Target<'_>>, caller: &Caller) -> Answer {
         let successor = successor.map(|successor| successor.concat());
         let mut answer = gone(&call(head), successor.as_deref(), self.notices.guide());

@@ -16,7 +16,7 @@ use std::{
 /// How often the same advice is logged: clients poll.
 const ADVICE_PAUSE: Duration = Duration::from_secs(60);
 
-/// What of a request ComfyUI decides by whether to refuse it (CONTRACT.md section 6).
+/// What of a request ComfyUI decides by whether to refuse it (docs/contract.md section 6).
 #[derive(Clone, Debug, Default)]
 pub struct OriginHeaders {
     /// `Host` and `Origin`, where there are both.

@@ -298,7 +298,7 @@ pub fn hollow_prompt(error: &PromptError) -> Answer {
     )
 }
 
-/// The table of CONTRACT.md section 4; `finding` is what the upstream was found to be, where that is known better.
+/// The table of docs/contract.md section 4; `finding` is what the upstream was found to be, where that is known better.
 pub fn legacy_failure(error: LegacyError, finding: Option<&str>) -> Answer {
     let message = error.to_string();
     let found = |otherwise: &str| finding.unwrap_or(otherwise).to_owned();

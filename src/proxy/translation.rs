@@ -106,7 +106,7 @@ impl Pipeline {
     }
 }
 
-/// Whether a status says that an endpoint is not there (CONTRACT.md section 5).
+/// Whether a status says that an endpoint is not there (docs/contract.md section 5).
 pub(super) fn is_gone(status: StatusCode) -> bool {
     matches!(status.as_u16(), 404 | 405 | 410 | 501)
 }

@@ -98,7 +98,7 @@ impl Pipeline {
     }
 
     /// The Jobs API has nothing for history, so the server's own endpoint comes first; without one the jobs are hidden
-    /// (CONTRACT.md section 5).
+    /// (docs/contract.md section 5).
     async fn write_history(&self, mut write: ReadWrite<'_>) -> Answer {
         match self.resend(&write).await {
             Ok(response) if is_gone(response.status()) => {
@@ -112,7 +112,7 @@ impl Pipeline {
     }
 
     /// A write is done through the Jobs API. What that cannot do, the server's own legacy endpoint may still do; what
-    /// neither can do is a failure that says so (CONTRACT.md section 5).
+    /// neither can do is a failure that says so (docs/contract.md section 5).
     async fn write_by_jobs_api(&self, mut write: ReadWrite<'_>) -> Answer {
         let name = write.write.name();
         let Some(outcome) = self.through_jobs_api(&mut write).await else {

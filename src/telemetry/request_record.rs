@@ -37,7 +37,7 @@ pub struct RequestRecord {
     pub stats: Arc<RequestStats>,
     /// Whom it comes from.
     pub peer: Peer,
-    /// A page of another site asks, which a self-hosted server would refuse (CONTRACT.md section 6).
+    /// A page of another site asks, which a self-hosted server would refuse (docs/contract.md section 6).
     pub foreign: bool,
     pub(super) id: HeaderValue,
     pub(super) started: Instant,

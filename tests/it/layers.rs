@@ -128,18 +128,18 @@ fn arrows(sources: &Sources) -> BTreeMap<String, BTreeSet<String>> {
     let absolute = |me: &str, path: &str| {
         let mut base: Vec<&str> = me.split("::").filter(|part| !part.is_empty()).collect();
         let mut parts = path.split("::").peekable();
-        match parts.peek()? {
-            &"crate" => {
+        match *parts.peek()? {
+            "crate" => {
                 parts.next();
                 base.clear();
             }
-            &"super" => {
+            "super" => {
                 while parts.next_if_eq(&"super").is_some() {
                     base.pop();
                 }
             }
-            &"self" => drop(parts.next()),
-            &child => {
+            "self" => drop(parts.next()),
+            child => {
                 let child = base.iter().copied().chain([child]).collect::<Vec<_>>().join("::");
                 sources.contains_key(&child).then_some(())?;
             }

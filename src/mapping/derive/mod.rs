@@ -30,7 +30,7 @@ use time::{milliseconds, rfc3339};
 pub enum Derivation {
     /// The item's place in its list, counted from 1: left open, and told by [`Context::place`].
     Position,
-    /// A time in milliseconds; a value under 10^11 is seconds (CONTRACT.md section 2).
+    /// A time in milliseconds; a value under 10^11 is seconds (docs/contract.md section 2).
     Ms { of: String },
     /// A time as RFC 3339 text, from milliseconds or seconds.
     Rfc3339 { of: String },

@@ -33,7 +33,7 @@ pub struct ForwardedRequest<'a> {
     /// What it is counted as.
     pub call: Call,
     /// Replaces the client's `Host`, which ComfyUI compares with `Origin` and so must otherwise arrive as sent
-    /// (CONTRACT.md section 6).
+    /// (docs/contract.md section 6).
     pub own_host: Option<&'a str>,
     /// Where it is there.
     pub uri: Uri,

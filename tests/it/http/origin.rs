@@ -1,4 +1,4 @@
-//! The origin rule of CONTRACT.md section 6: what jobshim answers by itself is refused where the server would refuse.
+//! The origin rule of docs/contract.md section 6: what jobshim answers by itself is refused where the server would refuse.
 
 use crate::support::{Client, Running, start, upstream::Recorder};
 use http::Method;

@@ -1,0 +1,7 @@
+//! What the documents say is so: their commands run, their configurations are good, their links and paths lead somewhere.
+
+mod blocks;
+mod commands;
+mod configuration;
+mod facts;
+mod picture;
