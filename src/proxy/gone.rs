@@ -8,7 +8,7 @@ use crate::{
     migration::notices::Target,
     proxy::{
         answer::{Answer, Origin},
-        response::gone,
+        failure::gone,
     },
 };
 use http::{StatusCode, header::ORIGIN};

@@ -9,16 +9,18 @@ pub mod panics;
 mod pass_through;
 mod read;
 pub mod reload;
-pub mod response;
 pub mod shutdown;
 mod translation;
 mod write;
 mod wrong_method;
 
 mod answer;
+mod failure;
 mod pipeline;
+mod refusal;
 mod request;
 mod shared;
+mod translated;
 
 pub use housekeeping::{STORE_EVERY, USAGE, housekeeping};
 pub use pipeline::Pipeline;

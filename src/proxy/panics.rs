@@ -1,6 +1,6 @@
 //! A panic in one request is that request's failure and nobody else's.
 
-use super::{answer::Answer, response::panicked};
+use super::{answer::Answer, failure::panicked};
 use crate::telemetry::Observer;
 use futures_util::FutureExt;
 use std::{

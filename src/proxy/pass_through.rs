@@ -11,8 +11,8 @@ use crate::{
     jobs_api::DialectKind,
     legacy::Hiding,
     proxy::{
+        failure::{hollow_prompt, upstream_failure},
         forward::{ForwardedRequest, PromptError, PromptRecorder, depends_on_dialect, target},
-        response::{hollow_prompt, upstream_failure},
     },
     telemetry::{Call, RequestRecord, Source},
     upstream::UpstreamError,

@@ -2,11 +2,12 @@
 
 use super::{
     answer::{Answer, Origin},
+    failure::forbidden,
     hints::{OriginHeaders, refusal},
     panics::contained,
     pass_through::{passed, refused},
+    refusal::Refusal,
     request::{ClientRequest, LegacyRequest},
-    response::{forbidden, looped, not_admitted, refused_unread},
     shared::Shared,
     shutdown::Shutdown,
 };
@@ -99,7 +100,7 @@ impl Pipeline {
                 }
                 Err(invalid) => {
                     tracing::debug!(unclear = %invalid, "a request was refused");
-                    refused_unread(invalid)
+                    Refusal::from(invalid).into()
                 }
             };
             let response = match self.would_refuse(&record, answer.origin) {
@@ -121,8 +122,8 @@ impl Pipeline {
         shutdown: Option<Shutdown>,
     ) -> Answering<'a> {
         let let_in = self.refuse_loop(&head).and_then(|()| self.admit(&mut head));
-        if let Err(answer) = let_in {
-            return at_once(answer);
+        if let Err(refusal) = let_in {
+            return at_once(refusal.into());
         }
         self.settle_credentials(&mut head);
         let asked = OriginHeaders::of(head.flagged());
@@ -160,23 +161,21 @@ impl Pipeline {
 
     /// A request that jobshim itself has sent goes no further. This comes before the access token, which such a request
     /// has lost on the way.
-    fn refuse_loop(&self, head: &RequestHead) -> Result<(), Answer> {
+    fn refuse_loop(&self, head: &RequestHead) -> Result<(), Refusal> {
         let mut upstreams = iter::once(&self.shared.upstream).chain(&self.shared.legacy_upstream);
         if head.has(HeaderFlags::VIA) && upstreams.any(|upstream| upstream.has_sent(head.headers())) {
-            self.shared
-                .log_hint
-                .say("a request came back here: upstream.url leads to jobshim itself, by another name");
-            return Err(looped());
+            self.shared.log_hint.say(&Refusal::Loop.to_string());
+            return Err(Refusal::Loop);
         }
         Ok(())
     }
 
     /// Asks for the access token, and takes it out.
-    fn admit(&self, head: &mut RequestHead) -> Result<(), Answer> {
+    fn admit(&self, head: &mut RequestHead) -> Result<(), Refusal> {
         let key = self.shared.store.scope_key();
         match self.shared.access.admits(head.parts_mut(), key) {
             true => Ok(()),
-            false => Err(not_admitted()),
+            false => Err(Refusal::NotAdmitted),
         }
     }
 

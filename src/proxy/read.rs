@@ -17,7 +17,7 @@ use crate::{
     },
     proxy::{
         forward::target,
-        response::{repeated, translated},
+        translated::{repeated, translated},
     },
     routes::LegacyRoute,
     telemetry::{CacheResult, RequestRecord, Source},

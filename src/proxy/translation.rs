@@ -10,7 +10,10 @@ use crate::{
     migration::modes::Decision,
     proxy::{
         answer::Answer,
-        response::{busy, legacy_failure, translated},
+        {
+            failure::{busy, legacy_failure},
+            translated::translated,
+        },
     },
     routes::RouteName,
     telemetry::RequestRecord,

@@ -3,9 +3,9 @@
 use super::{
     Pipeline,
     answer::Answer,
+    failure::{legacy_failure, not_implemented, too_large, upstream_failure},
     pass_through::{passed, refused},
     request::{ClientRequest, LegacyRequest},
-    response::{legacy_failure, not_implemented, too_large, upstream_failure},
     shutdown::Shutdown,
     translation::{call, is_gone},
 };

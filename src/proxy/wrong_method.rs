@@ -10,7 +10,7 @@ use crate::{
     jobs_api::JobsError,
     legacy::InvalidateOnDrop,
     migration::modes::Decision,
-    proxy::{hints::OriginHeaders, response::wrong_method},
+    proxy::{failure::wrong_method, hints::OriginHeaders},
     routes::{LegacyWrite, WrongMethod},
     telemetry::RequestRecord,
 };
