@@ -1,13 +1,14 @@
 //! What there is to see, by path.
 
 use super::page;
+use crate::routes::Endpoint;
 use crate::{
     config::Mode,
     jobs_api::DialectKind,
     mapping::moment,
     proxy::{Pipeline, Proxy, shutdown::DrainStage},
     routes::RouteName,
-    telemetry::{Endpoint, Seen, Span, names, now_ms},
+    telemetry::{Seen, Span, names, now_ms},
 };
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, Uri, header::CONTENT_TYPE};

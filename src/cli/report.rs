@@ -1,10 +1,11 @@
 //! `jobshim report`: who still calls the legacy surface, as a table, with a verdict for each route.
 
+use crate::routes::Endpoint;
 use crate::{
     admin::ask,
     config::{has_sound_port, shown_url},
     http::outside::Outside,
-    telemetry::{Client, Clients, Endpoint, Use},
+    telemetry::{Client, Clients, Use},
 };
 use http::{StatusCode, Uri};
 use std::{fmt::Write as _, time::Duration};

@@ -43,7 +43,7 @@ mod tests {
             peer::Peer,
             request_head::RequestHead,
         },
-        telemetry::Endpoint,
+        routes::Endpoint,
     };
     use bytes::Bytes;
     use http::{Request, Response};

@@ -84,7 +84,7 @@ impl Pipeline {
         let (head, body) = request.into_parts();
         let mut head = RequestHead::new(head);
         let route = route(head.method(), head.uri().path());
-        let mut record = self.shared.observer.begin(&head, (&route).into(), peer);
+        let mut record = self.shared.observer.begin(&head, route.endpoint(), peer);
         let validated = validate(head.parts(), &self.shared.bounds);
         if validated.is_ok() {
             trusted_proxies::settle(&self.shared.trusted_proxies, &mut head, &mut record.peer);

@@ -1,11 +1,9 @@
 //! What comparisons found: by route how they came out, and which fields are not the same, with one sample each. Bounded:
 //! fields are rows of tables, and those beyond the bound are counted together. `/metrics` and the page are read from here.
 
-use super::{
-    health::now_ms,
-    labels::{Compared, Endpoint},
-};
+use super::{health::now_ms, labels::Compared};
 use crate::lock;
+use crate::routes::Endpoint;
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric},

@@ -4,8 +4,9 @@
 use super::{
     findings::Findings,
     histogram::Histogram,
-    labels::{CacheResult, Call, Endpoint, Failure, Mode, Source, StatusClass},
+    labels::{CacheResult, Call, Failure, Mode, Source, StatusClass},
 };
+use crate::routes::Endpoint;
 use prometheus_client::{
     encoding::prometheus_text,
     metrics::{counter::Counter, family::Family, gauge::Gauge, info::Info},

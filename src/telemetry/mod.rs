@@ -20,7 +20,7 @@ mod usage;
 
 pub use findings::{Field, Finding, Findings, Found, Kind, News, Sample};
 pub use health::{Health, Seen, now_ms};
-pub use labels::{CacheResult, Call, Compared, Endpoint, Failure, Mode, Source, StatusClass};
+pub use labels::{CacheResult, Call, Compared, Failure, Mode, Source, StatusClass};
 pub use metrics::{Metrics, RequestKind};
 pub use request_record::{REQUEST_ID, RecordedBody, RequestRecord};
 pub use request_stats::RequestStats;
@@ -31,6 +31,7 @@ pub use usage::{Client, ClientFingerprint, ClientId, Clients, Usage, Use};
 
 use crate::http::request_head::{FlaggedHeaders, RequestHead};
 use crate::http::{header_flags::HeaderFlags, hex::hex, peer::Peer};
+use crate::routes::Endpoint;
 use http::{HeaderMap, HeaderValue, Method};
 use prometheus_client::metrics::gauge::Gauge;
 use ring::rand::{SecureRandom, SystemRandom};

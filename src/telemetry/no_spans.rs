@@ -1,6 +1,7 @@
 //! No traces: what stands for them in a build without the feature `otel`. It does nothing and takes no room.
 
-use super::labels::{Call, Endpoint, Failure};
+use super::labels::{Call, Failure};
+use crate::routes::Endpoint;
 use http::{HeaderMap, Method, StatusCode, request::Parts};
 
 /// Makes no spans.

@@ -2,7 +2,7 @@
 
 use super::{
     Observer,
-    labels::{Endpoint, Mode, Source, StatusClass},
+    labels::{Mode, Source, StatusClass},
     metrics::RequestKind,
     request_stats::RequestStats,
     usage::ClientFingerprint,
@@ -12,6 +12,7 @@ use crate::http::{
     idle_timeout::IdleTimeoutBody,
     peer::Peer,
 };
+use crate::routes::Endpoint;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header::CONTENT_LENGTH, request::Parts};
 use http_body_util::{BodyExt, Empty};

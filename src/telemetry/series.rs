@@ -4,9 +4,10 @@
 use super::{
     health::now_ms,
     histogram::{BUCKETS, quantile},
-    labels::{CacheResult, Endpoint, Mode, Source, StatusClass},
+    labels::{CacheResult, Mode, Source, StatusClass},
     metrics::{Metrics, RequestKind},
 };
+use crate::routes::Endpoint;
 use serde_json::{Map, Value, json};
 use std::{
     collections::{BTreeMap, VecDeque},

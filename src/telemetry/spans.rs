@@ -1,7 +1,8 @@
 //! Traces: one span for each request and one for each call made for it, named by OpenTelemetry's conventions for HTTP. A
 //! span tells the route and never the path, as that holds ids, nor a query, which holds keys.
 
-use super::labels::{Call, Endpoint, Failure};
+use super::labels::{Call, Failure};
+use crate::routes::Endpoint;
 use http::{HeaderMap, Method, StatusCode, header::HOST, request::Parts, uri::Authority};
 use opentelemetry::{
     Context, KeyValue,

@@ -1,10 +1,8 @@
 //! Who calls the legacy surface: by client, route, how often, first and last. A client is what can be told of it without
 //! knowing it: its user agent, the block of its address, and a short keyed hash of its credential.
 
-use super::{
-    health::now_ms,
-    labels::{Endpoint, Source},
-};
+use super::{health::now_ms, labels::Source};
+use crate::routes::Endpoint;
 use crate::{
     http::{outside::is_visible, peer::Peer},
     lock,

@@ -279,12 +279,12 @@ fn an_import_that_is_turned_round_is_seen() {
     };
     let one = turned(
         "http::via",
-        "use crate::{\n    config::Config,\n    proxy::{self, response::forbidden},\n};\n",
+        "use crate::{\n    config::Config,\n    proxy::{self, failure::forbidden},\n};\n",
     );
     let wrong = [
         "http::via -> config",
         "http::via -> proxy",
-        "http::via -> proxy::response",
+        "http::via -> proxy::failure",
     ];
     assert_eq!(upward(&one), wrong);
     let other = turned("upstream::http1", "pub(crate) use super::pool::Pool;\n");

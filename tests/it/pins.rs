@@ -8,12 +8,13 @@ use crate::support::{
     server::{Server, Setup, board},
 };
 use http::Method;
+use jobshim::routes::Endpoint;
 use jobshim::{
     config::keys,
     demo::{Job, Rules},
     migration::modes::{self, RollbackRecord},
     store::Store,
-    telemetry::{CacheResult, Call, Endpoint, Failure, Observer, RequestKind, StatusClass},
+    telemetry::{CacheResult, Call, Failure, Observer, RequestKind, StatusClass},
 };
 use redb::{Builder, ReadableDatabase, ReadableTable, TableDefinition, TableHandle};
 use serde_json::{Value, json};

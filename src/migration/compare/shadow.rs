@@ -95,7 +95,7 @@ impl Shadow {
             return response;
         }
         let Ok(permit) = Arc::clone(&self.free).try_acquire_owned() else {
-            let route = (&shadowed.route).into();
+            let route = shadowed.route.endpoint();
             self.observer.findings().note(route, Compared::Dropped, &[]);
             return response;
         };
@@ -170,7 +170,7 @@ impl Comparison {
         let began = Instant::now();
         let answer = legacy.answer(route, inquiry, caller).await?;
         let translated = Taken::translated(answer, self.budget.buffer(MOST_KEPT)).await?;
-        self.observer.metrics().shadowed(route.into(), began.elapsed());
+        self.observer.metrics().shadowed(route.endpoint(), began.elapsed());
         Ok(translated)
     }
 
@@ -200,7 +200,7 @@ impl Comparison {
             Err(_) => Compared::Failed,
         };
         let found = outcome.as_ref().ok().and_then(Option::as_deref).unwrap_or_default();
-        let route = (&self.shadowed.route).into();
+        let route = self.shadowed.route.endpoint();
         let news = self.observer.findings().note(route, compared, found);
         let request = self.shadowed.reread.headers.get(REQUEST_ID);
         let request_id = request.and_then(|id| id.to_str().ok()).unwrap_or_default();

@@ -2,11 +2,12 @@
 
 use crate::support::{Client, Running, browser::Browser, start, start_with};
 use http::Method;
+use jobshim::routes::Endpoint;
 use jobshim::{
     config::Options as Settings,
     demo::{Board, Job, Options, Rules, Simulator},
     routes::RouteName,
-    telemetry::{Compared, Endpoint, Finding, Kind, Sample},
+    telemetry::{Compared, Finding, Kind, Sample},
 };
 use serde_json::{Value, json};
 use std::net::SocketAddr;

@@ -4,7 +4,7 @@ use crate::support::{
     documents::{Document, all, document, root},
     program::run,
 };
-use jobshim::telemetry::Endpoint;
+use jobshim::routes::Endpoint;
 use std::{
     collections::BTreeSet,
     fs,

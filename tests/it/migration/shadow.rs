@@ -10,10 +10,11 @@ use crate::support::{
     upstream::Gate,
 };
 use http::Method;
+use jobshim::routes::Endpoint;
 use jobshim::{
     config::Options,
     demo::{Job, Rules},
-    telemetry::{Compared, Endpoint, Found},
+    telemetry::{Compared, Found},
 };
 use serde_json::{Value, json};
 use std::{

@@ -8,7 +8,7 @@ use crate::support::{
     upstream::Arrived,
 };
 use http::Method;
-use jobshim::{config::Options, demo::Rules, telemetry::Endpoint};
+use jobshim::{config::Options, demo::Rules, routes::Endpoint};
 use serde_json::{Value, json};
 use std::{
     net::SocketAddr,

@@ -1,4 +1,8 @@
-//! Which requests are legacy ones: path and method to [`LegacyRoute`].
+//! Which requests are legacy ones: path and method to [`Route`], by the table of endpoints.
+
+mod endpoints;
+
+pub use endpoints::{ENDPOINTS, Endpoint, EndpointRow, PathPattern};
 
 use http::Method;
 use memchr::memchr;
@@ -97,6 +101,18 @@ impl RouteName {
 
 impl LegacyRoute {
     /// The endpoint, whatever the id.
+    pub fn endpoint(&self) -> Endpoint {
+        match self {
+            Self::History => Endpoint::History,
+            Self::HistoryOne(_) => Endpoint::HistoryEntry,
+            Self::HistoryV2 => Endpoint::HistoryV2,
+            Self::HistoryV2One(_) => Endpoint::HistoryV2Entry,
+            Self::Queue { .. } => Endpoint::Queue,
+            Self::JobStatus(_) => Endpoint::JobStatus,
+        }
+    }
+
+    /// Whose mode it goes by.
     pub fn name(&self) -> RouteName {
         match self {
             Self::History => RouteName::History,
@@ -111,6 +127,16 @@ impl LegacyRoute {
 
 impl LegacyWrite {
     /// The endpoint, whatever the id.
+    pub fn endpoint(&self) -> Endpoint {
+        match self {
+            Self::Queue { .. } => Endpoint::QueueWrite,
+            Self::History => Endpoint::HistoryWrite,
+            Self::Interrupt => Endpoint::Interrupt,
+            Self::JobCancel(_) => Endpoint::JobCancel,
+        }
+    }
+
+    /// Whose mode it goes by.
     pub fn name(&self) -> RouteName {
         match self {
             Self::Queue { .. } => RouteName::Queue,
@@ -136,6 +162,19 @@ pub enum Route {
     PassThrough,
 }
 
+impl Route {
+    /// What a request of this way is counted as.
+    pub fn endpoint(&self) -> Endpoint {
+        match self {
+            Self::Legacy(route) => route.endpoint(),
+            Self::Write(write) => write.endpoint(),
+            Self::Prompt => Endpoint::Prompt,
+            Self::WrongMethod(_) => Endpoint::WrongMethod,
+            Self::PassThrough => Endpoint::Other,
+        }
+    }
+}
+
 /// A method that a legacy path does not know: where the server's own endpoint is not asked, it is refused as there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WrongMethod {
@@ -146,94 +185,75 @@ pub struct WrongMethod {
     pub allow: Option<&'static str>,
 }
 
-/// What a legacy path may be asked.
-struct LegacyPath {
-    read: Option<LegacyRoute>,
-    write: Option<LegacyWrite>,
-}
-
-impl LegacyPath {
-    fn read(route: LegacyRoute) -> Self {
-        Self {
-            read: Some(route),
-            write: None,
-        }
-    }
-
-    fn write(write: LegacyWrite) -> Self {
-        Self {
-            read: None,
-            write: Some(write),
-        }
-    }
-
-    fn wrong_method(&self, method: &Method) -> Option<WrongMethod> {
-        let reads = matches!(*method, Method::GET | Method::HEAD);
-        let (route, allow) = match (&self.read, &self.write) {
-            (Some(read), Some(_)) => (read.name(), Some("GET, HEAD, OPTIONS, POST")),
-            (Some(read), None) => (read.name(), Some("GET, HEAD, OPTIONS")),
-            (None, Some(LegacyWrite::Interrupt)) if reads => (RouteName::Interrupt, None),
-            (None, Some(write)) => (write.name(), Some("OPTIONS, POST")),
-            (None, None) => return None,
-        };
-        Some(WrongMethod { route, allow })
-    }
-}
-
 /// Decides by the path as sent; a path that differs in any way from a legacy one passes through.
 pub fn route(method: &Method, path: &str) -> Route {
-    if method == Method::POST && matches!(path, "/prompt" | "/api/prompt") {
-        return Route::Prompt;
-    }
-    let Some(endpoint) = find(path) else {
-        return Route::PassThrough;
+    let (under_api, rest) = match path.strip_prefix("/api") {
+        Some(rest) if rest.starts_with('/') => (true, rest),
+        _ => (false, path),
     };
-    let wrong_method = endpoint.wrong_method(method);
-    let way = match *method {
-        Method::GET | Method::HEAD => endpoint.read.map(Route::Legacy),
-        Method::POST => endpoint.write.map(Route::Write),
+    let (mut read, mut write, mut segment) = (None, None, None);
+    for row in &ENDPOINTS {
+        let Some((asked, pattern)) = &row.request else {
+            continue;
+        };
+        let Some(id) = pattern.matches(under_api, rest) else {
+            continue;
+        };
+        segment = id;
+        match asked {
+            endpoints::Method::Read => read = Some(row.endpoint),
+            endpoints::Method::Write => write = Some(row.endpoint),
+        }
+    }
+    if read.is_none() && write.is_none() {
+        return Route::PassThrough;
+    }
+    let id = match segment.map(job_id) {
+        Some(None) => return Route::PassThrough,
+        id => id.flatten(),
+    };
+    let asked = match *method {
+        Method::GET | Method::HEAD => read,
+        Method::POST => write,
         // The upstream answers CORS preflights.
-        Method::OPTIONS => Some(Route::PassThrough),
+        Method::OPTIONS => return Route::PassThrough,
         _ => None,
     };
-    way.or(wrong_method.map(Route::WrongMethod))
-        .unwrap_or(Route::PassThrough)
+    match asked {
+        Some(endpoint) => to(endpoint, under_api, id.as_deref().unwrap_or_default()),
+        None => wrong_method(method, read, write).map_or(Route::PassThrough, Route::WrongMethod),
+    }
 }
 
-fn find(path: &str) -> Option<LegacyPath> {
-    let (api, rest) = match path.strip_prefix("/api/") {
-        Some(rest) => (true, rest),
-        None => (false, path.strip_prefix('/')?),
+/// The way to an endpoint.
+fn to(endpoint: Endpoint, api: bool, id: &str) -> Route {
+    match endpoint {
+        Endpoint::History => Route::Legacy(LegacyRoute::History),
+        Endpoint::HistoryEntry => Route::Legacy(LegacyRoute::HistoryOne(id.into())),
+        Endpoint::Queue => Route::Legacy(LegacyRoute::Queue { api }),
+        Endpoint::HistoryV2 => Route::Legacy(LegacyRoute::HistoryV2),
+        Endpoint::HistoryV2Entry => Route::Legacy(LegacyRoute::HistoryV2One(id.into())),
+        Endpoint::JobStatus => Route::Legacy(LegacyRoute::JobStatus(id.into())),
+        Endpoint::QueueWrite => Route::Write(LegacyWrite::Queue { api }),
+        Endpoint::HistoryWrite => Route::Write(LegacyWrite::History),
+        Endpoint::Interrupt => Route::Write(LegacyWrite::Interrupt),
+        Endpoint::JobCancel => Route::Write(LegacyWrite::JobCancel(id.into())),
+        Endpoint::Prompt => Route::Prompt,
+        Endpoint::WrongMethod | Endpoint::Other => Route::PassThrough,
+    }
+}
+
+/// What is said of a method that a path with these endpoints does not know.
+fn wrong_method(method: &Method, read: Option<Endpoint>, write: Option<Endpoint>) -> Option<WrongMethod> {
+    let allow = match (read, write) {
+        (Some(_), Some(_)) => Some("GET, HEAD, OPTIONS, POST"),
+        (Some(_), None) => Some("GET, HEAD, OPTIONS"),
+        // A self-hosted server looks for a file of its web page.
+        (None, Some(Endpoint::Interrupt)) if matches!(*method, Method::GET | Method::HEAD) => None,
+        (None, _) => Some("OPTIONS, POST"),
     };
-    let (first, rest) = cut(rest);
-    let (second, third) = rest.map_or((None, None), |rest| {
-        let (second, third) = cut(rest);
-        (Some(second), third)
-    });
-    Some(match (api, first, second, third) {
-        (_, "history", None, None) => LegacyPath {
-            read: Some(LegacyRoute::History),
-            write: Some(LegacyWrite::History),
-        },
-        (_, "history", Some(id), None) => LegacyPath::read(LegacyRoute::HistoryOne(job_id(id)?.into())),
-        (_, "queue", None, None) => LegacyPath {
-            read: Some(LegacyRoute::Queue { api }),
-            write: Some(LegacyWrite::Queue { api }),
-        },
-        (_, "interrupt", None, None) => LegacyPath::write(LegacyWrite::Interrupt),
-        (true, "history_v2", None, None) => LegacyPath::read(LegacyRoute::HistoryV2),
-        (true, "history_v2", Some(id), None) => LegacyPath::read(LegacyRoute::HistoryV2One(job_id(id)?.into())),
-        (true, "job", Some(id), Some("status")) => LegacyPath::read(LegacyRoute::JobStatus(job_id(id)?.into())),
-        (true, "job", Some(id), Some("cancel")) => LegacyPath::write(LegacyWrite::JobCancel(job_id(id)?.into())),
-        _ => return None,
-    })
-}
-
-/// The first segment, and what follows it.
-fn cut(path: &str) -> (&str, Option<&str>) {
-    // Every request goes through here: `str::split` takes ten times as long.
-    let cut = memchr(b'/', path.as_bytes()).and_then(|at| path.split_at_checked(at));
-    cut.map_or((path, None), |(first, rest)| (first, rest.strip_prefix('/')))
+    let route = read.or(write)?.mode_of()?;
+    Some(WrongMethod { route, allow })
 }
 
 /// An id is one path segment, decoded here and encoded again when it is sent. An empty one, or one that is not
