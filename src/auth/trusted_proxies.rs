@@ -1,7 +1,7 @@
 //! What a request says of where it came from: believed from proxies that the configuration names, and from nobody else.
 
 use crate::{
-    config::trusted_proxies::TrustedProxies,
+    config::TrustedProxies,
     http::{
         header_flags::{HeaderFlags, is_claim},
         peer::Peer,

@@ -23,7 +23,7 @@ use crate::{
         scope::{self, Scope},
         trusted_proxies,
     },
-    config::{Config, trusted_proxies::TrustedProxies},
+    config::{Config, TrustedProxies},
     http::{
         body::Body,
         buffered::BufferBudget,
@@ -126,7 +126,7 @@ impl Proxy {
             )?),
             diagnosis: Arc::new(Diagnosis::new(&config.upstream, legacy.tables())),
             number: 0,
-            access: Access::new(config.access_token.clone()),
+            access: Access::new(config.listen.access_token.clone()),
             legacy: Arc::new(legacy),
             compress: config.legacy.compress,
             legacy_upstream: legacy_upstream.transpose()?.map(Arc::new),
@@ -136,7 +136,7 @@ impl Proxy {
             store,
             max_noted: config.notes.max_body,
             budget,
-            trusted_proxies: config.door.trusted_proxies.clone(),
+            trusted_proxies: config.listen.trusted_proxies.clone(),
             max_write_body: config.legacy.max_body,
             bounds: HeadLimits {
                 header_bytes: config.server.max_header_bytes,

@@ -4,7 +4,7 @@
 //! connections know of none.
 
 use crate::{
-    config::{self, Loaded, Options},
+    config::{self, Loaded, Options, settings::SHADOW},
     proxy::Proxy,
 };
 use std::{
@@ -184,7 +184,10 @@ impl Reloader {
             changed.push("tables");
         }
         // What comparisons found says nothing of other tables, and nothing of what is ignored from now on.
-        if changed.iter().any(|key| matches!(*key, "tables" | "shadow.ignore")) {
+        if changed
+            .iter()
+            .any(|key| *key == "tables" || *key == SHADOW.ignore.key.name)
+        {
             reloaded.observer().findings().forget();
         }
         self.live.record(reloaded);

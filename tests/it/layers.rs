@@ -278,7 +278,7 @@ fn an_import_that_is_turned_round_is_seen() {
         "use crate::{\n    config::Config,\n    proxy::{self, response::forbidden},\n};\n",
     );
     let wrong = [
-        "http::via -> config",
+        "http::via -> config::validated",
         "http::via -> proxy",
         "http::via -> proxy::response",
     ];

@@ -3,6 +3,7 @@
 
 use crate::support::{
     Client, StateFolder,
+    pin::pinned,
     program::{Program, run},
     server::{Server, Setup, board},
 };
@@ -24,19 +25,6 @@ use std::{
     time::Duration,
 };
 
-/// Compares `now` with `tests/pins/{name}`, line by line.
-fn pinned(name: &str, now: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pins").join(name);
-    if std::env::var("JOBSHIM_PINS").is_ok_and(|word| word == "write") {
-        fs::write(&path, now).expect("the pin is written");
-    }
-    let pin = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let (before, after): (BTreeSet<&str>, BTreeSet<&str>) = (pin.lines().collect(), now.lines().collect());
-    let gone: Vec<_> = before.difference(&after).collect();
-    let new: Vec<_> = after.difference(&before).collect();
-    assert!(pin == now, "{name} has changed\ngone: {gone:#?}\nnew: {new:#?}");
-}
-
 #[test]
 fn configuration_keys_have_their_names_variables_flags_and_defaults() {
     let mut now = String::new();
@@ -47,7 +35,7 @@ fn configuration_keys_have_their_names_variables_flags_and_defaults() {
             key.name, key.variable, key.flag, key.default, key.kind, key.secret, key.live
         );
     }
-    pinned("config.txt", &now);
+    pinned("tests/pins/config.txt", &now);
 }
 
 #[test]
@@ -69,7 +57,7 @@ fn help_says_what_it_said() {
             let _ = writeln!(now, "{line}");
         }
     }
-    pinned("help.txt", &now);
+    pinned("tests/pins/help.txt", &now);
 }
 
 #[test]
@@ -95,7 +83,7 @@ fn metrics_and_their_labels_have_their_names() {
         metrics.canary(route.name(), Some(true));
     }
     metrics.tunnel(1, 1);
-    pinned("metrics.txt", &names_in(&metrics.text().expect("text")));
+    pinned("tests/pins/metrics.txt", &names_in(&metrics.text().expect("text")));
 }
 
 /// Help and type of each metric, and which words each of its labels takes.
@@ -144,7 +132,7 @@ fn log_lines_have_their_fields() {
             }
         }
     }
-    pinned("log.txt", &fields.into_iter().collect::<String>());
+    pinned("tests/pins/log.txt", &fields.into_iter().collect::<String>());
 }
 
 /// The names of the fields in a macro's arguments: what stands before the message.
@@ -284,7 +272,7 @@ async fn what_is_stored_has_its_tables_and_members() {
         let (route, value) = row.expect("a row");
         let _ = writeln!(now, "rollbacks {} -> {}", route.value(), shape_of(value.value()));
     }
-    pinned("store.txt", &now);
+    pinned("tests/pins/store.txt", &now);
 }
 
 /// The members of JSON, and the types of their values.

@@ -1,6 +1,6 @@
 //! Secrets: named by where they are kept, read once, never printed.
 
-use super::parse::InvalidValue;
+use super::{Environment, InvalidValue};
 use http::{HeaderName, HeaderValue, Uri};
 use std::{fmt, fs};
 
@@ -24,11 +24,16 @@ impl fmt::Debug for Secret {
 /// Stands for a value.
 const NOT_SHOWN: &str = "(not shown)";
 
-/// Looks an environment variable up.
-pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+/// A secret, or none.
+pub fn access_token(text: &str, environment: Environment<'_>) -> Result<Option<Secret>, InvalidValue> {
+    match text {
+        "" => Ok(None),
+        _ => secret(text, environment).map(Some),
+    }
+}
 
 /// Reads a secret: `env:NAME`, `file:PATH`, or the value itself.
-pub fn secret(text: &str, environment: Environment<'_>) -> Result<Secret, InvalidValue> {
+fn secret(text: &str, environment: Environment<'_>) -> Result<Secret, InvalidValue> {
     let value = if let Some(name) = text.strip_prefix("env:") {
         environment(name).ok_or_else(|| format!("the environment has no variable {name}"))?
     } else if let Some(path) = text.strip_prefix("file:") {

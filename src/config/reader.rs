@@ -1,0 +1,48 @@
+//! Given texts to typed values.
+
+use super::{
+    error::ConfigError,
+    provenance::GivenValue,
+    setting::Setting,
+    settings::Key,
+    values::{Environment, InvalidValue},
+};
+
+/// Reads settings one by one, and keeps the complaints.
+pub struct Reader<'a> {
+    given: &'a [GivenValue],
+    environment: Environment<'a>,
+    errors: &'a mut Vec<ConfigError>,
+}
+
+impl<'a> Reader<'a> {
+    pub fn new(given: &'a [GivenValue], environment: Environment<'a>, errors: &'a mut Vec<ConfigError>) -> Self {
+        Self {
+            given,
+            environment,
+            errors,
+        }
+    }
+
+    /// The value of `setting`; without one, there is a complaint.
+    pub fn read<T>(&mut self, setting: &Setting<T>) -> Option<T> {
+        let given = self.given(&setting.key)?;
+        let parsed = (setting.parse)(&given.text, self.environment);
+        parsed.map_err(|reason| self.refuse(&setting.key, reason)).ok()
+    }
+
+    /// Complains about the value of `key`.
+    pub fn refuse(&mut self, key: &Key, reason: impl Into<InvalidValue>) {
+        let complaint = self.given(key).map(|given| ConfigError::Value {
+            key: key.name.to_owned(),
+            value: given.shown(),
+            origin: given.origin.clone(),
+            reason: reason.into().into_owned(),
+        });
+        self.errors.extend(complaint);
+    }
+
+    fn given(&self, key: &Key) -> Option<&'a GivenValue> {
+        self.given.iter().find(|given| given.key.name == key.name)
+    }
+}
