@@ -44,6 +44,7 @@ mod cli;
 #[allow(dead_code, unused_imports)]
 #[path = "src/config"]
 mod config {
+    mod key;
     mod options;
     pub(crate) mod settings;
     /// Types and parsers are the program's.
@@ -59,6 +60,7 @@ fn main() -> io::Result<()> {
     for source in [
         "build.rs",
         "src/cli/arguments.rs",
+        "src/config/key.rs",
         "src/config/settings",
         "src/config/options.rs",
     ] {

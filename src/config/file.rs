@@ -1,11 +1,6 @@
 //! The configuration file: TOML to one text a key, with the line it stands on.
 
-use super::{
-    error::ConfigError,
-    field_path::line_of,
-    provenance::Origin,
-    settings::{Kind, keys},
-};
+use super::{error::ConfigError, field_path::line_of, key::Kind, provenance::Origin, settings::keys};
 use crate::http::outside::Outside;
 use std::{collections::BTreeMap, fs, path::Path};
 use toml::de::{DeTable, DeValue};

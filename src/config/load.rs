@@ -3,10 +3,11 @@
 use super::{
     error::{ConfigError, ConfigErrors},
     file::{self, FileValues},
+    key::Key,
     options::Options,
     provenance::{GivenValue, Origin},
     reader::Reader,
-    settings::{Key, keys},
+    settings::keys,
     validated::Config,
     values::Environment,
 };

@@ -6,6 +6,7 @@ mod setting;
 mod error;
 pub mod field_path;
 mod file;
+mod key;
 mod load;
 mod options;
 mod provenance;
@@ -15,13 +16,14 @@ mod validated;
 mod values;
 
 pub use error::{ConfigError, ConfigErrors};
+pub use key::{Key, Kind, Section};
 pub use load::{Loaded, load};
 pub use options::Options;
 pub use provenance::{GivenValue, Origin};
 pub use setting::Setting;
 pub use settings::{
-    CacheConfig, HistoryConfig, Key, Kind, LegacyConfig, ListenConfig, LogConfig, NotesConfig, NoticesConfig,
-    ServerConfig, ShadowConfig, UpstreamConfig, keys,
+    CacheConfig, HistoryConfig, LegacyConfig, ListenConfig, LogConfig, NotesConfig, NoticesConfig, ServerConfig,
+    ShadowConfig, UpstreamConfig, keys,
 };
 pub use validated::{AdminConfig, Config, TlsFiles};
 pub use values::{

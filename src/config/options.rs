@@ -1,6 +1,9 @@
 //! The options of the command line: one flag for each key.
 
-use super::settings::{Key, Kind, SECTIONS, keys};
+use super::{
+    key::{Key, Kind},
+    settings::{SECTIONS, keys},
+};
 use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches};
 use std::{collections::BTreeMap, path::PathBuf};
 

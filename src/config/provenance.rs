@@ -1,7 +1,7 @@
 //! Values as they were given, and by whom.
 
 use super::{
-    settings::{Key, Kind},
+    key::{Key, Kind},
     values::{shown, shown_headers, shown_url},
 };
 use std::{fmt, path::PathBuf};

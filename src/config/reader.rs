@@ -2,9 +2,9 @@
 
 use super::{
     error::ConfigError,
+    key::Key,
     provenance::GivenValue,
     setting::Setting,
-    settings::Key,
     values::{Environment, InvalidValue},
 };
 

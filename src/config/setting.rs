@@ -1,7 +1,7 @@
 //! A row of the table of settings, with its type.
 
 use super::{
-    settings::Key,
+    key::Key,
     values::{Environment, InvalidValue},
 };
 
@@ -33,21 +33,24 @@ macro_rules! section {
         )*
     ) => {
         $(#[doc = $about])*
+        // Help is for a terminal: its brackets are no links.
+        #[allow(rustdoc::broken_intra_doc_links)]
         #[derive(Clone, Debug)]
         pub struct $Values {
             $($(#[doc = $doc])* pub $field: $T,)*
         }
 
         #[doc = concat!("The settings of [`", stringify!($Values), "`].")]
+        #[allow(rustdoc::broken_intra_doc_links)]
         pub struct $Settings {
-            $($(#[doc = $doc])* pub $field: crate::config::Setting<$T>,)*
+            $($(#[doc = $doc])* pub $field: crate::config::setting::Setting<$T>,)*
         }
 
         #[doc = concat!("The settings of [`", stringify!($Values), "`].")]
         // One row may have all that a key can have.
         #[allow(clippy::needless_update)]
         pub static $TABLE: $Settings = $Settings {
-            $($field: crate::config::Setting {
+            $($field: crate::config::setting::Setting {
                 key: Key {
                     name: key_name!($section, $field),
                     docs: &[$($doc),*],

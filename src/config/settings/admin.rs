@@ -1,7 +1,9 @@
 //! `[admin]`
 
-use super::key::{Key, Section};
-use crate::config::values;
+use crate::config::{
+    key::{Key, Section},
+    values,
+};
 
 section! {
     /// Where jobshim shows what it does: /healthz, /readyz, /metrics, /usage, and a page about it. It shows no credential,

@@ -1,7 +1,9 @@
 //! `[cache]`
 
-use super::key::{Key, Section};
-use crate::config::values;
+use crate::config::{
+    key::{Key, Section},
+    values,
+};
 use std::time::Duration;
 
 section! {

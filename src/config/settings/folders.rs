@@ -1,7 +1,9 @@
 //! The keys outside of all sections.
 
-use super::key::{Key, Section};
-use crate::config::values;
+use crate::config::{
+    key::{Key, Section},
+    values,
+};
 
 section! {
     /// Folders of whoever runs jobshim.

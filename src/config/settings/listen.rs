@@ -1,7 +1,9 @@
 //! `[listen]`
 
-use super::key::{Key, Kind, Section};
-use crate::config::values;
+use crate::config::{
+    key::{Key, Kind, Section},
+    values,
+};
 
 section! {
     /// Where clients connect, and who may.

@@ -1,7 +1,9 @@
 //! `[log]`
 
-use super::key::{Key, Kind, Section};
-use crate::config::values;
+use crate::config::{
+    key::{Key, Kind, Section},
+    values,
+};
 
 section! {
     /// How log lines look and how many there are.

@@ -9,7 +9,6 @@ mod admin;
 mod cache;
 mod folders;
 mod history;
-mod key;
 mod legacy;
 mod listen;
 mod log;
@@ -23,7 +22,6 @@ pub use admin::*;
 pub use cache::*;
 pub use folders::*;
 pub use history::*;
-pub use key::{Key, Kind, Section};
 pub use legacy::*;
 pub use listen::*;
 pub use log::*;
@@ -32,6 +30,8 @@ pub use notices::*;
 pub use server::*;
 pub use shadow::*;
 pub use upstream::*;
+
+use super::key::{Key, Section};
 
 /// In the order of `--help` and `check`.
 pub const SECTIONS: &[Section] = &[

@@ -1,7 +1,9 @@
 //! `[notes]`
 
-use super::key::{Key, Section};
-use crate::config::values;
+use crate::config::{
+    key::{Key, Section},
+    values,
+};
 
 section! {
     /// What POST /prompt says is noted on its way, since the Jobs API does not tell all of it later. Keys are never noted.

@@ -1,7 +1,9 @@
 //! `[notices]`
 
-use super::key::{Key, Section};
-use crate::config::values;
+use crate::config::{
+    key::{Key, Section},
+    values,
+};
 
 section! {
     /// What legacy answers tell clients, in headers.

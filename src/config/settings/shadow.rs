@@ -1,7 +1,9 @@
 //! `[shadow]`
 
-use super::key::{Key, Kind, Section};
-use crate::config::values;
+use crate::config::{
+    key::{Key, Kind, Section},
+    values,
+};
 
 section! {
     /// How forwarded answers are compared with translated ones.

@@ -1,7 +1,9 @@
 //! `[upstream]`
 
-use super::key::{Key, Kind, Section};
-use crate::config::values;
+use crate::config::{
+    key::{Key, Kind, Section},
+    values,
+};
 use std::time::Duration;
 
 section! {

@@ -4,6 +4,7 @@ mod address;
 mod day;
 mod modes;
 mod number;
+mod parse;
 mod path;
 mod secret;
 mod trusted_proxies;
@@ -17,16 +18,9 @@ pub use number::{
     concurrency, count, count_or_none, duration, duration_or_none, header_count, size, size_or_none, uri_size,
     verbosity,
 };
+pub use parse::{Environment, InvalidValue};
 pub use path::{folder_to_be, optional_file, optional_folder};
 pub use secret::{Secret, access_token, headers, shown, shown_headers, shown_url};
 pub use trusted_proxies::{TrustedProxies, trusted_proxies};
 pub use url::{ServerAddress, has_sound_port, optional_link, optional_url, server};
 pub use word::{DialectChoice, LogFormat, Surface, dialect, flag, log_format, on_off, surface};
-
-use std::borrow::Cow;
-
-/// What was expected instead.
-pub type InvalidValue = Cow<'static, str>;
-
-/// Looks an environment variable up.
-pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;

@@ -1,6 +1,6 @@
 //! Files and folders.
 
-use super::InvalidValue;
+use super::parse::InvalidValue;
 use std::path::PathBuf;
 
 /// A folder that is made when it is needed.

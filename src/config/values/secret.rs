@@ -1,6 +1,6 @@
 //! Secrets: named by where they are kept, read once, never printed.
 
-use super::{Environment, InvalidValue};
+use super::parse::{Environment, InvalidValue};
 use http::{HeaderName, HeaderValue, Uri};
 use std::{fmt, fs};
 

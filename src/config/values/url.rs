@@ -1,6 +1,6 @@
 //! URLs of servers, and of pages.
 
-use super::InvalidValue;
+use super::parse::InvalidValue;
 use http::{Uri, uri::Authority};
 use std::path::PathBuf;
 

@@ -1,6 +1,6 @@
 //! Words of which one is chosen.
 
-use super::InvalidValue;
+use super::parse::InvalidValue;
 
 /// `upstream.dialect`: `auto` asks the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

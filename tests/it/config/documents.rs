@@ -2,10 +2,7 @@
 //! `JOBSHIM_PINS=write cargo test --test it -- config::documents` writes them anew.
 
 use crate::support::pin::pinned;
-use jobshim::config::{
-    Key, Kind,
-    settings::{SECTIONS, Section},
-};
+use jobshim::config::{Key, Kind, Section, settings::SECTIONS};
 use std::{fmt::Write, fs, path::Path};
 
 const EXAMPLE: &str = "config.example.toml";

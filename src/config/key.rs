@@ -44,7 +44,7 @@ pub enum Kind {
 
 impl Key {
     /// What most settings have in common.
-    pub(super) const PLAIN: Self = Self {
+    pub const PLAIN: Self = Self {
         name: "",
         flag: "",
         value: "",
