@@ -31,6 +31,11 @@ impl<'a> Reader<'a> {
         parsed.map_err(|reason| self.refuse(&setting.key, reason)).ok()
     }
 
+    /// Whether `key` has any text.
+    pub fn is_given(&self, key: &Key) -> bool {
+        self.given(key).is_some_and(|given| !given.text.is_empty())
+    }
+
     /// Complains about the value of `key`.
     pub fn refuse(&mut self, key: &Key, reason: impl Into<InvalidValue>) {
         let complaint = self.given(key).map(|given| ConfigError::Value {

@@ -64,9 +64,7 @@ impl Config {
         let notices = NoticesConfig::read(reader);
         let shadow = ShadowConfig::read(reader);
         let log = LogConfig::read(reader);
-        if let Some(listen) = &listen {
-            listen.check(reader);
-        }
+        check_certificate(reader);
         let (folders, admin) = (folders?, admin?);
         let config = Self {
             listen: listen?,
@@ -101,6 +99,18 @@ impl Config {
                 reader.refuse(key, "this is where jobshim itself listens");
             }
         }
+        if self.listen.proxy_protocol && self.listen.trusted_proxies.is_empty() {
+            reader.refuse(
+                &LISTEN.proxy_protocol.key,
+                "whoever connects could say that it is somebody else: name the proxies in listen.trusted_proxies",
+            );
+        }
+        if self.listen.tls().is_some() && matches!(listen, ListenAddress::Unix(_)) {
+            reader.refuse(
+                &LISTEN.tls_certificate.key,
+                "a Unix socket does not leave this machine and has no TLS",
+            );
+        }
         if let Some(AdminConfig { address, .. }) = self.admin {
             let admin = ListenAddress::Tcp(address);
             if address.port() != 0 && *listen == admin {
@@ -121,6 +131,16 @@ impl Config {
     }
 }
 
+/// A certificate goes with its key, whatever else is wrong.
+fn check_certificate(reader: &mut Reader<'_>) {
+    let (certificate, key) = (&LISTEN.tls_certificate.key, &LISTEN.tls_key.key);
+    match (reader.is_given(certificate), reader.is_given(key)) {
+        (true, false) => reader.refuse(key, "the certificate's key is expected beside listen.tls_certificate"),
+        (false, true) => reader.refuse(certificate, "the key's certificate is expected beside listen.tls_key"),
+        (true, true) | (false, false) => {}
+    }
+}
+
 /// A certificate and its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFiles {
@@ -135,30 +155,6 @@ impl ListenConfig {
     pub fn tls(&self) -> Option<TlsFiles> {
         let (certificate, key) = self.tls_certificate.clone().zip(self.tls_key.clone())?;
         Some(TlsFiles { certificate, key })
-    }
-
-    fn check(&self, reader: &mut Reader<'_>) {
-        match (&self.tls_certificate, &self.tls_key) {
-            (Some(_), None) => reader.refuse(
-                &LISTEN.tls_key.key,
-                "the certificate's key is expected beside listen.tls_certificate",
-            ),
-            (None, Some(_)) => reader.refuse(
-                &LISTEN.tls_certificate.key,
-                "the key's certificate is expected beside listen.tls_key",
-            ),
-            (Some(_), Some(_)) if matches!(self.address, ListenAddress::Unix(_)) => reader.refuse(
-                &LISTEN.tls_certificate.key,
-                "a Unix socket does not leave this machine and has no TLS",
-            ),
-            (Some(_), Some(_)) | (None, None) => {}
-        }
-        if self.proxy_protocol && self.trusted_proxies.is_empty() {
-            reader.refuse(
-                &LISTEN.proxy_protocol.key,
-                "whoever connects could say that it is somebody else: name the proxies in listen.trusted_proxies",
-            );
-        }
     }
 }
 

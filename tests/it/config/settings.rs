@@ -121,6 +121,23 @@ fn every_complaint_is_made_at_once() {
         "[upstream]\nurl = \"nowhere\"\ndialect = \"x\"\n[log]\nformat = 5\n",
     );
     assert_eq!(refused(&options).len(), 3);
+    let (_folder, options) = with_file(
+        "many-of-a-section",
+        "[listen]\naddress = \"nowhere\"\naccess_token = { env = \"NOT_THERE\" }\ntls_key = \"/dev/null\"\n\
+         [upstream]\nconcurrency = 0\n[upstream.headers]\nX-Key = { env = \"NOT_THERE\" }\n",
+    );
+    let errors = refused(&options);
+    let named = [
+        "listen.address",
+        "listen.access_token",
+        "listen.tls_key",
+        "listen.tls_certificate",
+        "upstream.headers",
+        "upstream.concurrency",
+    ];
+    for key in named {
+        assert!(errors.iter().any(|error| error.starts_with(key)), "{key}: {errors:#?}");
+    }
 }
 
 #[test]
