@@ -9,7 +9,7 @@ macro_rules! section {
         $TABLE:ident: $Settings:ident => $Values:ident, $section:literal, $heading:literal;
         $(
             $(#[doc = $doc:literal])*
-            $field:ident: $T:ty = $($parse:ident)::+ $(($environment:ident))? {
+            $field:ident: $T:ty = $($parse:ident)::+ $(($places:ident))? {
                 flag: $flag:literal, value: $value:literal, variable: $variable:literal, default: $default:literal
                 $(, $more:ident: $set:expr)* $(,)?
             }

@@ -14,10 +14,7 @@ use jobshim::{
     config::{self, Config, Loaded, LogConfig, LogFormat, Options, settings::UPSTREAM},
     http::outside::VisibleFields,
     mapping::{Tables, print},
-    proxy::{
-        Proxy, STORE_EVERY, housekeeping,
-        reload::{CurrentProxy, Reloader},
-    },
+    proxy::{Proxy, STORE_EVERY, housekeeping, reload::Reloader},
     routes::RouteName,
     server::{BindError, Server, Tls},
 };
@@ -163,11 +160,11 @@ fn serve(options: &Options) -> ExitCode {
     };
     let config = loaded.config.clone();
     let set_verbosity = log_to_stderr(&config.log);
-    let live = match Proxy::new(&config) {
-        Ok(service) => Arc::new(CurrentProxy::new(service)),
+    let proxy = match Proxy::new(&config) {
+        Ok(proxy) => Arc::new(proxy),
         Err(error) => return refuse(&error),
     };
-    let reloader = Reloader::new(options.clone(), loaded, Arc::clone(&live), set_verbosity);
+    let reloader = Reloader::new(options.clone(), loaded, Arc::clone(&proxy), set_verbosity);
     block_on(async move {
         let stop = stop_signal();
         let server = match Server::bind(&config).await {
@@ -180,22 +177,21 @@ fn serve(options: &Options) -> ExitCode {
             Err(error) => return exit_code(Err(error)),
         };
         #[cfg(feature = "otel")]
-        let traces = match traces::begin(&config, live.service().observer()) {
+        let traces = match traces::begin(&config, proxy.observer()) {
             Ok(traces) => traces,
             Err(error) => return refuse(&error),
         };
         reloader.start();
         tracing::info!(address = %server.address(), upstream = %config.upstream.name(), "listening");
-        let greeting = live.service();
+        let greeting = proxy.pipeline();
         tokio::spawn(async move { greeting.greet_upstream().await });
         if let Some(admin) = admin {
             tracing::info!(admin = %admin.local_addr(), "health, metrics and usage can be seen");
-            tokio::spawn(admin.run(Arc::clone(&live)));
+            tokio::spawn(admin.run(Arc::clone(&proxy)));
         }
-        let proxies = Arc::clone(&live);
-        tokio::spawn(housekeeping(move || proxies.service(), STORE_EVERY));
-        server.run(Arc::clone(&live), stop).await;
-        live.service().store_usage();
+        tokio::spawn(housekeeping(Arc::clone(&proxy), STORE_EVERY));
+        server.run(Arc::clone(&proxy), stop).await;
+        proxy.store_usage();
         #[cfg(feature = "otel")]
         if let Some(traces) = traces {
             traces.end().await;

@@ -5,7 +5,7 @@ use memchr::memchr;
 use percent_encoding::percent_decode_str;
 use std::{borrow::Cow, sync::Arc};
 
-/// One legacy endpoint that is answered from the Jobs API (CONTRACT.md section 1).
+/// One legacy endpoint that is answered from the Jobs API (docs/contract.md section 1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LegacyRoute {
     /// `GET /history`
@@ -25,7 +25,7 @@ pub enum LegacyRoute {
     JobStatus(Arc<str>),
 }
 
-/// One legacy endpoint that changes something (CONTRACT.md section 5).
+/// One legacy endpoint that changes something (docs/contract.md section 5).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LegacyWrite {
     /// `POST /queue`

@@ -20,7 +20,7 @@ env -i HOME="$HOME" ${CARGO_HOME:+CARGO_HOME="$CARGO_HOME"} ${RUSTUP_HOME:+RUSTU
 
 version=$("$scratch/installed/bin/jobshim" --version)
 [ "$version" = "jobshim $(sed -n 's/^version = "\(.*\)"/\1/p' "$repository/Cargo.toml" | head -n 1)" ]
-# Man pages and completions are made beside the build, as README.md says.
+# Man pages and completions are made beside the build, as docs/deploying.md says.
 for page in man/man1/jobshim.1 bash-completion/completions/jobshim.bash; do
     [ -s "$scratch/target/debug/share/$page" ] || { echo "FAILED: no $page"; exit 1; }
 done

@@ -5,7 +5,7 @@ use crate::{
     config::Mode,
     jobs_api::DialectKind,
     mapping::moment,
-    proxy::{Proxy, reload::CurrentProxy},
+    proxy::{Pipeline, Proxy, shutdown::DrainStage},
     routes::RouteName,
     telemetry::{Endpoint, Seen, Span, names, now_ms},
 };
@@ -22,14 +22,14 @@ use std::{
 const METRICS: &str = prometheus_client::encoding::prometheus_text::CONTENT_TYPE;
 
 /// The answer to a request that may look.
-pub async fn answer(live: &CurrentProxy, uri: &Uri) -> Response<Full<Bytes>> {
-    let service = &live.service();
+pub async fn answer(proxy: &Proxy, uri: &Uri) -> Response<Full<Bytes>> {
+    let pipeline = &proxy.pipeline();
     match uri.path() {
         "/healthz" => text(StatusCode::OK, "alive\n"),
-        "/readyz" => readiness(service, live.is_stopping()).await,
-        "/metrics" => metrics(service),
-        "/usage" => json(StatusCode::OK, &usage(service)),
-        "/overview" => json(StatusCode::OK, &overview(service, uri)),
+        "/readyz" => readiness(pipeline, proxy.has_reached(DrainStage::Announced)).await,
+        "/metrics" => metrics(pipeline),
+        "/usage" => json(StatusCode::OK, &usage(pipeline)),
+        "/overview" => json(StatusCode::OK, &overview(pipeline, uri)),
         "/" => page::page(),
         path => text(
             StatusCode::NOT_FOUND,
@@ -56,8 +56,8 @@ fn json(status: StatusCode, value: &Value) -> Response<Full<Bytes>> {
     with_type(status, format!("{value}\n"), "application/json")
 }
 
-fn metrics(service: &Proxy) -> Response<Full<Bytes>> {
-    let (metrics, modes) = (service.observer().metrics(), service.modes());
+fn metrics(pipeline: &Pipeline) -> Response<Full<Bytes>> {
+    let (metrics, modes) = (pipeline.observer().metrics(), pipeline.modes());
     for route in RouteName::ALL {
         let is_canary = modes.policy(route).mode == Mode::Canary;
         metrics.canary(route.as_str(), is_canary.then(|| modes.back(route).is_some()));
@@ -68,17 +68,17 @@ fn metrics(service: &Proxy) -> Response<Full<Bytes>> {
     }
 }
 
-async fn readiness(service: &Proxy, stopping: bool) -> Response<Full<Bytes>> {
+async fn readiness(pipeline: &Pipeline, stopping: bool) -> Response<Full<Bytes>> {
     let seen = match stopping {
-        true => service.observer().health().seen(),
-        false => service.look_at_upstream().await,
+        true => pipeline.observer().health().seen(),
+        false => pipeline.look_at_upstream().await,
     };
-    let ready = !stopping && seen.up == Some(true) && service.upstream().takes_connections();
+    let ready = !stopping && seen.up == Some(true) && pipeline.upstream().takes_connections();
     let status = match ready {
         true => StatusCode::OK,
         false => StatusCode::SERVICE_UNAVAILABLE,
     };
-    let upstream = upstream(service, &seen);
+    let upstream = upstream(pipeline, &seen);
     json(
         status,
         &json!({"ready": ready, "stopping": stopping, "upstream": upstream}),
@@ -86,15 +86,15 @@ async fn readiness(service: &Proxy, stopping: bool) -> Response<Full<Bytes>> {
 }
 
 /// What is known of the upstream.
-fn upstream(service: &Proxy, seen: &Seen) -> Value {
-    let jobs = service.legacy().jobs();
+fn upstream(pipeline: &Pipeline, seen: &Seen) -> Value {
+    let jobs = pipeline.legacy().jobs();
     let dialect = jobs.known_dialect();
     json!({
-        "url": service.upstream().url(),
+        "url": pipeline.upstream().url(),
         "dialect": dialect.map(DialectKind::name),
         "about": dialect.map(|kind| &jobs.names(kind).names.about),
         "answers": seen.up,
-        "takes_connections": service.upstream().takes_connections(),
+        "takes_connections": pipeline.upstream().takes_connections(),
         "since": seen.since.and_then(time),
         "last_answer": seen.answered.and_then(time),
         "last_failure": seen.failure.as_ref().map(|(at, reason)| json!({"at": time(*at), "reason": reason})),
@@ -102,15 +102,15 @@ fn upstream(service: &Proxy, seen: &Seen) -> Value {
 }
 
 /// Who calls the legacy surface.
-fn usage(service: &Proxy) -> Value {
-    let mut shown = json!(service.observer().usage().clients());
+fn usage(pipeline: &Pipeline) -> Value {
+    let mut shown = json!(pipeline.observer().usage().clients());
     shown["now_ms"] = json!(now_ms());
     shown
 }
 
 /// All that the page shows.
-fn overview(service: &Proxy, uri: &Uri) -> Value {
-    let (observer, modes) = (service.observer(), service.modes());
+fn overview(pipeline: &Pipeline, uri: &Uri) -> Value {
+    let (observer, modes) = (pipeline.observer(), pipeline.modes());
     let span = match uri.query() {
         Some("span=day") => Span::Day,
         _ => Span::Hour,
@@ -123,9 +123,9 @@ fn overview(service: &Proxy, uri: &Uri) -> Value {
         "now_ms": now_ms(),
         "names": names(),
         "legacy": legacy.collect::<Vec<_>>(),
-        "upstream": upstream(service, &observer.health().seen()),
+        "upstream": upstream(pipeline, &observer.health().seen()),
         "series": observer.series().columns(span),
-        "usage": usage(service),
+        "usage": usage(pipeline),
         "modes": RouteName::ALL.map(|route| json!({
             "route": route.as_str(),
             "mode": modes.policy(route).to_string(),

@@ -9,7 +9,7 @@ mod page;
 
 pub use ask::ask;
 
-use crate::{config::AdminConfig, proxy::reload::CurrentProxy, server::accept::accept_failed};
+use crate::{config::AdminConfig, proxy::Proxy, server::accept::accept_failed};
 use bytes::Bytes;
 use http::{
     HeaderName, HeaderValue, Method, Request, Response,
@@ -57,13 +57,13 @@ impl Admin {
     }
 
     /// Shows what jobshim does, for as long as it is polled: while it drains, too.
-    pub async fn run(self, live: Arc<CurrentProxy>) {
+    pub async fn run(self, proxy: Arc<Proxy>) {
         let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
         loop {
             let place = Arc::clone(&places).acquire_owned().await;
             match self.listener.accept().await {
                 Ok((stream, _)) => {
-                    let connection = serve(Arc::clone(&live), Arc::clone(&self.hosts), stream);
+                    let connection = serve(Arc::clone(&proxy), Arc::clone(&self.hosts), stream);
                     tokio::spawn(async move {
                         connection.await;
                         drop(place);
@@ -77,10 +77,10 @@ impl Admin {
     }
 }
 
-async fn serve(live: Arc<CurrentProxy>, hosts: Arc<[String]>, stream: TcpStream) {
+async fn serve(proxy: Arc<Proxy>, hosts: Arc<[String]>, stream: TcpStream) {
     let handler = service_fn(move |request| {
-        let (live, hosts) = (Arc::clone(&live), Arc::clone(&hosts));
-        async move { Ok::<_, Infallible>(answer(&live, &hosts, &request).await) }
+        let (proxy, hosts) = (Arc::clone(&proxy), Arc::clone(&hosts));
+        async move { Ok::<_, Infallible>(answer(&proxy, &hosts, &request).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -91,10 +91,10 @@ async fn serve(live: Arc<CurrentProxy>, hosts: Arc<[String]>, stream: TcpStream)
     }
 }
 
-async fn answer(live: &CurrentProxy, hosts: &[String], request: &Request<Incoming>) -> Response<Full<Bytes>> {
+async fn answer(proxy: &Proxy, hosts: &[String], request: &Request<Incoming>) -> Response<Full<Bytes>> {
     let admitted = guard::admit(request.method(), request.uri(), request.headers(), hosts);
     let mut response = match &admitted {
-        Ok(()) => answers::answer(live, request.uri()).await,
+        Ok(()) => answers::answer(proxy, request.uri()).await,
         Err(refusal) => answers::text(refusal.status(), format!("{refusal}\n")),
     };
     let headers = response.headers_mut();

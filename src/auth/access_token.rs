@@ -8,6 +8,7 @@ use crate::{
 use http::{
     HeaderMap, HeaderName, HeaderValue, Uri,
     header::{AUTHORIZATION, REFERER},
+    request,
     uri::{Parts, PathAndQuery},
 };
 use memchr::memmem;
@@ -26,7 +27,8 @@ impl Access {
     /// Whether a request may come in: as `Authorization: Bearer`, as `X-API-Key`, or as `?token=`, which is all that a
     /// WebSocket of a browser can send. What could open the door is taken out wherever it stands, so that the server never
     /// sees it.
-    pub fn admits(&self, headers: &mut HeaderMap, uri: &mut Uri, key: &ScopeKey) -> bool {
+    pub fn admits(&self, head: &mut request::Parts, key: &ScopeKey) -> bool {
+        let (headers, uri) = (&mut head.headers, &mut head.uri);
         let Some(token) = &self.0 else {
             return true;
         };
@@ -110,6 +112,7 @@ fn with_query(uri: &Uri, query: &str) -> Option<Uri> {
 mod tests {
     use super::*;
     use crate::config::{self, Options, settings::LISTEN};
+    use http::{HeaderMap, Request};
 
     fn access() -> Access {
         let options = Options::default().with(&LISTEN.access_token.key, "s3cret value");
@@ -123,13 +126,12 @@ mod tests {
     }
 
     fn shown(headers: &[(&'static str, &str)], target: &str) -> (bool, HeaderMap, String) {
-        let mut map = HeaderMap::new();
+        let (mut head, ()) = Request::get(target).body(()).expect("a request").into_parts();
         for (name, value) in headers {
-            map.append(*name, value.parse().expect("a value"));
+            head.headers.append(*name, value.parse().expect("a value"));
         }
-        let mut uri: Uri = target.parse().expect("a target");
-        let admitted = access().admits(&mut map, &mut uri, &ScopeKey::new(&[7; 32]));
-        (admitted, map, uri.to_string())
+        let admitted = access().admits(&mut head, &ScopeKey::new(&[7; 32]));
+        (admitted, head.headers, head.uri.to_string())
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! Whose credentials a request carries: the key that keeps users apart.
 
-use crate::http::header_flags::{API_KEY, CREDENTIALS, HeaderFlags};
+use crate::http::{
+    header_flags::{API_KEY, CREDENTIALS, HeaderFlags},
+    request_head::RequestHead,
+};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Uri,
     header::{AUTHORIZATION, COOKIE},
@@ -15,7 +18,7 @@ use std::{
     net::IpAddr,
 };
 
-/// The query parameter that carries a credential (CONTRACT.md section 6).
+/// The query parameter that carries a credential (docs/contract.md section 6).
 const TOKEN: &str = "token";
 
 const BEARER: &[u8] = b"Bearer";
@@ -113,9 +116,9 @@ impl ScopeKey {
         Self { key, nobody }
     }
 
-    /// The scope of a request, whose marks are `marks`.
-    pub fn scope(&self, flags: HeaderFlags, headers: &HeaderMap, uri: &Uri) -> Scope {
-        if !flags.has(HeaderFlags::CREDENTIAL) && tokens(uri).next().is_none() {
+    /// The scope of a request.
+    pub fn scope(&self, head: &RequestHead) -> Scope {
+        if !head.has(HeaderFlags::CREDENTIAL) && tokens(head.uri()).next().is_none() {
             return self.nobody;
         }
         let mut hash = hmac::Context::with_key(&self.key);
@@ -126,11 +129,11 @@ impl ScopeKey {
             hash.update(value);
         };
         for (kind, name) in CREDENTIALS.iter().enumerate() {
-            for value in headers.get_all(name) {
+            for value in head.headers().get_all(name) {
                 add(kind, value.as_bytes());
             }
         }
-        for parameter in tokens(uri) {
+        for parameter in tokens(head.uri()) {
             add(CREDENTIALS.len(), parameter.as_bytes());
         }
         let mut scope = Scope::default();
@@ -204,7 +207,7 @@ mod tests {
                 headers.append(*name, value.parse().expect("a value"));
             }
             headers.insert("user-agent", "not a credential".parse().expect("a value"));
-            key.scope(HeaderFlags::of(&headers), &headers, &target.parse().expect("a target"))
+            key.scope(&RequestHead::with(headers, target))
         };
         let scopes: HashSet<Scope> = requests.iter().map(scope).collect();
         assert_eq!(scopes.len(), requests.len());
@@ -226,11 +229,10 @@ mod tests {
             for (name, value) in sent {
                 headers.append(*name, value.parse().expect("a value"));
             }
-            let flags = HeaderFlags::of(&headers);
-            remove_empty(&mut headers);
-            let uri: Uri = target.parse().expect("a target");
-            let scope = key.scope(flags, &headers, &uri);
-            assert!(!is_shown(&headers, &uri), "{sent:?} {target}");
+            let mut head = RequestHead::with(headers, target);
+            remove_empty(head.headers_mut());
+            let scope = key.scope(&head);
+            assert!(!is_shown(head.headers(), head.uri()), "{sent:?} {target}");
             assert!(key.is_nobody(&scope), "{sent:?} {target}");
         }
     }
@@ -243,7 +245,7 @@ mod tests {
             if let Some(authorization) = authorization {
                 headers.insert(AUTHORIZATION, authorization.parse().expect("a value"));
             }
-            let scope = key.scope(HeaderFlags::of(&headers), &headers, &Uri::default());
+            let scope = key.scope(&RequestHead::with(headers, "/"));
             key.client(&scope, address.parse().expect("an address"))
         };
         assert_eq!(client(Some("a"), "192.0.2.1"), client(Some("a"), "192.0.2.2"));

@@ -1,5 +1,6 @@
 //! What a request says of where it came from: believed from proxies that the configuration names, and from nobody else.
 
+use crate::http::request_head::RequestHead;
 use crate::{
     config::TrustedProxies,
     http::{
@@ -14,13 +15,12 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// Takes away what a stranger says of where it came from; a trusted proxy's word stays, and says who the client is.
-/// `marks` are the request's.
-pub fn settle(trusted: &TrustedProxies, flags: HeaderFlags, headers: &mut HeaderMap, peer: &mut Peer) {
-    if flags.has(HeaderFlags::CLAIM) {
-        weigh(trusted, headers, peer);
+pub fn settle(trusted: &TrustedProxies, head: &mut RequestHead, peer: &mut Peer) {
+    if head.has(HeaderFlags::CLAIM) {
+        weigh(trusted, head.headers_mut(), peer);
     }
     if peer.secure {
-        headers
+        head.headers_mut()
             .entry(FORWARDED_PROTO)
             .or_insert(HeaderValue::from_static("https"));
     }
@@ -79,8 +79,9 @@ mod tests {
             headers.append(*name, HeaderValue::from_static(value));
         }
         let mut peer = Peer::new(peer.parse().expect("an address"));
-        settle(trusted, HeaderFlags::of(&headers), &mut headers, &mut peer);
-        (headers, peer.client)
+        let mut head = RequestHead::with(headers, "/");
+        settle(trusted, &mut head, &mut peer);
+        (head.headers().clone(), peer.client)
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::{
         settings::{LISTEN, UPSTREAM},
     },
     demo::{Options, Simulator, jobs, now},
-    proxy::{Proxy, StartError, reload::CurrentProxy},
+    proxy::{Proxy, StartError},
     server::{BindError, Server},
 };
 use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
@@ -40,7 +40,7 @@ pub async fn run(listen: SocketAddr, stop: impl Future<Output = ()>) -> Result<(
         .with(&LISTEN.address.key, listen.to_string())
         .with(&UPSTREAM.url.key, format!("http://{}", simulator.address()));
     let config = config::load(&options, |_| None)?.config;
-    let live = Arc::new(CurrentProxy::new(Proxy::new(&config)?));
+    let live = Arc::new(Proxy::new(&config)?);
     let server = Server::bind(&config).await?;
     let address = server.local_addr().unwrap_or(listen);
     print!("{}", welcome(address, simulator.address()));

@@ -5,7 +5,7 @@
 use crate::{
     config::Config,
     http::buffered::BufferBudget,
-    jobs_api::{Caller, Detail, DialectKind, Jobs, ListFilter},
+    jobs_api::{Caller, Detail, DialectKind, Jobs, ListFilter, ListLimits},
     mapping::{
         Paths, TableError, Tables,
         dialect::{Dialect, State},
@@ -124,7 +124,10 @@ pub async fn run(config: &Config) -> Result<bool, DoctorError> {
         Arc::clone(&upstream),
         &tables,
         config.upstream.dialect,
-        config.legacy.max_pages,
+        ListLimits {
+            pages: config.legacy.max_pages,
+            jobs: config.legacy.max_jobs,
+        },
         Arc::default(),
     ));
     println!("{}\n", config.upstream.name());

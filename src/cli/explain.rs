@@ -2,7 +2,7 @@
 
 use crate::{
     config::{Config, DialectChoice, Surface},
-    http::{buffered::BufferBudget, header_flags::HeaderFlags},
+    http::{buffered::BufferBudget, request_head::FlaggedHeaders},
     jobs_api::Caller,
     legacy::{self, Inquiry, Legacy, LegacyError},
     mapping::{Table, TableError, Tables, dialect::Dialect, print::rows},
@@ -13,7 +13,7 @@ use crate::{
 };
 use bytes::Bytes;
 use futures_util::TryStreamExt;
-use http::{HeaderMap, Method, Uri};
+use http::{Method, Uri};
 use std::sync::Arc;
 
 /// Why a request cannot be explained.
@@ -217,8 +217,7 @@ async fn show(config: &Config, route: &LegacyRoute, uri: &Uri) -> Result<(), Exp
     )?);
     let inquiry = Inquiry {
         query: uri.query().unwrap_or_default(),
-        headers: &HeaderMap::new(),
-        flags: HeaderFlags::default(),
+        headers: FlaggedHeaders::none(),
         encoding: None,
     };
     let answer = legacy.answer(route, inquiry, &Arc::new(Caller::default())).await?;

@@ -9,7 +9,7 @@ use super::{
     reader::Reader,
     settings::keys,
     validated::Config,
-    values::Environment,
+    values::{Pipes, Places},
 };
 use std::path::PathBuf;
 
@@ -20,9 +20,21 @@ pub struct Loaded {
     pub config: Config,
     /// One for each key, in the order of [`keys`].
     pub values: Vec<GivenValue>,
+    /// What of it can be read only once.
+    pipes: Pipes,
 }
 
 impl Loaded {
+    /// As [`load`], of a program that runs by this one: a secret that came through a pipe stays in force.
+    pub fn again(&self, options: &Options, environment: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigErrors> {
+        load_knowing(options, environment, self.pipes.clone())
+    }
+
+    /// Whether some secret can be read only once.
+    pub fn has_pipes(&self) -> bool {
+        self.pipes.any()
+    }
+
     /// What a running program has once it took over of `new` what it can, and the keys that wait for a restart.
     pub fn taking_over(
         &self,
@@ -41,7 +53,11 @@ impl Loaded {
             })
             .collect();
         let variable = |name: &str| environment(name).filter(|value| !value.is_empty());
-        Ok((Self::validate(values, &variable, Vec::new())?, waiting))
+        let places = Places {
+            environment: &variable,
+            pipes: &self.pipes,
+        };
+        Ok((Self::validate(values, places, Vec::new())?, waiting))
     }
 
     /// The keys whose values differ.
@@ -55,11 +71,15 @@ impl Loaded {
     /// Refuses `values` with all complaints, those that there are already among them.
     fn validate(
         values: Vec<GivenValue>,
-        environment: Environment<'_>,
+        places: Places<'_>,
         mut errors: Vec<ConfigError>,
     ) -> Result<Self, ConfigErrors> {
-        match Config::read(&mut Reader::new(&values, environment, &mut errors)) {
-            Some(config) if errors.is_empty() => Ok(Self { config, values }),
+        match Config::read(&mut Reader::new(&values, places, &mut errors)) {
+            Some(config) if errors.is_empty() => Ok(Self {
+                config,
+                values,
+                pipes: places.pipes.clone(),
+            }),
             _ => Err(ConfigErrors(errors)),
         }
     }
@@ -67,6 +87,14 @@ impl Loaded {
 
 /// Merges and checks everything; `environment` looks a variable up. An empty variable counts as unset.
 pub fn load(options: &Options, environment: impl Fn(&str) -> Option<String>) -> Result<Loaded, ConfigErrors> {
+    load_knowing(options, environment, Pipes::default())
+}
+
+fn load_knowing(
+    options: &Options,
+    environment: impl Fn(&str) -> Option<String>,
+    pipes: Pipes,
+) -> Result<Loaded, ConfigErrors> {
     let variable = |name: &str| environment(name).filter(|value| !value.is_empty());
     let path = options
         .config
@@ -86,5 +114,9 @@ pub fn load(options: &Options, environment: impl Fn(&str) -> Option<String>) -> 
             .unwrap_or_else(|| (key.default.to_owned(), Origin::Default));
         GivenValue { key, text, origin }
     };
-    Loaded::validate(keys().map(given).collect(), &variable, errors)
+    let places = Places {
+        environment: &variable,
+        pipes: &pipes,
+    };
+    Loaded::validate(keys().map(given).collect(), places, errors)
 }

@@ -28,5 +28,5 @@ pub use settings::{
 pub use validated::{AdminConfig, Config, TlsFiles};
 pub use values::{
     DialectChoice, ListenAddress, LogFormat, Mode, Policy, Rollback, RoutePolicies, Secret, ServerAddress, Share,
-    Surface, TrustedProxies, has_sound_port, shown_url,
+    Surface, TrustedProxies, has_sound_port, is_read_once, shown_url,
 };

@@ -5,29 +5,25 @@ use super::{
     key::Key,
     provenance::GivenValue,
     setting::Setting,
-    values::{Environment, InvalidValue},
+    values::{InvalidValue, Places},
 };
 
 /// Reads settings one by one, and keeps the complaints.
 pub struct Reader<'a> {
     given: &'a [GivenValue],
-    environment: Environment<'a>,
+    places: Places<'a>,
     errors: &'a mut Vec<ConfigError>,
 }
 
 impl<'a> Reader<'a> {
-    pub fn new(given: &'a [GivenValue], environment: Environment<'a>, errors: &'a mut Vec<ConfigError>) -> Self {
-        Self {
-            given,
-            environment,
-            errors,
-        }
+    pub fn new(given: &'a [GivenValue], places: Places<'a>, errors: &'a mut Vec<ConfigError>) -> Self {
+        Self { given, places, errors }
     }
 
     /// The value of `setting`; without one, there is a complaint.
     pub fn read<T>(&mut self, setting: &Setting<T>) -> Option<T> {
         let given = self.given(&setting.key)?;
-        let parsed = (setting.parse)(&given.text, self.environment);
+        let parsed = (setting.parse)(&given.text, self.places);
         parsed.map_err(|reason| self.refuse(&setting.key, reason)).ok()
     }
 

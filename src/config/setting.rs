@@ -2,7 +2,7 @@
 
 use super::{
     key::Key,
-    values::{Environment, InvalidValue},
+    values::{InvalidValue, Places},
 };
 
 /// One setting: what people see of it, and how its value is read. Its type and its default stand nowhere else.
@@ -12,12 +12,12 @@ pub struct Setting<T> {
     pub(super) parse: Parse<T>,
 }
 
-/// From text to what the program trusts; a secret may be kept in the environment.
-pub(super) type Parse<T> = fn(&str, Environment<'_>) -> Result<T, InvalidValue>;
+/// From text to what the program trusts; a secret may be kept in another place.
+pub(super) type Parse<T> = fn(&str, Places<'_>) -> Result<T, InvalidValue>;
 
 /// Declares a section of the file: a struct with a field for each setting, and a table of the same fields with what people see
 /// of them. A field and its description are a doc comment and `name: Type = values::parser { flag: "--flag", .. }`; a
-/// parser that needs the environment is `values::parser(environment)`, and what it reads is a secret.
+/// parser that looks where secrets are kept is `values::parser(places)`, and what it reads is a secret.
 ///
 /// build.rs has a second one of this name, which keeps what people see alone.
 macro_rules! section {
@@ -26,7 +26,7 @@ macro_rules! section {
         $TABLE:ident: $Settings:ident => $Values:ident, $section:tt, $heading:literal;
         $(
             $(#[doc = $doc:literal])*
-            $field:ident: $T:ty = $($parse:ident)::+ $(($environment:ident))? {
+            $field:ident: $T:ty = $($parse:ident)::+ $(($places:ident))? {
                 flag: $flag:literal, value: $value:literal, variable: $variable:literal, default: $default:literal
                 $(, $more:ident: $set:expr)* $(,)?
             }
@@ -54,7 +54,7 @@ macro_rules! section {
                 key: Key {
                     name: key_name!($section, $field),
                     docs: &[$($doc),*],
-                    secret: !stringify!($($environment)?).is_empty(),
+                    secret: !stringify!($($places)?).is_empty(),
                     flag: $flag,
                     value: $value,
                     variable: $variable,
@@ -62,7 +62,7 @@ macro_rules! section {
                     $($more: $set,)*
                     ..Key::PLAIN
                 },
-                parse: parser!($($parse)::+ $(, $environment)?),
+                parse: parser!($($parse)::+ $(, $places)?),
             },)*
         };
 
@@ -96,5 +96,5 @@ macro_rules! key_name {
 
 macro_rules! parser {
     ($($parse:ident)::+) => { |text, _| $($parse)::+(text) };
-    ($($parse:ident)::+, $environment:ident) => { $($parse)::+ };
+    ($($parse:ident)::+, $places:ident) => { $($parse)::+ };
 }

@@ -4,11 +4,11 @@ use super::{
     reader::Reader,
     settings::{
         ADMIN, AdminSection, CacheConfig, FolderConfig, HistoryConfig, LEGACY, LISTEN, LegacyConfig, ListenConfig,
-        LogConfig, NotesConfig, NoticesConfig, ServerConfig, ShadowConfig, UPSTREAM, UpstreamConfig,
+        LogConfig, NOTES, NotesConfig, NoticesConfig, SERVER, ServerConfig, ShadowConfig, UPSTREAM, UpstreamConfig,
     },
     values::{ListenAddress, Policy},
 };
-use crate::routes::RouteName;
+use crate::{http::buffered::BufferBudget, routes::RouteName};
 use std::{net::SocketAddr, path::PathBuf};
 
 /// Everything in force, validated; the rest of the program trusts it.
@@ -120,6 +120,7 @@ impl Config {
                 reader.refuse(&UPSTREAM.url.key, "this is where jobshim shows what it does");
             }
         }
+        self.check_room(reader);
         let is_guarded = self.listen.access_token.is_some() || self.listen.open || listen.is_of_this_machine();
         if !is_guarded && !self.upstream.headers.is_empty() {
             reader.refuse(
@@ -127,6 +128,31 @@ impl Config {
                 "whoever reaches this address would use the server with your upstream.headers: set listen.access_token, \
                  or give --i-know-this-is-open",
             );
+        }
+    }
+}
+
+impl Config {
+    /// A body that is allowed by itself must have room at least where there is no other.
+    fn check_room(&self, reader: &mut Reader<'_>) {
+        let all = self.server.max_buffered;
+        let requests = BufferBudget::for_requests(all);
+        let (of_all, of_half) = ("answers may take all of it", "requests may take half of it");
+        for (key, most, room, whose) in [
+            (
+                &UPSTREAM.max_answer_bytes.key,
+                self.upstream.max_answer_bytes,
+                all,
+                of_all,
+            ),
+            (&LEGACY.max_body.key, self.legacy.max_body, requests, of_half),
+            (&NOTES.max_body.key, self.notes.max_body, requests, of_half),
+        ] {
+            if most > room {
+                let name = key.name;
+                let reason = format!("a body of the {most} bytes that {name} allows would have no room: {whose}");
+                reader.refuse(&SERVER.max_buffered.key, reason);
+            }
         }
     }
 }

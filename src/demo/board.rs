@@ -1,4 +1,4 @@
-//! The simulated upstream's jobs, and the Jobs API's rules for listing them (CONTRACT.md section 2).
+//! The simulated upstream's jobs, and the Jobs API's rules for listing them (docs/contract.md section 2).
 
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
@@ -31,6 +31,7 @@ pub struct Job {
     created: i64,
     duration: i64,
     workflow: Option<String>,
+    unlistable: bool,
 }
 
 impl Job {
@@ -46,7 +47,16 @@ impl Job {
             workflow: parsed.get("workflow_id").and_then(Value::as_str).map(str::to_owned),
             entry: entry.to_owned(),
             detail: detail.to_owned(),
+            unlistable: false,
         })
+    }
+
+    /// The same, as one that a self-hosted server fails at wherever it looks at it (docs/contract.md section 6).
+    pub fn unlistable(self) -> Self {
+        Self {
+            unlistable: true,
+            ..self
+        }
     }
 
     fn is_queued(&self) -> bool {
@@ -66,10 +76,14 @@ impl Job {
             Rules::Cloud => "update_time",
             Rules::Comfyui | Rules::ComfyuiEarly => "execution_end_time",
         };
-        Self::new(
+        let stopped = Self::new(
             &stopped(&self.entry, "execution_end_time")?,
             &stopped(&self.detail, ended_in_detail)?,
-        )
+        )?;
+        Some(Self {
+            unlistable: self.unlistable,
+            ..stopped
+        })
     }
 }
 
@@ -103,9 +117,25 @@ impl Board {
         let of_id = || self.jobs.iter().filter(|job| job.id == id);
         let ended = of_id().find(|job| !job.is_queued());
         match ended.or_else(|| self.queued(id)) {
+            Some(job) if self.fails_at(job) => failure(),
             Some(job) => (200, job.detail.clone()),
             None => self.unknown(),
         }
+    }
+
+    fn fails_at(&self, job: &Job) -> bool {
+        job.unlistable && self.rules != Rules::Cloud
+    }
+
+    /// Whether a list of jobs in these states fails: of a job that has ended the server finds out in which way by reading
+    /// all of it, but for early ones, which look first.
+    fn fails_listing(&self, wanted: &[&str]) -> bool {
+        let ended = |word: &&str| !matches!(*word, "pending" | "in_progress");
+        let reads = |job: &Job| match job.is_queued() || self.rules == Rules::ComfyuiEarly {
+            true => wanted.contains(&job.status.as_str()),
+            false => wanted.iter().any(ended),
+        };
+        self.jobs.iter().any(|job| self.fails_at(job) && reads(job))
     }
 
     /// The job of an id that runs, or the oldest that waits.
@@ -214,11 +244,12 @@ impl Board {
         };
         let cloud = self.rules == Rules::Cloud;
         let mut jobs: Vec<&Job> = self.jobs.iter().collect();
+        let known: &[&str] = match self.rules {
+            Rules::ComfyuiEarly => &["pending", "in_progress", "completed", "failed"],
+            Rules::Comfyui | Rules::Cloud => &["pending", "in_progress", "completed", "failed", "cancelled"],
+        };
+        let mut fails = self.fails_listing(known);
         if let Some(wanted) = parameter("status") {
-            let known: &[&str] = match self.rules {
-                Rules::ComfyuiEarly => &["pending", "in_progress", "completed", "failed"],
-                Rules::Comfyui | Rules::Cloud => &["pending", "in_progress", "completed", "failed", "cancelled"],
-            };
             let wanted: Vec<&str> = wanted.split(',').map(str::trim).collect();
             if let Some(unknown) = wanted.iter().find(|status| !known.contains(status)) {
                 return Err(format!(
@@ -227,6 +258,7 @@ impl Board {
                 ));
             }
             jobs.retain(|job| wanted.contains(&job.status.as_str()));
+            fails = self.fails_listing(&wanted);
         }
         if let Some(workflow) = parameter("workflow_id") {
             jobs.retain(|job| job.workflow.as_deref() == Some(workflow));
@@ -259,6 +291,10 @@ impl Board {
             None if cloud => Some(100),
             limit => limit,
         };
+        // All jobs are read before some of them are taken.
+        if fails {
+            return Ok(failure());
+        }
         let after = parameter("after").filter(|_| cloud);
         let offset = match after {
             Some(cursor) => self.after(cursor, &jobs)?,
@@ -330,6 +366,11 @@ impl Board {
         let jobs = self.jobs.iter().filter(|job| job.status == status);
         jobs.map(|job| job.id.clone()).collect()
     }
+}
+
+/// An exception in the server's own code.
+fn failure() -> Reply {
+    (500, String::new())
 }
 
 /// As Python's `uuid.UUID` reads one that is written with its hyphens.

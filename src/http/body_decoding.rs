@@ -1,7 +1,8 @@
 //! What the body of a request says: its content coding undone and its characters as UTF-8, as the server has it before it
-//! reads JSON (CONTRACT.md section 6). Pure functions over a body that was gathered; what goes on to the server is the body
+//! reads JSON (docs/contract.md section 6). Pure functions over a body that was gathered; what goes on to the server is the body
 //! as it was sent.
 
+use crate::http::buffered::{Buffer, BufferBudget, BufferError};
 use bytes::Bytes;
 use encoding_rs::{Encoding, REPLACEMENT, UTF_8, UTF_16BE, UTF_16LE, X_USER_DEFINED};
 use flate2::{Decompress, FlushDecompress, Status, bufread::MultiGzDecoder};
@@ -37,24 +38,51 @@ pub enum DecodeError {
         /// The most bytes that it may have.
         limit: usize,
     },
+    /// There is no room for what it says, beside all other bodies.
+    #[error("as many bytes of bodies are held as server.max_buffered allows ({limit}; requests may take half of it)")]
+    NoRoom {
+        /// The most bytes that are held.
+        limit: usize,
+    },
 }
 
-/// What `body` says, as UTF-8, in at most `limit` bytes. Not copied where it is that already. A body of no bytes says
-/// nothing, whatever its headers say of it.
-pub fn decode(headers: &HeaderMap, body: &Bytes, limit: usize) -> Result<Bytes, DecodeError> {
+impl From<BufferError> for DecodeError {
+    fn from(error: BufferError) -> Self {
+        match error {
+            BufferError::TooLong(limit) => Self::TooLarge { limit },
+            BufferError::NoRoom(limit) => Self::NoRoom { limit },
+        }
+    }
+}
+
+/// What `body` says, as UTF-8, in at most `limit` bytes, which count within `budget`. Not copied where it is that already. A
+/// body of no bytes says nothing, whatever its headers say of it.
+pub fn decode(headers: &HeaderMap, body: &Bytes, limit: usize, budget: &BufferBudget) -> Result<Bytes, DecodeError> {
     if body.is_empty() {
         return Ok(Bytes::new());
     }
     let characters = match coding(headers)? {
         None => body.clone(),
-        Some(Coding::Gzip) => gunzipped(body, limit)?,
-        Some(Coding::Deflate) => inflated(body, limit)?,
+        Some(Coding::Gzip) => gunzipped(body, budget.request_buffer(limit))?,
+        Some(Coding::Deflate) => inflated(body, budget.request_buffer(limit))?,
     };
-    let text = charset(headers)?.text(&characters)?;
+    let text = match charset(headers)?.text(&characters)? {
+        Text::Same(text) => text,
+        Text::Other(text) if text.len() > limit => return Err(DecodeError::TooLarge { limit }),
+        Text::Other(text) => budget.counted(text.into_bytes())?,
+    };
     match text.len() > limit {
         true => Err(DecodeError::TooLarge { limit }),
         false => Ok(text),
     }
+}
+
+/// What a charset makes of bytes.
+enum Text {
+    /// A part of the bytes, or all.
+    Same(Bytes),
+    /// A text of its own.
+    Other(String),
 }
 
 /// Makes `headers` those of a decoded body.
@@ -103,38 +131,36 @@ fn coding(headers: &HeaderMap) -> Result<Option<Coding>, DecodeError> {
     Ok(found)
 }
 
-fn gunzipped(body: &[u8], limit: usize) -> Result<Bytes, DecodeError> {
-    let mut out = Vec::new();
-    // One more than it may be, to see that it is more.
-    let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
-    let read = MultiGzDecoder::new(body).take(most).read_to_end(&mut out);
-    match read {
-        Ok(length) if length > limit => Err(DecodeError::TooLarge { limit }),
-        Ok(_) => Ok(out.into()),
-        Err(_) => Err(DecodeError::Corrupt),
+fn gunzipped(body: &[u8], mut out: Buffer) -> Result<Bytes, DecodeError> {
+    let mut decoder = MultiGzDecoder::new(body);
+    let mut portion = vec![0; PORTION];
+    loop {
+        match decoder.read(&mut portion) {
+            Ok(0) => return Ok(out.into_bytes()),
+            Ok(length) => out.push(portion.get(..length).unwrap_or_default())?,
+            Err(_) => return Err(DecodeError::Corrupt),
+        }
     }
 }
 
 /// Not by a reader of the crate: those take a stream that breaks off for one that has ended.
-fn inflated(body: &[u8], limit: usize) -> Result<Bytes, DecodeError> {
+fn inflated(body: &[u8], mut out: Buffer) -> Result<Bytes, DecodeError> {
     // The method that a zlib header begins with; the server decides by it too.
     let has_header = body.first().is_some_and(|first| first & 0x0f == 8);
     let mut decompress = Decompress::new(has_header);
-    let mut out = Vec::new();
+    let mut portion = Vec::with_capacity(PORTION);
     let mut rest = body;
     loop {
-        let before = (rest.len(), out.len());
-        out.reserve(PORTION);
+        let before = rest.len();
+        portion.clear();
         let read = decompress.total_in();
-        let status = decompress.decompress_vec(rest, &mut out, FlushDecompress::None);
+        let status = decompress.decompress_vec(rest, &mut portion, FlushDecompress::None);
         let read = usize::try_from(decompress.total_in() - read).unwrap_or(usize::MAX);
         rest = rest.get(read..).unwrap_or_default();
-        if out.len() > limit {
-            return Err(DecodeError::TooLarge { limit });
-        }
+        out.push(&portion)?;
         match status {
-            Ok(Status::StreamEnd) if rest.is_empty() => return Ok(out.into()),
-            Ok(Status::Ok | Status::BufError) if (rest.len(), out.len()) != before => {}
+            Ok(Status::StreamEnd) if rest.is_empty() => return Ok(out.into_bytes()),
+            Ok(Status::Ok | Status::BufError) if rest.len() != before || !portion.is_empty() => {}
             _ => return Err(DecodeError::Corrupt),
         }
     }
@@ -223,17 +249,17 @@ impl Charset {
         })
     }
 
-    fn text(self, bytes: &Bytes) -> Result<Bytes, DecodeError> {
+    fn text(self, bytes: &Bytes) -> Result<Text, DecodeError> {
         let strictly = |encoding: &'static Encoding, bytes: &Bytes| {
             let text = encoding.decode_without_bom_handling_and_without_replacement(bytes);
             match text.ok_or(DecodeError::NotText)? {
-                Cow::Borrowed(_) => Ok(bytes.clone()),
-                Cow::Owned(text) => Ok(text.into()),
+                Cow::Borrowed(_) => Ok(Text::Same(bytes.clone())),
+                Cow::Owned(text) => Ok(Text::Other(text)),
             }
         };
         match self {
             Self::Utf8 => match std::str::from_utf8(bytes) {
-                Ok(_) => Ok(bytes.clone()),
+                Ok(_) => Ok(Text::Same(bytes.clone())),
                 Err(_) => Err(DecodeError::NotText),
             },
             Self::Utf8Marked => {
@@ -243,9 +269,9 @@ impl Charset {
                 };
                 Self::Utf8.text(&text)
             }
-            Self::Ascii if bytes.is_ascii() => Ok(bytes.clone()),
+            Self::Ascii if bytes.is_ascii() => Ok(Text::Same(bytes.clone())),
             Self::Ascii => Err(DecodeError::NotText),
-            Self::Latin1 => Ok(encoding_rs::mem::decode_latin1(bytes).into_owned().into()),
+            Self::Latin1 => Ok(Text::Other(encoding_rs::mem::decode_latin1(bytes).into_owned())),
             Self::Utf16 => match Encoding::for_bom(bytes) {
                 Some((encoding, mark)) if encoding != UTF_8 => strictly(encoding, &bytes.slice(mark..)),
                 _ => strictly(UTF_16LE, bytes),
@@ -291,7 +317,8 @@ mod tests {
             map.append(name, HeaderValue::from_bytes(value.as_bytes()).expect("a value"));
         }
         let body = Bytes::copy_from_slice(body.as_ref());
-        decode(&map, &body, LIMIT).map(|text| String::from_utf8(text.to_vec()).expect("UTF-8"))
+        decode(&map, &body, LIMIT, &BufferBudget::new(4 * LIMIT))
+            .map(|text| String::from_utf8(text.to_vec()).expect("UTF-8"))
     }
 
     fn coded(codings: &[&str], body: impl AsRef<[u8]>) -> Result<String, DecodeError> {

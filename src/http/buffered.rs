@@ -1,6 +1,8 @@
 //! Bodies that are read whole before anything is done with them, and one limit for all of them together: what clients send
 //! and what the server answers.
 //!
+//! Requests may take half of it: however many clients send and wait, answers can still be read.
+//!
 //! A body is copied into blocks of its own as it comes. A small piece of it may be all that is used of a large read buffer,
 //! which would be kept with it.
 
@@ -29,6 +31,15 @@ pub struct BufferBudget(Arc<Budget>);
 struct Budget {
     limit: usize,
     held: AtomicUsize,
+    /// How many of these are of requests.
+    of_requests: AtomicUsize,
+}
+
+/// Whose a body is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sender {
+    Client,
+    Server,
 }
 
 /// A body on its way into memory. What it takes of the budget is given back when it is dropped, or what it became.
@@ -45,6 +56,7 @@ pub struct Buffer {
 #[derive(Debug)]
 struct Share {
     budget: BufferBudget,
+    sender: Sender,
     bytes: usize,
 }
 
@@ -60,8 +72,8 @@ pub enum BufferError {
     /// It is longer than its own limit, in bytes.
     #[error("it is longer than {0} bytes")]
     TooLong(usize),
-    /// All bodies together are as long as the budget allows, in bytes.
-    #[error("as many bytes of bodies are held as server.max_buffered allows ({0})")]
+    /// All bodies together are as long as the budget allows, in bytes: all of it, or of requests half.
+    #[error("as many bytes of bodies are held as server.max_buffered allows ({0}; requests may take half of it)")]
     NoRoom(usize),
 }
 
@@ -79,8 +91,11 @@ pub enum ReadError {
 impl BufferBudget {
     /// At most `limit` bytes at the same time.
     pub fn new(limit: usize) -> Self {
-        let held = AtomicUsize::new(0);
-        Self(Arc::new(Budget { limit, held }))
+        Self(Arc::new(Budget {
+            limit,
+            held: AtomicUsize::new(0),
+            of_requests: AtomicUsize::new(0),
+        }))
     }
 
     /// How many bytes are held now.
@@ -88,13 +103,37 @@ impl BufferBudget {
         self.0.held.load(Relaxed)
     }
 
-    /// An empty buffer for a body of at most `limit` bytes.
+    /// The most bytes of requests within a budget of `limit`.
+    pub const fn for_requests(limit: usize) -> usize {
+        limit / 2
+    }
+
+    /// An empty buffer for an answer of at most `limit` bytes.
     pub fn buffer(&self, limit: usize) -> Buffer {
+        self.buffer_for(Sender::Server, limit)
+    }
+
+    /// An empty buffer for the body of a request, or what is made of it, of at most `limit` bytes.
+    pub fn request_buffer(&self, limit: usize) -> Buffer {
+        self.buffer_for(Sender::Client, limit)
+    }
+
+    /// What was made of a request's body, which counts from now on.
+    pub fn counted(&self, bytes: Vec<u8>) -> Result<Bytes, BufferError> {
+        let mut buffer = self.request_buffer(bytes.len());
+        buffer.share.grow(bytes.capacity())?;
+        buffer.length = bytes.len();
+        buffer.blocks.push(bytes);
+        Ok(buffer.into_bytes())
+    }
+
+    fn buffer_for(&self, sender: Sender, limit: usize) -> Buffer {
         Buffer {
             blocks: Vec::new(),
             length: 0,
             share: Share {
                 budget: self.clone(),
+                sender,
                 bytes: 0,
             },
             limit,
@@ -111,7 +150,7 @@ impl BufferBudget {
     }
 
     async fn gather(&self, body: &mut Body, limit: usize) -> Result<Bytes, ReadError> {
-        let mut buffer = self.buffer(limit);
+        let mut buffer = self.request_buffer(limit);
         buffer.announce(body.size_hint().lower())?;
         while let Some(frame) = body.frame().await {
             if let Ok(data) = frame.map_err(ReadError::Body)?.into_data() {
@@ -123,7 +162,7 @@ impl BufferBudget {
 }
 
 /// Reads up to `limit` bytes more and keeps none: a client that is hung up on while it sends may never read the answer.
-async fn discard(mut body: Body, limit: usize) {
+pub async fn discard(mut body: Body, limit: usize) {
     let mut read = 0;
     while read < limit
         && let Some(Ok(frame)) = body.frame().await
@@ -135,20 +174,42 @@ async fn discard(mut body: Body, limit: usize) {
 impl Share {
     /// Takes `more` bytes.
     fn grow(&mut self, more: usize) -> Result<(), BufferError> {
-        let Budget { limit, held } = &*self.budget.0;
-        let taken = held.fetch_update(Relaxed, Relaxed, |held| {
-            held.checked_add(more).filter(|sum| sum <= limit)
-        });
-        taken.map_err(|_| BufferError::NoRoom(*limit))?;
+        let Budget {
+            limit,
+            held,
+            of_requests,
+        } = &*self.budget.0;
+        if self.sender == Sender::Client {
+            let most = BufferBudget::for_requests(*limit);
+            take(of_requests, more, most).ok_or(BufferError::NoRoom(*limit))?;
+        }
+        if take(held, more, *limit).is_none() {
+            self.give_back_of_requests(more);
+            return Err(BufferError::NoRoom(*limit));
+        }
         self.bytes += more;
         Ok(())
     }
 
+    fn give_back_of_requests(&self, bytes: usize) {
+        if self.sender == Sender::Client {
+            self.budget.0.of_requests.fetch_sub(bytes, Relaxed);
+        }
+    }
+
     /// Gives back all but `bytes`.
     fn shrink_to(&mut self, bytes: usize) {
-        self.budget.0.held.fetch_sub(self.bytes.saturating_sub(bytes), Relaxed);
+        let free = self.bytes.saturating_sub(bytes);
+        self.budget.0.held.fetch_sub(free, Relaxed);
+        self.give_back_of_requests(free);
         self.bytes = self.bytes.min(bytes);
     }
+}
+
+/// Adds `more` to what is taken, unless that would be more than `most`.
+fn take(taken: &AtomicUsize, more: usize, most: usize) -> Option<usize> {
+    let grown = |taken: usize| taken.checked_add(more).filter(|sum| *sum <= most);
+    taken.fetch_update(Relaxed, Relaxed, grown).ok()
 }
 
 impl Drop for Share {
@@ -277,6 +338,23 @@ mod tests {
         assert_eq!(other.push(&[0; 1_800]), Err(BufferError::NoRoom(3_000)));
         drop(one);
         other.push(&[0; 1_800]).expect("room again");
+    }
+
+    #[test]
+    fn requests_take_at_most_half() {
+        let budget = BufferBudget::new(4_000);
+        let mut held = budget.request_buffer(2_000);
+        held.push(&[0; 2_000]).expect("half is for requests");
+        let mut refused = budget.request_buffer(2_000);
+        assert_eq!(refused.push(b"x"), Err(BufferError::NoRoom(4_000)));
+        let mut answer = budget.buffer(2_000);
+        answer.push(&[0; 2_000]).expect("half is for answers");
+        drop(held);
+        assert_eq!(refused.push(&[0; 2_001]), Err(BufferError::TooLong(2_000)));
+        refused.push(b"x").expect("it was given back");
+        drop((refused, answer));
+        let left = budget.0.of_requests.load(Relaxed);
+        assert_eq!((budget.held(), left), (0, 0));
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! Which of the headers that decide something a request has, found in one pass over its names: hardly any request has one
 //! of them, and each would otherwise be looked for by itself.
 //!
-//! A mark never stands for a header: where there is one, the header itself is looked at. Where there is none the header
+//! A flag never stands for a header: where there is one, the header itself is looked at. Where there is none the header
 //! did not come, and jobshim writes none of these into a request before it has looked at it. So the pass is made when a
-//! request comes, before anything is changed, and its marks go with it.
+//! request comes, before anything is changed, and `request_head` keeps its flags with it.
 
 use http::{
     HeaderMap, HeaderName,
@@ -13,7 +13,7 @@ use http::{
 /// The header for keys.
 pub const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
-/// The headers that carry a credential (CONTRACT.md section 6).
+/// The headers that carry a credential (docs/contract.md section 6).
 pub const CREDENTIALS: [HeaderName; 4] = [AUTHORIZATION, COOKIE, API_KEY, HeaderName::from_static("comfy-user")];
 
 /// Whether it is a header by which proxies say whom a request comes from.
@@ -22,7 +22,7 @@ pub fn is_claim(name: &HeaderName) -> bool {
     name.starts_with("x-forwarded-") || matches!(name, "forwarded" | "x-real-ip")
 }
 
-/// The marks of one request.
+/// The flags of one request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HeaderFlags(u16);
 
@@ -47,7 +47,7 @@ impl HeaderFlags {
     pub const UPGRADE: Self = Self(1 << 8);
 
     /// Those of a request with these headers.
-    pub fn of(headers: &HeaderMap) -> Self {
+    pub(super) fn of(headers: &HeaderMap) -> Self {
         Self(headers.keys().fold(0, |flags, name| flags | Self::one(name).0))
     }
 
@@ -66,7 +66,7 @@ impl HeaderFlags {
         }
     }
 
-    /// Whether one of `marks` is among them.
+    /// Whether one of `flags` is among them.
     pub fn has(self, flags: Self) -> bool {
         self.0 & flags.0 != 0
     }
@@ -88,8 +88,8 @@ mod tests {
     }
 
     #[test]
-    fn every_header_that_decides_something_has_its_mark() {
-        for (name, mark) in [
+    fn every_header_that_decides_something_has_its_flag() {
+        for (name, flag) in [
             (ORIGIN, HeaderFlags::ORIGIN),
             (SEC_FETCH_SITE, HeaderFlags::FETCH_SITE),
             (VIA, HeaderFlags::VIA),
@@ -102,7 +102,7 @@ mod tests {
             (HeaderName::from_static("x-forwarded-for"), HeaderFlags::CLAIM),
             (HeaderName::from_static("x-forwarded-anything"), HeaderFlags::CLAIM),
         ] {
-            assert!(of(from_ref(&name)).has(mark), "{name}");
+            assert!(of(from_ref(&name)).has(flag), "{name}");
         }
         for name in CREDENTIALS {
             assert!(of(from_ref(&name)).has(HeaderFlags::CREDENTIAL), "{name}");

@@ -18,7 +18,7 @@ const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto")
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// What of an upstream's answer every answer made from it carries: browsers need its CORS headers, and caches need to
-/// know what it varies by (CONTRACT.md section 6).
+/// know what it varies by (docs/contract.md section 6).
 pub fn carried(headers: &HeaderMap) -> HeaderMap {
     let carried = |name: &HeaderName| name.as_str().starts_with("access-control-") || *name == VARY;
     let carried = headers.iter().filter(|(name, _)| carried(name));

@@ -14,6 +14,7 @@ pub mod origin;
 pub mod outside;
 pub mod peer;
 pub mod proxy_status;
+pub mod request_head;
 pub mod segments;
 pub mod validate;
 pub mod via;

@@ -1,11 +1,11 @@
-//! ComfyUI's origin rule: what a web page of another site may not ask (CONTRACT.md section 6).
+//! ComfyUI's origin rule: what a web page of another site may not ask (docs/contract.md section 6).
 //!
 //! The server decides it for whatever it is asked. What jobshim answers without asking, an error or an answer from
 //! memory, must not be given where the server would have refused.
 
-use crate::http::header_flags::HeaderFlags;
+use crate::http::{header_flags::HeaderFlags, request_head::FlaggedHeaders};
 use http::{
-    HeaderMap, HeaderName, Uri,
+    HeaderName, Uri,
     header::{HOST, ORIGIN},
 };
 use std::net::IpAddr;
@@ -15,17 +15,19 @@ pub const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site")
 
 /// Whether a self-hosted server would answer 403: the browser says that another site asks, or the host is this
 /// machine and the `Origin` another one. Of names, only `localhost` is known to be this machine; the server resolves
-/// others too. `marks` are the request's. A server started with `--enable-cors-header` has no such rule: it lets in what is refused here, so where
+/// others too. A server started with `--enable-cors-header` has no such rule: it lets in what is refused here, so where
 /// the server can be asked, ask it.
-pub fn refuses(flags: HeaderFlags, headers: &HeaderMap, uri: &Uri) -> bool {
-    let value = |mark, name| flags.has(mark).then(|| headers.get(name)).flatten();
-    if value(HeaderFlags::FETCH_SITE, SEC_FETCH_SITE).is_some_and(|site| site == "cross-site") {
+pub fn refuses(headers: FlaggedHeaders<'_>, uri: &Uri) -> bool {
+    if headers
+        .get(HeaderFlags::FETCH_SITE, &SEC_FETCH_SITE)
+        .is_some_and(|site| site == "cross-site")
+    {
         return true;
     }
-    let Some(origin) = value(HeaderFlags::ORIGIN, ORIGIN) else {
+    let Some(origin) = headers.get(HeaderFlags::ORIGIN, &ORIGIN) else {
         return false;
     };
-    let host = match headers.get(HOST) {
+    let host = match headers.all().get(HOST) {
         Some(host) => host.as_bytes(),
         None => uri.authority().map_or("", |host| host.as_str()).as_bytes(),
     };
@@ -114,6 +116,7 @@ fn is_localhost(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::HeaderMap;
 
     fn verdict(host: &str, origin: Option<&str>, site: Option<&str>) -> bool {
         let mut headers = HeaderMap::new();
@@ -122,7 +125,7 @@ mod tests {
                 headers.insert(name, value.parse().expect("a value"));
             }
         }
-        refuses(HeaderFlags::of(&headers), &headers, &Uri::from_static("/history"))
+        refuses(FlaggedHeaders::scan(&headers), &Uri::from_static("/history"))
     }
 
     #[test]
@@ -176,7 +179,7 @@ mod tests {
     fn an_http2_request_has_its_host_in_the_target() {
         let mut headers = HeaderMap::new();
         headers.insert(ORIGIN, "http://evil.example".parse().expect("a value"));
-        let refused = |target| refuses(HeaderFlags::of(&headers), &headers, &Uri::from_static(target));
+        let refused = |target| refuses(FlaggedHeaders::scan(&headers), &Uri::from_static(target));
         assert!(refused("http://localhost:8187/history"));
         assert!(!refused("http://evil.example/history"));
         assert!(!refused("/history"));

@@ -5,10 +5,6 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 /// The header.
 pub const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 
-/// On a response that jobshim made by itself: it did not come from the upstream.
-#[derive(Clone, Copy)]
-pub struct Own;
-
 /// Says that jobshim made the answer, and why, as an error type of RFC 9209 section 2.3.
 pub fn own(headers: &mut HeaderMap, error_type: &str) {
     headers.remove(&PROXY_STATUS);

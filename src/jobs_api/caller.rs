@@ -1,9 +1,9 @@
 //! On whose behalf the Jobs API is asked: what of a client's request goes along with the calls made for it.
 
+use crate::http::request_head::FlaggedHeaders;
 use crate::{
     auth::scope::{Scope, tokens},
     http::{
-        header_flags::HeaderFlags,
         headers::{Trailers, add_forwarded, complete_for_http1, remove_hop_by_hop, set_host},
         origin::{self, SEC_FETCH_SITE},
     },
@@ -55,7 +55,7 @@ pub struct Caller {
 }
 
 /// All of a caller that the server's answer can depend on: who asks, and what decides whether it may
-/// (CONTRACT.md section 6). Callers of one voice share calls.
+/// (docs/contract.md section 6). Callers of one voice share calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallerKey {
     scope: Scope,
@@ -104,7 +104,7 @@ impl Caller {
 
     /// Whether a self-hosted server would refuse it as another site's.
     pub fn is_foreign(&self) -> bool {
-        origin::refuses(HeaderFlags::of(&self.headers), &self.headers, &Uri::default())
+        origin::refuses(FlaggedHeaders::scan(&self.headers), &Uri::default())
     }
 
     /// `Origin`, by which CORS headers may differ.

@@ -1,8 +1,8 @@
 //! `GET /api/jobs/{id}`: one job, or the knowledge that there is none.
 
-use super::{Caller, DialectKind, Jobs, JobsError, Listed, Run, accept, caller::filled, shape};
+use super::{Caller, DialectKind, Jobs, JobsError, Listed, Run, accept, caller::filled, page::is_text, shape};
 use crate::mapping::dialect::State;
-use crate::{http::segments::has_dots, mapping::ParsedJob, telemetry::Call};
+use crate::{http::segments::has_dots, mapping::ParsedJob, telemetry::Call, upstream::Answer};
 use http::{HeaderMap, Method, StatusCode};
 use std::sync::Arc;
 
@@ -22,6 +22,9 @@ pub enum Detail {
     },
     /// There is no such job; `None` when there can be none by that id, and nobody was asked.
     Absent(Option<HeaderMap>),
+    /// A 404 that does not speak of jobs, of a server that has the Jobs API: it knows no such job, unless it has just listed
+    /// it, when this is the failure.
+    NoSuchPath(HeaderMap, JobsError),
 }
 
 impl Jobs {
@@ -37,20 +40,55 @@ impl Jobs {
         if answer.status == StatusCode::NOT_FOUND && answer.body.trim_ascii_start().starts_with(b"{") {
             return Ok(Detail::Absent(Some(answer.headers)));
         }
-        let outcome = accept(&Method::GET, &path, answer);
-        if matches!(outcome, Err(JobsError::Missing { .. })) {
-            self.doubt_dialect();
-        }
-        let answer = outcome?;
+        let answer = match answer.status {
+            StatusCode::NOT_FOUND => return self.no_such_path(caller, kind, &path, answer).await,
+            _ => accept(&Method::GET, &path, answer).inspect_err(|error| self.doubt_if_missing(error))?,
+        };
+        is_text(&path, &answer.body)?;
         let body = ParsedJob::new(answer.body, Arc::clone(&dialect.detail.paths));
         let body = body.map_err(|error| shape(&path, &error))?;
-        let (state, run) = dialect.state_of(&body, &path)?;
+        let (state, run) = dialect.state_of(&body, &path, id)?;
         Ok(Detail::Found {
             state,
             run,
             body,
             headers: answer.headers,
         })
+    }
+
+    /// What a 404 in words says of a job: that it is unknown, where the Jobs API is there all the same.
+    async fn no_such_path(
+        &self,
+        caller: &Caller,
+        kind: DialectKind,
+        path: &str,
+        answer: Answer,
+    ) -> Result<Detail, JobsError> {
+        let error = JobsError::Missing {
+            call: format!("GET {path}"),
+            status: answer.status,
+        };
+        match self.probe(caller).await {
+            Ok(spoken) if spoken == kind => Ok(Detail::NoSuchPath(answer.headers, error)),
+            _ => {
+                self.doubt_dialect();
+                Err(error)
+            }
+        }
+    }
+
+    fn doubt_if_missing(&self, error: &JobsError) {
+        if matches!(error, JobsError::Missing { .. }) {
+            self.doubt_dialect();
+        }
+    }
+
+    /// The list and the detail of one job say different things, again and again.
+    pub fn contradiction(&self, kind: DialectKind, id: &str) -> JobsError {
+        JobsError::Shape {
+            call: format!("GET {}", self.names(kind).names.detail.path),
+            reason: format!("the list says that job {id:?} has ended, and its own detail that it has not"),
+        }
     }
 
     /// What the list told of a queued job, in place of its detail.

@@ -5,6 +5,7 @@
 //! meanwhile, others moved up behind our back, and the walk begins anew.
 
 use super::{Caller, CallerKey, DialectKind, JobKey, Jobs, JobsError, Page, accept, caller::encode};
+use crate::mapping::dialect::Word;
 use crate::{jobs_api::Listed, telemetry::Call};
 use http::{HeaderMap, Method};
 use std::{collections::HashSet, sync::Arc};
@@ -12,9 +13,6 @@ use tokio::time::timeout;
 
 /// How often a walk begins anew before it is given up.
 const MOST_WALKS: usize = 5;
-
-/// How many jobs a list may have: a server keeps ten thousand, and each takes some 300 bytes here.
-const MOST_JOBS: usize = 200_000;
 
 /// A list, newest created first, and the headers of its last page.
 #[derive(Debug)]
@@ -36,6 +34,8 @@ pub enum ListFilter {
     Newest,
     /// Those that have not ended.
     Queued,
+    /// Those in these states.
+    In(&'static [Word]),
 }
 
 /// One call for a page, as all who make it at the same time share it.
@@ -54,7 +54,8 @@ enum Walk {
 }
 
 impl Jobs {
-    /// Lists jobs, newest created first, page by page until `enough` of them are there or none are left.
+    /// Lists jobs, newest created first, page by page until `enough` of them are there or none are left. Where the server
+    /// cannot list all jobs, a list of all has those that have ended.
     pub async fn list(
         self: &Arc<Self>,
         caller: &Arc<Caller>,
@@ -62,11 +63,24 @@ impl Jobs {
         wanted: ListFilter,
         enough: impl Fn(&[Listed]) -> bool,
     ) -> Result<List, JobsError> {
-        let outcome = self.walk_until_still(caller, kind, wanted, &enough).await;
-        if matches!(
-            outcome,
-            Err(JobsError::Missing { .. } | JobsError::Shape { .. } | JobsError::Upstream(_))
-        ) {
+        match self.list_as_asked(caller, kind, wanted, &enough).await {
+            Err(error) if self.may_be_one_job(kind, &error) => {
+                Box::pin(self.list_in_spite(caller, kind, wanted, error)).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// The list, if the server has it as it was asked for.
+    pub(super) async fn list_as_asked(
+        self: &Arc<Self>,
+        caller: &Arc<Caller>,
+        kind: DialectKind,
+        wanted: ListFilter,
+        enough: &impl Fn(&[Listed]) -> bool,
+    ) -> Result<List, JobsError> {
+        let outcome = self.walk_until_still(caller, kind, wanted, enough).await;
+        if outcome.as_ref().is_err_and(JobsError::casts_doubt) {
             self.doubt_dialect();
         }
         outcome
@@ -104,7 +118,11 @@ impl Jobs {
     ) -> Result<Walk, JobsError> {
         let dialect = self.names(kind);
         let names = &dialect.names.list;
-        let filter = (wanted == ListFilter::Queued).then(|| dialect.queued_filter());
+        let filter = match wanted {
+            ListFilter::All | ListFilter::Newest => None,
+            ListFilter::Queued => Some(dialect.queued_filter()),
+            ListFilter::In(words) => Some(dialect.filter(words)),
+        };
         let part = names.part.filter(|_| wanted == ListFilter::Newest);
         let limit = names.page.or(part).map(|page| format!("{}={page}", names.limit));
         let caller_key = caller.caller_key();
@@ -113,7 +131,7 @@ impl Jobs {
         let mut next: Option<String> = None;
         // Where the next page begins, and the job that must be in it, where pages are counted.
         let mut overlap: Option<(usize, Arc<str>)> = None;
-        for _ in 0..self.max_pages {
+        for _ in 0..self.limits.pages {
             let query: Vec<String> = [filter.clone(), limit.clone(), next.take()]
                 .into_iter()
                 .flatten()
@@ -136,16 +154,20 @@ impl Jobs {
             let before = seen.len();
             jobs.extend(page.jobs.iter().filter(|job| seen.insert(job.key())).cloned());
             seen.extend(page.keys.iter().cloned());
-            if seen.len() > MOST_JOBS {
-                return Err(self.unfit(kind, &format!("it has more than {MOST_JOBS} jobs")));
+            if seen.len() > self.limits.jobs {
+                return Err(self.too_long(kind, self.limits.jobs, "jobs", "legacy.max_jobs"));
             }
-            let complete = !page.more && page.cursor.is_none();
+            let complete = page.more == Some(false) && page.cursor.is_none();
             if complete || enough(&jobs) {
                 return Ok(Walk::Done(List {
                     jobs,
                     complete,
                     headers: page.headers.clone(),
                 }));
+            }
+            // Silence is no proof that there is no more.
+            if page.more.is_none() && page.cursor.is_none() {
+                return Err(self.unfit(kind, "it does not say whether there is more"));
             }
             if seen.len() == before {
                 return Err(self.unfit(kind, "it says there is more, but a page brought nothing new"));
@@ -162,11 +184,7 @@ impl Jobs {
             });
         }
         // Part of a list must not look like all of it.
-        let reason = format!(
-            "it has more than the {} pages that legacy.max_pages allows",
-            self.max_pages
-        );
-        Err(self.unfit(kind, &reason))
+        Err(self.too_long(kind, self.limits.pages, "pages", "legacy.max_pages"))
     }
 
     /// One page, or that of somebody else who asks for it at the same time.
@@ -187,6 +205,20 @@ impl Jobs {
         let lasts = |_: &Result<Arc<Page>, JobsError>| false;
         let (page, _) = self.pages.share(call, lasts, ask).await;
         page
+    }
+
+    fn too_long(&self, kind: DialectKind, most: usize, of: &'static str, limit: &'static str) -> JobsError {
+        JobsError::TooLong {
+            call: format!("GET {}", self.names(kind).names.list.path),
+            most,
+            of,
+            limit,
+        }
+    }
+
+    /// No job of a list says when it was created.
+    pub fn undated(&self, kind: DialectKind) -> JobsError {
+        self.unfit(kind, "no job in it says when it was created")
     }
 
     fn unfit(&self, kind: DialectKind, reason: &str) -> JobsError {

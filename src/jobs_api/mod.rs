@@ -12,6 +12,7 @@ mod list;
 mod page;
 mod probing;
 mod run;
+mod unlistable;
 
 pub use crate::mapping::dialect::{Dialect, KeyNames, PathRules, SocketNames, State};
 pub(crate) use caller::filling;
@@ -21,6 +22,7 @@ pub use detail::Detail;
 pub use list::{List, ListFilter};
 pub use page::{JobKey, Listed, Page};
 pub use run::Run;
+pub use unlistable::Queue;
 
 use list::PageCall;
 
@@ -52,13 +54,27 @@ pub enum JobsError {
     /// Not reached, too slow, broken off.
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
-    /// A redirect, 401, 402, 403, 429 or 5xx: the client gets it as it is (CONTRACT.md section 4).
+    /// A redirect, 401, 402, 403, 429 or 5xx: the client gets it as it is (docs/contract.md section 4).
     #[error("the upstream answered {} to {}", .answer.status, Outside::new(.call))]
     Refused {
         /// Such as `GET /api/jobs`.
         call: String,
         /// What it said.
         answer: Box<Answer>,
+    },
+    /// The server has a job that it cannot list, and fails with it at every list of such jobs (docs/contract.md section 6).
+    #[error(
+        "the upstream fails (500) at {} because of one of its {states} jobs, and lists the others: ComfyUI cannot list \
+         some jobs, such as one that was sent with {members} and no object there",
+        Outside::new(.call)
+    )]
+    Unlistable {
+        /// Such as `GET /api/jobs`.
+        call: String,
+        /// Among which jobs it is.
+        states: String,
+        /// What of a prompt makes such a job.
+        members: String,
     },
     /// The endpoint is not there.
     #[error(
@@ -70,6 +86,18 @@ pub enum JobsError {
         call: String,
         /// What it said.
         status: StatusCode,
+    },
+    /// It goes on beyond what the configuration allows.
+    #[error("the list that the upstream answers to {} has more than the {most} {of} that {limit} allows", Outside::new(.call))]
+    TooLong {
+        /// Such as `GET /api/jobs`.
+        call: String,
+        /// The most that are read.
+        most: usize,
+        /// Of what.
+        of: &'static str,
+        /// The setting.
+        limit: &'static str,
     },
     /// Another status, or a body that is not what the call answers.
     #[error(
@@ -91,7 +119,17 @@ impl JobsError {
         match self {
             Self::Upstream(error) => error.is_unreachable(),
             Self::Refused { answer, .. } => answer.status.is_server_error(),
+            Self::Missing { .. } | Self::Shape { .. } | Self::Unlistable { .. } => true,
+            Self::TooLong { .. } => false,
+        }
+    }
+
+    /// Whether another server may be behind than the one that is known: a limit of jobshim's own says nothing of that.
+    fn casts_doubt(&self) -> bool {
+        match self {
+            Self::Upstream(error) => error.is_unreachable(),
             Self::Missing { .. } | Self::Shape { .. } => true,
+            Self::Refused { .. } | Self::TooLong { .. } | Self::Unlistable { .. } => false,
         }
     }
 }
@@ -115,6 +153,15 @@ impl DialectKind {
     }
 }
 
+/// How long a list may be.
+#[derive(Clone, Copy, Debug)]
+pub struct ListLimits {
+    /// The most pages that one list is read from.
+    pub pages: usize,
+    /// The most jobs of one list.
+    pub jobs: usize,
+}
+
 /// The Jobs API of one upstream.
 pub struct Jobs {
     upstream: Arc<Upstream>,
@@ -122,8 +169,7 @@ pub struct Jobs {
     comfyui: Dialect,
     cloud: Dialect,
     choice: DialectChoice,
-    /// The most pages that one list is read from.
-    max_pages: usize,
+    limits: ListLimits,
     found: Mutex<Option<(DialectKind, Instant)>>,
     /// So that a burst of first requests asks once.
     probing: probing::Probing,
@@ -135,12 +181,12 @@ pub struct Jobs {
 }
 
 impl Jobs {
-    /// Asks nothing yet. A list that is longer than `max_pages` is an error.
+    /// Asks nothing yet. A list that is longer than `limits` is an error.
     pub fn new(
         upstream: Arc<Upstream>,
         tables: &Tables,
         choice: DialectChoice,
-        max_pages: usize,
+        limits: ListLimits,
         observer: Arc<Observer>,
     ) -> Self {
         Self {
@@ -149,7 +195,7 @@ impl Jobs {
             comfyui: tables.comfyui.clone(),
             cloud: tables.cloud.clone(),
             choice,
-            max_pages,
+            limits,
             found: Mutex::default(),
             probing: probing::Probing::default(),
             failed: Mutex::default(),
@@ -164,7 +210,7 @@ impl Jobs {
             Arc::clone(&self.upstream),
             tables,
             self.choice,
-            self.max_pages,
+            self.limits,
             Arc::clone(&self.observer),
         )
     }
@@ -180,6 +226,11 @@ impl Jobs {
             DialectKind::Comfyui => &self.comfyui,
             DialectKind::Cloud => &self.cloud,
         }
+    }
+
+    /// The names that the server uses as far as is known.
+    pub fn known_names(&self) -> &Dialect {
+        self.names(self.known_dialect().unwrap_or(DialectKind::Comfyui))
     }
 
     /// The dialect for a request that passes through: known, or asked for once when the client has a key that only the
@@ -323,7 +374,7 @@ impl Jobs {
     }
 }
 
-/// Self-hosted servers have no credentials of their own (CONTRACT.md section 2): who does not take the key is a cloud, and
+/// Self-hosted servers have no credentials of their own (docs/contract.md section 2): who does not take the key is a cloud, and
 /// says so to the request itself.
 fn as_refused(found: Result<DialectKind, JobsError>) -> Option<DialectKind> {
     match found {

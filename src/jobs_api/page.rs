@@ -14,6 +14,9 @@ use bytes::Bytes;
 use http::HeaderMap;
 use std::sync::Arc;
 
+/// The longest id, in bytes: what a request line has room for (RFC 9112 section 3).
+const LONGEST_ID: usize = 8_000;
+
 /// One job as the list tells it.
 #[derive(Clone, Debug)]
 pub struct Listed {
@@ -23,7 +26,7 @@ pub struct Listed {
     pub state: State,
     /// Its place in the queue: lowest first; 0 where the dialect has none.
     pub number: f64,
-    /// When it was created, in ms.
+    /// When it was created, in ms; 0 where the list does not say.
     pub created: f64,
     /// When it started, in ms; its creation where the list does not say.
     pub started: f64,
@@ -54,8 +57,8 @@ pub struct Page {
     pub jobs: Vec<Listed>,
     /// What all that it has are known by, in any state.
     pub keys: Vec<JobKey>,
-    /// It says that there are further ones.
-    pub more: bool,
+    /// Whether there are further ones, where it says so.
+    pub more: Option<bool>,
     /// Where the next one begins, where pages are chained.
     pub cursor: Option<String>,
     /// Those of the answer.
@@ -70,6 +73,7 @@ impl Dialect {
         let body = &answer.body;
         let names = &self.names.list;
         let wrong = |error| shape(&names.path, &error);
+        is_text(&names.path, body)?;
         let mut paths = Paths::default();
         let list = paths.add(&names.jobs);
         let more = paths.add(&names.more);
@@ -89,7 +93,11 @@ impl Dialect {
             keys,
             headers: answer.headers.clone(),
             bytes: body.len(),
-            more: text_at(more) == Some(b"true"),
+            more: match text_at(more) {
+                Some(b"true") => Some(true),
+                Some(b"false") => Some(false),
+                _ => None,
+            },
             cursor: cursor
                 .and_then(text_at)
                 .and_then(string_value)
@@ -148,6 +156,12 @@ impl Dialect {
                 reason: "a job in it has no id or no status".to_owned(),
             });
         };
+        if id.len() > LONGEST_ID {
+            return Err(JobsError::Shape {
+                call: format!("GET {}", self.names.list.path),
+                reason: format!("a job in it has an id of {} bytes, which no path can carry", id.len()),
+            });
+        }
         let id: Arc<str> = id.into();
         let Some(state) = self.state(&word) else {
             tracing::debug!(state = %Outside::new(&word), "a job is in a state that the dialect table does not name");
@@ -170,8 +184,19 @@ impl Dialect {
         Ok((id, Some(job)))
     }
 
-    /// Where a job's detail says it stands, and which run of its id it is.
-    pub(super) fn state_of(&self, body: &ParsedJob, path: &str) -> Result<(State, Run), JobsError> {
+    /// Where the detail of job `id` says it stands, and which run of it it is.
+    pub(super) fn state_of(&self, body: &ParsedJob, path: &str, id: &str) -> Result<(State, Run), JobsError> {
+        if let Some(told) = body.value(self.detail.id)
+            && string_value(told).is_none_or(|told| !told.eq_ignore_ascii_case(id))
+        {
+            return Err(JobsError::Shape {
+                call: format!("GET {path}"),
+                reason: format!(
+                    "it is about another job, {}",
+                    Outside::new(String::from_utf8_lossy(told))
+                ),
+            });
+        }
         let value = |slot| body.value(slot).and_then(number);
         let created = value(self.detail.created).map_or(0.0, milliseconds);
         let word = body.value(self.detail.state).and_then(string_value);
@@ -182,6 +207,17 @@ impl Dialect {
         })?;
         let ended = first(&self.detail.ended, value).filter(|_| state == State::Finished);
         Ok((state, Run::new(created, value(self.detail.number), ended)))
+    }
+}
+
+/// That a body is UTF-8, as JSON is (RFC 8259 section 8.1): what is shown of it is shown as it came.
+pub(super) fn is_text(path: &str, body: &[u8]) -> Result<(), JobsError> {
+    match std::str::from_utf8(body) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(JobsError::Shape {
+            call: format!("GET {path}"),
+            reason: error.to_string(),
+        }),
     }
 }
 
@@ -199,7 +235,7 @@ fn number(text: &[u8]) -> Option<f64> {
         .filter(|number: &f64| !number.is_nan())
 }
 
-/// Older documents say seconds: a value under 10^11 is (CONTRACT.md section 2).
+/// Older documents say seconds: a value under 10^11 is (docs/contract.md section 2).
 fn milliseconds(time: f64) -> f64 {
     if time < 1e11 { time * 1000.0 } else { time }
 }

@@ -1,4 +1,4 @@
-//! Which run of an id a job is: an id may be used again, and then stands for another job (CONTRACT.md section 6).
+//! Which run of an id a job is: an id may be used again, and then stands for another job (docs/contract.md section 6).
 
 /// What tells the runs of one id apart, as far as the server told it.
 #[derive(Clone, Copy, Debug, Default)]

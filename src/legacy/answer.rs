@@ -5,6 +5,7 @@ use super::{
     entry_cache::{CachedEntry, Entry, Head},
 };
 use crate::http::entity_tag::Version;
+use crate::http::request_head::FlaggedHeaders;
 use crate::{
     http::{encoding::Encoding, header_flags::HeaderFlags},
     mapping::{Table, dialect::State, json_text},
@@ -23,9 +24,7 @@ pub struct Inquiry<'a> {
     /// The query, without its question mark.
     pub query: &'a str,
     /// For `Origin` and `If-None-Match`.
-    pub headers: &'a HeaderMap,
-    /// Theirs.
-    pub flags: HeaderFlags,
+    pub headers: FlaggedHeaders<'a>,
     /// How the answer may be compressed.
     pub encoding: Option<Encoding>,
 }
@@ -33,13 +32,12 @@ pub struct Inquiry<'a> {
 impl<'a> Inquiry<'a> {
     /// `Origin`
     pub(super) fn origin(&self) -> Option<&'a HeaderValue> {
-        let marked = self.flags.has(HeaderFlags::ORIGIN);
-        marked.then(|| self.headers.get(ORIGIN)).flatten()
+        self.headers.get(HeaderFlags::ORIGIN, &ORIGIN)
     }
 
     /// Whether the client has this version already.
     pub(super) fn knows(&self, version: Version) -> bool {
-        self.flags.has(HeaderFlags::IF_NONE_MATCH) && version.is_known_to(self.headers)
+        self.headers.has(HeaderFlags::IF_NONE_MATCH) && version.is_known_to(self.headers.all())
     }
 }
 

@@ -110,7 +110,9 @@ impl Legacy {
                 Box::pin(self.finished(answer)).await
             }
             LookupOutcome::Elsewhere(headers, state) => self.none(shape, headers, Some(state)),
-            LookupOutcome::Absent(Some(headers)) => self.none(shape, headers, None),
+            LookupOutcome::Absent(Some(headers)) | LookupOutcome::NoSuchPath(headers, _) => {
+                self.none(shape, headers, None)
+            }
             LookupOutcome::Absent(None) => LegacyAnswer {
                 asked: false,
                 ..self.none(shape, Arc::default(), None)

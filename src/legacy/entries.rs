@@ -8,7 +8,7 @@ use super::{
 use crate::{
     auth::scope::Scope,
     http::headers::carried,
-    jobs_api::{Caller, CallerKey, Detail, DialectKind, Listed, Run},
+    jobs_api::{Caller, CallerKey, Detail, DialectKind, JobsError, Listed, Run},
     mapping::{Context, ParsedJob, Table, dialect::State},
 };
 use bytes::Bytes;
@@ -33,6 +33,8 @@ pub(super) struct Lookup {
 pub(super) enum LookupOutcome {
     /// There is none; `None` when nobody had to be asked.
     Absent(Option<Arc<HeaderMap>>),
+    /// There is none, unless it is listed: then this is the failure.
+    NoSuchPath(Arc<HeaderMap>, JobsError),
     /// It is not in a state that the shape shows.
     Elsewhere(Arc<HeaderMap>, State),
     /// As the shape shows it.
@@ -114,11 +116,18 @@ impl Legacy {
         listed: Option<Listed>,
     ) -> Result<LookupOutcome, LegacyError> {
         let asked = self.memory.now(&id);
-        let (mut state, mut run, mut body, headers) = match self.jobs.detail(caller, kind, &id).await? {
+        let detail = match self.jobs.detail(caller, kind, &id).await {
+            Ok(detail) => detail,
+            Err(error) => return Err(Box::pin(self.jobs.why_refused(caller, kind, error)).await.into()),
+        };
+        let (mut state, mut run, mut body, headers) = match detail {
             Detail::Absent(headers) => {
                 return Ok(LookupOutcome::Absent(
                     headers.map(|headers| Arc::new(carried(&headers))),
                 ));
+            }
+            Detail::NoSuchPath(headers, error) => {
+                return Ok(LookupOutcome::NoSuchPath(Arc::new(carried(&headers)), error));
             }
             Detail::Found {
                 state,

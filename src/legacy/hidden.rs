@@ -1,5 +1,5 @@
 //! Jobs that a client deleted or cleared where the server has no `POST /history` any more: from then on they are in no
-//! legacy answer of that scope (CONTRACT.md section 5).
+//! legacy answer of that scope (docs/contract.md section 5).
 
 use crate::{
     auth::scope::Scope,
@@ -51,7 +51,7 @@ impl Change {
 pub struct Cleared {
     /// Every job created before this moment, in ms,
     pub created_before: f64,
-    /// and these, which were created in it,
+    /// and these, which were created in it, or do not say when,
     pub also: HashSet<String>,
     /// but not these, which had not ended yet,
     pub except: HashSet<String>,
@@ -64,10 +64,11 @@ impl Cleared {
     /// The clear of all jobs that have ended by now: `newest` are the latest created ones, `queued` those that have
     /// not ended. `None` when there is nothing to clear.
     pub fn of(newest: &[Listed], queued: &[Listed]) -> Option<Self> {
-        let latest = newest.first()?.created;
+        newest.first()?;
+        let latest = newest.iter().map(|job| job.created).fold(0.0, f64::max);
         let ids = |jobs: &[Listed]| jobs.iter().map(|job| job.id.to_string()).collect::<HashSet<String>>();
         let except = ids(queued);
-        let known = queued.iter().filter(|job| job.created > 0.0);
+        let known = queued.iter().filter(|job| is_time(job.created));
         let mut except_since: HashMap<String, f64> = HashMap::new();
         for job in known {
             let since = except_since.entry(job.id.to_string()).or_insert(job.created);
@@ -75,7 +76,7 @@ impl Cleared {
         }
         let also = newest
             .iter()
-            .filter(|job| job.created >= latest && job.state == JobState::Finished);
+            .filter(|job| (job.created >= latest || !is_time(job.created)) && job.state == JobState::Finished);
         Some(Self {
             created_before: latest,
             also: also.map(|job| job.id.to_string()).collect(),
@@ -92,12 +93,14 @@ impl Cleared {
 
     /// Whether a job is part of it; `created` in ms.
     pub fn holds(&self, id: &str, created: f64) -> bool {
+        if !is_time(created) || created == self.created_before {
+            return self.also.contains(id);
+        }
         let had_ended = || match self.except_since.get(id) {
             Some(since) => created < *since,
             None => !self.except.contains(id),
         };
-        let in_it = created == self.created_before && self.also.contains(id);
-        in_it || (created < self.created_before && had_ended())
+        created < self.created_before && had_ended()
     }
 }
 
@@ -115,6 +118,11 @@ impl Deleted {
     fn holds(self, created: f64) -> bool {
         self.created.is_none_or(|known| created <= known)
     }
+}
+
+/// Whether a job says when it was created.
+fn is_time(created: f64) -> bool {
+    created > 0.0
 }
 
 /// What is hidden from one scope.

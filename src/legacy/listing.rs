@@ -45,7 +45,7 @@ impl Part {
 enum Piece {
     Text(Bytes),
     Entry(Entry, usize),
-    /// The job is gone by now: it is left out (CONTRACT.md section 4).
+    /// The job is gone by now: it is left out (docs/contract.md section 4).
     Gone,
 }
 
@@ -154,15 +154,19 @@ impl Legacy {
             return Ok(Some(self.shows(caller.scope, &job.id, kept)));
         }
         let id = &job.id;
-        let (told, _) = self.tell(caller, kind, form.shape, id, Some(job)).await?;
-        Ok(match told {
-            LookupOutcome::Shown { kept, .. } => Some(self.shows(caller.scope, id, *kept)),
-            LookupOutcome::Absent(_) => None,
-            LookupOutcome::Elsewhere(_, state) => {
-                tracing::debug!(id = %Outside::new(id), ?state, "a job that is listed as ended is not, by its own detail");
-                None
+        // The list may be right, and the detail a moment older.
+        for _ in 0..2 {
+            let (told, _) = self.tell(caller, kind, form.shape, id, Some(job)).await?;
+            match told {
+                LookupOutcome::Shown { kept, .. } => return Ok(Some(self.shows(caller.scope, id, *kept))),
+                LookupOutcome::Absent(_) => return Ok(None),
+                LookupOutcome::NoSuchPath(_, error) => return Err(error.into()),
+                LookupOutcome::Elsewhere(_, state) => {
+                    tracing::debug!(id = %Outside::new(id), ?state, "a job that is listed as ended is not, by its own detail");
+                }
             }
-        })
+        }
+        Err(self.jobs.contradiction(kind, id).into())
     }
 }
 

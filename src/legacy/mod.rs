@@ -31,7 +31,7 @@ pub use passing::Hiding;
 use crate::{
     config::{Config, Surface},
     http::{body_decoding::DecodeError, outside::Outside},
-    jobs_api::{Caller, DialectKind, Jobs, JobsError, coalescer::Coalescer},
+    jobs_api::{Caller, DialectKind, Jobs, JobsError, ListLimits, coalescer::Coalescer},
     legacy::{hollow::Hollow, notes::Notes, runs::Runs},
     mapping::{RenderError, TableError, Tables},
     routes::LegacyRoute,
@@ -135,7 +135,10 @@ impl Legacy {
                 upstream,
                 &tables,
                 config.upstream.dialect,
-                config.legacy.max_pages,
+                ListLimits {
+                    pages: config.legacy.max_pages,
+                    jobs: config.legacy.max_jobs,
+                },
                 observer,
             )),
             tables,
@@ -259,7 +262,7 @@ impl Legacy {
         }
     }
 
-    /// Whether `/queue` or `/api/queue` shows cloud items (CONTRACT.md section 1).
+    /// Whether `/queue` or `/api/queue` shows cloud items (docs/contract.md section 1).
     pub fn shows_cloud_items(&self, api: bool, kind: DialectKind) -> bool {
         api && match self.surface {
             Surface::Auto => kind == DialectKind::Cloud,

@@ -8,6 +8,7 @@ use super::{Legacy, hidden::Hidden};
 use crate::{
     auth::scope::Scope,
     http::body::{Body, BoxError, full},
+    http::request_head::RequestHead,
     jobs_api::{DialectKind, Jobs},
     mapping::{
         Ambiguous, Beginning, Elements, Judge,
@@ -23,7 +24,6 @@ use http::{
         ACCEPT_ENCODING, ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_MATCH,
         IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED, RANGE,
     },
-    request::Parts,
 };
 use http_body_util::{BodyExt, BodyStream, StreamBody};
 use hyper::body::{Frame, SizeHint};
@@ -57,7 +57,7 @@ const OF_THE_BYTES: [HeaderName; 7] = [
 ];
 
 /// What of the Jobs API a request asks for.
-enum OriginHeaders {
+enum JobsEndpoint {
     List,
     One,
 }
@@ -65,7 +65,7 @@ enum OriginHeaders {
 /// A passing answer that may have hidden jobs in it.
 pub struct Hiding {
     judge: HiddenJobs,
-    asked: OriginHeaders,
+    asked: JobsEndpoint,
     head_only: bool,
 }
 
@@ -97,33 +97,33 @@ impl Judge for HiddenJobs {
 impl Legacy {
     /// Whether the answer to a passing request for `scope` may have hidden jobs in it. Its head is changed then: the answer
     /// must come whole, and as it is. Where nothing is hidden this is one look at a flag.
-    pub fn hiding(&self, head: &mut Parts, scope: impl FnOnce(&Parts) -> Scope) -> Option<Hiding> {
-        if !self.hides_in_jobs_api || !self.hidden.is_any() || !matches!(head.method, Method::GET | Method::HEAD) {
+    pub fn hiding(&self, head: &mut RequestHead, scope: impl FnOnce(&RequestHead) -> Scope) -> Option<Hiding> {
+        if !self.hides_in_jobs_api || !self.hidden.is_any() || !matches!(*head.method(), Method::GET | Method::HEAD) {
             return None;
         }
         let kind = self.jobs.known_dialect().unwrap_or(DialectKind::Comfyui);
         let dialect = self.jobs.names(kind);
-        let path = in_full(head.uri.path(), dialect);
+        let path = in_full(head.uri().path(), dialect);
         let names = &dialect.names;
         let (asked, id) = if path == names.list.path {
-            (OriginHeaders::List, None)
+            (JobsEndpoint::List, None)
         } else {
             let (before, after) = names.detail.path.split_once("{id}")?;
             let id = path.strip_prefix(before)?.strip_suffix(after)?;
             let id = (!id.is_empty() && !id.contains('/')).then_some(id)?;
-            (OriginHeaders::One, Some(percent_decode_str(id).decode_utf8_lossy()))
+            (JobsEndpoint::One, Some(percent_decode_str(id).decode_utf8_lossy()))
         };
         let scope = scope(head);
         if !self.hidden.may_hide(scope, id.as_deref()) {
             return None;
         }
         for name in CONDITIONS {
-            head.headers.remove(name);
+            head.headers_mut().remove(name);
         }
-        let head_only = head.method == Method::HEAD;
-        if matches!(asked, OriginHeaders::One) {
+        let head_only = head.method() == Method::HEAD;
+        if matches!(asked, JobsEndpoint::One) {
             // Only the job itself tells whether it is hidden.
-            head.method = Method::GET;
+            head.parts_mut().method = Method::GET;
         }
         let judge = HiddenJobs {
             hidden: Arc::clone(&self.hidden),
@@ -164,7 +164,7 @@ impl Hiding {
         }
         let (mut head, body) = response.into_parts();
         let body = match self.asked {
-            OriginHeaders::List => {
+            JobsEndpoint::List => {
                 without(&mut head.headers, &OF_THE_BYTES);
                 let elements = Elements::new(&self.judge.dialect().names.list.jobs, self.judge.clone());
                 let body = Filtered {
@@ -173,7 +173,7 @@ impl Hiding {
                 };
                 body.boxed_unsync()
             }
-            OriginHeaders::One => match judged(body, &self.judge).await? {
+            JobsEndpoint::One => match judged(body, &self.judge).await? {
                 (false, body) => body,
                 (true, _) => {
                     without(&mut head.headers, &OF_THE_BYTES);

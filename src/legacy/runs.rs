@@ -1,4 +1,4 @@
-//! Ids that are used again (CONTRACT.md section 6): what was remembered of an id ends when `POST /prompt` is answered with it,
+//! Ids that are used again (docs/contract.md section 6): what was remembered of an id ends when `POST /prompt` is answered with it,
 //! and what is shown of it after that may be an older run until the submitted one has ended.
 //!
 //! A server tells of an id its newest finished run, also while a later one waits. The number that `POST /prompt` is

@@ -1,4 +1,4 @@
-//! The legacy writes: what each may touch, and what it answers (CONTRACT.md sections 1 and 5).
+//! The legacy writes: what each may touch, and what it answers (docs/contract.md sections 1 and 5).
 
 use super::{
     Legacy, LegacyAnswer, LegacyBody, LegacyError,
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     http::{headers::carried, outside::Outside},
-    jobs_api::{Caller, DialectKind, List, ListFilter, Listed},
+    jobs_api::{Caller, DialectKind, JobsError, List, ListFilter, Listed},
     mapping::dialect::State,
     routes::LegacyWrite,
     store::StoreError,
@@ -83,8 +83,17 @@ impl Legacy {
     ) -> Result<LegacyAnswer, LegacyError> {
         let orders = WriteBody::parse(body, &self.tables.writes.request)?;
         let cloud = self.shows_cloud_items(api, kind);
-        let queued = self.queued(caller, kind).await?;
+        let queued = self.jobs.queue(caller, kind).await?;
         let wanted: HashSet<&str> = orders.delete.iter().map(String::as_str).collect();
+        if orders.clear {
+            queued.lists_all(&[State::Pending])?;
+        }
+        let touched: &[State] = match cloud {
+            true => &[State::Pending, State::Running],
+            false => &[State::Pending],
+        };
+        let named: Vec<&str> = wanted.iter().copied().collect();
+        let beyond = queued.beyond(&named, touched)?;
         let cleared = |job: &Listed| orders.clear && job.state == State::Pending;
         // Self-hosted, a running job is not in the queue any more.
         let deleted = |job: &Listed| wanted.contains(&*job.id) && (cloud || job.state == State::Pending);
@@ -96,10 +105,8 @@ impl Legacy {
             let id = twin.id.to_string();
             return Err(LegacyError::Twin { id });
         }
-        let named = meant
-            .iter()
-            .filter(|job| deleted(job) && !cleared(job))
-            .map(|job| &job.id);
+        let named = meant.iter().filter(|job| deleted(job) && !cleared(job));
+        let named = named.map(|job| &job.id).chain(&beyond);
         let ids = self.hollow.unsure(caller.scope, named);
         if !ids.is_empty() {
             return Err(LegacyError::Hollow { ids });
@@ -107,7 +114,7 @@ impl Legacy {
         // Of an id that waits more than once a clear takes all, and a delete one, as the server does.
         let mut seen = HashSet::new();
         let once = meant.iter().filter(|job| orders.clear || seen.insert(&job.id));
-        let ids: Vec<String> = once.map(|job| job.id.to_string()).collect();
+        let ids: Vec<String> = once.map(|job| &job.id).chain(&beyond).map(<_>::to_string).collect();
         let mut cancelled = self.jobs.cancel(caller, kind, &ids).await?;
         cancelled.retain(|id| wanted.contains(id.as_str()));
         Ok(match cloud {
@@ -139,16 +146,22 @@ impl Legacy {
         kind: DialectKind,
     ) -> Result<LegacyAnswer, LegacyError> {
         let target = Target::parse(body, &self.tables.writes.request)?;
-        let queued = self.queued(caller, kind).await?;
+        let queued = self.jobs.queue(caller, kind).await?;
+        let beyond = match &target {
+            Target::Any => queued.lists_all(&[State::Running]).map(|()| Vec::new())?,
+            Target::One(id) => queued.beyond(&[id], &[State::Running])?,
+            Target::Nothing => Vec::new(),
+        };
         let running = queued.jobs.iter().filter(|job| job.state == State::Running);
         let meant: Vec<&Listed> = match &target {
-            // An account of the cloud runs several jobs at once, and one of them is meant (CONTRACT.md section 5).
+            // An account of the cloud runs several jobs at once, and one of them is meant (docs/contract.md section 5).
             Target::Any if kind == DialectKind::Cloud => first_active(&queued.jobs).into_iter().collect(),
             Target::Any => running.collect(),
             Target::One(id) => running.filter(|job| *job.id == **id).collect(),
             Target::Nothing => Vec::new(),
         };
-        let ids: Vec<String> = meant.into_iter().map(|job| job.id.to_string()).collect();
+        let ids = meant.into_iter().map(|job| &job.id).chain(&beyond);
+        let ids: Vec<String> = ids.map(<_>::to_string).collect();
         self.jobs.cancel(caller, kind, &ids).await?;
         Ok(done(queued.headers))
     }
@@ -168,6 +181,16 @@ impl Legacy {
         })
     }
 
+    /// That a clear would be of all that there is: where no job says when it was created, only those that are listed are
+    /// known.
+    fn may_clear(&self, listed: &List, kind: DialectKind) -> Result<(), JobsError> {
+        let unknown = !listed.complete && !listed.jobs.is_empty() && listed.jobs.iter().all(|job| job.created <= 0.0);
+        match unknown {
+            true => Err(self.jobs.undated(kind)),
+            false => Ok(()),
+        }
+    }
+
     async fn queued(&self, caller: &Arc<Caller>, kind: DialectKind) -> Result<List, LegacyError> {
         Ok(self.jobs.list(caller, kind, ListFilter::Queued, |_| false).await?)
     }
@@ -182,6 +205,7 @@ impl Legacy {
         let enough = |jobs: &[Listed]| !jobs.is_empty() && jobs.iter().filter(is_wanted).count() == wanted.len();
         let listed = self.jobs.list(caller, kind, ListFilter::Newest, enough).await?;
         if orders.clear {
+            self.may_clear(&listed, kind)?;
             // After the newest: what is created meanwhile is newer than those, and what is still queued now had not
             // ended when it was cleared.
             let queued = self.queued(caller, kind).await?;

@@ -2,7 +2,7 @@
 
 use crate::{
     config::field_path::line_of,
-    mapping::{Complaint, InputNames, Paths, TableError, limits},
+    mapping::{Complaint, InputNames, Paths, RequestRules, TableError, limits},
 };
 use http::{HeaderName, StatusCode};
 use serde::{Deserialize, Deserializer, de::Error as _};
@@ -29,6 +29,9 @@ pub struct Names {
     pub list: ListNames,
     /// The detail call; `{id}` stands for the job's id.
     pub detail: DetailNames,
+    /// Members of `POST /prompt` that make a job which the server cannot list: they do not go on. Where there are some,
+    /// a list call that fails (500) may do so for one job.
+    pub prompt: Option<RequestRules>,
     /// The cancel calls.
     pub cancel: CancelNames,
     /// What paths get in front on their way to the server.
@@ -204,6 +207,21 @@ pub struct States {
     cancelled: String,
 }
 
+/// A state as the list is asked for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Word {
+    /// Waiting.
+    Pending,
+    /// Being worked on.
+    Running,
+    /// Ended well.
+    Completed,
+    /// Ended by an error.
+    Failed,
+    /// Ended by a cancel; servers before 0.9.0 refuse the word (docs/contract.md section 2).
+    Cancelled,
+}
+
 /// A list call, and the status by which this dialect is known.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -225,6 +243,17 @@ pub enum State {
     Finished,
 }
 
+impl State {
+    /// For people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Running => "running",
+            Self::Finished => "finished",
+        }
+    }
+}
+
 /// The paths of a list entry, and the slot of each.
 #[derive(Clone, Debug)]
 pub(crate) struct EntryPaths {
@@ -241,6 +270,7 @@ pub(crate) struct EntryPaths {
 #[derive(Clone, Debug)]
 pub(crate) struct DetailPaths {
     pub paths: Arc<Paths>,
+    pub id: usize,
     pub state: usize,
     pub created: usize,
     pub number: usize,
@@ -251,6 +281,7 @@ impl DetailPaths {
     /// Adds to `paths` what a detail is searched for, for whoever sets [`DetailPaths::paths`].
     fn adding_to(paths: &mut Paths, job: &JobNames) -> Self {
         Self {
+            id: paths.add(&job.id),
             state: paths.add(&job.state),
             created: paths.add(&job.created),
             number: paths.add(&job.number),
@@ -343,7 +374,20 @@ impl Dialect {
 
     /// The `status` filter that finds queued jobs.
     pub fn queued_filter(&self) -> String {
-        let States { pending, running, .. } = &self.names.states;
-        format!("{}={pending},{running}", self.names.list.status)
+        self.filter(&[Word::Pending, Word::Running])
+    }
+
+    /// The `status` filter that finds jobs in these states.
+    pub(crate) fn filter(&self, words: &[Word]) -> String {
+        let states = &self.names.states;
+        let word = |word: &Word| match word {
+            Word::Pending => states.pending.as_str(),
+            Word::Running => &states.running,
+            Word::Completed => &states.completed,
+            Word::Failed => &states.failed,
+            Word::Cancelled => &states.cancelled,
+        };
+        let words: Vec<&str> = words.iter().map(word).collect();
+        format!("{}={}", self.names.list.status, words.join(","))
     }
 }

@@ -2,12 +2,12 @@
 
 use super::{
     compile::compile,
-    derive::{Dropped, without},
+    derive::{Dropped, parts_without},
     json_text::quoted,
     limits,
     paths::Paths,
     plan::Plan,
-    scanner::{ScanError, string_value},
+    scanner::{ScanError, Span, string_value},
     table_error::{Complaint, TableError},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, header::InvalidHeaderName};
@@ -116,9 +116,14 @@ impl Chosen {
 }
 
 impl RequestRules {
-    /// Writes `body` without the members that never go on; every other byte as it was.
-    pub fn apply(&self, body: &[u8], out: &mut Vec<u8>) -> Result<(), ScanError> {
-        without(body, &self.drop, out)
+    /// The stretches of `body`, in order, that are left of it without the members that never go on: all of it is one.
+    pub fn kept(&self, body: &[u8]) -> Result<Vec<Span>, ScanError> {
+        parts_without(body, &self.drop)
+    }
+
+    /// The members that it is about.
+    pub fn members(&self) -> impl Iterator<Item = &str> {
+        self.drop.iter().map(|member| member.path.as_str())
     }
 
     /// What `body` says of the job that it asks for; nothing where it is no JSON object.

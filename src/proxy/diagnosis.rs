@@ -103,7 +103,7 @@ impl Diagnosis {
         let unclear = match error {
             JobsError::Missing { .. } | JobsError::Shape { .. } => true,
             JobsError::Upstream(error) => speaks_no_http(error),
-            JobsError::Refused { .. } => false,
+            JobsError::Refused { .. } | JobsError::TooLong { .. } | JobsError::Unlistable { .. } => false,
         };
         if !unclear {
             return None;

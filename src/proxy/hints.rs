@@ -1,8 +1,9 @@
 //! The mistakes that people make most, told from each other: what an error or a refusal means, and what to do about it.
 
+use crate::http::request_head::FlaggedHeaders;
 use crate::http::{header_flags::HeaderFlags, origin::SEC_FETCH_SITE};
 use http::{
-    HeaderMap, HeaderValue, StatusCode,
+    HeaderValue, StatusCode,
     header::{HOST, ORIGIN},
 };
 use std::{
@@ -15,7 +16,7 @@ use std::{
 /// How often the same advice is logged: clients poll.
 const ADVICE_PAUSE: Duration = Duration::from_secs(60);
 
-/// What of a request ComfyUI decides by whether to refuse it (CONTRACT.md section 6).
+/// What of a request ComfyUI decides by whether to refuse it (docs/contract.md section 6).
 #[derive(Clone, Debug, Default)]
 pub struct OriginHeaders {
     /// `Host` and `Origin`, where there are both.
@@ -25,13 +26,14 @@ pub struct OriginHeaders {
 }
 
 impl OriginHeaders {
-    /// Takes it from the headers, and their marks, as the client sent them.
-    pub fn of(flags: HeaderFlags, headers: &HeaderMap) -> Self {
-        let value = |mark, name| flags.has(mark).then(|| headers.get(name)).flatten();
-        let origin = value(HeaderFlags::ORIGIN, ORIGIN);
+    /// Takes it from the headers as the client sent them.
+    pub fn of(headers: FlaggedHeaders<'_>) -> Self {
+        let origin = headers.get(HeaderFlags::ORIGIN, &ORIGIN);
         Self {
-            sites: origin.and_then(|origin| Some((headers.get(HOST)?.clone(), origin.clone()))),
-            cross_site: value(HeaderFlags::FETCH_SITE, SEC_FETCH_SITE).is_some_and(|site| site == "cross-site"),
+            sites: origin.and_then(|origin| Some((headers.all().get(HOST)?.clone(), origin.clone()))),
+            cross_site: headers
+                .get(HeaderFlags::FETCH_SITE, &SEC_FETCH_SITE)
+                .is_some_and(|site| site == "cross-site"),
         }
     }
 
@@ -119,7 +121,7 @@ mod tests {
             .iter()
             .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
         let headers = headers.collect();
-        OriginHeaders::of(HeaderFlags::of(&headers), &headers)
+        OriginHeaders::of(FlaggedHeaders::scan(&headers))
     }
 
     #[test]

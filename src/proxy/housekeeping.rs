@@ -1,6 +1,6 @@
 //! What a service does besides answering: it looks at its counters, stores who calls, and asks whether the upstream is there.
 
-use super::Proxy;
+use super::{Pipeline, Proxy};
 use crate::{
     jobs_api::Caller,
     store::{Store, StoreError, Table},
@@ -23,21 +23,22 @@ pub const STORE_EVERY: Duration = Duration::from_secs(60);
 pub const USAGE: Table<(), Clients> = Table::new("usage", "who calls the legacy surface");
 
 /// Looks at the counters from time to time, and stores every `store` who calls the legacy surface, for as long as it is
-/// polled. `current` gives the service in force.
-pub async fn housekeeping(current: impl Fn() -> Arc<Proxy>, store: Duration) {
+/// polled.
+pub async fn housekeeping(proxy: Arc<Proxy>, store: Duration) {
     let mut look = interval(STEP);
     look.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut stored = Instant::now();
     loop {
         look.tick().await;
-        let service = current();
-        let (entries, bytes) = service.legacy.remembers();
-        service.observer.cache_holds(entries, bytes);
-        service.observer.series().look(service.observer.metrics());
+        let (entries, bytes) = proxy.pipeline().legacy.remembers();
+        let observer = proxy.observer();
+        observer.cache_holds(entries, bytes);
+        observer.series().look(observer.metrics());
         if stored.elapsed() >= store {
             stored = Instant::now();
             // A store that cannot be written says so in the log.
-            let _ = spawn_blocking(move || service.store_usage()).await;
+            let proxy = Arc::clone(&proxy);
+            let _ = spawn_blocking(move || proxy.store_usage()).await;
         }
     }
 }
@@ -51,31 +52,33 @@ pub(super) fn stored_usage(store: &Store) -> Result<Option<Clients>, StoreError>
 impl Proxy {
     /// Stores who calls the legacy surface, if that has changed. Waits for the disk.
     pub fn store_usage(&self) {
-        if !self.store.is_kept() {
+        if !self.shared.store.is_kept() {
             return;
         }
-        if let Some(changed) = self.observer.usage().changes()
-            && let Err(error) = self.store.put(&USAGE, &(), &changed)
+        if let Some(changed) = self.shared.observer.usage().changes()
+            && let Err(error) = self.shared.store.put(&USAGE, &(), &changed)
         {
-            self.observer.usage().not_stored();
+            self.shared.observer.usage().not_stored();
             tracing::warn!(%error, "who calls the legacy surface could not be stored");
         }
     }
+}
 
+impl Pipeline {
     /// Whether the upstream answers: by what it was asked lately, or by asking it now.
     pub async fn look_at_upstream(&self) -> Seen {
-        let health = self.observer.health();
-        let is_there = || health.seen().answered_within(BELIEVED) && self.upstream.takes_connections();
+        let health = self.shared.observer.health();
+        let is_there = || health.seen().answered_within(BELIEVED) && self.shared.upstream.takes_connections();
         if is_there() {
             return health.seen();
         }
         // One asks for all who want to know.
-        let _knocking = self.probing.lock().await;
+        let _knocking = self.shared.probing.lock().await;
         if is_there() {
             return health.seen();
         }
         let asking = async {
-            match self.upstream.reconnect().await {
+            match self.shared.upstream.reconnect().await {
                 Ok(()) => drop(self.legacy.jobs().ping(&Caller::default()).await),
                 Err(error) => health.failed(error.to_string()),
             }
@@ -89,7 +92,7 @@ impl Proxy {
     /// Asks the upstream what it is, and logs the answer, or why there is none.
     pub async fn greet_upstream(&self) {
         if let Err(error) = self.legacy.jobs().dialect(&Caller::default()).await {
-            let cause = self.diagnosis.cause(&error).await;
+            let cause = self.shared.diagnosis.cause(&error).await;
             tracing::warn!(reason = %error, cause, "the upstream's dialect is not known yet; it is asked again with the first legacy request");
         }
     }

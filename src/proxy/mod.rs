@@ -15,86 +15,41 @@ mod translation;
 mod write;
 mod wrong_method;
 
+mod answer;
+mod pipeline;
+mod request;
+mod shared;
+
 pub use housekeeping::{STORE_EVERY, USAGE, housekeeping};
+pub use pipeline::Pipeline;
 
 use crate::{
-    auth::{
-        access_token::Access,
-        scope::{self, Scope},
-        trusted_proxies,
-    },
-    config::{Config, TrustedProxies},
-    http::{
-        body::Body,
-        buffered::BufferBudget,
-        header_flags::HeaderFlags,
-        idle_timeout::IdleTimeoutBody,
-        origin,
-        peer::Peer,
-        validate::{HeadLimits, validate},
-    },
-    jobs_api::{Caller, DialectKind},
-    legacy::{self, Legacy, Remembered},
-    mapping::dialect::Dialect,
-    migration::{
-        compare::Shadow,
-        modes::{Decision, Modes},
-        notices::Notices,
-    },
-    proxy::{
-        diagnosis::Diagnosis,
-        hints::{OriginHeaders, RateLimitedLog, refusal},
-        panics::contained,
-        response::{LocalAnswer, forbidden, looped, not_admitted, refused_unread, say_whose},
-        shutdown::Shutdown,
-    },
-    routes::{LegacyRoute, Route, route},
+    auth::access_token::Access,
+    config::Config,
+    http::{buffered::BufferBudget, peer::Peer, validate::HeadLimits},
+    legacy::{self, Legacy},
+    migration::{compare::Shadow, modes::Modes, notices::Notices},
     store::{Store, StoreError},
-    telemetry::{Observer, RecordedBody, RequestRecord, RequestStats},
+    telemetry::{Observer, RecordedBody},
     upstream::{SetupError, Upstream},
 };
-use futures_util::{
-    FutureExt,
-    future::{BoxFuture, Either, Ready, ready},
-};
-use http::{Request, Response, request::Parts};
-use hyper::body::{Body as _, Incoming};
-use pass_through::refused;
-use std::{iter, sync::Arc, time::Duration};
-use tokio::sync::Semaphore;
+use arc_swap::ArcSwap;
+use diagnosis::Diagnosis;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use shared::Shared;
+use shutdown::{DrainStage, Shutdown};
+use std::sync::Arc;
+use tokio::sync::{Mutex, Semaphore, watch};
 
-/// Everything a request needs; shared by all connections.
+/// The proxy: the pipeline in force, which a reload replaces as a whole, and how far the program's end has come.
 pub struct Proxy {
-    /// Which one it is of those that were in force one after the other.
-    number: u64,
-    access: Access,
-    upstream: Arc<Upstream>,
-    /// Where forwarded legacy calls go, when it is another server.
-    legacy_upstream: Option<Arc<Upstream>>,
-    legacy: Arc<Legacy>,
-    compress: bool,
-    modes: Arc<Modes>,
-    shadow: Shadow,
-    notices: Notices,
-    store: Arc<Store>,
-    max_noted: usize,
-    budget: BufferBudget,
-    trusted_proxies: TrustedProxies,
-    /// The largest body of a legacy write, in bytes.
-    max_write_body: usize,
-    bounds: HeadLimits,
-    /// How long a client may send nothing of a body.
-    idle_timeout: Duration,
-    /// Turns to make an answer.
-    translation_permits: Arc<Semaphore>,
-    log_hint: Arc<RateLimitedLog>,
-    diagnosis: Arc<Diagnosis>,
-    observer: Arc<Observer>,
-    /// Held while asking whether the upstream is there.
-    probing: Arc<tokio::sync::Mutex<()>>,
+    shared: Arc<Shared>,
+    pipeline: ArcSwap<Pipeline>,
+    stages: watch::Sender<DrainStage>,
 }
 
-/// The service could not be set up.
+/// The proxy could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The legacy surface cannot be set up.
@@ -118,24 +73,11 @@ impl Proxy {
         let store = Arc::new(Store::open(config.state_dir.as_deref())?);
         let observer = Arc::new(Observer::new(housekeeping::stored_usage(&store)?, config.log.access));
         let legacy = Legacy::new(config, Arc::clone(&upstream), Arc::clone(&store), Arc::clone(&observer))?;
-        Ok(Self {
-            modes: Arc::new(Modes::new(
-                &config.legacy,
-                legacy.tables().fingerprint(),
-                Arc::clone(&store),
-            )?),
-            diagnosis: Arc::new(Diagnosis::new(&config.upstream, legacy.tables())),
-            number: 0,
+        let shared = Arc::new(Shared {
             access: Access::new(config.listen.access_token.clone()),
-            legacy: Arc::new(legacy),
-            compress: config.legacy.compress,
             legacy_upstream: legacy_upstream.transpose()?.map(Arc::new),
-            upstream,
-            shadow: Shadow::new(&config.shadow, Arc::clone(&observer), &budget),
-            notices: Notices::new(&config.notices),
-            store,
+            compress: config.legacy.compress,
             max_noted: config.notes.max_body,
-            budget,
             trusted_proxies: config.listen.trusted_proxies.clone(),
             max_write_body: config.legacy.max_body,
             bounds: HeadLimits {
@@ -147,276 +89,92 @@ impl Proxy {
             translation_permits: Arc::new(Semaphore::new(
                 config.legacy.max_translations.min(Semaphore::MAX_PERMITS),
             )),
-            log_hint: Arc::default(),
+            log_hint: hints::RateLimitedLog::default(),
+            diagnosis: Diagnosis::new(&config.upstream, legacy.tables()),
+            probing: Mutex::default(),
+            upstream,
+            store,
+            budget,
             observer,
-            probing: Arc::default(),
-        })
-    }
-
-    /// What of `config` a running program can take over: modes and tables. All that was learnt so far is shared with
-    /// this one, which goes on answering what it began.
-    pub fn reloaded(&self, config: &Config) -> Result<Self, StartError> {
-        let legacy = self.legacy.reloaded(config)?;
-        let modes = self.modes.reloaded(&config.legacy, legacy.tables().fingerprint())?;
-        Ok(Self {
-            number: self.number + 1,
-            access: self.access.clone(),
-            upstream: Arc::clone(&self.upstream),
-            legacy_upstream: self.legacy_upstream.clone(),
-            legacy,
-            compress: self.compress,
-            modes: Arc::new(modes),
-            shadow: self.shadow.reloaded(&config.shadow),
+        });
+        let fingerprint = legacy.tables().fingerprint();
+        let pipeline = Pipeline {
+            number: 0,
+            modes: Arc::new(Modes::new(&config.legacy, fingerprint, Arc::clone(&shared.store))?),
+            legacy: Arc::new(legacy),
+            shadow: Shadow::new(&config.shadow, Arc::clone(&shared.observer), &shared.budget),
             notices: Notices::new(&config.notices),
-            store: Arc::clone(&self.store),
-            max_noted: self.max_noted,
-            budget: self.budget.clone(),
-            trusted_proxies: self.trusted_proxies.clone(),
-            max_write_body: self.max_write_body,
-            bounds: self.bounds,
-            idle_timeout: self.idle_timeout,
-            translation_permits: Arc::clone(&self.translation_permits),
-            log_hint: Arc::clone(&self.log_hint),
-            diagnosis: Arc::clone(&self.diagnosis),
-            observer: Arc::clone(&self.observer),
-            probing: Arc::clone(&self.probing),
+            shared: Arc::clone(&shared),
+        };
+        let (stages, _) = watch::channel(DrainStage::default());
+        Ok(Self {
+            shared,
+            pipeline: ArcSwap::from_pointee(pipeline),
+            stages,
         })
     }
 
-    /// Whether both answer by the same tables.
-    pub fn has_tables_of(&self, other: &Self) -> bool {
-        self.legacy.tables().sources == other.legacy.tables().sources
+    /// The pipeline in force now. A request keeps the one that it began with.
+    pub fn pipeline(&self) -> Arc<Pipeline> {
+        self.pipeline.load_full()
     }
 
     /// What has been seen so far.
     pub fn observer(&self) -> &Arc<Observer> {
-        &self.observer
+        &self.shared.observer
     }
 
-    /// The upstream client.
-    pub fn upstream(&self) -> &Upstream {
-        &self.upstream
-    }
-
-    /// The legacy surface.
-    pub fn legacy(&self) -> &Legacy {
-        &self.legacy
-    }
-
-    /// The modes in force.
-    pub fn modes(&self) -> &Modes {
-        &self.modes
-    }
-
-    /// Answers one request, and watches the answer to its end. Never fails: every failure is a response. What can be done
-    /// without waiting is done before there is a future, or before its ways part: hyper moves a future as it is, several
-    /// times. `stop` goes along with what does not end with its request, a tunnel or a write.
+    /// Answers one request by the pipeline in force. `shutdown` goes along with what does not end with its request, a
+    /// tunnel or a write.
     pub fn handle(
-        self: Arc<Self>,
+        &self,
         request: Request<Incoming>,
         peer: Peer,
-        stop: &Shutdown,
+        shutdown: &Shutdown,
     ) -> impl Future<Output = Response<RecordedBody>> + Send + use<> {
-        let (mut head, body) = request.into_parts();
-        let flags = HeaderFlags::of(&head.headers);
-        let way = route(&head.method, head.uri.path());
-        let mut record = self.observer.begin(&head, flags, (&way).into(), peer);
-        let validated = validate(&head, &self.bounds);
-        if validated.is_ok() {
-            trusted_proxies::settle(&self.trusted_proxies, flags, &mut head.headers, &mut record.peer);
-            record.foreign = origin::refuses(flags, &head.headers, &head.uri);
-        }
-        if flags.has(HeaderFlags::UPGRADE) || matches!(way, Route::Write(_)) {
-            head.extensions.insert(stop.clone());
-        }
-        async move {
-            let response = match validated {
-                Ok(()) => {
-                    let answering = || self.answer(&mut record, way, head, body);
-                    contained(&self.observer, answering).await
-                }
-                Err(unclear) => {
-                    tracing::debug!(%unclear, "a request was refused");
-                    refused_unread(unclear)
-                }
-            };
-            let response = match self.would_refuse(&record, &response) {
-                true => forbidden(),
-                false => response,
-            };
-            record.watch(response)
-        }
+        self.pipeline.load_full().handle(request, peer, shutdown)
     }
 
-    /// Whether `response` was made without asking the upstream, and the upstream is, or may be, a server that refuses what
-    /// a web page of another site asks.
-    fn would_refuse(&self, record: &RequestRecord, response: &Response<Body>) -> bool {
-        record.foreign
-            && self.legacy.jobs().known_dialect() != Some(DialectKind::Cloud)
-            && response.extensions().get::<LocalAnswer>().is_some()
+    /// Takes over from `config` what a running program can: modes and tables. All that was learnt so far is shared with
+    /// what was in force, which goes on answering what it began. True when the tables are others.
+    pub fn reload(&self, config: &Config) -> Result<bool, StartError> {
+        let before = self.pipeline();
+        let legacy = before.legacy.reloaded(config)?;
+        let modes = before.modes.reloaded(&config.legacy, legacy.tables().fingerprint())?;
+        let has_other_tables = legacy.tables().sources != before.legacy.tables().sources;
+        self.pipeline.store(Arc::new(Pipeline {
+            number: before.number + 1,
+            legacy,
+            modes: Arc::new(modes),
+            shadow: before.shadow.reloaded(&config.shadow),
+            notices: Notices::new(&config.notices),
+            shared: Arc::clone(&self.shared),
+        }));
+        Ok(has_other_tables)
     }
 
-    /// The answer, if it is at hand, or the way to it.
-    fn answer<'a>(
-        &'a self,
-        record: &'a mut RequestRecord,
-        way: Route,
-        mut head: Parts,
-        body: Incoming,
-    ) -> Answering<'a> {
-        // Before the door: what came round has lost its token on the way.
-        let mut upstreams = iter::once(&self.upstream).chain(&self.legacy_upstream);
-        if record.flags.has(HeaderFlags::VIA) && upstreams.any(|upstream| upstream.has_sent(&head.headers)) {
-            self.log_hint
-                .say("a request came back here: upstream.url leads to jobshim itself, by another name");
-            return at_once(looped());
-        }
-        if !self
-            .access
-            .admits(&mut head.headers, &mut head.uri, self.store.scope_key())
-        {
-            return at_once(not_admitted());
-        }
-        if record.flags.has(HeaderFlags::CREDENTIAL) {
-            scope::remove_empty(&mut head.headers);
-            if let Some(key) = self.legacy.jobs().key_names() {
-                scope::move_key(&mut head.headers, &key.header, &key.begins);
-            }
-        }
-        let asked = OriginHeaders::of(record.flags, &head.headers);
-        match way {
-            Route::PassThrough => {
-                let body = self.named(record, &mut head, body);
-                let hiding = self.legacy.hiding(&mut head, |head| self.scope(record, head));
-                let passing = self.pass_hiding(record, head, body, hiding);
-                later(passing.map(move |outcome| self.annotate(outcome.unwrap_or_else(refused), &asked)))
-            }
-            Route::Prompt => {
-                let body = self.named(record, &mut head, body);
-                let passing = self.prompt(record, head, body);
-                later(passing.map(move |outcome| self.annotate(outcome.unwrap_or_else(refused), &asked)))
-            }
-            Route::WrongMethod(wrong) => self.answer_wrong_method(record, wrong, head, body),
-            Route::Legacy(route) => self.answer_read(record, route, head, body, asked),
-            Route::Write(write) => {
-                let scope = self.scope(record, &head);
-                let decision = self.decide(record, write.name(), &head, scope);
-                let body = self.named(record, &mut head, body);
-                let names = self.names();
-                let writing = async move {
-                    let mut response = self.write(record, (&write, decision), scope, head, body).await;
-                    self.notices.put(response.headers_mut(), || write.successor(names));
-                    self.annotate(response, &asked)
-                };
-                later(writing)
-            }
-        }
+    /// How far the program's end has come, for who has to know it in time.
+    pub fn shutdown(&self) -> Shutdown {
+        Shutdown::new(self.stages.subscribe())
     }
 
-    fn answer_read<'a>(
-        &'a self,
-        record: &'a mut RequestRecord,
-        route: LegacyRoute,
-        mut head: Parts,
-        body: Incoming,
-        asked: OriginHeaders,
-    ) -> Answering<'a> {
-        let scope = self.scope(record, &head);
-        let decision = self.decide(record, route.name(), &head, scope);
-        let names = self.names();
-        let finish = move |route: &LegacyRoute, mut response: Response<Body>| {
-            self.notices
-                .put(response.headers_mut(), || Some(route.successor(names)));
-            self.annotate(response, &asked)
-        };
-        let remembered = match decision {
-            // From memory nobody is asked: it must not be a request that the upstream would refuse.
-            Decision::Translate | Decision::TranslateIfThere if !record.foreign => {
-                let inquiry = self.inquiry(record, &head);
-                match self.legacy.remembered(&route, inquiry, scope) {
-                    Some(Remembered::Answer(answer)) => {
-                        let finish = |response| finish(&route, response);
-                        let encoding = inquiry.encoding;
-                        return at_once(self.remembered(record, &route, &head.method, encoding, answer, finish));
-                    }
-                    plain => plain,
-                }
-            }
-            _ => None,
-        };
-        let body = self.named(record, &mut head, body);
-        let reading = async move {
-            let response = self
-                .read(record, &route, (decision, remembered), scope, head, body)
-                .await;
-            finish(&route, response)
-        };
-        later(reading)
+    /// The end has come as far as `stage`.
+    pub fn drain(&self, stage: DrainStage) {
+        self.stages.send_replace(stage);
     }
 
-    /// The body of a request that goes on, whose `head` gets the request's name, and is told of the body's moves.
-    fn named(&self, record: &RequestRecord, head: &mut Parts, body: Incoming) -> Body {
-        record.put_name(&mut head.headers);
-        let mut body = IdleTimeoutBody::new(body, self.idle_timeout);
-        if !body.is_end_stream() {
-            head.extensions.insert(body.watched());
-        }
-        record.receiving(body)
+    /// Whether it has come that far.
+    pub fn has_reached(&self, stage: DrainStage) -> bool {
+        *self.stages.borrow() >= stage
     }
 
-    fn scope(&self, record: &RequestRecord, head: &Parts) -> Scope {
-        self.store.scope_key().scope(record.flags, &head.headers, &head.uri)
+    /// Resolves when nobody has to know any more: all connections, tunnels and writes have ended.
+    pub async fn drained(&self) {
+        self.stages.closed().await;
     }
 
-    fn caller(&self, record: &RequestRecord, scope: Scope, head: &Parts) -> Arc<Caller> {
-        self.caller_counted_by(Arc::clone(&record.stats), record, scope, head)
+    /// How many have not ended.
+    pub fn under_way(&self) -> usize {
+        self.stages.receiver_count()
     }
-
-    /// As [`Proxy::caller`], where what is done is not what the request itself needs.
-    fn caller_beside(&self, record: &RequestRecord, scope: Scope, head: &Parts) -> Arc<Caller> {
-        self.caller_counted_by(Arc::new(record.stats.beside()), record, scope, head)
-    }
-
-    fn caller_counted_by(
-        &self,
-        stats: Arc<RequestStats>,
-        record: &RequestRecord,
-        scope: Scope,
-        head: &Parts,
-    ) -> Arc<Caller> {
-        let address = record.peer.address.ip();
-        Arc::new(Caller::new(&head.headers, &head.uri, address, scope, stats))
-    }
-
-    /// The Jobs API's names as far as is known.
-    fn names(&self) -> &Dialect {
-        let jobs = self.legacy.jobs();
-        jobs.names(jobs.known_dialect().unwrap_or(DialectKind::Comfyui))
-    }
-
-    /// A client sees a status and whose it is; whoever runs jobshim also wants to know what to mend.
-    fn annotate(&self, mut response: Response<Body>, asked: &OriginHeaders) -> Response<Body> {
-        let cloud = self.legacy.jobs().known_dialect() == Some(DialectKind::Cloud);
-        let advice = refusal(response.status(), asked, cloud);
-        if say_whose(&mut response, advice)
-            && let Some(advice) = advice
-        {
-            self.log_hint.say(&format!(
-                "the upstream answered {}: {advice}",
-                response.status().as_u16()
-            ));
-        }
-        response
-    }
-}
-
-/// An answer, at hand or to come.
-type Answering<'a> = Either<Ready<Response<Body>>, BoxFuture<'a, Response<Body>>>;
-
-fn at_once<'a>(response: Response<Body>) -> Answering<'a> {
-    Either::Left(ready(response))
-}
-
-fn later<'a>(answering: impl Future<Output = Response<Body>> + Send + 'a) -> Answering<'a> {
-    Either::Right(answering.boxed())
 }

@@ -1,8 +1,8 @@
 //! A panic in one request is that request's failure and nobody else's.
 
-use crate::{http::body::Body, proxy::response::panicked, telemetry::Observer};
+use super::{answer::Answer, response::panicked};
+use crate::telemetry::Observer;
 use futures_util::FutureExt;
-use http::Response;
 use std::{
     any::Any,
     future::Future,
@@ -11,11 +11,11 @@ use std::{
 
 /// The answer, or a 500 where making it panics, at once or later. What is shared is behind locks that go on after a panic,
 /// and never left half changed under them. An answer that panics while it is sent breaks off, and is counted by its
-/// [`RequestRecord`](crate::telemetry::Exchange).
-pub fn contained<A: Future<Output = Response<Body>>>(
+/// [`RequestRecord`](crate::telemetry::RequestRecord).
+pub fn contained<A: Future<Output = Answer>>(
     observer: &Observer,
     answer: impl FnOnce() -> A,
-) -> impl Future<Output = Response<Body>> {
+) -> impl Future<Output = Answer> {
     let begun = catch_unwind(AssertUnwindSafe(answer));
     async move {
         let answer = match begun {
@@ -26,7 +26,7 @@ pub fn contained<A: Future<Output = Response<Body>>>(
     }
 }
 
-fn answer_for(panic: &(dyn Any + Send), observer: &Observer) -> Response<Body> {
+fn answer_for(panic: &(dyn Any + Send), observer: &Observer) -> Answer {
     observer.panicked();
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
@@ -40,13 +40,13 @@ mod tests {
     use crate::{
         http::{
             body::{BoxError, full},
-            header_flags::HeaderFlags,
             peer::Peer,
+            request_head::RequestHead,
         },
         telemetry::Endpoint,
     };
     use bytes::Bytes;
-    use http::Request;
+    use http::{Request, Response};
     use http_body_util::{BodyExt, StreamBody};
     use hyper::body::Frame;
     use std::{future::Ready, sync::Arc};
@@ -66,16 +66,16 @@ mod tests {
     async fn a_panic_is_a_500_for_that_one_request_and_is_counted() {
         let observer = Observer::default();
         let later = contained(&observer, || async { panic!("on purpose") }).await;
-        let at_once = contained(&observer, || -> Ready<Response<Body>> { panic!("on purpose") }).await;
+        let at_once = contained(&observer, || -> Ready<Answer> { panic!("on purpose") }).await;
         for contained_panic in [later, at_once] {
-            assert_eq!(contained_panic.status(), 500);
+            assert_eq!(contained_panic.response.status(), 500);
             assert_eq!(
-                contained_panic.headers()["proxy-status"],
+                contained_panic.response.headers()["proxy-status"],
                 "jobshim; error=proxy_internal_error"
             );
         }
-        let untouched = contained(&observer, || async { Response::new(full("fine")) }).await;
-        assert_eq!(untouched.status(), 200);
+        let untouched = contained(&observer, || async { Answer::upstream(Response::new(full("fine"))) }).await;
+        assert_eq!(untouched.response.status(), 200);
         assert_counted(&observer, 2);
     }
 
@@ -89,7 +89,7 @@ mod tests {
                 Ok::<_, BoxError>(Frame::data(Bytes::from_static(b"fine")))
             });
             let (head, ()) = Request::new(()).into_parts();
-            let record = observer.begin(&head, HeaderFlags::default(), Endpoint::Other, peer);
+            let record = observer.begin(&RequestHead::new(head), Endpoint::Other, peer);
             let answer = record.watch(Response::new(StreamBody::new(frames).boxed_unsync()));
             let sending = tokio::spawn(answer.into_body().collect());
             assert_eq!(sending.await.is_err(), fails);

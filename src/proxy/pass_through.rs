@@ -1,6 +1,11 @@
 //! What is passed on as it came, and where to.
 
-use super::Proxy;
+use super::{
+    Pipeline,
+    answer::Answer,
+    request::{ClientRequest, caller},
+};
+use crate::http::request_head::RequestHead;
 use crate::{
     http::body::Body,
     jobs_api::DialectKind,
@@ -16,20 +21,20 @@ use futures_util::future::Either;
 use http::{Request, Response, Uri, request::Parts};
 use std::{borrow::Cow, time::Instant};
 
-impl Proxy {
+impl Pipeline {
     /// How the request of `head` reaches the upstream.
     async fn passage<'a>(
         &'a self,
         record: &'a RequestRecord,
-        head: &Parts,
+        head: &RequestHead,
     ) -> Result<ForwardedRequest<'a>, UpstreamError> {
         let jobs = self.legacy.jobs();
         let kind = match jobs.known_dialect() {
             Some(kind) => Some(kind),
             None => {
                 // A write at the wrong place is lost: who only reads can read again.
-                let must = !head.method.is_safe() && depends_on_dialect(&head.uri, &jobs.dialects());
-                let caller = self.caller(record, self.scope(record, head), head);
+                let must = !head.method().is_safe() && depends_on_dialect(head.uri(), &jobs.dialects());
+                let caller = caller(record, head, self.scope(head));
                 Box::pin(jobs.dialect_to_pass(&caller, must)).await
             }
         };
@@ -39,16 +44,16 @@ impl Proxy {
     fn passage_to<'a>(
         &'a self,
         record: &'a RequestRecord,
-        head: &Parts,
+        head: &RequestHead,
         kind: Option<DialectKind>,
     ) -> Result<ForwardedRequest<'a>, UpstreamError> {
         let jobs = self.legacy.jobs();
-        let uri = match target(&head.uri, &head.headers, jobs, &self.upstream, kind) {
-            Cow::Borrowed(_) => self.upstream.uri_as_sent(&head.uri),
-            Cow::Owned(target) => self.upstream.uri(&target),
+        let uri = match target(head.uri(), head.headers(), jobs, &self.shared.upstream, kind) {
+            Cow::Borrowed(_) => self.shared.upstream.uri_as_sent(head.uri()),
+            Cow::Owned(target) => self.shared.upstream.uri(&target),
         };
         Ok(ForwardedRequest {
-            upstream: &self.upstream,
+            upstream: &self.shared.upstream,
             record,
             call: Call::Pass,
             own_host: jobs.host_for(kind),
@@ -61,68 +66,65 @@ impl Proxy {
     async fn passage_elsewhere<'a>(
         &'a self,
         record: &'a RequestRecord,
-        head: Parts,
+        head: RequestHead,
         before: Uri,
         sent: Instant,
     ) -> Option<(ForwardedRequest<'a>, Parts)> {
-        let caller = self.caller(record, self.scope(record, &head), &head);
+        let caller = caller(record, &head, self.scope(&head));
         let kind = self.legacy.jobs().dialect_after(sent, &caller).await?;
         let passage = self.passage_to(record, &head, Some(kind)).ok()?;
-        (passage.uri != before).then_some((passage, head))
+        (passage.uri != before).then(|| (passage, head.into_parts()))
     }
 
-    pub(super) async fn pass(
-        &self,
-        record: &RequestRecord,
-        head: Parts,
-        body: Body,
-    ) -> Result<Response<Body>, UpstreamError> {
+    pub(super) async fn pass(&self, request: ClientRequest<'_>) -> Result<Response<Body>, UpstreamError> {
+        let ClientRequest {
+            record,
+            head,
+            body,
+            shutdown,
+        } = request;
         let passage = self.passage(record, &head).await?;
-        passage.forward(Request::from_parts(head, body)).await
+        let request = Request::from_parts(head.into_parts(), body);
+        passage.forward(request, shutdown).await
     }
 
-    /// As [`Proxy::pass`]; the answer may have hidden jobs in it.
+    /// As [`Pipeline::pass`]; the answer may have hidden jobs in it.
     pub(super) fn pass_hiding(
         &self,
-        record: &RequestRecord,
-        head: Parts,
-        body: Body,
+        request: ClientRequest<'_>,
         hiding: Option<Hiding>,
     ) -> impl Future<Output = Result<Response<Body>, UpstreamError>> + Send {
-        let passing = self.pass(record, head, body);
+        let passing = self.pass(request);
         match hiding {
             None => Either::Left(passing),
             Some(hiding) => Either::Right(Box::pin(async move {
                 let applied = hiding.applied(passing.await?).await;
-                applied.map_err(|error| self.upstream.broken_off(&*error))
+                applied.map_err(|error| self.shared.upstream.broken_off(&*error))
             })),
         }
     }
 
-    pub(super) async fn prompt(
-        &self,
-        record: &RequestRecord,
-        head: Parts,
-        body: Body,
-    ) -> Result<Response<Body>, UpstreamError> {
-        let scope = self.scope(record, &head);
+    pub(super) async fn prompt(&self, request: ClientRequest<'_>) -> Result<Answer, UpstreamError> {
+        let ClientRequest { record, head, body, .. } = request;
+        let scope = self.scope(&head);
         let lesson = PromptRecorder {
             notes: self.legacy.notes(),
             runs: self.legacy.runs(),
             hollow: self.legacy.hollow(),
             table: &self.legacy.tables().prompt,
+            jobs: self.legacy.jobs(),
             scope,
-            max_body: self.max_noted,
-            budget: &self.budget,
+            max_body: self.shared.max_noted,
+            budget: &self.shared.budget,
         };
         let passage = self.passage(record, &head).await?;
         let elsewhere = self.legacy.jobs().may_change().then(|| {
             let (before, sent) = (passage.uri.clone(), Instant::now());
-            move |head| self.passage_elsewhere(record, head, before, sent)
+            move |head| self.passage_elsewhere(record, RequestHead::new(head), before, sent)
         });
-        let request = Request::from_parts(head, body);
+        let request = Request::from_parts(head.into_parts(), body);
         match passage.prompt(request, &lesson, elsewhere).await {
-            Ok(response) => Ok(response),
+            Ok(response) => Ok(Answer::upstream(response)),
             Err(PromptError::Upstream(error)) => Err(error),
             Err(hollow @ PromptError::Hollow) => {
                 record.source(Source::Jobshim);
@@ -132,27 +134,35 @@ impl Proxy {
     }
 
     /// A legacy call as it came, to the server's own endpoint.
-    pub(super) async fn forward(
-        &self,
-        record: &RequestRecord,
-        head: Parts,
-        body: Body,
-    ) -> Result<Response<Body>, UpstreamError> {
-        let passage = match &self.legacy_upstream {
-            None => self.passage(record, &head).await?,
-            Some(upstream) => ForwardedRequest {
-                upstream,
-                record,
-                call: Call::Elsewhere,
-                own_host: upstream.is_https().then(|| upstream.authority()),
-                uri: upstream.uri_as_sent(&head.uri)?,
-            },
+    pub(super) async fn forward(&self, request: ClientRequest<'_>) -> Result<Response<Body>, UpstreamError> {
+        let Some(upstream) = &self.shared.legacy_upstream else {
+            return self.pass(request).await;
         };
-        passage.forward(Request::from_parts(head, body)).await
+        let ClientRequest {
+            record,
+            head,
+            body,
+            shutdown,
+        } = request;
+        let passage = ForwardedRequest {
+            upstream,
+            record,
+            call: Call::Elsewhere,
+            own_host: upstream.is_https().then(|| upstream.authority()),
+            uri: upstream.uri_as_sent(head.uri())?,
+        };
+        passage
+            .forward(Request::from_parts(head.into_parts(), body), shutdown)
+            .await
     }
 }
 
-pub(super) fn refused(error: UpstreamError) -> Response<Body> {
+/// The answer of the upstream, or why there is none.
+pub(super) fn passed(outcome: Result<Response<Body>, UpstreamError>) -> Answer {
+    outcome.map_or_else(refused, Answer::upstream)
+}
+
+pub(super) fn refused(error: UpstreamError) -> Answer {
     tracing::warn!(%error, "a request could not be passed through");
     upstream_failure(&error, None)
 }

@@ -1,13 +1,14 @@
 //! A legacy read: from memory, from the Jobs API, or from the server's own endpoint.
 
-use super::{Proxy, pass_through::refused};
+use super::{
+    Pipeline,
+    answer::Answer,
+    pass_through::passed,
+    request::{ClientRequest, LegacyRequest},
+    translation::is_gone,
+};
 use crate::{
-    auth::scope::Scope,
-    http::{
-        body::{Body, full},
-        encoding::Encoding,
-        header_flags::HeaderFlags,
-    },
+    http::{body::full, encoding::Encoding, header_flags::HeaderFlags, request_head::RequestHead},
     jobs_api::{Caller, JobsError},
     legacy::{Cached, Inquiry, LegacyAnswer, LegacyError, Remembered},
     migration::{
@@ -21,18 +22,17 @@ use crate::{
     routes::LegacyRoute,
     telemetry::{CacheResult, RequestRecord, Source},
 };
-use http::{Method, Response, request::Parts};
+use http::Method;
 use std::sync::Arc;
 
-impl Proxy {
+impl Pipeline {
     /// What of a read its answer depends on.
-    pub(super) fn inquiry<'a>(&self, record: &RequestRecord, head: &'a Parts) -> Inquiry<'a> {
-        let compresses = self.compress && record.flags.has(HeaderFlags::ACCEPT_ENCODING);
+    pub(super) fn inquiry<'a>(&self, head: &'a RequestHead) -> Inquiry<'a> {
+        let compresses = self.shared.compress && head.has(HeaderFlags::ACCEPT_ENCODING);
         Inquiry {
-            query: head.uri.query().unwrap_or_default(),
-            headers: &head.headers,
-            flags: record.flags,
-            encoding: compresses.then(|| Encoding::accepted(&head.headers)).flatten(),
+            query: head.query(),
+            headers: head.flagged(),
+            encoding: compresses.then(|| Encoding::accepted(head.headers())).flatten(),
         }
     }
 
@@ -45,57 +45,59 @@ impl Proxy {
         method: &Method,
         encoding: Option<Encoding>,
         mut answer: LegacyAnswer,
-        finish: impl FnOnce(Response<Body>) -> Response<Body>,
-    ) -> Response<Body> {
+        finish: impl FnOnce(Answer) -> Answer,
+    ) -> Answer {
         record.source(Source::JobsApi);
         self.count_cached(record, answer.cached);
         self.modes.translated(route.name(), false);
         let terms = (self.number, self.legacy.jobs().known_dialect());
         let head = answer.head.take();
-        let response = match head.as_ref().and_then(|head| head.made_on(terms)) {
+        let answer = match head.as_ref().and_then(|head| head.made_on(terms)) {
             Some(headers) => {
-                let mut response = repeated(answer, headers);
-                record.put_id(response.headers_mut());
-                response
+                let mut answer = repeated(answer, headers);
+                record.put_id(answer.response.headers_mut());
+                answer
             }
             None => {
-                let mut response = finish(translated(answer, encoding, self.compress));
+                let mut answer = finish(translated(answer, encoding, self.shared.compress));
                 if let Some(head) = head {
                     // The next one writes its own in the place of this.
-                    record.put_id(response.headers_mut());
-                    head.keep(terms, response.headers().clone());
+                    record.put_id(answer.response.headers_mut());
+                    head.keep(terms, answer.response.headers().clone());
                 }
-                response
+                answer
             }
         };
-        for_method(method, response)
+        for_method(method, answer)
     }
 
+    /// Answers a read for which `remembered` is what the memory has of the answer.
     pub(super) async fn read(
         &self,
-        record: &RequestRecord,
         route: &LegacyRoute,
-        (decision, remembered): (Decision, Option<Remembered>),
-        scope: Scope,
-        head: Parts,
-        body: Body,
-    ) -> Response<Body> {
+        call: LegacyRequest<'_>,
+        remembered: Option<Remembered>,
+    ) -> Answer {
+        let decision = call.decision;
         if decision == Decision::Gone {
-            let caller = self.caller(record, scope, &head);
-            return self.gone(&head, Some(route.successor(self.names())), &caller).await;
+            let caller = call.caller();
+            let successor = Some(route.successor(self.names()));
+            return self.gone(&call.request.head, successor, &caller).await;
         }
         if let Some(remembered) = remembered {
-            let encoding = self.inquiry(record, &head).encoding;
+            let head = &call.request.head;
+            let encoding = self.inquiry(head).encoding;
             let answer = Box::pin(self.legacy.finished(remembered)).await;
-            return self.remembered(record, route, &head.method, encoding, answer, |response| response);
+            return self.remembered(call.request.record, route, head.method(), encoding, answer, |answer| {
+                answer
+            });
         }
         if !matches!(decision, Decision::Forward { .. }) {
             let Some(translation_permit) = self.translation_permit().await else {
                 return self.too_busy(route.name());
             };
-            let inquiry = self.inquiry(record, &head);
-            let caller = self.caller(record, scope, &head);
-            let outcome = Box::pin(self.legacy.answer(route, inquiry, &caller)).await;
+            let inquiry = self.inquiry(&call.request.head);
+            let outcome = Box::pin(self.legacy.answer(route, inquiry, &call.caller())).await;
             // What goes on being asked for while it is sent is still one of the answers that are being made.
             let outcome = outcome.map(|answer| LegacyAnswer {
                 body: answer.body.holding(translation_permit),
@@ -106,31 +108,57 @@ impl Proxy {
             if decision == Decision::TranslateIfThere && (missing || there) {
                 self.modes.jobs_api.found(!missing);
             }
+            let outcome = match outcome {
+                Err(LegacyError::Jobs(error @ JobsError::Unlistable { .. })) => {
+                    let method = call.request.head.method().clone();
+                    let answer = Box::pin(self.read_in_spite(route, error, call.request)).await;
+                    return for_method(&method, answer);
+                }
+                outcome => outcome,
+            };
             if decision == Decision::Translate || !missing {
+                let record = call.request.record;
                 record.source(Source::JobsApi);
                 if let Ok(answer) = &outcome {
                     self.count_cached(record, answer.cached);
                 }
-                let response = self.answered(outcome, inquiry.encoding, route, route.name()).await;
-                return for_method(&head.method, response);
+                let answer = self.answered(outcome, inquiry.encoding, route, route.name()).await;
+                return for_method(call.request.head.method(), answer);
             }
         }
         let compares = decision == Decision::Forward { compare: true };
-        let shadowed = compares.then(|| self.shadowed(route, &head, self.caller_beside(record, scope, &head)));
-        let forwarded = Box::pin(self.forward(record, head, body));
-        let response = forwarded.await.unwrap_or_else(refused);
+        let shadowed = compares.then(|| self.shadowed(route, &call.request.head, call.caller_beside()));
+        let answer = passed(Box::pin(self.forward(call.request)).await);
         match shadowed {
-            Some(shadowed) => self.shadow.compare(shadowed, response),
-            None => response,
+            Some(shadowed) => answer.map(|response| self.shadow.compare(shadowed, response)),
+            None => answer,
+        }
+    }
+
+    /// The answer of the server's own endpoint to what its Jobs API fails at because of one job, which that endpoint does
+    /// not mind; the error where it is not there.
+    async fn read_in_spite(&self, route: &LegacyRoute, error: JobsError, request: ClientRequest<'_>) -> Answer {
+        self.shared.log_hint.say(&error.to_string());
+        let record = request.record;
+        match self.forward(request).await {
+            Ok(response) if !is_gone(response.status()) => {
+                // What the client was spared is a failure all the same.
+                self.modes.translated(route.name(), true);
+                Answer::upstream(response)
+            }
+            _ => {
+                record.source(Source::JobsApi);
+                self.answered(Err(error.into()), None, route, route.name()).await
+            }
         }
     }
 
     /// What is needed to compare a forwarded read.
-    fn shadowed(&self, route: &LegacyRoute, head: &Parts, caller: Arc<Caller>) -> Shadowed {
+    fn shadowed(&self, route: &LegacyRoute, head: &RequestHead, caller: Arc<Caller>) -> Shadowed {
         let jobs = self.legacy.jobs();
-        let sent = head.uri.path_and_query().map_or("/", |target| target.as_str());
-        let method = head.method.clone();
-        let reread = match &self.legacy_upstream {
+        let sent = head.uri().path_and_query().map_or("/", |target| target.as_str());
+        let method = head.method().clone();
+        let reread = match &self.shared.legacy_upstream {
             Some(upstream) => Reread {
                 method,
                 target: sent.to_owned(),
@@ -141,15 +169,15 @@ impl Proxy {
                 let kind = jobs.known_dialect();
                 Reread {
                     method,
-                    target: target(&head.uri, &head.headers, jobs, &self.upstream, kind).into_owned(),
+                    target: target(head.uri(), head.headers(), jobs, &self.shared.upstream, kind).into_owned(),
                     headers: caller.headers(jobs.host_for(kind)),
-                    upstream: Arc::clone(&self.upstream),
+                    upstream: Arc::clone(&self.shared.upstream),
                 }
             }
         };
         Shadowed {
             route: route.clone(),
-            query: head.uri.query().unwrap_or_default().to_owned(),
+            query: head.query().to_owned(),
             caller,
             legacy: Arc::clone(&self.legacy),
             modes: Arc::clone(&self.modes),
@@ -168,16 +196,16 @@ impl Proxy {
         for (result, count) in [(CacheResult::Hit, hits), (CacheResult::Miss, misses)] {
             if count > 0 {
                 let count = u32::try_from(count).unwrap_or(u32::MAX);
-                self.observer.cache(&record.stats, result, count);
+                self.shared.observer.cache(&record.stats, result, count);
             }
         }
     }
 }
 
 /// The response without its body, where that is all that is asked for.
-fn for_method(method: &Method, response: Response<Body>) -> Response<Body> {
+fn for_method(method: &Method, answer: Answer) -> Answer {
     match *method {
-        Method::HEAD => response.map(|_| full("")),
-        _ => response,
+        Method::HEAD => answer.map(|response| response.map(|_| full(""))),
+        _ => answer,
     }
 }

@@ -1,20 +1,17 @@
 //! A change of configuration or tables without a restart: on SIGHUP, and when a file has changed.
 //!
-//! What is in force is one [`Proxy`], exchanged as a whole: a request keeps the one that it began with, and
+//! What is in force is one [`Pipeline`](crate::proxy::Pipeline), exchanged as a whole: a request keeps the one that it began with, and
 //! connections know of none.
 
 use crate::{
-    config::{self, Loaded, Options, settings::SHADOW},
+    config::{Loaded, Options, is_read_once, settings::SHADOW},
     proxy::Proxy,
 };
 use std::{
     env, fs,
     hash::{DefaultHasher, Hash, Hasher},
-    path::{Path, PathBuf},
-    sync::{
-        Arc, PoisonError, RwLock,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
+    path::PathBuf,
+    sync::Arc,
     time::Duration,
 };
 use tokio::{
@@ -26,51 +23,11 @@ use tokio::{
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// The service in force, and whether that will be so for long.
-pub struct CurrentProxy {
-    service: RwLock<Arc<Proxy>>,
-    stopping: AtomicBool,
-}
-
-impl CurrentProxy {
-    /// Begins with this one.
-    pub fn new(service: Proxy) -> Self {
-        Self {
-            service: RwLock::new(Arc::new(service)),
-            stopping: AtomicBool::new(false),
-        }
-    }
-
-    /// The one in force now.
-    pub fn service(&self) -> Arc<Proxy> {
-        Arc::clone(&self.service.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Says that the program has been told to stop.
-    pub fn stop(&self) {
-        self.stopping.store(true, Relaxed);
-    }
-
-    /// Whether it has.
-    pub fn is_stopping(&self) -> bool {
-        self.stopping.load(Relaxed)
-    }
-
-    fn record(&self, service: Proxy) {
-        *self.service.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(service);
-    }
-}
-
-/// Whether what was read of a file is gone from it: a pipe is empty the second time, and a reader may wait for ever.
-fn is_read_once(path: &Path) -> bool {
-    fs::metadata(path).is_ok_and(|about| !about.is_file())
-}
-
 /// Takes changes over into a running program.
 pub struct Reloader {
     options: Options,
     running: Loaded,
-    live: Arc<CurrentProxy>,
+    proxy: Arc<Proxy>,
     /// Sets how many log lines there are, by `log.verbosity`.
     set_verbosity: Box<dyn Fn(u8) + Send + Sync>,
 }
@@ -80,13 +37,13 @@ impl Reloader {
     pub fn new(
         options: Options,
         running: Loaded,
-        live: Arc<CurrentProxy>,
+        proxy: Arc<Proxy>,
         set_verbosity: impl Fn(u8) + Send + Sync + 'static,
     ) -> Self {
         Self {
             options,
             running,
-            live,
+            proxy,
             set_verbosity: Box::new(set_verbosity),
         }
     }
@@ -168,7 +125,7 @@ impl Reloader {
     fn take_over(&mut self, asked: bool) -> Result<(), Box<dyn std::error::Error>> {
         let environment = |name: &str| env::var(name).ok();
         let new = match self.file().filter(|file| is_read_once(file)) {
-            None => config::load(&self.options, environment)?,
+            None => self.running.again(&self.options, environment)?,
             Some(file) => {
                 if asked {
                     tracing::warn!(file = %file.display(), "the configuration came through a pipe and stays in force: it can be read only once");
@@ -176,11 +133,12 @@ impl Reloader {
                 self.running.clone()
             }
         };
+        if asked && self.running.has_pipes() {
+            tracing::warn!("a secret came through a pipe and stays in force: it can be read only once");
+        }
         let (taken, waiting) = self.running.taking_over(&new, environment)?;
-        let service = self.live.service();
-        let reloaded = service.reloaded(&taken.config)?;
         let mut changed = self.running.changed(&taken);
-        if !reloaded.has_tables_of(&service) {
+        if self.proxy.reload(&taken.config)? {
             changed.push("tables");
         }
         // What comparisons found says nothing of other tables, and nothing of what is ignored from now on.
@@ -188,9 +146,8 @@ impl Reloader {
             .iter()
             .any(|key| *key == "tables" || *key == SHADOW.ignore.key.name)
         {
-            reloaded.observer().findings().forget();
+            self.proxy.observer().findings().forget();
         }
-        self.live.record(reloaded);
         (self.set_verbosity)(taken.config.log.verbosity);
         self.running = taken;
         if asked || !changed.is_empty() {

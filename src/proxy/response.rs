@@ -1,5 +1,6 @@
 //! Answers that jobshim gives itself; the one place where an error becomes a response.
 
+use super::answer::{Answer, Origin};
 use crate::{
     http::{
         body::{Body, BoxError, full},
@@ -8,7 +9,7 @@ use crate::{
         headers::{Trailers, carried, remove_hop_by_hop},
         idle_timeout::IdleTimeout,
         outside::Outside,
-        proxy_status::{self, Own, PROXY_STATUS},
+        proxy_status::{self, PROXY_STATUS},
         validate::InvalidRequest,
     },
     jobs_api::JobsError,
@@ -30,11 +31,6 @@ use http::{
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 
-/// Marks an answer that jobshim made without the upstream's word, so that the origin rule is still to be applied to it
-/// (CONTRACT.md section 6).
-#[derive(Clone, Copy, Debug)]
-pub struct LocalAnswer;
-
 /// What the upstream answers by its origin rule.
 pub fn forbidden() -> Response<Body> {
     let mut response = Response::new(full(""));
@@ -45,7 +41,7 @@ pub fn forbidden() -> Response<Body> {
 
 /// The request is refused before anything was done with it, and its connection ends: where one request ends and the
 /// next begins is in doubt.
-pub fn refused_unread(unclear: InvalidRequest) -> Response<Body> {
+pub fn refused_unread(unclear: InvalidRequest) -> Answer {
     let (status, kind) = match unclear {
         InvalidRequest::Connect => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
         InvalidRequest::Headers => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large"),
@@ -53,11 +49,12 @@ pub fn refused_unread(unclear: InvalidRequest) -> Response<Body> {
         _ => (StatusCode::BAD_REQUEST, "unclear_request"),
     };
     let details = "it was not passed on, and this connection ends".to_owned();
-    let mut response = failure(status, kind, unclear.to_string(), details);
-    response
+    let mut answer = failure(status, kind, unclear.to_string(), details);
+    answer
+        .response
         .headers_mut()
         .insert(CONNECTION, HeaderValue::from_static("close"));
-    response
+    answer
 }
 
 /// `Cache-Status` (RFC 9211).
@@ -65,7 +62,7 @@ const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
 /// A translated answer, compressed if `encoding` says so. `varies`: another client might have got it compressed
 /// otherwise.
-pub fn translated(answer: LegacyAnswer, encoding: Option<Encoding>, varies: bool) -> Response<Body> {
+pub fn translated(answer: LegacyAnswer, encoding: Option<Encoding>, varies: bool) -> Answer {
     // Room for all that is added here and on the way out: a map that grows hashes all names again.
     let mut headers = HeaderMap::with_capacity(answer.upstream_headers.len() + 12);
     for (name, value) in &*answer.upstream_headers {
@@ -115,26 +112,28 @@ pub fn translated(answer: LegacyAnswer, encoding: Option<Encoding>, varies: bool
     let mut response = Response::new(body);
     *response.status_mut() = answer.status;
     *response.headers_mut() = headers;
-    // What is in memory was not looked up for a page of another site.
-    if !answer.asked && !matches!(answer.cached, Cached::Hit | Cached::Stale) {
-        response.extensions_mut().insert(LocalAnswer);
-    }
-    if answer.status.is_client_error() {
+    // What is in memory was looked up for no page of another site.
+    let asked = answer.asked || matches!(answer.cached, Cached::Hit | Cached::Stale);
+    let is_refusal = answer.status.is_client_error();
+    if is_refusal {
         proxy_status::own(response.headers_mut(), "http_request_error");
-        response.extensions_mut().insert(Own);
     }
-    response
+    let origin = match asked && !is_refusal {
+        true => Origin::Upstream,
+        false => Origin::Jobshim { asked },
+    };
+    Answer { response, origin }
 }
 
 /// An answer with the headers that the same text was sent with before.
-pub fn repeated(answer: LegacyAnswer, headers: HeaderMap) -> Response<Body> {
+pub fn repeated(answer: LegacyAnswer, headers: HeaderMap) -> Answer {
     let mut response = Response::new(match answer.body {
         LegacyBody::Whole(pieces) => whole(pieces),
         LegacyBody::Stream(pieces) => streamed(pieces.map_err(broke_off)),
     });
     *response.status_mut() = answer.status;
     *response.headers_mut() = headers;
-    response
+    Answer::upstream(response)
 }
 
 fn broke_off(error: LegacyError) -> BoxError {
@@ -178,7 +177,7 @@ fn cache_status(cached: Cached) -> Option<HeaderValue> {
 }
 
 /// A legacy path does not know this method; `allow` are those it knows, and without them there is nothing at the path.
-pub fn wrong_method(method: &Method, allow: Option<&'static str>) -> Response<Body> {
+pub fn wrong_method(method: &Method, allow: Option<&'static str>) -> Answer {
     let Some(allow) = allow else {
         return failure(
             StatusCode::NOT_FOUND,
@@ -187,18 +186,21 @@ pub fn wrong_method(method: &Method, allow: Option<&'static str>) -> Response<Bo
             "allowed: OPTIONS, POST".to_owned(),
         );
     };
-    let mut response = failure(
+    let mut answer = failure(
         StatusCode::METHOD_NOT_ALLOWED,
         "method_not_allowed",
         format!("{} is not allowed here", Outside::new(method)),
         format!("allowed: {allow}"),
     );
-    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
-    response
+    answer
+        .response
+        .headers_mut()
+        .insert(ALLOW, HeaderValue::from_static(allow));
+    answer
 }
 
 /// The route is in mode `gone`.
-pub fn gone(call: &str, successor: Option<&str>, guide: Option<&str>) -> Response<Body> {
+pub fn gone(call: &str, successor: Option<&str>, guide: Option<&str>) -> Answer {
     let instead = match successor {
         Some(successor) => format!("use {successor}"),
         None => "the Jobs API has nothing in its place".to_owned(),
@@ -218,22 +220,23 @@ pub fn gone(call: &str, successor: Option<&str>, guide: Option<&str>) -> Respons
 }
 
 /// The access token is missing or wrong.
-pub fn not_admitted() -> Response<Body> {
-    let mut response = failure(
+pub fn not_admitted() -> Answer {
+    let mut answer = failure(
         StatusCode::UNAUTHORIZED,
         "no_access",
         "this jobshim wants its access token".to_owned(),
         "send it as Authorization: Bearer or as X-API-Key; it is listen.access_token of jobshim, not the server's key"
             .to_owned(),
     );
-    response
+    answer
+        .response
         .headers_mut()
         .insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"jobshim\""));
-    response
+    answer
 }
 
 /// The body of a write is longer than `limit` bytes.
-pub fn too_large(limit: usize) -> Response<Body> {
+pub fn too_large(limit: usize) -> Answer {
     failure(
         StatusCode::PAYLOAD_TOO_LARGE,
         "body_too_large",
@@ -243,37 +246,39 @@ pub fn too_large(limit: usize) -> Response<Body> {
 }
 
 /// The body of a write cannot be read; the codings that can are named (RFC 9110 section 15.5.16).
-fn unreadable(error: DecodeError) -> Response<Body> {
-    let mut response = failure(
+fn unreadable(error: DecodeError) -> Answer {
+    let mut answer = failure(
         StatusCode::UNSUPPORTED_MEDIA_TYPE,
         "unreadable_body",
         format!("the body cannot be read: {error}"),
         "nothing was done".to_owned(),
     );
     if error == DecodeError::Coding {
-        response
+        answer
+            .response
             .headers_mut()
             .insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip, deflate"));
     }
-    response
+    answer
 }
 
 /// As many answers are being made as may be, and none was ready in time.
-pub fn busy() -> Response<Body> {
-    let mut response = failure(
+pub fn busy() -> Answer {
+    let mut answer = failure(
         StatusCode::SERVICE_UNAVAILABLE,
         "busy",
         "too many answers are being made at the same time".to_owned(),
         "try again in a moment; the limit is legacy.max_translations".to_owned(),
     );
-    response
+    answer
+        .response
         .headers_mut()
         .insert(RETRY_AFTER, HeaderValue::from_static("1"));
-    response
+    answer
 }
 
 /// Neither the Jobs API nor the server's own legacy endpoint can do it: never a 200 that did nothing.
-pub fn not_implemented(call: &str) -> Response<Body> {
+pub fn not_implemented(call: &str) -> Answer {
     failure(
         StatusCode::NOT_IMPLEMENTED,
         "not_implemented",
@@ -283,7 +288,7 @@ pub fn not_implemented(call: &str) -> Response<Body> {
 }
 
 /// A prompt that was never one.
-pub fn hollow_prompt(error: &PromptError) -> Response<Body> {
+pub fn hollow_prompt(error: &PromptError) -> Answer {
     failure(
         StatusCode::BAD_REQUEST,
         "empty_prompt",
@@ -293,8 +298,8 @@ pub fn hollow_prompt(error: &PromptError) -> Response<Body> {
     )
 }
 
-/// The table of CONTRACT.md section 4; `finding` is what the upstream was found to be, where that is known better.
-pub fn legacy_failure(error: LegacyError, finding: Option<&str>) -> Response<Body> {
+/// The table of docs/contract.md section 4; `finding` is what the upstream was found to be, where that is known better.
+pub fn legacy_failure(error: LegacyError, finding: Option<&str>) -> Answer {
     let message = error.to_string();
     let found = |otherwise: &str| finding.unwrap_or(otherwise).to_owned();
     match error {
@@ -323,6 +328,7 @@ pub fn legacy_failure(error: LegacyError, finding: Option<&str>) -> Response<Bod
             "nothing was done; the same delete sent once more is carried out".to_owned(),
         ),
         LegacyError::Body(DecodeError::TooLarge { limit }) => too_large(limit),
+        LegacyError::Body(DecodeError::NoRoom { limit }) => upstream_failure(&UpstreamError::NoRoom { limit }, None),
         LegacyError::Body(error) => unreadable(error),
         LegacyError::State(StoreError::Full(_)) => failure(
             StatusCode::INSUFFICIENT_STORAGE,
@@ -343,7 +349,7 @@ pub fn legacy_failure(error: LegacyError, finding: Option<&str>) -> Response<Bod
                 *headers = answer.headers;
                 remove_hop_by_hop(headers, Trailers::Dropped);
                 headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
-                return response;
+                return Answer::upstream(response);
             }
             headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
             headers.extend(carried(&answer.headers));
@@ -352,9 +358,25 @@ pub fn legacy_failure(error: LegacyError, finding: Option<&str>) -> Response<Bod
                     headers.append(&name, value.clone());
                 }
             }
-            response
+            Answer::upstream(response)
         }
         LegacyError::Jobs(JobsError::Upstream(error)) => upstream_failure(&error, finding),
+        LegacyError::Jobs(JobsError::TooLong { limit, .. }) => failure(
+            StatusCode::BAD_GATEWAY,
+            "list_too_long",
+            message,
+            format!("raise {limit} of jobshim if the list is as long as it should be"),
+        ),
+        LegacyError::Jobs(JobsError::Unlistable { .. }) => failure(
+            StatusCode::BAD_GATEWAY,
+            "unlistable_job",
+            message,
+            found(
+                "other jobs can be read by their ids; the list works again without that job: POST /queue {\"delete\": [id]} \
+                 while it waits, POST /interrupt {\"prompt_id\": id} while it runs, POST /history {\"delete\": [id]} or a \
+                 restart of the server once it has ended",
+            ),
+        ),
         LegacyError::Jobs(JobsError::Missing { .. }) => failure(
             StatusCode::BAD_GATEWAY,
             "no_jobs_api",
@@ -370,7 +392,7 @@ pub fn legacy_failure(error: LegacyError, finding: Option<&str>) -> Response<Bod
     }
 }
 
-fn not_kept(message: String) -> Response<Body> {
+fn not_kept(message: String) -> Answer {
     failure(
         StatusCode::INTERNAL_SERVER_ERROR,
         "state_not_kept",
@@ -380,7 +402,7 @@ fn not_kept(message: String) -> Response<Body> {
 }
 
 /// The upstream could not be asked, or what it sent cannot be passed on.
-pub fn upstream_failure(error: &UpstreamError, finding: Option<&str>) -> Response<Body> {
+pub fn upstream_failure(error: &UpstreamError, finding: Option<&str>) -> Answer {
     let message = error.to_string();
     let (status, kind, remedy, error_type) = match error {
         UpstreamError::Connect { cause, .. } => (
@@ -432,18 +454,19 @@ pub fn upstream_failure(error: &UpstreamError, finding: Option<&str>) -> Respons
             "http_request_error",
         ),
     };
-    let mut response = failure(status, kind, message, finding.unwrap_or(remedy).to_owned());
+    let mut answer = failure(status, kind, message, finding.unwrap_or(remedy).to_owned());
     if status == StatusCode::SERVICE_UNAVAILABLE {
-        response
+        answer
+            .response
             .headers_mut()
             .insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }
-    proxy_status::own(response.headers_mut(), error_type);
-    response
+    proxy_status::own(answer.response.headers_mut(), error_type);
+    answer
 }
 
 /// Making the answer panicked.
-pub fn panicked() -> Response<Body> {
+pub fn panicked() -> Answer {
     failure(
         StatusCode::INTERNAL_SERVER_ERROR,
         "internal_error",
@@ -453,8 +476,8 @@ pub fn panicked() -> Response<Body> {
 }
 
 /// The request has been here before: it would go round for ever.
-pub fn looped() -> Response<Body> {
-    let mut response = failure(
+pub fn looped() -> Answer {
+    let mut answer = failure(
         StatusCode::BAD_GATEWAY,
         "upstream_is_jobshim",
         "the request came back to the jobshim that sent it".to_owned(),
@@ -462,24 +485,12 @@ pub fn looped() -> Response<Body> {
          address there"
             .to_owned(),
     );
-    proxy_status::own(response.headers_mut(), "proxy_loop_detected");
-    response
-}
-
-/// Says on an error whether it came from the upstream, which answered with this status, or was made here; `advice` is
-/// what the upstream's refusal means. True when it is the upstream's.
-pub fn say_whose(response: &mut Response<Body>, advice: Option<&str>) -> bool {
-    let status = response.status();
-    let is_error = status.is_client_error() || status.is_server_error();
-    let received = is_error && response.extensions().get::<Own>().is_none();
-    if received {
-        proxy_status::received(response.headers_mut(), status, advice.unwrap_or_default());
-    }
-    received
+    proxy_status::own(answer.response.headers_mut(), "proxy_loop_detected");
+    answer
 }
 
 /// An error of jobshim's own making; the message says so, as the server's own errors look alike.
-pub fn failure(status: StatusCode, kind: &str, message: String, details: String) -> Response<Body> {
+pub fn failure(status: StatusCode, kind: &str, message: String, details: String) -> Answer {
     let message = format!("jobshim: {message}");
     failure_of(
         status,
@@ -487,12 +498,11 @@ pub fn failure(status: StatusCode, kind: &str, message: String, details: String)
     )
 }
 
-fn failure_of(status: StatusCode, error: &serde_json::Value) -> Response<Body> {
+fn failure_of(status: StatusCode, error: &serde_json::Value) -> Answer {
     let body = serde_json::json!({"error": error}).to_string();
     let length = body.len();
     let mut response = Response::new(full(body));
     *response.status_mut() = status;
-    response.extensions_mut().insert(LocalAnswer);
     let headers = response.headers_mut();
     headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     headers.insert(
@@ -505,6 +515,5 @@ fn failure_of(status: StatusCode, error: &serde_json::Value) -> Response<Body> {
         _ => "proxy_internal_error",
     };
     proxy_status::own(headers, error_type);
-    response.extensions_mut().insert(Own);
-    response
+    Answer::local(response)
 }

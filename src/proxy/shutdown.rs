@@ -5,9 +5,11 @@ use tokio::sync::watch;
 /// The stages of an end, in their order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DrainStage {
-    /// There is no end in sight, or clients are still being told to go elsewhere.
+    /// There is no end in sight.
     #[default]
     Serving,
+    /// The program has been told to stop. Connections are still taken, while load balancers are told to go elsewhere.
+    Announced,
     /// No connection is taken any more; each client gets one more answer on its own, and is told that it is the last.
     LastAnswers,
     /// Connections without a request under way are closed.
@@ -19,10 +21,9 @@ pub enum DrainStage {
 pub struct Shutdown(watch::Receiver<DrainStage>);
 
 impl Shutdown {
-    /// The stages, and who listens to them.
-    pub fn channel() -> (watch::Sender<DrainStage>, Self) {
-        let (stages, listener) = watch::channel(DrainStage::default());
-        (stages, Self(listener))
+    /// Listens to the stages that are sent here.
+    pub(super) fn new(stages: watch::Receiver<DrainStage>) -> Self {
+        Self(stages)
     }
 
     /// Resolves when `stage` is reached.

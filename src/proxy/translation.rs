@@ -1,29 +1,39 @@
 //! What reads and writes of the legacy surface share: who is to answer, a turn to do so, and the answer.
 
-use super::Proxy;
+use super::Pipeline;
+use crate::http::request_head::RequestHead;
 use crate::{
     auth::scope::Scope,
-    http::{body::Body, encoding::Encoding, outside::Outside},
+    http::{encoding::Encoding, outside::Outside},
     jobs_api::JobsError,
     legacy::{LegacyAnswer, LegacyError},
     migration::modes::Decision,
-    proxy::response::{busy, legacy_failure, translated},
+    proxy::{
+        answer::Answer,
+        response::{busy, legacy_failure, translated},
+    },
     routes::RouteName,
     telemetry::RequestRecord,
     upstream::UpstreamError,
 };
-use http::{Response, request::Parts};
+use http::StatusCode;
 use std::{fmt::Debug, sync::Arc, time::Duration};
 use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
 /// How long a request may wait for its turn to be translated.
 const TURN: Duration = Duration::from_secs(2);
 
-impl Proxy {
+impl Pipeline {
     /// Whose a legacy call is, and who is to answer it.
-    pub(super) fn decide(&self, record: &mut RequestRecord, route: RouteName, head: &Parts, scope: Scope) -> Decision {
-        let key = self.store.scope_key();
-        record.called_by(head, (!key.is_nobody(&scope)).then_some(scope.0));
+    pub(super) fn decide(
+        &self,
+        record: &mut RequestRecord,
+        route: RouteName,
+        head: &RequestHead,
+        scope: Scope,
+    ) -> Decision {
+        let key = self.shared.store.scope_key();
+        record.called_by(head.parts(), (!key.is_nobody(&scope)).then_some(scope.0));
         record.under(self.modes.policy(route).mode.into());
         let client = || key.client(&scope, record.peer.client);
         self.modes.decide(route, client)
@@ -34,20 +44,20 @@ impl Proxy {
         let LegacyError::Jobs(JobsError::Upstream(UpstreamError::Connect { .. })) = error else {
             return false;
         };
-        self.legacy_upstream.is_none()
+        self.shared.legacy_upstream.is_none()
     }
 
     /// A turn to make an answer. Most are made in a moment, so a burst waits in line; behind a server that hangs the line
     /// does not move, and nobody is kept for long.
     pub(super) async fn translation_permit(&self) -> Option<OwnedSemaphorePermit> {
-        let translation_permit = timeout(TURN, Arc::clone(&self.translation_permits).acquire_owned())
+        let translation_permit = timeout(TURN, Arc::clone(&self.shared.translation_permits).acquire_owned())
             .await
             .ok()?;
         translation_permit.ok()
     }
 
     /// What is answered where no turn has come.
-    pub(super) fn too_busy(&self, route: RouteName) -> Response<Body> {
+    pub(super) fn too_busy(&self, route: RouteName) -> Answer {
         self.modes.translated(route, true);
         busy()
     }
@@ -59,26 +69,26 @@ impl Proxy {
         encoding: Option<Encoding>,
         asked: &(dyn Debug + Sync),
         route: RouteName,
-    ) -> Response<Body> {
+    ) -> Answer {
         let down = outcome.as_ref().is_err_and(|error| self.is_down(error));
-        let response = self.response(outcome, encoding, asked).await;
-        let failed = response.status().is_server_error() && !down;
+        let answer = self.translate(outcome, encoding, asked).await;
+        let failed = answer.response.status().is_server_error() && !down;
         self.modes.translated(route, failed);
-        response
+        answer
     }
 
-    async fn response(
+    async fn translate(
         &self,
         outcome: Result<LegacyAnswer, LegacyError>,
         encoding: Option<Encoding>,
         asked: &(dyn Debug + Sync),
-    ) -> Response<Body> {
+    ) -> Answer {
         let error = match outcome {
-            Ok(answer) => return translated(answer, encoding, self.compress),
+            Ok(answer) => return translated(answer, encoding, self.shared.compress),
             Err(error) => error,
         };
         let finding = match &error {
-            LegacyError::Jobs(error) => Box::pin(self.diagnosis.of(error)).await,
+            LegacyError::Jobs(error) => Box::pin(self.shared.diagnosis.of(error)).await,
             _ => None,
         };
         let cause = finding.map(|finding| finding.to_string());
@@ -87,7 +97,8 @@ impl Proxy {
             && answer.status.is_redirection()
         {
             let status = answer.status.as_u16();
-            self.log_hint
+            self.shared
+                .log_hint
                 .say(&format!("the upstream answered {status} to {call}: a login page?"));
         }
         tracing::warn!(%asked, %error, cause, "a legacy request could not be answered");
@@ -95,7 +106,12 @@ impl Proxy {
     }
 }
 
+/// Whether a status says that an endpoint is not there (docs/contract.md section 5).
+pub(super) fn is_gone(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 404 | 405 | 410 | 501)
+}
+
 /// Such as `POST /queue`.
-pub(super) fn call(head: &Parts) -> String {
-    Outside::new(format_args!("{} {}", head.method, head.uri.path())).to_string()
+pub(super) fn call(head: &RequestHead) -> String {
+    Outside::new(format_args!("{} {}", head.method(), head.uri().path())).to_string()
 }

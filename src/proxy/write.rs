@@ -1,49 +1,55 @@
 //! A legacy write, which goes one way, never both.
 
-use super::{Proxy, pass_through::refused, translation::call};
+use super::{
+    Pipeline,
+    answer::Answer,
+    pass_through::{passed, refused},
+    request::{ClientRequest, LegacyRequest},
+    response::{legacy_failure, not_implemented, too_large, upstream_failure},
+    shutdown::Shutdown,
+    translation::{call, is_gone},
+};
 use crate::{
-    auth::scope::Scope,
     http::{
         body::{Body, full},
         body_decoding::{DecodeError, decode},
         buffered::{BufferError, ReadError},
+        request_head::RequestHead,
     },
     jobs_api::{Caller, JobsError},
     legacy::{InvalidateOnDrop, LegacyAnswer, LegacyError},
     migration::modes::Decision,
-    proxy::{
-        response::{legacy_failure, not_implemented, too_large, upstream_failure},
-        shutdown::Shutdown,
-    },
     routes::LegacyWrite,
     telemetry::{RequestRecord, Source},
     upstream::UpstreamError,
 };
 use bytes::Bytes;
-use http::{Response, request::Parts};
+use http::Response;
 use std::sync::Arc;
 
-/// The body of a write.
-struct WriteBody {
-    /// As it came, and as it goes on.
+/// A write whose body was read.
+struct ReadWrite<'a> {
+    record: &'a RequestRecord,
+    write: &'a LegacyWrite,
+    head: RequestHead,
+    /// The body as it came, and as it goes on.
     sent: Bytes,
-    /// What it says.
+    /// What the body says.
     text: Result<Bytes, DecodeError>,
+    caller: Arc<Caller>,
+    shutdown: Option<Shutdown>,
 }
 
-impl Proxy {
+impl Pipeline {
     /// A write goes one way, never both.
-    pub(super) async fn write(
-        &self,
-        record: &RequestRecord,
-        (write, decision): (&LegacyWrite, Decision),
-        scope: Scope,
-        head: Parts,
-        body: Body,
-    ) -> Response<Body> {
-        let caller = self.caller(record, scope, &head);
-        let forwards = match decision {
-            Decision::Gone => return self.gone(&head, write.successor(self.names()), &caller).await,
+    pub(super) async fn write(&self, write: &LegacyWrite, call: LegacyRequest<'_>) -> Answer {
+        let caller = call.caller();
+        let forwards = match call.decision {
+            Decision::Gone => {
+                return self
+                    .gone(&call.request.head, write.successor(self.names()), &caller)
+                    .await;
+            }
             Decision::Forward { .. } => true,
             Decision::Translate => false,
             Decision::TranslateIfThere => {
@@ -57,11 +63,17 @@ impl Proxy {
         };
         if forwards {
             let touching = InvalidateOnDrop::new(&self.legacy, write, None, caller.scope);
-            let response = self.forward(record, head, body).await.unwrap_or_else(refused);
+            let answer = passed(self.forward(call.request).await);
             touching.end().await;
-            return response;
+            return answer;
         }
-        let body = match self.budget.read(body, self.max_write_body).await {
+        let ClientRequest {
+            record,
+            head,
+            body,
+            shutdown,
+        } = call.request;
+        let body = match self.shared.budget.read(body, self.shared.max_write_body).await {
             Ok(body) => body,
             Err(ReadError::Buffer(BufferError::TooLong(limit))) => return too_large(limit),
             Err(ReadError::Buffer(BufferError::NoRoom(limit))) => {
@@ -69,93 +81,101 @@ impl Proxy {
             }
             Err(ReadError::Body(error)) => return upstream_failure(&UpstreamError::Client(error.into()), None),
         };
-        let body = WriteBody {
-            text: decode(&head.headers, &body, self.max_write_body),
+        let text = decode(head.headers(), &body, self.shared.max_write_body, &self.shared.budget);
+        let write = ReadWrite {
+            record,
+            write,
+            head,
             sent: body,
+            text,
+            caller,
+            shutdown,
         };
-        self.translate_write(record, write, head, &body, &caller).await
+        match write.write {
+            LegacyWrite::History => self.write_history(write).await,
+            _ => self.write_by_jobs_api(write).await,
+        }
+    }
+
+    /// The Jobs API has nothing for history, so the server's own endpoint comes first; without one the jobs are hidden
+    /// (docs/contract.md section 5).
+    async fn write_history(&self, mut write: ReadWrite<'_>) -> Answer {
+        match self.resend(&write).await {
+            Ok(response) if is_gone(response.status()) => {
+                let Some(outcome) = self.through_jobs_api(&mut write).await else {
+                    return self.too_busy(write.write.name());
+                };
+                self.translated(&write, outcome).await
+            }
+            outcome => passed(outcome),
+        }
     }
 
     /// A write is done through the Jobs API. What that cannot do, the server's own legacy endpoint may still do; what
-    /// neither can do is a failure that says so (CONTRACT.md section 5). History is the other way round: the Jobs API
-    /// has nothing for it, so the server's endpoint comes first, and without one the jobs are hidden.
-    async fn translate_write(
-        &self,
-        record: &RequestRecord,
-        write: &LegacyWrite,
-        mut head: Parts,
-        body: &WriteBody,
-        caller: &Arc<Caller>,
-    ) -> Response<Body> {
-        let stop: Option<Shutdown> = head.extensions.remove();
-        if *write == LegacyWrite::History {
-            return match self.resend(record, write, head, body, caller.scope).await {
-                Ok(answer) if matches!(answer.status().as_u16(), 404 | 405 | 410 | 501) => {
-                    let Some(outcome) = self.through_jobs_api(write, body, caller, stop).await else {
-                        return self.too_busy(write.name());
-                    };
-                    record.source(Source::JobsApi);
-                    self.answered(outcome, None, write, write.name()).await
-                }
-                Ok(answer) => answer,
-                Err(error) => refused(error),
-            };
-        }
-        let Some(outcome) = self.through_jobs_api(write, body, caller, stop).await else {
-            return self.too_busy(write.name());
+    /// neither can do is a failure that says so (docs/contract.md section 5).
+    async fn write_by_jobs_api(&self, mut write: ReadWrite<'_>) -> Answer {
+        let name = write.write.name();
+        let Some(outcome) = self.through_jobs_api(&mut write).await else {
+            return self.too_busy(name);
         };
-        if !matches!(
-            outcome,
-            Err(LegacyError::Jobs(JobsError::Missing { .. }) | LegacyError::Twin { .. })
-        ) {
-            record.source(Source::JobsApi);
-            return self.answered(outcome, None, write, write.name()).await;
-        }
-        let method_and_path = call(&head);
-        match self.resend(record, write, head, body, caller.scope).await {
-            Ok(answer) if matches!(answer.status().as_u16(), 404 | 405 | 501) => {
-                record.source(Source::Jobshim);
-                self.modes.translated(write.name(), true);
-                match outcome {
-                    Err(twin @ LegacyError::Twin { .. }) => legacy_failure(twin, None),
-                    _ => not_implemented(&method_and_path),
+        let missing = match outcome {
+            // Nothing was done yet, and the server's own endpoint does not mind that job.
+            Err(LegacyError::Jobs(error @ JobsError::Unlistable { .. })) => {
+                self.shared.log_hint.say(&error.to_string());
+                return match self.resend(&write).await {
+                    Ok(response) if !is_gone(response.status()) => {
+                        // What the client was spared is a failure all the same.
+                        self.modes.translated(name, true);
+                        Answer::upstream(response)
+                    }
+                    _ => self.translated(&write, Err(error.into())).await,
+                };
+            }
+            Err(error @ (LegacyError::Jobs(JobsError::Missing { .. }) | LegacyError::Twin { .. })) => error,
+            outcome => return self.translated(&write, outcome).await,
+        };
+        match self.resend(&write).await {
+            Ok(response) if matches!(response.status().as_u16(), 404 | 405 | 501) => {
+                write.record.source(Source::Jobshim);
+                self.modes.translated(name, true);
+                match missing {
+                    twin @ LegacyError::Twin { .. } => legacy_failure(twin, None),
+                    _ => not_implemented(&call(&write.head)),
                 }
             }
-            Ok(answer) => answer,
+            Ok(response) => Answer::upstream(response),
             Err(error) => refused(error),
         }
     }
 
-    /// The outcome of a write, which has a turn until it is done and keeps the program from ending; `None` when there is no
-    /// turn to be had. Nothing is done on account of a body that cannot be read.
-    async fn through_jobs_api(
-        &self,
-        write: &LegacyWrite,
-        body: &WriteBody,
-        caller: &Arc<Caller>,
-        stop: Option<Shutdown>,
-    ) -> Option<Result<LegacyAnswer, LegacyError>> {
-        let text = match (write, &body.text) {
+    async fn translated(&self, write: &ReadWrite<'_>, outcome: Result<LegacyAnswer, LegacyError>) -> Answer {
+        write.record.source(Source::JobsApi);
+        self.answered(outcome, None, write.write, write.write.name()).await
+    }
+
+    /// The outcome of a write, which has a permit until it is done and keeps the program from ending; `None` when there is
+    /// no permit to be had. Nothing is done on account of a body that cannot be read.
+    async fn through_jobs_api(&self, write: &mut ReadWrite<'_>) -> Option<Result<LegacyAnswer, LegacyError>> {
+        let text = match (write.write, &write.text) {
             // Its path says all.
             (LegacyWrite::JobCancel(_), _) => &Bytes::new(),
             (_, Ok(text)) => text,
             (_, Err(error)) => return Some(Err(LegacyError::Body(*error))),
         };
-        let translation_permit = self.translation_permit().await?;
-        Some(self.legacy.write(write, text, caller, (translation_permit, stop)).await)
+        let until_done = (self.translation_permit().await?, write.shutdown.take());
+        Some(self.legacy.write(write.write, text, &write.caller, until_done).await)
     }
 
     /// The legacy call as it came, to the server's own endpoint.
-    async fn resend(
-        &self,
-        record: &RequestRecord,
-        write: &LegacyWrite,
-        head: Parts,
-        body: &WriteBody,
-        scope: Scope,
-    ) -> Result<Response<Body>, UpstreamError> {
-        let touching = InvalidateOnDrop::new(&self.legacy, write, body.text.clone().ok(), scope);
-        let answer = self.pass(record, head, full(body.sent.clone())).await;
+    async fn resend(&self, write: &ReadWrite<'_>) -> Result<Response<Body>, UpstreamError> {
+        let touching = InvalidateOnDrop::new(&self.legacy, write.write, write.text.clone().ok(), write.caller.scope);
+        let request = ClientRequest {
+            record: write.record,
+            head: write.head.clone(),
+            body: full(write.sent.clone()),
+            shutdown: None,
+        };
+        let answer = self.pass(request).await;
         touching.end().await;
         answer
     }

@@ -1,7 +1,12 @@
 //! A method that a legacy path does not know: the server's to answer where its endpoint is asked.
 
-use super::{Answering, Proxy, at_once, later, pass_through::refused};
+use super::{
+    Pipeline,
+    pass_through::passed,
+    pipeline::{Answering, at_once, later},
+};
 use crate::{
+    http::request_head::RequestHead,
     jobs_api::JobsError,
     legacy::InvalidateOnDrop,
     migration::modes::Decision,
@@ -9,42 +14,41 @@ use crate::{
     routes::{LegacyWrite, WrongMethod},
     telemetry::RequestRecord,
 };
-use http::request::Parts;
 use hyper::body::Incoming;
 
-impl Proxy {
+impl Pipeline {
     /// Such a request is no call of the legacy surface, so nobody is counted for it and no canary is judged on it.
     pub(super) fn answer_wrong_method<'a>(
         &'a self,
         record: &'a mut RequestRecord,
         wrong: WrongMethod,
-        mut head: Parts,
+        head: RequestHead,
         body: Incoming,
+        asked: OriginHeaders,
     ) -> Answering<'a> {
-        let scope = self.scope(record, &head);
-        let client = || self.store.scope_key().client(&scope, record.peer.client);
+        let scope = self.scope(&head);
+        let client = || self.shared.store.scope_key().client(&scope, record.peer.client);
         let decision = self.modes.decide(wrong.route, client);
         if matches!(decision, Decision::Translate | Decision::Gone) {
-            return at_once(wrong_method(&head.method, wrong.allow));
+            return at_once(wrong_method(head.method(), wrong.allow));
         }
-        let asked = OriginHeaders::of(record.flags, &head.headers);
-        let body = self.named(record, &mut head, body);
+        let request = self.going_on(record, head, body, None);
         later(async move {
             if decision == Decision::TranslateIfThere {
-                let caller = self.caller(record, scope, &head);
+                let caller = request.caller(scope);
                 let dialect = self.legacy.jobs().dialect(&caller).await;
                 if !matches!(dialect, Err(JobsError::Missing { .. })) {
-                    return wrong_method(&head.method, wrong.allow);
+                    return wrong_method(request.head.method(), wrong.allow);
                 }
             }
             // Nobody knows what it does there.
-            let touching = (!head.method.is_safe())
+            let touching = (!request.head.method().is_safe())
                 .then(|| InvalidateOnDrop::new(&self.legacy, &LegacyWrite::History, None, scope));
-            let response = self.forward(record, head, body).await.unwrap_or_else(refused);
+            let answer = passed(self.forward(request).await);
             if let Some(touching) = touching {
                 touching.end().await;
             }
-            self.annotate(response, &asked)
+            self.annotate(answer, &asked)
         })
     }
 }

@@ -15,7 +15,7 @@ use crate::{
     config::{Config, ListenAddress, ServerConfig, TrustedProxies},
     http::peer::Peer,
     proxy::{
-        reload::CurrentProxy,
+        Proxy,
         shutdown::{DrainStage, Shutdown},
     },
     server::accept::accept_failed,
@@ -31,18 +31,7 @@ use hyper_util::{
     server::conn::auto,
 };
 use listener::{Listener, Stream};
-use std::{
-    convert::Infallible,
-    future::Future,
-    io,
-    net::SocketAddr,
-    pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::{convert::Infallible, future::Future, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     sync::Semaphore,
@@ -121,23 +110,19 @@ impl Server {
         }
     }
 
-    /// Serves by whatever service is in force when a request comes, until `stop` resolves. Then connections are taken for
+    /// Serves by what is in force when a request comes, until `stop` resolves. Then connections are taken for
     /// `drain_delay` more, and answers in flight finish within `drain_timeout`.
-    pub async fn run(self, live: Arc<CurrentProxy>, stop: impl Future<Output = ()>) {
+    pub async fn run(self, proxy: Arc<Proxy>, stop: impl Future<Output = ()>) {
         let (drain_delay, drain_timeout) = (self.config.drain_delay, self.config.drain_timeout);
-        let stopping = Arc::clone(&live);
         let reception = Arc::new(ConnectionHandler {
             http: http(&self.config),
             entrance: Arc::clone(&self.entrance),
-            live,
+            proxy: Arc::clone(&proxy),
             crowd: ConnectionLimiter::new(self.config.max_connections, self.config.max_connections_per_address),
             trusted_proxies: self.trusted_proxies,
             config: self.config,
             turning_away: Semaphore::new(NO_PLACE_MOST),
-            last_answers: AtomicBool::new(false),
         });
-        // Each connection and tunnel listens; once none does, all have ended.
-        let (stages, listening) = Shutdown::channel();
         let tls = self.entrance.tls();
         let fresh = async {
             match tls {
@@ -148,12 +133,12 @@ impl Server {
         let mut fresh = pin!(fresh);
         let mut end = pin!(async {
             stop.await;
-            stopping.stop();
+            proxy.drain(DrainStage::Announced);
             tracing::info!("stopping: in-flight answers finish first; a second signal ends it at once");
             sleep(drain_delay).await;
         });
         let take = |(stream, address)| {
-            tokio::spawn(Arc::clone(&reception).receive(stream, address, listening.clone()));
+            tokio::spawn(Arc::clone(&reception).receive(stream, address, proxy.shutdown()));
         };
         loop {
             let accepted = tokio::select! {
@@ -169,19 +154,19 @@ impl Server {
             }
         }
         let stopped = Instant::now();
-        reception.last_answers.store(true, Relaxed);
-        stages.send_replace(DrainStage::LastAnswers);
+        proxy.drain(DrainStage::LastAnswers);
         while stopped.elapsed() < STRAGGLERS_MOST
             && let Ok(Ok(connection)) = timeout(NO_STRAGGLER, self.listener.accept()).await
         {
             take(connection);
         }
-        drop((self.listener, listening));
-        let open = stages.receiver_count();
+        drop(self.listener);
+        // Each connection and tunnel listens; once none does, all have ended.
+        let open = proxy.under_way();
         let until = stopped + drain_timeout;
-        let early = timeout_at(until.min(stopped + LAST_ANSWERS), stages.closed()).await;
-        stages.send_replace(DrainStage::Closing);
-        if early.is_err() && timeout_at(until, stages.closed()).await.is_err() {
+        let early = timeout_at(until.min(stopped + LAST_ANSWERS), proxy.drained()).await;
+        proxy.drain(DrainStage::Closing);
+        if early.is_err() && timeout_at(until, proxy.drained()).await.is_err() {
             tracing::warn!(open, "the drain timeout is over; what is still under way is cut off");
         }
     }
@@ -213,14 +198,12 @@ fn http(config: &ServerConfig) -> auto::Builder<TokioExecutor> {
 struct ConnectionHandler {
     http: auto::Builder<TokioExecutor>,
     entrance: Arc<Handshake>,
-    live: Arc<CurrentProxy>,
+    proxy: Arc<Proxy>,
     crowd: Arc<ConnectionLimiter>,
     trusted_proxies: TrustedProxies,
     config: ServerConfig,
     /// Permits to turn a connection away in so many words.
     turning_away: Semaphore,
-    /// Every answer is the last on its connection.
-    last_answers: AtomicBool,
 }
 
 impl ConnectionHandler {
@@ -267,7 +250,7 @@ impl ConnectionHandler {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let address = peer.address;
-        let _open = self.live.service().observer().connected();
+        let _open = self.proxy.observer().connected();
         let pulse = Arc::new(ConnectionActivity::default());
         let felt = TrackedIo::new(stream, Arc::clone(&pulse), place);
         let for_what_goes_on = stop.clone();
@@ -278,10 +261,10 @@ impl ConnectionHandler {
             let spent = nth >= most && most > 0;
             let version = request.version();
             let waiting = pulse.wait();
-            let answering = reception.live.service().handle(request, peer, &for_what_goes_on);
+            let answering = reception.proxy.handle(request, peer, &for_what_goes_on);
             answering.map(move |mut response| {
                 drop(waiting);
-                let last = spent || reception.last_answers.load(Relaxed);
+                let last = spent || reception.proxy.has_reached(DrainStage::LastAnswers);
                 if last && response.status() != StatusCode::SWITCHING_PROTOCOLS {
                     // HTTP/2 has no such header, and is told otherwise.
                     match version {

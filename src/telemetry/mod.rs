@@ -29,8 +29,9 @@ pub use spans::Traces;
 pub use upstream_call::UpstreamCall;
 pub use usage::{Client, ClientFingerprint, ClientId, Clients, Usage, Use};
 
+use crate::http::request_head::{FlaggedHeaders, RequestHead};
 use crate::http::{header_flags::HeaderFlags, hex::hex, peer::Peer};
-use http::{HeaderMap, HeaderValue, Method, request::Parts};
+use http::{HeaderMap, HeaderValue, Method};
 use prometheus_client::metrics::gauge::Gauge;
 use ring::rand::{SecureRandom, SystemRandom};
 use std::{
@@ -89,15 +90,14 @@ impl Observer {
         }
     }
 
-    /// A request for `route` has come; `marks` are those of its headers. Its id is the one that was sent, or made.
-    pub fn begin(self: &Arc<Self>, head: &Parts, flags: HeaderFlags, route: Endpoint, peer: Peer) -> RequestRecord {
+    /// A request for `route` has come. Its id is the one that was sent, or made.
+    pub fn begin(self: &Arc<Self>, head: &RequestHead, route: Endpoint, peer: Peer) -> RequestRecord {
         self.metrics.in_flight.inc();
-        let span = self.traces.of_request(head, route, peer.secure);
+        let span = self.traces.of_request(head.parts(), route, peer.secure);
         RequestRecord {
             observer: Arc::clone(self),
             stats: Arc::new(RequestStats::of(span)),
-            flags,
-            id: self.request_id(flags, &head.headers),
+            id: self.request_id(head.flagged()),
             started: Instant::now(),
             route,
             mode: AtomicU8::new(Mode::Pass as u8),
@@ -111,9 +111,8 @@ impl Observer {
         }
     }
 
-    fn request_id(&self, flags: HeaderFlags, headers: &HeaderMap) -> HeaderValue {
-        if flags.has(HeaderFlags::REQUEST_ID)
-            && let Some(sent) = headers.get(REQUEST_ID)
+    fn request_id(&self, headers: FlaggedHeaders<'_>) -> HeaderValue {
+        if let Some(sent) = headers.get(HeaderFlags::REQUEST_ID, &REQUEST_ID)
             && (1..=LONGEST_ID).contains(&sent.len())
             && sent.as_bytes().iter().all(u8::is_ascii_graphic)
         {

@@ -9,7 +9,6 @@ use super::{
 };
 use crate::http::{
     body::{Body, BoxError},
-    header_flags::HeaderFlags,
     idle_timeout::IdleTimeoutBody,
     peer::Peer,
 };
@@ -36,11 +35,9 @@ pub struct RequestRecord {
     pub observer: Arc<Observer>,
     /// The counts that go along with everything done for this request.
     pub stats: Arc<RequestStats>,
-    /// Which of the headers that decide something it came with.
-    pub flags: HeaderFlags,
     /// Whom it comes from.
     pub peer: Peer,
-    /// A page of another site asks, which a self-hosted server would refuse (CONTRACT.md section 6).
+    /// A page of another site asks, which a self-hosted server would refuse (docs/contract.md section 6).
     pub foreign: bool,
     pub(super) id: HeaderValue,
     pub(super) started: Instant,

@@ -56,7 +56,7 @@ pub enum UpstreamError {
         limit: usize,
     },
     /// Too many bodies are held already, of requests and of answers.
-    #[error("as many bytes of bodies are held as server.max_buffered allows ({limit})")]
+    #[error("as many bytes of bodies are held as server.max_buffered allows ({limit}; requests may take half of it)")]
     NoRoom {
         /// The most bytes that are held.
         limit: usize,

@@ -96,7 +96,11 @@ fn paths(code: &str) -> Vec<(String, bool)> {
         leaves(tree.split(';').next().unwrap_or_default(), "", &mut named);
         found.extend(named.into_iter().map(|path| (path, words.starts_with("pub"))));
     }
-    for (at, _) in rest.match_indices("crate::") {
+    // `pub(in crate::mapping)` is a visibility, and imports nothing.
+    let named = rest
+        .match_indices("crate::")
+        .filter(|(at, _)| !rest[..*at].ends_with("(in "));
+    for (at, _) in named {
         let path: String = rest[at..]
             .chars()
             .take_while(|letter| letter.is_alphanumeric() || matches!(letter, ':' | '_'))
@@ -124,18 +128,18 @@ fn arrows(sources: &Sources) -> BTreeMap<String, BTreeSet<String>> {
     let absolute = |me: &str, path: &str| {
         let mut base: Vec<&str> = me.split("::").filter(|part| !part.is_empty()).collect();
         let mut parts = path.split("::").peekable();
-        match parts.peek()? {
-            &"crate" => {
+        match *parts.peek()? {
+            "crate" => {
                 parts.next();
                 base.clear();
             }
-            &"super" => {
+            "super" => {
                 while parts.next_if_eq(&"super").is_some() {
                     base.pop();
                 }
             }
-            &"self" => drop(parts.next()),
-            &child => {
+            "self" => drop(parts.next()),
+            child => {
                 let child = base.iter().copied().chain([child]).collect::<Vec<_>>().join("::");
                 sources.contains_key(&child).then_some(())?;
             }

@@ -3,13 +3,11 @@
 mod admin;
 mod auth;
 mod cli;
-mod cloud_clients;
 mod config;
 mod deploy;
 mod documents;
 mod http;
 mod jobs_api;
-mod late_bytes;
 mod layers;
 mod legacy;
 mod mapping;

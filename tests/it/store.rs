@@ -106,10 +106,10 @@ fn content(folder: &Path) -> Result<Content, String> {
     let deleted = store.deleted().map_err(shown)?;
     let deleted = deleted.into_iter().map(|job| (job.scope, job.id, job.created));
     let cleared = store.rows(&CLEARED).map_err(shown)?;
-    let usage = store.rows(&USAGE).map_err(shown)?.into_iter().map(|((), usage)| usage);
+    let usage = store.rows(&USAGE).map_err(shown)?.pop().map(|((), usage)| usage);
     let backs = store.rows(&ROLLBACKS).map_err(shown)?;
     let backs = backs.into_iter().map(|(route, back)| (route, back.reason));
-    Ok((deleted.collect(), cleared, usage.last(), backs.collect()))
+    Ok((deleted.collect(), cleared, usage, backs.collect()))
 }
 
 /// A store with something of everything in it.

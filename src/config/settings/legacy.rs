@@ -67,6 +67,13 @@ section! {
         flag: "--max-pages", value: "N", variable: "JOBSHIM_MAX_PAGES", default: "1000",
     }
 
+    /// The most jobs read for one list
+    ///
+    /// Each takes some 300 bytes while the list is read. A longer list is an error.
+    max_jobs: usize = values::count {
+        flag: "--max-jobs", value: "N", variable: "JOBSHIM_MAX_JOBS", default: "200000",
+    }
+
     /// Translated answers made at the same time; others wait their turn
     ///
     /// They wait two seconds, and get 503 with Retry-After then.

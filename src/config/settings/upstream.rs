@@ -30,7 +30,7 @@ section! {
     /// ```toml
     /// X-API-Key = { env = "COMFY_CLOUD_API_KEY" }      # or { file = "/run/secrets/key" }
     /// ```
-    headers: Vec<(http::HeaderName, http::HeaderValue)> = values::headers(environment) {
+    headers: Vec<(http::HeaderName, http::HeaderValue)> = values::headers(places) {
         flag: "--upstream-header", value: "NAME=SECRET", variable: "JOBSHIM_UPSTREAM_HEADERS", default: "",
         kind: Kind::Table, common: true,
     }

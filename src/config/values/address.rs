@@ -1,6 +1,6 @@
 //! Addresses and names of listeners.
 
-use super::parse::InvalidValue;
+use super::invalid_value::InvalidValue;
 use http::Uri;
 use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr};
 

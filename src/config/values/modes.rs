@@ -1,6 +1,6 @@
 //! Modes as people write them: `translate`, `canary:30,compare`, `gone:5`, one for all legacy routes or one for each.
 
-use super::parse::InvalidValue;
+use super::invalid_value::InvalidValue;
 use crate::{config::field_path::segments, routes::RouteName};
 use std::{collections::BTreeMap, fmt};
 

@@ -1,6 +1,6 @@
 //! Numbers: times, sizes and counts.
 
-use super::parse::InvalidValue;
+use super::invalid_value::InvalidValue;
 use std::time::Duration;
 
 /// A number and a unit, without which a number would mean something else to every reader.

@@ -1,6 +1,6 @@
 //! Files and folders.
 
-use super::parse::InvalidValue;
+use super::invalid_value::InvalidValue;
 use std::path::PathBuf;
 
 /// A folder that is made when it is needed.

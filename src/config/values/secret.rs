@@ -1,8 +1,14 @@
 //! Secrets: named by where they are kept, read once, never printed.
 
-use super::parse::{Environment, InvalidValue};
+use super::invalid_value::InvalidValue;
+use crate::lock;
 use http::{HeaderName, HeaderValue, Uri};
-use std::{fmt, fs};
+use std::{
+    collections::HashMap,
+    fmt, fs,
+    path::Path,
+    sync::{Arc, Mutex},
+};
 
 /// A secret's value. It shows itself to nobody by accident.
 #[derive(Clone, PartialEq, Eq)]
@@ -25,19 +31,60 @@ impl fmt::Debug for Secret {
 const NOT_SHOWN: &str = "(not shown)";
 
 /// A secret, or none.
-pub fn access_token(text: &str, environment: Environment<'_>) -> Result<Option<Secret>, InvalidValue> {
+pub fn access_token(text: &str, places: Places<'_>) -> Result<Option<Secret>, InvalidValue> {
     match text {
         "" => Ok(None),
-        _ => secret(text, environment).map(Some),
+        _ => secret(text, places).map(Some),
     }
 }
 
+/// Where secrets are kept.
+#[derive(Clone, Copy)]
+pub struct Places<'a> {
+    /// Looks an environment variable up.
+    pub environment: &'a dyn Fn(&str) -> Option<String>,
+    /// What came through pipes.
+    pub pipes: &'a Pipes,
+}
+
+/// What was read of pipes, by their paths: they are empty the second time, and a reader may wait for ever. A clone has the same.
+#[derive(Clone, Debug, Default)]
+pub struct Pipes(Arc<Mutex<HashMap<String, Secret>>>);
+
+impl Pipes {
+    /// Whether there are any.
+    pub fn any(&self) -> bool {
+        !lock(&self.0).is_empty()
+    }
+
+    /// What a file says, or has said if it cannot be read again.
+    fn read(&self, path: &str) -> Result<String, InvalidValue> {
+        let known = lock(&self.0).get(path).cloned();
+        if let Some(Secret(text)) = known
+            && !Path::new(path).is_file()
+        {
+            return Ok(text);
+        }
+        let is_pipe = is_read_once(Path::new(path));
+        let text = fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
+        if is_pipe {
+            lock(&self.0).insert(path.to_owned(), Secret(text.clone()));
+        }
+        Ok(text)
+    }
+}
+
+/// Whether what was read of a file is gone from it, as of a pipe.
+pub fn is_read_once(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|about| !about.is_file())
+}
+
 /// Reads a secret: `env:NAME`, `file:PATH`, or the value itself.
-fn secret(text: &str, environment: Environment<'_>) -> Result<Secret, InvalidValue> {
+fn secret(text: &str, places: Places<'_>) -> Result<Secret, InvalidValue> {
     let value = if let Some(name) = text.strip_prefix("env:") {
-        environment(name).ok_or_else(|| format!("the environment has no variable {name}"))?
+        (places.environment)(name).ok_or_else(|| format!("the environment has no variable {name}"))?
     } else if let Some(path) = text.strip_prefix("file:") {
-        fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?
+        places.pipes.read(path)?
     } else {
         text.to_owned()
     };
@@ -109,7 +156,7 @@ const NOT_ADDED: [&str; 9] = [
 ];
 
 /// Headers to add, one `Name=SECRET` a line.
-pub fn headers(text: &str, environment: Environment<'_>) -> Result<Vec<(HeaderName, HeaderValue)>, InvalidValue> {
+pub fn headers(text: &str, places: Places<'_>) -> Result<Vec<(HeaderName, HeaderValue)>, InvalidValue> {
     text.lines()
         .filter(|line| !line.trim().is_empty())
         .map(|line| {
@@ -123,7 +170,7 @@ pub fn headers(text: &str, environment: Environment<'_>) -> Result<Vec<(HeaderNa
             if NOT_ADDED.contains(&header.as_str()) {
                 return Err(format!("{header} belongs to the connection and cannot be added").into());
             }
-            let value = secret(reference.trim(), environment).map_err(|reason| format!("{header}: {reason}"))?;
+            let value = secret(reference.trim(), places).map_err(|reason| format!("{header}: {reason}"))?;
             let mut value =
                 HeaderValue::from_str(value.reveal()).map_err(|_| format!("{header}: it is no header value"))?;
             value.set_sensitive(true);

@@ -1,6 +1,6 @@
 //! Which proxies in front are believed about their clients.
 
-use super::parse::InvalidValue;
+use super::invalid_value::InvalidValue;
 use ipnet::IpNet;
 use std::{net::IpAddr, str::FromStr};
 

@@ -1,6 +1,6 @@
 //! URLs of servers, and of pages.
 
-use super::parse::InvalidValue;
+use super::invalid_value::InvalidValue;
 use http::{Uri, uri::Authority};
 use std::path::PathBuf;
 

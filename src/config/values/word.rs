@@ -1,6 +1,6 @@
 //! Words of which one is chosen.
 
-use super::parse::InvalidValue;
+use super::invalid_value::InvalidValue;
 
 /// `upstream.dialect`: `auto` asks the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,33 +3,35 @@
 use super::{Dropped, separate, write_string};
 use crate::mapping::{
     json_text::quoted,
-    scanner::{ScanError, Scanner, Span, key_is, members, spelt},
+    paths::Paths,
+    scanner::{ScanError, Scanner, Span, decode, key_is, members, spelt},
 };
 use memchr::{memchr, memmem};
 use std::{collections::BTreeMap, ops::Range};
 
 /// Writes `text` without the named members, every other byte as it was. Paths are relative to `text`.
 pub fn without(text: &[u8], members: &[Dropped], out: &mut Vec<u8>) -> Result<(), ScanError> {
-    let dropped: Vec<_> = members
-        .iter()
-        .map(|member| (member.path.as_str(), member.is.as_deref()))
-        .collect();
+    for part in parts_without(text, members)? {
+        out.extend_from_slice(part.of(text));
+    }
+    Ok(())
+}
+
+/// The stretches of `text`, in order, that are left of it without `members`.
+pub fn parts_without(text: &[u8], members: &[Dropped]) -> Result<Vec<Span>, ScanError> {
+    let dropped: Vec<_> = members.iter().map(|member| (member.path.as_str(), member)).collect();
     let mut gaps = Vec::new();
     find_dropped(&mut Scanner::new(text), &dropped, &mut gaps)?;
-    let mut written = 0;
-    for gap in gaps {
-        out.extend_from_slice(text.get(written..gap.start).unwrap_or_default());
-        written = gap.end;
-    }
-    out.extend_from_slice(text.get(written..).unwrap_or_default());
-    Ok(())
+    let starts = std::iter::once(0).chain(gaps.iter().map(|gap| gap.end));
+    let ends = gaps.iter().map(|gap| gap.start).chain([text.len()]);
+    Ok(starts.zip(ends).map(|(start, end)| Span { start, end }).collect())
 }
 
 /// Passes over a value, and collects the stretches of it that go, in order, each with the comma that goes with it.
 // Recursion goes as deep as the longest path of the table, never as deep as the text.
 fn find_dropped(
     scanner: &mut Scanner<'_>,
-    dropped: &[(&str, Option<&str>)],
+    dropped: &[(&str, &Dropped)],
     gaps: &mut Vec<Range<usize>>,
 ) -> Result<(), ScanError> {
     if dropped.is_empty() {
@@ -43,22 +45,22 @@ fn find_dropped(
         if let Some(gap) = open.take() {
             gaps.push(gap.start..key.start - 1);
         }
-        let named = dropped.iter().filter_map(|&(path, is)| {
+        let named = dropped.iter().filter_map(|&(path, member)| {
             let (head, rest) = path
                 .split_once('.')
                 .map_or((path, None), |(head, rest)| (head, Some(rest)));
-            key_is(key.of(text), head).then_some((rest, is))
+            key_is(key.of(text), head).then_some((rest, member))
         });
         let (whole, inside): (Vec<_>, Vec<_>) = named.partition(|(rest, _)| rest.is_none());
-        let inside: Vec<_> = inside.into_iter().filter_map(|(rest, is)| Some((rest?, is))).collect();
+        let inside = inside.into_iter().filter_map(|(rest, member)| Some((rest?, member)));
+        let inside: Vec<_> = inside.collect();
         let (kept, before) = (end_of_kept, gaps.len());
         scanner.peek();
         let start = scanner.position();
         find_dropped(scanner, &inside, gaps)?;
         let end = scanner.position();
         let value = Span { start, end }.of(text);
-        let goes = |is: Option<&str>| is.is_none_or(|is| spelt(value).as_deref() == Some(is));
-        if !whole.iter().any(|&(_, is)| goes(is)) {
+        if !whole.iter().any(|(_, member)| member.holds(value)) {
             end_of_kept = Some(end);
             return Ok(());
         }
@@ -185,6 +187,53 @@ pub(super) fn extend(object: &[u8], mut left: Vec<NewMember<'_>>, out: &mut Vec<
     }
     out.push(b'}');
     Ok(true)
+}
+
+/// Writes `object` with the members of the object `put`, each in its place or at the end.
+pub(super) fn put_in(object: &[u8], put: &[u8], out: &mut Vec<u8>) -> Result<bool, ScanError> {
+    let mut members_put = Vec::new();
+    members(put, |key, value| members_put.push((decode(key), value)))?;
+    let members_put = members_put.iter().filter_map(|(name, value)| {
+        Some(NewMember {
+            name: name.as_deref()?,
+            value,
+            replaces: true,
+        })
+    });
+    extend(object, members_put.collect(), out)
+}
+
+/// Writes an object of those members of `object` that are there and no objects, or have something inside that is none, by
+/// `paths`; `false`, and nothing written, when there are none.
+pub(super) fn no_objects(object: &[u8], paths: &[String], out: &mut Vec<u8>) -> Result<bool, ScanError> {
+    if !object.starts_with(b"{") {
+        return Ok(false);
+    }
+    let mut wanted = Paths::default();
+    let slots: Vec<_> = paths
+        .iter()
+        .map(|path| {
+            let head = path.split_once('.').map_or(path.as_str(), |(head, _)| head);
+            (head, wanted.add(head), wanted.add(path))
+        })
+        .collect();
+    let spans = wanted.find(object)?;
+    let value = |slot: usize| spans.get(slot).copied().flatten().map(|span| span.of(object));
+    let mut found: Vec<NewMember<'_>> = Vec::new();
+    for (name, whole, inside) in slots {
+        let is_none = value(inside).is_some_and(|value| !value.starts_with(b"{"));
+        if let Some(value) = value(whole).filter(|_| is_none && !found.iter().any(|known| known.name == name)) {
+            found.push(NewMember {
+                name,
+                value,
+                replaces: true,
+            });
+        }
+    }
+    match found.is_empty() {
+        true => Ok(false),
+        false => extend(b"{}", found, out),
+    }
 }
 
 /// The keys of an object, as a list.

@@ -8,7 +8,8 @@ mod python;
 mod time;
 mod typed_inputs;
 
-pub use members::without;
+pub use members::parts_without;
+use members::without;
 
 use super::{
     context::Context,
@@ -16,7 +17,7 @@ use super::{
     paths::Group,
     scanner::{ScanError, spelt},
 };
-use members::{NewMember, extend, keys, unwrap_items};
+use members::{NewMember, extend, keys, no_objects, put_in, unwrap_items};
 use nodes::{node_meta, output_nodes};
 use serde::Deserialize;
 use std::{borrow::Cow, collections::BTreeMap};
@@ -29,7 +30,7 @@ use time::{milliseconds, rfc3339};
 pub enum Derivation {
     /// The item's place in its list, counted from 1: left open, and told by [`Context::place`].
     Position,
-    /// A time in milliseconds; a value under 10^11 is seconds (CONTRACT.md section 2).
+    /// A time in milliseconds; a value under 10^11 is seconds (docs/contract.md section 2).
     Ms { of: String },
     /// A time as RFC 3339 text, from milliseconds or seconds.
     Rfc3339 { of: String },
@@ -38,8 +39,15 @@ pub enum Derivation {
         of: String,
         values: BTreeMap<String, toml::Value>,
     },
-    /// The object without some of its members.
-    Drop { of: String, members: Vec<Dropped> },
+    /// The object without some of its members, and with those of the object at `put`, where there is one.
+    Drop {
+        of: String,
+        members: Vec<Dropped>,
+        put: Option<String>,
+    },
+    /// Those members of an object that are no objects themselves, or have something inside that is none, by these paths;
+    /// absent when there are none.
+    NoObjects { of: String, members: Vec<String> },
     /// Outputs, with every item that is an object of exactly these members, one with a given value, replaced by one
     /// of its members.
     UnwrapItems {
@@ -105,14 +113,27 @@ impl Kind {
             Self::String => b'"',
         }
     }
+
+    fn is_of(self, value: &[u8]) -> bool {
+        value.first() == Some(&self.begins())
+    }
 }
 
-/// A member to leave out; with `is`, only when that string is its value.
+/// A member to leave out; with `is`, only when that string is its value; with `unless`, only when its value is of another
+/// kind.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Dropped {
-    path: String,
+    pub(in crate::mapping) path: String,
     is: Option<String>,
+    unless: Option<Kind>,
+}
+
+impl Dropped {
+    fn holds(&self, value: &[u8]) -> bool {
+        let is = self.is.as_deref();
+        is.is_none_or(|is| spelt(value).as_deref() == Some(is)) && self.unless.is_none_or(|kind| !kind.is_of(value))
+    }
 }
 
 /// What a derivation works on.
@@ -136,12 +157,13 @@ impl Derivation {
             Self::Ms { of }
             | Self::Rfc3339 { of }
             | Self::Map { of, .. }
-            | Self::Drop { of, .. }
+            | Self::NoObjects { of, .. }
             | Self::UnwrapItems { of, .. }
             | Self::Kind { of, .. }
             | Self::Keys { of } => vec![of],
             Self::OutputNodes { of, only: more, .. }
             | Self::TypedInputs { of, only: more, .. }
+            | Self::Drop { of, put: more, .. }
             | Self::NodeMeta { of, prompt: more, .. } => [Some(of), more.as_ref()]
                 .into_iter()
                 .flatten()
@@ -158,7 +180,7 @@ impl Derivation {
     /// The paths without which it changes nothing: when none of them has a value, there is nothing to look for.
     pub fn touches(&self) -> Vec<Cow<'_, str>> {
         match self {
-            Self::Drop { of, members } => {
+            Self::Drop { of, members, .. } => {
                 let paths = members.iter().map(|member| format!("{of}.{}", member.path));
                 paths.map(Cow::Owned).collect()
             }
@@ -188,11 +210,22 @@ impl Derivation {
                 let value = spelt(text).and_then(|word| values.get(&*word).map(json_text));
                 Ok(write_some(value, out))
             }
-            Self::Drop { members, .. } if given.touched => without(text, members, out).map(|()| true),
-            Self::Drop { .. } => {
-                out.extend_from_slice(text);
-                Ok(true)
+            Self::Drop { members, .. } => {
+                let members = if given.touched { members.as_slice() } else { &[] };
+                match given.more.first().copied().flatten() {
+                    Some(put) => {
+                        let mut left = Vec::with_capacity(text.len());
+                        without(text, members, &mut left)?;
+                        put_in(&left, put, out)
+                    }
+                    None if members.is_empty() => {
+                        out.extend_from_slice(text);
+                        Ok(true)
+                    }
+                    None => without(text, members, out).map(|()| true),
+                }
             }
+            Self::NoObjects { members, .. } => no_objects(text, members, out),
             Self::UnwrapItems {
                 exactly, when, take, ..
             } => unwrap_items(text, exactly, when, take, out).map(|()| true),
@@ -220,7 +253,7 @@ impl Derivation {
                 extend(text, members.collect(), out)
             }
             Self::Kind { is, .. } => {
-                let is_it = text.first() == Some(&is.begins());
+                let is_it = is.is_of(text);
                 out.extend_from_slice(if is_it { text } else { b"" });
                 Ok(is_it)
             }

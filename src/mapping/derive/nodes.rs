@@ -55,7 +55,7 @@ pub(super) fn output_nodes(
 }
 
 /// What is known of each node with outputs. One that another node made stands for the one of the `prompt` behind it
-/// (CONTRACT.md section 3).
+/// (docs/contract.md section 3).
 pub(super) fn node_meta(
     outputs: &[u8],
     prompt: Option<&[u8]>,

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     config::ShadowConfig,
-    http::{body::Body, buffered::BufferBudget, header_flags::HeaderFlags},
+    http::{body::Body, buffered::BufferBudget, request_head::FlaggedHeaders},
     jobs_api::{Caller, DialectKind},
     legacy::{Inquiry, Legacy, LegacyError},
     migration::modes::Modes,
@@ -164,8 +164,7 @@ impl Comparison {
         // As a client without a copy of its own would ask.
         let inquiry = Inquiry {
             query,
-            headers: &HeaderMap::new(),
-            flags: HeaderFlags::default(),
+            headers: FlaggedHeaders::none(),
             encoding: None,
         };
         let began = Instant::now();

@@ -15,6 +15,7 @@ use crate::{
         headers::{Trailers, add_forwarded, complete_for_http1, remove_hop_by_hop, set_host},
         idle_timeout::IdleTimeoutBody,
     },
+    proxy::shutdown::Shutdown,
     telemetry::{Call, RequestRecord, Source},
     upstream::{Upstream, UpstreamError, cause::Cause},
 };
@@ -32,16 +33,21 @@ pub struct ForwardedRequest<'a> {
     /// What it is counted as.
     pub call: Call,
     /// Replaces the client's `Host`, which ComfyUI compares with `Origin` and so must otherwise arrive as sent
-    /// (CONTRACT.md section 6).
+    /// (docs/contract.md section 6).
     pub own_host: Option<&'a str>,
     /// Where it is there.
     pub uri: Uri,
 }
 
 impl ForwardedRequest<'_> {
-    /// Forwards `request` and streams the answer back; a 101 turns both connections into a tunnel.
-    pub async fn forward(self, mut request: Request<Body>) -> Result<Response<Body>, UpstreamError> {
-        let wanted = upgrade::wanted(&mut request);
+    /// Forwards `request` and streams the answer back; a 101 turns both connections into a tunnel, which hears of
+    /// `shutdown`.
+    pub async fn forward(
+        self,
+        mut request: Request<Body>,
+        shutdown: Option<Shutdown>,
+    ) -> Result<Response<Body>, UpstreamError> {
+        let wanted = upgrade::wanted(&mut request, shutdown);
         let (mut head, body) = request.into_parts();
         complete_for_http1(&mut head.headers, &head.uri);
         let trailers = Trailers::wanted_by(&head.headers);

@@ -5,15 +5,16 @@ use crate::{
     auth::scope::Scope,
     http::{
         body::{Body, BoxError, full},
-        body_decoding::{decode, set_decoded},
-        buffered::{BufferBudget, BufferError},
+        body_decoding::{DecodeError, decode, set_decoded},
+        buffered::{Buffer, BufferBudget, BufferError, discard},
     },
+    jobs_api::Jobs,
     legacy::{
         hollow::Hollow,
         notes::{Notes, note},
         runs::Runs,
     },
-    mapping::{Chosen, Paths, Table, scanner::string_value},
+    mapping::{Chosen, Paths, RequestRules, Table, scanner::string_value},
     upstream::{Upstream, UpstreamError},
 };
 use bytes::Bytes;
@@ -35,12 +36,39 @@ pub struct PromptRecorder<'a> {
     pub hollow: &'a Hollow,
     /// Table `prompt`.
     pub table: &'a Table,
+    /// Knows what of a prompt the server could not list afterwards.
+    pub jobs: &'a Jobs,
     /// Whose job it is.
     pub scope: Scope,
     /// The largest request body, in bytes, that is looked into.
     pub max_body: usize,
     /// What is read is held within it.
     pub budget: &'a BufferBudget,
+}
+
+impl PromptRecorder<'_> {
+    /// A prompt whose job the server can list, as far as it is known by now which server that is.
+    fn listable(&self, mut head: Parts, body: Bytes) -> Result<Request<Body>, UpstreamError> {
+        let Some(rules) = &self.jobs.known_names().names.prompt else {
+            return Ok(Request::from_parts(head, full(body)));
+        };
+        let text = match decode(&head.headers, &body, self.max_body, self.budget) {
+            Ok(text) => text,
+            Err(DecodeError::NoRoom { limit }) => return Err(UpstreamError::NoRoom { limit }),
+            Err(_) => return Ok(Request::from_parts(head, full(body))),
+        };
+        let Some(rest) = redacted(rules, &text) else {
+            return Ok(Request::from_parts(head, full(body)));
+        };
+        tracing::info!(
+            "POST /prompt carried what the server's list fails at (see [prompt] in the dialect's table); the server got it without, and clients are shown it"
+        );
+        set_text(&mut head, rest.len());
+        // One of them is held from now on.
+        drop((body, text));
+        let rest = self.budget.counted(rest).map_err(no_room)?;
+        Ok(Request::from_parts(head, full(rest)))
+    }
 }
 
 /// Why a prompt has no answer of the server.
@@ -60,6 +88,8 @@ enum Start {
     Whole(Bytes),
     /// More than the limit: the body again, from its beginning.
     Long(Body),
+    /// There was no room for it beside all others, whose limit this is: the body again.
+    NoRoom(Body, usize),
 }
 
 impl ForwardedRequest<'_> {
@@ -78,34 +108,44 @@ impl ForwardedRequest<'_> {
     {
         let upstream = self.upstream;
         let (mut head, body) = request.into_parts();
-        let whole = match start(body, lesson.max_body, lesson.budget)
+        let buffer = lesson.budget.request_buffer(lesson.max_body);
+        let whole = match start(body, buffer)
             .await
             .map_err(|error| UpstreamError::Client(error.into()))?
         {
+            // Unread, it could carry what must not go on.
+            Start::NoRoom(body, limit) => {
+                discard(body, lesson.max_body).await;
+                return Err(UpstreamError::NoRoom { limit }.into());
+            }
             Start::Long(body) => {
                 let submission = Submission::new(lesson, Chosen::unread());
-                let response = self.forward(Request::from_parts(head, body)).await?;
+                let response = self.forward(Request::from_parts(head, body), None).await?;
                 return Ok(submission.answered(response, None, upstream).await?);
             }
             Start::Whole(whole) => whole,
         };
-        let Ok(mut text) = decode(&head.headers, &whole, lesson.max_body) else {
-            let submission = Submission::new(lesson, Chosen::unread());
-            let response = self.submit(head, whole, elsewhere).await?;
-            return Ok(submission.answered(response, None, upstream).await?);
+        let mut text = match decode(&head.headers, &whole, lesson.max_body, lesson.budget) {
+            Ok(text) => text,
+            Err(DecodeError::NoRoom { limit }) => return Err(UpstreamError::NoRoom { limit }.into()),
+            Err(_) => {
+                let submission = Submission::new(lesson, Chosen::unread());
+                let response = self.submit(head, whole, lesson, elsewhere).await?;
+                return Ok(submission.answered(response, None, upstream).await?);
+            }
         };
-        let mut sent = Vec::with_capacity(text.len());
-        let changed = lesson.table.request.apply(&text, &mut sent).is_ok() && sent.len() != text.len();
-        let sent = if changed {
-            tracing::warn!(
-                "POST /prompt carried a redacted key in place of a key; it was removed: the client seems to resubmit what it read"
-            );
-            head.headers.insert(CONTENT_LENGTH, HeaderValue::from(sent.len()));
-            set_decoded(&mut head.headers);
-            text = sent.into();
-            text.clone()
-        } else {
-            whole
+        let sent = match redacted(&lesson.table.request, &text) {
+            Some(redacted) => {
+                tracing::warn!(
+                    "POST /prompt carried a redacted key in place of a key; it was removed: the client seems to resubmit what it read"
+                );
+                set_text(&mut head, redacted.len());
+                // One of them is held from now on.
+                drop((whole, text));
+                text = lesson.budget.counted(redacted).map_err(no_room)?;
+                text.clone()
+            }
+            None => whole,
         };
         let observed = lesson.table.request.observed(&head.headers);
         let noted = note(lesson.table, &text, observed.as_deref());
@@ -116,7 +156,7 @@ impl ForwardedRequest<'_> {
             return Err(PromptError::Hollow);
         }
         let submission = Submission::new(lesson, chosen);
-        let response = self.submit(head, sent, elsewhere).await?;
+        let response = self.submit(head, sent, lesson, elsewhere).await?;
         Ok(submission.answered(response, noted, upstream).await?)
     }
 
@@ -125,6 +165,7 @@ impl ForwardedRequest<'_> {
         self,
         head: Parts,
         body: Bytes,
+        lesson: &PromptRecorder<'_>,
         elsewhere: Option<E>,
     ) -> Result<Response<Body>, UpstreamError>
     where
@@ -132,7 +173,7 @@ impl ForwardedRequest<'_> {
         F: Future<Output = Option<(ForwardedRequest<'a>, Parts)>>,
     {
         let again = elsewhere.map(|elsewhere| (elsewhere, head.clone(), body.clone()));
-        let response = self.forward(Request::from_parts(head, full(body))).await?;
+        let response = self.forward(lesson.listable(head, body)?, None).await?;
         let is_absent = matches!(
             response.status(),
             StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED
@@ -141,10 +182,16 @@ impl ForwardedRequest<'_> {
             && let Some((elsewhere, head, body)) = again
             && let Some((passage, head)) = elsewhere(head).await
         {
-            return passage.forward(Request::from_parts(head, full(body))).await;
+            return passage.forward(lesson.listable(head, body)?, None).await;
         }
         Ok(response)
     }
+}
+
+/// Makes `head` that of a plain body of this length, in bytes.
+fn set_text(head: &mut Parts, length: usize) {
+    head.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    set_decoded(&mut head.headers);
 }
 
 /// A prompt on its way. When it is dropped before its answer has said which job it became, the server may have taken it all
@@ -204,10 +251,15 @@ async fn keep(
     upstream: &Upstream,
 ) -> Result<Response<Body>, UpstreamError> {
     let (head, body) = response.into_parts();
-    let body = match start(body, MOST_ANSWER, submission.lesson.budget)
+    let body = match start(body, submission.lesson.budget.buffer(MOST_ANSWER))
         .await
         .map_err(|error| upstream.broken_off(&*error))?
     {
+        // The job is there: its client must hear of it.
+        Start::NoRoom(body, limit) => {
+            tracing::warn!(error = %BufferError::NoRoom(limit), "an answer passes unread");
+            body
+        }
         Start::Long(body) => body,
         Start::Whole(whole) => {
             if let Some((id, number)) = job_in(&whole, submission.lesson.table) {
@@ -232,12 +284,29 @@ fn job_in(answer: &[u8], table: &Table) -> Option<(String, Option<f64>)> {
     Some((string_value(value(id)?)?, number))
 }
 
-/// Reads a body to its end, or to where it is longer than `limit` bytes, has no room beside all others, or holds what is no
+/// A prompt without what `rules` keep from going on, if it has any of that; it is copied only then. What is no JSON passes
+/// as it came.
+fn redacted(rules: &RequestRules, text: &[u8]) -> Option<Vec<u8>> {
+    let kept = rules.kept(text).ok().filter(|kept| kept.len() > 1)?;
+    let mut copy = Vec::with_capacity(kept.iter().map(|part| part.of(text).len()).sum());
+    for part in kept {
+        copy.extend_from_slice(part.of(text));
+    }
+    Some(copy)
+}
+
+fn no_room(error: BufferError) -> UpstreamError {
+    let (BufferError::NoRoom(limit) | BufferError::TooLong(limit)) = error;
+    UpstreamError::NoRoom { limit }
+}
+
+/// Reads a body to its end, or to where it is longer than `read` may be, has no room beside all others, or holds what is no
 /// data.
-async fn start(mut body: Body, limit: usize, budget: &BufferBudget) -> Result<Start, BoxError> {
-    let mut read = budget.buffer(limit);
-    if read.announce(body.size_hint().lower()).is_err() {
-        return Ok(Start::Long(body));
+async fn start(mut body: Body, mut read: Buffer) -> Result<Start, BoxError> {
+    match read.announce(body.size_hint().lower()) {
+        Ok(()) => {}
+        Err(BufferError::TooLong(_)) => return Ok(Start::Long(body)),
+        Err(BufferError::NoRoom(limit)) => return Ok(Start::NoRoom(body, limit)),
     }
     while let Some(frame) = body.frame().await {
         let frame = frame?;
@@ -245,12 +314,13 @@ async fn start(mut body: Body, limit: usize, budget: &BufferBudget) -> Result<St
         if matches!(kept, Some(Ok(()))) {
             continue;
         }
-        if let Some(Err(error @ BufferError::NoRoom(_))) = kept {
-            tracing::warn!(%error, "a body passes unread");
-        }
         let first = (!read.is_empty()).then(|| Ok(Frame::data(read.into_bytes())));
         let again = stream::iter(first.into_iter().chain([Ok(frame)])).chain(BodyStream::new(body));
-        return Ok(Start::Long(StreamBody::new(again).boxed_unsync()));
+        let again = StreamBody::new(again).boxed_unsync();
+        return Ok(match kept {
+            Some(Err(BufferError::NoRoom(limit))) => Start::NoRoom(again, limit),
+            _ => Start::Long(again),
+        });
     }
     Ok(Start::Whole(read.into_bytes()))
 }

@@ -26,7 +26,7 @@ pub struct UpgradeRequest {
 
 /// The upgrade that `request` asks for, if it does. Only HTTP/1.1 has them (RFC 9110 section 7.8). HTTP/2 is not asked
 /// for in a client's name: what would be in the tunnel then is requests that nobody has looked at.
-pub fn wanted(request: &mut Request<Body>) -> Option<UpgradeRequest> {
+pub fn wanted(request: &mut Request<Body>, stop: Option<Shutdown>) -> Option<UpgradeRequest> {
     let protocol = request.headers().get(UPGRADE)?.clone();
     let names = |header: HeaderName, token: &str| {
         let values = request.headers().get_all(header).iter();
@@ -38,7 +38,7 @@ pub fn wanted(request: &mut Request<Body>) -> Option<UpgradeRequest> {
     let asked = names(CONNECTION, "upgrade") && !names(UPGRADE, "h2c");
     (asked && request.version() == Version::HTTP_11).then(|| UpgradeRequest {
         protocol,
-        stop: request.extensions_mut().remove(),
+        stop,
         client: on(request),
     })
 }

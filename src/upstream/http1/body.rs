@@ -9,6 +9,12 @@ const MOST_OF_LINE: usize = 4096;
 const MOST_OF_TRAILERS: usize = 16 << 10;
 const MOST_TRAILERS: usize = 64;
 
+/// Content that comes in pieces of at most so many bytes is copied out of what it was read into, which would otherwise be kept
+/// as long as any piece of it waits for a client: a byte that came alone would keep 8 KiB.
+const SMALL: usize = 512;
+/// The most bytes of small chunks that become one piece.
+const MOST_TOGETHER: usize = 8 << 10;
+
 /// Reads a body of one of the three kinds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reader {
@@ -77,28 +83,32 @@ impl Reader {
         let chunk = match self {
             Self::Sized(0) => return Ok(Piece::End),
             Self::Sized(left) => return Ok(content(left, bytes)),
-            Self::UntilClose if bytes.is_empty() => return Ok(Piece::More),
-            Self::UntilClose => return Ok(Piece::Content(bytes.split().freeze())),
+            Self::UntilClose => {
+                let mut endless = u64::MAX;
+                return Ok(content(&mut endless, bytes));
+            }
             Self::Chunked(chunk) => chunk,
         };
+        let mut together = Vec::new();
         loop {
-            *chunk = match chunk {
-                Chunk::Size => match size(bytes)? {
-                    None => return Ok(Piece::More),
-                    Some(0) => Chunk::Trailers,
-                    Some(size) => Chunk::Content(size),
-                },
-                Chunk::Content(0) => Chunk::Break,
-                Chunk::Content(left) => return Ok(content(left, bytes)),
-                Chunk::Break => match &bytes[..] {
-                    [b'\r', b'\n', ..] => {
-                        bytes.advance(2);
-                        Chunk::Size
+            let is_here = chunk.go_on(bytes);
+            match (is_here, &mut *chunk) {
+                (Ok(true), Chunk::Content(left)) => {
+                    let here = here(*left, bytes);
+                    if here > SMALL && together.is_empty() {
+                        return Ok(content(left, bytes));
                     }
-                    [] | [b'\r'] => return Ok(Piece::More),
-                    _ => return Err(NotHttp::Chunk),
-                },
-                Chunk::Trailers => {
+                    if here > SMALL || together.len() + here > MOST_TOGETHER {
+                        return Ok(Piece::Content(together.into()));
+                    }
+                    together.extend_from_slice(bytes.get(..here).unwrap_or_default());
+                    bytes.advance(here);
+                    *left -= here as u64;
+                }
+                // What comes after the small chunks is for the next time, an error too: nothing of it is taken yet.
+                _ if !together.is_empty() => return Ok(Piece::Content(together.into())),
+                (Err(error), _) => return Err(error),
+                (Ok(_), Chunk::Trailers) => {
                     let Some(trailers) = trailers(bytes)? else {
                         return Ok(Piece::More);
                     };
@@ -108,19 +118,56 @@ impl Reader {
                         false => Piece::Trailers(trailers),
                     });
                 }
-                Chunk::Over => return Ok(Piece::End),
+                (Ok(_), Chunk::Over) => return Ok(Piece::End),
+                (Ok(_), _) => return Ok(Piece::More),
+            }
+        }
+    }
+}
+
+impl Chunk {
+    /// Goes on to the next content, or to the trailers; whether some content is there.
+    fn go_on(&mut self, bytes: &mut BytesMut) -> Result<bool, NotHttp> {
+        loop {
+            *self = match self {
+                Self::Size => match size(bytes)? {
+                    None => return Ok(false),
+                    Some(0) => Self::Trailers,
+                    Some(size) => Self::Content(size),
+                },
+                Self::Content(0) => Self::Break,
+                Self::Content(_) => return Ok(!bytes.is_empty()),
+                Self::Break => match &bytes[..] {
+                    [b'\r', b'\n', ..] => {
+                        bytes.advance(2);
+                        Self::Size
+                    }
+                    [] | [b'\r'] => return Ok(false),
+                    _ => return Err(NotHttp::Chunk),
+                },
+                Self::Trailers | Self::Over => return Ok(false),
             };
         }
     }
 }
 
+/// How many of the bytes to come are at the front of `bytes`.
+fn here(left: u64, bytes: &BytesMut) -> usize {
+    usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len())
+}
+
 fn content(left: &mut u64, bytes: &mut BytesMut) -> Piece {
-    let here = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
-    if here == 0 {
-        return Piece::More;
-    }
+    let here = here(*left, bytes);
     *left -= here as u64;
-    Piece::Content(bytes.split_to(here).freeze())
+    match here {
+        0 => Piece::More,
+        1..=SMALL => {
+            let piece = Bytes::copy_from_slice(bytes.get(..here).unwrap_or_default());
+            bytes.advance(here);
+            Piece::Content(piece)
+        }
+        _ => Piece::Content(bytes.split_to(here).freeze()),
+    }
 }
 
 /// The size of the chunk at the front of `bytes`, which is taken away with its extensions: nobody knows any.
@@ -277,6 +324,22 @@ mod tests {
     fn a_body_of_known_length_leaves_what_follows() {
         let (content, _, rest) = read(Reader::Sized(5), b"hello world", &[3, 1]).expect("a body");
         assert_eq!((&content[..], &rest[..]), (&b"hello"[..], &b" world"[..]));
+    }
+
+    #[test]
+    fn small_chunks_are_one_piece_and_large_ones_are_not_copied() {
+        let mut wire = BytesMut::from(&*"1\r\nx\r\n".repeat(10_000));
+        let (mut reader, mut pieces) = (Reader::chunked(), Vec::new());
+        while let Piece::Content(piece) = reader.read(&mut wire).expect("a body") {
+            pieces.push(piece.len());
+        }
+        assert_eq!(pieces, [MOST_TOGETHER, 10_000 - MOST_TOGETHER]);
+        let mut wire = BytesMut::from(&*format!("1000\r\n{}\r\n1\r\nx\r\n0\r\n\r\n", "x".repeat(4096)));
+        let place = wire.as_ptr();
+        let Ok(Piece::Content(large)) = Reader::chunked().read(&mut wire) else {
+            panic!("no content");
+        };
+        assert_eq!((large.len(), large.as_ptr()), (4096, place.wrapping_add(6)));
     }
 
     proptest! {

@@ -23,7 +23,7 @@ async fn lived_in() -> (Simulator, Running, SocketAddr) {
     let mut jobshim = start_with(canary.with(&UPSTREAM.url.key, simulator.url())).await;
     let admin = jobshim.admin(&[]).await;
     for _ in 0..20 {
-        jobshim.service().modes().translated(RouteName::HistoryV2, true);
+        jobshim.pipeline().modes().translated(RouteName::HistoryV2, true);
     }
     let client = Client::new();
     let python = [("user-agent", "python-requests/2.31.0"), ("x-api-key", "one")];

@@ -2,5 +2,6 @@
 
 mod documents;
 mod faults;
+mod secret_pipes;
 mod secrets;
 mod settings;

@@ -1,4 +1,4 @@
-//! CONTRACT.md section 4, row by row, on every legacy route: could not ask never looks like nothing there.
+//! docs/contract.md section 4, row by row, on every legacy route: could not ask never looks like nothing there.
 
 use crate::support::{
     self, Client, Reply, Running, start,

@@ -285,7 +285,7 @@ async fn a_list_without_end_is_given_up_by_the_bytes_the_jobs_and_the_time_of_al
             1 << 30,
             Duration::from_secs(60),
             502,
-            "more than 200000 jobs",
+            "more than the 200000 jobs that legacy.max_jobs allows",
         ),
     ] {
         let server = endless(jobs, pause).await;

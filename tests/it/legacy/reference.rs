@@ -1,4 +1,4 @@
-//! The plan against a naive reference: the same entry, worked out on a tree by the words of CONTRACT.md section 3.
+//! The plan against a naive reference: the same entry, worked out on a tree by the words of docs/contract.md section 3.
 
 use bytes::Bytes;
 use jobshim::mapping::{Classes, Context, ParsedJob, Paths, Plan, Tables};
@@ -143,7 +143,7 @@ impl Classes for KnownClasses {
     }
 }
 
-/// The legacy fields of one job, by CONTRACT.md section 3.
+/// The legacy fields of one job, by docs/contract.md section 3.
 struct Reference<'a> {
     job: &'a Tree,
     /// What was seen in `POST /prompt`.

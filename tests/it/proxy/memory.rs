@@ -96,6 +96,18 @@ fn start(url: &str, more: &[&str]) -> Program {
     Program::before(url, &[&limits, more].concat())
 }
 
+/// With so much room for all bodies, of which requests may take half, and for each of them.
+fn start_with_limits(url: &str, all: &str, each: &str) -> Program {
+    let limits = [
+        ("--max-buffered", all),
+        ("--max-answer-bytes", each),
+        ("--legacy-max-body", each),
+        ("--notes-max-body", each),
+    ];
+    let limits = limits.map(|(flag, size)| [flag, size]).concat();
+    Program::before(url, &[&["--dialect", "comfyui"], &limits[..]].concat())
+}
+
 async fn send(at: SocketAddr, bytes: &[u8]) -> TcpStream {
     let mut stream = TcpStream::connect(at).await.expect("a connection");
     stream.write_all(bytes).await.expect("it is read");
@@ -243,7 +255,7 @@ async fn reading() -> Scripted {
 #[tokio::test(flavor = "multi_thread")]
 async fn all_bodies_together_have_one_limit_and_what_is_beyond_is_refused_until_there_is_room() {
     let server = reading().await;
-    let mut program = start(&server.url(), &["--max-buffered", "1MiB"]);
+    let mut program = start_with_limits(&server.url(), "2MiB", "1MiB");
     let at = program.address();
     let client = Client::new();
     let delete = |bytes: usize| format!(r#"{{"delete": ["{}"]}}"#, "x".repeat(bytes));
@@ -268,10 +280,9 @@ async fn all_bodies_together_have_one_limit_and_what_is_beyond_is_refused_until_
     };
     until("a refusal", refused).await;
     assert_eq!(post(delete(10_000)).await.status, 200, "what is short still has room");
-    // What passes is not held.
-    let prompt = format!(r#"{{"prompt": {{}}, "x": "{}"}}"#, "x".repeat(600_000));
+    // What passes unread is not held.
     let passed = client
-        .send(Method::POST, at, "/prompt", &[], prompt)
+        .send(Method::POST, at, "/x", &[], "x".repeat(600_000))
         .await
         .expect("an answer");
     assert_eq!(passed.status, 200, "{}", passed.text());
@@ -283,7 +294,7 @@ async fn all_bodies_together_have_one_limit_and_what_is_beyond_is_refused_until_
 async fn a_client_that_says_how_much_it_will_send_and_sends_nothing_takes_nothing() {
     let server =
         Scripted::start(|_| async { reply(200, &[], r#"{"jobs": [], "pagination": {"has_more": false}}"#) }).await;
-    let mut program = start(&server.url(), &["--max-buffered", "16MiB"]);
+    let mut program = start_with_limits(&server.url(), "32MiB", "16MiB");
     let at = program.address();
     let head = "POST /queue HTTP/1.1\r\nhost: a\r\ncontent-length: 16000000\r\n\r\n{";
     let silent = futures_util::future::join_all((0..20).map(|_| send(at, head.as_bytes()))).await;
@@ -304,7 +315,7 @@ async fn a_client_that_says_how_much_it_will_send_and_sends_nothing_takes_nothin
 #[tokio::test(flavor = "multi_thread")]
 async fn an_idle_connection_to_the_server_holds_nothing_of_the_request_that_was_sent_on_it() {
     let server = reading().await;
-    let mut program = start(&server.url(), &["--max-buffered", "1MiB"]);
+    let mut program = start_with_limits(&server.url(), "2MiB", "1MiB");
     let at = program.address();
     let client = Client::new();
     let long = "x".repeat(600_000);

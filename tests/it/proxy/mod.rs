@@ -1,6 +1,8 @@
 //! Tests of `proxy`.
 
+mod budget;
 mod cloud;
+mod cloud_clients;
 mod hints;
 mod login_page;
 mod memory;

@@ -216,7 +216,7 @@ async fn the_cloud_gets_its_own_host() {
 
 #[tokio::test]
 async fn a_base_path_of_the_upstream_goes_in_front() {
-    let recorder = Recorder::start(200, &[], r#"{"jobs": []}"#).await;
+    let recorder = Recorder::start(200, &[], r#"{"jobs": [], "pagination": {"has_more": false}}"#).await;
     for url in [
         format!("{}/comfy/one", recorder.url()),
         format!("{}/comfy/one/", recorder.url()),
@@ -296,14 +296,22 @@ async fn connections_to_the_upstream_are_used_again() {
 
 #[tokio::test]
 async fn http2_with_prior_knowledge_is_served_and_becomes_http1_behind() {
-    let recorder = Recorder::start(200, &[("connection", "keep-alive")], r#"{"jobs": []}"#).await;
+    let recorder = Recorder::start(
+        200,
+        &[("connection", "keep-alive")],
+        r#"{"jobs": [], "pagination": {"has_more": false}}"#,
+    )
+    .await;
     let jobshim = facing(&recorder.url(), |_| {}).await;
     let stream = TcpStream::connect(jobshim.address).await.expect("a connection");
     let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
         .await
         .expect("HTTP/2");
     tokio::spawn(connection);
-    for (path, body) in [("/view", r#"{"jobs": []}"#), ("/history", "{}")] {
+    for (path, body) in [
+        ("/view", r#"{"jobs": [], "pagination": {"has_more": false}}"#),
+        ("/history", "{}"),
+    ] {
         let request = Request::post(format!("http://comfy.lan{path}"))
             .header("cookie", "a=1")
             .header("cookie", "b=2");

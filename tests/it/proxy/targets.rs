@@ -178,7 +178,7 @@ async fn an_id_is_one_segment_encoded_again() {
 #[tokio::test]
 async fn no_header_names_another_upstream_or_another_path() {
     let decoy = Recorder::start(200, &[], "decoy").await;
-    let recorder = Recorder::start(200, &[], r#"{"jobs": []}"#).await;
+    let recorder = Recorder::start(200, &[], r#"{"jobs": [], "pagination": {"has_more": false}}"#).await;
     let jobshim = facing(&recorder.url(), DialectChoice::Comfyui).await;
     let host = decoy.upstream.address.to_string();
     let url = format!("{}/evil", decoy.url());

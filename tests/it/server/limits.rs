@@ -121,7 +121,7 @@ async fn uri_length() {
 
 #[tokio::test]
 async fn body_of_a_write() {
-    let recorder = Recorder::start(200, &[], r#"{"jobs": []}"#).await;
+    let recorder = Recorder::start(200, &[], r#"{"jobs": [], "pagination": {"has_more": false}}"#).await;
     let jobshim = facing(&recorder.url(), |config| config.legacy.max_body = 100).await;
     for (length, status) in [(100, 200), (101, 413), (1_000_000, 413)] {
         for path in ["/queue", "/interrupt"] {
@@ -155,7 +155,10 @@ async fn body_of_a_write() {
 
 #[tokio::test]
 async fn answer_of_the_server() {
-    let body = format!(r#"{{"jobs": []}}{}"#, " ".repeat(500));
+    let body = format!(
+        r#"{{"jobs": [], "pagination": {{"has_more": false}}}}{}"#,
+        " ".repeat(500)
+    );
     for chunked in [false, true] {
         let (answer, length) = (body.clone(), body.len());
         let upstream = Scripted::start(move |_| {

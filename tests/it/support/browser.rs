@@ -136,13 +136,16 @@ impl Browser {
 
     /// A picture of the whole page, kept as `name` beside other build output.
     pub async fn picture(&self, name: &str) -> PathBuf {
-        let shot = self
-            .devtools("Page.captureScreenshot", json!({"captureBeyondViewport": true}))
-            .await;
+        let picture = self.png(json!({"captureBeyondViewport": true})).await;
         let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
-        let picture = base64_decode(shot["data"].as_str().expect("a picture"));
         fs::write(&path, picture).expect("a file");
         path
+    }
+
+    /// A picture as `parameters` of the DevTools command say.
+    pub async fn png(&self, parameters: Value) -> Vec<u8> {
+        let shot = self.devtools("Page.captureScreenshot", parameters).await;
+        base64_decode(shot["data"].as_str().expect("a picture"))
     }
 }
 

@@ -10,7 +10,7 @@ use hyper_util::{
 use jobshim::{
     admin::Admin,
     config::{self, AdminConfig, Config, DialectChoice, Options, settings::UPSTREAM},
-    proxy::{Proxy, STORE_EVERY, StartError, housekeeping, reload::CurrentProxy},
+    proxy::{Pipeline, Proxy, STORE_EVERY, StartError, housekeeping},
     server::Server,
     store::StoreError,
     telemetry::Observer,
@@ -27,6 +27,7 @@ use tokio::{task::JoinHandle, time::timeout};
 pub mod both;
 pub mod browser;
 pub mod corpus;
+pub mod documents;
 pub mod http2;
 pub mod json;
 pub mod metrics;
@@ -43,8 +44,8 @@ pub mod wait;
 /// jobshim on a port of its own; it stops when dropped.
 pub struct Running {
     pub address: SocketAddr,
-    live: Weak<CurrentProxy>,
-    service: Weak<Proxy>,
+    proxy: Weak<Proxy>,
+    pipeline: Weak<Pipeline>,
     serving: Vec<JoinHandle<()>>,
 }
 
@@ -57,13 +58,13 @@ impl Running {
         }
         // Connections that were answered still hold it until they notice that the client has gone.
         let gone = async {
-            while self.service.strong_count() > 0 {
+            while self.pipeline.strong_count() > 0 {
                 tokio::task::yield_now().await;
             }
         };
         timeout(Duration::from_secs(20), gone)
             .await
-            .expect("nobody holds the service any more");
+            .expect("nobody holds the pipeline any more");
     }
 
     /// Opens the admin listener, and gives its address.
@@ -79,23 +80,21 @@ impl Running {
         };
         let admin = Admin::bind(&config).await.expect("a free port");
         let address = admin.local_addr();
-        let live = self.live.upgrade().expect("it runs");
-        let house = Arc::clone(&live);
-        self.serving
-            .push(tokio::spawn(housekeeping(move || house.service(), store)));
-        self.serving.push(tokio::spawn(admin.run(live)));
+        let proxy = self.proxy.upgrade().expect("it runs");
+        self.serving.push(tokio::spawn(housekeeping(Arc::clone(&proxy), store)));
+        self.serving.push(tokio::spawn(admin.run(proxy)));
         address
     }
 
-    /// The service in force.
-    pub fn service(&self) -> Arc<Proxy> {
-        self.live.upgrade().expect("it runs").service()
+    /// The pipeline in force.
+    pub fn pipeline(&self) -> Arc<Pipeline> {
+        self.proxy.upgrade().expect("it runs").pipeline()
     }
 
     /// What it has seen.
     pub fn observer(&self) -> Arc<Observer> {
-        let live = self.live.upgrade().expect("it runs");
-        Arc::clone(live.service().observer())
+        let proxy = self.proxy.upgrade().expect("it runs");
+        Arc::clone(proxy.observer())
     }
 }
 
@@ -130,7 +129,7 @@ async fn start_options(options: Options, change: impl FnOnce(&mut Config)) -> Ru
     let mut config = config::load(&options, |_| None).expect("a good configuration").config;
     config.listen.address = "127.0.0.1:0".parse().expect("an address");
     change(&mut config);
-    let service = timeout(Duration::from_secs(20), async {
+    let proxy = timeout(Duration::from_secs(20), async {
         loop {
             match Proxy::new(&config) {
                 // The one before is still letting go of it.
@@ -139,16 +138,16 @@ async fn start_options(options: Options, change: impl FnOnce(&mut Config)) -> Ru
             }
         }
     });
-    let live = Arc::new(CurrentProxy::new(service.await.expect("a free state folder")));
+    let proxy = Arc::new(proxy.await.expect("a free state folder"));
     let server = Server::bind(&config).await.expect("a free port");
     let address = server.local_addr().expect("an address");
-    let service = Arc::downgrade(&live.service());
-    let weak = Arc::downgrade(&live);
-    let serving = tokio::spawn(server.run(live, std::future::pending()));
+    let pipeline = Arc::downgrade(&proxy.pipeline());
+    let weak = Arc::downgrade(&proxy);
+    let serving = tokio::spawn(server.run(proxy, std::future::pending()));
     Running {
         address,
-        live: weak,
-        service,
+        proxy: weak,
+        pipeline,
         serving: vec![serving],
     }
 }

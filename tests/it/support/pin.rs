@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 /// Compares `now` with the file at `path`, line by line. With `JOBSHIM_PINS=write`, the file is written first.
 pub fn pinned(path: &str, now: &str) {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
-    if std::env::var("JOBSHIM_PINS").is_ok_and(|word| word == "write") {
+    if writes() {
         fs::write(&file, now).expect("the pin is written");
     }
     let pin = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{path}: {error}"));
@@ -16,4 +16,9 @@ pub fn pinned(path: &str, now: &str) {
         pin == now,
         "{path} has changed; JOBSHIM_PINS=write takes it over\ngone: {gone:#?}\nnew: {new:#?}"
     );
+}
+
+/// Whether changes are meant, and taken over.
+pub fn writes() -> bool {
+    std::env::var("JOBSHIM_PINS").is_ok_and(|word| word == "write")
 }

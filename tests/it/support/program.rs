@@ -18,6 +18,11 @@ static JOBSHIM: LazyLock<String> = LazyLock::new(|| {
     other.unwrap_or_else(|_| env!("CARGO_BIN_EXE_jobshim").to_owned())
 });
 
+/// Where the program is.
+pub fn program() -> &'static str {
+    &JOBSHIM
+}
+
 fn command(program: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Command {
     let mut command = Command::new(program);
     // Many run at a time; whoever wants the admin listener asks for it.

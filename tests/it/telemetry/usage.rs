@@ -190,7 +190,7 @@ async fn usage_is_stored_while_jobshim_runs_so_that_a_crash_loses_no_more_than_a
     let admin = again.admin(&[]).await;
     let after = json_at(&Client::new(), admin, "/usage").await;
     assert_eq!(after["clients"], before["clients"]);
-    assert_eq!(STORE_EVERY, Duration::from_secs(60), "README says how often");
+    assert_eq!(STORE_EVERY, Duration::from_secs(60), "docs/operating.md says how often");
 }
 
 #[test]

@@ -2,5 +2,7 @@
 
 mod answers;
 mod bombs;
+mod late_bytes;
 mod timeouts;
+mod tiny_chunks;
 mod tls;

@@ -5,7 +5,7 @@ use jobshim::config::DialectChoice;
 
 #[tokio::test]
 async fn an_extra_ca_file_makes_a_private_upstream_trusted() {
-    let upstream = secure(r#"{"jobs": []}"#).await;
+    let upstream = secure(r#"{"jobs": [], "pagination": {"has_more": false}}"#).await;
     let folder = Folder::with("ca", &[("ca.pem", &upstream.certificate)]);
     let jobshim = start(&format!("https://localhost:{}/base", upstream.port), |config| {
         config.upstream.dialect = DialectChoice::Comfyui;
@@ -17,7 +17,7 @@ async fn an_extra_ca_file_makes_a_private_upstream_trusted() {
     let passed = client.get(jobshim.address, "/view").await;
     assert_eq!(
         (passed.status.as_u16(), passed.text().as_str()),
-        (200, r#"{"jobs": []}"#)
+        (200, r#"{"jobs": [], "pagination": {"has_more": false}}"#)
     );
 }
 

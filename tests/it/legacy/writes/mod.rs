@@ -1,4 +1,4 @@
-//! The legacy writes: what each touches, what it answers, and what it does when the server cannot (CONTRACT.md sections
+//! The legacy writes: what each touches, what it answers, and what it does when the server cannot (docs/contract.md sections
 //! 1, 4 and 5).
 
 mod active;

@@ -111,7 +111,10 @@ async fn a_cancel_is_sent_once_whatever_becomes_of_its_connection() {
             }
             let job = |id: &&str| format!(r#"{{"id": "{id}", "status": "pending", "create_time": 1}}"#);
             let jobs: Vec<String> = IDS.iter().take(waiting).map(job).collect();
-            let body = format!(r#"{{"jobs": [{}]}}"#, jobs.join(", "));
+            let body = format!(
+                r#"{{"jobs": [{}], "pagination": {{"has_more": false}}}}"#,
+                jobs.join(", ")
+            );
             let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
             stream.write_all((head + &body).as_bytes()).await.ok()?;
             Some(stream)

@@ -120,6 +120,7 @@ impl State {
             _ => return text_reply(404, "Not Found"),
         };
         match answer.is_empty() {
+            true if status == 500 => text_reply(500, "Internal Server Error"),
             true => text_reply(status, "Method Not Allowed"),
             false => json_reply(status, answer),
         }

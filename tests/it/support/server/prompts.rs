@@ -159,7 +159,19 @@ impl Submitted {
             let (prompt, extra_data) = (&self.prompt, &self.extra_data);
             detail += &format!(r#", "workflow": {{"prompt": {prompt}, "extra_data": {extra_data}}}"#);
         }
-        Job::new(&format!("{{{entry}}}"), &format!("{{{detail}}}")).expect("a job")
+        let job = Job::new(&format!("{{{entry}}}"), &format!("{{{detail}}}")).expect("a job");
+        match self.is_listable() {
+            true => job,
+            false => job.unlistable(),
+        }
+    }
+
+    /// The server's list reads `extra_pnginfo` and its `workflow` as objects where they are there.
+    fn is_listable(&self) -> bool {
+        let extra_data: Value = serde_json::from_str(&self.extra_data).unwrap_or_default();
+        let none = json!({});
+        let pnginfo = extra_data.get("extra_pnginfo").unwrap_or(&none);
+        pnginfo.is_object() && pnginfo.get("workflow").unwrap_or(&none).is_object()
     }
 
     fn meta(&self) -> Value {

@@ -1,32 +1,19 @@
-//! README.md tells what is there, and its commands run as they stand.
+//! The commands for the cloud run as they stand, and the four steps of a migration do what they say.
 
 use crate::support::{
     Client, Reply, TableFolder,
+    documents::{document, marked},
     program::{Program, run},
     server::{Server, Setup, board},
 };
 use http::Method;
-use jobshim::{
-    config::{Kind, keys},
-    demo::Rules,
-};
+use jobshim::demo::Rules;
 use std::net::SocketAddr;
 
-const README: &str = include_str!("../../README.md");
-
-/// The lines of the code block after `<!-- name -->`.
-fn block(name: &str) -> Vec<&'static str> {
-    let mark = format!("<!-- {name} -->");
-    let lines = README.lines().skip_while(|line| *line != mark).skip(2);
-    let block: Vec<&str> = lines.take_while(|line| !line.starts_with("```")).collect();
-    assert!(!block.is_empty(), "README.md has lost {mark}");
-    block
-}
-
 /// What a block exports, and the arguments of its jobshim.
-fn command(name: &str) -> (Vec<(&'static str, &'static str)>, Vec<&'static str>) {
+fn command(text: &str) -> (Vec<(&str, &str)>, Vec<&str>) {
     let (mut exports, mut arguments) = (Vec::new(), Vec::new());
-    for line in block(name) {
+    for line in text.lines() {
         if let Some(export) = line.strip_prefix("export ") {
             let (variable, value) = export.split_once('=').unwrap_or_else(|| panic!("{line}"));
             exports.push((variable, value.trim_matches('"')));
@@ -38,11 +25,12 @@ fn command(name: &str) -> (Vec<(&'static str, &'static str)>, Vec<&'static str>)
     (exports, arguments)
 }
 
-/// Runs a command of the page, with a simulated cloud in the place of the real one and a port of the system's choice.
+/// Runs a command of the documents, with a simulated cloud in the place of the real one and a port of the system's choice.
 fn start(name: &str, cloud: &Server) -> Program {
-    let (exports, arguments) = command(name);
+    let text = marked(name).text;
+    let (exports, arguments) = command(&text);
     let url = cloud.url();
-    let replaced = |word: &&'static str| match *word {
+    let replaced = |word: &&str| match *word {
         "https://cloud.comfy.org" => url.clone(),
         "0.0.0.0:8187" => "0.0.0.0:0".to_owned(),
         other => other.to_owned(),
@@ -86,7 +74,8 @@ async fn the_commands_for_a_shared_cloud_let_in_who_has_the_token() {
     let mut program = start("cloud-shared", &server);
     let at = SocketAddr::from(([127, 0, 0, 1], program.address().port()));
     assert_eq!(submit(at, &[]).await.status, 401);
-    let line = README
+    let page = document("docs/cloud.md").text;
+    let line = page
         .lines()
         .find(|line| line.starts_with("curl -H \"Authorization"))
         .expect("a curl line");
@@ -99,14 +88,16 @@ async fn the_commands_for_a_shared_cloud_let_in_who_has_the_token() {
 
 #[test]
 fn each_of_the_four_steps_has_a_configuration_that_is_good_as_it_stands() {
-    let (_, steps) = README.split_once("## Migrate in four steps").expect("a section");
-    let (steps, _) = steps.split_once("\n## ").expect("another section");
-    let steps: Vec<&str> = steps.split("\n**").skip(1).collect();
+    let page = document("docs/migrating.md").text;
+    let steps: Vec<&str> = page
+        .split("\n## ")
+        .filter(|part| part.starts_with(char::is_numeric))
+        .collect();
     let wanted = [
-        ("1. Watch.", &["history forward", "interrupt forward"][..]),
-        ("2. Shadow.", &["history shadow", "job_status shadow"]),
-        ("3. Canary.", &["history canary 30%", "queue shadow"]),
-        ("4. Switch off.", &["history gone 5%", "interrupt gone 5%"]),
+        ("1. Watch\n", &["history forward", "interrupt forward"][..]),
+        ("2. Shadow\n", &["history shadow", "job_status shadow"]),
+        ("3. Canary\n", &["history canary 30%", "queue shadow"]),
+        ("4. Switch off\n", &["history gone 5%", "interrupt gone 5%"]),
     ];
     assert_eq!(steps.len(), wanted.len(), "{steps:#?}");
     for (step, (title, modes)) in steps.iter().zip(wanted) {
@@ -133,29 +124,5 @@ fn each_of_the_four_steps_has_a_configuration_that_is_good_as_it_stands() {
                 "{title} {mode}: {said}"
             );
         }
-    }
-}
-
-#[test]
-fn the_table_of_the_configuration_has_every_key_with_its_default() {
-    for key in keys() {
-        let name = match key.kind {
-            Kind::Table => format!("`[{}]`", key.name),
-            _ => format!("`{}`", key.name),
-        };
-        let row = README
-            .lines()
-            .find(|line| line.starts_with('|') && line.contains(&format!("| {name} |")));
-        let row = row.unwrap_or_else(|| panic!("no row for {name} in README.md"));
-        for part in [key.variable, key.default] {
-            assert!(
-                part.is_empty() || row.contains(&format!("`{part}`")),
-                "{part} is not in {row}"
-            );
-        }
-        assert!(
-            row.contains(&format!("`{}`", key.flag)) || key.kind == Kind::Count,
-            "{row}"
-        );
     }
 }

@@ -1,0 +1,302 @@
+//! The steps of one request, from its head to its answer.
+
+use super::{
+    answer::{Answer, Origin},
+    hints::{OriginHeaders, refusal},
+    panics::contained,
+    pass_through::{passed, refused},
+    request::{ClientRequest, LegacyRequest},
+    response::{forbidden, looped, not_admitted, refused_unread},
+    shared::Shared,
+    shutdown::Shutdown,
+};
+use crate::{
+    auth::{
+        scope::{self, Scope},
+        trusted_proxies,
+    },
+    http::{
+        header_flags::HeaderFlags, idle_timeout::IdleTimeoutBody, origin, peer::Peer, proxy_status,
+        request_head::RequestHead, validate::validate,
+    },
+    jobs_api::DialectKind,
+    legacy::{Legacy, Remembered},
+    mapping::dialect::Dialect,
+    migration::{
+        compare::Shadow,
+        modes::{Decision, Modes},
+        notices::Notices,
+    },
+    routes::{LegacyRoute, Route, route},
+    telemetry::{Observer, RecordedBody, RequestRecord},
+    upstream::Upstream,
+};
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, Either, Ready, ready},
+};
+use http::{Request, Response};
+use hyper::body::{Body as _, Incoming};
+use std::{iter, sync::Arc};
+
+/// What answers requests: what stays for as long as the program runs, and what a reload replaces.
+pub struct Pipeline {
+    pub(super) shared: Arc<Shared>,
+    /// Which one it is of those that were in force one after the other.
+    pub(super) number: u64,
+    pub(super) legacy: Arc<Legacy>,
+    pub(super) modes: Arc<Modes>,
+    pub(super) shadow: Shadow,
+    pub(super) notices: Notices,
+}
+
+impl Pipeline {
+    /// What has been seen so far.
+    pub fn observer(&self) -> &Arc<Observer> {
+        &self.shared.observer
+    }
+
+    /// The upstream client.
+    pub fn upstream(&self) -> &Upstream {
+        &self.shared.upstream
+    }
+
+    /// The legacy surface.
+    pub fn legacy(&self) -> &Legacy {
+        &self.legacy
+    }
+
+    /// The modes in force.
+    pub fn modes(&self) -> &Modes {
+        &self.modes
+    }
+
+    /// Answers one request, and watches the answer to its end. Never fails: every failure is a response. What can be done
+    /// without waiting is done before there is a future, or before its ways part: hyper moves a future as it is, several
+    /// times. `shutdown` goes along with what does not end with its request, a tunnel or a write.
+    pub fn handle(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        peer: Peer,
+        shutdown: &Shutdown,
+    ) -> impl Future<Output = Response<RecordedBody>> + Send + use<> {
+        let (head, body) = request.into_parts();
+        let mut head = RequestHead::new(head);
+        let route = route(head.method(), head.uri().path());
+        let mut record = self.shared.observer.begin(&head, (&route).into(), peer);
+        let validated = validate(head.parts(), &self.shared.bounds);
+        if validated.is_ok() {
+            trusted_proxies::settle(&self.shared.trusted_proxies, &mut head, &mut record.peer);
+            record.foreign = origin::refuses(head.flagged(), head.uri());
+        }
+        let may_outlive = head.has(HeaderFlags::UPGRADE) || matches!(route, Route::Write(_));
+        let shutdown = may_outlive.then(|| shutdown.clone());
+        async move {
+            let answer = match validated {
+                Ok(()) => {
+                    let answering = || self.answer(&mut record, route, head, body, shutdown);
+                    contained(&self.shared.observer, answering).await
+                }
+                Err(invalid) => {
+                    tracing::debug!(unclear = %invalid, "a request was refused");
+                    refused_unread(invalid)
+                }
+            };
+            let response = match self.would_refuse(&record, answer.origin) {
+                true => forbidden(),
+                false => answer.response,
+            };
+            record.watch(response)
+        }
+    }
+
+    /// The steps of a request that is valid. Each of the first three lets it on or answers it; its route says who does
+    /// otherwise.
+    fn answer<'a>(
+        &'a self,
+        record: &'a mut RequestRecord,
+        route: Route,
+        mut head: RequestHead,
+        body: Incoming,
+        shutdown: Option<Shutdown>,
+    ) -> Answering<'a> {
+        let let_in = self.refuse_loop(&head).and_then(|()| self.admit(&mut head));
+        if let Err(answer) = let_in {
+            return at_once(answer);
+        }
+        self.settle_credentials(&mut head);
+        let asked = OriginHeaders::of(head.flagged());
+        match route {
+            Route::PassThrough => {
+                let hiding = self.legacy.hiding(&mut head, |head| self.scope(head));
+                let request = self.going_on(record, head, body, shutdown);
+                let passing = self.pass_hiding(request, hiding);
+                later(passing.map(move |outcome| self.annotate(passed(outcome), &asked)))
+            }
+            Route::Prompt => {
+                let passing = self.prompt(self.going_on(record, head, body, shutdown));
+                later(passing.map(move |outcome| self.annotate(outcome.unwrap_or_else(refused), &asked)))
+            }
+            Route::WrongMethod(wrong) => self.answer_wrong_method(record, wrong, head, body, asked),
+            Route::Legacy(route) => self.answer_read(record, route, head, body, asked),
+            Route::Write(write) => {
+                let scope = self.scope(&head);
+                let decision = self.decide(record, write.name(), &head, scope);
+                let request = LegacyRequest {
+                    request: self.going_on(record, head, body, shutdown),
+                    scope,
+                    decision,
+                };
+                let names = self.names();
+                later(async move {
+                    let mut answer = self.write(&write, request).await;
+                    self.notices
+                        .put(answer.response.headers_mut(), || write.successor(names));
+                    self.annotate(answer, &asked)
+                })
+            }
+        }
+    }
+
+    /// A request that jobshim itself has sent goes no further. This comes before the access token, which such a request
+    /// has lost on the way.
+    fn refuse_loop(&self, head: &RequestHead) -> Result<(), Answer> {
+        let mut upstreams = iter::once(&self.shared.upstream).chain(&self.shared.legacy_upstream);
+        if head.has(HeaderFlags::VIA) && upstreams.any(|upstream| upstream.has_sent(head.headers())) {
+            self.shared
+                .log_hint
+                .say("a request came back here: upstream.url leads to jobshim itself, by another name");
+            return Err(looped());
+        }
+        Ok(())
+    }
+
+    /// Asks for the access token, and takes it out.
+    fn admit(&self, head: &mut RequestHead) -> Result<(), Answer> {
+        let key = self.shared.store.scope_key();
+        match self.shared.access.admits(head.parts_mut(), key) {
+            true => Ok(()),
+            false => Err(not_admitted()),
+        }
+    }
+
+    /// An empty credential is none, and a key has the header that the upstream has for keys.
+    fn settle_credentials(&self, head: &mut RequestHead) {
+        if !head.has(HeaderFlags::CREDENTIAL) {
+            return;
+        }
+        scope::remove_empty(head.headers_mut());
+        if let Some(key) = self.legacy.jobs().key_names() {
+            scope::move_key(head.headers_mut(), &key.header, &key.begins);
+        }
+    }
+
+    fn answer_read<'a>(
+        &'a self,
+        record: &'a mut RequestRecord,
+        route: LegacyRoute,
+        head: RequestHead,
+        body: Incoming,
+        asked: OriginHeaders,
+    ) -> Answering<'a> {
+        let scope = self.scope(&head);
+        let decision = self.decide(record, route.name(), &head, scope);
+        let names = self.names();
+        let finish = move |route: &LegacyRoute, mut answer: Answer| {
+            self.notices
+                .put(answer.response.headers_mut(), || Some(route.successor(names)));
+            self.annotate(answer, &asked)
+        };
+        let remembered = match decision {
+            // From memory nobody is asked: it must not be a request that the upstream would refuse.
+            Decision::Translate | Decision::TranslateIfThere if !record.foreign => {
+                let inquiry = self.inquiry(&head);
+                match self.legacy.remembered(&route, inquiry, scope) {
+                    Some(Remembered::Answer(answer)) => {
+                        let finish = |answer| finish(&route, answer);
+                        let encoding = inquiry.encoding;
+                        return at_once(self.remembered(record, &route, head.method(), encoding, answer, finish));
+                    }
+                    plain => plain,
+                }
+            }
+            _ => None,
+        };
+        let request = LegacyRequest {
+            request: self.going_on(record, head, body, None),
+            scope,
+            decision,
+        };
+        later(async move {
+            let answer = self.read(&route, request, remembered).await;
+            finish(&route, answer)
+        })
+    }
+
+    /// A request that goes on: its head gets the request's id, and is told of the body's progress.
+    pub(super) fn going_on<'a>(
+        &self,
+        record: &'a RequestRecord,
+        mut head: RequestHead,
+        body: Incoming,
+        shutdown: Option<Shutdown>,
+    ) -> ClientRequest<'a> {
+        record.put_name(head.headers_mut());
+        let mut body = IdleTimeoutBody::new(body, self.shared.idle_timeout);
+        if !body.is_end_stream() {
+            head.parts_mut().extensions.insert(body.watched());
+        }
+        ClientRequest {
+            record,
+            head,
+            body: record.receiving(body),
+            shutdown,
+        }
+    }
+
+    pub(super) fn scope(&self, head: &RequestHead) -> Scope {
+        self.shared.store.scope_key().scope(head)
+    }
+
+    /// The Jobs API's names as far as is known.
+    pub(super) fn names(&self) -> &Dialect {
+        self.legacy.jobs().known_names()
+    }
+
+    /// Whether an answer of this origin was made without asking the upstream, and the upstream is, or may be, a server that
+    /// refuses what a web page of another site asks.
+    fn would_refuse(&self, record: &RequestRecord, origin: Origin) -> bool {
+        record.foreign
+            && origin == Origin::Jobshim { asked: false }
+            && self.legacy.jobs().known_dialect() != Some(DialectKind::Cloud)
+    }
+
+    /// A client sees a status and whose it is; whoever runs jobshim also wants to know what to mend.
+    pub(super) fn annotate(&self, mut answer: Answer, asked: &OriginHeaders) -> Answer {
+        let status = answer.response.status();
+        let is_error = status.is_client_error() || status.is_server_error();
+        if !is_error || answer.origin != Origin::Upstream {
+            return answer;
+        }
+        let cloud = self.legacy.jobs().known_dialect() == Some(DialectKind::Cloud);
+        let advice = refusal(status, asked, cloud);
+        proxy_status::received(answer.response.headers_mut(), status, advice.unwrap_or_default());
+        if let Some(advice) = advice {
+            self.shared
+                .log_hint
+                .say(&format!("the upstream answered {}: {advice}", status.as_u16()));
+        }
+        answer
+    }
+}
+
+/// An answer, at hand or to come.
+pub(super) type Answering<'a> = Either<Ready<Answer>, BoxFuture<'a, Answer>>;
+
+pub(super) fn at_once<'a>(answer: Answer) -> Answering<'a> {
+    Either::Left(ready(answer))
+}
+
+pub(super) fn later<'a>(answering: impl Future<Output = Answer> + Send + 'a) -> Answering<'a> {
+    Either::Right(answering.boxed())
+}

@@ -1,0 +1,222 @@
+//! Every block of code in every document is run, or parsed where it cannot be run here.
+
+use crate::support::{
+    StateFolder, TableFolder,
+    documents::{Block, all, root},
+    program::{program, run},
+    start_with,
+};
+use jobshim::{
+    config::{Options as Settings, keys, settings::UPSTREAM},
+    demo::{Board, Options, Rules, Simulator},
+};
+use rcgen::{CertifiedKey, generate_simple_self_signed};
+use std::{
+    fs,
+    io::Write,
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+fn blocks(language: &str) -> Vec<Block> {
+    let blocks = all().into_iter().flat_map(|document| document.blocks());
+    blocks.filter(|block| block.language == language).collect()
+}
+
+#[test]
+fn every_block_is_of_a_kind_that_is_tested() {
+    for block in all().iter().flat_map(|document| document.blocks()) {
+        // Text is what nobody types: a shape, or what is printed.
+        let known = ["sh", "toml", "json", "python", "text"].contains(&block.language.as_str());
+        assert!(known, "{}: nothing tests {:?}", block.place, block.language);
+    }
+}
+
+#[test]
+fn every_configuration_is_good_as_it_stands() {
+    let blocks = blocks("toml");
+    assert!(blocks.len() > 6, "{} blocks", blocks.len());
+    for block in blocks {
+        let folder = StateFolder::new("documents-configuration");
+        fs::create_dir_all(&folder.path).expect("a folder");
+        let place = |name: &str| folder.path.join(name).display().to_string();
+        fs::write(place("key"), "a-key").expect("a file");
+        // Rows belong to a table, all else is a configuration.
+        let arguments = match block.text.contains("[[field]]") {
+            true => {
+                let table = run(&["mapping", "history"], &[]).stdout;
+                let table = String::from_utf8(table).expect("a table") + "\n" + &block.text;
+                fs::write(place("history.toml"), table).expect("a file");
+                ["check".to_owned(), "--mappings-dir".to_owned(), place("")]
+            }
+            false => {
+                let text = block.text.replace("/run/secrets/comfy-cloud-key", &place("key"));
+                fs::write(place("jobshim.toml"), text).expect("a file");
+                ["check".to_owned(), "--config".to_owned(), place("jobshim.toml")]
+            }
+        };
+        let output = run(&arguments.each_ref().map(String::as_str), &[]);
+        let complaints = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{}: {complaints}", block.place);
+    }
+}
+
+#[test]
+fn every_json_and_every_python_can_be_read() {
+    for block in blocks("json") {
+        let parsed: Result<serde_json::Value, _> = serde_json::from_str(&block.text);
+        assert!(parsed.is_ok(), "{}: {parsed:?}", block.place);
+    }
+    for block in blocks("python") {
+        let read = "import ast, sys; ast.parse(sys.stdin.read())";
+        let child = Command::new("python3").args(["-c", read]).stdin(Stdio::piped()).spawn();
+        let mut child = child.expect("python3");
+        let mut stdin = child.stdin.take().expect("stdin");
+        stdin.write_all(block.text.as_bytes()).expect("it reads");
+        drop(stdin);
+        assert!(child.wait().expect("it ends").success(), "{}", block.place);
+    }
+}
+
+/// Stands for jobshim: what would serve is checked instead, with the same words.
+const JOBSHIM: &str = r#"#!/bin/sh
+case "$1" in
+    report) [ "$2" = --admin ] || set -- "$@" --admin "http://$JOBSHIM_ADMIN" ;;
+    check | doctor | explain | mapping | health) ;;
+    *) set -- check "$@" ;;
+esac
+exec "$PROGRAM" "$@"
+"#;
+/// Stands for a program that must not do anything here: what it was asked for is looked at.
+const STUB: &str = "#!/bin/sh\necho \"${0#\"$BIN/\"} $*\" >>\"$BIN/asked\"\n";
+const STUBS: [&str; 5] = ["cargo", "docker", "install", "systemctl", "just"];
+/// The repository's own, where they are called.
+const SCRIPTS: [&str; 2] = [".ci/run", "fuzz/run"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_command_runs() {
+    let simulator = Simulator::start(Board::new(Rules::Comfyui), Options::default());
+    let simulator = simulator.await.expect("a simulator");
+    let mut jobshim = start_with(Settings::default().with(&UPSTREAM.url.key, simulator.url())).await;
+    let admin = jobshim.admin(&[]).await;
+    let own = format!("http://{}", jobshim.address);
+    let seen = [
+        ("http://127.0.0.1:8188", simulator.url()),
+        ("http://127.0.0.1:8187", own.clone()),
+        ("http://THIS-MACHINE:8187", own),
+        ("http://127.0.0.1:8186", format!("http://{admin}")),
+    ];
+    let blocks = blocks("sh");
+    assert!(blocks.len() > 25, "{} blocks", blocks.len());
+    for block in blocks {
+        let script = seen
+            .iter()
+            .fold(block.text.clone(), |text, (from, to)| text.replace(from, to));
+        let place = block.place.clone();
+        let admin = admin.to_string();
+        let work = tokio::task::spawn_blocking(move || run_block(&place, &script, &admin));
+        work.await.expect("the block runs");
+    }
+}
+
+fn run_block(place: &str, script: &str, admin: &str) {
+    let scratch = TableFolder::with("documents-commands", &[("jobshim.toml", "")]);
+    let bin = scratch.path.join("bin");
+    let CertifiedKey { cert, signing_key } =
+        generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    fs::write(scratch.path.join("tls.crt"), cert.pem()).expect("a file");
+    fs::write(scratch.path.join("tls.key"), signing_key.serialize_pem()).expect("a file");
+    executable(&bin.join("jobshim"), JOBSHIM);
+    STUBS.iter().for_each(|name| executable(&bin.join(name), STUB));
+    for name in SCRIPTS {
+        assert!(root().join(name).is_file(), "{name}");
+        executable(&scratch.path.join(name), "#!/bin/sh\n");
+    }
+    let output = Command::new("sh")
+        .args(["-euc", script])
+        .current_dir(&scratch.path)
+        .env_clear()
+        .env("PATH", format!("{}:/usr/local/bin:/usr/bin:/bin", bin.display()))
+        .env("BIN", &bin)
+        .env("PROGRAM", program())
+        .env("JOBSHIM_ADMIN", admin)
+        .output()
+        .expect("a shell");
+    let said = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+    assert!(output.status.success(), "{place}: {script}{}", said.concat());
+    let asked = fs::read_to_string(bin.join("asked")).unwrap_or_default();
+    for line in asked.lines() {
+        assert_meant(place, &line.split_whitespace().collect::<Vec<_>>());
+    }
+}
+
+fn executable(path: &Path, text: &str) {
+    fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+    fs::write(path, text).expect("a script");
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("permissions");
+}
+
+/// What a command names is in the repository.
+fn assert_meant(place: &str, words: &[&str]) {
+    let file = |path: &str| fs::read_to_string(root().join(path)).expect("a file of the repository");
+    let after = |option: &str| words.iter().skip_while(|word| **word != option).nth(1).copied();
+    let said = words.join(" ");
+    match words[0] {
+        "cargo" => {
+            let known = ["run", "test", "build", "install", "bench", "fmt", "clippy"];
+            assert!(known.contains(&words[1]), "{place}: {said}");
+            let manifest = file("Cargo.toml");
+            for name in [after("--bench"), after("--test")].into_iter().flatten() {
+                let there = name == "it" || manifest.contains(&format!("name = \"{name}\""));
+                assert!(there, "{place}: {said}");
+            }
+            if let Some(feature) = after("--features") {
+                assert!(manifest.contains(&format!("\n{feature} = [")), "{place}: {said}");
+            }
+            for module in words
+                .iter()
+                .filter_map(|word| word.strip_suffix("::")?.split("::").next())
+            {
+                let it = root().join("tests/it").join(module);
+                assert!(it.is_dir() || it.with_extension("rs").is_file(), "{place}: {said}");
+            }
+        }
+        "docker" => {
+            assert!(["build", "run", "compose"].contains(&words[1]), "{place}: {said}");
+            if words[1] == "compose" {
+                assert!(root().join(after("-f").expect("a file")).is_file(), "{place}: {said}");
+            }
+            for setting in words.iter().filter(|word| word.starts_with("JOBSHIM_")) {
+                let (variable, _) = setting.split_once('=').expect("a value");
+                assert!(keys().any(|key| key.variable == variable), "{place}: {said}");
+            }
+        }
+        "install" => {
+            for source in words.iter().filter(|word| word.starts_with("deploy/")) {
+                let (folder, pattern) = source.rsplit_once('/').expect("a folder");
+                let start = pattern.trim_end_matches('*');
+                let mut files = fs::read_dir(root().join(folder)).expect("a folder");
+                let there = files.any(|entry| {
+                    let name = entry.expect("an entry").file_name();
+                    name.to_str().is_some_and(|name| name.starts_with(start))
+                });
+                assert!(there, "{place}: {said}");
+            }
+        }
+        "systemctl" => {
+            let unit = words.last().expect("a unit");
+            assert!(root().join("deploy/systemd").join(unit).is_file(), "{place}: {said}");
+        }
+        "just" => {
+            let recipe = words.get(1).unwrap_or(&"default");
+            let recipes = file("justfile");
+            let there = recipes.lines().any(|line| {
+                let head = line.split([':', ' ']).next();
+                line.contains(':') && head == Some(*recipe)
+            });
+            assert!(there, "{place}: {said}");
+        }
+        other => panic!("{place}: nothing tests {other}"),
+    }
+}

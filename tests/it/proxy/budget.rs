@@ -1,0 +1,241 @@
+//! What `server.max_buffered` is for: requests may take half of it, what is made of a body counts like the body, and where
+//! there is no room nothing is done.
+
+use crate::support::{
+    Client, Reply, facing,
+    program::{Program, run},
+    upstream::{Scripted, reply},
+    wait::until,
+};
+use bytes::Bytes;
+use flate2::{Compression, write::GzEncoder};
+use http::Method;
+use http_body_util::BodyExt;
+use jobshim::config::DialectChoice;
+use std::{
+    io::Write,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{sync::Semaphore, time::timeout};
+
+/// The key that a client was shown in place of its own, and that must not come back as one.
+const REDACTED: &str = r#""extra_data": {"api_key_comfy_org": "[REDACTED]"}"#;
+
+/// A server that keeps every `POST /prompt` and `POST /queue` waiting, and what came of prompts.
+struct Slow {
+    server: Scripted,
+    prompts: Arc<Mutex<Vec<Bytes>>>,
+    lists: Arc<AtomicUsize>,
+    gate: Arc<Semaphore>,
+    /// Holds lists back, too.
+    holds_lists: Arc<Semaphore>,
+}
+
+impl Slow {
+    async fn start(list: usize) -> Self {
+        let prompts = Arc::<Mutex<Vec<Bytes>>>::default();
+        let lists = Arc::new(AtomicUsize::new(0));
+        let gate = Arc::new(Semaphore::new(0));
+        let holds_lists = Arc::new(Semaphore::new(Semaphore::MAX_PERMITS / 2));
+        let shared = (prompts.clone(), lists.clone(), gate.clone(), holds_lists.clone());
+        let server = Scripted::start(move |request| {
+            let (prompts, lists, gate, holds_lists) = shared.clone();
+            async move {
+                let is_prompt = request.uri().path().ends_with("/prompt");
+                let body = request.into_body().collect().await.expect("a whole body").to_bytes();
+                if is_prompt {
+                    prompts.lock().expect("prompts").push(body);
+                    gate.acquire().await.expect("a permit").forget();
+                    return reply(200, &[], r#"{"prompt_id": "a", "number": 1}"#);
+                }
+                lists.fetch_add(1, Ordering::SeqCst);
+                holds_lists.acquire().await.expect("a permit").forget();
+                let padding = "x".repeat(list);
+                let text = format!(r#"{{"x": "{padding}", "jobs": [], "pagination": {{"has_more": false}}}}"#);
+                reply(200, &[], text)
+            }
+        })
+        .await;
+        Self {
+            server,
+            prompts,
+            lists,
+            gate,
+            holds_lists,
+        }
+    }
+
+    fn prompts(&self) -> Vec<Bytes> {
+        self.prompts.lock().expect("prompts").clone()
+    }
+}
+
+fn prompt(more: &str, length: usize) -> String {
+    format!(r#"{{"prompt": {{"1": {{}}}}, "x": "{}", {more}}}"#, "x".repeat(length))
+}
+
+async fn post(at: SocketAddr, path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Reply {
+    let sending = Client::new().send(Method::POST, at, path, headers, body).await;
+    sending.expect("an answer")
+}
+
+fn assert_has_no_room(reply: &Reply) {
+    assert_eq!(reply.status, 503, "{}", reply.text());
+    assert_eq!(reply.header("retry-after"), "1");
+    assert!(reply.text().contains("server.max_buffered"), "{}", reply.text());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_take_half_at_most_so_that_answers_are_still_read() {
+    let slow = Slow::start(400_000).await;
+    let jobshim = facing(&slow.server.url(), |config| {
+        // What is sent is held until its answer has come, as it may have to be sent elsewhere.
+        config.upstream.dialect = DialectChoice::Auto;
+        config.server.max_buffered = 1 << 20;
+    })
+    .await;
+    let at = jobshim.address;
+    let refused = Arc::new(AtomicUsize::new(0));
+    for nth in 1..=3 {
+        let counted = Arc::clone(&refused);
+        tokio::spawn(async move {
+            let reply = post(at, "/prompt", &[], prompt(r#""y": 1"#, 330_000)).await;
+            if reply.status == 503 {
+                assert_has_no_room(&reply);
+                counted.fetch_add(1, Ordering::SeqCst);
+            }
+        });
+        let settled = async || slow.prompts().len() + refused.load(Ordering::SeqCst) == nth;
+        until("it is held or refused", settled).await;
+    }
+    let reply = Client::new().get(at, "/queue").await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    assert_eq!(refused.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_prompt_for_which_there_is_no_room_is_refused_and_not_sent_on_as_it_came() {
+    let slow = Slow::start(0).await;
+    let jobshim = facing(&slow.server.url(), |config| {
+        config.upstream.dialect = DialectChoice::Auto;
+        config.server.max_buffered = 1 << 20;
+    })
+    .await;
+    let at = jobshim.address;
+    let held = tokio::spawn(post(at, "/prompt", &[], prompt(r#""y": 1"#, 400_000)));
+    until("one is held", async || slow.prompts().len() == 1).await;
+    let second = prompt(REDACTED, 300_000);
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    gzip.write_all(second.as_bytes()).expect("written");
+    let gzip = gzip.finish().expect("gzip");
+    for (headers, body) in [
+        (&[][..], Bytes::from(second.clone())),
+        (&[("content-encoding", "gzip")], gzip.clone().into()),
+    ] {
+        let refused = timeout(Duration::from_secs(10), post(at, "/prompt", headers, body)).await;
+        assert_has_no_room(&refused.expect("it is refused, and waits for nothing"));
+    }
+    assert_eq!(slow.prompts().len(), 1, "nothing was sent on");
+    slow.gate.add_permits(3);
+    assert_eq!(held.await.expect("an end").status, 200);
+    for (headers, body) in [
+        (&[][..], Bytes::from(second)),
+        (&[("content-encoding", "gzip")], gzip.into()),
+    ] {
+        let reply = post(at, "/prompt", headers, body).await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        let arrived = slow.prompts().pop().expect("a prompt");
+        assert!(!arrived.windows(8).any(|bytes| bytes == b"REDACTED"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_compressed_body_says_counts_like_the_body() {
+    let slow = Slow::start(0).await;
+    let jobshim = facing(&slow.server.url(), |config| {
+        config.server.max_buffered = 1 << 20;
+        config.legacy.max_body = 512 << 10;
+    })
+    .await;
+    let at = jobshim.address;
+    slow.holds_lists.forget_permits(Semaphore::MAX_PERMITS);
+    let text = format!(r#"{{"delete": ["{}"]}}"#, "x".repeat(400_000));
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
+    gzip.write_all(text.as_bytes()).expect("written");
+    let gzip = Bytes::from(gzip.finish().expect("gzip"));
+    assert!(gzip.len() < 4_000);
+    let headers = [("content-encoding", "gzip")];
+    let first = tokio::spawn({
+        let gzip = gzip.clone();
+        async move { post(at, "/queue", &headers, gzip).await }
+    });
+    until("one is held", async || slow.lists.load(Ordering::SeqCst) == 1).await;
+    let second = timeout(Duration::from_secs(10), post(at, "/queue", &headers, gzip.clone())).await;
+    assert_has_no_room(&second.expect("it is refused, and waits for nothing"));
+    slow.holds_lists.add_permits(3);
+    assert_eq!(first.await.expect("an end").status, 200);
+    let again = post(at, "/queue", &headers, gzip).await;
+    assert_eq!(again.status, 200, "{}", again.text());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_kept_of_a_prompt_that_was_sent_also_when_something_was_taken_out_of_it() {
+    const LENGTH: usize = 12 << 20;
+    for more in [r#""y": 1"#, REDACTED] {
+        let slow = Slow::start(0).await;
+        let limits = ["--dialect", "comfyui", "--notes-max-body", "64MiB"];
+        let mut program = Program::before(&slow.server.url(), &limits);
+        let (at, before) = (program.address(), program.memory());
+        let sending = tokio::spawn(post(at, "/prompt", &[], prompt(more, LENGTH)));
+        until("it is sent", async || slow.prompts().len() == 1).await;
+        let limit = before + (LENGTH >> 10) as u64 / 2;
+        let what = format!("{more}: less than {limit} KiB are held");
+        let is_free = async || {
+            // The allocator gives memory back as the program goes on.
+            Client::new().get(at, "/queue").await;
+            program.memory() < limit
+        };
+        until(&what, is_free).await;
+        slow.gate.add_permits(1);
+        assert_eq!(sending.await.expect("an end").status, 200);
+    }
+}
+
+#[test]
+fn a_limit_of_all_bodies_that_is_too_small_for_one_is_refused() {
+    let both = |more: &[&str]| {
+        let output = run(&[&["check", "--upstream", "http://host"], more].concat(), &[]);
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        (output.status.code(), said)
+    };
+    for (flag, key) in [
+        ("--max-answer-bytes", "upstream.max_answer_bytes"),
+        ("--legacy-max-body", "legacy.max_body"),
+        ("--notes-max-body", "notes.max_body"),
+    ] {
+        let (code, said) = both(&["--max-buffered", "512MiB", flag, "513MiB"]);
+        assert_eq!(code, Some(2), "{key}: {said}");
+        assert!(
+            said.contains("server.max_buffered") && said.contains(key),
+            "{key}: {said}"
+        );
+    }
+    // Requests may take half.
+    let (code, said) = both(&["--max-buffered", "512MiB", "--notes-max-body", "257MiB"]);
+    assert_eq!(code, Some(2), "{said}");
+    let equal = [
+        "--max-buffered",
+        "512MiB",
+        "--max-answer-bytes",
+        "512MiB",
+        "--notes-max-body",
+        "256MiB",
+    ];
+    let (code, said) = both(&equal);
+    assert_eq!(code, Some(0), "{said}");
+}
