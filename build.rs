@@ -1,15 +1,54 @@
 //! Makes the man pages and the shell completions from what the program knows of its own flags, beside the program:
 //! `target/PROFILE/share`.
 
+/// What people see of a section of settings. The program's own macro of this name adds the types and the parsers, which need
+/// the rest of the program.
+macro_rules! section {
+    (
+        $(#[doc = $about:literal])*
+        $TABLE:ident: $Settings:ident => $Values:ident, $section:literal, $heading:literal;
+        $(
+            $(#[doc = $doc:literal])*
+            $field:ident: $T:ty = $($parse:ident)::+ $(($places:ident))? {
+                flag: $flag:literal, value: $value:literal, variable: $variable:literal, default: $default:literal
+                $(, $more:ident: $set:expr)* $(,)?
+            }
+        )*
+    ) => {
+        pub struct $Settings;
+
+        impl $Settings {
+            pub(super) const SECTION: Section = Section {
+                name: $section,
+                heading: $heading,
+                docs: &[$($about),*],
+                keys: &[$(&Key {
+                    name: concat!($section, ".", stringify!($field)),
+                    docs: &[$($doc),*],
+                    flag: $flag,
+                    value: $value,
+                    variable: $variable,
+                    default: $default,
+                    $($more: $set,)*
+                    ..Key::PLAIN
+                }),*],
+            };
+        }
+    };
+}
+
 // The commands as they are, of which only the description is needed here.
 #[allow(dead_code)]
 #[path = "src/cli/arguments.rs"]
 mod cli;
-#[allow(dead_code)]
+#[allow(dead_code, unused_imports)]
 #[path = "src/config"]
 mod config {
-    pub(crate) mod keys;
+    mod key;
     mod options;
+    pub(crate) mod settings;
+    /// Types and parsers are the program's.
+    mod values {}
     pub(crate) use options::Options;
 }
 
@@ -21,7 +60,8 @@ fn main() -> io::Result<()> {
     for source in [
         "build.rs",
         "src/cli/arguments.rs",
-        "src/config/keys",
+        "src/config/key.rs",
+        "src/config/settings",
         "src/config/options.rs",
     ] {
         println!("cargo::rerun-if-changed={source}");

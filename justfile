@@ -33,4 +33,4 @@ page:
 
 # Takes over meant changes of pinned names, help, and generated documents; look at the diff.
 pins:
-    JOBSHIM_PINS=write cargo test --test it -- pins:: documents::configuration::
+    JOBSHIM_PINS=write cargo test --test it -- pins:: config::documents

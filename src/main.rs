@@ -11,7 +11,7 @@ use jobshim::{
         health::{self, HealthError},
         report,
     },
-    config::{self, Config, Loaded, LogConfig, LogFormat, Options},
+    config::{self, Config, Loaded, LogConfig, LogFormat, Options, settings::UPSTREAM},
     http::outside::VisibleFields,
     mapping::{Tables, print},
     proxy::{Proxy, STORE_EVERY, housekeeping, reload::Reloader},
@@ -224,17 +224,19 @@ fn check(options: &Options) -> ExitCode {
     if let Err(error) = Proxy::new(&without_state) {
         return refuse(&error);
     }
-    if let Some(Err(error)) = loaded.config.door.tls.as_ref().map(Tls::new) {
+    if let Some(Err(error)) = loaded.config.listen.tls().as_ref().map(Tls::new) {
         return refuse(&error);
     }
-    for setting in &loaded.settings {
-        let shown = setting.shown();
-        let value = if shown.is_empty() { "(none)" } else { &shown };
-        println!("{:<26} {:<28} {}", setting.key, value, setting.origin);
+    for value in &loaded.values {
+        let shown = match value.shown() {
+            nothing if nothing.is_empty() => "(none)".to_owned(),
+            shown => shown,
+        };
+        println!("{:<26} {shown:<28} {}", value.key.name, value.origin);
     }
     println!();
     for route in RouteName::ALL {
-        let policy = loaded.config.legacy.modes.of(route);
+        let policy = loaded.config.legacy.policy(route);
         let meaning = policy.meaning(route, loaded.config.legacy_url());
         println!("{:<26} {:<28} {meaning}", route.as_str(), policy.to_string());
     }
@@ -283,7 +285,7 @@ fn explain_request(request: &[String], options: &Options) -> ExitCode {
         [target] => ("GET", target.as_str()),
         _ => return refuse(&"explain takes [METHOD] TARGET"),
     };
-    let live = options.get("upstream.url").is_some();
+    let live = options.get(&UPSTREAM.url.key).is_some();
     block_on(async { exit_code(explain::run(&loaded.config, method, target, live).await) })
 }
 

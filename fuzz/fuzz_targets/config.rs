@@ -17,9 +17,9 @@ fuzz_target!(|text: &str| {
     options.config = Some(FILE.clone());
     match config::load(&options, |_| None) {
         Ok(loaded) => {
-            for setting in &loaded.settings {
-                let _ = setting.shown();
-                let _ = setting.origin.to_string();
+            for value in &loaded.values {
+                let _ = value.shown();
+                let _ = value.origin.to_string();
             }
         }
         Err(errors) => {

@@ -111,15 +111,16 @@ fn with_query(uri: &Uri, query: &str) -> Option<Uri> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config;
+    use crate::config::{self, Options, settings::LISTEN};
     use http::{HeaderMap, Request};
 
     fn access() -> Access {
-        let options = crate::config::Options::default().with("listen.access_token", "s3cret value");
+        let options = Options::default().with(&LISTEN.access_token.key, "s3cret value");
         Access::new(
             config::load(&options, |_| None)
                 .expect("a configuration")
                 .config
+                .listen
                 .access_token,
         )
     }

@@ -2,7 +2,7 @@
 
 use crate::http::request_head::RequestHead;
 use crate::{
-    config::trusted_proxies::TrustedProxies,
+    config::TrustedProxies,
     http::{
         header_flags::{HeaderFlags, is_claim},
         peer::Peer,

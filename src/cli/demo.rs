@@ -1,7 +1,10 @@
 //! `jobshim demo`: a small simulated upstream and the proxy in one process.
 
 use crate::{
-    config,
+    config::{
+        self,
+        settings::{LISTEN, UPSTREAM},
+    },
     demo::{Options, Simulator, jobs, now},
     proxy::{Proxy, StartError},
     server::{BindError, Server},
@@ -34,8 +37,8 @@ pub async fn run(listen: SocketAddr, stop: impl Future<Output = ()>) -> Result<(
         .await
         .map_err(DemoError::Simulator)?;
     let options = config::Options::default()
-        .with("listen.address", listen.to_string())
-        .with("upstream.url", format!("http://{}", simulator.address()));
+        .with(&LISTEN.address.key, listen.to_string())
+        .with(&UPSTREAM.url.key, format!("http://{}", simulator.address()));
     let config = config::load(&options, |_| None)?.config;
     let live = Arc::new(Proxy::new(&config)?);
     let server = Server::bind(&config).await?;

@@ -120,7 +120,7 @@ pub async fn run(config: &Config, method: &str, target: &str, live: bool) -> Res
 }
 
 fn print_mode(config: &Config, route: RouteName) {
-    let policy = config.legacy.modes.of(route);
+    let policy = config.legacy.policy(route);
     let meaning = policy.meaning(route, config.legacy_url());
     println!("Route {} is in mode {policy}: {meaning}.\n", route.as_str());
 }

@@ -43,8 +43,8 @@ pub async fn run(config: &Config, ready: bool) -> Result<String, HealthError> {
         Some(admin) => ask_admin(from_here(admin.address), ready).await,
         None if ready => Err(HealthError::NoAdmin),
         None => {
-            connect(&config.listen).await?;
-            let listen = &config.listen;
+            connect(&config.listen.address).await?;
+            let listen = &config.listen.address;
             Ok(format!(
                 "{listen} takes connections; the admin listener is off, so no more is known"
             ))

@@ -1,9 +1,6 @@
 //! The configuration file: TOML to one text a key, with the line it stands on.
 
-use super::{
-    keys::{Kind, keys},
-    load::{ConfigError, Origin},
-};
+use super::{error::ConfigError, field_path::line_of, key::Kind, provenance::Origin, settings::keys};
 use crate::http::outside::Outside;
 use std::{collections::BTreeMap, fs, path::Path};
 use toml::de::{DeTable, DeValue};
@@ -19,7 +16,7 @@ pub fn read(path: &Path) -> Result<FileValues, Vec<ConfigError>> {
         reason,
     };
     let text = fs::read_to_string(path).map_err(|error| vec![refuse(1, error.to_string())])?;
-    let line = |offset| crate::config::field_path::line_of(&text, offset);
+    let line = |offset| line_of(&text, offset);
     let root = DeTable::parse(&text).map_err(|error| {
         let at = error.span().map_or(0, |span| span.start);
         vec![refuse(line(at), error.message().to_owned())]

@@ -1,6 +1,9 @@
 //! The options of the command line: one flag for each key.
 
-use super::keys::{Key, Kind, keys};
+use super::{
+    key::{Key, Kind},
+    settings::{SECTIONS, keys},
+};
 use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches};
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -22,15 +25,15 @@ impl Options {
         }
     }
 
-    /// As if the flag of the key `name` had been given with `value`.
-    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        self.given.insert(name, value.into());
+    /// As if the flag of `key` had been given with `value`.
+    pub fn with(mut self, key: &Key, value: impl Into<String>) -> Self {
+        self.given.insert(key.name, value.into());
         self
     }
 
-    /// What the flag of the key `name` was given, if it was.
-    pub fn get(&self, name: &str) -> Option<&str> {
-        self.given.get(name).map(String::as_str)
+    /// What the flag of `key` was given, if it was.
+    pub fn get(&self, key: &Key) -> Option<&str> {
+        self.given.get(key.name).map(String::as_str)
     }
 }
 
@@ -41,7 +44,13 @@ impl Args for Options {
             .value_name("FILE")
             .value_parser(clap::value_parser!(PathBuf))
             .help("A configuration file [env: JOBSHIM_CONFIG]");
-        command.arg(file).args(keys().map(argument))
+        let settings = SECTIONS.iter().flat_map(|section| {
+            section
+                .keys
+                .iter()
+                .map(|key| argument(key).help_heading(section.heading))
+        });
+        command.arg(file).args(settings)
     }
 
     fn augment_args_for_update(command: clap::Command) -> clap::Command {
@@ -82,7 +91,8 @@ fn argument(key: &Key) -> Arg {
     };
     let argument = Arg::new(key.name)
         .long(long)
-        .help(format!("{}{default} [env: {}]", key.help, key.variable));
+        .help(format!("{}{default} [env: {}]", key.help(), key.variable))
+        .hide_short_help(!key.common);
     match key.kind {
         Kind::Value => argument.value_name(key.value).action(ArgAction::Set),
         Kind::Table | Kind::Tables | Kind::List => argument.value_name(key.value).action(ArgAction::Append),

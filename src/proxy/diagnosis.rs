@@ -2,7 +2,7 @@
 //! few in its URL, http for https, a release from before the Jobs API, or somebody else's server.
 
 use crate::{
-    config::UpstreamConfig,
+    config::{ServerAddress, UpstreamConfig},
     http::{buffered::BufferBudget, outside::Outside},
     jobs_api::JobsError,
     mapping::{Paths, Tables, dialect::Dialect, scanner::string_value},
@@ -140,7 +140,7 @@ impl Diagnosis {
 
     /// Asks now.
     pub async fn look(&self) -> Option<Finding> {
-        let url = &self.config.url;
+        let url = &self.config.url.uri;
         let probed = self.probe(url).await;
         let plain = url.scheme_str() == Some("http");
         match &probed {
@@ -150,7 +150,7 @@ impl Diagnosis {
             Ok(_) => {}
         }
         // A socket has no other port and no other scheme, and its path is no URL's.
-        let by_address = self.config.socket.is_none();
+        let by_address = self.config.url.socket.is_none();
         if by_address
             && plain
             && let Some(finding) = self.behind_tls(url).await
@@ -288,7 +288,10 @@ fn with_base(url: &Uri, scheme: &str, base: &str) -> Option<Uri> {
 
 fn with_url(config: &UpstreamConfig, url: &Uri) -> UpstreamConfig {
     UpstreamConfig {
-        url: url.clone(),
+        url: ServerAddress {
+            uri: url.clone(),
+            socket: config.url.socket.clone(),
+        },
         ..config.clone()
     }
 }

@@ -76,11 +76,11 @@ impl Proxy {
         let observer = Arc::new(Observer::new(housekeeping::stored_usage(&store)?, config.log.access));
         let legacy = Legacy::new(config, Arc::clone(&upstream), Arc::clone(&store), Arc::clone(&observer))?;
         let shared = Arc::new(Shared {
-            access: Access::new(config.access_token.clone()),
+            access: Access::new(config.listen.access_token.clone()),
             legacy_upstream: legacy_upstream.transpose()?.map(Arc::new),
             compress: config.legacy.compress,
             max_noted: config.notes.max_body,
-            trusted_proxies: config.door.trusted_proxies.clone(),
+            trusted_proxies: config.listen.trusted_proxies.clone(),
             max_write_body: config.legacy.max_body,
             bounds: HeadLimits {
                 header_bytes: config.server.max_header_bytes,

@@ -4,7 +4,7 @@
 //! connections know of none.
 
 use crate::{
-    config::{Loaded, Options, is_read_once},
+    config::{Loaded, Options, is_read_once, settings::SHADOW},
     proxy::Proxy,
 };
 use std::{
@@ -142,7 +142,10 @@ impl Reloader {
             changed.push("tables");
         }
         // What comparisons found says nothing of other tables, and nothing of what is ignored from now on.
-        if changed.iter().any(|key| matches!(*key, "tables" | "shadow.ignore")) {
+        if changed
+            .iter()
+            .any(|key| *key == "tables" || *key == SHADOW.ignore.key.name)
+        {
             self.proxy.observer().findings().forget();
         }
         (self.set_verbosity)(taken.config.log.verbosity);

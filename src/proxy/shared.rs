@@ -3,7 +3,7 @@
 use super::{diagnosis::Diagnosis, hints::RateLimitedLog};
 use crate::{
     auth::access_token::Access,
-    config::trusted_proxies::TrustedProxies,
+    config::TrustedProxies,
     http::{buffered::BufferBudget, validate::HeadLimits},
     store::Store,
     telemetry::Observer,

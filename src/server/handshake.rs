@@ -6,7 +6,7 @@ use super::{
     tls::{Tls, TlsError},
 };
 use crate::{
-    config::{Config, trusted_proxies::TrustedProxies},
+    config::{Config, TrustedProxies},
     http::peer::Peer,
 };
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
@@ -56,10 +56,10 @@ pub enum HandshakeError {
 impl Handshake {
     /// By the configuration.
     pub fn new(config: &Config) -> Result<Self, TlsError> {
-        let door = &config.door;
+        let listen = &config.listen;
         Ok(Self {
-            proxies: door.proxy_protocol.then(|| door.trusted_proxies.clone()),
-            tls: door.tls.as_ref().map(Tls::new).transpose()?.map(Arc::new),
+            proxies: listen.proxy_protocol.then(|| listen.trusted_proxies.clone()),
+            tls: listen.tls().as_ref().map(Tls::new).transpose()?.map(Arc::new),
         })
     }
 

@@ -12,7 +12,7 @@ mod tls;
 pub use tls::{Tls, TlsError};
 
 use crate::{
-    config::{Config, ListenAddress, ServerConfig, trusted_proxies::TrustedProxies},
+    config::{Config, ListenAddress, ServerConfig, TrustedProxies},
     http::peer::Peer,
     proxy::{
         Proxy,
@@ -83,16 +83,16 @@ pub struct Server {
 }
 
 impl Server {
-    /// Reads the certificate, if there is one, and binds `config.listen`.
+    /// Reads the certificate, if there is one, and binds `config.listen.address`.
     pub async fn bind(config: &Config) -> Result<Self, BindError> {
         let entrance = Arc::new(Handshake::new(config)?);
-        let refuse = |error| BindError::Listen(config.listen.clone(), error);
-        let listener = Listener::bind(&config.listen).await.map_err(refuse)?;
+        let refuse = |error| BindError::Listen(config.listen.address.clone(), error);
+        let listener = Listener::bind(&config.listen.address).await.map_err(refuse)?;
         Ok(Self {
             address: listener.address().map_err(refuse)?,
             listener,
             entrance,
-            trusted_proxies: config.door.trusted_proxies.clone(),
+            trusted_proxies: config.listen.trusted_proxies.clone(),
             config: config.server.clone(),
         })
     }

@@ -1,6 +1,6 @@
 //! TLS on the listener: a certificate and its key from files, read again when they change.
 
-use crate::config::TlsFiles;
+use crate::config::{TlsFiles, settings::LISTEN};
 use rustls::{
     ServerConfig,
     crypto::CryptoProvider,
@@ -115,12 +115,13 @@ impl Tls {
 
 fn read(files: &TlsFiles, provider: &CryptoProvider) -> Result<CertifiedKey, TlsError> {
     let chain = CertificateDer::pem_file_iter(&files.certificate).and_then(Iterator::collect);
-    let chain: Vec<_> = chain.map_err(|error| refuse("listen.tls_certificate", &files.certificate, error))?;
+    let chain: Vec<_> = chain.map_err(|error| refuse(LISTEN.tls_certificate.key.name, &files.certificate, error))?;
     if chain.is_empty() {
         let none = io::Error::other("it holds no certificate");
-        return Err(refuse("listen.tls_certificate", &files.certificate, none));
+        return Err(refuse(LISTEN.tls_certificate.key.name, &files.certificate, none));
     }
-    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| refuse("listen.tls_key", &files.key, error))?;
+    let key =
+        PrivateKeyDer::from_pem_file(&files.key).map_err(|error| refuse(LISTEN.tls_key.key.name, &files.key, error))?;
     CertifiedKey::from_der(chain, key, provider).map_err(TlsError::Pair)
 }
 

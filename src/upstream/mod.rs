@@ -55,8 +55,9 @@ pub struct Upstream {
 impl Upstream {
     /// Builds the client; opens no connection. Whole answers are held within `budget`.
     pub fn new(config: &UpstreamConfig, budget: &BufferBudget) -> Result<Self, SetupError> {
-        let https = config.url.scheme() == Some(&Scheme::HTTPS);
-        let link = match &config.socket {
+        let address = &config.url;
+        let https = address.uri.scheme() == Some(&Scheme::HTTPS);
+        let link = match &address.socket {
             Some(path) => Dialer::Unix(Arc::new(path.clone())),
             None => {
                 let mut tcp = HttpConnector::new();
@@ -73,14 +74,14 @@ impl Upstream {
             .enable_http1()
             .wrap_connector(link);
         Ok(Self {
-            pool: Pool::new(connector, config.url.clone(), config.connect_timeout),
-            url: config.url.to_string().trim_end_matches('/').to_owned(),
-            base: config.url.path().trim_end_matches('/').to_owned(),
+            pool: Pool::new(connector, address.uri.clone(), config.connect_timeout),
+            url: address.uri.to_string().trim_end_matches('/').to_owned(),
+            base: address.uri.path().trim_end_matches('/').to_owned(),
             https,
-            authority: config.url.authority().map(ToString::to_string).unwrap_or_default(),
-            name: match &config.socket {
+            authority: address.uri.authority().map(ToString::to_string).unwrap_or_default(),
+            name: match &address.socket {
                 Some(path) => format!("unix:{}", path.display()),
-                None => config.url.authority().map(ToString::to_string).unwrap_or_default(),
+                None => address.uri.authority().map(ToString::to_string).unwrap_or_default(),
             },
             via: via::Name::new(),
             headers: config.headers.clone(),
@@ -96,8 +97,7 @@ impl Upstream {
     /// Another server, asked in the same way but without the configured headers: those are for this one alone.
     pub fn elsewhere(config: &UpstreamConfig, url: &Uri, budget: &BufferBudget) -> Result<Self, SetupError> {
         let config = UpstreamConfig {
-            url: url.clone(),
-            socket: None,
+            url: url.clone().into(),
             headers: Vec::new(),
             ..config.clone()
         };

@@ -282,7 +282,7 @@ fn an_import_that_is_turned_round_is_seen() {
         "use crate::{\n    config::Config,\n    proxy::{self, failure::forbidden},\n};\n",
     );
     let wrong = [
-        "http::via -> config",
+        "http::via -> config::validated",
         "http::via -> proxy",
         "http::via -> proxy::failure",
     ];

@@ -32,7 +32,7 @@ impl Modes {
             Mode::Canary => Decision::Forward {
                 compare: policy.compare,
             },
-            Mode::Auto if self.jobs_api.is_worth_asking(self.ask_again) => Decision::TranslateIfThere,
+            Mode::Auto if self.jobs_api.is_worth_asking(self.config.ask_again) => Decision::TranslateIfThere,
             Mode::Auto => Decision::Forward { compare: false },
             Mode::Gone if policy.percent.has(self.draw()) => Decision::Gone,
             Mode::Gone => Decision::Translate,

@@ -10,7 +10,7 @@ pub use decide::Decision;
 pub use rollback::{ROLLBACKS, RollbackRecord};
 
 use crate::{
-    config::{LegacyConfig, Policies, Policy},
+    config::{LegacyConfig, Policy},
     routes::RouteName,
     store::{Store, StoreError},
 };
@@ -20,7 +20,6 @@ use std::{
     collections::BTreeMap,
     hash::RandomState,
     sync::{Arc, atomic::AtomicU64},
-    time::Duration,
 };
 
 /// The canaries that may go back.
@@ -28,10 +27,9 @@ type CanaryTrials = BTreeMap<RouteName, Arc<CanaryTrial>>;
 
 /// The modes in force, and what they have learnt.
 pub struct Modes {
-    policies: Policies,
+    config: LegacyConfig,
     /// For mode `auto`.
     pub jobs_api: Arc<JobsApi>,
-    ask_again: Duration,
     trials: CanaryTrials,
     store: Arc<Store>,
     random: RandomState,
@@ -47,9 +45,8 @@ impl Modes {
 
     fn with(config: &LegacyConfig, trials: CanaryTrials, store: Arc<Store>) -> Self {
         Self {
-            policies: config.modes.clone(),
+            config: config.clone(),
             jobs_api: Arc::default(),
-            ask_again: config.ask_again,
             trials,
             store,
             random: RandomState::new(),
@@ -68,7 +65,7 @@ impl Modes {
 
     /// What holds for `route`.
     pub fn policy(&self, route: RouteName) -> &Policy {
-        self.policies.of(route)
+        self.config.policy(route)
     }
 
     /// A translated answer of `route` was made; `failed` when it is a failure that forwarding would have spared the client.
@@ -102,7 +99,7 @@ fn trials(
     let mut stored: BTreeMap<_, _> = store.rows(&ROLLBACKS)?.into_iter().collect();
     let mut trials = CanaryTrials::new();
     for route in RouteName::ALL {
-        let trial = CanaryTrial::of(route, config.modes.of(route), tables, store);
+        let trial = CanaryTrial::of(route, config.policy(route), tables, store);
         let back = stored.remove(route.as_str());
         let is_over = |back: &RollbackRecord| trial.as_ref().is_none_or(|trial| trial.terms() != back.terms);
         if back.as_ref().is_some_and(is_over) {
@@ -128,10 +125,10 @@ fn trials(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{config, config::Options};
+    use crate::config::{self, Options, settings::LEGACY};
 
     fn configured(routes: &str) -> LegacyConfig {
-        let options = Options::default().with("legacy.routes", routes);
+        let options = Options::default().with(&LEGACY.routes.key, routes);
         let loaded = config::load(&options, |_| None).expect("a configuration");
         loaded.config.legacy
     }

@@ -4,7 +4,10 @@ use crate::support::{Client, Running, browser::Browser, start, start_with};
 use http::Method;
 use jobshim::routes::Endpoint;
 use jobshim::{
-    config::Options as Settings,
+    config::{
+        Options as Settings,
+        settings::{LEGACY, UPSTREAM},
+    },
     demo::{Board, Job, Options, Rules, Simulator},
     routes::RouteName,
     telemetry::{Compared, Finding, Kind, Sample},
@@ -17,8 +20,8 @@ async fn lived_in() -> (Simulator, Running, SocketAddr) {
     let text = r#"{"id": "done", "status": "completed", "create_time": 1700000000000, "priority": 7}"#;
     board.jobs.push(Job::new(text, text).expect("a job"));
     let simulator = Simulator::start(board, Options::default()).await.expect("a simulator");
-    let canary = Settings::default().with("legacy.routes", "history_v2=canary:30,rollback.failures=1%");
-    let mut jobshim = start_with(canary.with("upstream.url", simulator.url())).await;
+    let canary = Settings::default().with(&LEGACY.routes.key, "history_v2=canary:30,rollback.failures=1%");
+    let mut jobshim = start_with(canary.with(&UPSTREAM.url.key, simulator.url())).await;
     let admin = jobshim.admin(&[]).await;
     for _ in 0..20 {
         jobshim.pipeline().modes().translated(RouteName::HistoryV2, true);

@@ -9,7 +9,7 @@ use crate::support::{
 };
 use http::{HeaderName, HeaderValue, Method};
 use jobshim::{
-    config::{self, DialectChoice, Options},
+    config::{self, DialectChoice, Options, settings::LISTEN},
     demo::Rules,
 };
 use serde_json::Value;
@@ -22,8 +22,12 @@ async fn in_front_of(url: &str) -> Running {
     start(url, |config| {
         config.upstream.dialect = DialectChoice::Cloud;
         config.upstream.headers = vec![(HeaderName::from_static("x-api-key"), HeaderValue::from_static(KEY))];
-        let token = Options::default().with("listen.access_token", "let-me-in");
-        config.access_token = config::load(&token, |_| None).expect("a token").config.access_token;
+        let token = Options::default().with(&LISTEN.access_token.key, "let-me-in");
+        config.listen.access_token = config::load(&token, |_| None)
+            .expect("a token")
+            .config
+            .listen
+            .access_token;
     })
     .await
 }

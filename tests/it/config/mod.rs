@@ -1,5 +1,6 @@
 //! Tests of `config`.
 
+mod documents;
 mod faults;
 mod secret_pipes;
 mod secrets;

@@ -1,9 +1,9 @@
 //! Flags, environment, file, defaults: who wins, and what a bad value is told.
 
 use crate::support::{TableFolder as Folder, program::run};
-use jobshim::{
-    config::Options,
-    config::{ConfigErrors, Loaded, Origin, keys, load},
+use jobshim::config::{
+    ConfigErrors, Loaded, Options, Origin, keys, load,
+    settings::{LISTEN, SECTIONS, UPSTREAM},
 };
 use std::path::PathBuf;
 
@@ -14,9 +14,9 @@ fn with_file(name: &str, text: &str) -> (Folder, Options) {
 }
 
 fn setting<'a>(loaded: &'a Loaded, key: &str) -> (&'a str, &'a Origin) {
-    let found = loaded.settings.iter().find(|setting| setting.key == key);
-    let found = found.expect("every key has a setting");
-    (&found.value, &found.origin)
+    let found = loaded.values.iter().find(|value| value.key.name == key);
+    let found = found.expect("every key has a value");
+    (&found.text, &found.origin)
 }
 
 fn refused(options: &Options) -> Vec<String> {
@@ -39,7 +39,7 @@ fn a_flag_wins_over_the_environment_the_environment_over_the_file_the_file_over_
         setting(&by_environment, key),
         ("4", &Origin::Environment("JOBSHIM_CONCURRENCY"))
     );
-    options = options.with(key, "5");
+    options = options.with(&UPSTREAM.concurrency.key, "5");
     let by_flag = load(&options, environment).expect("a good flag");
     assert_eq!(setting(&by_flag, key), ("5", &Origin::Flag("--concurrency")));
     assert_eq!(by_flag.config.upstream.concurrency, 5);
@@ -121,6 +121,23 @@ fn every_complaint_is_made_at_once() {
         "[upstream]\nurl = \"nowhere\"\ndialect = \"x\"\n[log]\nformat = 5\n",
     );
     assert_eq!(refused(&options).len(), 3);
+    let (_folder, options) = with_file(
+        "many-of-a-section",
+        "[listen]\naddress = \"nowhere\"\naccess_token = { env = \"NOT_THERE\" }\ntls_key = \"/dev/null\"\n\
+         [upstream]\nconcurrency = 0\n[upstream.headers]\nX-Key = { env = \"NOT_THERE\" }\n",
+    );
+    let errors = refused(&options);
+    let named = [
+        "listen.address",
+        "listen.access_token",
+        "listen.tls_key",
+        "listen.tls_certificate",
+        "upstream.headers",
+        "upstream.concurrency",
+    ];
+    for key in named {
+        assert!(errors.iter().any(|error| error.starts_with(key)), "{key}: {errors:#?}");
+    }
 }
 
 #[test]
@@ -157,8 +174,8 @@ fn an_upstream_that_is_jobshim_itself_is_refused() {
         ("[::1]:8188", "http://[::1]:8188"),
     ] {
         let options = Options::default()
-            .with("listen.address", listen)
-            .with("upstream.url", upstream);
+            .with(&LISTEN.address.key, listen)
+            .with(&UPSTREAM.url.key, upstream);
         assert!(
             refused(&options)[0].contains("where jobshim itself listens"),
             "{listen} {upstream}"
@@ -174,8 +191,8 @@ fn the_example_has_every_key_with_its_default_and_a_sentence() {
         "/config.example.toml"
     )));
     let loaded = load(&options, |_| None).expect("a good example");
-    for (key, setting) in keys().zip(&loaded.settings) {
-        assert_eq!((setting.key, setting.value.as_str()), (key.name, key.default));
+    for (key, setting) in keys().zip(&loaded.values) {
+        assert_eq!((setting.key.name, setting.text.as_str()), (key.name, key.default));
         let Origin::File(_, line) = setting.origin else {
             panic!("{} is not in the example", key.name);
         };
@@ -225,4 +242,28 @@ fn the_help_names_every_flag_with_its_variable_and_default() {
     ] {
         assert!(help.contains(example), "{example} is not in {help}");
     }
+}
+
+#[test]
+fn the_short_help_shows_the_settings_that_people_use_and_the_long_one_groups_all() {
+    for command in ["serve", "check", "doctor"] {
+        let [short, long] = ["-h", "--help"].map(|flag| {
+            let output = run(&[command, flag], &[]);
+            String::from_utf8(output.stdout).expect("text")
+        });
+        let has = |help: &str, flag: &str| help.split_whitespace().any(|word| word.trim_end_matches("...") == flag);
+        for key in keys() {
+            assert_eq!(has(&short, key.flag), key.common, "{} in {short}", key.flag);
+            assert!(has(&long, key.flag), "{} in {long}", key.flag);
+        }
+        for section in SECTIONS {
+            assert!(
+                long.contains(&format!("\n{}:\n", section.heading)),
+                "{} in {long}",
+                section.heading
+            );
+        }
+    }
+    // And --config.
+    assert_eq!(keys().filter(|key| key.common).count(), 9);
 }

@@ -7,7 +7,7 @@ use crate::support::{
     start_with,
 };
 use jobshim::{
-    config::{Options as Settings, keys},
+    config::{Options as Settings, keys, settings::UPSTREAM},
     demo::{Board, Options, Rules, Simulator},
 };
 use rcgen::{CertifiedKey, generate_simple_self_signed};
@@ -98,7 +98,7 @@ const SCRIPTS: [&str; 2] = [".ci/run", "fuzz/run"];
 async fn every_command_runs() {
     let simulator = Simulator::start(Board::new(Rules::Comfyui), Options::default());
     let simulator = simulator.await.expect("a simulator");
-    let mut jobshim = start_with(Settings::default().with("upstream.url", simulator.url())).await;
+    let mut jobshim = start_with(Settings::default().with(&UPSTREAM.url.key, simulator.url())).await;
     let admin = jobshim.admin(&[]).await;
     let own = format!("http://{}", jobshim.address);
     let seen = [

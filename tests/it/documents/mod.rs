@@ -2,6 +2,5 @@
 
 mod blocks;
 mod commands;
-mod configuration;
 mod facts;
 mod picture;

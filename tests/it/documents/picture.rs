@@ -2,7 +2,10 @@
 
 use crate::support::{Client, Running, browser::Browser, documents::root, pin::writes, start_with};
 use jobshim::{
-    config::Options as Settings,
+    config::{
+        Options as Settings,
+        settings::{LEGACY, UPSTREAM},
+    },
     demo::{Options, Simulator, jobs, now},
 };
 use serde_json::json;
@@ -42,15 +45,15 @@ async fn take(browser: &Browser) -> Vec<u8> {
     let simulator = Simulator::start(jobs::board(now()), Options::default());
     let simulator = simulator.await.expect("a simulator");
     // In the place of a server that still has its legacy endpoints.
-    let old = start_with(Settings::default().with("upstream.url", simulator.url())).await;
+    let old = start_with(Settings::default().with(&UPSTREAM.url.key, simulator.url())).await;
     let settings = Settings::default()
-        .with("upstream.url", simulator.url())
-        .with("legacy.upstream", format!("http://{}", old.address))
+        .with(&UPSTREAM.url.key, simulator.url())
+        .with(&LEGACY.upstream.key, format!("http://{}", old.address))
         .with(
-            "legacy.routes",
+            &LEGACY.routes.key,
             "history_entry=translate\nhistory=canary:60,compare,rollback.failures=1%",
         )
-        .with("legacy.mode", "shadow");
+        .with(&LEGACY.mode.key, "shadow");
     let mut jobshim = start_with(settings).await;
     let admin = jobshim.admin(&[]).await;
     traffic(&jobshim, &simulator).await;

@@ -11,7 +11,14 @@ use flate2::{Compression, write::GzEncoder};
 use http::{Method, Request};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use jobshim::{config::DialectChoice, config::Options, demo::Rules};
+use jobshim::{
+    config::DialectChoice,
+    config::{
+        Options,
+        settings::{LEGACY, UPSTREAM},
+    },
+    demo::Rules,
+};
 use serde_json::{Value, json};
 use std::{
     io::Write,
@@ -219,9 +226,9 @@ async fn with_a_bad_job(setup: Setup, mode: &str) -> (Server, Running, [String; 
     let bad = submit(straight, r#""extra_pnginfo": {"workflow": null}"#).await;
     let waiting = submit(straight, "").await;
     let options = Options::default()
-        .with("upstream.url", server.url())
-        .with("upstream.dialect", "comfyui")
-        .with("legacy.mode", mode);
+        .with(&UPSTREAM.url.key, server.url())
+        .with(&UPSTREAM.dialect.key, "comfyui")
+        .with(&LEGACY.mode.key, mode);
     let jobshim = start_with(options).await;
     (server, jobshim, [good, bad, waiting])
 }

@@ -10,7 +10,10 @@ use crate::support::{
 };
 use http::Method;
 use jobshim::{
-    config::Options,
+    config::{
+        Key, Options,
+        settings::{CACHE, FOLDERS, LEGACY, UPSTREAM},
+    },
     demo::{Job, Rules},
 };
 use redb::{Database, TableDefinition};
@@ -39,11 +42,11 @@ async fn server() -> Both {
     Both::start(board, targets.map(|target| legacy(target, OWN)).into()).await
 }
 
-async fn jobshim(server: &Both, options: &[(&'static str, &str)]) -> Running {
+async fn jobshim(server: &Both, options: &[(&Key, &str)]) -> Running {
     let given = options
         .iter()
         .fold(Options::default(), |given, (key, value)| given.with(key, *value));
-    start_with(given.with("upstream.url", server.url())).await
+    start_with(given.with(&UPSTREAM.url.key, server.url())).await
 }
 
 async fn get(jobshim: &Running, target: &str) -> Reply {
@@ -62,7 +65,7 @@ async fn translate_asks_the_jobs_api_alone_and_forward_the_legacy_endpoint_alone
             "{target}: {translated:?}"
         );
         assert!(jobs > 0 && own == 0, "{target}: {jobs} and {own} calls");
-        let forwarding = jobshim(&server, &[("legacy.mode", "forward")]).await;
+        let forwarding = jobshim(&server, &[(&LEGACY.mode.key, "forward")]).await;
         let forwarded = get(&forwarding, target).await;
         assert_eq!(
             (forwarded.status.as_u16(), forwarded.text().as_str()),
@@ -84,8 +87,8 @@ async fn a_route_may_have_a_mode_of_its_own() {
     let jobshim = jobshim(
         &server,
         &[
-            ("legacy.mode", "forward"),
-            ("legacy.routes", "history=translate\nqueue=gone"),
+            (&LEGACY.mode.key, "forward"),
+            (&LEGACY.routes.key, "history=translate\nqueue=gone"),
         ],
     )
     .await;
@@ -99,7 +102,7 @@ async fn a_route_may_have_a_mode_of_its_own() {
 #[tokio::test]
 async fn gone_is_a_410_for_reads_and_writes_and_asks_nobody() {
     let server = server().await;
-    let jobshim = jobshim(&server, &[("legacy.mode", "gone")]).await;
+    let jobshim = jobshim(&server, &[(&LEGACY.mode.key, "gone")]).await;
     for (method, target) in [
         (Method::GET, "/history"),
         (Method::HEAD, "/queue"),
@@ -127,7 +130,7 @@ async fn gone_is_a_410_for_reads_and_writes_and_asks_nobody() {
 #[tokio::test]
 async fn a_brown_out_fails_its_share_of_requests_and_answers_the_others() {
     let server = server().await;
-    let jobshim = jobshim(&server, &[("legacy.mode", "gone:25")]).await;
+    let jobshim = jobshim(&server, &[(&LEGACY.mode.key, "gone:25")]).await;
     let client = Client::new();
     let mut gone = 0;
     for _ in 0..400 {
@@ -202,7 +205,7 @@ async fn a_canary_of_thirty_percent_takes_that_share_of_two_thousand_clients_and
 }
 
 async fn jobshim_in(server: &Both, folder: &str, mode: &str) -> Running {
-    jobshim(server, &[("legacy.mode", mode), ("state_dir", folder)]).await
+    jobshim(server, &[(&LEGACY.mode.key, mode), (&FOLDERS.state_dir.key, folder)]).await
 }
 
 #[tokio::test]
@@ -210,9 +213,9 @@ async fn auto_forwards_while_the_jobs_api_is_missing_and_asks_again_from_time_to
     let server = server().await;
     server.with(|surfaces| surfaces.has_jobs_api = false);
     let options = [
-        ("legacy.mode", "auto"),
-        ("legacy.ask_again", "200ms"),
-        ("cache.max_bytes", "0"),
+        (&LEGACY.mode.key, "auto"),
+        (&LEGACY.ask_again.key, "200ms"),
+        (&CACHE.max_bytes.key, "0"),
     ];
     let jobshim = jobshim(&server, &options).await;
     let target = format!("/history/{ID}");
@@ -233,7 +236,7 @@ async fn auto_forwards_while_the_jobs_api_is_missing_and_asks_again_from_time_to
 #[tokio::test]
 async fn auto_does_not_take_a_failure_for_a_missing_jobs_api() {
     let server = server().await;
-    let jobshim = jobshim(&server, &[("legacy.mode", "auto")]).await;
+    let jobshim = jobshim(&server, &[(&LEGACY.mode.key, "auto")]).await;
     server.with(|surfaces| {
         let broken = r#"{"id": "broken""#;
         let sound = r#"{"id": "broken", "status": "completed", "create_time": 1}"#;
@@ -248,10 +251,10 @@ async fn forwarded_calls_go_to_the_legacy_upstream_without_the_headers_for_the_o
     let (new, old) = (server().await, server().await);
     let old_url = old.url();
     let options = [
-        ("legacy.mode", "translate"),
-        ("legacy.routes", "queue=forward"),
-        ("legacy.upstream", old_url.as_str()),
-        ("upstream.headers", "X-Secret=for-the-new-one"),
+        (&LEGACY.mode.key, "translate"),
+        (&LEGACY.routes.key, "queue=forward"),
+        (&LEGACY.upstream.key, old_url.as_str()),
+        (&UPSTREAM.headers.key, "X-Secret=for-the-new-one"),
     ];
     let jobshim = jobshim(&new, &options).await;
     let sent = [("authorization", "Bearer mine")];
@@ -299,7 +302,7 @@ async fn a_write_is_made_once_whoever_makes_it() {
         "gone",
         "gone:50",
     ] {
-        let jobshim = jobshim(&server, &[("legacy.mode", mode)]).await;
+        let jobshim = jobshim(&server, &[(&LEGACY.mode.key, mode)]).await;
         for (target, body) in orders {
             for client in 0..4 {
                 let key = format!("client-{client}");

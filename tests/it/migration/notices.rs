@@ -10,7 +10,10 @@ use crate::support::{
 };
 use http::Method;
 use jobshim::{
-    config::Options,
+    config::{
+        Key, Options,
+        settings::{LEGACY, NOTICES, UPSTREAM},
+    },
     demo::{Job, Rules},
 };
 
@@ -30,11 +33,11 @@ async fn server() -> Both {
     Both::start(board, vec![legacy("/history", "{}"), legacy("/queue", "{}")]).await
 }
 
-async fn jobshim(server: &Both, options: &[(&'static str, &str)]) -> Running {
+async fn jobshim(server: &Both, options: &[(&Key, &str)]) -> Running {
     let given = options
         .iter()
         .fold(Options::default(), |given, (key, value)| given.with(key, *value));
-    start_with(given.with("upstream.url", server.url())).await
+    start_with(given.with(&UPSTREAM.url.key, server.url())).await
 }
 
 #[tokio::test]
@@ -43,10 +46,10 @@ async fn translated_forwarded_and_gone_answers_carry_them_and_other_answers_do_n
     let guide = "https://example.org/migrate?from=history";
     for mode in ["translate", "forward", "gone"] {
         let options = [
-            ("legacy.mode", mode),
-            ("notices.deprecation", "2025-12-01"),
-            ("notices.sunset", "2027-03-31"),
-            ("notices.guide", guide),
+            (&LEGACY.mode.key, mode),
+            (&NOTICES.deprecation.key, "2025-12-01"),
+            (&NOTICES.sunset.key, "2027-03-31"),
+            (&NOTICES.guide.key, guide),
         ];
         let jobshim = jobshim(&server, &options).await;
         for (method, target, successor) in [
@@ -90,9 +93,9 @@ async fn translated_forwarded_and_gone_answers_carry_them_and_other_answers_do_n
 async fn each_can_be_switched_off() {
     let server = server().await;
     let off = [
-        ("notices.deprecation", "off"),
-        ("notices.successor", "false"),
-        ("notices.job_state", "false"),
+        (&NOTICES.deprecation.key, "off"),
+        (&NOTICES.successor.key, "false"),
+        (&NOTICES.job_state.key, "false"),
     ];
     let jobshim = jobshim(&server, &off).await;
     for target in ["/history", "/history/waiting"] {
@@ -155,7 +158,7 @@ async fn browsers_may_read_them_where_they_may_read_the_answer() {
 #[tokio::test]
 async fn a_web_page_may_read_a_410_where_the_server_lets_it_read_answers() {
     let server = server().await;
-    let jobshim = jobshim(&server, &[("legacy.mode", "gone")]).await;
+    let jobshim = jobshim(&server, &[(&LEGACY.mode.key, "gone")]).await;
     let page = [("origin", "http://editor.example"), ("sec-fetch-site", "cross-site")];
     let ask = async |method: Method, target: &str| {
         let reply = Client::new().send(method, jobshim.address, target, &page, "{}").await;
@@ -190,8 +193,8 @@ async fn a_web_page_may_read_a_410_where_the_server_lets_it_read_answers() {
 #[tokio::test]
 async fn a_410_is_not_given_to_a_web_page_that_the_server_refuses() {
     let refusing = Recorder::start(403, &[], "").await;
-    let gone = Options::default().with("legacy.mode", "gone");
-    let jobshim = start_with(gone.with("upstream.url", refusing.url())).await;
+    let gone = Options::default().with(&LEGACY.mode.key, "gone");
+    let jobshim = start_with(gone.with(&UPSTREAM.url.key, refusing.url())).await;
     let page = [("sec-fetch-site", "cross-site"), ("origin", "http://evil.example")];
     let reply = Client::new().get_with(jobshim.address, "/queue", &page).await;
     assert_eq!((reply.status.as_u16(), reply.text().as_str()), (403, ""));
@@ -202,7 +205,7 @@ async fn a_410_is_not_given_to_a_web_page_that_the_server_refuses() {
 async fn a_browser_reads_the_410_and_its_headers_from_another_site() {
     let Some(browser) = Browser::open().await else { return };
     let server = server().await;
-    let jobshim = jobshim(&server, &[("legacy.mode", "gone")]).await;
+    let jobshim = jobshim(&server, &[(&LEGACY.mode.key, "gone")]).await;
     server.with(|surfaces| surfaces.headers = vec![("access-control-allow-origin", "*".to_owned())]);
     let editor = Scripted::start(|_| async { reply(200, &[("content-type", "text/html")], "<p>an editor") }).await;
     browser
@@ -230,7 +233,7 @@ async fn what_the_server_says_of_the_same_stays() {
             ("link", "</own>; rel=\"next\"".to_owned()),
         ];
     });
-    let jobshim = jobshim(&server, &[("legacy.mode", "forward")]).await;
+    let jobshim = jobshim(&server, &[(&LEGACY.mode.key, "forward")]).await;
     let reply = Client::new().get(jobshim.address, "/queue").await;
     let all = |name: &str| reply.headers.get_all(name).iter().cloned().collect::<Vec<_>>();
     assert_eq!(all("deprecation"), ["@1"]);

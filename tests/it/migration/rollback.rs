@@ -11,7 +11,10 @@ use crate::support::{
 };
 use http::Method;
 use jobshim::{
-    config::Options,
+    config::{
+        Options,
+        settings::{LEGACY, UPSTREAM},
+    },
     demo::{Job, Rules},
 };
 use serde_json::{Value, json};
@@ -35,8 +38,8 @@ async fn status(at: SocketAddr) -> u16 {
 #[tokio::test]
 async fn a_canary_whose_answers_fail_too_often_goes_back() {
     let server = server().await;
-    let options = Options::default().with("legacy.routes", CANARY);
-    let jobshim = start_with(options.with("upstream.url", server.url())).await;
+    let options = Options::default().with(&LEGACY.routes.key, CANARY);
+    let jobshim = start_with(options.with(&UPSTREAM.url.key, server.url())).await;
     let mut statuses = Vec::new();
     for _ in 0..40 {
         statuses.push(status(jobshim.address).await);
@@ -62,9 +65,9 @@ async fn a_canary_whose_writes_fail_too_often_goes_back() {
     })
     .await;
     let options = Options::default()
-        .with("legacy.routes", "queue=canary:100,rollback.failures=10%")
-        .with("upstream.dialect", "comfyui");
-    let jobshim = start_with(options.with("upstream.url", server.url())).await;
+        .with(&LEGACY.routes.key, "queue=canary:100,rollback.failures=10%")
+        .with(&UPSTREAM.dialect.key, "comfyui");
+    let jobshim = start_with(options.with(&UPSTREAM.url.key, server.url())).await;
     let client = Client::new();
     let mut statuses = Vec::new();
     for _ in 0..22 {
@@ -77,8 +80,8 @@ async fn a_canary_whose_writes_fail_too_often_goes_back() {
 
 #[tokio::test]
 async fn a_server_that_is_down_says_nothing_of_the_canary() {
-    let options = Options::default().with("legacy.routes", CANARY);
-    let mut jobshim = start_with(options.with("upstream.url", "http://127.0.0.1:9")).await;
+    let options = Options::default().with(&LEGACY.routes.key, CANARY);
+    let mut jobshim = start_with(options.with(&UPSTREAM.url.key, "http://127.0.0.1:9")).await;
     let admin = jobshim.admin(&[]).await;
     for _ in 0..40 {
         assert_eq!(status(jobshim.address).await, 502);

@@ -12,7 +12,10 @@ use crate::support::{
 use http::Method;
 use jobshim::routes::Endpoint;
 use jobshim::{
-    config::Options,
+    config::{
+        Key, Options,
+        settings::{FOLDERS, LEGACY, SHADOW, UPSTREAM},
+    },
     demo::{Job, Rules},
     telemetry::{Compared, Found},
 };
@@ -25,11 +28,11 @@ use tokio::time::{sleep, timeout};
 
 const ID: &str = "0b8d4d0a-6d0c-4b3e-9c39-0d6a0f8f1c11";
 
-async fn jobshim(url: &str, options: &[(&'static str, &str)]) -> Running {
+async fn jobshim(url: &str, options: &[(&Key, &str)]) -> Running {
     let given = options
         .iter()
         .fold(Options::default(), |given, (key, value)| given.with(key, *value));
-    start_with(given.with("upstream.url", url)).await
+    start_with(given.with(&UPSTREAM.url.key, url)).await
 }
 
 /// The findings, once `count` comparisons have come to an end one way or another.
@@ -48,7 +51,7 @@ async fn findings(jobshim: &Running, count: u64) -> BTreeMap<Endpoint, Found> {
 }
 
 /// Asks everything that was recorded, and gives what was found. Every client must have got the recorded answer.
-async fn shadow(case: Case, options: &[(&'static str, &str)]) -> BTreeMap<Endpoint, Found> {
+async fn shadow(case: Case, options: &[(&Key, &str)]) -> BTreeMap<Endpoint, Found> {
     let requests: Vec<(String, u16, String)> = case
         .legacy
         .iter()
@@ -56,7 +59,7 @@ async fn shadow(case: Case, options: &[(&'static str, &str)]) -> BTreeMap<Endpoi
         .collect();
     let label = format!("{}/{}", case.server, case.name);
     let server = Both::start(case.board(), case.legacy).await;
-    let shadowing = [("legacy.mode", "shadow"), ("shadow.max_in_flight", "64")];
+    let shadowing = [(&LEGACY.mode.key, "shadow"), (&SHADOW.max_in_flight.key, "64")];
     let jobshim = jobshim(&server.url(), &[&shadowing, options].concat()).await;
     let client = Client::new();
     let mut compared = 0;
@@ -141,7 +144,7 @@ async fn a_job_status_is_compared_field_by_field() {
         answer
     };
     let server = Both::start(jobs, vec![status("success")]).await;
-    let jobshim = jobshim(&server.url(), &[("legacy.mode", "shadow")]).await;
+    let jobshim = jobshim(&server.url(), &[(&LEGACY.mode.key, "shadow")]).await;
     Client::new().get(jobshim.address, &target).await;
     let found = findings(&jobshim, 1).await;
     assert_eq!(differing(&found), [], "{found:#?}");
@@ -203,7 +206,7 @@ async fn a_table_with_one_row_broken_on_purpose_shows_exactly_that_field() {
         let folder = Folder::with(&format!("shadow-broken-{route}-{}", field.len()), &[(file, &broken)]);
         let path = folder.path.display().to_string();
         let name = if route == "queue" { "busy" } else { "gallery" };
-        let found = shadow(case("comfyui-next", name), &[("mappings_dir", &path)]).await;
+        let found = shadow(case("comfyui-next", name), &[(&FOLDERS.mappings_dir.key, &path)]).await;
         let found_fields: Vec<&str> = differing(&found).iter().map(|(_, field, _)| *field).collect();
         assert!(
             !found_fields.is_empty() && found_fields.iter().all(|found| *found == field),
@@ -211,7 +214,7 @@ async fn a_table_with_one_row_broken_on_purpose_shows_exactly_that_field() {
         );
         assert!(differing(&found).iter().any(|(on, ..)| *on == route), "{found:#?}");
         // Ignored, it is not seen.
-        let ignoring = [("mappings_dir", path.as_str()), ("shadow.ignore", field)];
+        let ignoring = [(&FOLDERS.mappings_dir.key, path.as_str()), (&SHADOW.ignore.key, field)];
         let found = shadow(case("comfyui-next", name), &ignoring).await;
         assert_eq!(differing(&found), [], "{field} is ignored");
     }
@@ -236,7 +239,7 @@ async fn differing_server() -> Both {
 #[tokio::test]
 async fn a_sample_shows_where_and_what_kind_and_no_text() {
     let server = differing_server().await;
-    let jobshim = jobshim(&server.url(), &[("legacy.mode", "shadow")]).await;
+    let jobshim = jobshim(&server.url(), &[(&LEGACY.mode.key, "shadow")]).await;
     Client::new().get(jobshim.address, "/history").await;
     let found = findings(&jobshim, 1).await;
     assert_eq!(
@@ -254,7 +257,7 @@ async fn a_sample_shows_where_and_what_kind_and_no_text() {
 #[tokio::test]
 async fn of_a_head_the_heads_are_compared() {
     let server = differing_server().await;
-    let jobshim = jobshim(&server.url(), &[("legacy.mode", "shadow")]).await;
+    let jobshim = jobshim(&server.url(), &[(&LEGACY.mode.key, "shadow")]).await;
     let head = async || {
         let reply = Client::new()
             .send(Method::HEAD, jobshim.address, "/history", &[], "")
@@ -285,7 +288,7 @@ async fn what_two_reads_of_the_legacy_endpoint_show_between_themselves_is_noise(
     let server = differing_server().await;
     // The number is another one with each read, the secret is always the same.
     server.with(|surfaces| surfaces.counting = Some("[8, "));
-    let jobshim = jobshim(&server.url(), &[("legacy.mode", "shadow")]).await;
+    let jobshim = jobshim(&server.url(), &[(&LEGACY.mode.key, "shadow")]).await;
     Client::new().get(jobshim.address, "/history").await;
     let found = findings(&jobshim, 1).await;
     assert_eq!(differing(&found), [("history", "prompt[3]", 1)]);
@@ -307,7 +310,7 @@ async fn a_queue_that_moved_between_the_two_answers_is_looked_at_once_more() {
     });
     // The first read saw the queue before the jobs came; all later ones see them.
     server.with(|surfaces| surfaces.next = Some((target, now)));
-    let jobshim = jobshim(&server.url(), &[("legacy.mode", "shadow")]).await;
+    let jobshim = jobshim(&server.url(), &[(&LEGACY.mode.key, "shadow")]).await;
     let reply = Client::new().get(jobshim.address, target).await;
     assert_eq!(reply.text(), r#"{"queue_running": [], "queue_pending": []}"#);
     let found = findings(&jobshim, 1).await;
@@ -326,10 +329,10 @@ async fn the_client_waits_for_nothing_and_feels_no_failure() {
     let old = Both::start(board(Rules::Comfyui), vec![legacy(&target, "{}")]).await;
     let old_url = old.url();
     let options = [
-        ("legacy.mode", "shadow"),
-        ("legacy.upstream", old_url.as_str()),
-        ("shadow.max_in_flight", "2"),
-        ("upstream.answer_timeout", "2s"),
+        (&LEGACY.mode.key, "shadow"),
+        (&LEGACY.upstream.key, old_url.as_str()),
+        (&SHADOW.max_in_flight.key, "2"),
+        (&UPSTREAM.answer_timeout.key, "2s"),
     ];
     let shadowing = jobshim(&hanging.url(), &options).await;
     let client = Client::new();
@@ -346,7 +349,7 @@ async fn the_client_waits_for_nothing_and_feels_no_failure() {
         "{found:#?}"
     );
     assert!(hanging.waiting() <= 12, "{} translations were begun", hanging.waiting());
-    let refusing = [("legacy.mode", "shadow"), ("legacy.upstream", old_url.as_str())];
+    let refusing = [(&LEGACY.mode.key, "shadow"), (&LEGACY.upstream.key, old_url.as_str())];
     let without = jobshim("http://127.0.0.1:9", &refusing).await;
     assert_eq!(client.get(without.address, &target).await.text(), "{}");
     assert_eq!(
@@ -358,7 +361,7 @@ async fn the_client_waits_for_nothing_and_feels_no_failure() {
 #[tokio::test]
 async fn shadow_repeats_no_write_and_opens_no_second_socket() {
     let server = differing_server().await;
-    let jobshim = jobshim(&server.url(), &[("legacy.mode", "shadow")]).await;
+    let jobshim = jobshim(&server.url(), &[(&LEGACY.mode.key, "shadow")]).await;
     let client = Client::new();
     for (method, target, body) in [
         (Method::POST, "/queue", r#"{"clear": true}"#),
@@ -399,7 +402,7 @@ async fn shadow_repeats_no_write_and_opens_no_second_socket() {
 #[tokio::test]
 async fn metrics_page_and_log_tell_of_the_same_findings() {
     let server = differing_server().await;
-    let mut jobshim = jobshim(&server.url(), &[("legacy.mode", "shadow")]).await;
+    let mut jobshim = jobshim(&server.url(), &[(&LEGACY.mode.key, "shadow")]).await;
     let admin = jobshim.admin(&[]).await;
     let client = Client::new();
     for count in 1..=2 {
@@ -444,7 +447,7 @@ async fn metrics_page_and_log_tell_of_the_same_findings() {
 #[tokio::test]
 async fn a_sample_of_none_compares_none() {
     let server = differing_server().await;
-    let options = [("legacy.mode", "shadow"), ("shadow.sample", "0%")];
+    let options = [(&LEGACY.mode.key, "shadow"), (&SHADOW.sample.key, "0%")];
     let jobshim = jobshim(&server.url(), &options).await;
     for _ in 0..20 {
         Client::new().get(jobshim.address, "/history").await;
@@ -473,7 +476,7 @@ async fn ask_as(jobshim: &Running, clients: usize, target: &str) -> Vec<String> 
 async fn a_canary_that_differs_too_often_goes_back_and_stays_there() {
     let server = differing_server().await;
     let canary = "history=canary:50,compare,rollback.differences=1%";
-    let options = [("legacy.routes", canary), ("shadow.max_in_flight", "64")];
+    let options = [(&LEGACY.routes.key, canary), (&SHADOW.max_in_flight.key, "64")];
     let jobshim = jobshim(&server.url(), &options).await;
     let own = server.with(|surfaces| surfaces.legacy[0].body.clone());
     let translated = async |count| {

@@ -9,7 +9,7 @@ use crate::support::{
 };
 use http::Method;
 use jobshim::{
-    config::DialectChoice,
+    config::{self, DialectChoice, settings::LISTEN},
     demo::{Board, Options, Rules, Simulator},
 };
 use serde_json::Value;
@@ -330,10 +330,11 @@ async fn a_401_for_want_of_a_key() {
     assert_says(&text, &["401", "wrong key, or none"]);
     // jobshim's own door says that it is jobshim's.
     let jobshim = start(&upstream.url(), |config| {
-        let options = jobshim::config::Options::default().with("listen.access_token", "s3cret");
-        config.access_token = jobshim::config::load(&options, |_| None)
+        let options = config::Options::default().with(&LISTEN.access_token.key, "s3cret");
+        config.listen.access_token = config::load(&options, |_| None)
             .expect("a token")
             .config
+            .listen
             .access_token;
     })
     .await;

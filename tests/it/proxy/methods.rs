@@ -2,7 +2,13 @@
 
 use crate::support::{Client, Reply, Running, both::Both, server::board, start_with};
 use http::Method;
-use jobshim::{config::Options, demo::Rules};
+use jobshim::{
+    config::{
+        Key, Options,
+        settings::{LEGACY, UPSTREAM},
+    },
+    demo::Rules,
+};
 
 /// Each with what a self-hosted server says.
 const ASKED: [(Method, &str, u16); 12] = [
@@ -20,11 +26,11 @@ const ASKED: [(Method, &str, u16); 12] = [
     (Method::HEAD, "/api/interrupt", 404),
 ];
 
-async fn jobshim(server: &Both, options: &[(&'static str, &str)]) -> Running {
+async fn jobshim(server: &Both, options: &[(&Key, &str)]) -> Running {
     let given = options
         .iter()
         .fold(Options::default(), |given, (key, value)| given.with(key, *value));
-    start_with(given.with("upstream.url", server.url())).await
+    start_with(given.with(&UPSTREAM.url.key, server.url())).await
 }
 
 async fn ask(jobshim: &Running, method: &Method, target: &str) -> Reply {
@@ -44,7 +50,7 @@ async fn server() -> Both {
 async fn where_the_servers_endpoint_is_asked_they_are_the_servers() {
     let server = server().await;
     for mode in ["forward", "shadow", "canary:0"] {
-        let jobshim = jobshim(&server, &[("legacy.mode", mode)]).await;
+        let jobshim = jobshim(&server, &[(&LEGACY.mode.key, mode)]).await;
         for (method, target, _) in &ASKED {
             let reply = ask(&jobshim, method, target).await;
             assert_eq!(reply.header("x-by"), "the server", "{mode} {method} {target}");
@@ -60,7 +66,7 @@ async fn where_the_servers_endpoint_is_asked_they_are_the_servers() {
 async fn elsewhere_they_are_refused_as_on_the_server_and_nobody_is_asked() {
     let server = server().await;
     for mode in ["translate", "gone", "canary:100"] {
-        let jobshim = jobshim(&server, &[("legacy.mode", mode), ("upstream.dialect", "comfyui")]).await;
+        let jobshim = jobshim(&server, &[(&LEGACY.mode.key, mode), (&UPSTREAM.dialect.key, "comfyui")]).await;
         for (method, target, status) in &ASKED {
             let reply = ask(&jobshim, method, target).await;
             assert_eq!(reply.status, *status, "{mode} {method} {target}");
@@ -79,7 +85,7 @@ async fn in_auto_they_are_the_servers_while_it_has_no_jobs_api() {
     for there in [true, false] {
         let server = server().await;
         server.with(|surfaces| surfaces.has_jobs_api = there);
-        let jobshim = jobshim(&server, &[("legacy.mode", "auto")]).await;
+        let jobshim = jobshim(&server, &[(&LEGACY.mode.key, "auto")]).await;
         for (method, target, status) in &ASKED {
             let reply = ask(&jobshim, method, target).await;
             assert_eq!(reply.header("x-by").is_empty(), there, "{method} {target}");
@@ -93,7 +99,7 @@ async fn in_auto_they_are_the_servers_while_it_has_no_jobs_api() {
 #[tokio::test]
 async fn each_goes_by_the_mode_of_its_route() {
     let server = server().await;
-    let jobshim = jobshim(&server, &[("legacy.routes", "history_entry=forward")]).await;
+    let jobshim = jobshim(&server, &[(&LEGACY.routes.key, "history_entry=forward")]).await;
     let by_server = |reply: Reply| reply.header("x-by") == "the server";
     assert!(by_server(ask(&jobshim, &Method::DELETE, "/history/x").await));
     assert!(!by_server(ask(&jobshim, &Method::DELETE, "/history").await));

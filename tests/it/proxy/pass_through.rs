@@ -187,7 +187,7 @@ async fn host_origin_and_fetch_site_arrive_as_sent_and_forwarded_headers_are_add
     // A stranger cannot say who it is; a trusted proxy can.
     Client::new().get_with(jobshim.address, "/x", &chained).await;
     let behind_proxy = facing(&recorder.url(), |config| {
-        config.door.trusted_proxies = "127.0.0.1".parse().expect("a list");
+        config.listen.trusted_proxies = "127.0.0.1".parse().expect("a list");
     })
     .await;
     Client::new().get_with(behind_proxy.address, "/x", &chained).await;

@@ -305,7 +305,7 @@ fn tunnels() -> Vec<Vector> {
 pub async fn facing(tape: &Tape) -> Running {
     support::facing(&format!("http://{}", tape.address), |config| {
         // What a proxy in front says of its client must not get lost either.
-        config.door.trusted_proxies = "127.0.0.1".parse().expect("a list");
+        config.listen.trusted_proxies = "127.0.0.1".parse().expect("a list");
     })
     .await
 }

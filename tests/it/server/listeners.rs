@@ -141,8 +141,8 @@ async fn the_proxy_protocol_says_who_the_client_is() {
     let recorder = recorder().await;
     let jobshim = start(&recorder.url(), |config| {
         config.upstream.dialect = DialectChoice::Comfyui;
-        config.door.proxy_protocol = true;
-        config.door.trusted_proxies = "127.0.0.1".parse().expect("a list");
+        config.listen.proxy_protocol = true;
+        config.listen.trusted_proxies = "127.0.0.1".parse().expect("a list");
     })
     .await;
     let block = [
@@ -178,8 +178,8 @@ async fn the_proxy_protocol_says_who_the_client_is() {
     }
     // A stranger is not even read.
     let strict = start(&recorder.url(), |config| {
-        config.door.proxy_protocol = true;
-        config.door.trusted_proxies = "192.0.2.0/24".parse().expect("a list");
+        config.listen.proxy_protocol = true;
+        config.listen.trusted_proxies = "192.0.2.0/24".parse().expect("a list");
     })
     .await;
     let stream = TcpStream::connect(strict.address).await.expect("a connection");

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Empty};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use jobshim::config::TlsFiles;
+use jobshim::config::{Config, TlsFiles};
 use rcgen::{CertifiedKey, KeyPair, generate_simple_self_signed};
 use rustls::{
     ClientConfig, RootCertStore,
@@ -27,6 +27,11 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 
 fn certificate() -> CertifiedKey<KeyPair> {
     generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a certificate")
+}
+
+fn speak_tls(config: &mut Config, files: TlsFiles) {
+    config.listen.tls_certificate = Some(files.certificate);
+    config.listen.tls_key = Some(files.key);
 }
 
 fn write(folder: &Path, certified: &CertifiedKey<KeyPair>) -> TlsFiles {
@@ -63,7 +68,7 @@ async fn handshake(stream: TcpStream, pem: &str, protocols: &[&[u8]]) -> std::io
 async fn tls_speaks_both_protocols_and_says_https_to_the_server() {
     let (recorder, own, folder) = (recorder().await, certificate(), Folder::with("tls-both", &[]));
     let files = write(&folder.path, &own);
-    let jobshim = start(&recorder.url(), |config| config.door.tls = Some(files)).await;
+    let jobshim = start(&recorder.url(), |config| speak_tls(config, files)).await;
     let pem = own.cert.pem();
 
     let old = connect(jobshim.address, &pem, &[b"http/1.1"])
@@ -177,9 +182,9 @@ async fn the_proxy_protocol_comes_before_tls_and_by_a_unix_socket_too() {
     let (recorder, own, folder) = (recorder().await, certificate(), Folder::with("proxy-tls", &[]));
     let files = write(&folder.path, &own);
     let jobshim = facing(&recorder.url(), |config| {
-        config.door.tls = Some(files);
-        config.door.proxy_protocol = true;
-        config.door.trusted_proxies = "127.0.0.1".parse().expect("a list");
+        speak_tls(config, files);
+        config.listen.proxy_protocol = true;
+        config.listen.trusted_proxies = "127.0.0.1".parse().expect("a list");
     })
     .await;
     let mut stream = TcpStream::connect(jobshim.address).await.expect("a connection");
@@ -223,7 +228,7 @@ async fn the_proxy_protocol_comes_before_tls_and_by_a_unix_socket_too() {
 async fn a_client_that_says_nothing_at_the_door_holds_nobody_up() {
     let (recorder, own, folder) = (recorder().await, certificate(), Folder::with("tls-silent", &[]));
     let files = write(&folder.path, &own);
-    let jobshim = start(&recorder.url(), |config| config.door.tls = Some(files)).await;
+    let jobshim = start(&recorder.url(), |config| speak_tls(config, files)).await;
     let silent = TcpStream::connect(jobshim.address).await.expect("a connection");
     let served = async {
         let stream = connect(jobshim.address, &own.cert.pem(), &[])

@@ -9,7 +9,7 @@ use hyper_util::{
 };
 use jobshim::{
     admin::Admin,
-    config::{self, AdminConfig, Config, DialectChoice, Options},
+    config::{self, AdminConfig, Config, DialectChoice, Options, settings::UPSTREAM},
     proxy::{Pipeline, Proxy, STORE_EVERY, StartError, housekeeping},
     server::Server,
     store::StoreError,
@@ -108,7 +108,7 @@ impl Drop for Running {
 
 /// Starts jobshim in front of `upstream`, configured by `change`.
 pub async fn start(upstream: &str, change: impl FnOnce(&mut Config)) -> Running {
-    start_options(Options::default().with("upstream.url", upstream), change).await
+    start_options(Options::default().with(&UPSTREAM.url.key, upstream), change).await
 }
 
 /// As [`start`], in front of a self-hosted server that it need not ask what it is.
@@ -127,7 +127,7 @@ pub async fn start_with(options: Options) -> Running {
 
 async fn start_options(options: Options, change: impl FnOnce(&mut Config)) -> Running {
     let mut config = config::load(&options, |_| None).expect("a good configuration").config;
-    config.listen = "127.0.0.1:0".parse().expect("an address");
+    config.listen.address = "127.0.0.1:0".parse().expect("an address");
     change(&mut config);
     let proxy = timeout(Duration::from_secs(20), async {
         loop {

@@ -12,7 +12,10 @@ pub fn pinned(path: &str, now: &str) {
     let (before, after): (BTreeSet<&str>, BTreeSet<&str>) = (pin.lines().collect(), now.lines().collect());
     let gone: Vec<_> = before.difference(&after).collect();
     let new: Vec<_> = after.difference(&before).collect();
-    assert!(pin == now, "{path} has changed\ngone: {gone:#?}\nnew: {new:#?}");
+    assert!(
+        pin == now,
+        "{path} has changed; JOBSHIM_PINS=write takes it over\ngone: {gone:#?}\nnew: {new:#?}"
+    );
 }
 
 /// Whether changes are meant, and taken over.

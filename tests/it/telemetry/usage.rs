@@ -10,7 +10,13 @@ use crate::support::{
     wait::until,
 };
 use http::Method;
-use jobshim::{config::Options, proxy::STORE_EVERY};
+use jobshim::{
+    config::{
+        Options,
+        settings::{FOLDERS, UPSTREAM},
+    },
+    proxy::STORE_EVERY,
+};
 use serde_json::{Value, json};
 use std::{net::SocketAddr, time::Duration};
 
@@ -51,8 +57,8 @@ async fn clients_are_told_apart_by_agent_address_and_credential_and_only_legacy_
     let recorder = Recorder::start(404, &[], "{}").await;
     let mut jobshim = start_with(
         Options::default()
-            .with("upstream.url", recorder.url())
-            .with("upstream.dialect", "comfyui"),
+            .with(&UPSTREAM.url.key, recorder.url())
+            .with(&UPSTREAM.dialect.key, "comfyui"),
     )
     .await;
     let admin = jobshim.admin(&[]).await;
@@ -159,8 +165,8 @@ async fn usage_is_stored_while_jobshim_runs_so_that_a_crash_loses_no_more_than_a
     let recorder = Recorder::start(404, &[], "{}").await;
     let folder = StateFolder::new("usage-crash");
     let begin = || {
-        let options = Options::default().with("upstream.url", recorder.url());
-        start_with(options.with("state_dir", folder.path.display().to_string()))
+        let options = Options::default().with(&UPSTREAM.url.key, recorder.url());
+        start_with(options.with(&FOLDERS.state_dir.key, folder.path.display().to_string()))
     };
     let client = Client::new();
     let mut jobshim = begin().await;

@@ -8,7 +8,14 @@ use crate::support::{
     upstream::Arrived,
 };
 use http::Method;
-use jobshim::{config::Options, demo::Rules, routes::Endpoint};
+use jobshim::{
+    config::{
+        Options,
+        settings::{LEGACY, UPSTREAM},
+    },
+    demo::Rules,
+    routes::Endpoint,
+};
 use serde_json::{Value, json};
 use std::{
     net::SocketAddr,
@@ -72,9 +79,9 @@ async fn pending(at: SocketAddr) -> Value {
 
 async fn shadowing(server: &Server) -> Running {
     let options = [
-        ("upstream.url", server.url()),
-        ("upstream.dialect", "comfyui".to_owned()),
-        ("legacy.mode", "shadow".to_owned()),
+        (&UPSTREAM.url.key, server.url()),
+        (&UPSTREAM.dialect.key, "comfyui".to_owned()),
+        (&LEGACY.mode.key, "shadow".to_owned()),
     ];
     let given = options.iter().fold(Options::default(), |given, (key, value)| {
         given.with(key, value.as_str())

@@ -1,6 +1,6 @@
 //! Secrets: named by where they are kept, read once, never printed.
 
-use super::parse::InvalidValue;
+use super::invalid_value::InvalidValue;
 use crate::lock;
 use http::{HeaderName, HeaderValue, Uri};
 use std::{
@@ -30,15 +30,20 @@ impl fmt::Debug for Secret {
 /// Stands for a value.
 const NOT_SHOWN: &str = "(not shown)";
 
-/// Looks an environment variable up.
-pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+/// A secret, or none.
+pub fn access_token(text: &str, places: Places<'_>) -> Result<Option<Secret>, InvalidValue> {
+    match text {
+        "" => Ok(None),
+        _ => secret(text, places).map(Some),
+    }
+}
 
 /// Where secrets are kept.
 #[derive(Clone, Copy)]
 pub struct Places<'a> {
-    /// Some are in its variables.
-    pub environment: Environment<'a>,
-    /// Some came through pipes.
+    /// Looks an environment variable up.
+    pub environment: &'a dyn Fn(&str) -> Option<String>,
+    /// What came through pipes.
     pub pipes: &'a Pipes,
 }
 
@@ -75,7 +80,7 @@ pub fn is_read_once(path: &Path) -> bool {
 }
 
 /// Reads a secret: `env:NAME`, `file:PATH`, or the value itself.
-pub fn secret(text: &str, places: Places<'_>) -> Result<Secret, InvalidValue> {
+fn secret(text: &str, places: Places<'_>) -> Result<Secret, InvalidValue> {
     let value = if let Some(name) = text.strip_prefix("env:") {
         (places.environment)(name).ok_or_else(|| format!("the environment has no variable {name}"))?
     } else if let Some(path) = text.strip_prefix("file:") {

@@ -1,7 +1,7 @@
 //! Modes as people write them: `translate`, `canary:30,compare`, `gone:5`, one for all legacy routes or one for each.
 
-use super::parse::InvalidValue;
-use crate::routes::RouteName;
+use super::invalid_value::InvalidValue;
+use crate::{config::field_path::segments, routes::RouteName};
 use std::{collections::BTreeMap, fmt};
 
 /// Who answers the calls of a legacy route.
@@ -49,7 +49,7 @@ impl Share {
         part.saturating_mul(u64::from(Self::ALL.0)) > whole.saturating_mul(u64::from(self.0))
     }
 
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    fn parse(text: &str) -> Option<Self> {
         let percent: f64 = text.trim_end_matches('%').trim().parse().ok()?;
         let share = (0.0..=100.0).contains(&percent).then(|| (percent * 100.0).round())?;
         Some(Self(share as u16))
@@ -139,21 +139,8 @@ impl Policy {
     }
 }
 
-/// The modes of all routes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Policies {
-    /// Where a route has none of its own.
-    pub default: Policy,
-    /// By route.
-    pub routes: BTreeMap<RouteName, Policy>,
-}
-
-impl Policies {
-    /// What holds for `route`.
-    pub fn of(&self, route: RouteName) -> &Policy {
-        self.routes.get(&route).unwrap_or(&self.default)
-    }
-}
+/// Modes of single routes.
+pub type RoutePolicies = BTreeMap<RouteName, Policy>;
 
 /// `MODE[:PERCENT][,NAME=VALUE]...`; from a table of the file the mode and the percentage come by their names too.
 pub fn policy(text: &str) -> Result<Policy, InvalidValue> {
@@ -205,7 +192,7 @@ pub fn share(text: &str) -> Result<Share, InvalidValue> {
 /// Paths into an entry, one a line or with `;` between them, such as `prompt[3].client_id` or `outputs.*.text`.
 pub fn paths(text: &str) -> Result<Vec<Vec<String>>, InvalidValue> {
     let lines = text.split(['\n', ';']).map(str::trim).filter(|line| !line.is_empty());
-    Ok(lines.map(crate::config::field_path::segments).collect())
+    Ok(lines.map(segments).collect())
 }
 
 fn mode_of(word: &str) -> Result<Mode, InvalidValue> {
@@ -217,7 +204,7 @@ fn mode_of(word: &str) -> Result<Mode, InvalidValue> {
 }
 
 /// One `ROUTE=MODE` a line, or several with `;` between them.
-pub fn routes(text: &str) -> Result<BTreeMap<RouteName, Policy>, InvalidValue> {
+pub fn routes(text: &str) -> Result<RoutePolicies, InvalidValue> {
     let lines = text.split(['\n', ';']).map(str::trim).filter(|line| !line.is_empty());
     lines
         .map(|line| {

@@ -1,5 +1,6 @@
 //! Which proxies in front are believed about their clients.
 
+use super::invalid_value::InvalidValue;
 use ipnet::IpNet;
 use std::{net::IpAddr, str::FromStr};
 
@@ -52,6 +53,10 @@ impl TrustedProxies {
     pub fn trusts_unix(&self) -> bool {
         self.unix
     }
+}
+
+pub fn trusted_proxies(text: &str) -> Result<TrustedProxies, InvalidValue> {
+    text.parse().map_err(InvalidValue::Owned)
 }
 
 #[cfg(test)]

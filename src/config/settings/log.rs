@@ -1,0 +1,32 @@
+//! `[log]`
+
+use crate::config::{
+    key::{Key, Kind, Section},
+    values,
+};
+
+section! {
+    /// How log lines look and how many there are.
+    LOG: LogSettings => LogConfig, "log", "Log";
+
+    /// Log lines as text or json
+    format: values::LogFormat = values::log_format {
+        flag: "--log-format", value: "WORD", variable: "JOBSHIM_LOG_FORMAT", default: "text",
+    }
+
+    /// A log line for each request: on or off
+    ///
+    /// It is written once the request is answered, with its id, route, mode, status, bytes, time, and calls to the server; no
+    /// path, no credential.
+    access: bool = values::on_off {
+        flag: "--log-access", value: "WORD", variable: "JOBSHIM_LOG_ACCESS", default: "on",
+    }
+
+    /// More log lines; twice for still more
+    ///
+    /// 0: what happens to the program, 1: every call to the server too, 2: everything.
+    verbosity: u8 = values::verbosity {
+        flag: "--verbose", value: "", variable: "JOBSHIM_VERBOSITY", default: "0", kind: Kind::Count, live: true,
+        common: true,
+    }
+}

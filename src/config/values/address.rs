@@ -1,0 +1,93 @@
+//! Addresses and names of listeners.
+
+use super::invalid_value::InvalidValue;
+use http::Uri;
+use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr};
+
+/// Where clients connect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ListenAddress {
+    /// An address and a port.
+    Tcp(SocketAddr),
+    /// The path of a Unix socket.
+    Unix(PathBuf),
+}
+
+impl FromStr for ListenAddress {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        address(text)
+    }
+}
+
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(out, "{address}"),
+            Self::Unix(path) => write!(out, "unix:{}", path.display()),
+        }
+    }
+}
+
+impl ListenAddress {
+    /// Whether `url` is this address.
+    pub fn is_at(&self, url: &Uri) -> bool {
+        let ListenAddress::Tcp(listen) = self else {
+            return false;
+        };
+        let port = url
+            .port_u16()
+            .unwrap_or(if url.scheme_str() == Some("https") { 443 } else { 80 });
+        let host = url.host().unwrap_or_default().trim_matches(['[', ']']);
+        let same_host = match host.parse::<std::net::IpAddr>() {
+            Ok(address) => address == listen.ip() || (listen.ip().is_unspecified() && address.is_loopback()),
+            Err(_) => host == "localhost" && (listen.ip().is_loopback() || listen.ip().is_unspecified()),
+        };
+        same_host && port == listen.port()
+    }
+
+    /// Whether nobody on another machine reaches it.
+    pub fn is_of_this_machine(&self) -> bool {
+        match self {
+            Self::Tcp(address) => address.ip().is_loopback(),
+            Self::Unix(_) => true,
+        }
+    }
+}
+
+pub fn address(text: &str) -> Result<ListenAddress, InvalidValue> {
+    if let Some(path) = text.strip_prefix("unix:").filter(|path| !path.is_empty()) {
+        return Ok(ListenAddress::Unix(path.into()));
+    }
+    text.parse().map(ListenAddress::Tcp).map_err(|_| {
+        "an address and a port are expected, such as 127.0.0.1:8187 or [::1]:8187, or a Unix socket, such as \
+         unix:/run/jobshim/socket"
+            .into()
+    })
+}
+
+pub fn address_or_off(text: &str) -> Result<Option<SocketAddr>, InvalidValue> {
+    match text {
+        "off" => Ok(None),
+        _ => text
+            .parse()
+            .map(Some)
+            .map_err(|_| "an address and a port are expected, such as 127.0.0.1:8186, or off".into()),
+    }
+}
+
+pub fn host_names(text: &str) -> Result<Vec<String>, InvalidValue> {
+    let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+    names
+        .map(|name| {
+            let plain = name
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
+            match plain {
+                true => Ok(name.to_ascii_lowercase()),
+                false => Err(format!("{name:?} is no host name; ports do not belong to it").into()),
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,76 @@
+//! Words of which one is chosen.
+
+use super::invalid_value::InvalidValue;
+
+/// `upstream.dialect`: `auto` asks the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DialectChoice {
+    /// Found out by asking.
+    Auto,
+    /// Self-hosted ComfyUI.
+    Comfyui,
+    /// The cloud.
+    Cloud,
+}
+
+/// `legacy.surface`: `auto` is the upstream's dialect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Surface {
+    /// The upstream's dialect.
+    Auto,
+    /// Self-hosted queue items.
+    Comfyui,
+    /// Cloud queue items.
+    Cloud,
+}
+
+/// `log.format`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For collectors, one object a line.
+    Json,
+}
+
+pub fn dialect(text: &str) -> Result<DialectChoice, InvalidValue> {
+    match text {
+        "auto" => Ok(DialectChoice::Auto),
+        "comfyui" => Ok(DialectChoice::Comfyui),
+        "cloud" => Ok(DialectChoice::Cloud),
+        _ => Err("auto, comfyui or cloud is expected".into()),
+    }
+}
+
+pub fn surface(text: &str) -> Result<Surface, InvalidValue> {
+    match text {
+        "auto" => Ok(Surface::Auto),
+        "comfyui" => Ok(Surface::Comfyui),
+        "cloud" => Ok(Surface::Cloud),
+        _ => Err("auto, comfyui or cloud is expected".into()),
+    }
+}
+
+pub fn log_format(text: &str) -> Result<LogFormat, InvalidValue> {
+    match text {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err("text or json is expected".into()),
+    }
+}
+
+pub fn flag(text: &str) -> Result<bool, InvalidValue> {
+    match text {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err("true or false is expected".into()),
+    }
+}
+
+pub fn on_off(text: &str) -> Result<bool, InvalidValue> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("on or off is expected".into()),
+    }
+}
