@@ -6,7 +6,7 @@ use crate::{
         body::{Body, BoxError},
         idle_timeout::{Alarm, HeaderTimeout, ResponseTimeout},
     },
-    upstream::http1::{Head, MOST_BYTES, NotHttp, Piece, Reader, Upload, read_head, write_head},
+    upstream::http1::{Head, MAX_HEAD_BYTES, NotHttp, Piece, Reader, Upload, read_head, write_head},
 };
 use bytes::{Buf, Bytes, BytesMut};
 use http::{Method, request::Parts};
@@ -207,7 +207,7 @@ impl Connection {
                 return Poll::Ready(Ok(head));
             }
             // Interim answers are not limited otherwise, and may come faster than a clock is looked at.
-            if self.heard > MOST_BYTES {
+            if self.heard > MAX_HEAD_BYTES {
                 return Poll::Ready(Err(NotHttp::HeadTooLong.into()));
             }
             // A server may answer and hang up before it has read the whole request: what it has said counts.
