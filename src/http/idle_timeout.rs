@@ -59,7 +59,7 @@ pub struct ResponseTimeout {
     /// As configured.
     pub limit: Duration,
     /// The body of the request.
-    pub moves: Option<BodyProgress>,
+    pub progress: Option<BodyProgress>,
 }
 
 /// It took longer than that.
@@ -76,7 +76,7 @@ impl ResponseTimeout {
             }
             loop {
                 ready!(alarm.poll(*until.get_or_insert_with(|| Instant::now() + self.limit), cx));
-                if !self.moves.as_ref().is_some_and(BodyProgress::moved) {
+                if !self.progress.as_ref().is_some_and(BodyProgress::moved) {
                     return Poll::Ready(Err(HeaderTimeout(self.limit)));
                 }
                 until = None;
@@ -159,7 +159,7 @@ mod tests {
     async fn an_alarm_that_was_set_for_later_rings_in_time() {
         let mut alarm = Alarm::default();
         let moment = Duration::from_millis(20);
-        let timeout = |limit| ResponseTimeout { limit, moves: None };
+        let timeout = |limit| ResponseTimeout { limit, progress: None };
         let nothing = || std::future::pending::<()>();
         let later = timeout(Duration::from_secs(600));
         let given_up = later.wait(&mut alarm, nothing());

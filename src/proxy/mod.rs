@@ -357,7 +357,7 @@ impl Proxy {
         record.put_name(head.headers_mut());
         let mut body = IdleTimeoutBody::new(body, self.idle_timeout);
         if !body.is_end_stream() {
-            head.parts_mut().extensions.insert(body.watched());
+            head.set_progress(body.watched());
         }
         record.receiving(body)
     }

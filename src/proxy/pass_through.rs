@@ -53,6 +53,7 @@ impl Proxy {
             record,
             call: Call::Pass,
             own_host: jobs.host_for(kind),
+            progress: head.progress().cloned(),
             uri: uri?,
         })
     }
@@ -147,6 +148,7 @@ impl Proxy {
                 record,
                 call: Call::Elsewhere,
                 own_host: upstream.is_https().then(|| upstream.authority()),
+                progress: head.progress().cloned(),
                 uri: upstream.uri_as_sent(head.uri())?,
             },
         };

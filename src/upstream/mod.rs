@@ -15,7 +15,12 @@ pub use error::{SetupError, UpstreamError};
 use crate::{
     auth::scope,
     config::UpstreamConfig,
-    http::{body::Body, buffered::BufferBudget, idle_timeout::ResponseTimeout, via},
+    http::{
+        body::Body,
+        buffered::BufferBudget,
+        idle_timeout::{BodyProgress, ResponseTimeout},
+        via,
+    },
     upstream::{
         connect::Dialer,
         pool::{AnswerBody, Pool},
@@ -177,26 +182,34 @@ impl Upstream {
     }
 
     /// Sends one request, whose URI came from [`Upstream::uri`], with the configured headers that it does not have, and
-    /// waits no longer for the head of the answer than `limit`, while the body of the request does not move either.
+    /// waits no longer for the head of the answer than `timeout` allows.
     /// Redirects are not followed: our headers are for this server alone. What may be sent twice, and when, is
     /// [`Pool::send`]'s.
     pub(super) async fn send(
         &self,
         mut request: Request<Body>,
-        limit: Duration,
+        timeout: ResponseTimeout,
     ) -> Result<Response<AnswerBody>, UpstreamError> {
-        let moves = request.extensions_mut().remove();
         self.inject(&mut request);
         let headers = request.headers_mut();
         self.via.sign(headers);
         headers.entry(HOST).or_insert_with(|| self.host());
-        let sending = self.pool.send(request, ResponseTimeout { limit, moves }).await;
+        let sending = self.pool.send(request, timeout).await;
         sending.map_err(|error| self.send_error(error))
     }
 
-    /// Passes a request on: as [`Upstream::send`], within `upstream.first_byte_timeout`.
-    pub async fn pass(&self, request: Request<Body>) -> Result<Response<AnswerBody>, UpstreamError> {
-        self.send(request, self.first_byte_timeout).await
+    /// Passes a request on: as [`Upstream::send`], within `upstream.first_byte_timeout`, which begins anew whenever the
+    /// body has made `progress`.
+    pub async fn pass(
+        &self,
+        request: Request<Body>,
+        progress: Option<BodyProgress>,
+    ) -> Result<Response<AnswerBody>, UpstreamError> {
+        let timeout = ResponseTimeout {
+            limit: self.first_byte_timeout,
+            progress,
+        };
+        self.send(request, timeout).await
     }
 
     /// Whether the server took the last connection that was asked for. Those that are open already may serve on where

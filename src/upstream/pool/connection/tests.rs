@@ -9,7 +9,7 @@ use tokio::{net::UnixStream, sync::mpsc, task::coop, time::timeout};
 
 const PATIENCE: ResponseTimeout = ResponseTimeout {
     limit: Duration::from_secs(20),
-    moves: None,
+    progress: None,
 };
 
 fn line() -> (Connection, UnixStream) {
