@@ -2,7 +2,6 @@
 
 mod call;
 pub mod cause;
-pub mod connect;
 mod error;
 mod error_chain;
 pub mod http1;
@@ -21,19 +20,14 @@ use crate::{
         idle_timeout::{BodyProgress, ResponseTimeout},
         via,
     },
-    upstream::{
-        connect::Dialer,
-        pool::{AnswerBody, Pool},
-    },
+    upstream::pool::{AnswerBody, Connector, Pool},
 };
 use http::{
     HeaderMap, HeaderName, HeaderValue, Request, Response, Uri,
     header::HOST,
     uri::{PathAndQuery, Scheme},
 };
-use hyper_rustls::HttpsConnectorBuilder;
-use hyper_util::client::legacy::connect::HttpConnector;
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 /// The server behind.
 pub struct Upstream {
@@ -61,24 +55,14 @@ impl Upstream {
     /// Builds the client; opens no connection. Whole answers are held within `budget`.
     pub fn new(config: &UpstreamConfig, budget: &BufferBudget) -> Result<Self, SetupError> {
         let https = config.url.scheme() == Some(&Scheme::HTTPS);
-        let link = match &config.socket {
-            Some(path) => Dialer::Unix(Arc::new(path.clone())),
-            None => {
-                let mut tcp = HttpConnector::new();
-                tcp.enforce_http(false);
-                tcp.set_nodelay(true);
-                // Shared by the addresses of a name: one that is silent leaves time for the next.
-                tcp.set_connect_timeout(Some(config.connect_timeout));
-                Dialer::Tcp(tcp)
-            }
-        };
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls::client_config(https, config.ca_file.as_deref())?)
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(link);
+        let connector = Connector::new(
+            config.url.clone(),
+            config.socket.as_deref(),
+            tls::client_config(https, config.ca_file.as_deref())?,
+            config.connect_timeout,
+        );
         Ok(Self {
-            pool: Pool::new(connector, config.url.clone(), config.connect_timeout),
+            pool: Pool::new(connector),
             url: config.url.to_string().trim_end_matches('/').to_owned(),
             base: config.url.path().trim_end_matches('/').to_owned(),
             https,

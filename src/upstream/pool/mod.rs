@@ -7,10 +7,12 @@
 mod answer;
 mod circuit_breaker;
 mod connection;
+mod connector;
 mod io;
 
 pub use answer::AnswerBody;
 pub use connection::ConnectionError;
+pub use connector::Connector;
 
 use crate::{
     http::{
@@ -18,13 +20,10 @@ use crate::{
         idle_timeout::{Alarm, HeaderTimeout, ResponseTimeout},
     },
     lock,
-    upstream::connect::Dialer,
 };
 use connection::Connection;
-use http::{Method, Request, Response, Uri};
+use http::{Method, Request, Response};
 use hyper::body::Body as _;
-use hyper_rustls::HttpsConnector;
-use io::Connector;
 use std::{
     sync::{Arc, Mutex, Weak},
     time::{Duration, Instant},
@@ -48,8 +47,6 @@ pub enum PoolError {
 /// The connections.
 pub struct Pool {
     connector: Connector,
-    /// Its scheme and authority are what is connected to.
-    server: Uri,
     kept: Arc<IdleConnections>,
 }
 
@@ -71,11 +68,10 @@ impl From<HeaderTimeout> for PoolError {
 }
 
 impl Pool {
-    /// Opens nothing yet; opening a connection takes `connect_timeout` at most.
-    pub fn new(connector: HttpsConnector<Dialer>, server: Uri, connect_timeout: Duration) -> Self {
+    /// Opens nothing yet.
+    pub fn new(connector: Connector) -> Self {
         Self {
-            connector: Connector::new(connector, connect_timeout),
-            server,
+            connector,
             kept: Arc::default(),
         }
     }
@@ -122,9 +118,8 @@ impl Pool {
     }
 
     async fn connect(&self) -> Result<Box<Connection>, PoolError> {
-        let opening = self.connector.connect(self.server.clone());
-        let wire = opening.await.map_err(PoolError::Connect)?;
-        Ok(Box::new(Connection::new(wire)))
+        let io = self.connector.connect().await.map_err(PoolError::Connect)?;
+        Ok(Box::new(Connection::new(io)))
     }
 }
 
