@@ -83,7 +83,7 @@ impl AnswerBody {
 
 /// Lets a request come to its end though its answer has: its client may not look at the answer before.
 async fn keep_once_sent(mut line: Box<Connection>, timeout: ResponseTimeout, kept: Arc<IdleConnections>) {
-    if let Ok(Ok(())) = line.send_rest(&timeout).await
+    if let Ok(()) = line.send_rest(&timeout).await
         && line.is_idle()
     {
         kept.put(line);

@@ -40,8 +40,6 @@ pub enum PoolError {
     Connect(BoxError),
     /// The connection failed.
     Send(ConnectionError),
-    /// The head of the answer did not come in time.
-    HeaderTimeout(HeaderTimeout),
 }
 
 /// The connections.
@@ -63,7 +61,7 @@ struct Idle {
 
 impl From<HeaderTimeout> for PoolError {
     fn from(late: HeaderTimeout) -> Self {
-        Self::HeaderTimeout(late)
+        Self::Send(late.into())
     }
 }
 
@@ -88,9 +86,9 @@ impl Pool {
         let (head, mut body) = request.into_parts();
         let is_repeatable = matches!(head.method, Method::GET | Method::HEAD) && body.is_end_stream();
         if let Some(mut line) = self.kept.take() {
-            match line.send(&head, body, &timeout).await? {
+            match line.send(&head, body, &timeout).await {
                 Ok(answer) => return Ok(AnswerBody::of(answer, line, timeout, &self.kept)),
-                Err(error) if is_repeatable && !line.has_heard() => {
+                Err(error) if is_repeatable && !error.is_timeout() && !line.has_heard() => {
                     tracing::debug!(%error, "an idle connection was closed as it was used; the request is sent again");
                     body = full("");
                 }
@@ -99,8 +97,8 @@ impl Pool {
         }
         // A server may take a connection and then say nothing of its certificate.
         let mut alarm = Alarm::default();
-        let mut line = timeout.wait(&mut alarm, Box::pin(self.connect())).await??;
-        match line.send(&head, body, &timeout).await? {
+        let mut line = timeout.wait(&mut alarm, Box::pin(self.connect())).await?;
+        match line.send(&head, body, &timeout).await {
             Ok(answer) => Ok(AnswerBody::of(answer, line, timeout, &self.kept)),
             Err(error) => Err(PoolError::Send(error)),
         }

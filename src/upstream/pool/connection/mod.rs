@@ -44,9 +44,19 @@ pub enum ConnectionError {
     /// The body of the request failed.
     #[error("the body of the request failed")]
     Body(#[source] BoxError),
+    /// The head of the answer did not come in time.
+    #[error(transparent)]
+    HeaderTimeout(#[from] HeaderTimeout),
     /// The body of the request is longer or shorter than was said.
     #[error("the body of the request is not as long as it was said to be")]
     BodyLength,
+}
+
+impl ConnectionError {
+    /// Whether the connection did not fail, but was given up.
+    pub fn is_timeout(&self) -> bool {
+        matches!(self, Self::HeaderTimeout(_))
+    }
 }
 
 /// A connection.
@@ -88,12 +98,7 @@ impl Connection {
     }
 
     /// Sends a request, and waits for the head of its answer.
-    pub async fn send(
-        &mut self,
-        head: &Parts,
-        body: Body,
-        timeout: &ResponseTimeout,
-    ) -> Result<Result<Head, ConnectionError>, HeaderTimeout> {
+    pub async fn send(&mut self, head: &Parts, body: Body, timeout: &ResponseTimeout) -> Result<Head, ConnectionError> {
         self.heard = 0;
         let length = match body.is_end_stream() {
             true => Some(0),
@@ -103,9 +108,9 @@ impl Connection {
         self.upload = Some((body, upload));
         let (mut alarm, mut seen) = (std::mem::take(&mut self.alarm), 0);
         let answering = poll_fn(|cx| self.poll_head(&head.method, &mut seen, cx));
-        let answered = timeout.wait(&mut alarm, answering).await?;
+        let answered = timeout.wait(&mut alarm, answering).await;
         self.alarm = alarm;
-        Ok(answered)
+        answered
     }
 
     /// Whether a byte came back for the last request.
@@ -171,7 +176,7 @@ impl Connection {
     }
 
     /// Sends the rest of a request whose answer is over.
-    pub async fn send_rest(&mut self, timeout: &ResponseTimeout) -> Result<Result<(), ConnectionError>, HeaderTimeout> {
+    pub async fn send_rest(&mut self, timeout: &ResponseTimeout) -> Result<(), ConnectionError> {
         let mut alarm = std::mem::take(&mut self.alarm);
         timeout.wait(&mut alarm, poll_fn(|cx| self.poll_send(cx))).await
     }
