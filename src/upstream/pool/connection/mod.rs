@@ -61,7 +61,7 @@ impl ConnectionError {
 
 /// A connection.
 pub struct Connection {
-    wire: Io,
+    io: Io,
     /// What has come and is not yet read.
     come: BytesMut,
     room: usize,
@@ -81,9 +81,9 @@ pub struct Connection {
 
 impl Connection {
     /// A new connection.
-    pub fn new(wire: Io) -> Self {
+    pub fn new(io: Io) -> Self {
         Self {
-            wire,
+            io,
             come: BytesMut::new(),
             room: LEAST_ROOM,
             head: Vec::new(),
@@ -135,7 +135,7 @@ impl Connection {
         let mut byte = [0];
         let mut unread = ReadBuf::new(&mut byte);
         let mut nobody = Context::from_waker(Waker::noop());
-        let reading = poll_fn(|cx| Pin::new(&mut self.wire).poll_read(cx, &mut unread));
+        let reading = poll_fn(|cx| Pin::new(&mut self.io).poll_read(cx, &mut unread));
         // A task that has done much hears from tokio that nothing is ready, though it may be.
         pin!(unconstrained(reading)).poll(&mut nobody).is_pending()
     }
@@ -183,14 +183,14 @@ impl Connection {
 
     /// Ends an idle connection as its protocol wants it: TLS has a word for it (RFC 8446 section 6.1).
     pub async fn close(mut self) {
-        if let Err(error) = self.wire.shutdown().await {
+        if let Err(error) = self.io.shutdown().await {
             tracing::trace!(%error, "an idle connection was closed by both ends at once");
         }
     }
 
     /// The connection, and what came on it after the last answer.
     pub fn into_rest(self) -> (Io, Bytes) {
-        (self.wire, self.come.freeze())
+        (self.io, self.come.freeze())
     }
 
     fn poll_head(
@@ -278,14 +278,14 @@ impl Connection {
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             let head = self.head.get(self.written..).unwrap_or_default();
-            let wire = Pin::new(&mut self.wire);
+            let io = Pin::new(&mut self.io);
             let written = match (head.is_empty(), self.content.is_empty()) {
                 (true, true) => break,
-                (false, true) => ready!(wire.poll_write(cx, head))?,
-                (true, false) => ready!(wire.poll_write(cx, &self.content))?,
+                (false, true) => ready!(io.poll_write(cx, head))?,
+                (true, false) => ready!(io.poll_write(cx, &self.content))?,
                 (false, false) => {
                     let pieces = [IoSlice::new(head), IoSlice::new(&self.content)];
-                    ready!(wire.poll_write_vectored(cx, &pieces))?
+                    ready!(io.poll_write_vectored(cx, &pieces))?
                 }
             };
             if written == 0 {
@@ -301,7 +301,7 @@ impl Connection {
         self.head.clear();
         self.written = 0;
         if self.to_flush {
-            ready!(Pin::new(&mut self.wire).poll_flush(cx))?;
+            ready!(Pin::new(&mut self.io).poll_flush(cx))?;
             self.to_flush = false;
         }
         Poll::Ready(Ok(()))
@@ -311,7 +311,7 @@ impl Connection {
     fn poll_come(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         self.come.reserve(self.room);
         let room = self.come.capacity() - self.come.len();
-        let read = ready!(pin!(self.wire.read_buf(&mut self.come)).poll(cx))?;
+        let read = ready!(pin!(self.io.read_buf(&mut self.come)).poll(cx))?;
         self.heard = self.heard.saturating_add(read);
         if read == room {
             self.room = (self.room * 2).min(MOST_ROOM);
