@@ -218,6 +218,8 @@ mod tests {
         idle.put(first);
         idle.put(second);
         drop(second_server);
+        // The runtime hears of it at its next turn.
+        tokio::time::sleep(Duration::from_millis(20)).await;
         assert!(idle.take().is_some(), "the first");
         assert!(idle.take().is_none(), "the second was closed");
     }
