@@ -59,25 +59,31 @@ pub struct ResponseTimeout {
     /// As configured.
     pub limit: Duration,
     /// The body of the request.
-    pub moves: Option<BodyProgress>,
+    pub progress: Option<BodyProgress>,
 }
 
 /// It took longer than that.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("no answer began within {} ms", .0.as_millis())]
 pub struct HeaderTimeout(pub Duration);
 
 impl ResponseTimeout {
-    /// What comes of `work`, if it comes in time.
-    pub async fn wait<T>(&self, alarm: &mut Alarm, work: impl Future<Output = T>) -> Result<T, HeaderTimeout> {
+    /// What comes of `work`, or that it did not come in time.
+    pub async fn wait<T, E: From<HeaderTimeout>>(
+        &self,
+        alarm: &mut Alarm,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
         let mut work = pin!(work);
         let mut until = None;
         poll_fn(|cx| {
             if let Poll::Ready(done) = work.as_mut().poll(cx) {
-                return Poll::Ready(Ok(done));
+                return Poll::Ready(done);
             }
             loop {
                 ready!(alarm.poll(*until.get_or_insert_with(|| Instant::now() + self.limit), cx));
-                if !self.moves.as_ref().is_some_and(BodyProgress::moved) {
-                    return Poll::Ready(Err(HeaderTimeout(self.limit)));
+                if !self.progress.as_ref().is_some_and(BodyProgress::moved) {
+                    return Poll::Ready(Err(HeaderTimeout(self.limit).into()));
                 }
                 until = None;
             }
@@ -159,8 +165,8 @@ mod tests {
     async fn an_alarm_that_was_set_for_later_rings_in_time() {
         let mut alarm = Alarm::default();
         let moment = Duration::from_millis(20);
-        let timeout = |limit| ResponseTimeout { limit, moves: None };
-        let nothing = || std::future::pending::<()>();
+        let timeout = |limit| ResponseTimeout { limit, progress: None };
+        let nothing = || std::future::pending::<Result<(), HeaderTimeout>>();
         let later = timeout(Duration::from_secs(600));
         let given_up = later.wait(&mut alarm, nothing());
         assert!(tokio::time::timeout(moment, given_up).await.is_err());

@@ -1,6 +1,6 @@
 //! The head of a request, together with which of the headers that decide something it has.
 
-use super::header_flags::HeaderFlags;
+use super::{header_flags::HeaderFlags, idle_timeout::BodyProgress};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, request::Parts};
 use std::sync::LazyLock;
 
@@ -9,6 +9,8 @@ use std::sync::LazyLock;
 pub struct RequestHead {
     parts: Parts,
     flags: HeaderFlags,
+    /// Of the body that follows.
+    progress: Option<BodyProgress>,
 }
 
 impl RequestHead {
@@ -17,6 +19,7 @@ impl RequestHead {
         Self {
             flags: HeaderFlags::of(&parts.headers),
             parts,
+            progress: None,
         }
     }
 
@@ -66,6 +69,16 @@ impl RequestHead {
     /// The whole head, to change it.
     pub fn parts_mut(&mut self) -> &mut Parts {
         &mut self.parts
+    }
+
+    /// Whether the body that follows moves, while it still comes.
+    pub fn progress(&self) -> Option<&BodyProgress> {
+        self.progress.as_ref()
+    }
+
+    /// Notes where the progress of the body is told.
+    pub fn set_progress(&mut self, progress: BodyProgress) {
+        self.progress = Some(progress);
     }
 
     /// What is sent on.

@@ -57,6 +57,7 @@ impl Pipeline {
             record,
             call: Call::Pass,
             own_host: jobs.host_for(kind),
+            progress: head.progress().cloned(),
             uri: uri?,
         })
     }
@@ -149,6 +150,7 @@ impl Pipeline {
             record,
             call: Call::Elsewhere,
             own_host: upstream.is_https().then(|| upstream.authority()),
+            progress: head.progress().cloned(),
             uri: upstream.uri_as_sent(head.uri())?,
         };
         passage

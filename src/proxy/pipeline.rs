@@ -243,7 +243,7 @@ impl Pipeline {
         record.put_name(head.headers_mut());
         let mut body = IdleTimeoutBody::new(body, self.shared.idle_timeout);
         if !body.is_end_stream() {
-            head.parts_mut().extensions.insert(body.watched());
+            head.set_progress(body.watched());
         }
         ClientRequest {
             record,

@@ -3,7 +3,7 @@
 use super::{Upstream, UpstreamError};
 use crate::http::body::{Body, full};
 use crate::{
-    http::buffered::BufferError,
+    http::{buffered::BufferError, idle_timeout::ResponseTimeout},
     upstream::{cause::Cause, pool::AnswerBody},
 };
 use bytes::Bytes;
@@ -49,7 +49,11 @@ impl Upstream {
     }
 
     async fn read_answer(&self, request: Request<Body>) -> Result<Answer, UpstreamError> {
-        let (head, body) = self.send(request, self.answer_timeout).await?.into_parts();
+        let timeout = ResponseTimeout {
+            limit: self.answer_timeout,
+            progress: None,
+        };
+        let (head, body) = self.send(request, timeout).await?.into_parts();
         if let Some(encoding) = head.headers.get(CONTENT_ENCODING)
             && encoding != "identity"
         {

@@ -149,9 +149,9 @@ impl Upstream {
                     None => BoxError::from(innermost(&*error)).into(),
                 });
             }
+            PoolError::Send(ConnectionError::HeaderTimeout(HeaderTimeout(limit))) => return self.timed_out(limit),
             PoolError::Send(error @ ConnectionError::BodyLength) => return UpstreamError::Client(Arc::new(error)),
             PoolError::Send(error) => return self.broken_off(&error),
-            PoolError::HeaderTimeout(HeaderTimeout(limit)) => return self.timed_out(limit),
             PoolError::Connect(error) => error,
         };
         let timed_out = sources(&*error)

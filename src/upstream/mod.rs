@@ -2,7 +2,6 @@
 
 mod call;
 pub mod cause;
-pub mod connect;
 mod error;
 mod error_chain;
 pub mod http1;
@@ -15,20 +14,20 @@ pub use error::{SetupError, UpstreamError};
 use crate::{
     auth::scope,
     config::UpstreamConfig,
-    http::{body::Body, buffered::BufferBudget, idle_timeout::ResponseTimeout, via},
-    upstream::{
-        connect::Dialer,
-        pool::{AnswerBody, Pool},
+    http::{
+        body::Body,
+        buffered::BufferBudget,
+        idle_timeout::{BodyProgress, ResponseTimeout},
+        via,
     },
+    upstream::pool::{AnswerBody, Connector, Pool},
 };
 use http::{
     HeaderMap, HeaderName, HeaderValue, Request, Response, Uri,
     header::HOST,
     uri::{PathAndQuery, Scheme},
 };
-use hyper_rustls::HttpsConnectorBuilder;
-use hyper_util::client::legacy::connect::HttpConnector;
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 /// The server behind.
 pub struct Upstream {
@@ -57,24 +56,14 @@ impl Upstream {
     pub fn new(config: &UpstreamConfig, budget: &BufferBudget) -> Result<Self, SetupError> {
         let address = &config.url;
         let https = address.uri.scheme() == Some(&Scheme::HTTPS);
-        let link = match &address.socket {
-            Some(path) => Dialer::Unix(Arc::new(path.clone())),
-            None => {
-                let mut tcp = HttpConnector::new();
-                tcp.enforce_http(false);
-                tcp.set_nodelay(true);
-                // Shared by the addresses of a name: one that is silent leaves time for the next.
-                tcp.set_connect_timeout(Some(config.connect_timeout));
-                Dialer::Tcp(tcp)
-            }
-        };
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls::client_config(https, config.ca_file.as_deref())?)
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(link);
+        let connector = Connector::new(
+            address.uri.clone(),
+            address.socket.as_deref(),
+            tls::client_config(https, config.ca_file.as_deref())?,
+            config.connect_timeout,
+        );
         Ok(Self {
-            pool: Pool::new(connector, address.uri.clone(), config.connect_timeout),
+            pool: Pool::new(connector),
             url: address.uri.to_string().trim_end_matches('/').to_owned(),
             base: address.uri.path().trim_end_matches('/').to_owned(),
             https,
@@ -177,26 +166,34 @@ impl Upstream {
     }
 
     /// Sends one request, whose URI came from [`Upstream::uri`], with the configured headers that it does not have, and
-    /// waits no longer for the head of the answer than `limit`, while the body of the request does not move either.
+    /// waits no longer for the head of the answer than `timeout` allows.
     /// Redirects are not followed: our headers are for this server alone. What may be sent twice, and when, is
     /// [`Pool::send`]'s.
     pub(super) async fn send(
         &self,
         mut request: Request<Body>,
-        limit: Duration,
+        timeout: ResponseTimeout,
     ) -> Result<Response<AnswerBody>, UpstreamError> {
-        let moves = request.extensions_mut().remove();
         self.inject(&mut request);
         let headers = request.headers_mut();
         self.via.sign(headers);
         headers.entry(HOST).or_insert_with(|| self.host());
-        let sending = self.pool.send(request, ResponseTimeout { limit, moves }).await;
+        let sending = self.pool.send(request, timeout).await;
         sending.map_err(|error| self.send_error(error))
     }
 
-    /// Passes a request on: as [`Upstream::send`], within `upstream.first_byte_timeout`.
-    pub async fn pass(&self, request: Request<Body>) -> Result<Response<AnswerBody>, UpstreamError> {
-        self.send(request, self.first_byte_timeout).await
+    /// Passes a request on: as [`Upstream::send`], within `upstream.first_byte_timeout`, which begins anew whenever the
+    /// body has made `progress`.
+    pub async fn pass(
+        &self,
+        request: Request<Body>,
+        progress: Option<BodyProgress>,
+    ) -> Result<Response<AnswerBody>, UpstreamError> {
+        let timeout = ResponseTimeout {
+            limit: self.first_byte_timeout,
+            progress,
+        };
+        self.send(request, timeout).await
     }
 
     /// Whether the server took the last connection that was asked for. Those that are open already may serve on where

@@ -13,7 +13,7 @@ use crate::{
     http::{
         body::Body,
         headers::{Trailers, add_forwarded, complete_for_http1, remove_hop_by_hop, set_host},
-        idle_timeout::IdleTimeoutBody,
+        idle_timeout::{BodyProgress, IdleTimeoutBody},
     },
     proxy::shutdown::Shutdown,
     telemetry::{Call, RequestRecord, Source},
@@ -35,6 +35,8 @@ pub struct ForwardedRequest<'a> {
     /// Replaces the client's `Host`, which ComfyUI compares with `Origin` and so must otherwise arrive as sent
     /// (docs/contract.md section 6).
     pub own_host: Option<&'a str>,
+    /// Of the body that the client still sends.
+    pub progress: Option<BodyProgress>,
     /// Where it is there.
     pub uri: Uri,
 }
@@ -70,7 +72,7 @@ impl ForwardedRequest<'_> {
             &head.method,
             &mut head.headers,
         );
-        let sent = self.upstream.pass(Request::from_parts(head, body)).await;
+        let sent = self.upstream.pass(Request::from_parts(head, body), self.progress).await;
         match &sent {
             Ok(response) => {
                 self.record.source(Source::Upstream);

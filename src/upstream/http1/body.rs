@@ -1,6 +1,6 @@
 //! The body of an answer: which of the bytes that come are its content, and where it ends.
 
-use super::{NotHttp, head::header_map};
+use super::{error::NotHttp, headers::header_map};
 use bytes::{Buf, Bytes, BytesMut};
 use http::HeaderMap;
 

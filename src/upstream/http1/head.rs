@@ -1,9 +1,13 @@
 //! The head of an answer.
 
-use super::{NotHttp, Reader};
+use super::{
+    body::Reader,
+    error::NotHttp,
+    headers::{MAX_HEAD_BYTES, header_map},
+};
 use bytes::{Buf, BytesMut};
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version,
+    Method, Response, StatusCode, Version,
     header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING},
 };
 use hyper::ext::ReasonPhrase;
@@ -11,12 +15,8 @@ use std::mem::MaybeUninit;
 
 /// The most headers that an answer may have.
 const MOST_HEADERS: usize = 100;
-/// The most bytes of its head.
-pub const MOST_BYTES: usize = 256 << 10;
 /// So many bytes tell HTTP from other protocols.
 const TELLING: usize = 16;
-/// How many more an answer gets on its way to the client: a map that grows is made anew.
-const ADDED: usize = 4;
 
 /// The head of an answer, and what it says of what follows.
 pub struct Head {
@@ -88,33 +88,10 @@ pub fn read_head(bytes: &mut BytesMut, method: &Method, seen: &mut usize) -> Res
 
 fn unfinished(bytes: &BytesMut, seen: &mut usize) -> Result<Option<Head>, NotHttp> {
     *seen = bytes.len();
-    match bytes.len() > MOST_BYTES {
+    match bytes.len() > MAX_HEAD_BYTES {
         true => Err(NotHttp::HeadTooLong),
         false => Ok(None),
     }
-}
-
-/// What httparse has found, whose limits on names and values are not narrower than those of `http`.
-pub(super) fn header_map(parsed: &[httparse::Header<'_>]) -> Result<HeaderMap, NotHttp> {
-    let mut headers = HeaderMap::with_capacity(parsed.len() + ADDED);
-    for header in parsed {
-        let name = HeaderName::from_bytes(header.name.as_bytes()).map_err(|_| httparse::Error::HeaderName)?;
-        let value = match name == CONTENT_LENGTH {
-            true => plain(header.value),
-            false => header.value,
-        };
-        let value = HeaderValue::from_bytes(value).map_err(|_| httparse::Error::HeaderValue)?;
-        headers.append(name, value);
-    }
-    Ok(headers)
-}
-
-/// A length without zeros before it: some read them as the sign of an octal number.
-fn plain(length: &[u8]) -> &[u8] {
-    let zeros = length.iter().take_while(|byte| **byte == b'0').count();
-    length
-        .get(zeros.min(length.len().saturating_sub(1))..)
-        .unwrap_or_default()
 }
 
 /// Whether the answer ends with its head (RFC 9112 section 6.3).
@@ -342,7 +319,7 @@ mod tests {
             head_of(&Method::GET, &many).err(),
             Some(NotHttp::Head(httparse::Error::TooManyHeaders))
         );
-        let endless = format!("HTTP/1.1 200 OK\r\nX: {}", "y".repeat(MOST_BYTES));
+        let endless = format!("HTTP/1.1 200 OK\r\nX: {}", "y".repeat(MAX_HEAD_BYTES));
         assert_eq!(head_of(&Method::GET, &endless).err(), Some(NotHttp::HeadTooLong));
     }
 }

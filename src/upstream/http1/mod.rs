@@ -3,32 +3,13 @@
 //! where two readers could disagree about an answer's end it is refused.
 
 mod body;
+mod error;
 mod head;
+mod headers;
 mod request;
 
 pub use body::{Piece, Reader};
-pub use head::{Head, MOST_BYTES, read_head};
+pub use error::NotHttp;
+pub use head::{Head, read_head};
+pub use headers::MAX_HEAD_BYTES;
 pub use request::{Upload, write_head};
-
-/// What came is no answer that every reader understands alike.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NotHttp {
-    /// The status line or a header.
-    #[error("invalid HTTP head: {0}")]
-    Head(#[from] httparse::Error),
-    /// It does not end.
-    #[error("the head of its answer is longer than {} bytes", MOST_BYTES)]
-    HeadTooLong,
-    /// RFC 9112 section 6.1.
-    #[error("its Transfer-Encoding is not chunked alone, or there is a Content-Length too")]
-    Coding,
-    /// RFC 9112 section 6.3.
-    #[error("it has more than one Content-Length")]
-    Length,
-    /// RFC 9112 section 7.1.
-    #[error("a chunk of its answer has no size, or ends elsewhere")]
-    Chunk,
-    /// RFC 9112 section 7.1.2.
-    #[error("the trailers of its answer are no headers, or too many")]
-    Trailers,
-}

@@ -3,8 +3,8 @@
 //! told.
 
 use super::{
-    IdleConnections,
     connection::{Connection, ConnectionError},
+    idle::IdleConnections,
     io::Io,
 };
 use crate::{
@@ -26,67 +26,71 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 pub struct AnswerBody {
     reader: Reader,
     /// Until its end.
-    line: Option<Box<Connection>>,
+    connection: Option<Box<Connection>>,
     keeps_open: bool,
     /// Why it broke off, as the next thing to say.
     broken: Option<ConnectionError>,
     /// With the rest of a request that its answer did not wait for.
     timeout: Option<ResponseTimeout>,
-    kept: Arc<IdleConnections>,
+    idle: Arc<IdleConnections>,
 }
 
 /// A connection on which another protocol is spoken from now on.
 pub struct Switched {
     /// What has come of it already.
     come: Bytes,
-    wire: Io,
+    io: Io,
 }
 
 impl AnswerBody {
     pub(super) fn of(
         head: Head,
-        line: Box<Connection>,
+        connection: Box<Connection>,
         timeout: ResponseTimeout,
-        kept: &Arc<IdleConnections>,
+        idle: &Arc<IdleConnections>,
     ) -> Response<Self> {
         let mut body = Self {
             reader: head.body,
-            timeout: line.is_sending().then_some(timeout),
-            line: Some(line),
+            timeout: connection.is_sending().then_some(timeout),
+            connection: Some(connection),
             broken: None,
             keeps_open: head.keeps_open,
-            kept: Arc::clone(kept),
+            idle: Arc::clone(idle),
         };
         if head.body.is_over() {
-            body.keep_line();
+            body.keep_connection();
         }
         head.response.map(|()| body)
     }
 
     /// The connection of a 101.
     pub fn into_switched(self) -> Option<Switched> {
-        let (wire, come) = self.line?.into_rest();
-        Some(Switched { come, wire })
+        let (io, come) = self.connection?.into_rest();
+        Some(Switched { come, io })
     }
 
-    fn keep_line(&mut self) {
-        let Some(line) = self.line.take_if(|_| self.keeps_open) else {
+    fn keep_connection(&mut self) {
+        let Some(connection) = self.connection.take_if(|_| self.keeps_open) else {
             return;
         };
-        match self.timeout.take_if(|_| line.is_sending()) {
-            Some(timeout) => drop(tokio::spawn(keep_once_sent(line, timeout, Arc::clone(&self.kept)))),
-            None if line.is_idle() => self.kept.put(line),
+        match self.timeout.take_if(|_| connection.is_sending()) {
+            Some(timeout) => drop(tokio::spawn(keep_once_sent(
+                connection,
+                timeout,
+                Arc::clone(&self.idle),
+            ))),
+            None if connection.is_idle() => self.idle.put(connection),
             None => {}
         }
     }
 }
 
 /// Lets a request come to its end though its answer has: its client may not look at the answer before.
-async fn keep_once_sent(mut line: Box<Connection>, timeout: ResponseTimeout, kept: Arc<IdleConnections>) {
-    if let Ok(Ok(())) = line.send_rest(&timeout).await
-        && line.is_idle()
+async fn keep_once_sent(mut connection: Box<Connection>, timeout: ResponseTimeout, idle: Arc<IdleConnections>) {
+    if let Ok(()) = connection.send_rest(&timeout).await
+        && connection.is_idle()
     {
-        kept.put(line);
+        idle.put(connection);
     }
 }
 
@@ -99,26 +103,29 @@ impl Body for AnswerBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, ConnectionError>>> {
         let Self {
-            reader, line, broken, ..
+            reader,
+            connection,
+            broken,
+            ..
         } = &mut *self;
         if let Some(error) = broken.take() {
             return Poll::Ready(Some(Err(error)));
         }
-        let Some(line) = line else {
+        let Some(connection) = connection else {
             return Poll::Ready(None);
         };
-        match ready!(line.poll_body(reader, cx)) {
+        match ready!(connection.poll_body(reader, cx)) {
             // An error makes hyper throw away what it has not sent yet. So it is said at the task's next turn: what came
             // before is sent at the end of this one.
             Some(Err(error)) => {
-                self.line = None;
+                self.connection = None;
                 self.broken = Some(error);
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }
             Some(frame) if !self.reader.is_over() => Poll::Ready(Some(frame)),
             frame => {
-                self.keep_line();
+                self.keep_connection();
                 Poll::Ready(frame)
             }
         }
@@ -136,7 +143,7 @@ impl Body for AnswerBody {
 impl AsyncRead for Switched {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.come.is_empty() {
-            return Pin::new(&mut self.wire).poll_read(cx, into);
+            return Pin::new(&mut self.io).poll_read(cx, into);
         }
         let now = self.come.len().min(into.remaining());
         into.put_slice(&self.come.split_to(now));
@@ -146,14 +153,14 @@ impl AsyncRead for Switched {
 
 impl AsyncWrite for Switched {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.wire).poll_write(cx, bytes)
+        Pin::new(&mut self.io).poll_write(cx, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.wire).poll_flush(cx)
+        Pin::new(&mut self.io).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.wire).poll_shutdown(cx)
+        Pin::new(&mut self.io).poll_shutdown(cx)
     }
 }

@@ -1,83 +1,24 @@
-//! How a connection to the upstream is opened, and what bytes go over then.
+//! What the bytes of a connection go over.
 
-use super::circuit_breaker::CircuitBreaker;
-use crate::{
-    http::body::BoxError,
-    upstream::{
-        connect::{Dialer, Link},
-        error_chain::sources,
-    },
-};
-use http::Uri;
-use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
-use hyper_util::rt::TokioIo;
 use std::{
     io::{self, IoSlice},
     pin::Pin,
     task::{Context, Poll},
-    time::Duration,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpStream, UnixStream},
-    time::timeout,
 };
 use tokio_rustls::client::TlsStream;
-use tower_service::Service;
 
-/// Opens connections, as long as the server takes any.
-pub struct Connector {
-    inner: HttpsConnector<Dialer>,
-    /// For all that it takes: the name, the connection and TLS.
-    limit: Duration,
-    reach: CircuitBreaker,
-}
-
-/// A connection.
+/// A stream to the server, of one of the kinds that there are.
 pub enum Io {
     /// To an address.
     Tcp(TcpStream),
     /// To a Unix socket.
     Unix(UnixStream),
-    /// To either, through TLS.
-    Tls(Box<TlsStream<TokioIo<Link>>>),
-}
-
-impl Connector {
-    /// Connects through `inner`, within `limit`.
-    pub fn new(inner: HttpsConnector<Dialer>, limit: Duration) -> Self {
-        Self {
-            inner,
-            limit,
-            reach: CircuitBreaker::default(),
-        }
-    }
-
-    /// Whether the last connection could be opened.
-    pub fn is_open(&self) -> bool {
-        self.reach.is_open()
-    }
-
-    /// Opens a connection to `server`, or says at once why another could not be opened a moment ago.
-    pub async fn connect(&self, server: Uri) -> Result<Io, BoxError> {
-        let attempt = self.reach.attempt().await?;
-        let opened = timeout(self.limit, self.inner.clone().call(server)).await;
-        match opened.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into())) {
-            Ok(stream) => {
-                attempt.succeeded();
-                Ok(match stream {
-                    MaybeHttpsStream::Http(Link::Tcp(stream)) => Io::Tcp(stream.into_inner()),
-                    MaybeHttpsStream::Http(Link::Unix(stream)) => Io::Unix(stream.into_inner()),
-                    MaybeHttpsStream::Https(stream) => Io::Tls(Box::new(stream.into_inner())),
-                })
-            }
-            Err(error) => {
-                let of_system = sources(&*error).filter_map(|source| source.downcast_ref::<io::Error>());
-                attempt.failed(of_system.map(io::Error::kind).last());
-                Err(error)
-            }
-        }
-    }
+    /// To an address, through TLS.
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 impl AsyncRead for Io {

@@ -2,38 +2,28 @@
 //!
 //! hyper's client does the same for any number of hosts, with a task for each connection, and the request and its answer
 //! handed to and fro between tasks. That was two fifths of what passing a small answer on costs (ARCHITECTURE.md, What was
-//! measured); here a connection is moved on by whoever waits for its answer ([`line`]).
+//! measured); here a connection is moved on by whoever waits for its answer ([`connection`]).
 
 mod answer;
 mod circuit_breaker;
 mod connection;
+mod connector;
+mod idle;
 mod io;
 
 pub use answer::AnswerBody;
 pub use connection::ConnectionError;
+pub use connector::Connector;
 
-use crate::{
-    http::{
-        body::{Body, BoxError, full},
-        idle_timeout::{Alarm, HeaderTimeout, ResponseTimeout},
-    },
-    lock,
-    upstream::connect::Dialer,
+use crate::http::{
+    body::{Body, BoxError, full},
+    idle_timeout::{Alarm, HeaderTimeout, ResponseTimeout},
 };
 use connection::Connection;
-use http::{Method, Request, Response, Uri};
+use http::{Method, Request, Response};
 use hyper::body::Body as _;
-use hyper_rustls::HttpsConnector;
-use io::Connector;
-use std::{
-    sync::{Arc, Mutex, Weak},
-    time::{Duration, Instant},
-};
-
-/// How long a connection may lie unused before it is closed.
-const IDLE: Duration = Duration::from_secs(90);
-/// How often idle ones are looked at.
-const LOOK: Duration = Duration::from_secs(1);
+use idle::IdleConnections;
+use std::sync::Arc;
 
 /// Why there is no answer.
 pub enum PoolError {
@@ -41,42 +31,26 @@ pub enum PoolError {
     Connect(BoxError),
     /// The connection failed.
     Send(ConnectionError),
-    /// The head of the answer did not come in time.
-    HeaderTimeout(HeaderTimeout),
 }
 
 /// The connections.
 pub struct Pool {
     connector: Connector,
-    /// Its scheme and authority are what is connected to.
-    server: Uri,
-    kept: Arc<IdleConnections>,
-}
-
-/// Connections that lie idle, in the order of their last use.
-#[derive(Default)]
-struct IdleConnections(Mutex<Idle>);
-
-#[derive(Default)]
-struct Idle {
-    lines: Vec<(Box<Connection>, Instant)>,
-    /// Somebody looks after them.
-    is_watched: bool,
+    idle: Arc<IdleConnections>,
 }
 
 impl From<HeaderTimeout> for PoolError {
     fn from(late: HeaderTimeout) -> Self {
-        Self::HeaderTimeout(late)
+        Self::Send(late.into())
     }
 }
 
 impl Pool {
-    /// Opens nothing yet; opening a connection takes `connect_timeout` at most.
-    pub fn new(connector: HttpsConnector<Dialer>, server: Uri, connect_timeout: Duration) -> Self {
+    /// Opens nothing yet.
+    pub fn new(connector: Connector) -> Self {
         Self {
-            connector: Connector::new(connector, connect_timeout),
-            server,
-            kept: Arc::default(),
+            connector,
+            idle: Arc::default(),
         }
     }
 
@@ -91,10 +65,10 @@ impl Pool {
     ) -> Result<Response<AnswerBody>, PoolError> {
         let (head, mut body) = request.into_parts();
         let is_repeatable = matches!(head.method, Method::GET | Method::HEAD) && body.is_end_stream();
-        if let Some(mut line) = self.kept.take() {
-            match line.send(&head, body, &timeout).await? {
-                Ok(answer) => return Ok(AnswerBody::of(answer, line, timeout, &self.kept)),
-                Err(error) if is_repeatable && !line.has_heard() => {
+        if let Some(mut connection) = self.idle.take() {
+            match connection.send(&head, body, &timeout).await {
+                Ok(answer) => return Ok(AnswerBody::of(answer, connection, timeout, &self.idle)),
+                Err(error) if is_repeatable && !error.is_timeout() && !connection.has_heard() => {
                     tracing::debug!(%error, "an idle connection was closed as it was used; the request is sent again");
                     body = full("");
                 }
@@ -103,9 +77,9 @@ impl Pool {
         }
         // A server may take a connection and then say nothing of its certificate.
         let mut alarm = Alarm::default();
-        let mut line = timeout.wait(&mut alarm, Box::pin(self.connect())).await??;
-        match line.send(&head, body, &timeout).await? {
-            Ok(answer) => Ok(AnswerBody::of(answer, line, timeout, &self.kept)),
+        let mut connection = timeout.wait(&mut alarm, Box::pin(self.connect())).await?;
+        match connection.send(&head, body, &timeout).await {
+            Ok(answer) => Ok(AnswerBody::of(answer, connection, timeout, &self.idle)),
             Err(error) => Err(PoolError::Send(error)),
         }
     }
@@ -117,58 +91,12 @@ impl Pool {
 
     /// Opens a connection for the next request.
     pub async fn reopen(&self) -> Result<(), PoolError> {
-        self.kept.put(Box::pin(self.connect()).await?);
+        self.idle.put(Box::pin(self.connect()).await?);
         Ok(())
     }
 
     async fn connect(&self) -> Result<Box<Connection>, PoolError> {
-        let opening = self.connector.connect(self.server.clone());
-        let wire = opening.await.map_err(PoolError::Connect)?;
-        Ok(Box::new(Connection::new(wire)))
-    }
-}
-
-impl IdleConnections {
-    /// The open connection that was used last.
-    fn take(&self) -> Option<Box<Connection>> {
-        let mut idle = lock(&self.0);
-        loop {
-            let (mut line, _) = idle.lines.pop()?;
-            if line.is_open() {
-                return Some(line);
-            }
-        }
-    }
-
-    /// Keeps an idle connection.
-    fn put(self: &Arc<Self>, mut line: Box<Connection>) {
-        line.rest();
-        let mut idle = lock(&self.0);
-        idle.lines.push((line, Instant::now()));
-        if !idle.is_watched {
-            idle.is_watched = true;
-            tokio::spawn(watch(Arc::downgrade(self)));
-        }
-    }
-}
-
-/// Closes what the server has closed, and what lies idle too long, until nothing is left.
-async fn watch(kept: Weak<IdleConnections>) {
-    loop {
-        tokio::time::sleep(LOOK).await;
-        let Some(kept) = kept.upgrade() else {
-            return;
-        };
-        let mut idle = lock(&kept.0);
-        idle.lines.retain_mut(|(line, _)| line.is_open());
-        // The latest are the last.
-        let old = idle.lines.iter().take_while(|(_, used)| used.elapsed() >= IDLE).count();
-        for (line, _) in idle.lines.drain(..old) {
-            tokio::spawn(line.close());
-        }
-        idle.is_watched = !idle.lines.is_empty();
-        if !idle.is_watched {
-            return;
-        }
+        let io = self.connector.connect().await.map_err(PoolError::Connect)?;
+        Ok(Box::new(Connection::new(io)))
     }
 }

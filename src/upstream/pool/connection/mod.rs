@@ -6,7 +6,7 @@ use crate::{
         body::{Body, BoxError},
         idle_timeout::{Alarm, HeaderTimeout, ResponseTimeout},
     },
-    upstream::http1::{Head, MOST_BYTES, NotHttp, Piece, Reader, Upload, read_head, write_head},
+    upstream::http1::{Head, MAX_HEAD_BYTES, NotHttp, Piece, Reader, Upload, read_head, write_head},
 };
 use bytes::{Buf, Bytes, BytesMut};
 use http::{Method, request::Parts};
@@ -44,14 +44,24 @@ pub enum ConnectionError {
     /// The body of the request failed.
     #[error("the body of the request failed")]
     Body(#[source] BoxError),
+    /// The head of the answer did not come in time.
+    #[error(transparent)]
+    HeaderTimeout(#[from] HeaderTimeout),
     /// The body of the request is longer or shorter than was said.
     #[error("the body of the request is not as long as it was said to be")]
     BodyLength,
 }
 
+impl ConnectionError {
+    /// Whether the connection did not fail, but was given up.
+    pub fn is_timeout(&self) -> bool {
+        matches!(self, Self::HeaderTimeout(_))
+    }
+}
+
 /// A connection.
 pub struct Connection {
-    wire: Io,
+    io: Io,
     /// What has come and is not yet read.
     come: BytesMut,
     room: usize,
@@ -71,9 +81,9 @@ pub struct Connection {
 
 impl Connection {
     /// A new connection.
-    pub fn new(wire: Io) -> Self {
+    pub fn new(io: Io) -> Self {
         Self {
-            wire,
+            io,
             come: BytesMut::new(),
             room: LEAST_ROOM,
             head: Vec::new(),
@@ -88,12 +98,7 @@ impl Connection {
     }
 
     /// Sends a request, and waits for the head of its answer.
-    pub async fn send(
-        &mut self,
-        head: &Parts,
-        body: Body,
-        timeout: &ResponseTimeout,
-    ) -> Result<Result<Head, ConnectionError>, HeaderTimeout> {
+    pub async fn send(&mut self, head: &Parts, body: Body, timeout: &ResponseTimeout) -> Result<Head, ConnectionError> {
         self.heard = 0;
         let length = match body.is_end_stream() {
             true => Some(0),
@@ -103,9 +108,9 @@ impl Connection {
         self.upload = Some((body, upload));
         let (mut alarm, mut seen) = (std::mem::take(&mut self.alarm), 0);
         let answering = poll_fn(|cx| self.poll_head(&head.method, &mut seen, cx));
-        let answered = timeout.wait(&mut alarm, answering).await?;
+        let answered = timeout.wait(&mut alarm, answering).await;
         self.alarm = alarm;
-        Ok(answered)
+        answered
     }
 
     /// Whether a byte came back for the last request.
@@ -130,7 +135,7 @@ impl Connection {
         let mut byte = [0];
         let mut unread = ReadBuf::new(&mut byte);
         let mut nobody = Context::from_waker(Waker::noop());
-        let reading = poll_fn(|cx| Pin::new(&mut self.wire).poll_read(cx, &mut unread));
+        let reading = poll_fn(|cx| Pin::new(&mut self.io).poll_read(cx, &mut unread));
         // A task that has done much hears from tokio that nothing is ready, though it may be.
         pin!(unconstrained(reading)).poll(&mut nobody).is_pending()
     }
@@ -171,21 +176,21 @@ impl Connection {
     }
 
     /// Sends the rest of a request whose answer is over.
-    pub async fn send_rest(&mut self, timeout: &ResponseTimeout) -> Result<Result<(), ConnectionError>, HeaderTimeout> {
+    pub async fn send_rest(&mut self, timeout: &ResponseTimeout) -> Result<(), ConnectionError> {
         let mut alarm = std::mem::take(&mut self.alarm);
         timeout.wait(&mut alarm, poll_fn(|cx| self.poll_send(cx))).await
     }
 
     /// Ends an idle connection as its protocol wants it: TLS has a word for it (RFC 8446 section 6.1).
     pub async fn close(mut self) {
-        if let Err(error) = self.wire.shutdown().await {
+        if let Err(error) = self.io.shutdown().await {
             tracing::trace!(%error, "an idle connection was closed by both ends at once");
         }
     }
 
     /// The connection, and what came on it after the last answer.
     pub fn into_rest(self) -> (Io, Bytes) {
-        (self.wire, self.come.freeze())
+        (self.io, self.come.freeze())
     }
 
     fn poll_head(
@@ -207,7 +212,7 @@ impl Connection {
                 return Poll::Ready(Ok(head));
             }
             // Interim answers are not limited otherwise, and may come faster than a clock is looked at.
-            if self.heard > MOST_BYTES {
+            if self.heard > MAX_HEAD_BYTES {
                 return Poll::Ready(Err(NotHttp::HeadTooLong.into()));
             }
             // A server may answer and hang up before it has read the whole request: what it has said counts.
@@ -273,14 +278,14 @@ impl Connection {
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             let head = self.head.get(self.written..).unwrap_or_default();
-            let wire = Pin::new(&mut self.wire);
+            let io = Pin::new(&mut self.io);
             let written = match (head.is_empty(), self.content.is_empty()) {
                 (true, true) => break,
-                (false, true) => ready!(wire.poll_write(cx, head))?,
-                (true, false) => ready!(wire.poll_write(cx, &self.content))?,
+                (false, true) => ready!(io.poll_write(cx, head))?,
+                (true, false) => ready!(io.poll_write(cx, &self.content))?,
                 (false, false) => {
                     let pieces = [IoSlice::new(head), IoSlice::new(&self.content)];
-                    ready!(wire.poll_write_vectored(cx, &pieces))?
+                    ready!(io.poll_write_vectored(cx, &pieces))?
                 }
             };
             if written == 0 {
@@ -296,7 +301,7 @@ impl Connection {
         self.head.clear();
         self.written = 0;
         if self.to_flush {
-            ready!(Pin::new(&mut self.wire).poll_flush(cx))?;
+            ready!(Pin::new(&mut self.io).poll_flush(cx))?;
             self.to_flush = false;
         }
         Poll::Ready(Ok(()))
@@ -306,7 +311,7 @@ impl Connection {
     fn poll_come(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         self.come.reserve(self.room);
         let room = self.come.capacity() - self.come.len();
-        let read = ready!(pin!(self.wire.read_buf(&mut self.come)).poll(cx))?;
+        let read = ready!(pin!(self.io.read_buf(&mut self.come)).poll(cx))?;
         self.heard = self.heard.saturating_add(read);
         if read == room {
             self.room = (self.room * 2).min(MOST_ROOM);
