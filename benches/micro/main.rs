@@ -8,7 +8,7 @@ use http::{HeaderMap, StatusCode};
 use jobshim::{
     mapping::{
         Classes, Context, ParsedJob, Tables,
-        scanner::{check, elements, members},
+        json::{check, elements, members},
     },
     upstream::Answer,
 };

@@ -2,7 +2,7 @@
 #![no_main]
 
 use bytes::Bytes;
-use jobshim::{mapping::{ClassInputs, Classes, Context, ParsedJob, Tables, scanner::check}, legacy::notes::note};
+use jobshim::{mapping::{ClassInputs, Classes, Context, ParsedJob, Tables, json::check}, legacy::notes::note};
 use libfuzzer_sys::fuzz_target;
 use std::{cell::Cell, sync::LazyLock};
 

@@ -3,7 +3,7 @@
 
 use jobshim::mapping::{
     Paths,
-    scanner::{check, elements, members, string_value},
+    json::{check, elements, members, string_value},
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -50,7 +50,7 @@ fuzz_target!(|text: &[u8]| {
         let walked = name.split('.').try_fold(whole, |value, name| {
             let mut inner = None;
             let _ = members(value, |key, value| {
-                if jobshim::mapping::scanner::key_is(key, name) {
+                if jobshim::mapping::json::key_is(key, name) {
                     inner = Some(value);
                 }
             });

@@ -1,7 +1,7 @@
 //! A table file of any bytes, for any of the tables: it is refused with its line, or what it makes of a job is JSON.
 #![no_main]
 
-use jobshim::mapping::{dialect::Dialect, Classes, Context, Table, TableError, WriteNames, names, scanner::check};
+use jobshim::mapping::{dialect::Dialect, Classes, Context, Table, TableError, WriteNames, names, json::check};
 use libfuzzer_sys::fuzz_target;
 
 const JOB: &[u8] = br#"{"id": "x", "status": "completed", "create_time": 1795461653, "outputs": {"5.0.1": {"3d": [{"filename": "a.glb",

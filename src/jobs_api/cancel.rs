@@ -5,7 +5,7 @@ use crate::{
     http::{outside::Outside, segments::has_dots},
     mapping::{
         Paths,
-        scanner::{elements, string_value},
+        json::{elements, string_value},
     },
     telemetry::Call,
     upstream::Answer,

@@ -7,7 +7,7 @@ use crate::{
     lock,
     mapping::{
         ClassInputs, Classes, Paths,
-        scanner::{key_is, members},
+        json::{key_is, members},
     },
     telemetry::Call,
 };

@@ -6,7 +6,7 @@ use crate::{
     http::outside::Outside,
     mapping::{
         Found, ParsedJob, Paths,
-        scanner::{Scanner, Span, string_value},
+        json::{Scanner, Span, string_value},
     },
     upstream::Answer,
 };

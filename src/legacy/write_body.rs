@@ -3,7 +3,7 @@
 use super::LegacyError;
 use crate::mapping::{
     Paths, WriteRequest,
-    scanner::{check, decode, elements, members, string_value},
+    json::{check, decode, elements, members, string_value},
 };
 use std::collections::HashSet;
 

@@ -2,9 +2,9 @@
 
 use super::{
     derive::Derivation,
-    json_text::{json_text, quoted},
+    json::{Paths, quoted},
+    json_text::json_text,
     limits::Weights,
-    paths::Paths,
     plan::{Absent, Inputs, Place, Plan, Source, Step},
     table::Rows,
     table_error::{Complaint, TableError},

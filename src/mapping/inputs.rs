@@ -1,7 +1,7 @@
 //! What a node class says of its inputs: which there are, and which types the server turns their values into before it
 //! queues a prompt.
 
-use super::scanner::{ScanError, decode, elements, key_is, members, string_value};
+use super::json::{ScanError, decode, elements, key_is, members, string_value};
 use serde::Deserialize;
 use std::collections::{BTreeMap, btree_map::Entry};
 

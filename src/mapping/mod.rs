@@ -1,23 +1,19 @@
 //! Tables: which field of a job becomes which field of a legacy answer.
 //!
-//! A table file (`table`) is checked whole and compiled (`compile`) to a flat `plan`; rendering a job runs the `scanner`
-//! over its bytes once and writes the entry from the spans it found (`paths`). `grammar` is the scanner's innermost part,
-//! `derive` holds the few things a path cannot say, `inputs` what is known of node classes for that, `store` the built-in tables and the folder that replaces them,
-//! `print` shows them to people.
+//! A table file (`table`) is checked whole and compiled (`compile`) to a flat `plan`; rendering a job runs over its bytes once
+//! (`json`) and writes the entry from the spans it found. `derive` holds the few things a path cannot say, `inputs` what is
+//! known of node classes for that, `store` the built-in tables and the folder that replaces them, `print` shows them to people.
 
 mod compile;
 mod context;
 mod derive;
 pub mod dialect;
-mod grammar;
 mod inputs;
+pub mod json;
 mod json_text;
 pub(crate) mod limits;
-mod paths;
-mod pieces;
 mod plan;
 pub mod print;
-pub mod scanner;
 mod store;
 mod table;
 mod table_error;
@@ -26,9 +22,8 @@ mod writes;
 pub use context::{Classes, Context};
 pub use derive::moment;
 pub use inputs::{ChoiceNames, ClassInputs, InputNames, NestedNames, ValueType};
+pub use json::{Found, ParsedJob, Paths, Spans};
 pub(crate) use json_text::json_text;
-pub use paths::{Found, ParsedJob, Paths, Spans};
-pub use pieces::{Ambiguous, Beginning, Elements, Judge};
 pub use plan::{Plan, Reading, RenderError};
 pub use store::{Tables, names};
 pub use table::{Allowance, Answer, Chosen, Fidelity, Line, RequestRules, Rows, Table};

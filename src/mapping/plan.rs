@@ -3,9 +3,7 @@
 use super::{
     context::Context,
     derive::{Derivation, Given},
-    json_text::quoted,
-    paths::{Found, Group, ParsedJob, Paths},
-    scanner::{ScanError, spelt, string_value},
+    json::{Found, Group, ParsedJob, Paths, ScanError, quoted, spelt, string_value},
 };
 use std::{borrow::Cow, sync::Arc};
 

@@ -1,6 +1,6 @@
 //! The built-in tables, and the folder whose files replace them by name.
 
-use super::{limits, paths::Paths, table::Table, table_error::TableError, writes::WriteNames};
+use super::{json::Paths, limits, table::Table, table_error::TableError, writes::WriteNames};
 use crate::mapping::dialect::Dialect;
 use std::{
     fs,

@@ -3,11 +3,9 @@
 use super::{
     compile::compile,
     derive::{Dropped, without},
-    json_text::quoted,
+    json::{Paths, ScanError, quoted, string_value},
     limits,
-    paths::Paths,
     plan::Plan,
-    scanner::{ScanError, string_value},
     table_error::{Complaint, TableError},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, header::InvalidHeaderName};

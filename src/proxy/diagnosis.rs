@@ -5,7 +5,7 @@ use crate::{
     config::UpstreamConfig,
     http::{buffered::BufferBudget, outside::Outside},
     jobs_api::JobsError,
-    mapping::{Paths, Tables, dialect::Dialect, scanner::string_value},
+    mapping::{Paths, Tables, dialect::Dialect, json::string_value},
     proxy::hints::{OriginHeaders, refusal},
     upstream::{Answer, SetupError, Upstream, UpstreamError, cause::Cause},
 };

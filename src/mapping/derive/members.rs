@@ -1,11 +1,7 @@
 //! Members of objects: left out, set, replaced, listed; every other byte stays as it was.
 
 use super::{Dropped, separate, write_string};
-use crate::mapping::{
-    json_text::quoted,
-    paths::Paths,
-    scanner::{ScanError, Scanner, Span, decode, key_is, members, spelt},
-};
+use crate::mapping::json::{Paths, ScanError, Scanner, Span, decode, key_is, members, quoted, spelt};
 use memchr::{memchr, memmem};
 use std::{collections::BTreeMap, ops::Range};
 

@@ -12,9 +12,8 @@ pub use members::without;
 
 use super::{
     context::Context,
+    json::{Group, ScanError, spelt},
     json_text::json_text,
-    paths::Group,
-    scanner::{ScanError, spelt},
 };
 use members::{NewMember, extend, keys, no_objects, put_in, unwrap_items};
 use nodes::{node_meta, output_nodes};

@@ -6,9 +6,7 @@ use super::{
 };
 use crate::mapping::{
     context::Classes,
-    json_text::quoted,
-    paths::Group,
-    scanner::{ScanError, Span, decode, elements, members, spelt, string_value},
+    json::{Group, ScanError, Span, decode, elements, members, quoted, spelt, string_value},
 };
 use memchr::memchr;
 use std::collections::HashSet;

@@ -8,7 +8,7 @@ use super::python::convert;
 use crate::mapping::{
     context::Classes,
     inputs::ClassInputs,
-    scanner::{ScanError, Scanner, Span, decode, elements, key_is, members, spelt, string_value},
+    json::{ScanError, Scanner, Span, decode, elements, key_is, members, spelt, string_value},
 };
 use std::{
     borrow::Cow,

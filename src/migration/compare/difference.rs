@@ -6,7 +6,7 @@ use crate::{
     config::field_path::segments,
     mapping::{
         Allowance, Fidelity, Table,
-        scanner::{check, decode, elements, members},
+        json::{check, decode, elements, members},
     },
     telemetry::{Finding, Kind, Sample},
 };

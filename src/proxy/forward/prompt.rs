@@ -14,7 +14,7 @@ use crate::{
         notes::{Notes, note},
         runs::Runs,
     },
-    mapping::{Chosen, Paths, RequestRules, Table, scanner::string_value},
+    mapping::{Chosen, Paths, RequestRules, Table, json::string_value},
     upstream::{Upstream, UpstreamError},
 };
 use bytes::Bytes;

@@ -2,7 +2,7 @@
 
 use jobshim::mapping::{
     Classes, Context, Paths, Table,
-    scanner::{check, elements, members},
+    json::{check, elements, members},
 };
 use proptest::prelude::*;
 

@@ -1,6 +1,9 @@
 //! Many paths into one object, found in a single pass.
 
-use super::scanner::{ScanError, Scanner, Span, decode, key_is};
+use super::{
+    scanner::{ScanError, Scanner, Span},
+    text::{decode, key_is},
+};
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -33,7 +36,7 @@ const MOST_KINDS: usize = 32;
 
 /// An object of whose members each one's own member of one name is wanted.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Group {
+pub(in crate::mapping) struct Group {
     /// The key of each, and which of the kinds is there.
     pub members: Vec<(Span, Option<usize>)>,
     /// Values that are there, with little written twice.
@@ -43,7 +46,7 @@ pub(super) struct Group {
 /// All that one pass found.
 #[derive(Clone, Debug, Default)]
 pub struct Found {
-    pub(super) spans: Spans,
+    pub(in crate::mapping) spans: Spans,
     /// Whether a path had a value anywhere, also where a repeated key took it back.
     touched: Vec<bool>,
     /// By group; `None` for more members than can be told apart.
@@ -72,7 +75,7 @@ impl ParsedJob {
     }
 
     /// What was found, if it was searched for the very same paths: slots mean nothing elsewhere.
-    pub(super) fn found_by(&self, paths: &Arc<Paths>) -> Option<&Found> {
+    pub(in crate::mapping) fn found_by(&self, paths: &Arc<Paths>) -> Option<&Found> {
         Arc::ptr_eq(&self.paths, paths).then_some(&self.found)
     }
 }
@@ -84,11 +87,11 @@ impl Found {
         Some(span.of(text))
     }
 
-    pub(super) fn is_touched(&self, slot: usize) -> bool {
+    pub(in crate::mapping) fn is_touched(&self, slot: usize) -> bool {
         self.touched.get(slot).copied().unwrap_or_default()
     }
 
-    pub(super) fn group(&self, slot: usize) -> Option<&Group> {
+    pub(in crate::mapping) fn group(&self, slot: usize) -> Option<&Group> {
         self.groups.get(slot)?.as_ref()
     }
 }
@@ -159,7 +162,7 @@ impl Paths {
     }
 
     /// Asks for `member` of every member of the object at `path`, and returns the group's slot.
-    pub(super) fn add_each(&mut self, path: &str, member: &str) -> usize {
+    pub(in crate::mapping) fn add_each(&mut self, path: &str, member: &str) -> usize {
         let at = self.node(path);
         let next = self.groups;
         let Some(node) = self.nodes.get_mut(at) else {
@@ -211,7 +214,7 @@ impl Paths {
     }
 
     /// Finds every path and group in `text`, which must be one whole JSON object.
-    pub(super) fn find_all(&self, text: &[u8]) -> Result<Found, ScanError> {
+    pub(in crate::mapping) fn find_all(&self, text: &[u8]) -> Result<Found, ScanError> {
         let mut scanner = Scanner::new(text);
         if scanner.peek() != Some(b'{') {
             return Err(ScanError {
