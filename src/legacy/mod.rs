@@ -156,7 +156,7 @@ impl Legacy {
     /// all as it was.
     pub fn reloaded(self: &Arc<Self>, config: &Config) -> Result<Arc<Self>, SetupError> {
         let tables = Tables::load(config.mappings_dir.as_deref())?;
-        if tables.sources == self.tables.sources && config.legacy.surface == self.surface {
+        if tables.files == self.tables.files && config.legacy.surface == self.surface {
             return Ok(Arc::clone(self));
         }
         Ok(Arc::new(Self {

@@ -186,7 +186,7 @@ impl Proxy {
 
     /// Whether both answer by the same tables.
     pub fn has_tables_of(&self, other: &Self) -> bool {
-        self.legacy.tables().sources == other.legacy.tables().sources
+        self.legacy.tables().files == other.legacy.tables().files
     }
 
     /// What has been seen so far.

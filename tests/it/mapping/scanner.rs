@@ -106,9 +106,7 @@ proptest! {
 }
 
 fn built_in(name: &str) -> Table {
-    let file = format!("{}/mappings/{name}.toml", env!("CARGO_MANIFEST_DIR"));
-    let source = std::fs::read_to_string(&file).expect("a table");
-    Table::parse(name, &file, &source).expect("a good table")
+    Table::parse(name, name, &crate::support::built_in(name)).expect("a good table")
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! Tables are data: edits take effect without code, and a broken table is refused with file, line and reason.
 
-use crate::support::TableFolder;
-use jobshim::mapping::{Classes, Context, Table, Tables, names};
-use std::fs;
+use crate::support::{TableFolder, built_in};
+use jobshim::mapping::{Classes, Context, Table, TableFile, Tables, files_in};
+use std::{collections::BTreeSet, fs, path::Path};
 
 struct NoClasses;
 
@@ -10,10 +10,6 @@ impl Classes for NoClasses {
     fn is_output(&self, _: &str) -> Option<bool> {
         None
     }
-}
-
-fn built_in(name: &str) -> String {
-    fs::read_to_string(format!("{}/mappings/{name}.toml", env!("CARGO_MANIFEST_DIR"))).expect("a table")
 }
 
 fn render(table: &Table, job: &str) -> String {
@@ -205,11 +201,44 @@ fn a_broken_dialect_and_a_misspelt_file_name_are_refused() {
 }
 
 #[test]
-fn every_built_in_table_is_a_file_of_its_name() {
-    for name in names() {
-        assert!(!built_in(name).is_empty(), "{name}");
+fn every_built_in_table_is_a_file_and_their_folder_is_a_folder_of_tables() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("mappings");
+    let on_disk: BTreeSet<String> = files_in(&folder)
+        .expect("a folder")
+        .iter()
+        .map(|file| fs::read_to_string(file).expect("a file"))
+        .collect();
+    let texts = |dir| -> BTreeSet<String> {
+        let files = TableFile::read_all(dir).expect("good files");
+        files.into_iter().map(|file| file.text).collect()
+    };
+    assert_eq!(texts(None), on_disk);
+    assert_eq!(texts(Some(folder.as_path())), on_disk);
+    Tables::load(Some(&folder)).expect("good tables");
+}
+
+#[test]
+fn a_table_is_found_in_its_folder_and_beside_it_and_in_both_refused() {
+    let edited = built_in("queue").replace("queue_running", "at_work");
+    for file in ["queue.toml", "answers/queue.toml"] {
+        let folder = TableFolder::with("in-its-folder", &[(file, &edited)]);
+        let tables = Tables::load(Some(&folder.path)).expect("good tables");
+        assert_eq!(tables.queue.answer.running.as_deref(), Some("at_work"), "{file}");
     }
-    Tables::load(None).expect("good tables");
+    let refused = |files: &[(&str, &str)]| {
+        let folder = TableFolder::with("refused", files);
+        let error = Tables::load(Some(&folder.path)).map(|_| ()).expect_err("refused");
+        error.to_string()
+    };
+    let both = refused(&[("queue.toml", &edited), ("answers/queue.toml", &edited)]);
+    assert!(both.contains("queue.toml:1: the table \"queue\" is also in "), "{both}");
+    for stranger in ["answers/histroy.toml", "dialects/history.toml", "comfyui.toml"] {
+        let error = refused(&[(stranger, "")]);
+        assert!(
+            error.contains(&format!("{stranger}:1: no table has this name")),
+            "{error}"
+        );
+    }
 }
 
 #[test]
