@@ -127,19 +127,19 @@ fn print_mode(config: &Config, route: RouteName) {
 
 fn table<'a>(route: &LegacyRoute, tables: &'a Tables, config: &Config) -> &'a Table {
     match route {
-        LegacyRoute::History | LegacyRoute::HistoryOne(_) => &tables.history,
-        LegacyRoute::HistoryV2 => &tables.history_v2,
-        LegacyRoute::HistoryV2One(_) => &tables.history_v2_detail,
-        LegacyRoute::JobStatus(_) => &tables.job_status,
+        LegacyRoute::History | LegacyRoute::HistoryOne(_) => &tables.answers.history,
+        LegacyRoute::HistoryV2 => &tables.answers.history_v2,
+        LegacyRoute::HistoryV2One(_) => &tables.answers.history_v2_detail,
+        LegacyRoute::JobStatus(_) => &tables.answers.job_status,
         LegacyRoute::Queue { api } => {
             let cloud = match (config.legacy.surface, config.upstream.dialect) {
                 (Surface::Cloud, _) | (Surface::Auto, DialectChoice::Cloud) => true,
                 (Surface::Comfyui | Surface::Auto, _) => false,
             };
             if *api && cloud {
-                &tables.queue_cloud
+                &tables.answers.queue_cloud
             } else {
-                &tables.queue
+                &tables.answers.queue
             }
         }
     }

@@ -18,7 +18,7 @@ pub use options::Options;
 pub use parse::has_sound_port;
 pub use secret::{Secret, shown_url};
 
-use crate::config::trusted_proxies::TrustedProxies;
+use crate::config::{field_path::FieldPath, trusted_proxies::TrustedProxies};
 use std::{borrow::Cow, fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 /// Everything in force, validated; the rest of the program trusts it.
@@ -163,7 +163,7 @@ pub struct ShadowConfig {
     /// Of the requests that could be compared, those that are.
     pub sample: Share,
     /// Fields that are not looked at, in segments.
-    pub ignore: Vec<Vec<String>>,
+    pub ignore: Vec<FieldPath>,
 }
 
 /// What legacy answers tell clients; times in seconds since 1970.

@@ -4,13 +4,13 @@ use super::{
     Legacy, LegacyError,
     answer::{Cached, Inquiry, LegacyAnswer},
     entries::LookupOutcome,
-    entry_cache::{CachedEntry, Entry, Variant, View},
+    entry_cache::{CachedEntry, Entry, Variant},
 };
 use crate::{
     auth::scope::Scope,
     http::encoding::{Encoding, NOT_WORTH_IT},
     jobs_api::{Caller, DialectKind},
-    mapping::dialect::State,
+    mapping::{View, dialect::State},
     routes::LegacyRoute,
 };
 use bytes::Bytes;

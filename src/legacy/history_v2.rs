@@ -3,7 +3,6 @@
 use super::{
     Legacy, LegacyError,
     answer::{Inquiry, LegacyAnswer},
-    entry_cache::View,
     json_string,
     listing::Part,
     pagination::Pagination,
@@ -11,7 +10,7 @@ use super::{
 use crate::{
     http::headers::carried,
     jobs_api::{Caller, DialectKind, ListFilter, Listed},
-    mapping::dialect::State,
+    mapping::{View, dialect::State},
 };
 use std::sync::Arc;
 
@@ -22,7 +21,7 @@ impl Legacy {
         caller: &Arc<Caller>,
         kind: DialectKind,
     ) -> Result<LegacyAnswer, LegacyError> {
-        let answer = &self.tables.history_v2.answer;
+        let answer = &self.tables.answers.history_v2.answer;
         let window = Pagination::parse(inquiry.query, answer)?;
         let needed = window.needed();
         let is_shown =

@@ -33,14 +33,14 @@ use crate::{
     http::{body_decoding::DecodeError, outside::Outside},
     jobs_api::{Caller, DialectKind, Jobs, JobsError, coalescer::Coalescer},
     legacy::{hollow::Hollow, notes::Notes, runs::Runs},
-    mapping::{RenderError, TableError, Tables},
+    mapping::{RenderError, TableError, Tables, View},
     routes::LegacyRoute,
     store::{Store, StoreError},
     telemetry::Observer,
     upstream::Upstream,
 };
 use entries::{Lookup, LookupOutcome};
-use entry_cache::{EntryCache, View};
+use entry_cache::EntryCache;
 use hidden::Hidden;
 use std::sync::Arc;
 

@@ -166,7 +166,7 @@ impl Hiding {
         let body = match self.asked {
             JobsEndpoint::List => {
                 without(&mut head.headers, &OF_THE_BYTES);
-                let elements = ListFilter::new(&self.judge.dialect().names.list.jobs, self.judge.clone());
+                let elements = ListFilter::new(self.judge.dialect().names.list.jobs.clone(), self.judge.clone());
                 let body = Filtered {
                     body,
                     elements: Some(elements),

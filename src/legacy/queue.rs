@@ -3,14 +3,13 @@
 use super::{
     Legacy, LegacyError,
     answer::{Inquiry, LegacyAnswer},
-    entry_cache::View,
     json_string,
     listing::Part,
 };
 use crate::{
     http::headers::carried,
     jobs_api::{Caller, DialectKind, ListFilter, Listed},
-    mapping::dialect::State,
+    mapping::{View, dialect::State},
 };
 use std::{cmp::Ordering, sync::Arc};
 

@@ -104,6 +104,16 @@ impl TableFile {
     }
 }
 
+/// The file of the table `name`.
+pub(super) fn file_of<'a>(files: &'a [TableFile], name: &str) -> Result<&'a TableFile, TableError> {
+    let file = files.iter().find(|file| file.name == name);
+    file.ok_or_else(|| TableError {
+        file: name.to_owned(),
+        line: 1,
+        reason: "no such table".to_owned(),
+    })
+}
+
 /// The places in `dir` where a file replaces a built-in one: in a folder as in `mappings/`, or in `dir` itself.
 fn places(table: &BuiltIn, dir: &Path) -> [PathBuf; 2] {
     [dir.join(format!("{}.toml", table.name)), dir.join(table.path)]

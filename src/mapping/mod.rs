@@ -4,31 +4,41 @@
 //! (`json`) and writes the entry from the spans it found. `derive` holds the few things a path cannot say, `inputs` what is
 //! known of node classes for that, `files` the built-in tables and the folder that replaces them, `print` shows them to people.
 
+mod answers;
+mod classes;
 mod compile;
-mod context;
 mod derive;
 pub mod dialect;
 mod files;
 mod inputs;
+mod job;
 pub mod json;
 mod json_text;
 pub(crate) mod limits;
 mod plan;
 pub mod print;
+mod request;
+mod row;
+mod shape;
+mod source_path;
 mod table;
 mod table_error;
 mod tables;
+mod view;
 mod writes;
 
-pub use context::{Classes, Context};
+pub use answers::AnswerTables;
+pub use classes::Classes;
 pub use derive::moment;
 pub use files::{TableFile, files_in, names};
 pub use inputs::{ChoiceNames, ClassInputs, InputNames, NestedNames, ValueType};
-pub use json::{Found, ParsedJob, Paths, Spans};
+pub use job::{JobFields, ListedJob, ListedJobs, ParsedJob};
 pub(crate) use json_text::json_text;
-pub use plan::{Plan, Reading, RenderError};
-pub use table::{Allowance, Answer, Chosen, Fidelity, Line, RequestRules, Rows, Table};
-pub(crate) use table_error::Complaint;
+pub use plan::{PreparedEntry, RenderError};
+pub use request::{Chosen, RequestRules};
+pub use row::{Allowance, Fidelity, Line, Rows};
+pub use table::{Answer, Table};
 pub use table_error::TableError;
 pub use tables::Tables;
+pub use view::View;
 pub use writes::{CloudQueue, WriteNames, WriteRequest};

@@ -1,6 +1,6 @@
 //! The tables as people read them: as files, or as the field-equivalence guide.
 
-use super::{Fidelity, Table, Tables, json_text::json_text, names, table::Line};
+use super::{Fidelity, Table, Tables, json_text::json_text, names, row::Line};
 
 /// One row in words: the field, where it comes from, how faithful it is, and a note.
 pub struct Row {
@@ -37,7 +37,7 @@ fn in_words(line: &Line) -> Row {
         sources.push("left out".to_owned());
     }
     Row {
-        to: line.to.get_ref().clone(),
+        to: line.to.get_ref().to_string(),
         from: sources.join(", else "),
         fidelity: match line.fidelity {
             Fidelity::Exact => "exact",
@@ -104,12 +104,13 @@ pub fn markdown(tables: &Tables, name: Option<&str>) -> Result<String, UnknownTa
     let shown: Vec<&Table> = match name {
         Some(name) => vec![
             tables
-                .shapes()
+                .answers
+                .all()
                 .into_iter()
                 .find(|table| table.name == name)
                 .ok_or_else(|| UnknownTable::new(name))?,
         ],
-        None => tables.shapes().to_vec(),
+        None => tables.answers.all().to_vec(),
     };
     for table in shown {
         out += &format!(

@@ -5,7 +5,7 @@ use super::{
     separate, write_key, write_string,
 };
 use crate::mapping::{
-    context::Classes,
+    classes::Classes,
     json::{Group, ScanError, Span, decode, elements, members, quoted, spelt, string_value},
 };
 use memchr::memchr;

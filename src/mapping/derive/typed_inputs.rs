@@ -6,7 +6,7 @@
 
 use super::python::convert;
 use crate::mapping::{
-    context::Classes,
+    classes::Classes,
     inputs::ClassInputs,
     json::{ScanError, Scanner, Span, decode, elements, key_is, members, spelt, string_value},
 };

@@ -72,18 +72,18 @@ pub fn shape<'a>(route: &LegacyRoute, tables: &'a Tables, cloud_items: bool) -> 
         name.as_deref().unwrap_or_default()
     }
     match route {
-        LegacyRoute::History | LegacyRoute::HistoryOne(_) => (&tables.history, Envelope::ById),
-        LegacyRoute::HistoryV2One(_) => (&tables.history_v2_detail, Envelope::ById),
-        LegacyRoute::JobStatus(_) => (&tables.job_status, Envelope::Bare),
+        LegacyRoute::History | LegacyRoute::HistoryOne(_) => (&tables.answers.history, Envelope::ById),
+        LegacyRoute::HistoryV2One(_) => (&tables.answers.history_v2_detail, Envelope::ById),
+        LegacyRoute::JobStatus(_) => (&tables.answers.job_status, Envelope::Bare),
         LegacyRoute::HistoryV2 => {
-            let table = &tables.history_v2;
+            let table = &tables.answers.history_v2;
             (table, Envelope::List(name(&table.answer.list)))
         }
         LegacyRoute::Queue { .. } => {
             let table = if cloud_items {
-                &tables.queue_cloud
+                &tables.answers.queue_cloud
             } else {
-                &tables.queue
+                &tables.answers.queue
             };
             let names = [name(&table.answer.running), name(&table.answer.pending)];
             (table, Envelope::Queue(names))

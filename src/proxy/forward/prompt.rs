@@ -14,7 +14,10 @@ use crate::{
         notes::{Notes, note},
         runs::Runs,
     },
-    mapping::{Chosen, Paths, RequestRules, Table, json::string_value},
+    mapping::{
+        Chosen, RequestRules, Table,
+        json::{find, string_value},
+    },
     upstream::{Upstream, UpstreamError},
 };
 use bytes::Bytes;
@@ -250,15 +253,10 @@ async fn keep(
 
 /// The id and the number of the job that a prompt became.
 fn job_in(answer: &[u8], table: &Table) -> Option<(String, Option<f64>)> {
-    let mut paths = Paths::default();
-    let id = paths.add(table.answer.id.as_deref()?);
-    let number = table.answer.number.as_deref().map(|path| paths.add(path));
-    let spans = paths.find(answer).ok()?;
-    let value = |slot: usize| Some(spans.get(slot)?.as_ref()?.of(answer));
-    let number = number
-        .and_then(value)
-        .and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
-    Some((string_value(value(id)?)?, number))
+    let names = [&table.answer.id, &table.answer.number].map(Option::as_ref);
+    let [id, number] = find(answer, names).ok()?;
+    let number = number.and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
+    Some((string_value(id?)?, number))
 }
 
 /// Reads a body to its end, or to where it is longer than `limit` bytes, has no room beside all others, or holds what is no

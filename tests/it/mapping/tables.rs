@@ -1,7 +1,7 @@
 //! Tables are data: edits take effect without code, and a broken table is refused with file, line and reason.
 
 use crate::support::{TableFolder, built_in};
-use jobshim::mapping::{Classes, Context, Table, TableFile, Tables, files_in};
+use jobshim::mapping::{Classes, Table, TableFile, Tables, files_in};
 use std::{collections::BTreeSet, fs, path::Path};
 
 struct NoClasses;
@@ -13,13 +13,9 @@ impl Classes for NoClasses {
 }
 
 fn render(table: &Table, job: &str) -> String {
-    let reading = table.plan.read(job.as_bytes(), None).expect("JSON");
-    let context = Context {
-        place: std::cell::Cell::default(),
-        classes: &NoClasses,
-    };
+    let prepared = table.prepare(job.as_bytes(), None).expect("JSON");
     let mut out = Vec::new();
-    table.plan.write(&reading, &context, &mut out).expect("an entry");
+    prepared.write(&NoClasses, &mut out).expect("an entry");
     String::from_utf8(out).expect("text")
 }
 
@@ -41,7 +37,7 @@ fn a_new_field_and_a_renamed_field_take_effect_from_the_table_alone() {
     let folder = TableFolder::with("new-field", &[("history.toml", &edited)]);
     let tables = Tables::load(Some(&folder.path)).expect("good tables");
     let entry = render(
-        &tables.history,
+        &tables.answers.history,
         r#"{"id": "a", "status": "completed", "execution_end_time": 17.50}"#,
     );
     assert!(entry.contains(r#""about_nodes": {}"#), "{entry}");
@@ -54,8 +50,11 @@ fn tables_that_a_folder_does_not_hold_stay_built_in() {
     let edited = built_in("queue").replace("queue_running", "at_work");
     let folder = TableFolder::with("one-table", &[("queue.toml", &edited)]);
     let tables = Tables::load(Some(&folder.path)).expect("good tables");
-    assert_eq!(tables.queue.answer.running.as_deref(), Some("at_work"));
-    assert_eq!(tables.queue_cloud.answer.running.as_deref(), Some("queue_running"));
+    assert_eq!(tables.answers.queue.answer.running.as_deref(), Some("at_work"));
+    assert_eq!(
+        tables.answers.queue_cloud.answer.running.as_deref(),
+        Some("queue_running")
+    );
 }
 
 #[test]
@@ -223,7 +222,11 @@ fn a_table_is_found_in_its_folder_and_beside_it_and_in_both_refused() {
     for file in ["queue.toml", "answers/queue.toml"] {
         let folder = TableFolder::with("in-its-folder", &[(file, &edited)]);
         let tables = Tables::load(Some(&folder.path)).expect("good tables");
-        assert_eq!(tables.queue.answer.running.as_deref(), Some("at_work"), "{file}");
+        assert_eq!(
+            tables.answers.queue.answer.running.as_deref(),
+            Some("at_work"),
+            "{file}"
+        );
     }
     let refused = |files: &[(&str, &str)]| {
         let folder = TableFolder::with("refused", files);

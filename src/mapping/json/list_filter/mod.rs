@@ -3,6 +3,7 @@
 
 use super::{
     cursor::{Cursor, Mark},
+    member_path::MemberPath,
     prefix::{ElementFilter, HeldObject, MOST, Undecided},
     text::key_is,
 };
@@ -41,17 +42,17 @@ enum ListPosition {
 
 /// A copy of a text, without some elements of the list at a path.
 pub struct ListFilter<J> {
-    path: Vec<String>,
+    path: MemberPath,
     judge: J,
     cursor: Cursor,
     position: ListPosition,
 }
 
 impl<J: ElementFilter> ListFilter<J> {
-    /// Of the list at the dotted `path`.
-    pub fn new(path: &str, judge: J) -> Self {
+    /// Of the list at `path`.
+    pub fn new(path: MemberPath, judge: J) -> Self {
         Self {
-            path: path.split('.').map(str::to_owned).collect(),
+            path,
             judge,
             cursor: Cursor::default(),
             position: ListPosition::outside(1),
@@ -69,7 +70,7 @@ impl<J: ElementFilter> ListFilter<J> {
                     match mark {
                         Mark::StringBegins if here == *on && !*is_next => *key = Some(Vec::new()),
                         Mark::StringEnds => {
-                            let next = self.path.get(on.saturating_sub(1));
+                            let next = self.path.names().get(on.saturating_sub(1));
                             if let (Some(key), Some(next)) = (key.take(), next) {
                                 *is_next = key_is(&key, next);
                             }
@@ -80,7 +81,7 @@ impl<J: ElementFilter> ListFilter<J> {
                             }
                         }
                         Mark::Opens if *is_next && here == *on + 1 => {
-                            let last = *on == self.path.len();
+                            let last = *on == self.path.names().len();
                             self.position = match (last, byte) {
                                 (true, b'[') => ListPosition::inside(here),
                                 (false, b'{') => ListPosition::outside(here),

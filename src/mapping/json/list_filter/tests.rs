@@ -1,5 +1,5 @@
 use super::{super::prefix::ObjectPrefix, *};
-use crate::mapping::Paths;
+use crate::mapping::json::find;
 use proptest::prelude::*;
 
 /// Leaves out whatever has `"out": 1`.
@@ -8,10 +8,7 @@ struct Outs;
 
 impl ElementFilter for Outs {
     fn excludes(&self, object: &[u8], whole: bool) -> Option<bool> {
-        let mut paths = Paths::default();
-        let slot = paths.add("out");
-        let spans = paths.find(object).ok();
-        let value = spans.and_then(|spans| Some(spans.get(slot)?.as_ref()?.of(object).to_vec()));
+        let value = find(object, [&path("out")]).ok().and_then(|[value]| value);
         match value {
             Some(value) => Some(value == b"1"),
             None => whole.then_some(false),
@@ -19,8 +16,12 @@ impl ElementFilter for Outs {
     }
 }
 
-fn copied(path: &str, text: &str, size: usize) -> String {
-    let mut elements = ListFilter::new(path, Outs);
+fn path(text: &str) -> MemberPath {
+    MemberPath::parse(text).expect("a path")
+}
+
+fn copied(list: &str, text: &str, size: usize) -> String {
+    let mut elements = ListFilter::new(path(list), Outs);
     let mut out = Vec::new();
     for piece in text.as_bytes().chunks(size) {
         elements.copy(piece, &mut out).expect("clear");
@@ -72,7 +73,7 @@ fn elements_are_left_out_and_every_other_byte_goes_on() {
 fn a_long_element_is_judged_by_its_beginning_and_not_held() {
     let long = "x".repeat(3 * MOST);
     for out in [1, 2] {
-        let mut elements = ListFilter::new("jobs", Outs);
+        let mut elements = ListFilter::new(path("jobs"), Outs);
         let text = format!(
             r#"{{"jobs": [{{"out": {out}, "pad": "{}", "long": "{long}"}}]}}"#,
             "y".repeat(USUAL)
@@ -86,7 +87,7 @@ fn a_long_element_is_judged_by_its_beginning_and_not_held() {
     }
     let unclear = format!(r#"{{"jobs": [{{"long": "{long}", "out": 1}}]}}"#);
     assert_eq!(
-        ListFilter::new("jobs", Outs).copy(unclear.as_bytes(), &mut Vec::new()),
+        ListFilter::new(path("jobs"), Outs).copy(unclear.as_bytes(), &mut Vec::new()),
         Err(Undecided)
     );
     let mut beginning = ObjectPrefix::default();
@@ -114,7 +115,7 @@ proptest! {
             }
         }
         let text = format!("{{\"jobs\": [{text}");
-        let mut elements = ListFilter::new("jobs", None);
+        let mut elements = ListFilter::new(path("jobs"), None);
         let mut out = Vec::new();
         for piece in text.as_bytes().chunks(size) {
             elements.copy(piece, &mut out).expect("clear");
