@@ -123,7 +123,7 @@ impl Kind {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Dropped {
-    pub(in crate::mapping) path: MemberPath,
+    pub(crate) path: MemberPath,
     is: Option<String>,
     unless: Option<Kind>,
 }

@@ -26,7 +26,7 @@ impl MemberPath {
     }
 
     /// The path below the first name, where that is `name`, and there is something below it.
-    pub(in crate::mapping) fn below(&self, name: &str) -> Option<Self> {
+    pub(crate) fn below(&self, name: &str) -> Option<Self> {
         match self.0.split_first() {
             Some((first, rest)) if first == name && !rest.is_empty() => Some(Self(rest.to_vec())),
             _ => None,
@@ -34,12 +34,12 @@ impl MemberPath {
     }
 
     /// The path of the first name alone.
-    pub(in crate::mapping) fn head(&self) -> Self {
+    pub(crate) fn head(&self) -> Self {
         Self(self.0.iter().take(1).cloned().collect())
     }
 
     /// The path `inner` below this one.
-    pub(in crate::mapping) fn join(&self, inner: &Self) -> Self {
+    pub(crate) fn join(&self, inner: &Self) -> Self {
         Self([self.names(), inner.names()].concat())
     }
 }

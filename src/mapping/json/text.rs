@@ -64,7 +64,7 @@ pub fn string_value(text: &[u8]) -> Option<String> {
 }
 
 /// The string that a JSON string value spells, copied only where it has escapes; `None` for another kind of value.
-pub(in crate::mapping) fn spelt(text: &[u8]) -> Option<Cow<'_, str>> {
+pub(crate) fn spelt(text: &[u8]) -> Option<Cow<'_, str>> {
     let inner = text.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\""));
     if let Some(inner) = inner.filter(|inner| grammar::plain(inner).is_empty()) {
         return std::str::from_utf8(inner).ok().map(Cow::Borrowed);
@@ -73,7 +73,7 @@ pub(in crate::mapping) fn spelt(text: &[u8]) -> Option<Cow<'_, str>> {
 }
 
 /// A string as a JSON string.
-pub(in crate::mapping) fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     // No text fails to be written.
     serde_json::to_string(text).unwrap_or_default()
 }
