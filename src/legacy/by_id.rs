@@ -128,7 +128,8 @@ impl Legacy {
                 empty_for: Some(state),
                 ..LegacyAnswer::whole(table, vec![Bytes::from_static(b"{}")], headers)
             },
-            _ => LegacyAnswer::not_found(table, headers),
+            View::JobStatus => LegacyAnswer::not_found(&self.tables.answers.job_status, headers),
+            _ => LegacyAnswer::not_found(&self.tables.answers.history_v2_detail, headers),
         }
     }
 

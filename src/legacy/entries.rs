@@ -192,8 +192,8 @@ impl Legacy {
                 self.notes.forget(caller.scope, id, run.number());
             }
         }
-        let lacks = |prompt: &String| prepared.lacks(prompt);
-        let hollow = shape.is_of_queued() && table.answer.prompt.as_ref().is_some_and(lacks);
+        let prompt = self.tables.answers.prompt_row(shape);
+        let hollow = prompt.is_some_and(|prompt| prepared.lacks(prompt));
         Ok((Entry::new(text, begin, place), hollow))
     }
 }

@@ -20,7 +20,7 @@ impl Legacy {
         caller: &Arc<Caller>,
         kind: DialectKind,
     ) -> Result<LegacyAnswer, LegacyError> {
-        let window = Pagination::parse(inquiry.query, &self.tables.answers.history.answer)?;
+        let window = Pagination::parse(inquiry.query, &self.tables.answers.history.pagination)?;
         // Every state is asked for and the queued ones passed over: early servers refuse the filter word for
         // cancelled jobs, and remembering that would hide those jobs after an upgrade.
         let since = self.hidden.now();

@@ -3,7 +3,7 @@
 
 use crate::{
     auth::scope::Scope,
-    mapping::{Classes, Table},
+    mapping::{Classes, PromptTable},
 };
 use bytes::Bytes;
 use moka::{ops::compute::Op, policy::EvictionPolicy, sync::Cache};
@@ -113,8 +113,8 @@ impl Notes {
 
 /// What table `prompt` keeps of a request's body, and of what was observed beside it; `None` when it is no JSON object or has
 /// nothing to keep.
-pub fn note(table: &Table, body: &[u8], observed: Option<&[u8]>) -> Option<Bytes> {
-    let prepared = table.prepare(body, observed).ok()?;
+pub fn note(table: &PromptTable, body: &[u8], observed: Option<&[u8]>) -> Option<Bytes> {
+    let prepared = table.table.prepare(body, observed).ok()?;
     let mut out = Vec::new();
     prepared.write(&NoClasses, &mut out).ok()?;
     Some(out.into())

@@ -23,7 +23,7 @@ impl Legacy {
     ) -> Result<LegacyAnswer, LegacyError> {
         let cloud_items = self.shows_cloud_items(api, kind);
         let shape = if cloud_items { View::QueueCloud } else { View::Queue };
-        let table = self.table(shape);
+        let table = self.tables.answers.queue(cloud_items);
         let list = self.jobs.list(caller, kind, ListFilter::Queued, |_| false).await?;
         let (mut running, mut pending): (Vec<Listed>, Vec<Listed>) = (Vec::new(), Vec::new());
         for job in list.jobs {
@@ -49,9 +49,9 @@ impl Legacy {
             });
         }
         let mut parts = Vec::new();
-        let names = [&table.answer.running, &table.answer.pending];
+        let names = [&table.running, &table.pending];
         for ((name, jobs), lead) in names.into_iter().zip([running, pending]).zip(["{", "], "]) {
-            let name = json_string(name.as_deref().unwrap_or_default());
+            let name = json_string(name);
             parts.push(Part::text(format!("{lead}{name}: [")));
             parts.extend(Part::jobs(&jobs));
         }

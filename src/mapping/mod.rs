@@ -37,7 +37,7 @@ pub(crate) use json_text::json_text;
 pub use plan::{PreparedEntry, RenderError};
 pub use request::{Chosen, RequestRules};
 pub use row::{Allowance, Fidelity, Line, Rows};
-pub use table::{Answer, Table};
+pub use table::{HistoryTable, JobTable, ListTable, PaginationNames, PromptTable, QueueTable, Table};
 pub use table_error::TableError;
 pub use tables::Tables;
 pub use view::View;

@@ -15,31 +15,21 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 use toml::Spanned;
 
-/// What stands around the entries of an answer. Which keys a table needs depends on its route.
-#[derive(Clone, Debug, Default, Deserialize)]
+/// The `[answer]` of a table file. Which keys a table needs depends on what it is for.
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Answer {
-    /// `Content-Type` of a translated answer.
+struct AnswerKeys {
     #[serde(default, deserialize_with = "header_value")]
-    pub content_type: Option<HeaderValue>,
-    /// The member that holds a list of entries.
-    pub list: Option<String>,
-    /// The member that holds running jobs.
-    pub running: Option<String>,
-    /// The member that holds pending jobs.
-    pub pending: Option<String>,
-    /// The body of a 404.
-    pub not_found: Option<toml::Value>,
-    /// The query parameter for how many entries are wanted.
-    pub count: Option<String>,
-    /// The query parameter for how many entries are passed over.
-    pub skip: Option<String>,
-    /// The member that says which job a request became.
-    pub id: Option<MemberPath>,
-    /// The row of an item's prompt, as its `to` has it: without a value for it the item cannot be sent back.
-    pub prompt: Option<String>,
-    /// The member that says which place in the queue that job has.
-    pub number: Option<MemberPath>,
+    content_type: Option<HeaderValue>,
+    list: Option<String>,
+    running: Option<String>,
+    pending: Option<String>,
+    not_found: Option<toml::Value>,
+    count: Option<String>,
+    skip: Option<String>,
+    id: Option<MemberPath>,
+    prompt: Option<String>,
+    number: Option<MemberPath>,
 }
 
 /// A table file as written.
@@ -47,7 +37,7 @@ pub struct Answer {
 #[serde(deny_unknown_fields)]
 struct File {
     about: String,
-    answer: Answer,
+    answer: AnswerKeys,
     #[serde(default)]
     request: RequestRules,
     field: Rows,
@@ -62,10 +52,8 @@ pub struct Table {
     pub name: String,
     /// One line on what the table makes.
     pub about: String,
-    /// What stands around the entries.
-    pub answer: Answer,
-    /// What is done to the request.
-    pub request: RequestRules,
+    /// `Content-Type` of a translated answer.
+    pub content_type: HeaderValue,
     /// The rows as written, for people.
     pub rows: Rows,
     plan: Plan,
@@ -73,44 +61,166 @@ pub struct Table {
     job: Arc<PathSet<Job>>,
 }
 
+/// The query parameters of a list of entries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PaginationNames {
+    /// How many entries are wanted.
+    pub count: String,
+    /// How many entries are passed over.
+    pub skip: String,
+}
+
+/// A table whose entries are an object, by job id.
+#[derive(Clone, Debug)]
+pub struct HistoryTable {
+    /// Makes the entries.
+    pub table: Table,
+    /// The parameters of a request.
+    pub pagination: PaginationNames,
+}
+
+/// A table whose entries are a list in an object.
+#[derive(Clone, Debug)]
+pub struct ListTable {
+    /// Makes the entries.
+    pub table: Table,
+    /// The parameters of a request.
+    pub pagination: PaginationNames,
+    /// The member that holds the list.
+    pub list: String,
+}
+
+/// A table for one job alone.
+#[derive(Clone, Debug)]
+pub struct JobTable {
+    /// Makes the entry.
+    pub table: Table,
+    /// The body of a 404.
+    pub not_found: toml::Value,
+}
+
+/// A table for the items of a queue.
+#[derive(Clone, Debug)]
+pub struct QueueTable {
+    /// Makes the items.
+    pub table: Table,
+    /// The member that holds running jobs.
+    pub running: String,
+    /// The member that holds pending jobs.
+    pub pending: String,
+    /// The row of an item's prompt, as its `to` has it: without a value for it the item cannot be sent back.
+    pub prompt: Option<String>,
+}
+
+/// The table of what is kept of a request for a new job.
+#[derive(Clone, Debug)]
+pub struct PromptTable {
+    /// Makes a note of the request.
+    pub table: Table,
+    /// What is done to the request.
+    pub request: RequestRules,
+    /// The member of the answer that says which job the request became.
+    pub id: MemberPath,
+    /// The member of the answer that says which place in the queue that job has.
+    pub number: Option<MemberPath>,
+}
+
 /// A table that is compiled, while others may still add to what jobs are searched for.
-pub(super) struct CompiledTable {
-    name: String,
+pub(super) struct CompiledTable<'a> {
+    name: &'a str,
+    complaint: Complaint<'a>,
     file: File,
     plan: Plan,
 }
 
-impl CompiledTable {
+impl<'a> CompiledTable<'a> {
     /// Reads, checks and compiles a table, and adds what it needs of a job to `job`. `file` is what errors call it.
-    pub fn parse(name: &str, file: &str, source: &str, job: &mut PathSet<Job>) -> Result<Self, TableError> {
+    pub fn parse(name: &'a str, file: &'a str, source: &'a str, job: &mut PathSet<Job>) -> Result<Self, TableError> {
         let complaint = Complaint { file, source };
         limits::check(&complaint)?;
         let file: File = toml::from_str(source)
             .map_err(|error| complaint.at(error.span().map_or(0, |span| span.start), error.message().to_owned()))?;
-        for (missing, key) in required(name, &file.answer) {
-            if missing {
-                return Err(complaint.at(0, format!("[answer] needs {key:?} in table {name:?}")));
-            }
-        }
         Ok(Self {
-            name: name.to_owned(),
+            name,
             plan: compile(&file.field, &file.part, job, &complaint)?,
+            complaint,
             file,
         })
     }
 
+    /// A key of `[answer]` that this table cannot do without.
+    fn needed<T: Clone>(&self, key: &str, value: impl Fn(&AnswerKeys) -> &Option<T>) -> Result<T, TableError> {
+        let missing = || format!("[answer] needs {key:?} in table {:?}", self.name);
+        let value = value(&self.file.answer).clone();
+        value.ok_or_else(|| self.complaint.at(0, missing()))
+    }
+
+    fn pagination(&self) -> Result<PaginationNames, TableError> {
+        Ok(PaginationNames {
+            count: self.needed("count", |answer| &answer.count)?,
+            skip: self.needed("skip", |answer| &answer.skip)?,
+        })
+    }
+
     /// The table, where jobs are searched for `job`, which it has added to.
-    pub fn searching(self, job: Arc<PathSet<Job>>) -> Table {
-        let Self { name, file, plan } = self;
-        Table {
-            name,
-            about: file.about,
-            answer: file.answer,
-            request: file.request,
-            rows: file.field,
-            plan,
-            job,
-        }
+    pub fn into_table(self, job: &Arc<PathSet<Job>>) -> Result<Table, TableError> {
+        Ok(Table {
+            content_type: self.needed("content_type", |answer| &answer.content_type)?,
+            name: self.name.to_owned(),
+            about: self.file.about,
+            rows: self.file.field,
+            plan: self.plan,
+            job: Arc::clone(job),
+        })
+    }
+
+    /// As [`CompiledTable::into_table`], with what stands around its entries.
+    pub fn into_history(self, job: &Arc<PathSet<Job>>) -> Result<HistoryTable, TableError> {
+        Ok(HistoryTable {
+            pagination: self.pagination()?,
+            table: self.into_table(job)?,
+        })
+    }
+
+    /// As [`CompiledTable::into_table`], with what stands around its entries.
+    pub fn into_list(self, job: &Arc<PathSet<Job>>) -> Result<ListTable, TableError> {
+        Ok(ListTable {
+            list: self.needed("list", |answer| &answer.list)?,
+            pagination: self.pagination()?,
+            table: self.into_table(job)?,
+        })
+    }
+
+    /// As [`CompiledTable::into_table`], with the answer where there is no such job.
+    pub fn into_job(self, job: &Arc<PathSet<Job>>) -> Result<JobTable, TableError> {
+        Ok(JobTable {
+            not_found: self.needed("not_found", |answer| &answer.not_found)?,
+            table: self.into_table(job)?,
+        })
+    }
+
+    /// As [`CompiledTable::into_table`], with what stands around its items.
+    pub fn into_queue(self, job: &Arc<PathSet<Job>>) -> Result<QueueTable, TableError> {
+        Ok(QueueTable {
+            running: self.needed("running", |answer| &answer.running)?,
+            pending: self.needed("pending", |answer| &answer.pending)?,
+            prompt: self.file.answer.prompt.clone(),
+            table: self.into_table(job)?,
+        })
+    }
+}
+
+impl PromptTable {
+    /// Reads, checks and compiles the table. `file` is what errors call it.
+    pub fn parse(file: &str, source: &str) -> Result<Self, TableError> {
+        let mut job = PathSet::default();
+        let compiled = CompiledTable::parse("prompt", file, source, &mut job)?;
+        Ok(Self {
+            request: compiled.file.request.clone(),
+            id: compiled.needed("id", |answer| &answer.id)?,
+            number: compiled.file.answer.number.clone(),
+            table: compiled.into_table(&Arc::new(job))?,
+        })
     }
 }
 
@@ -118,8 +228,8 @@ impl Table {
     /// Reads, checks and compiles a table. `file` is what errors call it.
     pub fn parse(name: &str, file: &str, source: &str) -> Result<Self, TableError> {
         let mut job = PathSet::default();
-        let table = CompiledTable::parse(name, file, source, &mut job)?;
-        Ok(table.searching(Arc::new(job)))
+        let compiled = CompiledTable::parse(name, file, source, &mut job)?;
+        compiled.into_table(&Arc::new(job))
     }
 
     /// Passes once over a job's bytes, and over those of what was observed of it when it was submitted.
@@ -150,25 +260,4 @@ impl Table {
 pub(super) fn header_value<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<HeaderValue>, D::Error> {
     let text = String::deserialize(deserializer)?;
     HeaderValue::try_from(text).map(Some).map_err(D::Error::custom)
-}
-
-/// Which keys of `[answer]` the route of table `name` cannot do without, and whether they are missing.
-fn required(name: &str, answer: &Answer) -> Vec<(bool, &'static str)> {
-    let mut keys = vec![(answer.content_type.is_none(), "content_type")];
-    match name {
-        "history" => keys.extend([(answer.count.is_none(), "count"), (answer.skip.is_none(), "skip")]),
-        "history_v2" => keys.extend([
-            (answer.list.is_none(), "list"),
-            (answer.count.is_none(), "count"),
-            (answer.skip.is_none(), "skip"),
-        ]),
-        "history_v2_detail" | "job_status" => keys.push((answer.not_found.is_none(), "not_found")),
-        "queue" | "queue_cloud" => keys.extend([
-            (answer.running.is_none(), "running"),
-            (answer.pending.is_none(), "pending"),
-        ]),
-        "prompt" => keys.push((answer.id.is_none(), "id")),
-        _ => {}
-    }
-    keys
 }

@@ -6,7 +6,7 @@ use super::{
     files::{TableFile, file_of},
     job::JobSlots,
     json::PathSet,
-    table::Table,
+    table::PromptTable,
     table_error::TableError,
     writes::WriteNames,
 };
@@ -19,7 +19,7 @@ pub struct Tables {
     /// The legacy views of a job.
     pub answers: Arc<AnswerTables>,
     /// What is kept of `POST /prompt`.
-    pub prompt: Table,
+    pub prompt: PromptTable,
     /// The bodies of the legacy writes.
     pub writes: WriteNames,
     /// How a self-hosted server speaks.
@@ -45,7 +45,7 @@ impl Tables {
         let [comfyui_slots, cloud_slots] = slots;
         let (prompt, writes) = (file_of(&files, "prompt")?, file_of(&files, "writes")?);
         Ok(Self {
-            prompt: Table::parse("prompt", &prompt.file, &prompt.text)?,
+            prompt: PromptTable::parse(&prompt.file, &prompt.text)?,
             writes: WriteNames::parse(&writes.file, &writes.text)?,
             comfyui: Dialect::new(comfyui, comfyui_slots, Arc::clone(&answers)),
             cloud: Dialect::new(cloud, cloud_slots, Arc::clone(&answers)),

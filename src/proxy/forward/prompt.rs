@@ -15,7 +15,7 @@ use crate::{
         runs::Runs,
     },
     mapping::{
-        Chosen, RequestRules, Table,
+        Chosen, PromptTable, RequestRules,
         json::{find, string_value},
     },
     upstream::{Upstream, UpstreamError},
@@ -38,7 +38,7 @@ pub struct PromptRecorder<'a> {
     /// Knows to whom an empty prompt was shown.
     pub hollow: &'a Hollow,
     /// Table `prompt`.
-    pub table: &'a Table,
+    pub table: &'a PromptTable,
     /// Knows what of a prompt the server could not list afterwards.
     pub jobs: &'a Jobs,
     /// Whose job it is.
@@ -252,9 +252,8 @@ async fn keep(
 }
 
 /// The id and the number of the job that a prompt became.
-fn job_in(answer: &[u8], table: &Table) -> Option<(String, Option<f64>)> {
-    let names = [&table.answer.id, &table.answer.number].map(Option::as_ref);
-    let [id, number] = find(answer, names).ok()?;
+fn job_in(answer: &[u8], table: &PromptTable) -> Option<(String, Option<f64>)> {
+    let [id, number] = find(answer, [Some(&table.id), table.number.as_ref()]).ok()?;
     let number = number.and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
     Some((string_value(id?)?, number))
 }

@@ -687,7 +687,12 @@ fn an_output_item_with_a_repeated_member_is_no_plain_string() {
     let item = r#"{"filename": "a.glb", "filename": "b.glb", "type": "output", "subfolder": ""}"#;
     let outputs = format!(r#"{{"1": {{"3d": [{item}]}}}}"#);
     let job = format!(r#"{{"id": "x", "outputs": {outputs}}}"#);
-    let prepared = TABLES.answers.history.prepare(job.as_bytes(), None).expect("a job");
+    let prepared = TABLES
+        .answers
+        .history
+        .table
+        .prepare(job.as_bytes(), None)
+        .expect("a job");
     let (entry, _) = rendered(&prepared).expect("an entry");
     assert!(entry.contains(&format!(r#""outputs": {outputs}"#)), "{entry}");
 }

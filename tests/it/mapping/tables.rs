@@ -37,7 +37,7 @@ fn a_new_field_and_a_renamed_field_take_effect_from_the_table_alone() {
     let folder = TableFolder::with("new-field", &[("history.toml", &edited)]);
     let tables = Tables::load(Some(&folder.path)).expect("good tables");
     let entry = render(
-        &tables.answers.history,
+        &tables.answers.history.table,
         r#"{"id": "a", "status": "completed", "execution_end_time": 17.50}"#,
     );
     assert!(entry.contains(r#""about_nodes": {}"#), "{entry}");
@@ -50,11 +50,8 @@ fn tables_that_a_folder_does_not_hold_stay_built_in() {
     let edited = built_in("queue").replace("queue_running", "at_work");
     let folder = TableFolder::with("one-table", &[("queue.toml", &edited)]);
     let tables = Tables::load(Some(&folder.path)).expect("good tables");
-    assert_eq!(tables.answers.queue.answer.running.as_deref(), Some("at_work"));
-    assert_eq!(
-        tables.answers.queue_cloud.answer.running.as_deref(),
-        Some("queue_running")
-    );
+    assert_eq!(tables.answers.queue.running, "at_work");
+    assert_eq!(tables.answers.queue_cloud.running, "queue_running");
 }
 
 #[test]
@@ -172,11 +169,15 @@ fn each_kind_of_broken_table_is_refused_with_file_line_and_reason() {
 #[test]
 fn an_answer_that_lacks_what_its_route_needs_is_refused() {
     let source = built_in("queue").replace("running = \"queue_running\"\n", "");
-    let error = Table::parse("queue", "queue.toml", &source)
+    let folder = TableFolder::with("lacks", &[("queue.toml", &source)]);
+    let error = Tables::load(Some(&folder.path))
         .map(|_| ())
         .expect_err("refused")
         .to_string();
-    assert!(error.contains("[answer] needs \"running\""), "{error}");
+    assert!(
+        error.contains("queue.toml:1: [answer] needs \"running\" in table \"queue\""),
+        "{error}"
+    );
 }
 
 #[test]
@@ -222,11 +223,7 @@ fn a_table_is_found_in_its_folder_and_beside_it_and_in_both_refused() {
     for file in ["queue.toml", "answers/queue.toml"] {
         let folder = TableFolder::with("in-its-folder", &[(file, &edited)]);
         let tables = Tables::load(Some(&folder.path)).expect("good tables");
-        assert_eq!(
-            tables.answers.queue.answer.running.as_deref(),
-            Some("at_work"),
-            "{file}"
-        );
+        assert_eq!(tables.answers.queue.running, "at_work", "{file}");
     }
     let refused = |files: &[(&str, &str)]| {
         let folder = TableFolder::with("refused", files);

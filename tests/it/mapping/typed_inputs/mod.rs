@@ -38,7 +38,12 @@ fn shown(tables: &Tables, classes: &Described, sent: &str, targets: Option<&Valu
     let targets = targets.map_or(String::new(), |targets| format!(r#", "targets": {targets}"#));
     let note = format!(r#"{{"prompt": {sent}, "extra_data": {{}}{targets}}}"#);
     let job = br#"{"id": "a", "priority": 1, "create_time": 1}"#;
-    let prepared = tables.answers.queue.prepare(job, Some(note.as_bytes())).expect("JSON");
+    let prepared = tables
+        .answers
+        .queue
+        .table
+        .prepare(job, Some(note.as_bytes()))
+        .expect("JSON");
     let mut out = Vec::new();
     prepared.write(classes, &mut out).expect("an item");
     let out = String::from_utf8(out).expect("a text");
