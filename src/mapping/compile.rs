@@ -5,7 +5,7 @@ use super::{
     json::PathSet,
     json_text::json_text,
     limits::Weights,
-    plan::{Absent, GroupPlace, Inputs, Job, Observed, Place, PlaceSlot, Plan, Source, Step},
+    plan::{Absent, GroupPlace, InputPlaces, Job, Observed, Place, PlaceSlot, Plan, Source, Step},
     row::{Line, Rows},
     shape::{Field, Misfit, Node},
     source_path::SourcePath,
@@ -174,7 +174,7 @@ impl Compiler<'_> {
         }
     }
 
-    fn inputs(&mut self, derivation: &Derivation) -> Inputs {
+    fn inputs(&mut self, derivation: &Derivation) -> InputPlaces {
         // A member that a client gave is set as it gave it, a null too.
         let takes_null = |nth: usize, place: Place| {
             nth > 0 && matches!(derivation, Derivation::Extend { .. }) && place.is_observed()
@@ -186,7 +186,7 @@ impl Compiler<'_> {
                 ..place
             }
         });
-        Inputs {
+        InputPlaces {
             places: places.collect(),
             touched: derivation.touches().iter().map(|path| self.place(path)).collect(),
             group: derivation.each().map(|(path, member)| match path {

@@ -1,8 +1,9 @@
 //! Tables: which field of a job becomes which field of a legacy answer.
 //!
-//! A table file (`table`) is checked whole and compiled (`compile`) to a flat `plan`; rendering a job runs over its bytes once
-//! (`json`) and writes the entry from the spans it found. `derive` holds the few things a path cannot say, `inputs` what is
-//! known of node classes for that, `files` the built-in tables and the folder that replaces them, `print` shows them to people.
+//! A table file (`files`) is read (`table`, `row`, `request`, `writes`), checked whole and compiled (`compile`, `shape`) to a
+//! flat `plan`. A job is searched once (`json`), by its `dialect`, for what all tables need (`answers`, `tables`); its entry in
+//! a `view` is written from the spans that were found (`job`, `plan`). `derive` holds the few things a path cannot say,
+//! `inputs` and `classes` what is known of node classes for that, and `print` shows the tables to people.
 
 mod answers;
 mod classes;

@@ -2,7 +2,7 @@
 
 use super::{
     classes::Classes,
-    derive::{Context, Derivation, Given},
+    derive::{Context, Derivation, DerivationInput},
     json::{Found, Group, GroupSlot, PathSet, ScanError, Slot, quoted, spelt, string_value},
 };
 use std::borrow::Cow;
@@ -88,14 +88,14 @@ pub(super) enum Absent {
 #[derive(Clone, Debug)]
 pub(super) enum Source {
     Path(Place),
-    Derived(Derivation, Inputs),
+    Derived(Derivation, InputPlaces),
     /// A part; with a place, only where the string there is one of these.
     Part(usize, Option<(Place, Vec<String>)>),
 }
 
 /// Where what a derivation needs is.
 #[derive(Clone, Debug)]
-pub(super) struct Inputs {
+pub(super) struct InputPlaces {
     /// Of [`Derivation::paths`].
     pub places: Vec<Place>,
     /// Of [`Derivation::touches`].
@@ -141,7 +141,7 @@ impl<'a> PreparedEntry<'a> {
     pub fn classes_needed(&self) -> Vec<String> {
         let mut needed = Vec::new();
         for source in self.chosen() {
-            if let Source::Derived(_, Inputs { group: Some(group), .. }) = source
+            if let Source::Derived(_, InputPlaces { group: Some(group), .. }) = source
                 && let Some((text, group)) = self.group(*group)
             {
                 needed.extend(group.kinds.iter().filter_map(|class| string_value(class.of(text))));
@@ -306,13 +306,13 @@ impl<'a> PreparedEntry<'a> {
     }
 
     /// What a derivation works on; `None` when the value that it works on first is absent.
-    fn given(&self, inputs: &Inputs) -> Option<Given<'a, '_>> {
+    fn given(&self, inputs: &InputPlaces) -> Option<DerivationInput<'a, '_>> {
         let mut values = inputs.places.iter().map(|place| self.value(*place));
         let text = match values.next() {
             Some(first) => first?,
             None => b"",
         };
-        Some(Given {
+        Some(DerivationInput {
             text,
             more: values.collect(),
             touched: inputs.touched.iter().any(|place| self.is_touched(*place)),

@@ -1,7 +1,7 @@
 //! What a table says of a request for a new job.
 
 use super::{
-    derive::{Dropped, without},
+    derive::{DroppedMember, without},
     json::{MemberPath, ScanError, find, quoted, string_value},
 };
 use http::{HeaderMap, HeaderName, header::InvalidHeaderName};
@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RequestRules {
-    drop: Vec<Dropped>,
+    drop: Vec<DroppedMember>,
     id: Option<MemberPath>,
     number: Option<MemberPath>,
     prompt: Option<MemberPath>,

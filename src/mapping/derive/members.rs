@@ -1,12 +1,12 @@
 //! Members of objects: left out, set, replaced, listed; every other byte stays as it was.
 
-use super::{Dropped, separate, write_string};
+use super::{DroppedMember, separate, write_string};
 use crate::mapping::json::{MemberPath, PathSet, ScanError, Scanner, Span, decode, key_is, members, quoted, spelt};
 use memchr::{memchr, memmem};
 use std::{collections::BTreeMap, ops::Range};
 
 /// Writes `text` without the named members, every other byte as it was. Paths are relative to `text`.
-pub fn without(text: &[u8], members: &[Dropped], out: &mut Vec<u8>) -> Result<(), ScanError> {
+pub fn without(text: &[u8], members: &[DroppedMember], out: &mut Vec<u8>) -> Result<(), ScanError> {
     let dropped: Vec<_> = members.iter().map(|member| (member.path.names(), member)).collect();
     let mut gaps = Vec::new();
     find_dropped(&mut Scanner::new(text), &dropped, &mut gaps)?;
@@ -23,7 +23,7 @@ pub fn without(text: &[u8], members: &[Dropped], out: &mut Vec<u8>) -> Result<()
 // Recursion goes as deep as the longest path of the table, never as deep as the text.
 fn find_dropped(
     scanner: &mut Scanner<'_>,
-    dropped: &[(&[String], &Dropped)],
+    dropped: &[(&[String], &DroppedMember)],
     gaps: &mut Vec<Range<usize>>,
 ) -> Result<(), ScanError> {
     if dropped.is_empty() {

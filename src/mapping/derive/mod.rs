@@ -41,7 +41,7 @@ pub enum Derivation {
     /// The object without some of its members, and with those of the object at `put`, where there is one.
     Drop {
         of: SourcePath,
-        members: Vec<Dropped>,
+        members: Vec<DroppedMember>,
         put: Option<SourcePath>,
     },
     /// Those members of an object that are no objects themselves, or have something inside that is none, by these paths;
@@ -122,13 +122,13 @@ impl Kind {
 /// kind.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Dropped {
+pub struct DroppedMember {
     pub(crate) path: MemberPath,
     is: Option<String>,
     unless: Option<Kind>,
 }
 
-impl Dropped {
+impl DroppedMember {
     fn holds(&self, value: &[u8]) -> bool {
         let is = self.is.as_deref();
         is.is_none_or(|is| spelt(value).as_deref() == Some(is)) && self.unless.is_none_or(|kind| !kind.is_of(value))
@@ -144,7 +144,7 @@ pub struct Context<'a> {
 }
 
 /// What a derivation works on.
-pub struct Given<'a, 'r> {
+pub struct DerivationInput<'a, 'r> {
     /// The value at the first of [`Derivation::paths`].
     pub text: &'a [u8],
     /// The values at the others.
@@ -195,7 +195,7 @@ impl Derivation {
     /// Writes the derived value; `false`, and nothing written, when there is none.
     pub fn write(
         &self,
-        given: &Given<'_, '_>,
+        given: &DerivationInput<'_, '_>,
         context: &mut Context<'_>,
         out: &mut Vec<u8>,
     ) -> Result<bool, ScanError> {
