@@ -7,8 +7,8 @@ use divan::{Bencher, black_box, counter::BytesCount};
 use http::{HeaderMap, StatusCode};
 use jobshim::{
     mapping::{
-        Classes, Context, ParsedJob, Tables,
-        scanner::{check, elements, members},
+        Classes, Tables, View,
+        json::{check, elements, members},
     },
     upstream::Answer,
 };
@@ -47,18 +47,14 @@ fn scan(bencher: Bencher, size: usize) {
 /// From a job's bytes to those of its history entry.
 #[divan::bench(args = SIZES)]
 fn history_entry(bencher: Bencher, size: usize) {
-    let plan = Tables::load(None).expect("good tables").history.plan;
+    let dialect = Tables::load(None).expect("good tables").comfyui;
     let job = Bytes::from(job::detail(ID, size));
     bencher.counter(BytesCount::new(job.len())).bench(|| {
-        let searched = ParsedJob::new(job.clone(), plan.paths()).expect("JSON");
-        let reading = plan.read_searched(black_box(&searched), None).expect("an object");
-        black_box(plan.classes_needed(&reading));
-        let context = Context {
-            place: std::cell::Cell::default(),
-            classes: &Saving,
-        };
+        let parsed = dialect.parse_job(job.clone()).expect("JSON");
+        let prepared = black_box(&parsed).prepare(View::History, None).expect("an object");
+        black_box(prepared.classes_needed());
         let mut entry = Vec::with_capacity(job.len() + 256);
-        plan.write(&reading, &context, &mut entry).expect("an entry");
+        prepared.write(&Saving, &mut entry).expect("an entry");
         entry
     });
 }

@@ -2,9 +2,9 @@
 #![no_main]
 
 use bytes::Bytes;
-use jobshim::{mapping::{ClassInputs, Classes, Context, ParsedJob, Tables, scanner::check}, legacy::notes::note};
+use jobshim::{mapping::{ClassInputs, Classes, Tables, View, json::check}, legacy::notes::note};
 use libfuzzer_sys::fuzz_target;
-use std::{cell::Cell, sync::LazyLock};
+use std::sync::LazyLock;
 
 static TABLES: LazyLock<Tables> = LazyLock::new(|| Tables::load(None).expect("good tables"));
 
@@ -55,30 +55,25 @@ fuzz_target!(|text: &[u8]| {
             String::from_utf8_lossy(noted)
         );
     }
-    // All of these tables were loaded together: one search does for each of them.
-    let searched = ParsedJob::new(Bytes::copy_from_slice(job), TABLES.history.plan.paths());
+    // One search does for all tables.
+    let parsed = TABLES.comfyui.parse_job(Bytes::copy_from_slice(job));
     let is_job = check(job).is_ok_and(|span| span.of(job).starts_with(b"{"));
-    for table in TABLES.shapes() {
-        let Ok(reading) = table.plan.read(job, noted.as_deref()) else {
+    for view in View::ALL {
+        let table = TABLES.answers.table(view);
+        let Ok(prepared) = table.prepare(job, noted.as_deref()) else {
             assert!(!is_job, "{}", table.name);
             continue;
         };
         assert!(is_job, "{}", table.name);
-        table.plan.classes_needed(&reading);
-        let contexts = [(); 2].map(|()| Context {
-            place: Cell::default(),
-            classes: &Some26,
-        });
-        let mut entry = Vec::new();
-        let searched = searched.as_ref().expect("a job");
-        let again = table.plan.read_searched(searched, noted.as_deref()).expect("a job");
-        let mut same = Vec::new();
-        let _ = table.plan.write(&again, &contexts[0], &mut same);
-        if table.plan.write(&reading, &contexts[1], &mut entry).is_ok() {
-            let places = contexts.each_ref().map(|context| context.place.get());
-            assert_eq!((&same, places[0]), (&entry, places[1]), "{}", table.name);
+        prepared.classes_needed();
+        let parsed = parsed.as_ref().expect("a job");
+        let again = parsed.prepare(view, noted.as_deref()).expect("a job");
+        let (mut entry, mut same) = (Vec::new(), Vec::new());
+        let same_place = again.write(&Some26, &mut same);
+        if let Ok(place) = prepared.write(&Some26, &mut entry) {
+            assert_eq!((&same, same_place.expect("an entry")), (&entry, place), "{}", table.name);
             // Whoever sends the item writes its place in the list there.
-            if let Some(place) = places[1] {
+            if let Some(place) = place {
                 entry.insert(place, b'1');
             }
             let shown = String::from_utf8_lossy(&entry);

@@ -1,10 +1,7 @@
 //! Any bytes at all: the scanner agrees with serde_json on what is JSON, and all it finds is where it says.
 #![no_main]
 
-use jobshim::mapping::{
-    Paths,
-    scanner::{check, elements, members, string_value},
-};
+use jobshim::mapping::json::{MemberPath, check, elements, find, key_is, members, string_value};
 use libfuzzer_sys::fuzz_target;
 
 fn holds(text: &[u8], word: &[u8]) -> bool {
@@ -39,23 +36,20 @@ fuzz_target!(|text: &[u8]| {
             serde_json::from_slice::<String>(whole).is_ok()
         );
     }
-    let mut paths = Paths::default();
-    let names = ["a", "a.b", "id", "workflow.prompt", "workflow.extra_data"];
-    let slots = names.map(|name| paths.add(name));
-    let found = paths.find(text);
+    let paths = ["a", "a.b", "id", "workflow.prompt", "workflow.extra_data"].map(|path| MemberPath::parse(path).expect("a path"));
+    let found = find(text, paths.each_ref());
     assert_eq!(found.is_ok(), ours.is_ok() && whole.starts_with(b"{"), "{found:?}");
-    for (name, slot) in names.iter().zip(slots) {
-        let Ok(spans) = &found else { break };
+    for (path, found) in paths.iter().zip(found.into_iter().flatten()) {
         // The same by a walk for each path.
-        let walked = name.split('.').try_fold(whole, |value, name| {
+        let walked = path.names().iter().try_fold(whole, |value, name| {
             let mut inner = None;
             let _ = members(value, |key, value| {
-                if jobshim::mapping::scanner::key_is(key, name) {
+                if key_is(key, name) {
                     inner = Some(value);
                 }
             });
             inner
         });
-        assert_eq!(spans[slot].map(|span| span.of(text)), walked, "{name}");
+        assert_eq!(found, walked, "{path}");
     }
 });

@@ -1,7 +1,7 @@
 //! A table file of any bytes, for any of the tables: it is refused with its line, or what it makes of a job is JSON.
 #![no_main]
 
-use jobshim::mapping::{dialect::Dialect, Classes, Context, Table, TableError, WriteNames, names, scanner::check};
+use jobshim::mapping::{dialect::DialectNames, Classes, Table, TableError, WriteNames, names, json::check};
 use libfuzzer_sys::fuzz_target;
 
 const JOB: &[u8] = br#"{"id": "x", "status": "completed", "create_time": 1795461653, "outputs": {"5.0.1": {"3d": [{"filename": "a.glb",
@@ -29,7 +29,7 @@ fuzz_target!(|text: &str| {
     let name = text.lines().next().unwrap_or_default().trim_start_matches(['#', ' ']);
     let name = names().find(|known| *known == name).unwrap_or("history");
     if name.starts_with("dialect") {
-        if let Err(error) = Dialect::parse("mine.toml", text) {
+        if let Err(error) = DialectNames::parse("mine.toml", text) {
             refused(&error, text);
         }
         return;
@@ -45,16 +45,12 @@ fuzz_target!(|text: &str| {
         Err(error) => return refused(&error, text),
     };
     for noted in [None, Some(NOTE)] {
-        let reading = table.plan.read(JOB, noted).expect("a good job");
-        table.plan.classes_needed(&reading);
-        let context = Context {
-            place: std::cell::Cell::default(),
-            classes: &AllKnown,
-        };
+        let prepared = table.prepare(JOB, noted).expect("a good job");
+        prepared.classes_needed();
         let mut entry = Vec::new();
-        if table.plan.write(&reading, &context, &mut entry).is_ok() {
+        if let Ok(place) = prepared.write(&AllKnown, &mut entry) {
             // Whoever sends the item writes its place in the list there.
-            if let Some(place) = context.place.get() {
+            if let Some(place) = place {
                 entry.insert(place, b'7');
             }
             assert!(check(&entry).is_ok(), "{}", String::from_utf8_lossy(&entry));

@@ -7,8 +7,9 @@ use crate::{
     http::buffered::BufferBudget,
     jobs_api::{Caller, Detail, DialectKind, Jobs, ListFilter, ListLimits},
     mapping::{
-        Paths, TableError, Tables,
+        TableError, Tables,
         dialect::{Dialect, State},
+        json::find,
     },
     proxy::{
         diagnosis::Diagnosis,
@@ -189,7 +190,7 @@ async fn examine(
         headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         Found::by(upstream.call(Method::POST, target, headers, body.into()).await)
     };
-    let none = serde_json::json!({ &tables.writes.request.delete: [] }).to_string();
+    let none = serde_json::json!({ tables.writes.request.delete.to_string(): [] }).to_string();
     let prefix = names.paths.as_ref().map_or("", |rules| rules.prefix.as_str());
     let one = format!("{}?{}=1", names.list.path, names.list.limit);
     let mut cross_site = HeaderMap::new();
@@ -225,11 +226,7 @@ async fn queued(jobs: &Arc<Jobs>, kind: DialectKind) -> Queued {
     for job in list.jobs {
         match jobs.detail(&caller, kind, &job.id).await {
             Ok(Detail::Found { state, body, .. }) if state != State::Finished => {
-                let mut paths = Paths::default();
-                let slot = paths.add(prompt);
-                let told = paths
-                    .find(&body.text)
-                    .is_ok_and(|spans| spans.get(slot).copied().flatten().is_some());
+                let told = find(body.text(), [prompt]).is_ok_and(|[told]| told.is_some());
                 return if told { Queued::Told } else { Queued::NotTold };
             }
             // It ended meanwhile: another one may still be queued.

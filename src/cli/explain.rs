@@ -65,7 +65,7 @@ pub async fn run(config: &Config, method: &str, target: &str, live: bool) -> Res
             println!(
                 "{method} {target} {passage}; table {:?} says what is noted of it on the way, for legacy \
                  answers about that job, and what is taken out",
-                tables.prompt.name
+                tables.prompt.table.name
             );
             return Ok(());
         }
@@ -127,19 +127,19 @@ fn print_mode(config: &Config, route: RouteName) {
 
 fn table<'a>(route: &LegacyRoute, tables: &'a Tables, config: &Config) -> &'a Table {
     match route {
-        LegacyRoute::History | LegacyRoute::HistoryOne(_) => &tables.history,
-        LegacyRoute::HistoryV2 => &tables.history_v2,
-        LegacyRoute::HistoryV2One(_) => &tables.history_v2_detail,
-        LegacyRoute::JobStatus(_) => &tables.job_status,
+        LegacyRoute::History | LegacyRoute::HistoryOne(_) => &tables.answers.history.table,
+        LegacyRoute::HistoryV2 => &tables.answers.history_v2.table,
+        LegacyRoute::HistoryV2One(_) => &tables.answers.history_v2_detail.table,
+        LegacyRoute::JobStatus(_) => &tables.answers.job_status.table,
         LegacyRoute::Queue { api } => {
             let cloud = match (config.legacy.surface, config.upstream.dialect) {
                 (Surface::Cloud, _) | (Surface::Auto, DialectChoice::Cloud) => true,
                 (Surface::Comfyui | Surface::Auto, _) => false,
             };
             if *api && cloud {
-                &tables.queue_cloud
+                &tables.answers.queue_cloud.table
             } else {
-                &tables.queue
+                &tables.answers.queue.table
             }
         }
     }

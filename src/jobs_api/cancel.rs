@@ -3,10 +3,7 @@
 use super::{Caller, DialectKind, Jobs, JobsError, accept, caller::filled, shape};
 use crate::{
     http::{outside::Outside, segments::has_dots},
-    mapping::{
-        Paths,
-        scanner::{elements, string_value},
-    },
+    mapping::json::{elements, find, string_value},
     telemetry::Call,
     upstream::Answer,
 };
@@ -153,10 +150,8 @@ impl Jobs {
 
     /// What an answer says was cancelled.
     fn said<'a>(&self, kind: DialectKind, path: &str, body: &'a [u8]) -> Result<&'a [u8], JobsError> {
-        let mut paths = Paths::default();
-        let slot = paths.add(&self.names(kind).names.cancel.cancelled);
-        let spans = paths.find(body).map_err(|error| shape(path, &error))?;
-        let said = spans.get(slot).copied().flatten().map(|span| span.of(body));
+        let cancelled = &self.names(kind).names.cancel.cancelled;
+        let [said] = find(body, [cancelled]).map_err(|error| shape(path, &error))?;
         said.ok_or_else(|| JobsError::Shape {
             call: format!("POST {path}"),
             reason: "it does not say what was cancelled".to_owned(),

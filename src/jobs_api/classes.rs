@@ -6,8 +6,8 @@ use crate::{
     jobs_api::coalescer::Coalescer,
     lock,
     mapping::{
-        ClassInputs, Classes, Paths,
-        scanner::{key_is, members},
+        ClassInputs, Classes,
+        json::{find, key_is, members},
     },
     telemetry::Call,
 };
@@ -186,10 +186,7 @@ impl Jobs {
         let Some(described) = described.filter(|text| text.starts_with(b"{")) else {
             return Ok(None);
         };
-        let mut paths = Paths::default();
-        let output = paths.add(&names.output);
-        let spans = paths.find(described).map_err(|error| shape(&path, &error))?;
-        let flag = spans.get(output).copied().flatten().map(|span| span.of(described));
+        let [flag] = find(described, [&names.output]).map_err(|error| shape(&path, &error))?;
         let inputs = match &names.inputs {
             Some(names) => ClassInputs::read(described, names).map_err(|error| shape(&path, &error))?,
             None => None,

@@ -4,7 +4,6 @@ use super::{Caller, DialectKind, Jobs, JobsError, Listed, Run, accept, caller::f
 use crate::mapping::dialect::State;
 use crate::{http::segments::has_dots, mapping::ParsedJob, telemetry::Call, upstream::Answer};
 use http::{HeaderMap, Method, StatusCode};
-use std::sync::Arc;
 
 /// What the upstream says of one id.
 #[derive(Debug)]
@@ -45,7 +44,7 @@ impl Jobs {
             _ => accept(&Method::GET, &path, answer).inspect_err(|error| self.doubt_if_missing(error))?,
         };
         is_text(&path, &answer.body)?;
-        let body = ParsedJob::new(answer.body, Arc::clone(&dialect.detail.paths));
+        let body = dialect.parse_job(answer.body);
         let body = body.map_err(|error| shape(&path, &error))?;
         let (state, run) = dialect.state_of(&body, &path, id)?;
         Ok(Detail::Found {
@@ -94,7 +93,7 @@ impl Jobs {
     /// What the list told of a queued job, in place of its detail.
     pub fn listed_detail(&self, kind: DialectKind, listed: &Listed) -> Result<ParsedJob, JobsError> {
         let dialect = self.names(kind);
-        let body = ParsedJob::new(listed.text.clone(), Arc::clone(&dialect.detail.paths));
+        let body = dialect.parse_job(listed.text.clone());
         body.map_err(|error| shape(&dialect.names.list.path, &error))
     }
 }

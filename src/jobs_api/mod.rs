@@ -31,7 +31,7 @@ use crate::{
     http::outside::Outside,
     jobs_api::coalescer::Coalescer,
     lock,
-    mapping::{Tables, scanner::ScanError},
+    mapping::{Tables, json::ScanError},
     telemetry::{Call, Observer},
     upstream::{Answer, Upstream, UpstreamError},
 };

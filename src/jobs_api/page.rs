@@ -5,8 +5,8 @@ use crate::mapping::dialect::{Dialect, State};
 use crate::{
     http::outside::Outside,
     mapping::{
-        Found, ParsedJob, Paths,
-        scanner::{Scanner, Span, string_value},
+        ListedJob, ParsedJob,
+        json::{find, string_value},
     },
     upstream::Answer,
 };
@@ -74,83 +74,61 @@ impl Dialect {
         let names = &self.names.list;
         let wrong = |error| shape(&names.path, &error);
         is_text(&names.path, body)?;
-        let mut paths = Paths::default();
-        let list = paths.add(&names.jobs);
-        let more = paths.add(&names.more);
-        let cursor = names.cursor.as_deref().map(|path| paths.add(path));
-        let spans = paths.find(body).map_err(wrong)?;
-        let text_at = |slot: usize| spans.get(slot).copied().flatten().map(|span: Span| span.of(body));
-        let place = spans.get(list).copied().flatten();
-        let Some(place) = place.filter(|place| place.of(body).starts_with(b"[")) else {
+        let wanted = [Some(&names.jobs), Some(&names.more), names.cursor.as_ref()];
+        let [list, more, cursor] = find(body, wanted).map_err(wrong)?;
+        let Some(list) = list.filter(|list| list.starts_with(b"[")) else {
             return Err(JobsError::Shape {
                 call: format!("GET {}", names.path),
-                reason: format!("it has no list {:?}", names.jobs),
+                reason: format!("it has no list \"{}\"", names.jobs),
             });
         };
-        let (jobs, keys) = self.read_entries(body, place)?;
+        let (jobs, keys) = self.read_entries(list)?;
         Ok(Page {
             jobs,
             keys,
             headers: answer.headers.clone(),
             bytes: body.len(),
-            more: match text_at(more) {
+            more: match more {
                 Some(b"true") => Some(true),
                 Some(b"false") => Some(false),
                 _ => None,
             },
-            cursor: cursor
-                .and_then(text_at)
-                .and_then(string_value)
-                .filter(|cursor| !cursor.is_empty()),
+            cursor: cursor.and_then(string_value).filter(|cursor| !cursor.is_empty()),
         })
     }
 
-    fn read_entries(&self, body: &Bytes, place: Span) -> Result<(Vec<Listed>, Vec<JobKey>), JobsError> {
+    fn read_entries(&self, list: &[u8]) -> Result<(Vec<Listed>, Vec<JobKey>), JobsError> {
         let wrong = |error| shape(&self.names.list.path, &error);
-        let mut scanner = Scanner::starting(body, place.start);
-        let mut jobs = Vec::new();
-        let mut keys = Vec::new();
-        scanner.expect(b'[', "expected a list").map_err(wrong)?;
-        if scanner.take(b']') {
-            return Ok((jobs, keys));
-        }
-        let mut found = Found::default();
-        loop {
-            scanner.peek();
-            let start = scanner.position();
-            let next = self.entry.paths.find_next(&mut scanner, &mut found);
-            next.map_err(wrong)?;
-            let value = |slot: usize| found.value(slot, body);
-            let end = scanner.position();
+        let (mut jobs, mut keys) = (Vec::new(), Vec::new());
+        let mut listed = self.listed_jobs(list);
+        while let Some(entry) = listed.read_next().map_err(wrong)? {
             // A state that the table does not know is neither queued nor finished to any legacy client.
-            let (id, job) = self.listed(value)?;
+            let (id, job) = self.listed(&entry)?;
             let key = job.as_ref().map_or((id, None), Listed::key);
             jobs.extend(job.map(|mut job| {
                 if job.state != State::Finished {
                     // A copy, which does not keep the whole page.
-                    job.text = Bytes::copy_from_slice(Span { start, end }.of(body));
+                    job.text = Bytes::copy_from_slice(entry.text);
                 }
                 job
             }));
             keys.push(key);
-            if !scanner.take(b',') {
-                return Ok((jobs, keys));
-            }
         }
+        Ok((jobs, keys))
     }
 
     /// The job that `text`, a list entry or a detail, is of; `None` where that is not told, or its state is unknown.
     pub fn job_in(&self, text: &[u8]) -> Option<Listed> {
-        let mut found = Found::default();
-        let mut scanner = Scanner::new(text);
-        self.entry.paths.find_next(&mut scanner, &mut found).ok()?;
-        let (_, job) = self.listed(|slot| found.value(slot, text)).ok()?;
+        let (_, job) = self.listed(&self.listed_jobs(text).read_only().ok()?).ok()?;
         job
     }
 
-    fn listed<'a>(&self, value: impl Fn(usize) -> Option<&'a [u8]>) -> Result<(Arc<str>, Option<Listed>), JobsError> {
-        let text = |slot| value(slot).and_then(string_value);
-        let (Some(id), Some(word)) = (text(self.entry.id), text(self.entry.state)) else {
+    fn listed(&self, entry: &ListedJob<'_, '_>) -> Result<(Arc<str>, Option<Listed>), JobsError> {
+        let fields = &entry.fields;
+        let (Some(id), Some(word)) = (
+            fields.id().and_then(string_value),
+            fields.state().and_then(string_value),
+        ) else {
             return Err(JobsError::Shape {
                 call: format!("GET {}", self.names.list.path),
                 reason: "a job in it has no id or no status".to_owned(),
@@ -167,16 +145,15 @@ impl Dialect {
             tracing::debug!(state = %Outside::new(&word), "a job is in a state that the dialect table does not name");
             return Ok((id, None));
         };
-        let number = |slot| value(slot).and_then(number);
-        let created = number(self.entry.created).map_or(0.0, milliseconds);
-        let place = number(self.entry.number);
-        let ended = first(&self.entry.ended, number);
+        let created = fields.created().and_then(number).map_or(0.0, milliseconds);
+        let place = fields.number().and_then(number);
+        let ended = first(fields.ended());
         let job = Listed {
             id: Arc::clone(&id),
             state,
             number: place.unwrap_or(0.0),
             created,
-            started: number(self.entry.started).map_or(created, milliseconds),
+            started: fields.started().and_then(number).map_or(created, milliseconds),
             ended: ended.map_or(created, |(_, ended)| ended),
             run: Run::new(created, place, ended.filter(|_| state == State::Finished)),
             text: Bytes::new(),
@@ -186,7 +163,8 @@ impl Dialect {
 
     /// Where the detail of job `id` says it stands, and which run of it it is.
     pub(super) fn state_of(&self, body: &ParsedJob, path: &str, id: &str) -> Result<(State, Run), JobsError> {
-        if let Some(told) = body.value(self.detail.id)
+        let fields = body.fields();
+        if let Some(told) = fields.id()
             && string_value(told).is_none_or(|told| !told.eq_ignore_ascii_case(id))
         {
             return Err(JobsError::Shape {
@@ -197,16 +175,15 @@ impl Dialect {
                 ),
             });
         }
-        let value = |slot| body.value(slot).and_then(number);
-        let created = value(self.detail.created).map_or(0.0, milliseconds);
-        let word = body.value(self.detail.state).and_then(string_value);
+        let created = fields.created().and_then(number).map_or(0.0, milliseconds);
+        let word = fields.state().and_then(string_value);
         let state = word.as_deref().map(|word| self.state(word).unwrap_or(State::Running));
         let state = state.ok_or_else(|| JobsError::Shape {
             call: format!("GET {path}"),
             reason: "the job has no status".to_owned(),
         })?;
-        let ended = first(&self.detail.ended, value).filter(|_| state == State::Finished);
-        Ok((state, Run::new(created, value(self.detail.number), ended)))
+        let ended = first(fields.ended()).filter(|_| state == State::Finished);
+        Ok((state, Run::new(created, fields.number().and_then(number), ended)))
     }
 }
 
@@ -222,9 +199,9 @@ pub(super) fn is_text(path: &str, body: &[u8]) -> Result<(), JobsError> {
 }
 
 /// The first of some times that is told, in ms, and which of them it is.
-fn first(slots: &[usize], value: impl Fn(usize) -> Option<f64>) -> Option<(usize, f64)> {
-    let mut told = slots.iter().enumerate();
-    told.find_map(|(nth, &slot)| Some((nth, milliseconds(value(slot)?))))
+fn first<'t>(times: impl Iterator<Item = Option<&'t [u8]>>) -> Option<(usize, f64)> {
+    let mut told = times.enumerate();
+    told.find_map(|(nth, time)| Some((nth, milliseconds(number(time?)?))))
 }
 
 fn number(text: &[u8]) -> Option<f64> {

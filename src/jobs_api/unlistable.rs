@@ -197,7 +197,7 @@ impl Jobs {
         JobsError::Unlistable {
             call: format!("GET {}", dialect.names.list.path),
             states: states.join(" and "),
-            members: members.collect::<Vec<_>>().join(" or "),
+            members: members.map(ToString::to_string).collect::<Vec<_>>().join(" or "),
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::http::entity_tag::Version;
 use crate::http::request_head::FlaggedHeaders;
 use crate::{
     http::{encoding::Encoding, header_flags::HeaderFlags},
-    mapping::{Table, dialect::State, json_text},
+    mapping::{JobTable, Table, dialect::State, json_text},
 };
 use bytes::Bytes;
 use futures_util::{
@@ -139,7 +139,7 @@ impl LegacyAnswer {
     pub(super) fn new(table: &Table, body: LegacyBody, upstream_headers: Arc<HeaderMap>) -> Self {
         Self {
             status: StatusCode::OK,
-            content_type: table.answer.content_type.clone(),
+            content_type: Some(table.content_type.clone()),
             body,
             encoding: None,
             upstream_headers,
@@ -158,11 +158,11 @@ impl LegacyAnswer {
     }
 
     /// 404 in the endpoint's words.
-    pub(super) fn not_found(table: &Table, upstream_headers: Arc<HeaderMap>) -> Self {
-        let body = table.answer.not_found.as_ref().map(|text| json_text(text).into());
+    pub(super) fn not_found(table: &JobTable, upstream_headers: Arc<HeaderMap>) -> Self {
+        let body = json_text(&table.not_found).into();
         Self {
             status: StatusCode::NOT_FOUND,
-            ..Self::whole(table, body.into_iter().collect(), upstream_headers)
+            ..Self::whole(&table.table, vec![body], upstream_headers)
         }
     }
 

@@ -4,13 +4,13 @@ use super::{
     Legacy, LegacyError,
     answer::{Cached, Inquiry, LegacyAnswer},
     entries::LookupOutcome,
-    entry_cache::{CachedEntry, Entry, Variant, View},
+    entry_cache::{CachedEntry, Entry, Variant},
 };
 use crate::{
     auth::scope::Scope,
     http::encoding::{Encoding, NOT_WORTH_IT},
     jobs_api::{Caller, DialectKind},
-    mapping::dialect::State,
+    mapping::{View, dialect::State},
     routes::LegacyRoute,
 };
 use bytes::Bytes;
@@ -128,7 +128,8 @@ impl Legacy {
                 empty_for: Some(state),
                 ..LegacyAnswer::whole(table, vec![Bytes::from_static(b"{}")], headers)
             },
-            _ => LegacyAnswer::not_found(table, headers),
+            View::JobStatus => LegacyAnswer::not_found(&self.tables.answers.job_status, headers),
+            _ => LegacyAnswer::not_found(&self.tables.answers.history_v2_detail, headers),
         }
     }
 

@@ -2,18 +2,18 @@
 
 use super::{
     Legacy, LegacyError,
-    entry_cache::{CachedEntry, Entry, Generation, Variant, View},
+    entry_cache::{CachedEntry, Entry, Generation, Variant},
     json_string,
 };
 use crate::{
     auth::scope::Scope,
     http::headers::carried,
     jobs_api::{Caller, CallerKey, Detail, DialectKind, JobsError, Listed, Run},
-    mapping::{Context, ParsedJob, Table, dialect::State},
+    mapping::{ParsedJob, Table, View, dialect::State},
 };
 use bytes::Bytes;
 use http::HeaderMap;
-use std::{cell::Cell, sync::Arc};
+use std::sync::Arc;
 
 /// One entry, as all who ask for it at the same time share the asking.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -48,14 +48,7 @@ pub(super) enum LookupOutcome {
 
 impl Legacy {
     pub(super) fn table(&self, shape: View) -> &Table {
-        match shape {
-            View::History => &self.tables.history,
-            View::HistoryV2 => &self.tables.history_v2,
-            View::HistoryV2Detail => &self.tables.history_v2_detail,
-            View::Queue => &self.tables.queue,
-            View::QueueCloud => &self.tables.queue_cloud,
-            View::JobStatus => &self.tables.job_status,
-        }
+        self.tables.answers.table(shape)
     }
 
     /// What is remembered of a job in this form and still true.
@@ -181,38 +174,26 @@ impl Legacy {
             reason,
         };
         let noted_text = noted.map(|note| &note[..]);
-        let reading = table
-            .plan
-            .read_searched(body, noted_text)
-            .map_err(|error| unfit(error.into()))?;
-        let needed = table.plan.classes_needed(&reading);
-        let classes = self.jobs.classes(caller, kind, needed).await?;
-        let mut text = Vec::with_capacity(body.text.len() + 256);
+        let prepared = body.prepare(shape, noted_text).map_err(|error| unfit(error.into()))?;
+        let classes = self.jobs.classes(caller, kind, prepared.classes_needed()).await?;
+        let mut text = Vec::with_capacity(body.text().len() + 256);
         text.push(b'{');
         text.extend_from_slice(json_string(id).as_bytes());
         text.extend_from_slice(b": ");
         let begin = text.len();
-        let place = {
-            let context = Context {
-                place: Cell::default(),
-                classes: &classes,
-            };
-            table.plan.write(&reading, &context, &mut text).map_err(unfit)?;
-            context.place.get()
-        };
+        let place = prepared.write(&classes, &mut text).map_err(unfit)?;
         text.push(b'}');
         if noted.is_some() {
             // Of all tables history shows the most of a note: when it needs none, the job's own detail says it all.
-            let most = &self.tables.history.plan;
-            let reading = most
-                .read_searched(body, noted_text)
+            let most = body
+                .prepare(View::History, noted_text)
                 .map_err(|error| unfit(error.into()))?;
-            if !most.uses_observed(&reading) {
+            if !most.uses_observed() {
                 self.notes.forget(caller.scope, id, run.number());
             }
         }
-        let lacks = |prompt: &String| table.plan.lacks(&reading, prompt);
-        let hollow = shape.is_of_queued() && table.answer.prompt.as_ref().is_some_and(lacks);
+        let prompt = self.tables.answers.prompt_row(shape);
+        let hollow = prompt.is_some_and(|prompt| prepared.lacks(prompt));
         Ok((Entry::new(text, begin, place), hollow))
     }
 }

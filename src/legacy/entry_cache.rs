@@ -11,6 +11,7 @@ use crate::{
     http::encoding::Encoding,
     jobs_api::{DialectKind, Run},
     legacy::runs::{IdGeneration, Runs},
+    mapping::View,
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
@@ -25,33 +26,7 @@ use std::{
 };
 use twox_hash::XxHash3_64;
 
-/// Which table a job is shown by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum View {
-    /// `/history`, and one entry of it.
-    History,
-    /// `/api/history_v2`.
-    HistoryV2,
-    /// `/api/history_v2/{id}`.
-    HistoryV2Detail,
-    /// `/queue`.
-    Queue,
-    /// `/api/queue` with cloud items.
-    QueueCloud,
-    /// `/api/job/{id}/status`.
-    JobStatus,
-}
-
 impl View {
-    const ALL: [Self; 6] = [
-        Self::History,
-        Self::HistoryV2,
-        Self::HistoryV2Detail,
-        Self::Queue,
-        Self::QueueCloud,
-        Self::JobStatus,
-    ];
-
     /// Whether it shows jobs that have ended, and no others.
     pub fn is_of_ended(self) -> bool {
         matches!(self, Self::History | Self::HistoryV2 | Self::HistoryV2Detail)

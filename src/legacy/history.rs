@@ -3,14 +3,13 @@
 use super::{
     Legacy, LegacyError,
     answer::{Inquiry, LegacyAnswer},
-    entry_cache::View,
     listing::Part,
     pagination::Pagination,
 };
 use crate::{
     http::headers::carried,
     jobs_api::{Caller, DialectKind, ListFilter, Listed},
-    mapping::dialect::State,
+    mapping::{View, dialect::State},
 };
 use std::sync::Arc;
 
@@ -21,7 +20,7 @@ impl Legacy {
         caller: &Arc<Caller>,
         kind: DialectKind,
     ) -> Result<LegacyAnswer, LegacyError> {
-        let window = Pagination::parse(inquiry.query, &self.tables.history.answer)?;
+        let window = Pagination::parse(inquiry.query, &self.tables.answers.history.pagination)?;
         // Every state is asked for and the queued ones passed over: early servers refuse the filter word for
         // cancelled jobs, and remembering that would hide those jobs after an upgrade.
         let since = self.hidden.now();

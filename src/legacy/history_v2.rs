@@ -3,7 +3,6 @@
 use super::{
     Legacy, LegacyError,
     answer::{Inquiry, LegacyAnswer},
-    entry_cache::View,
     json_string,
     listing::Part,
     pagination::Pagination,
@@ -11,7 +10,7 @@ use super::{
 use crate::{
     http::headers::carried,
     jobs_api::{Caller, DialectKind, ListFilter, Listed},
-    mapping::dialect::State,
+    mapping::{View, dialect::State},
 };
 use std::sync::Arc;
 
@@ -22,8 +21,8 @@ impl Legacy {
         caller: &Arc<Caller>,
         kind: DialectKind,
     ) -> Result<LegacyAnswer, LegacyError> {
-        let answer = &self.tables.history_v2.answer;
-        let window = Pagination::parse(inquiry.query, answer)?;
+        let table = &self.tables.answers.history_v2;
+        let window = Pagination::parse(inquiry.query, &table.pagination)?;
         let needed = window.needed();
         let is_shown =
             |job: &&Listed| job.state == State::Finished && !self.hidden.is_hidden(caller.scope, &job.id, job.created);
@@ -32,7 +31,7 @@ impl Legacy {
         let mut list = self.jobs.list(caller, kind, wanted, enough).await?;
         self.hidden.retain_shown(caller.scope, &mut list.jobs);
         let shown = list.jobs.get(window.newest_first(list.jobs.len())).unwrap_or_default();
-        let name = json_string(answer.list.as_deref().unwrap_or_default());
+        let name = json_string(&table.list);
         let mut parts = vec![Part::text(format!("{{{name}: ["))];
         parts.extend(Part::jobs(shown));
         parts.push(Part::text("]}"));

@@ -5,13 +5,14 @@ use super::{
     Legacy, LegacyError,
     answer::{Cached, Inquiry, LegacyAnswer, LegacyBody},
     entries::LookupOutcome,
-    entry_cache::{CachedEntry, Entry, Variant, View},
+    entry_cache::{CachedEntry, Entry, Variant},
 };
 use crate::http::entity_tag::{Version, Versions};
 use crate::{
     auth::scope::Scope,
     http::outside::Outside,
     jobs_api::{Caller, DialectKind, Listed},
+    mapping::View,
 };
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};

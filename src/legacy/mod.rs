@@ -33,14 +33,14 @@ use crate::{
     http::{body_decoding::DecodeError, outside::Outside},
     jobs_api::{Caller, DialectKind, Jobs, JobsError, ListLimits, coalescer::Coalescer},
     legacy::{hollow::Hollow, notes::Notes, runs::Runs},
-    mapping::{RenderError, TableError, Tables},
+    mapping::{RenderError, TableError, Tables, View},
     routes::LegacyRoute,
     store::{Store, StoreError},
     telemetry::Observer,
     upstream::Upstream,
 };
 use entries::{Lookup, LookupOutcome};
-use entry_cache::{EntryCache, View};
+use entry_cache::EntryCache;
 use hidden::Hidden;
 use std::sync::Arc;
 
@@ -159,7 +159,7 @@ impl Legacy {
     /// all as it was.
     pub fn reloaded(self: &Arc<Self>, config: &Config) -> Result<Arc<Self>, SetupError> {
         let tables = Tables::load(config.mappings_dir.as_deref())?;
-        if tables.sources == self.tables.sources && config.legacy.surface == self.surface {
+        if tables.files == self.tables.files && config.legacy.surface == self.surface {
             return Ok(Arc::clone(self));
         }
         Ok(Arc::new(Self {

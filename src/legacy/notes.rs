@@ -3,16 +3,13 @@
 
 use crate::{
     auth::scope::Scope,
-    mapping::{Classes, Context, Table},
+    mapping::{Classes, PromptTable},
 };
 use bytes::Bytes;
 use moka::{ops::compute::Op, policy::EvictionPolicy, sync::Cache};
-use std::{
-    cell::Cell,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::Relaxed},
 };
 
 /// What a note costs besides its text: its key, and the cache's own bookkeeping.
@@ -116,13 +113,9 @@ impl Notes {
 
 /// What table `prompt` keeps of a request's body, and of what was observed beside it; `None` when it is no JSON object or has
 /// nothing to keep.
-pub fn note(table: &Table, body: &[u8], observed: Option<&[u8]>) -> Option<Bytes> {
-    let context = Context {
-        place: Cell::default(),
-        classes: &NoClasses,
-    };
-    let reading = table.plan.read(body, observed).ok()?;
+pub fn note(table: &PromptTable, body: &[u8], observed: Option<&[u8]>) -> Option<Bytes> {
+    let prepared = table.table.prepare(body, observed).ok()?;
     let mut out = Vec::new();
-    table.plan.write(&reading, &context, &mut out).ok()?;
+    prepared.write(&NoClasses, &mut out).ok()?;
     Some(out.into())
 }

@@ -1,7 +1,7 @@
 //! Counts and offsets as the legacy endpoints take them.
 
 use super::LegacyError;
-use crate::mapping::Answer;
+use crate::mapping::PaginationNames;
 use percent_encoding::percent_decode_str;
 use std::ops::Range;
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
@@ -17,10 +17,10 @@ pub struct Pagination {
 
 impl Pagination {
     /// Reads the parameters that the table names. A repeated one counts where it comes first.
-    pub fn parse(query: &str, answer: &Answer) -> Result<Self, LegacyError> {
+    pub fn parse(query: &str, names: &PaginationNames) -> Result<Self, LegacyError> {
         Ok(Self {
-            count: parameter(query, answer.count.as_deref())?,
-            skip: parameter(query, answer.skip.as_deref())?,
+            count: parameter(query, &names.count)?,
+            skip: parameter(query, &names.skip)?,
         })
     }
 
@@ -71,11 +71,11 @@ fn position(number: i64) -> usize {
     usize::try_from(number.max(0)).unwrap_or(usize::MAX)
 }
 
-fn parameter(query: &str, name: Option<&str>) -> Result<Option<i64>, LegacyError> {
+fn parameter(query: &str, name: &str) -> Result<Option<i64>, LegacyError> {
     for pair in query.split('&') {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
         let key = percent_decode_str(key).decode_utf8_lossy();
-        if name != Some(&*key) {
+        if name != &*key {
             continue;
         }
         let value = value.replace('+', " ");
@@ -185,12 +185,11 @@ mod tests {
 
     #[test]
     fn the_first_of_a_repeated_parameter_counts() {
-        let answer = Answer {
-            count: Some("n".to_owned()),
-            skip: Some("o".to_owned()),
-            ..Answer::default()
+        let names = PaginationNames {
+            count: "n".to_owned(),
+            skip: "o".to_owned(),
         };
-        let parsed = Pagination::parse("x=1&n=%32&n=9&o=+4", &answer).expect("numbers");
+        let parsed = Pagination::parse("x=1&n=%32&n=9&o=+4", &names).expect("numbers");
         assert_eq!(parsed, window(Some(2), Some(4)));
     }
 }

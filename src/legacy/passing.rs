@@ -11,8 +11,8 @@ use crate::{
     http::request_head::RequestHead,
     jobs_api::{DialectKind, Jobs},
     mapping::{
-        Ambiguous, Beginning, Elements, Judge,
         dialect::{Dialect, State},
+        json::{ElementFilter, ListFilter, ObjectPrefix, Undecided},
         json_text,
     },
 };
@@ -84,8 +84,8 @@ impl HiddenJobs {
     }
 }
 
-impl Judge for HiddenJobs {
-    fn leaves_out(&self, job: &[u8], whole: bool) -> Option<bool> {
+impl ElementFilter for HiddenJobs {
+    fn excludes(&self, job: &[u8], whole: bool) -> Option<bool> {
         let job = self.dialect().job_in(job);
         let known = job.filter(|job| whole || job.created > 0.0);
         let is_hidden =
@@ -166,7 +166,7 @@ impl Hiding {
         let body = match self.asked {
             JobsEndpoint::List => {
                 without(&mut head.headers, &OF_THE_BYTES);
-                let elements = Elements::new(&self.judge.dialect().names.list.jobs, self.judge.clone());
+                let elements = ListFilter::new(self.judge.dialect().names.list.jobs.clone(), self.judge.clone());
                 let body = Filtered {
                     body,
                     elements: Some(elements),
@@ -201,7 +201,7 @@ fn without(headers: &mut HeaderMap, names: &[HeaderName]) {
 
 /// Whether a detail is that of a hidden job, and the detail: read as far as is needed to know, and no further.
 async fn judged(mut body: Body, judge: &HiddenJobs) -> Result<(bool, Body), BoxError> {
-    let mut beginning = Beginning::default();
+    let mut beginning = ObjectPrefix::default();
     let mut rest: Option<Frame<Bytes>> = None;
     let hidden = loop {
         match body.frame().await.transpose()?.map(Frame::into_data) {
@@ -226,7 +226,7 @@ async fn judged(mut body: Body, judge: &HiddenJobs) -> Result<(bool, Body), BoxE
 struct Filtered {
     body: Body,
     /// Until it has come to its end.
-    elements: Option<Elements<HiddenJobs>>,
+    elements: Option<ListFilter<HiddenJobs>>,
 }
 
 impl hyper::body::Body for Filtered {
@@ -242,7 +242,7 @@ impl hyper::body::Body for Filtered {
                     if let Some(elements) = &mut self.elements {
                         elements
                             .copy(&data, &mut out)
-                            .map_err(|error: Ambiguous| BoxError::from(error))?;
+                            .map_err(|error: Undecided| BoxError::from(error))?;
                     }
                     if out.is_empty() {
                         continue;

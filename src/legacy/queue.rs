@@ -3,14 +3,13 @@
 use super::{
     Legacy, LegacyError,
     answer::{Inquiry, LegacyAnswer},
-    entry_cache::View,
     json_string,
     listing::Part,
 };
 use crate::{
     http::headers::carried,
     jobs_api::{Caller, DialectKind, ListFilter, Listed},
-    mapping::dialect::State,
+    mapping::{View, dialect::State},
 };
 use std::{cmp::Ordering, sync::Arc};
 
@@ -24,7 +23,7 @@ impl Legacy {
     ) -> Result<LegacyAnswer, LegacyError> {
         let cloud_items = self.shows_cloud_items(api, kind);
         let shape = if cloud_items { View::QueueCloud } else { View::Queue };
-        let table = self.table(shape);
+        let table = self.tables.answers.queue(cloud_items);
         let list = self.jobs.list(caller, kind, ListFilter::Queued, |_| false).await?;
         let (mut running, mut pending): (Vec<Listed>, Vec<Listed>) = (Vec::new(), Vec::new());
         for job in list.jobs {
@@ -50,9 +49,9 @@ impl Legacy {
             });
         }
         let mut parts = Vec::new();
-        let names = [&table.answer.running, &table.answer.pending];
+        let names = [&table.running, &table.pending];
         for ((name, jobs), lead) in names.into_iter().zip([running, pending]).zip(["{", "], "]) {
-            let name = json_string(name.as_deref().unwrap_or_default());
+            let name = json_string(name);
             parts.push(Part::text(format!("{lead}{name}: [")));
             parts.extend(Part::jobs(&jobs));
         }

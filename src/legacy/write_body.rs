@@ -2,8 +2,8 @@
 
 use super::LegacyError;
 use crate::mapping::{
-    Paths, WriteRequest,
-    scanner::{check, decode, elements, members, string_value},
+    WriteRequest,
+    json::{MemberPath, check, decode, elements, find, members, string_value},
 };
 use std::collections::HashSet;
 
@@ -19,15 +19,13 @@ pub struct WriteBody {
 impl WriteBody {
     /// Reads a body as the self-hosted server does. Neither member may be there, which does nothing.
     pub fn parse(body: &[u8], names: &WriteRequest) -> Result<Self, LegacyError> {
-        let mut paths = Paths::default();
-        let (clear, delete) = (paths.add(&names.clear), paths.add(&names.delete));
-        let spans = paths.find(body).map_err(|error| wrong(error.to_string()))?;
-        let value = |slot: usize| spans.get(slot).copied().flatten().map(|span| span.of(body));
+        let found = find(body, [&names.clear, &names.delete]);
+        let [clear, delete] = found.map_err(|error| wrong(error.to_string()))?;
         let mut orders = Self {
-            clear: value(clear).is_some_and(is_true),
+            clear: clear.is_some_and(is_true),
             delete: Vec::new(),
         };
-        if let Some(ids) = value(delete).filter(|ids| *ids != b"null") {
+        if let Some(ids) = delete.filter(|ids| *ids != b"null") {
             let mut seen = HashSet::new();
             each(ids, &names.delete, |id| {
                 if seen.insert(id.clone()) {
@@ -41,16 +39,16 @@ impl WriteBody {
 
 /// The ids in the value of the member `name`, as Python iterates it: the items of a list, the keys of an object, the
 /// characters of a text.
-fn each(ids: &[u8], name: &str, mut visit: impl FnMut(String)) -> Result<(), LegacyError> {
+fn each(ids: &[u8], name: &MemberPath, mut visit: impl FnMut(String)) -> Result<(), LegacyError> {
     let read = match ids.first() {
         Some(b'[') => elements(ids, |id| string_value(id).into_iter().for_each(&mut visit)),
         Some(b'{') => members(ids, |key, _| decode(key).into_iter().for_each(&mut visit)),
         Some(b'"') => {
-            let text = string_value(ids).ok_or_else(|| wrong(format!("{name:?} is no Unicode text")))?;
+            let text = string_value(ids).ok_or_else(|| wrong(format!("\"{name}\" is no Unicode text")))?;
             text.chars().for_each(|character| visit(character.to_string()));
             Ok(())
         }
-        _ => return Err(wrong(format!("{name:?} is not a list"))),
+        _ => return Err(wrong(format!("\"{name}\" is not a list"))),
     };
     read.map_err(|error| wrong(error.to_string()))
 }
@@ -77,10 +75,7 @@ impl Target {
         if check(body).is_err() {
             return Ok(Self::Any);
         }
-        let mut paths = Paths::default();
-        let slot = paths.add(&names.id);
-        let spans = paths.find(body).map_err(|error| wrong(error.to_string()))?;
-        let id = spans.get(slot).copied().flatten().map(|span| span.of(body));
+        let [id] = find(body, [&names.id]).map_err(|error| wrong(error.to_string()))?;
         Ok(match id.filter(|id| is_true(id)) {
             None => Self::Any,
             Some(id) => string_value(id).map_or(Self::Nothing, Self::One),
@@ -107,10 +102,11 @@ mod tests {
     use super::*;
 
     fn names() -> WriteRequest {
+        let path = |text| MemberPath::parse(text).expect("a path");
         WriteRequest {
-            clear: "clear".to_owned(),
-            delete: "delete".to_owned(),
-            id: "prompt_id".to_owned(),
+            clear: path("clear"),
+            delete: path("delete"),
+            id: path("prompt_id"),
         }
     }
 

@@ -170,7 +170,7 @@ impl Legacy {
         let Some(answer) = self.jobs.cancel_one(caller, kind, id).await? else {
             return Ok(LegacyAnswer {
                 asked: false,
-                ..LegacyAnswer::not_found(&self.tables.job_status, Arc::default())
+                ..LegacyAnswer::not_found(&self.tables.answers.job_status, Arc::default())
             });
         };
         Ok(LegacyAnswer {

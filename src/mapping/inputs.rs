@@ -1,7 +1,7 @@
 //! What a node class says of its inputs: which there are, and which types the server turns their values into before it
 //! queues a prompt.
 
-use super::scanner::{ScanError, decode, elements, key_is, members, string_value};
+use super::json::{MemberPath, ScanError, decode, elements, key_is, members, string_value};
 use serde::Deserialize;
 use std::collections::{BTreeMap, btree_map::Entry};
 
@@ -17,9 +17,9 @@ const MOST_LEVELS: usize = 8;
 #[serde(deny_unknown_fields)]
 pub struct InputNames {
     /// The member of the description that holds the inputs.
-    pub at: String,
+    pub at: MemberPath,
     /// Its own members that do, the first with an input of some name counting.
-    pub sections: Vec<String>,
+    pub sections: Vec<MemberPath>,
     /// The type of values that become integers.
     pub integer: String,
     /// The type of values that become fractions.
@@ -45,7 +45,7 @@ pub struct NestedNames {
     /// The type.
     pub r#type: String,
     /// The member of the options that holds the inputs below.
-    pub inputs: String,
+    pub inputs: MemberPath,
 }
 
 /// Inputs whose type is `type`, which offer options with inputs of their own.
@@ -55,11 +55,11 @@ pub struct ChoiceNames {
     /// The type.
     pub r#type: String,
     /// The member of the options that lists what can be chosen.
-    pub options: String,
+    pub options: MemberPath,
     /// The member of such an option that is the value it is chosen by.
-    pub key: String,
+    pub key: MemberPath,
     /// The member of such an option that holds its inputs.
-    pub inputs: String,
+    pub inputs: MemberPath,
 }
 
 /// What the server turns a value into.
@@ -78,18 +78,22 @@ pub enum ValueType {
 /// The inputs of a node class.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClassInputs {
-    inputs: BTreeMap<Box<str>, Input>,
+    inputs: Inputs,
     bytes: usize,
 }
+
+/// Inputs by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Inputs(BTreeMap<Box<str>, Input>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Input {
     /// `None`: its values stay as they are.
     Value(Option<ValueType>),
-    Choice(Vec<(Box<str>, ClassInputs)>),
-    Slot(ClassInputs),
+    Choice(Vec<(Box<str>, Inputs)>),
+    Slot(Inputs),
     Series(Option<ValueType>),
-    Rows(ClassInputs),
+    Rows(Inputs),
 }
 
 /// Reads descriptions, and counts what they take.
@@ -105,9 +109,9 @@ impl ClassInputs {
             return Ok(None);
         };
         let mut reader = Reader { names, bytes: 0 };
-        let mut read = reader.inputs(inputs, MOST_LEVELS)?;
-        read.bytes = reader.bytes;
-        Ok((read.bytes <= MOST_BYTES).then_some(read))
+        let inputs = reader.inputs(inputs, MOST_LEVELS)?;
+        let bytes = reader.bytes;
+        Ok((bytes <= MOST_BYTES).then_some(Self { inputs, bytes }))
     }
 
     /// About how many bytes of memory it takes.
@@ -118,9 +122,11 @@ impl ClassInputs {
     /// Which type the values of the input `name` become, if one, where `sent` tells the values of a node's inputs; `None`
     /// when there is no such input.
     pub fn find<'v>(&self, name: &str, sent: &dyn Fn(&str) -> Option<&'v [u8]>) -> Option<Option<ValueType>> {
-        self.find_behind(0, name, sent)
+        self.inputs.find_behind(0, name, sent)
     }
+}
 
+impl Inputs {
     // Recursion is as deep as what was read, at most `MOST_LEVELS`.
     fn find_behind<'v>(
         &self,
@@ -133,7 +139,7 @@ impl ClassInputs {
             let key = string_value(sent(whole)?)?;
             options.iter().position(|(known, _)| **known == *key)
         };
-        match self.inputs.get(rest) {
+        match self.0.get(rest) {
             Some(Input::Value(to)) => return Some(*to),
             Some(Input::Choice(options)) => return chosen(options, name).map(|_| None),
             Some(Input::Slot(_)) => return Some(None),
@@ -144,7 +150,7 @@ impl ClassInputs {
         let (head, tail) = rest.split_once('.')?;
         let whole = name.get(..start + head.len())?;
         let below = whole.len() + 1;
-        match self.inputs.get(head)? {
+        match self.0.get(head)? {
             Input::Value(_) => None,
             Input::Choice(options) => {
                 let (_, inputs) = options.get(chosen(options, whole)?)?;
@@ -166,7 +172,7 @@ impl ClassInputs {
 impl Reader<'_> {
     /// The inputs of `holder`, section by section.
     // Recursion ends with `levels`.
-    fn inputs(&mut self, holder: &[u8], levels: usize) -> Result<ClassInputs, ScanError> {
+    fn inputs(&mut self, holder: &[u8], levels: usize) -> Result<Inputs, ScanError> {
         let mut inputs = BTreeMap::new();
         for section in &self.names.sections {
             let Some(section) = member(holder, section)? else {
@@ -186,7 +192,7 @@ impl Reader<'_> {
                 }
             }
         }
-        Ok(ClassInputs { inputs, bytes: 0 })
+        Ok(Inputs(inputs))
     }
 
     /// One input, described as `[type, options]`; a list as its type is a list of what can be chosen.
@@ -200,7 +206,7 @@ impl Reader<'_> {
         let levels_below = levels.saturating_sub(1);
         let below = |reader: &mut Self, names: &NestedNames| match member(options, &names.inputs)? {
             Some(inputs) => reader.inputs(inputs, levels_below),
-            None => Ok(ClassInputs::default()),
+            None => Ok(Inputs::default()),
         };
         if let Some(choice) = names.choice.as_ref().filter(|choice| is(&choice.r#type) && levels > 0) {
             return Ok(Input::Choice(self.options(options, choice, levels_below)?));
@@ -212,7 +218,7 @@ impl Reader<'_> {
             return Ok(Input::Rows(below(self, &names)?));
         }
         if let Some(names) = nested(&names.series) {
-            let only = below(self, &names)?.inputs.into_values().next();
+            let only = below(self, &names)?.0.into_values().next();
             return Ok(Input::Series(only.and_then(|input| match input {
                 Input::Value(to) => to,
                 _ => None,
@@ -234,7 +240,7 @@ impl Reader<'_> {
         options: &[u8],
         names: &ChoiceNames,
         levels: usize,
-    ) -> Result<Vec<(Box<str>, ClassInputs)>, ScanError> {
+    ) -> Result<Vec<(Box<str>, Inputs)>, ScanError> {
         let mut listed = Vec::new();
         if let Some(list) = member(options, &names.options)? {
             elements(list, |option| listed.push(option))?;
@@ -254,10 +260,10 @@ impl Reader<'_> {
     }
 }
 
-/// The value at a dotted path; of a repeated key the last one counts.
-fn member<'a>(text: &'a [u8], path: &str) -> Result<Option<&'a [u8]>, ScanError> {
+/// The value at a path; of a repeated key the last one counts.
+fn member<'a>(text: &'a [u8], path: &MemberPath) -> Result<Option<&'a [u8]>, ScanError> {
     let mut at = Some(text);
-    for name in path.split('.') {
+    for name in path.names() {
         let (holder, mut found) = (at.unwrap_or_default(), None);
         members(holder, |key, value| {
             if key_is(key, name) {

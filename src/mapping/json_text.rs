@@ -1,5 +1,7 @@
 //! Values of a table file as JSON text.
 
+use super::json::quoted;
+
 /// A TOML value as JSON text, spaced as Python spaces it, as the legacy server is written in Python.
 pub(crate) fn json_text(value: &toml::Value) -> String {
     match value {
@@ -24,10 +26,4 @@ pub(crate) fn json_text(value: &toml::Value) -> String {
         toml::Value::Integer(number) => number.to_string(),
         toml::Value::Boolean(flag) => flag.to_string(),
     }
-}
-
-/// A string as a JSON string.
-pub(super) fn quoted(text: &str) -> String {
-    // No text fails to be written.
-    serde_json::to_string(text).unwrap_or_default()
 }

@@ -87,7 +87,7 @@ impl Weights {
             self.rows += 1;
             weight.fields += 1;
             let parts = sources.iter().filter_map(|source| match source {
-                Source::Shape(part, _) => self.shapes.get(*part),
+                Source::Part(part, _) => self.shapes.get(*part),
                 _ => None,
             });
             for part in parts {

@@ -1,37 +1,45 @@
 //! Tables: which field of a job becomes which field of a legacy answer.
 //!
-//! A table file (`table`) is checked whole and compiled (`compile`) to a flat `plan`; rendering a job runs the `scanner`
-//! over its bytes once and writes the entry from the spans it found (`paths`). `grammar` is the scanner's innermost part,
-//! `derive` holds the few things a path cannot say, `inputs` what is known of node classes for that, `store` the built-in tables and the folder that replaces them,
-//! `print` shows them to people.
+//! A table file (`files`) is read (`table`, `row`, `request`, `writes`), checked whole and compiled (`compile`, `shape`) to a
+//! flat `plan`. A job is searched once (`json`), by its `dialect`, for what all tables need (`answers`, `tables`); its entry in
+//! a `view` is written from the spans that were found (`job`, `plan`). `derive` holds the few things a path cannot say,
+//! `inputs` and `classes` what is known of node classes for that, and `print` shows the tables to people.
 
+mod answers;
+mod classes;
 mod compile;
-mod context;
 mod derive;
 pub mod dialect;
-mod grammar;
+mod files;
 mod inputs;
+mod job;
+pub mod json;
 mod json_text;
 pub(crate) mod limits;
-mod paths;
-mod pieces;
 mod plan;
 pub mod print;
-pub mod scanner;
-mod store;
+mod request;
+mod row;
+mod shape;
+mod source_path;
 mod table;
 mod table_error;
+mod tables;
+mod view;
 mod writes;
 
-pub use context::{Classes, Context};
+pub use answers::AnswerTables;
+pub use classes::Classes;
 pub use derive::moment;
+pub use files::{TableFile, files_in, names};
 pub use inputs::{ChoiceNames, ClassInputs, InputNames, NestedNames, ValueType};
+pub use job::{JobFields, ListedJob, ListedJobs, ParsedJob};
 pub(crate) use json_text::json_text;
-pub use paths::{Found, ParsedJob, Paths, Spans};
-pub use pieces::{Ambiguous, Beginning, Elements, Judge};
-pub use plan::{Plan, Reading, RenderError};
-pub use store::{Tables, names};
-pub use table::{Allowance, Answer, Chosen, Fidelity, Line, RequestRules, Rows, Table};
-pub(crate) use table_error::Complaint;
+pub use plan::{PreparedEntry, RenderError};
+pub use request::{Chosen, RequestRules};
+pub use row::{Allowance, Fidelity, Line, Rows};
+pub use table::{HistoryTable, JobTable, ListTable, PaginationNames, PromptTable, QueueTable, Table};
 pub use table_error::TableError;
+pub use tables::Tables;
+pub use view::View;
 pub use writes::{CloudQueue, WriteNames, WriteRequest};

@@ -1,13 +1,19 @@
-//! The compiled plan: literals and fields in writing order, and the paths that the fields need.
+//! The compiled plan: literals and fields in writing order, and where the values are that the fields need.
 
 use super::{
-    context::Context,
-    derive::{Derivation, Given},
-    json_text::quoted,
-    paths::{Found, Group, ParsedJob, Paths},
-    scanner::{ScanError, spelt, string_value},
+    classes::Classes,
+    derive::{Context, Derivation, DerivationInput},
+    json::{Found, Group, GroupSlot, PathSet, ScanError, Slot, quoted, spelt, string_value},
 };
-use std::{borrow::Cow, sync::Arc};
+use std::borrow::Cow;
+
+/// A job, or the body of a request: what a table makes an entry of.
+#[derive(Clone, Copy, Debug)]
+pub struct Job;
+
+/// What was observed of a job when it was submitted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Observed;
 
 /// Why a job cannot be written in a legacy shape.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -20,44 +26,42 @@ pub enum RenderError {
     Missing(String),
 }
 
-/// A job's bytes, and those of what was observed of it, after one pass each: where each field that the plan needs is.
-pub struct Reading<'a> {
-    job: (&'a [u8], Cow<'a, Found>),
-    observed: (&'a [u8], Cow<'a, Found>),
+/// A compiled table. Its slots are in the paths that it was compiled with.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    pub observed: PathSet<Observed>,
+    /// Each may use those before it.
+    pub parts: Vec<Vec<Step>>,
+    pub entry: Vec<Step>,
 }
 
-/// A compiled table.
-#[derive(Clone, Debug, Default)]
-pub struct Plan {
-    /// Those of all tables and dialects that read the same jobs: what one search found does for every plan.
-    pub(super) job: Arc<Paths>,
-    pub(super) observed: Paths,
-    pub(super) shapes: Vec<Vec<Step>>,
-}
-
-/// Where a value is: in which text, and the slot of its path there.
+/// The slot of a value, in the document that has it.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Place {
-    Job(usize),
-    Observed(usize),
-    /// As [`Place::Job`], where a null is a value.
-    JobVerbatim(usize),
-    /// As [`Place::Observed`], where a null is a value.
-    ObservedVerbatim(usize),
+pub(super) enum PlaceSlot {
+    Job(Slot<Job>),
+    Observed(Slot<Observed>),
+}
+
+/// Where a value is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    pub slot: PlaceSlot,
+    /// Whether a null is a value. Absent fields are left out by the Jobs API, never null: else a null says no more than
+    /// nothing.
+    pub takes_null: bool,
 }
 
 impl Place {
-    /// The same, where a null is a value.
-    pub fn verbatim(self) -> Self {
-        match self {
-            Self::Job(slot) | Self::JobVerbatim(slot) => Self::JobVerbatim(slot),
-            Self::Observed(slot) | Self::ObservedVerbatim(slot) => Self::ObservedVerbatim(slot),
-        }
-    }
-
     pub fn is_observed(self) -> bool {
-        matches!(self, Self::Observed(_) | Self::ObservedVerbatim(_))
+        matches!(self.slot, PlaceSlot::Observed(_))
     }
+}
+
+/// Where a group is.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum GroupPlace {
+    Job(GroupSlot<Job>),
+    Observed(GroupSlot<Observed>),
 }
 
 #[derive(Clone, Debug)]
@@ -84,63 +88,61 @@ pub(super) enum Absent {
 #[derive(Clone, Debug)]
 pub(super) enum Source {
     Path(Place),
-    Derived(Derivation, Inputs),
+    Derived(Derivation, InputPlaces),
     /// A part; with a place, only where the string there is one of these.
-    Shape(usize, Option<(Place, Vec<String>)>),
+    Part(usize, Option<(Place, Vec<String>)>),
 }
 
 /// Where what a derivation needs is.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Inputs {
+#[derive(Clone, Debug)]
+pub(super) struct InputPlaces {
     /// Of [`Derivation::paths`].
     pub places: Vec<Place>,
     /// Of [`Derivation::touches`].
     pub touched: Vec<Place>,
     /// Of [`Derivation::each`]: the slot of a group.
-    pub group: Option<Place>,
+    pub group: Option<GroupPlace>,
+}
+
+/// A job's bytes, and those of what was observed of it, after one pass each, with the plan that they were read by: an entry
+/// that can be written.
+pub struct PreparedEntry<'a> {
+    plan: &'a Plan,
+    job: (&'a [u8], Cow<'a, Found<Job>>),
+    observed: Option<(&'a [u8], Found<Observed>)>,
 }
 
 impl Plan {
-    /// Passes once over a job's bytes, and over those of what was observed of it when it was submitted.
-    pub fn read<'a>(&self, job: &'a [u8], observed: Option<&'a [u8]>) -> Result<Reading<'a>, ScanError> {
-        self.reading(job, Cow::Owned(self.job.find_all(job)?), observed)
-    }
-
-    /// As [`Plan::read`], of a job that has been searched: if by a dialect that was loaded with this table, not again.
-    pub fn read_searched<'a>(&self, job: &'a ParsedJob, observed: Option<&'a [u8]>) -> Result<Reading<'a>, ScanError> {
-        match job.found_by(&self.job) {
-            Some(found) => self.reading(&job.text, Cow::Borrowed(found), observed),
-            None => self.read(&job.text, observed),
-        }
-    }
-
-    /// What a job has to be searched for.
-    pub fn paths(&self) -> Arc<Paths> {
-        Arc::clone(&self.job)
-    }
-
-    fn reading<'a>(
-        &self,
+    /// Reads what was observed of a job in which `found` was found by the paths of this plan.
+    pub fn prepare<'a>(
+        &'a self,
         job: &'a [u8],
-        found: Cow<'a, Found>,
+        found: Cow<'a, Found<Job>>,
         observed: Option<&'a [u8]>,
-    ) -> Result<Reading<'a>, ScanError> {
+    ) -> Result<PreparedEntry<'a>, ScanError> {
         let observed = match observed {
-            Some(text) => (text, Cow::Owned(self.observed.find_all(text)?)),
-            None => (&b""[..], Cow::Owned(Found::default())),
+            Some(text) => Some((text, self.observed.find(text)?)),
+            None => None,
         };
-        Ok(Reading {
+        Ok(PreparedEntry {
+            plan: self,
             job: (job, found),
             observed,
         })
     }
 
-    /// The node classes that must be known before [`Plan::write`], each once.
-    pub fn classes_needed(&self, reading: &Reading<'_>) -> Vec<String> {
+    fn steps(&self) -> impl Iterator<Item = &Step> {
+        self.parts.iter().flatten().chain(&self.entry)
+    }
+}
+
+impl<'a> PreparedEntry<'a> {
+    /// The node classes that must be known to write it, each once.
+    pub fn classes_needed(&self) -> Vec<String> {
         let mut needed = Vec::new();
-        for source in self.chosen(reading) {
-            if let Source::Derived(_, Inputs { group: Some(group), .. }) = source
-                && let Some((text, group)) = reading.group(*group)
+        for source in self.chosen() {
+            if let Source::Derived(_, InputPlaces { group: Some(group), .. }) = source
+                && let Some((text, group)) = self.group(*group)
             {
                 needed.extend(group.kinds.iter().filter_map(|class| string_value(class.of(text))));
             }
@@ -150,48 +152,40 @@ impl Plan {
         needed
     }
 
-    /// Whether the entry takes anything from what was observed.
-    pub fn uses_observed(&self, reading: &Reading<'_>) -> bool {
-        let taken = |place: &Place| place.is_observed() && reading.value(*place).is_some();
-        self.chosen(reading).any(|source| match source {
+    /// Whether it takes anything from what was observed.
+    pub fn uses_observed(&self) -> bool {
+        let taken = |place: &Place| place.is_observed() && self.value(*place).is_some();
+        self.chosen().any(|source| match source {
             Source::Path(place) => taken(place),
             Source::Derived(_, inputs) => inputs.places.iter().any(taken),
-            Source::Shape(..) => false,
+            Source::Part(..) => false,
         })
     }
 
     /// Whether no source of the field that is written to `to` has a value.
-    pub fn lacks(&self, reading: &Reading<'_>, to: &str) -> bool {
-        self.shapes.iter().flatten().any(|step| match step {
+    pub fn lacks(&self, to: &str) -> bool {
+        self.plan.steps().any(|step| match step {
             Step::Field { to: field, sources, .. } => {
-                field == to && !sources.iter().any(|source| has_value(source, reading))
+                field == to && !sources.iter().any(|source| self.has_value(source))
             }
             Step::Literal(_) => false,
         })
     }
 
-    /// For each field the first source that has a value to work on.
-    fn chosen<'p>(&'p self, reading: &Reading<'_>) -> impl Iterator<Item = &'p Source> {
-        self.shapes.iter().flatten().filter_map(|step| match step {
-            Step::Literal(_) => None,
-            Step::Field { sources, .. } => sources.iter().find(|source| has_value(source, reading)),
-        })
-    }
-
-    /// Writes the entry at the end of `out`.
-    pub fn write(&self, reading: &Reading<'_>, context: &Context<'_>, out: &mut Vec<u8>) -> Result<(), RenderError> {
-        self.write_shape(self.shapes.len().saturating_sub(1), reading, context, out)
+    /// Writes it at the end of `out`. Gives where in `out` its place in a list belongs, which is not written: an entry stays
+    /// the same while it moves up.
+    pub fn write(&self, classes: &dyn Classes, out: &mut Vec<u8>) -> Result<Option<usize>, RenderError> {
+        let mut context = Context {
+            position: None,
+            classes,
+        };
+        self.write_steps(&self.plan.entry, &mut context, out)?;
+        Ok(context.position)
     }
 
     // Recursion is as deep as parts are nested, and a part can only name parts compiled before it.
-    fn write_shape(
-        &self,
-        shape: usize,
-        reading: &Reading<'_>,
-        context: &Context<'_>,
-        out: &mut Vec<u8>,
-    ) -> Result<(), RenderError> {
-        for step in self.shapes.get(shape).into_iter().flatten() {
+    fn write_steps(&self, steps: &[Step], context: &mut Context<'_>, out: &mut Vec<u8>) -> Result<(), RenderError> {
+        for step in steps {
             match step {
                 Step::Literal(text) => out.extend_from_slice(text),
                 Step::Field {
@@ -204,7 +198,7 @@ impl Plan {
                     let start = out.len();
                     out.extend_from_slice(lead);
                     let value = out.len();
-                    if self.write_first(sources, reading, context, out)? {
+                    if self.write_first(sources, context, out)? {
                         if *as_text {
                             let text = String::from_utf8_lossy(&out.split_off(value)).into_owned();
                             out.extend_from_slice(quoted(&text).as_bytes());
@@ -225,28 +219,28 @@ impl Plan {
     fn write_first(
         &self,
         sources: &[Source],
-        reading: &Reading<'_>,
-        context: &Context<'_>,
+        context: &mut Context<'_>,
         out: &mut Vec<u8>,
     ) -> Result<bool, RenderError> {
         for source in sources {
             let written = match source {
-                Source::Path(place) => match reading.value(*place) {
+                Source::Path(place) => match self.value(*place) {
                     Some(value) => {
                         out.extend_from_slice(value);
                         true
                     }
                     None => false,
                 },
-                Source::Derived(derivation, inputs) => match reading.given(inputs) {
+                Source::Derived(derivation, inputs) => match self.given(inputs) {
                     Some(given) => derivation.write(&given, context, out)?,
                     None => false,
                 },
-                Source::Shape(shape, only) if reading.is_one_of(only.as_ref()) => {
-                    self.write_shape(*shape, reading, context, out)?;
+                Source::Part(part, only) if self.is_one_of(only.as_ref()) => {
+                    let steps = self.plan.parts.get(*part).map_or(&[][..], Vec::as_slice);
+                    self.write_steps(steps, context, out)?;
                     true
                 }
-                Source::Shape(..) => false,
+                Source::Part(..) => false,
             };
             if written {
                 return Ok(true);
@@ -254,35 +248,43 @@ impl Plan {
         }
         Ok(false)
     }
-}
 
-/// Whether a source has a value to work on.
-fn has_value(source: &Source, reading: &Reading<'_>) -> bool {
-    match source {
-        Source::Path(place) => reading.value(*place).is_some(),
-        Source::Derived(_, inputs) => {
-            let first = inputs.places.first();
-            first.is_none_or(|place| reading.value(*place).is_some())
+    /// For each field the first source that has a value to work on.
+    fn chosen(&self) -> impl Iterator<Item = &'a Source> {
+        self.plan.steps().filter_map(|step| match step {
+            Step::Literal(_) => None,
+            Step::Field { sources, .. } => sources.iter().find(|source| self.has_value(source)),
+        })
+    }
+
+    /// Whether a source has a value to work on.
+    fn has_value(&self, source: &Source) -> bool {
+        match source {
+            Source::Path(place) => self.value(*place).is_some(),
+            Source::Derived(_, inputs) => {
+                let first = inputs.places.first();
+                first.is_none_or(|place| self.value(*place).is_some())
+            }
+            Source::Part(_, only) => self.is_one_of(only.as_ref()),
         }
-        Source::Shape(_, only) => reading.is_one_of(only.as_ref()),
-    }
-}
-
-impl<'a> Reading<'a> {
-    fn find(&self, place: Place) -> (&'a [u8], &Found, usize) {
-        let ((text, found), slot) = match place {
-            Place::Job(slot) | Place::JobVerbatim(slot) => (&self.job, slot),
-            Place::Observed(slot) | Place::ObservedVerbatim(slot) => (&self.observed, slot),
-        };
-        (text, found, slot)
     }
 
-    /// The text at a place. Absent fields are left out by the Jobs API, never null: a null says no more than nothing,
-    /// but where it is asked for.
     fn value(&self, place: Place) -> Option<&'a [u8]> {
-        let (text, found, slot) = self.find(place);
-        let is_value = |value: &&[u8]| !matches!(place, Place::Job(_) | Place::Observed(_)) || *value != b"null";
-        found.value(slot, text).filter(is_value)
+        let value = match place.slot {
+            PlaceSlot::Job(slot) => self.job.1.value(slot, self.job.0),
+            PlaceSlot::Observed(slot) => {
+                let (text, found) = self.observed.as_ref()?;
+                found.value(slot, text)
+            }
+        };
+        value.filter(|value| place.takes_null || *value != b"null")
+    }
+
+    fn is_touched(&self, place: Place) -> bool {
+        match place.slot {
+            PlaceSlot::Job(slot) => self.job.1.is_touched(slot),
+            PlaceSlot::Observed(slot) => self.observed.as_ref().is_some_and(|(_, found)| found.is_touched(slot)),
+        }
     }
 
     /// Whether the string at a place is one of those that are asked for, if any are.
@@ -293,26 +295,27 @@ impl<'a> Reading<'a> {
         })
     }
 
-    fn group(&self, place: Place) -> Option<(&'a [u8], &Group)> {
-        let (text, found, slot) = self.find(place);
-        Some((text, found.group(slot)?))
+    fn group(&self, place: GroupPlace) -> Option<(&'a [u8], &Group)> {
+        match place {
+            GroupPlace::Job(slot) => Some((self.job.0, self.job.1.group(slot)?)),
+            GroupPlace::Observed(slot) => {
+                let (text, found) = self.observed.as_ref()?;
+                Some((text, found.group(slot)?))
+            }
+        }
     }
 
     /// What a derivation works on; `None` when the value that it works on first is absent.
-    fn given(&self, inputs: &Inputs) -> Option<Given<'a, '_>> {
+    fn given(&self, inputs: &InputPlaces) -> Option<DerivationInput<'a, '_>> {
         let mut values = inputs.places.iter().map(|place| self.value(*place));
         let text = match values.next() {
             Some(first) => first?,
             None => b"",
         };
-        let is_touched = |place: &Place| {
-            let (_, found, slot) = self.find(*place);
-            found.is_touched(slot)
-        };
-        Some(Given {
+        Some(DerivationInput {
             text,
             more: values.collect(),
-            touched: inputs.touched.iter().any(is_touched),
+            touched: inputs.touched.iter().any(|place| self.is_touched(*place)),
             group: inputs.group.and_then(|group| self.group(group)),
         })
     }

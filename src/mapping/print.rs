@@ -1,6 +1,7 @@
 //! The tables as people read them: as files, or as the field-equivalence guide.
 
-use super::{Fidelity, Table, Tables, json_text::json_text, names, table::Line};
+use super::{Fidelity, Table, Tables, json_text::json_text, names, row::Line};
+
 /// One row in words: the field, where it comes from, how faithful it is, and a note.
 pub struct Row {
     /// Such as `prompt[4]`.
@@ -36,7 +37,7 @@ fn in_words(line: &Line) -> Row {
         sources.push("left out".to_owned());
     }
     Row {
-        to: line.to.get_ref().clone(),
+        to: line.to.get_ref().to_string(),
         from: sources.join(", else "),
         fidelity: match line.fidelity {
             Fidelity::Exact => "exact",
@@ -83,15 +84,15 @@ impl UnknownTable {
 /// The files: one, or all behind each other.
 pub fn toml(tables: &Tables, name: Option<&str>) -> Result<String, UnknownTable> {
     if let Some(name) = name {
-        let source = tables.sources.iter().find(|(known, _)| *known == name);
+        let source = tables.files.iter().find(|file| file.name == name);
         return source
-            .map(|(_, text)| text.clone())
+            .map(|file| file.text.clone())
             .ok_or_else(|| UnknownTable::new(name));
     }
     let files = tables
-        .sources
+        .files
         .iter()
-        .map(|(name, text)| format!("# ==== {name}.toml ====\n\n{text}\n"));
+        .map(|file| format!("# ==== {}.toml ====\n\n{}\n", file.name, file.text));
     Ok(files.collect())
 }
 
@@ -103,12 +104,13 @@ pub fn markdown(tables: &Tables, name: Option<&str>) -> Result<String, UnknownTa
     let shown: Vec<&Table> = match name {
         Some(name) => vec![
             tables
-                .shapes()
+                .answers
+                .all()
                 .into_iter()
                 .find(|table| table.name == name)
                 .ok_or_else(|| UnknownTable::new(name))?,
         ],
-        None => tables.shapes().to_vec(),
+        None => tables.answers.all().to_vec(),
     };
     for table in shown {
         out += &format!(

@@ -2,203 +2,42 @@
 
 use super::{
     compile::compile,
-    derive::{Dropped, parts_without},
-    json_text::quoted,
+    json::{Found, MemberPath, PathSet, ScanError},
     limits,
-    paths::Paths,
-    plan::Plan,
-    scanner::{ScanError, Span, string_value},
+    plan::{Job, Plan, PreparedEntry},
+    request::RequestRules,
+    row::{Line, Rows},
     table_error::{Complaint, TableError},
 };
-use http::{HeaderMap, HeaderName, HeaderValue, header::InvalidHeaderName};
+use crate::config::field_path::FieldPath;
+use http::HeaderValue;
 use serde::{Deserialize, Deserializer, de::Error as _};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 use toml::Spanned;
 
-/// How true a legacy field is to what the legacy server would have said.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-pub enum Fidelity {
-    /// The same value, byte for byte.
-    Exact,
-    /// Worked out from other fields; the same in all ordinary cases.
-    Derived,
-    /// The Jobs API does not carry it.
-    Lost,
-}
-
-/// What is no difference when a comparison finds it in a field.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-pub enum Allowance {
-    /// The items of a list stand in another order: the legacy server's own is arbitrary.
-    Order,
-    /// A list has further items.
-    More,
-    /// A list or an object has only some of its items: the job did not tell.
-    Fewer,
-    /// `null` items of lists are gone.
-    Nulls,
-}
-
-/// What stands around the entries of an answer. Which keys a table needs depends on its route.
-#[derive(Clone, Debug, Default, Deserialize)]
+/// The `[answer]` of a table file. Which keys a table needs depends on what it is for.
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Answer {
-    /// `Content-Type` of a translated answer.
+struct AnswerKeys {
     #[serde(default, deserialize_with = "header_value")]
-    pub content_type: Option<HeaderValue>,
-    /// The member that holds a list of entries.
-    pub list: Option<String>,
-    /// The member that holds running jobs.
-    pub running: Option<String>,
-    /// The member that holds pending jobs.
-    pub pending: Option<String>,
-    /// The body of a 404.
-    pub not_found: Option<toml::Value>,
-    /// The query parameter for how many entries are wanted.
-    pub count: Option<String>,
-    /// The query parameter for how many entries are passed over.
-    pub skip: Option<String>,
-    /// The member that says which job a request became.
-    pub id: Option<String>,
-    /// The row of an item's prompt, as its `to` has it: without a value for it the item cannot be sent back.
-    pub prompt: Option<String>,
-    /// The member that says which place in the queue that job has.
-    pub number: Option<String>,
-}
-
-/// What is done to a request on its way to the server.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RequestRules {
-    drop: Vec<Dropped>,
-    id: Option<String>,
-    number: Option<String>,
+    content_type: Option<HeaderValue>,
+    list: Option<String>,
+    running: Option<String>,
+    pending: Option<String>,
+    not_found: Option<toml::Value>,
+    count: Option<String>,
+    skip: Option<String>,
+    id: Option<MemberPath>,
     prompt: Option<String>,
-    /// Headers that rows read as `observed.*`, by the name that they have there.
-    #[serde(default)]
-    headers: BTreeMap<String, HeaderField>,
+    number: Option<MemberPath>,
 }
-
-/// The name of a header.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(try_from = "String")]
-struct HeaderField(HeaderName);
-
-impl TryFrom<String> for HeaderField {
-    type Error = InvalidHeaderName;
-
-    fn try_from(name: String) -> Result<Self, Self::Error> {
-        HeaderName::try_from(name).map(Self)
-    }
-}
-
-/// What a request for a new job says of it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Chosen {
-    /// The id that the client chose.
-    pub id: Option<String>,
-    /// The client chose the number, too.
-    pub numbered: bool,
-    /// It has no nodes: an empty object.
-    pub hollow: bool,
-}
-
-impl Chosen {
-    /// Of a request that is not read: it may say anything.
-    pub fn unread() -> Self {
-        Self {
-            numbered: true,
-            ..Self::default()
-        }
-    }
-}
-
-impl RequestRules {
-    /// The stretches of `body`, in order, that are left of it without the members that never go on: all of it is one.
-    pub fn kept(&self, body: &[u8]) -> Result<Vec<Span>, ScanError> {
-        parts_without(body, &self.drop)
-    }
-
-    /// The members that it is about.
-    pub fn members(&self) -> impl Iterator<Item = &str> {
-        self.drop.iter().map(|member| member.path.as_str())
-    }
-
-    /// What `body` says of the job that it asks for; nothing where it is no JSON object.
-    pub fn chosen(&self, body: &[u8]) -> Chosen {
-        let mut paths = Paths::default();
-        let slots = [&self.id, &self.number, &self.prompt];
-        let [id, number, prompt] = slots.map(|path| path.as_deref().map(|path| paths.add(path)));
-        let Ok(spans) = paths.find(body) else {
-            return Chosen::default();
-        };
-        let value = |slot: Option<usize>| Some(spans.get(slot?)?.as_ref()?.of(body));
-        Chosen {
-            id: value(id).and_then(string_value),
-            numbered: value(number).is_some(),
-            hollow: value(prompt).is_some_and(is_empty_object),
-        }
-    }
-
-    /// What of a request's headers is kept, as a JSON object; `None` where there is nothing of it. An empty header is none,
-    /// and of a repeated one the first counts.
-    pub fn observed(&self, headers: &HeaderMap) -> Option<Vec<u8>> {
-        let text = |field: &HeaderField| std::str::from_utf8(headers.get(&field.0)?.as_bytes()).ok();
-        let kept: Vec<_> = self
-            .headers
-            .iter()
-            .filter_map(|(name, field)| Some((name, text(field).filter(|text| !text.is_empty())?)))
-            .map(|(name, text)| format!("{}: {}", quoted(name), quoted(text)))
-            .collect();
-        (!kept.is_empty()).then(|| format!("{{{}}}", kept.join(", ")).into_bytes())
-    }
-}
-
-fn is_empty_object(value: &[u8]) -> bool {
-    let inside = value.strip_prefix(b"{").and_then(|rest| rest.strip_suffix(b"}"));
-    inside.is_some_and(|inside| inside.trim_ascii().is_empty())
-}
-
-/// One row as written.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Line {
-    /// Where in the entry, such as `prompt[4]` or `prompt.extra_data`.
-    pub to: Spanned<String>,
-    /// Sources, tried in order: a path into the job, or a derivation.
-    #[serde(default)]
-    pub from: Vec<Spanned<toml::Value>>,
-    /// Used when no source has a value.
-    pub default: Option<toml::Value>,
-    /// `null` is used when no source has a value.
-    #[serde(default)]
-    pub null: bool,
-    /// The field is left out when no source has a value.
-    #[serde(default)]
-    pub optional: bool,
-    /// The value is written as JSON text in a string, as servers do that keep records as text.
-    #[serde(default)]
-    pub text: bool,
-    /// How true the field is.
-    pub fidelity: Fidelity,
-    /// What a comparison with the legacy endpoint does not count as a difference.
-    #[serde(default)]
-    pub allow: Vec<Allowance>,
-    /// For the reader of the field-equivalence guide.
-    pub note: Option<String>,
-}
-
-/// Rows of one entry or part, in the order in which they are written out.
-pub type Rows = Vec<Spanned<Line>>;
 
 /// A table file as written.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
     about: String,
-    answer: Answer,
+    answer: AnswerKeys,
     #[serde(default)]
     request: RequestRules,
     field: Rows,
@@ -213,51 +52,207 @@ pub struct Table {
     pub name: String,
     /// One line on what the table makes.
     pub about: String,
-    /// What stands around the entries.
-    pub answer: Answer,
-    /// What is done to the request.
-    pub request: RequestRules,
+    /// `Content-Type` of a translated answer.
+    pub content_type: HeaderValue,
     /// The rows as written, for people.
     pub rows: Rows,
-    /// What runs.
-    pub plan: Plan,
+    plan: Plan,
+    /// What the plan, and whatever it was compiled beside, needs of a job.
+    job: Arc<PathSet<Job>>,
 }
 
-impl Table {
-    /// Reads, checks and compiles a table. `file` is what errors call it.
-    pub fn parse(name: &str, file: &str, source: &str) -> Result<Self, TableError> {
-        Self::parse_beside(name, file, source, Arc::default())
-    }
+/// The query parameters of a list of entries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PaginationNames {
+    /// How many entries are wanted.
+    pub count: String,
+    /// How many entries are passed over.
+    pub skip: String,
+}
 
-    /// As [`Table::parse`], for jobs that are searched for `job` anyway.
-    pub(super) fn parse_beside(name: &str, file: &str, source: &str, job: Arc<Paths>) -> Result<Self, TableError> {
+/// A table whose entries are an object, by job id.
+#[derive(Clone, Debug)]
+pub struct HistoryTable {
+    /// Makes the entries.
+    pub table: Table,
+    /// The parameters of a request.
+    pub pagination: PaginationNames,
+}
+
+/// A table whose entries are a list in an object.
+#[derive(Clone, Debug)]
+pub struct ListTable {
+    /// Makes the entries.
+    pub table: Table,
+    /// The parameters of a request.
+    pub pagination: PaginationNames,
+    /// The member that holds the list.
+    pub list: String,
+}
+
+/// A table for one job alone.
+#[derive(Clone, Debug)]
+pub struct JobTable {
+    /// Makes the entry.
+    pub table: Table,
+    /// The body of a 404.
+    pub not_found: toml::Value,
+}
+
+/// A table for the items of a queue.
+#[derive(Clone, Debug)]
+pub struct QueueTable {
+    /// Makes the items.
+    pub table: Table,
+    /// The member that holds running jobs.
+    pub running: String,
+    /// The member that holds pending jobs.
+    pub pending: String,
+    /// The row of an item's prompt, as its `to` has it: without a value for it the item cannot be sent back.
+    pub prompt: Option<String>,
+}
+
+/// The table of what is kept of a request for a new job.
+#[derive(Clone, Debug)]
+pub struct PromptTable {
+    /// Makes a note of the request.
+    pub table: Table,
+    /// What is done to the request.
+    pub request: RequestRules,
+    /// The member of the answer that says which job the request became.
+    pub id: MemberPath,
+    /// The member of the answer that says which place in the queue that job has.
+    pub number: Option<MemberPath>,
+}
+
+/// A table that is compiled, while others may still add to what jobs are searched for.
+pub(super) struct CompiledTable<'a> {
+    name: &'a str,
+    complaint: Complaint<'a>,
+    file: File,
+    plan: Plan,
+}
+
+impl<'a> CompiledTable<'a> {
+    /// Reads, checks and compiles a table, and adds what it needs of a job to `job`. `file` is what errors call it.
+    pub fn parse(name: &'a str, file: &'a str, source: &'a str, job: &mut PathSet<Job>) -> Result<Self, TableError> {
         let complaint = Complaint { file, source };
         limits::check(&complaint)?;
-        let raw: File = toml::from_str(source)
+        let file: File = toml::from_str(source)
             .map_err(|error| complaint.at(error.span().map_or(0, |span| span.start), error.message().to_owned()))?;
-        for (missing, key) in required(name, &raw.answer) {
-            if missing {
-                return Err(complaint.at(0, format!("[answer] needs {key:?} in table {name:?}")));
-            }
-        }
-        let plan = compile(&raw.field, &raw.part, job, &complaint)?;
         Ok(Self {
-            name: name.to_owned(),
-            about: raw.about,
-            answer: raw.answer,
-            request: raw.request,
-            rows: raw.field,
-            plan,
+            name,
+            plan: compile(&file.field, &file.part, job, &complaint)?,
+            complaint,
+            file,
+        })
+    }
+
+    /// A key of `[answer]` that this table cannot do without.
+    fn needed<T: Clone>(&self, key: &str, value: impl Fn(&AnswerKeys) -> &Option<T>) -> Result<T, TableError> {
+        let missing = || format!("[answer] needs {key:?} in table {:?}", self.name);
+        let value = value(&self.file.answer).clone();
+        value.ok_or_else(|| self.complaint.at(0, missing()))
+    }
+
+    fn pagination(&self) -> Result<PaginationNames, TableError> {
+        Ok(PaginationNames {
+            count: self.needed("count", |answer| &answer.count)?,
+            skip: self.needed("skip", |answer| &answer.skip)?,
+        })
+    }
+
+    /// The table, where jobs are searched for `job`, which it has added to.
+    pub fn into_table(self, job: &Arc<PathSet<Job>>) -> Result<Table, TableError> {
+        Ok(Table {
+            content_type: self.needed("content_type", |answer| &answer.content_type)?,
+            name: self.name.to_owned(),
+            about: self.file.about,
+            rows: self.file.field,
+            plan: self.plan,
+            job: Arc::clone(job),
+        })
+    }
+
+    /// As [`CompiledTable::into_table`], with what stands around its entries.
+    pub fn into_history(self, job: &Arc<PathSet<Job>>) -> Result<HistoryTable, TableError> {
+        Ok(HistoryTable {
+            pagination: self.pagination()?,
+            table: self.into_table(job)?,
+        })
+    }
+
+    /// As [`CompiledTable::into_table`], with what stands around its entries.
+    pub fn into_list(self, job: &Arc<PathSet<Job>>) -> Result<ListTable, TableError> {
+        Ok(ListTable {
+            list: self.needed("list", |answer| &answer.list)?,
+            pagination: self.pagination()?,
+            table: self.into_table(job)?,
+        })
+    }
+
+    /// As [`CompiledTable::into_table`], with the answer where there is no such job.
+    pub fn into_job(self, job: &Arc<PathSet<Job>>) -> Result<JobTable, TableError> {
+        Ok(JobTable {
+            not_found: self.needed("not_found", |answer| &answer.not_found)?,
+            table: self.into_table(job)?,
+        })
+    }
+
+    /// As [`CompiledTable::into_table`], with what stands around its items.
+    pub fn into_queue(self, job: &Arc<PathSet<Job>>) -> Result<QueueTable, TableError> {
+        Ok(QueueTable {
+            running: self.needed("running", |answer| &answer.running)?,
+            pending: self.needed("pending", |answer| &answer.pending)?,
+            prompt: self.file.answer.prompt.clone(),
+            table: self.into_table(job)?,
+        })
+    }
+}
+
+impl PromptTable {
+    /// Reads, checks and compiles the table. `file` is what errors call it.
+    pub fn parse(file: &str, source: &str) -> Result<Self, TableError> {
+        let mut job = PathSet::default();
+        let compiled = CompiledTable::parse("prompt", file, source, &mut job)?;
+        Ok(Self {
+            request: compiled.file.request.clone(),
+            id: compiled.needed("id", |answer| &answer.id)?,
+            number: compiled.file.answer.number.clone(),
+            table: compiled.into_table(&Arc::new(job))?,
         })
     }
 }
 
 impl Table {
-    /// Where an entry has what the Jobs API calls `name`, in segments.
-    pub fn id_path(&self, name: &str) -> Option<Vec<String>> {
-        let is_it = |line: &Line| matches!(line.from.as_slice(), [only] if only.get_ref().as_str() == Some(name));
+    /// Reads, checks and compiles a table. `file` is what errors call it.
+    pub fn parse(name: &str, file: &str, source: &str) -> Result<Self, TableError> {
+        let mut job = PathSet::default();
+        let compiled = CompiledTable::parse(name, file, source, &mut job)?;
+        compiled.into_table(&Arc::new(job))
+    }
+
+    /// Passes once over a job's bytes, and over those of what was observed of it when it was submitted.
+    pub fn prepare<'a>(&'a self, job: &'a [u8], observed: Option<&'a [u8]>) -> Result<PreparedEntry<'a>, ScanError> {
+        self.plan.prepare(job, Cow::Owned(self.job.find(job)?), observed)
+    }
+
+    /// As [`Table::prepare`], of a job that has been searched for the paths of this table.
+    pub(super) fn prepare_found<'a>(
+        &'a self,
+        job: &'a [u8],
+        found: &'a Found<Job>,
+        observed: Option<&'a [u8]>,
+    ) -> Result<PreparedEntry<'a>, ScanError> {
+        self.plan.prepare(job, Cow::Borrowed(found), observed)
+    }
+
+    /// Where an entry has what the Jobs API calls `name`.
+    pub fn id_path(&self, name: &MemberPath) -> Option<&FieldPath> {
+        let name = name.to_string();
+        let is_it = |line: &Line| matches!(line.from.as_slice(), [only] if only.get_ref().as_str() == Some(&name));
         let row = self.rows.iter().map(Spanned::get_ref).find(|line| is_it(line))?;
-        Some(crate::config::field_path::segments(row.to.get_ref()))
+        Some(row.to.get_ref().path())
     }
 }
 
@@ -265,25 +260,4 @@ impl Table {
 pub(super) fn header_value<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<HeaderValue>, D::Error> {
     let text = String::deserialize(deserializer)?;
     HeaderValue::try_from(text).map(Some).map_err(D::Error::custom)
-}
-
-/// Which keys of `[answer]` the route of table `name` cannot do without, and whether they are missing.
-fn required(name: &str, answer: &Answer) -> Vec<(bool, &'static str)> {
-    let mut keys = vec![(answer.content_type.is_none(), "content_type")];
-    match name {
-        "history" => keys.extend([(answer.count.is_none(), "count"), (answer.skip.is_none(), "skip")]),
-        "history_v2" => keys.extend([
-            (answer.list.is_none(), "list"),
-            (answer.count.is_none(), "count"),
-            (answer.skip.is_none(), "skip"),
-        ]),
-        "history_v2_detail" | "job_status" => keys.push((answer.not_found.is_none(), "not_found")),
-        "queue" | "queue_cloud" => keys.extend([
-            (answer.running.is_none(), "running"),
-            (answer.pending.is_none(), "pending"),
-        ]),
-        "prompt" => keys.push((answer.id.is_none(), "id")),
-        _ => {}
-    }
-    keys
 }

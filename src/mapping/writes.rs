@@ -1,6 +1,7 @@
 //! The names in the bodies of the legacy writes.
 
 use super::{
+    json::MemberPath,
     limits,
     table::header_value,
     table_error::{Complaint, TableError},
@@ -25,11 +26,11 @@ pub struct WriteNames {
 #[serde(deny_unknown_fields)]
 pub struct WriteRequest {
     /// All of them are meant.
-    pub clear: String,
+    pub clear: MemberPath,
     /// The list of ids that are meant.
-    pub delete: String,
+    pub delete: MemberPath,
     /// The one job that is meant.
-    pub id: String,
+    pub id: MemberPath,
 }
 
 /// The cloud's answer to a write to its queue.

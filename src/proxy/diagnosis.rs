@@ -5,7 +5,11 @@ use crate::{
     config::{ServerAddress, UpstreamConfig},
     http::{buffered::BufferBudget, outside::Outside},
     jobs_api::JobsError,
-    mapping::{Paths, Tables, dialect::Dialect, scanner::string_value},
+    mapping::{
+        Tables,
+        dialect::Dialect,
+        json::{find, string_value},
+    },
     proxy::hints::{OriginHeaders, refusal},
     upstream::{Answer, SetupError, Upstream, UpstreamError, cause::Cause},
 };
@@ -210,10 +214,8 @@ impl Diagnosis {
     pub async fn version(&self, upstream: &Upstream) -> Option<String> {
         let names = self.comfyui.names.server.as_ref()?;
         let answer = get(upstream, &names.path).await.ok()?;
-        let mut paths = Paths::default();
-        let slot = paths.add(&names.version);
-        let spans = paths.find(&answer.body).ok()?;
-        let version = string_value(spans.get(slot)?.as_ref()?.of(&answer.body))?;
+        let [version] = find(&answer.body, [&names.version]).ok()?;
+        let version = string_value(version?)?;
         Some(Outside::new(version).to_string())
     }
 

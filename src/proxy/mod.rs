@@ -143,7 +143,7 @@ impl Proxy {
         let before = self.pipeline();
         let legacy = before.legacy.reloaded(config)?;
         let modes = before.modes.reloaded(&config.legacy, legacy.tables().fingerprint())?;
-        let has_other_tables = legacy.tables().sources != before.legacy.tables().sources;
+        let has_other_tables = legacy.tables().files != before.legacy.tables().files;
         self.pipeline.store(Arc::new(Pipeline {
             number: before.number + 1,
             legacy,

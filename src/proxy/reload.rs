@@ -5,6 +5,7 @@
 
 use crate::{
     config::{Loaded, Options, is_read_once, settings::SHADOW},
+    mapping::files_in,
     proxy::Proxy,
 };
 use std::{
@@ -91,11 +92,8 @@ impl Reloader {
         let mut files: Vec<PathBuf> = self.file().into_iter().collect();
         let folder = self.running.config.mappings_dir.clone();
         let reading = spawn_blocking(move || {
-            if let Some(entries) = folder.and_then(|folder| fs::read_dir(folder).ok()) {
-                let mut tables: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
-                tables.sort();
-                files.extend(tables);
-            }
+            let tables = folder.and_then(|folder| files_in(&folder).ok());
+            files.extend(tables.into_iter().flatten());
             let mut hasher = DefaultHasher::new();
             for file in files.into_iter().filter(|file| !is_read_once(file)) {
                 let text = fs::read(&file).ok();

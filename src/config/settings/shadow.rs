@@ -23,7 +23,7 @@ section! {
     ///
     /// It is a path into an entry as the tables have them; * is any one key or index. The variable takes several with ";"
     /// between them.
-    ignore: Vec<Vec<String>> = values::paths {
+    ignore: Vec<crate::config::field_path::FieldPath> = values::paths {
         flag: "--shadow-ignore", value: "PATH", variable: "JOBSHIM_SHADOW_IGNORE", default: "", kind: Kind::List,
         live: true,
     }

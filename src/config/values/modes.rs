@@ -1,7 +1,7 @@
 //! Modes as people write them: `translate`, `canary:30,compare`, `gone:5`, one for all legacy routes or one for each.
 
 use super::invalid_value::InvalidValue;
-use crate::{config::field_path::segments, routes::RouteName};
+use crate::{config::field_path::FieldPath, routes::RouteName};
 use std::{collections::BTreeMap, fmt};
 
 /// Who answers the calls of a legacy route.
@@ -190,9 +190,11 @@ pub fn share(text: &str) -> Result<Share, InvalidValue> {
 }
 
 /// Paths into an entry, one a line or with `;` between them, such as `prompt[3].client_id` or `outputs.*.text`.
-pub fn paths(text: &str) -> Result<Vec<Vec<String>>, InvalidValue> {
+pub fn paths(text: &str) -> Result<Vec<FieldPath>, InvalidValue> {
     let lines = text.split(['\n', ';']).map(str::trim).filter(|line| !line.is_empty());
-    Ok(lines.map(segments).collect())
+    lines
+        .map(|line| FieldPath::parse(line).map_err(|error| error.to_string().into()))
+        .collect()
 }
 
 fn mode_of(word: &str) -> Result<Mode, InvalidValue> {

@@ -4,7 +4,7 @@
 //! that call, and the name in the graph, so `5.0.0.2`. What is made so can expand again: `5.0.0.2.0.0.1`. The server knows
 //! the maker of each; what it shows as its parent is that maker, and as its real node the one of the prompt behind it.
 
-use crate::mapping::scanner::{ScanError, decode, members};
+use crate::mapping::json::{ScanError, decode, members};
 use memchr::{memchr, memrchr_iter};
 use std::collections::HashSet;
 

@@ -1,16 +1,12 @@
 //! Members of objects: left out, set, replaced, listed; every other byte stays as it was.
 
-use super::{Dropped, separate, write_string};
-use crate::mapping::{
-    json_text::quoted,
-    paths::Paths,
-    scanner::{ScanError, Scanner, Span, decode, key_is, members, spelt},
-};
+use super::{DroppedMember, separate, write_string};
+use crate::mapping::json::{MemberPath, PathSet, ScanError, Scanner, Span, decode, key_is, members, quoted, spelt};
 use memchr::{memchr, memmem};
 use std::{collections::BTreeMap, ops::Range};
 
 /// Writes `text` without the named members, every other byte as it was. Paths are relative to `text`.
-pub fn without(text: &[u8], members: &[Dropped], out: &mut Vec<u8>) -> Result<(), ScanError> {
+pub fn without(text: &[u8], members: &[DroppedMember], out: &mut Vec<u8>) -> Result<(), ScanError> {
     for part in parts_without(text, members)? {
         out.extend_from_slice(part.of(text));
     }
@@ -18,8 +14,8 @@ pub fn without(text: &[u8], members: &[Dropped], out: &mut Vec<u8>) -> Result<()
 }
 
 /// The stretches of `text`, in order, that are left of it without `members`.
-pub fn parts_without(text: &[u8], members: &[Dropped]) -> Result<Vec<Span>, ScanError> {
-    let dropped: Vec<_> = members.iter().map(|member| (member.path.as_str(), member)).collect();
+pub fn parts_without(text: &[u8], members: &[DroppedMember]) -> Result<Vec<Span>, ScanError> {
+    let dropped: Vec<_> = members.iter().map(|member| (member.path.names(), member)).collect();
     let mut gaps = Vec::new();
     find_dropped(&mut Scanner::new(text), &dropped, &mut gaps)?;
     let starts = std::iter::once(0).chain(gaps.iter().map(|gap| gap.end));
@@ -31,7 +27,7 @@ pub fn parts_without(text: &[u8], members: &[Dropped]) -> Result<Vec<Span>, Scan
 // Recursion goes as deep as the longest path of the table, never as deep as the text.
 fn find_dropped(
     scanner: &mut Scanner<'_>,
-    dropped: &[(&str, &Dropped)],
+    dropped: &[(&[String], &DroppedMember)],
     gaps: &mut Vec<Range<usize>>,
 ) -> Result<(), ScanError> {
     if dropped.is_empty() {
@@ -46,14 +42,10 @@ fn find_dropped(
             gaps.push(gap.start..key.start - 1);
         }
         let named = dropped.iter().filter_map(|&(path, member)| {
-            let (head, rest) = path
-                .split_once('.')
-                .map_or((path, None), |(head, rest)| (head, Some(rest)));
+            let (head, rest) = path.split_first()?;
             key_is(key.of(text), head).then_some((rest, member))
         });
-        let (whole, inside): (Vec<_>, Vec<_>) = named.partition(|(rest, _)| rest.is_none());
-        let inside = inside.into_iter().filter_map(|(rest, member)| Some((rest?, member)));
-        let inside: Vec<_> = inside.collect();
+        let (whole, inside): (Vec<_>, Vec<_>) = named.partition(|(rest, _)| rest.is_empty());
         let (kept, before) = (end_of_kept, gaps.len());
         scanner.peek();
         let start = scanner.position();
@@ -203,36 +195,39 @@ pub(super) fn put_in(object: &[u8], put: &[u8], out: &mut Vec<u8>) -> Result<boo
     extend(object, members_put.collect(), out)
 }
 
+/// The object that [`no_objects`] looks into.
+#[derive(Clone, Copy)]
+struct Object;
+
 /// Writes an object of those members of `object` that are there and no objects, or have something inside that is none, by
 /// `paths`; `false`, and nothing written, when there are none.
-pub(super) fn no_objects(object: &[u8], paths: &[String], out: &mut Vec<u8>) -> Result<bool, ScanError> {
+pub(super) fn no_objects(object: &[u8], paths: &[MemberPath], out: &mut Vec<u8>) -> Result<bool, ScanError> {
     if !object.starts_with(b"{") {
         return Ok(false);
     }
-    let mut wanted = Paths::default();
+    let mut wanted = PathSet::<Object>::default();
     let slots: Vec<_> = paths
         .iter()
-        .map(|path| {
-            let head = path.split_once('.').map_or(path.as_str(), |(head, _)| head);
-            (head, wanted.add(head), wanted.add(path))
-        })
+        .filter_map(|path| Some((path.names().first()?, wanted.add(&path.head()), wanted.add(path))))
         .collect();
-    let spans = wanted.find(object)?;
-    let value = |slot: usize| spans.get(slot).copied().flatten().map(|span| span.of(object));
-    let mut found: Vec<NewMember<'_>> = Vec::new();
+    let found = wanted.find(object)?;
+    let mut members: Vec<NewMember<'_>> = Vec::new();
     for (name, whole, inside) in slots {
-        let is_none = value(inside).is_some_and(|value| !value.starts_with(b"{"));
-        if let Some(value) = value(whole).filter(|_| is_none && !found.iter().any(|known| known.name == name)) {
-            found.push(NewMember {
+        let is_none = found
+            .value(inside, object)
+            .is_some_and(|value| !value.starts_with(b"{"));
+        let is_new = !members.iter().any(|known| known.name == name);
+        if let Some(value) = found.value(whole, object).filter(|_| is_none && is_new) {
+            members.push(NewMember {
                 name,
                 value,
                 replaces: true,
             });
         }
     }
-    match found.is_empty() {
+    match members.is_empty() {
         true => Ok(false),
-        false => extend(b"{}", found, out),
+        false => extend(b"{}", members, out),
     }
 }
 

@@ -12,15 +12,15 @@ pub use members::parts_without;
 use members::without;
 
 use super::{
-    context::Context,
+    classes::Classes,
+    json::{Group, MemberPath, ScanError, spelt},
     json_text::json_text,
-    paths::Group,
-    scanner::{ScanError, spelt},
+    source_path::SourcePath,
 };
 use members::{NewMember, extend, keys, no_objects, put_in, unwrap_items};
 use nodes::{node_meta, output_nodes};
 use serde::Deserialize;
-use std::{borrow::Cow, collections::BTreeMap};
+use std::collections::BTreeMap;
 pub use time::moment;
 use time::{milliseconds, rfc3339};
 
@@ -28,30 +28,30 @@ use time::{milliseconds, rfc3339};
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, tag = "derive", rename_all = "snake_case")]
 pub enum Derivation {
-    /// The item's place in its list, counted from 1: left open, and told by [`Context::place`].
+    /// The item's place in its list, counted from 1: left open, and told by [`Context::position`].
     Position,
     /// A time in milliseconds; a value under 10^11 is seconds (docs/contract.md section 2).
-    Ms { of: String },
+    Ms { of: SourcePath },
     /// A time as RFC 3339 text, from milliseconds or seconds.
-    Rfc3339 { of: String },
+    Rfc3339 { of: SourcePath },
     /// One value for each word that the field may hold; absent for a word that is not listed.
     Map {
-        of: String,
+        of: SourcePath,
         values: BTreeMap<String, toml::Value>,
     },
     /// The object without some of its members, and with those of the object at `put`, where there is one.
     Drop {
-        of: String,
-        members: Vec<Dropped>,
-        put: Option<String>,
+        of: SourcePath,
+        members: Vec<DroppedMember>,
+        put: Option<SourcePath>,
     },
     /// Those members of an object that are no objects themselves, or have something inside that is none, by these paths;
     /// absent when there are none.
-    NoObjects { of: String, members: Vec<String> },
+    NoObjects { of: SourcePath, members: Vec<MemberPath> },
     /// Outputs, with every item that is an object of exactly these members, one with a given value, replaced by one
     /// of its members.
     UnwrapItems {
-        of: String,
+        of: SourcePath,
         exactly: Vec<String>,
         when: BTreeMap<String, String>,
         take: String,
@@ -59,35 +59,35 @@ pub enum Derivation {
     /// The ids of the nodes whose class is an output node, and that the list `only` names if there is one; absent
     /// while a class is not known to the server.
     OutputNodes {
-        of: String,
+        of: SourcePath,
         class: String,
-        only: Option<String>,
+        only: Option<SourcePath>,
     },
     /// The value, where it is of that kind.
-    Kind { of: String, is: Kind },
+    Kind { of: SourcePath, is: Kind },
     /// A prompt with the values of its inputs as the server converts them before it queues it, from the output nodes on,
     /// or those that the list `only` names if there is one. `wrapped` is the member that holds a value that is a list.
     TypedInputs {
-        of: String,
+        of: SourcePath,
         class: String,
         inputs: String,
         wrapped: String,
-        only: Option<String>,
+        only: Option<SourcePath>,
     },
     /// The object with members set to the values at other paths, where these have one: those of `with` in any case, those
     /// of `add` where it has no such member.
     Extend {
-        of: String,
-        with: BTreeMap<String, String>,
+        of: SourcePath,
+        with: BTreeMap<String, SourcePath>,
         #[serde(default)]
-        add: BTreeMap<String, String>,
+        add: BTreeMap<String, SourcePath>,
     },
     /// The keys of an object.
-    Keys { of: String },
+    Keys { of: SourcePath },
     /// What is known of each node with outputs: an object a node. The prompt tells which of them it made by expansion.
     NodeMeta {
-        of: String,
-        prompt: Option<String>,
+        of: SourcePath,
+        prompt: Option<SourcePath>,
         node: String,
         display: String,
         parent: String,
@@ -123,21 +123,29 @@ impl Kind {
 /// kind.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Dropped {
-    pub(in crate::mapping) path: String,
+pub struct DroppedMember {
+    pub(crate) path: MemberPath,
     is: Option<String>,
     unless: Option<Kind>,
 }
 
-impl Dropped {
+impl DroppedMember {
     fn holds(&self, value: &[u8]) -> bool {
         let is = self.is.as_deref();
         is.is_none_or(|is| spelt(value).as_deref() == Some(is)) && self.unless.is_none_or(|kind| !kind.is_of(value))
     }
 }
 
+/// What a derivation needs besides the job, and what it leaves open.
+pub struct Context<'a> {
+    /// Where the entry's place in its list belongs, once that is passed.
+    pub position: Option<usize>,
+    /// The node classes of the prompt.
+    pub classes: &'a dyn Classes,
+}
+
 /// What a derivation works on.
-pub struct Given<'a, 'r> {
+pub struct DerivationInput<'a, 'r> {
     /// The value at the first of [`Derivation::paths`].
     pub text: &'a [u8],
     /// The values at the others.
@@ -151,8 +159,8 @@ pub struct Given<'a, 'r> {
 
 impl Derivation {
     /// The paths it needs: the one it works on first. It is not asked to write when that one has no value.
-    pub fn paths(&self) -> Vec<Cow<'_, str>> {
-        let paths: Vec<&str> = match self {
+    pub fn paths(&self) -> Vec<&SourcePath> {
+        match self {
             Self::Position => Vec::new(),
             Self::Ms { of }
             | Self::Rfc3339 { of }
@@ -164,32 +172,21 @@ impl Derivation {
             Self::OutputNodes { of, only: more, .. }
             | Self::TypedInputs { of, only: more, .. }
             | Self::Drop { of, put: more, .. }
-            | Self::NodeMeta { of, prompt: more, .. } => [Some(of), more.as_ref()]
-                .into_iter()
-                .flatten()
-                .map(String::as_str)
-                .collect(),
-            Self::Extend { of, with, add } => {
-                let values = with.values().chain(add.values()).map(String::as_str);
-                [of.as_str()].into_iter().chain(values).collect()
-            }
-        };
-        paths.into_iter().map(Cow::Borrowed).collect()
+            | Self::NodeMeta { of, prompt: more, .. } => [Some(of), more.as_ref()].into_iter().flatten().collect(),
+            Self::Extend { of, with, add } => [of].into_iter().chain(with.values()).chain(add.values()).collect(),
+        }
     }
 
     /// The paths without which it changes nothing: when none of them has a value, there is nothing to look for.
-    pub fn touches(&self) -> Vec<Cow<'_, str>> {
+    pub fn touches(&self) -> Vec<SourcePath> {
         match self {
-            Self::Drop { of, members, .. } => {
-                let paths = members.iter().map(|member| format!("{of}.{}", member.path));
-                paths.map(Cow::Owned).collect()
-            }
+            Self::Drop { of, members, .. } => members.iter().map(|member| of.join(&member.path)).collect(),
             _ => Vec::new(),
         }
     }
 
     /// An object, and what it needs of each of its members.
-    pub fn each(&self) -> Option<(&str, &str)> {
+    pub fn each(&self) -> Option<(&SourcePath, &str)> {
         match self {
             Self::OutputNodes { of, class, .. } | Self::TypedInputs { of, class, .. } => Some((of, class)),
             _ => None,
@@ -197,11 +194,16 @@ impl Derivation {
     }
 
     /// Writes the derived value; `false`, and nothing written, when there is none.
-    pub fn write(&self, given: &Given<'_, '_>, context: &Context<'_>, out: &mut Vec<u8>) -> Result<bool, ScanError> {
+    pub fn write(
+        &self,
+        given: &DerivationInput<'_, '_>,
+        context: &mut Context<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<bool, ScanError> {
         let text = given.text;
         match self {
             Self::Position => {
-                context.place.set(Some(out.len()));
+                context.position = Some(out.len());
                 Ok(true)
             }
             Self::Ms { .. } => Ok(write_some(milliseconds(text), out)),

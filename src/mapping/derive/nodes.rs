@@ -5,10 +5,8 @@ use super::{
     separate, write_key, write_string,
 };
 use crate::mapping::{
-    context::Classes,
-    json_text::quoted,
-    paths::Group,
-    scanner::{ScanError, Span, decode, elements, members, spelt, string_value},
+    classes::Classes,
+    json::{Group, ScanError, Span, decode, elements, members, quoted, spelt, string_value},
 };
 use memchr::memchr;
 use std::collections::HashSet;

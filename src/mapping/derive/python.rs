@@ -4,7 +4,7 @@
 
 use crate::mapping::{
     inputs::ValueType,
-    scanner::{Scanner, decode},
+    json::{Scanner, decode},
 };
 use std::{borrow::Cow, fmt::Write};
 

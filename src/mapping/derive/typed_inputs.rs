@@ -6,9 +6,9 @@
 
 use super::python::convert;
 use crate::mapping::{
-    context::Classes,
+    classes::Classes,
     inputs::ClassInputs,
-    scanner::{ScanError, Scanner, Span, decode, elements, key_is, members, spelt, string_value},
+    json::{ScanError, Scanner, Span, decode, elements, key_is, members, spelt, string_value},
 };
 use std::{
     borrow::Cow,

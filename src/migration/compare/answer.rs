@@ -68,25 +68,18 @@ pub enum Envelope<'a> {
 
 /// The table and the envelope of a route's answers.
 pub fn shape<'a>(route: &LegacyRoute, tables: &'a Tables, cloud_items: bool) -> (&'a Table, Envelope<'a>) {
-    fn name(name: &Option<String>) -> &str {
-        name.as_deref().unwrap_or_default()
-    }
+    let tables = &tables.answers;
     match route {
-        LegacyRoute::History | LegacyRoute::HistoryOne(_) => (&tables.history, Envelope::ById),
-        LegacyRoute::HistoryV2One(_) => (&tables.history_v2_detail, Envelope::ById),
-        LegacyRoute::JobStatus(_) => (&tables.job_status, Envelope::Bare),
+        LegacyRoute::History | LegacyRoute::HistoryOne(_) => (&tables.history.table, Envelope::ById),
+        LegacyRoute::HistoryV2One(_) => (&tables.history_v2_detail.table, Envelope::ById),
+        LegacyRoute::JobStatus(_) => (&tables.job_status.table, Envelope::Bare),
         LegacyRoute::HistoryV2 => {
             let table = &tables.history_v2;
-            (table, Envelope::List(name(&table.answer.list)))
+            (&table.table, Envelope::List(&table.list))
         }
         LegacyRoute::Queue { .. } => {
-            let table = if cloud_items {
-                &tables.queue_cloud
-            } else {
-                &tables.queue
-            };
-            let names = [name(&table.answer.running), name(&table.answer.pending)];
-            (table, Envelope::Queue(names))
+            let table = tables.queue(cloud_items);
+            (&table.table, Envelope::Queue([&table.running, &table.pending]))
         }
     }
 }

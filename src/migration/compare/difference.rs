@@ -3,10 +3,10 @@
 
 use super::answer::{Envelope, Taken};
 use crate::{
-    config::field_path::segments,
+    config::field_path::{FieldPath, Segment},
     mapping::{
         Allowance, Fidelity, Table,
-        scanner::{check, decode, elements, members},
+        json::{check, decode, elements, members},
     },
     telemetry::{Finding, Kind, Sample},
 };
@@ -21,14 +21,13 @@ const LONGEST_PATH: usize = 120;
 pub struct Rules<'a> {
     rows: Vec<Row<'a>>,
     /// Where an entry has its id.
-    id: Option<&'a [String]>,
+    id: Option<&'a FieldPath>,
     envelope: Envelope<'a>,
-    ignored: &'a [Vec<String>],
+    ignored: &'a [FieldPath],
 }
 
 struct Row<'a> {
-    field: &'a str,
-    path: Vec<String>,
+    path: &'a FieldPath,
     allow: &'a [Allowance],
     is_lost: bool,
 }
@@ -36,12 +35,11 @@ struct Row<'a> {
 impl<'a> Rules<'a> {
     /// Entries as `table` has them, in `envelope`; what lies at or below an `ignored` path is not looked at, where `*`
     /// is any one segment. `id` is where an entry has its id.
-    pub fn new(table: &'a Table, envelope: Envelope<'a>, id: Option<&'a [String]>, ignored: &'a [Vec<String>]) -> Self {
+    pub fn new(table: &'a Table, envelope: Envelope<'a>, id: Option<&'a FieldPath>, ignored: &'a [FieldPath]) -> Self {
         let rows = table.rows.iter().map(|row| {
             let line = row.get_ref();
             Row {
-                field: line.to.get_ref(),
-                path: segments(line.to.get_ref()),
+                path: line.to.get_ref().path(),
                 allow: &line.allow,
                 is_lost: line.fidelity == Fidelity::Lost,
             }
@@ -81,16 +79,17 @@ impl<'a> Rules<'a> {
         found.findings
     }
 
-    fn is_ignored(&self, path: &[String]) -> bool {
-        self.ignored.iter().any(|ignored| {
-            let fits = |(wanted, segment): (&String, &String)| wanted == "*" || wanted == segment;
+    fn is_ignored(&self, path: &[Segment]) -> bool {
+        let is_any = |wanted: &Segment| matches!(wanted, Segment::Name(name) if name == "*");
+        self.ignored.iter().map(FieldPath::segments).any(|ignored| {
+            let fits = |(wanted, segment): (&Segment, &Segment)| is_any(wanted) || wanted == segment;
             ignored.len() <= path.len() && ignored.iter().zip(path).all(fits)
         })
     }
 
-    fn row(&self, path: &[String]) -> Option<&Row<'a>> {
-        let rows = self.rows.iter().filter(|row| path.starts_with(&row.path));
-        rows.max_by_key(|row| row.path.len())
+    fn row(&self, path: &[Segment]) -> Option<&Row<'a>> {
+        let rows = self.rows.iter().filter(|row| path.starts_with(row.path.segments()));
+        rows.max_by_key(|row| row.path.segments().len())
     }
 }
 
@@ -176,10 +175,10 @@ impl Found<'_> {
         let items = found.map_or(Vec::new(), |(_, value)| list(value));
         let id = |item: &'t [u8]| {
             let mut at = item;
-            for segment in self.rules.id? {
-                at = match segment.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-                    Some(index) => *list(at).get(index.parse::<usize>().ok()?)?,
-                    None => object(at).into_iter().find(|(key, _)| key == segment)?.1,
+            for segment in self.rules.id?.segments() {
+                at = match segment {
+                    Segment::Index(index) => *list(at).get(*index)?,
+                    Segment::Name(name) => object(at).into_iter().find(|(key, _)| key == name)?.1,
                 };
             }
             Some(String::from_utf8_lossy(at).into_owned())
@@ -208,13 +207,18 @@ impl Found<'_> {
         }
     }
 
-    fn differ(&mut self, path: &[String], legacy: Option<&[u8]>, translated: Option<&[u8]>, loss: bool) {
+    fn differ(&mut self, path: &[Segment], legacy: Option<&[u8]>, translated: Option<&[u8]>, loss: bool) {
         let row = self.rules.row(path);
         let lost = loss || row.is_some_and(|row| row.is_lost);
-        let unknown = || format!("(unknown) {:.40}", path.first().map_or("", String::as_str));
-        let shown = path.join(".").replace(".[", "[");
+        let unknown = || {
+            format!(
+                "(unknown) {:.40}",
+                FieldPath::text_of(path.get(..1).unwrap_or_default())
+            )
+        };
+        let shown = FieldPath::text_of(path);
         self.findings.push(Finding {
-            field: row.map_or_else(unknown, |row| row.field.to_owned()),
+            field: row.map_or_else(unknown, |row| row.path.to_string()),
             kind: if lost { Kind::Loss } else { Kind::Difference },
             sample: Sample {
                 path: shown.chars().take(LONGEST_PATH).collect(),
@@ -225,7 +229,7 @@ impl Found<'_> {
     }
 
     // Recursion goes no deeper than `DEPTH`.
-    fn values(&mut self, path: &mut Vec<String>, one: &[u8], other: &[u8]) {
+    fn values(&mut self, path: &mut Vec<Segment>, one: &[u8], other: &[u8]) {
         if one == other || self.rules.is_ignored(path) {
             return;
         }
@@ -238,11 +242,11 @@ impl Found<'_> {
         }
     }
 
-    fn allows(&self, path: &[String], allowance: Allowance) -> bool {
+    fn allows(&self, path: &[Segment], allowance: Allowance) -> bool {
         self.rules.row(path).is_some_and(|row| row.allow.contains(&allowance))
     }
 
-    fn objects(&mut self, path: &mut Vec<String>, one: &[u8], other: &[u8]) {
+    fn objects(&mut self, path: &mut Vec<Segment>, one: &[u8], other: &[u8]) {
         let (legacy, translated) = (object(one), object(other));
         let known: HashMap<&str, &[u8]> = translated.iter().map(|(key, value)| (key.as_str(), *value)).collect();
         let had: HashMap<&str, &[u8]> = legacy.iter().map(|(key, value)| (key.as_str(), *value)).collect();
@@ -251,7 +255,7 @@ impl Found<'_> {
             return self.differ(path, Some(one), Some(other), true);
         }
         for (key, value) in &had {
-            path.push((*key).to_owned());
+            path.push(Segment::Name((*key).to_owned()));
             match known.get(key) {
                 Some(other) => self.values(path, value, other),
                 None if self.rules.is_ignored(path) => {}
@@ -260,7 +264,7 @@ impl Found<'_> {
             path.pop();
         }
         for (key, value) in known.iter().filter(|(key, _)| !had.contains_key(*key)) {
-            path.push((*key).to_owned());
+            path.push(Segment::Name((*key).to_owned()));
             if !self.rules.is_ignored(path) {
                 self.differ(path, None, Some(value), false);
             }
@@ -268,7 +272,7 @@ impl Found<'_> {
         }
     }
 
-    fn lists(&mut self, path: &mut Vec<String>, one: &[u8], other: &[u8]) {
+    fn lists(&mut self, path: &mut Vec<Segment>, one: &[u8], other: &[u8]) {
         let (mut legacy, mut translated) = (list(one), list(other));
         if self.allows(path, Allowance::Nulls) {
             let before = legacy.len();
@@ -286,7 +290,7 @@ impl Found<'_> {
         let fewer = self.allows(path, Allowance::Fewer) && is_within(&translated, &legacy);
         if legacy.len() == translated.len() {
             for (index, (one, other)) in legacy.iter().zip(&translated).enumerate() {
-                path.push(format!("[{index}]"));
+                path.push(Segment::Index(index));
                 self.values(path, one, other);
                 path.pop();
             }

@@ -6,7 +6,7 @@ use super::{
     tee::tee,
 };
 use crate::{
-    config::ShadowConfig,
+    config::{ShadowConfig, field_path::FieldPath},
     http::{body::Body, buffered::BufferBudget, request_head::FlaggedHeaders},
     jobs_api::{Caller, DialectKind},
     legacy::{Inquiry, Legacy, LegacyError},
@@ -146,7 +146,7 @@ impl Shadow {
 struct Comparison {
     shadowed: Shadowed,
     observer: Arc<Observer>,
-    ignored: Vec<Vec<String>>,
+    ignored: Vec<FieldPath>,
     budget: BufferBudget,
     _permit: OwnedSemaphorePermit,
 }
@@ -181,7 +181,7 @@ impl Comparison {
         let tables = surface.tables();
         let (table, envelope) = shape(&self.shadowed.route, tables, surface.shows_cloud_items(api, kind));
         let id = table.id_path(surface.jobs().names(kind).id_name());
-        Rules::new(table, envelope, id.as_deref(), &self.ignored).compare(legacy, translated)
+        Rules::new(table, envelope, id, &self.ignored).compare(legacy, translated)
     }
 
     async fn judge(self, legacy: Result<Taken, ()>, translated: Result<Option<Taken>, LegacyError>) {

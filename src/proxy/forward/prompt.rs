@@ -14,7 +14,10 @@ use crate::{
         notes::{Notes, note},
         runs::Runs,
     },
-    mapping::{Chosen, Paths, RequestRules, Table, scanner::string_value},
+    mapping::{
+        Chosen, PromptTable, RequestRules,
+        json::{find, string_value},
+    },
     upstream::{Upstream, UpstreamError},
 };
 use bytes::Bytes;
@@ -35,7 +38,7 @@ pub struct PromptRecorder<'a> {
     /// Knows to whom an empty prompt was shown.
     pub hollow: &'a Hollow,
     /// Table `prompt`.
-    pub table: &'a Table,
+    pub table: &'a PromptTable,
     /// Knows what of a prompt the server could not list afterwards.
     pub jobs: &'a Jobs,
     /// Whose job it is.
@@ -272,16 +275,10 @@ async fn keep(
 }
 
 /// The id and the number of the job that a prompt became.
-fn job_in(answer: &[u8], table: &Table) -> Option<(String, Option<f64>)> {
-    let mut paths = Paths::default();
-    let id = paths.add(table.answer.id.as_deref()?);
-    let number = table.answer.number.as_deref().map(|path| paths.add(path));
-    let spans = paths.find(answer).ok()?;
-    let value = |slot: usize| Some(spans.get(slot)?.as_ref()?.of(answer));
-    let number = number
-        .and_then(value)
-        .and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
-    Some((string_value(value(id)?)?, number))
+fn job_in(answer: &[u8], table: &PromptTable) -> Option<(String, Option<f64>)> {
+    let [id, number] = find(answer, [Some(&table.id), table.number.as_ref()]).ok()?;
+    let number = number.and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
+    Some((string_value(id?)?, number))
 }
 
 /// A prompt without what `rules` keep from going on, if it has any of that; it is copied only then. What is no JSON passes

@@ -227,8 +227,8 @@ async fn explain_with_an_upstream_does_it() {
 
 #[test]
 fn mapping_prints_the_files_and_the_guide() {
-    for name in ["history", "dialect-cloud"] {
-        let file = std::fs::read_to_string(format!("mappings/{name}.toml")).expect("a table");
+    for (name, file) in [("history", "answers/history"), ("dialect-cloud", "dialects/cloud")] {
+        let file = std::fs::read_to_string(format!("mappings/{file}.toml")).expect("a table");
         assert!(stdout(&run(&["mapping", name], &[])).contains(&file), "{name}");
     }
     let all = stdout(&run(&["mapping"], &[]));

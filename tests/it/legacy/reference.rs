@@ -1,11 +1,11 @@
 //! The plan against a naive reference: the same entry, worked out on a tree by the words of docs/contract.md section 3.
 
 use bytes::Bytes;
-use jobshim::mapping::{Classes, Context, ParsedJob, Paths, Plan, Tables};
+use jobshim::mapping::{Classes, PreparedEntry, Tables, View, json::ScanError};
 use proptest::{prelude::*, sample::select};
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, LazyLock},
+    sync::LazyLock,
 };
 
 /// A JSON value as a tree that still knows how it is written.
@@ -427,28 +427,14 @@ impl Reference<'_> {
     }
 }
 
-fn rendered(
-    plan: &Plan,
-    paths: Arc<Paths>,
-    job: &str,
-    seen: Option<&str>,
-) -> Result<(String, BTreeSet<String>), TestCaseError> {
-    let fail = |error: &dyn ToString| TestCaseError::fail(format!("{}: {job}", error.to_string()));
-    let searched = ParsedJob::new(Bytes::copy_from_slice(job.as_bytes()), paths).map_err(|error| fail(&error))?;
-    let reading = plan
-        .read_searched(&searched, seen.map(str::as_bytes))
-        .map_err(|error| fail(&error))?;
-    let needed = plan.classes_needed(&reading);
+fn rendered(prepared: &PreparedEntry<'_>) -> Result<(String, BTreeSet<String>), TestCaseError> {
+    let needed = prepared.classes_needed();
     let classes: BTreeSet<String> = needed.iter().cloned().collect();
     prop_assert_eq!(needed.len(), classes.len(), "a class is asked for twice: {:?}", needed);
-    let context = Context {
-        place: std::cell::Cell::default(),
-        classes: &KnownClasses,
-    };
     let mut out = Vec::new();
-    plan.write(&reading, &context, &mut out).map_err(|error| fail(&error))?;
+    let place = prepared.write(&KnownClasses, &mut out);
     // A place is left open; these are the first of their lists.
-    if let Some(place) = context.place.get() {
+    if let Some(place) = place.map_err(|error| TestCaseError::fail(error.to_string()))? {
         out.insert(place, b'1');
     }
     Ok((String::from_utf8_lossy(&out).into_owned(), classes))
@@ -676,14 +662,18 @@ proptest! {
         let reference = Reference { job: &job, seen: seen.as_ref() };
         let (text, seen_text) = (job.text(), seen.as_ref().map(Tree::text));
         let expected = BTreeMap::from([
-            ("history", (&tables.history.plan, reference.history())),
-            ("history_v2", (&tables.history_v2.plan, reference.history_v2())),
-            ("queue_cloud", (&tables.queue_cloud.plan, reference.queue_cloud())),
+            ("history", (View::History, reference.history())),
+            ("history_v2", (View::HistoryV2, reference.history_v2())),
+            ("queue_cloud", (View::QueueCloud, reference.queue_cloud())),
         ]);
-        for (name, (plan, expected)) in expected {
-            // Searched for by the table itself, and for something else.
-            let (entry, classes) = rendered(plan, plan.paths(), &text, seen_text.as_deref())?;
-            let other = rendered(plan, Arc::default(), &text, seen_text.as_deref())?;
+        let fail = |error: ScanError| TestCaseError::fail(format!("{error}: {text}"));
+        let seen_bytes = seen_text.as_deref().map(str::as_bytes);
+        for (name, (view, expected)) in expected {
+            // Searched once for all tables, and by the table itself.
+            let parsed = tables.comfyui.parse_job(Bytes::copy_from_slice(text.as_bytes())).map_err(fail)?;
+            let (entry, classes) = rendered(&parsed.prepare(view, seen_bytes).map_err(fail)?)?;
+            let table = tables.answers.table(view);
+            let other = rendered(&table.prepare(text.as_bytes(), seen_bytes).map_err(fail)?)?;
             prop_assert_eq!(&other, &(entry.clone(), classes.clone()), "table {}, job {}", name, text);
             prop_assert_eq!(&entry, &expected.text(), "table {}, job {}, seen {:?}", name, text, seen_text);
             let needed = if name == "history_v2" { BTreeSet::new() } else { reference.classes() };
@@ -697,6 +687,12 @@ fn an_output_item_with_a_repeated_member_is_no_plain_string() {
     let item = r#"{"filename": "a.glb", "filename": "b.glb", "type": "output", "subfolder": ""}"#;
     let outputs = format!(r#"{{"1": {{"3d": [{item}]}}}}"#);
     let job = format!(r#"{{"id": "x", "outputs": {outputs}}}"#);
-    let (entry, _) = rendered(&TABLES.history.plan, Arc::default(), &job, None).expect("an entry");
+    let prepared = TABLES
+        .answers
+        .history
+        .table
+        .prepare(job.as_bytes(), None)
+        .expect("a job");
+    let (entry, _) = rendered(&prepared).expect("an entry");
     assert!(entry.contains(&format!(r#""outputs": {outputs}"#)), "{entry}");
 }

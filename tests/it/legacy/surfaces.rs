@@ -201,7 +201,7 @@ async fn a_walk_stops_when_the_newest_are_known_to_be_enough() {
 
 #[tokio::test]
 async fn a_self_hosted_list_is_walked_by_offset_where_its_table_sets_a_page() {
-    let own = fs::read_to_string("mappings/dialect-comfyui.toml").expect("a table");
+    let own = fs::read_to_string("mappings/dialects/comfyui.toml").expect("a table");
     let folder = TableFolder::with(
         "paged",
         &[("dialect-comfyui.toml", &own.replace("[list]\n", "[list]\npage = 10\n"))],

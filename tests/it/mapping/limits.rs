@@ -22,7 +22,7 @@ fn assert_refused(name: &str, file: &str, text: &str, reason: &str) {
 }
 
 fn built_in(name: &str) -> String {
-    std::fs::read_to_string(format!("{}/mappings/{name}", env!("CARGO_MANIFEST_DIR"))).expect("a table")
+    crate::support::built_in(name.trim_end_matches(".toml"))
 }
 
 /// `built_in` with `new` instead of `old`.

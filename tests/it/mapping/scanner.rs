@@ -1,8 +1,8 @@
 //! The scanner against serde_json, and every field's text byte for byte through scanner and table.
 
 use jobshim::mapping::{
-    Classes, Context, Paths, Table,
-    scanner::{check, elements, members},
+    Classes, Table,
+    json::{MemberPath, check, elements, find, members},
 };
 use proptest::prelude::*;
 
@@ -72,9 +72,7 @@ proptest! {
         let _ = check(&bytes);
         let _ = members(&bytes, |_, _| {});
         let _ = elements(&bytes, |_| {});
-        let mut paths = Paths::default();
-        paths.add("a.b");
-        let _ = paths.find(&bytes);
+        let _ = find(&bytes, [&path("a.b")]);
     }
 
     #[test]
@@ -83,32 +81,32 @@ proptest! {
         let job = format!(
             r#"{{"id": "x", "priority": {number} , "outputs":{outputs}, "workflow": {{"extra_data": {extra}, "prompt": {prompt}}}, "execution_status" : {status}}}"#
         );
-        let reading = table.plan.read(job.as_bytes(), None).map_err(|error| TestCaseError::fail(error.to_string()))?;
-        let context = Context { place: std::cell::Cell::default(), classes: &NoClasses };
+        let prepared = table.prepare(job.as_bytes(), None).map_err(|error| TestCaseError::fail(error.to_string()))?;
         let mut entry = Vec::new();
-        table.plan.write(&reading, &context, &mut entry).map_err(|error| TestCaseError::fail(error.to_string()))?;
-        let mut paths = Paths::default();
-        let slots = [paths.add("outputs"), paths.add("status"), paths.add("prompt")];
-        let spans = paths.find(&entry).map_err(|error| TestCaseError::fail(error.to_string()))?;
-        let text = |slot: usize| spans[slot].map(|span| span.of(&entry)).unwrap_or_default();
+        prepared.write(&NoClasses, &mut entry).map_err(|error| TestCaseError::fail(error.to_string()))?;
+        let found = find(&entry, [&path("outputs"), &path("status"), &path("prompt")]);
+        let found = found.map_err(|error| TestCaseError::fail(error.to_string()))?;
+        let text = |nth: usize| found[nth].unwrap_or_default();
         let mut tuple = Vec::new();
-        elements(text(slots[2]), |item| tuple.push(item.to_vec())).map_err(|error| TestCaseError::fail(error.to_string()))?;
+        elements(text(2), |item| tuple.push(item.to_vec())).map_err(|error| TestCaseError::fail(error.to_string()))?;
         // Absent and null are the same to the Jobs API; then the default stands in.
         let or = |value: &str, default: &str| if value == "null" { default.to_owned() } else { value.to_owned() };
         prop_assert_eq!(String::from_utf8_lossy(&tuple[0]), or(&number, "0"));
         prop_assert_eq!(String::from_utf8_lossy(&tuple[2]), or(&prompt, "{}"));
         prop_assert_eq!(String::from_utf8_lossy(&tuple[3]), or(&extra, r#"{"create_time": 0}"#));
-        prop_assert_eq!(String::from_utf8_lossy(text(slots[0])), or(&outputs, "{}"));
+        prop_assert_eq!(String::from_utf8_lossy(text(0)), or(&outputs, "{}"));
         if status != "null" {
-            prop_assert_eq!(String::from_utf8_lossy(text(slots[1])), status);
+            prop_assert_eq!(String::from_utf8_lossy(text(1)), status);
         }
     }
 }
 
+fn path(text: &str) -> MemberPath {
+    MemberPath::parse(text).expect("a path")
+}
+
 fn built_in(name: &str) -> Table {
-    let file = format!("{}/mappings/{name}.toml", env!("CARGO_MANIFEST_DIR"));
-    let source = std::fs::read_to_string(&file).expect("a table");
-    Table::parse(name, &file, &source).expect("a good table")
+    Table::parse(name, name, &crate::support::built_in(name)).expect("a good table")
 }
 
 #[test]
@@ -137,14 +135,12 @@ fn text_that_is_cut_short_anywhere_is_refused() {
 
 #[test]
 fn the_last_of_a_repeated_key_counts() {
-    let mut paths = Paths::default();
-    let (inner, outer) = (paths.add("a.b"), paths.add("a"));
+    let paths = [path("a.b"), path("a")];
     let text = br#"{"a": {"b": 1}, "a": {"c": 2}, "\u0061": {"b": 3, "b": 4}}"#;
-    let spans = paths.find(text).expect("JSON");
-    assert_eq!(spans[inner].expect("found").of(text), b"4");
-    assert_eq!(spans[outer].expect("found").of(text), br#"{"b": 3, "b": 4}"#);
+    let found = find(text, paths.each_ref()).expect("JSON");
+    assert_eq!(found, [Some(&b"4"[..]), Some(br#"{"b": 3, "b": 4}"#)]);
     let text = br#"{"a": {"b": 1}, "a": 7}"#;
-    assert_eq!(paths.find(text).expect("JSON")[inner], None);
+    assert_eq!(find(text, paths.each_ref()).expect("JSON"), [None, Some(&b"7"[..])]);
 }
 
 #[test]
@@ -189,16 +185,12 @@ fn each_node_keeps_its_own_class_however_many_there_are() {
     let node = |node: usize| format!(r#""n{node}": {{"class_type": {}}}"#, class(node));
     let nodes: Vec<String> = (0..300).map(node).collect();
     let job = format!(r#"{{"id": "x", "workflow": {{"prompt": {{{}}}}}}}"#, nodes.join(", "));
-    let reading = table.plan.read(job.as_bytes(), None).expect("a job");
+    let prepared = table.prepare(job.as_bytes(), None).expect("a job");
     let mut needed: Vec<String> = (0..100).map(|class| format!("Class{class}")).collect();
     needed.sort();
-    assert_eq!(table.plan.classes_needed(&reading), needed, "each once");
-    let context = Context {
-        place: std::cell::Cell::default(),
-        classes: &Tens,
-    };
+    assert_eq!(prepared.classes_needed(), needed, "each once");
     let mut entry = Vec::new();
-    table.plan.write(&reading, &context, &mut entry).expect("an entry");
+    prepared.write(&Tens, &mut entry).expect("an entry");
     let outputs: Vec<String> = (0..300).step_by(10).map(|node| format!(r#""n{node}""#)).collect();
     let entry = String::from_utf8_lossy(&entry);
     assert!(entry.contains(&format!("[{}]]", outputs.join(", "))), "{entry}");

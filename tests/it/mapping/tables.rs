@@ -1,8 +1,8 @@
 //! Tables are data: edits take effect without code, and a broken table is refused with file, line and reason.
 
-use crate::support::TableFolder;
-use jobshim::mapping::{Classes, Context, Table, Tables, names};
-use std::fs;
+use crate::support::{TableFolder, built_in};
+use jobshim::mapping::{Classes, Table, TableFile, Tables, files_in};
+use std::{collections::BTreeSet, fs, path::Path};
 
 struct NoClasses;
 
@@ -12,18 +12,10 @@ impl Classes for NoClasses {
     }
 }
 
-fn built_in(name: &str) -> String {
-    fs::read_to_string(format!("{}/mappings/{name}.toml", env!("CARGO_MANIFEST_DIR"))).expect("a table")
-}
-
 fn render(table: &Table, job: &str) -> String {
-    let reading = table.plan.read(job.as_bytes(), None).expect("JSON");
-    let context = Context {
-        place: std::cell::Cell::default(),
-        classes: &NoClasses,
-    };
+    let prepared = table.prepare(job.as_bytes(), None).expect("JSON");
     let mut out = Vec::new();
-    table.plan.write(&reading, &context, &mut out).expect("an entry");
+    prepared.write(&NoClasses, &mut out).expect("an entry");
     String::from_utf8(out).expect("text")
 }
 
@@ -45,7 +37,7 @@ fn a_new_field_and_a_renamed_field_take_effect_from_the_table_alone() {
     let folder = TableFolder::with("new-field", &[("history.toml", &edited)]);
     let tables = Tables::load(Some(&folder.path)).expect("good tables");
     let entry = render(
-        &tables.history,
+        &tables.answers.history.table,
         r#"{"id": "a", "status": "completed", "execution_end_time": 17.50}"#,
     );
     assert!(entry.contains(r#""about_nodes": {}"#), "{entry}");
@@ -58,8 +50,8 @@ fn tables_that_a_folder_does_not_hold_stay_built_in() {
     let edited = built_in("queue").replace("queue_running", "at_work");
     let folder = TableFolder::with("one-table", &[("queue.toml", &edited)]);
     let tables = Tables::load(Some(&folder.path)).expect("good tables");
-    assert_eq!(tables.queue.answer.running.as_deref(), Some("at_work"));
-    assert_eq!(tables.queue_cloud.answer.running.as_deref(), Some("queue_running"));
+    assert_eq!(tables.answers.queue.running, "at_work");
+    assert_eq!(tables.answers.queue_cloud.running, "queue_running");
 }
 
 #[test]
@@ -177,11 +169,15 @@ fn each_kind_of_broken_table_is_refused_with_file_line_and_reason() {
 #[test]
 fn an_answer_that_lacks_what_its_route_needs_is_refused() {
     let source = built_in("queue").replace("running = \"queue_running\"\n", "");
-    let error = Table::parse("queue", "queue.toml", &source)
+    let folder = TableFolder::with("lacks", &[("queue.toml", &source)]);
+    let error = Tables::load(Some(&folder.path))
         .map(|_| ())
         .expect_err("refused")
         .to_string();
-    assert!(error.contains("[answer] needs \"running\""), "{error}");
+    assert!(
+        error.contains("queue.toml:1: [answer] needs \"running\" in table \"queue\""),
+        "{error}"
+    );
 }
 
 #[test]
@@ -205,11 +201,44 @@ fn a_broken_dialect_and_a_misspelt_file_name_are_refused() {
 }
 
 #[test]
-fn every_built_in_table_is_a_file_of_its_name() {
-    for name in names() {
-        assert!(!built_in(name).is_empty(), "{name}");
+fn every_built_in_table_is_a_file_and_their_folder_is_a_folder_of_tables() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("mappings");
+    let on_disk: BTreeSet<String> = files_in(&folder)
+        .expect("a folder")
+        .iter()
+        .map(|file| fs::read_to_string(file).expect("a file"))
+        .collect();
+    let texts = |dir| -> BTreeSet<String> {
+        let files = TableFile::read_all(dir).expect("good files");
+        files.into_iter().map(|file| file.text).collect()
+    };
+    assert_eq!(texts(None), on_disk);
+    assert_eq!(texts(Some(folder.as_path())), on_disk);
+    Tables::load(Some(&folder)).expect("good tables");
+}
+
+#[test]
+fn a_table_is_found_in_its_folder_and_beside_it_and_in_both_refused() {
+    let edited = built_in("queue").replace("queue_running", "at_work");
+    for file in ["queue.toml", "answers/queue.toml"] {
+        let folder = TableFolder::with("in-its-folder", &[(file, &edited)]);
+        let tables = Tables::load(Some(&folder.path)).expect("good tables");
+        assert_eq!(tables.answers.queue.running, "at_work", "{file}");
     }
-    Tables::load(None).expect("good tables");
+    let refused = |files: &[(&str, &str)]| {
+        let folder = TableFolder::with("refused", files);
+        let error = Tables::load(Some(&folder.path)).map(|_| ()).expect_err("refused");
+        error.to_string()
+    };
+    let both = refused(&[("queue.toml", &edited), ("answers/queue.toml", &edited)]);
+    assert!(both.contains("queue.toml:1: the table \"queue\" is also in "), "{both}");
+    for stranger in ["answers/histroy.toml", "dialects/history.toml", "comfyui.toml"] {
+        let error = refused(&[(stranger, "")]);
+        assert!(
+            error.contains(&format!("{stranger}:1: no table has this name")),
+            "{error}"
+        );
+    }
 }
 
 #[test]

@@ -178,7 +178,7 @@ async fn a_table_with_one_row_broken_on_purpose_shows_exactly_that_field() {
     for (file, text, from, to, route, field) in [
         (
             "history.toml",
-            include_str!("../../../mappings/history.toml"),
+            include_str!("../../../mappings/answers/history.toml"),
             "to = \"prompt[0]\"\nfrom = [\"priority\"]",
             "to = \"prompt[0]\"\nfrom = [\"create_time\"]",
             "history",
@@ -186,7 +186,7 @@ async fn a_table_with_one_row_broken_on_purpose_shows_exactly_that_field() {
         ),
         (
             "history.toml",
-            include_str!("../../../mappings/history.toml"),
+            include_str!("../../../mappings/answers/history.toml"),
             "from = [\"execution_status\", { part = \"status\" }]",
             "from = [\"execution_error\", { part = \"extra_data\" }]",
             "history",
@@ -194,7 +194,7 @@ async fn a_table_with_one_row_broken_on_purpose_shows_exactly_that_field() {
         ),
         (
             "queue.toml",
-            include_str!("../../../mappings/queue.toml"),
+            include_str!("../../../mappings/answers/queue.toml"),
             "to = \"[0]\"\nfrom = [\"priority\"]",
             "to = \"[0]\"\nfrom = [\"create_time\"]",
             "queue",

@@ -118,7 +118,7 @@ async fn paths_of_a_local_server_get_the_clouds_prefix_and_all_else_stays_to_the
 #[tokio::test]
 async fn the_prefix_is_the_tables_and_a_self_hosted_server_gets_none() {
     let recorder = Recorder::start(200, &[], "{}").await;
-    let table = std::fs::read_to_string("mappings/dialect-cloud.toml").expect("the table");
+    let table = std::fs::read_to_string("mappings/dialects/cloud.toml").expect("the table");
     let other = table
         .replace("prefix = \"/api\"", "prefix = \"/v9\"")
         .replace("\"/ws\"]", "\"/ws\", \"/prompt\"]");

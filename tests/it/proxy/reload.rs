@@ -168,7 +168,7 @@ async fn tables_and_the_log_level_change_too() {
     let address = jobshim.program.address();
     let client = Client::new();
     assert!(client.get(address, "/queue").await.text().contains("queue_running"));
-    let table = include_str!("../../../mappings/queue.toml");
+    let table = include_str!("../../../mappings/answers/queue.toml");
     fs::write(
         tables.path.join("queue.toml"),
         table.replace("queue_running", "now_running"),
@@ -218,7 +218,7 @@ async fn a_difference_is_told_once_with_its_request_and_anew_after_a_change_of_t
         line.contains("answered") && line.contains("upstream_calls=1 "),
         "{line}"
     );
-    let table = include_str!("../../../mappings/history.toml");
+    let table = include_str!("../../../mappings/answers/history.toml");
     fs::write(tables.path.join("history.toml"), format!("{table}\n# changed\n")).expect("a table");
     jobshim.program.line_with("the configuration was read again");
     let lines = jobshim.program.log.iter().filter(|line| line.contains(told));
@@ -244,7 +244,7 @@ async fn the_metrics_tell_of_the_memory_in_force() {
     let kept = async || Metrics::of(&client, admin).await.value("jobshim_cache_entries{}");
     assert_eq!(client.get(address, "/history/done").await.status, 200);
     until("the job is counted", async || kept().await == 1.0).await;
-    let table = include_str!("../../../mappings/queue.toml");
+    let table = include_str!("../../../mappings/answers/queue.toml");
     fs::write(tables.path.join("queue.toml"), format!("{table}\n# changed\n")).expect("a table");
     jobshim.program.line_with("the configuration was read again");
     // What the old tables wrote is not remembered any more.

@@ -2,7 +2,7 @@
 
 use jobshim::{
     demo::{Board, Job, Rules},
-    mapping::scanner::members,
+    mapping::json::members,
 };
 use serde_json::{Value, json, value::RawValue};
 use std::{collections::BTreeMap, fs, path::Path};

@@ -1,6 +1,6 @@
 //! JSON with numbers as text and keys in order, and where two of them differ.
 
-use jobshim::mapping::scanner::{check, decode, elements, members};
+use jobshim::mapping::json::{check, decode, elements, members};
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Json {

@@ -10,6 +10,7 @@ use hyper_util::{
 use jobshim::{
     admin::Admin,
     config::{self, AdminConfig, Config, DialectChoice, Options, settings::UPSTREAM},
+    mapping::TableFile,
     proxy::{Pipeline, Proxy, STORE_EVERY, StartError, housekeeping},
     server::Server,
     store::StoreError,
@@ -170,10 +171,19 @@ impl TableFolder {
         let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
         fs::create_dir_all(&path).expect("a folder");
         for (file, text) in files {
-            fs::write(path.join(file), text).expect("a file");
+            let file = path.join(file);
+            fs::create_dir_all(file.parent().expect("a folder")).expect("a folder");
+            fs::write(file, text).expect("a file");
         }
         Self { path }
     }
+}
+
+/// The text of a built-in table.
+pub fn built_in(name: &str) -> String {
+    let files = TableFile::read_all(None).expect("good files");
+    let file = files.into_iter().find(|file| file.name == name);
+    file.expect("a table of that name").text
 }
 
 impl Drop for TableFolder {

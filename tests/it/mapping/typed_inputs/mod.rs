@@ -4,10 +4,10 @@
 
 mod served;
 
-use jobshim::mapping::{ClassInputs, Classes, Context, Tables};
+use jobshim::mapping::{ClassInputs, Classes, Tables};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::{cell::Cell, collections::BTreeMap};
+use std::collections::BTreeMap;
 
 /// Classes as a server describes them.
 struct Described(BTreeMap<String, (bool, Option<ClassInputs>)>);
@@ -37,15 +37,15 @@ impl Classes for Described {
 fn shown(tables: &Tables, classes: &Described, sent: &str, targets: Option<&Value>) -> String {
     let targets = targets.map_or(String::new(), |targets| format!(r#", "targets": {targets}"#));
     let note = format!(r#"{{"prompt": {sent}, "extra_data": {{}}{targets}}}"#);
-    let plan = &tables.queue.plan;
     let job = br#"{"id": "a", "priority": 1, "create_time": 1}"#;
-    let reading = plan.read(job, Some(note.as_bytes())).expect("JSON");
-    let context = Context {
-        place: Cell::default(),
-        classes,
-    };
+    let prepared = tables
+        .answers
+        .queue
+        .table
+        .prepare(job, Some(note.as_bytes()))
+        .expect("JSON");
     let mut out = Vec::new();
-    plan.write(&reading, &context, &mut out).expect("an item");
+    prepared.write(classes, &mut out).expect("an item");
     let out = String::from_utf8(out).expect("a text");
     let prompt = out.strip_prefix(r#"[1, "a", "#).expect("number and id");
     let end = prompt.rfind(r#", {"create_time": 1}"#).expect("extra_data");

@@ -108,7 +108,7 @@ async fn a_redacted_key_never_comes_out() {
 
 #[tokio::test]
 async fn a_table_in_the_folder_decides_what_is_noted() {
-    let table = std::fs::read_to_string("mappings/prompt.toml").expect("the table");
+    let table = std::fs::read_to_string("mappings/requests/prompt.toml").expect("the table");
     let other = table.replace("id = \"prompt_id\"", "id = \"job.id\"");
     assert_ne!(table, other);
     let folder = TableFolder::with("prompt-table", &[("prompt.toml", &other)]);

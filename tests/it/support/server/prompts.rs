@@ -4,7 +4,7 @@ use super::{PICTURE, Setup, State};
 use bytes::Bytes;
 use jobshim::{
     demo::{Job, Rules},
-    mapping::scanner::{members, string_value},
+    mapping::json::{members, string_value},
 };
 use serde_json::{Value, json};
 use std::collections::BTreeMap;

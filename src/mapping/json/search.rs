@@ -1,18 +1,38 @@
 //! Many paths into one object, found in a single pass.
 
-use super::scanner::{ScanError, Scanner, Span, decode, key_is};
-use bytes::Bytes;
-use std::sync::Arc;
+use super::{
+    member_path::MemberPath,
+    scanner::{ScanError, Scanner, Span},
+    text::{decode, key_is},
+};
+use std::marker::PhantomData;
 
 /// How many members of one object are told apart: far more than the largest workflow has nodes.
 const MOST_MEMBERS: usize = 10_000;
 
-/// A set of dotted paths. Slots are given out in the order in which paths are added.
+/// A set of paths into one kind of document. Slots are given out in the order in which paths are added.
+///
+/// `D` is the kind of document: a slot of one kind means nothing in what was found in another, and does not compile there.
 #[derive(Clone, Debug)]
-pub struct Paths {
+pub struct PathSet<D> {
     nodes: Vec<Node>,
     slots: usize,
     groups: usize,
+    document: PhantomData<D>,
+}
+
+/// Where what was found at a path is.
+#[derive(Clone, Copy, Debug)]
+pub struct Slot<D> {
+    index: usize,
+    document: PhantomData<D>,
+}
+
+/// Where what was found of all members of an object is.
+#[derive(Clone, Copy, Debug)]
+pub struct GroupSlot<D> {
+    index: usize,
+    document: PhantomData<D>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -23,9 +43,6 @@ struct Node {
     each: Vec<(String, usize)>,
 }
 
-/// Where each path's value is in one text; the index is the slot.
-pub type Spans = Vec<Option<Span>>;
-
 /// As many as most workflows have nodes.
 const USUAL_MEMBERS: usize = 64;
 /// How far back an inner value is looked for among those before it: further than most workflows have kinds of nodes.
@@ -33,63 +50,40 @@ const MOST_KINDS: usize = 32;
 
 /// An object of whose members each one's own member of one name is wanted.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Group {
+pub struct Group {
     /// The key of each, and which of the kinds is there.
     pub members: Vec<(Span, Option<usize>)>,
     /// Values that are there, with little written twice.
     pub kinds: Vec<Span>,
 }
 
-/// All that one pass found.
-#[derive(Clone, Debug, Default)]
-pub struct Found {
-    pub(super) spans: Spans,
+/// All that one pass over a document found.
+#[derive(Clone, Debug)]
+pub struct Found<D> {
+    document: PhantomData<D>,
+    /// By slot: where the path's value is.
+    spans: Vec<Option<Span>>,
     /// Whether a path had a value anywhere, also where a repeated key took it back.
     touched: Vec<bool>,
     /// By group; `None` for more members than can be told apart.
     groups: Vec<Option<Group>>,
 }
 
-/// A job's detail that has been searched, once, for all that any table or dialect needs of it.
-#[derive(Debug)]
-pub struct ParsedJob {
-    /// As the server sent it.
-    pub text: Bytes,
-    paths: Arc<Paths>,
-    found: Found,
-}
-
-impl ParsedJob {
-    /// Searches `text`, which must be one whole JSON object.
-    pub fn new(text: Bytes, paths: Arc<Paths>) -> Result<Self, ScanError> {
-        let found = paths.find_all(&text)?;
-        Ok(Self { text, paths, found })
-    }
-
-    /// The value at one of the paths that it was searched for.
-    pub fn value(&self, slot: usize) -> Option<&[u8]> {
-        self.found.value(slot, &self.text)
-    }
-
-    /// What was found, if it was searched for the very same paths: slots mean nothing elsewhere.
-    pub(super) fn found_by(&self, paths: &Arc<Paths>) -> Option<&Found> {
-        Arc::ptr_eq(&self.paths, paths).then_some(&self.found)
-    }
-}
-
-impl Found {
+impl<D> Found<D> {
     /// The value at a path in `text`, which was searched.
-    pub fn value<'a>(&self, slot: usize, text: &'a [u8]) -> Option<&'a [u8]> {
-        let span = self.spans.get(slot)?.as_ref()?;
+    pub fn value<'a>(&self, slot: Slot<D>, text: &'a [u8]) -> Option<&'a [u8]> {
+        let span = self.spans.get(slot.index)?.as_ref()?;
         Some(span.of(text))
     }
 
-    pub(super) fn is_touched(&self, slot: usize) -> bool {
-        self.touched.get(slot).copied().unwrap_or_default()
+    /// Whether a path had a value anywhere.
+    pub fn is_touched(&self, slot: Slot<D>) -> bool {
+        self.touched.get(slot.index).copied().unwrap_or_default()
     }
 
-    pub(super) fn group(&self, slot: usize) -> Option<&Group> {
-        self.groups.get(slot)?.as_ref()
+    /// What was found of all members of an object; `None` for more than can be told apart.
+    pub fn group(&self, slot: GroupSlot<D>) -> Option<&Group> {
+        self.groups.get(slot.index)?.as_ref()
     }
 }
 
@@ -135,47 +129,53 @@ impl Node {
     }
 }
 
-impl Default for Paths {
+impl<D> Default for PathSet<D> {
     fn default() -> Self {
         Self {
             nodes: vec![Node::default()],
             slots: 0,
             groups: 0,
+            document: PhantomData,
         }
     }
 }
 
-impl Paths {
-    /// Adds a dotted path and returns its slot; the same path twice has one slot.
-    pub fn add(&mut self, path: &str) -> usize {
+impl<D> PathSet<D> {
+    /// Adds a path and returns its slot; the same path twice has one slot.
+    pub fn add(&mut self, path: &MemberPath) -> Slot<D> {
         let at = self.node(path);
         let next = self.slots;
-        let slot = match self.nodes.get_mut(at) {
+        let index = match self.nodes.get_mut(at) {
             Some(node) => *node.slot.get_or_insert(next),
             None => next,
         };
-        self.slots = self.slots.max(slot + 1);
-        slot
+        self.slots = self.slots.max(index + 1);
+        let document = PhantomData;
+        Slot { index, document }
     }
 
     /// Asks for `member` of every member of the object at `path`, and returns the group's slot.
-    pub(super) fn add_each(&mut self, path: &str, member: &str) -> usize {
+    pub fn add_each(&mut self, path: &MemberPath, member: &str) -> GroupSlot<D> {
         let at = self.node(path);
-        let next = self.groups;
-        let Some(node) = self.nodes.get_mut(at) else {
-            return next;
+        let (next, document) = (self.groups, PhantomData);
+        let known = self.nodes.get_mut(at).map(|node| &mut node.each);
+        let index = match known {
+            Some(each) => match each.iter().find(|(known, _)| known == member) {
+                Some(&(_, slot)) => slot,
+                None => {
+                    each.push((member.to_owned(), next));
+                    next
+                }
+            },
+            None => next,
         };
-        if let Some(&(_, slot)) = node.each.iter().find(|(known, _)| known == member) {
-            return slot;
-        }
-        node.each.push((member.to_owned(), next));
-        self.groups += 1;
-        next
+        self.groups = self.groups.max(index + 1);
+        GroupSlot { index, document }
     }
 
-    fn node(&mut self, path: &str) -> usize {
+    fn node(&mut self, path: &MemberPath) -> usize {
         let mut at = 0;
-        for name in path.split('.') {
+        for name in path.names() {
             let known = self
                 .nodes
                 .get(at)
@@ -186,7 +186,7 @@ impl Paths {
                     let child = self.nodes.len();
                     self.nodes.push(Node::default());
                     if let Some(node) = self.nodes.get_mut(at) {
-                        node.children.push((name.to_owned(), child));
+                        node.children.push((name.clone(), child));
                     }
                     child
                 }
@@ -195,23 +195,9 @@ impl Paths {
         at
     }
 
-    /// Finds every path in `text`, which must be one whole JSON object. Of a repeated key the last one counts, as
-    /// Python and browsers have it.
-    pub fn find(&self, text: &[u8]) -> Result<Spans, ScanError> {
-        self.find_all(text).map(|found| found.spans)
-    }
-
-    /// Finds every path in the value that `scanner` stands before, and leaves it after that value. `found` is what an
-    /// earlier search found, and is found no more.
-    pub fn find_next(&self, scanner: &mut Scanner<'_>, found: &mut Found) -> Result<(), ScanError> {
-        if found.spans.len() != self.slots {
-            *found = self.nothing();
-        }
-        self.visit(0, scanner, found)
-    }
-
-    /// Finds every path and group in `text`, which must be one whole JSON object.
-    pub(super) fn find_all(&self, text: &[u8]) -> Result<Found, ScanError> {
+    /// Finds every path and group in `text`, which must be one whole JSON object. Of a repeated key the last one counts,
+    /// as Python and browsers have it.
+    pub fn find(&self, text: &[u8]) -> Result<Found<D>, ScanError> {
         let mut scanner = Scanner::new(text);
         if scanner.peek() != Some(b'{') {
             return Err(ScanError {
@@ -225,8 +211,16 @@ impl Paths {
         Ok(found)
     }
 
-    fn nothing(&self) -> Found {
+    /// Finds every path in the value that `scanner` stands before, and leaves it after that value. `found` is what an
+    /// earlier search found, or nothing, and is found no more.
+    pub fn find_next(&self, scanner: &mut Scanner<'_>, found: &mut Found<D>) -> Result<(), ScanError> {
+        self.visit(0, scanner, found)
+    }
+
+    /// What is found where there is nothing.
+    pub fn nothing(&self) -> Found<D> {
         Found {
+            document: PhantomData,
             spans: vec![None; self.slots],
             touched: vec![false; self.slots],
             groups: (0..self.groups).map(|_| Some(Group::roomy())).collect(),
@@ -234,7 +228,7 @@ impl Paths {
     }
 
     // Recursion goes as deep as the longest path of the table, never as deep as the text.
-    fn visit(&self, at: usize, scanner: &mut Scanner<'_>, found: &mut Found) -> Result<(), ScanError> {
+    fn visit(&self, at: usize, scanner: &mut Scanner<'_>, found: &mut Found<D>) -> Result<(), ScanError> {
         let Some(node) = self.nodes.get(at) else {
             return scanner.value().map(drop);
         };
@@ -259,7 +253,7 @@ impl Paths {
         node: &Node,
         key: Span,
         scanner: &mut Scanner<'_>,
-        found: &mut Found,
+        found: &mut Found<D>,
     ) -> Result<(), ScanError> {
         let text = scanner.text();
         let name = key.of(text);
@@ -286,7 +280,7 @@ impl Paths {
     }
 
     /// A repeated key takes back what was found under it before.
-    fn forget(&self, node: &Node, found: &mut Found) {
+    fn forget(&self, node: &Node, found: &mut Found<D>) {
         let place = node.slot.and_then(|slot| found.spans.get_mut(slot));
         if let Some(place) = place
             && place.take().is_none()
@@ -323,4 +317,19 @@ fn inner_member(scanner: &mut Scanner<'_>, name: &str) -> Result<Option<Span>, S
         Ok(())
     })?;
     Ok(found)
+}
+
+/// Of no kind: paths that are searched for once.
+#[derive(Clone, Copy)]
+struct Once;
+
+/// The values at some paths in `text`, which must be one whole JSON object. Of a repeated key the last one counts.
+pub fn find<'t, 'p, P: Into<Option<&'p MemberPath>>, const N: usize>(
+    text: &'t [u8],
+    paths: [P; N],
+) -> Result<[Option<&'t [u8]>; N], ScanError> {
+    let mut set = PathSet::<Once>::default();
+    let slots = paths.map(|path| path.into().map(|path| set.add(path)));
+    let found = set.find(text)?;
+    Ok(slots.map(|slot| found.value(slot?, text)))
 }

@@ -1,28 +1,20 @@
-//! How an upstream speaks the Jobs API: the names it uses, read from a dialect table.
+//! The names that a dialect table writes down, and the check of such a table.
 
-use crate::{
-    config::field_path::line_of,
-    mapping::{Complaint, InputNames, Paths, RequestRules, TableError, limits},
+use crate::mapping::{
+    inputs::InputNames,
+    json::MemberPath,
+    limits,
+    request::RequestRules,
+    table_error::{Complaint, TableError},
 };
 use http::{HeaderName, StatusCode};
 use serde::{Deserialize, Deserializer, de::Error as _};
-use std::{collections::BTreeMap, sync::Arc};
-
-/// A dialect table, checked.
-#[derive(Clone, Debug)]
-pub struct Dialect {
-    /// The names as written.
-    pub names: Names,
-    /// Finds the members of a list entry.
-    pub(crate) entry: EntryPaths,
-    /// Finds what a detail says, for whoever reads it.
-    pub(crate) detail: DetailPaths,
-}
+use std::collections::BTreeMap;
 
 /// The names as a dialect table writes them.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Names {
+pub struct DialectNames {
     /// One line on who speaks so.
     pub about: String,
     /// The list call.
@@ -75,11 +67,11 @@ pub struct ListNames {
     /// Its words.
     pub sort_words: SortWords,
     /// The member that holds the list.
-    pub jobs: String,
+    pub jobs: MemberPath,
     /// The member that says whether there are further pages.
-    pub more: String,
+    pub more: MemberPath,
     /// The member that holds the next cursor.
-    pub cursor: Option<String>,
+    pub cursor: Option<MemberPath>,
 }
 
 /// The detail call.
@@ -89,7 +81,7 @@ pub struct DetailNames {
     /// The path, with `{id}`.
     pub path: String,
     /// The member that some servers leave out while a job is queued: its prompt.
-    pub prompt: Option<String>,
+    pub prompt: Option<MemberPath>,
     /// The body of a 404: there is no such job.
     pub unknown: Option<toml::Value>,
 }
@@ -101,7 +93,7 @@ pub struct ServerNames {
     /// The path.
     pub path: String,
     /// The member that holds its version.
-    pub version: String,
+    pub version: MemberPath,
 }
 
 /// What a list can be sorted by, in a dialect's words.
@@ -127,7 +119,7 @@ pub struct CancelNames {
     /// The most ids that one call may name.
     pub batch: usize,
     /// The member of the answer that says what was cancelled: whether any was, or a list of ids.
-    pub cancelled: String,
+    pub cancelled: MemberPath,
 }
 
 /// What paths get in front on their way to the server.
@@ -178,7 +170,7 @@ pub struct ClassNames {
     /// The path, with `{class}`.
     pub path: String,
     /// The member, inside the class's own object, that marks an output node.
-    pub output: String,
+    pub output: MemberPath,
     /// How it describes its inputs, where the server converts their values.
     pub inputs: Option<InputNames>,
 }
@@ -187,39 +179,29 @@ pub struct ClassNames {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct JobNames {
-    id: String,
-    state: String,
-    number: String,
-    created: String,
-    started: String,
+    /// Its id.
+    pub id: MemberPath,
+    /// The word for where it stands.
+    pub state: MemberPath,
+    /// Its place in the queue.
+    pub number: MemberPath,
+    /// When it was created.
+    pub created: MemberPath,
+    /// When it started.
+    pub started: MemberPath,
     /// When it ended, tried in order.
-    ended: Vec<String>,
+    pub ended: Vec<MemberPath>,
 }
 
 /// The words for states.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct States {
-    pending: String,
-    running: String,
-    completed: String,
-    failed: String,
-    cancelled: String,
-}
-
-/// A state as the list is asked for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Word {
-    /// Waiting.
-    Pending,
-    /// Being worked on.
-    Running,
-    /// Ended well.
-    Completed,
-    /// Ended by an error.
-    Failed,
-    /// Ended by a cancel; servers before 0.9.0 refuse the word (docs/contract.md section 2).
-    Cancelled,
+    pub(super) pending: String,
+    pub(super) running: String,
+    pub(super) completed: String,
+    pub(super) failed: String,
+    pub(super) cancelled: String,
 }
 
 /// A list call, and the status by which this dialect is known.
@@ -232,75 +214,13 @@ pub struct Probe {
     pub status: u16,
 }
 
-/// Where a job stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// Waiting.
-    Pending,
-    /// Being worked on.
-    Running,
-    /// Completed, failed or cancelled: it will not change any more.
-    Finished,
-}
-
-impl State {
-    /// For people.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Running => "running",
-            Self::Finished => "finished",
-        }
-    }
-}
-
-/// The paths of a list entry, and the slot of each.
-#[derive(Clone, Debug)]
-pub(crate) struct EntryPaths {
-    pub paths: Paths,
-    pub id: usize,
-    pub state: usize,
-    pub number: usize,
-    pub created: usize,
-    pub started: usize,
-    pub ended: Vec<usize>,
-}
-
-/// The paths of a detail, and the slot of each that is needed here.
-#[derive(Clone, Debug)]
-pub(crate) struct DetailPaths {
-    pub paths: Arc<Paths>,
-    pub id: usize,
-    pub state: usize,
-    pub created: usize,
-    pub number: usize,
-    pub ended: Vec<usize>,
-}
-
-impl DetailPaths {
-    /// Adds to `paths` what a detail is searched for, for whoever sets [`DetailPaths::paths`].
-    fn adding_to(paths: &mut Paths, job: &JobNames) -> Self {
-        Self {
-            id: paths.add(&job.id),
-            state: paths.add(&job.state),
-            created: paths.add(&job.created),
-            number: paths.add(&job.number),
-            ended: job.ended.iter().map(|path| paths.add(path)).collect(),
-            paths: Arc::default(),
-        }
-    }
-}
-
-impl Dialect {
+impl DialectNames {
     /// Reads and checks a dialect table. `file` is what errors call it.
     pub fn parse(file: &str, source: &str) -> Result<Self, TableError> {
-        let refuse = |offset, reason: String| TableError {
-            file: file.to_owned(),
-            line: line_of(source, offset),
-            reason,
-        };
-        limits::check(&Complaint { file, source })?;
-        let names: Names = toml::from_str(source)
+        let complaint = Complaint { file, source };
+        let refuse = |offset, reason: String| complaint.at(offset, reason);
+        limits::check(&complaint)?;
+        let names: Self = toml::from_str(source)
             .map_err(|error| refuse(error.span().map_or(0, |span| span.start), error.message().to_owned()))?;
         for (path, hole) in [
             (&names.detail.path, "{id}"),
@@ -327,67 +247,6 @@ impl Dialect {
         }
         StatusCode::from_u16(names.probe.status)
             .map_err(|error| refuse(source.find("[probe]").unwrap_or(0), error.to_string()))?;
-        let mut paths = Paths::default();
-        let entry = EntryPaths {
-            id: paths.add(&names.job.id),
-            state: paths.add(&names.job.state),
-            number: paths.add(&names.job.number),
-            created: paths.add(&names.job.created),
-            started: paths.add(&names.job.started),
-            ended: names.job.ended.iter().map(|path| paths.add(path)).collect(),
-            paths,
-        };
-        let mut searched = Paths::default();
-        let mut detail = DetailPaths::adding_to(&mut searched, &names.job);
-        detail.paths = Arc::new(searched);
-        Ok(Self { names, entry, detail })
-    }
-
-    /// Adds to `paths` what this dialect needs to know of a detail, to search for it together with them.
-    pub(crate) fn search_beside(&mut self, paths: &mut Paths) {
-        self.detail = DetailPaths::adding_to(paths, &self.names.job);
-    }
-
-    /// Searches details for `paths`, which [`Dialect::search_beside`] has added to.
-    pub(crate) fn search(&mut self, paths: Arc<Paths>) {
-        self.detail.paths = paths;
-    }
-
-    /// The state that a word stands for; `None` for a word the dialect does not know.
-    pub fn state(&self, word: &str) -> Option<State> {
-        let states = &self.names.states;
-        let is = |known: &String| known == word;
-        if is(&states.pending) {
-            Some(State::Pending)
-        } else if is(&states.running) {
-            Some(State::Running)
-        } else {
-            let ended = [&states.completed, &states.failed, &states.cancelled];
-            ended.into_iter().any(is).then_some(State::Finished)
-        }
-    }
-
-    /// The member that holds a job's id.
-    pub fn id_name(&self) -> &str {
-        &self.names.job.id
-    }
-
-    /// The `status` filter that finds queued jobs.
-    pub fn queued_filter(&self) -> String {
-        self.filter(&[Word::Pending, Word::Running])
-    }
-
-    /// The `status` filter that finds jobs in these states.
-    pub(crate) fn filter(&self, words: &[Word]) -> String {
-        let states = &self.names.states;
-        let word = |word: &Word| match word {
-            Word::Pending => states.pending.as_str(),
-            Word::Running => &states.running,
-            Word::Completed => &states.completed,
-            Word::Failed => &states.failed,
-            Word::Cancelled => &states.cancelled,
-        };
-        let words: Vec<&str> = words.iter().map(word).collect();
-        format!("{}={}", self.names.list.status, words.join(","))
+        Ok(names)
     }
 }

@@ -1,7 +1,6 @@
-//! What a plan needs besides the job.
+//! What a table asks of node classes.
 
 use super::inputs::ClassInputs;
-use std::cell::Cell;
 
 /// What node classes are, as far as the server has told.
 pub trait Classes: Sync {
@@ -12,12 +11,4 @@ pub trait Classes: Sync {
     fn inputs(&self, _class: &str) -> Option<&ClassInputs> {
         None
     }
-}
-
-/// What a plan needs besides the job itself.
-pub struct Context<'a> {
-    /// Where the item's place in its list belongs, which is not written: an item stays the same while it moves up.
-    pub place: Cell<Option<usize>>,
-    /// The node classes of the prompt.
-    pub classes: &'a dyn Classes,
 }

@@ -1,0 +1,195 @@
+//! JSON that comes in pieces and goes on as it came, but for elements of one of its lists: nothing is held but the beginning
+//! of an element, until so much of it is known that it can be judged.
+
+use super::{
+    cursor::{Cursor, Mark},
+    member_path::MemberPath,
+    prefix::{ElementFilter, HeldObject, MOST, Undecided},
+    text::key_is,
+};
+
+/// How much of an object is held, in bytes, before its beginning is judged: most are shorter, and judged whole.
+const USUAL: usize = 4 << 10;
+/// The longest key that is compared, in bytes.
+const LONGEST_KEY: usize = 1 << 10;
+
+/// What becomes of the element that is being read.
+#[derive(Debug)]
+enum Element {
+    Held(HeldObject),
+    GoesOn,
+    LeftOut,
+}
+
+/// Where a text stands with regard to its list.
+#[derive(Debug)]
+enum ListPosition {
+    /// Outside of it. The innermost object on the way to it is at this depth; the key there is being read, or was, and
+    /// is the next on the way.
+    Outside {
+        on: usize,
+        key: Option<Vec<u8>>,
+        is_next: bool,
+    },
+    /// In it.
+    Inside {
+        depth: usize,
+        element: Element,
+        /// An element went on already.
+        some: bool,
+    },
+}
+
+/// A copy of a text, without some elements of the list at a path.
+pub struct ListFilter<J> {
+    path: MemberPath,
+    judge: J,
+    cursor: Cursor,
+    position: ListPosition,
+}
+
+impl<J: ElementFilter> ListFilter<J> {
+    /// Of the list at `path`.
+    pub fn new(path: MemberPath, judge: J) -> Self {
+        Self {
+            path,
+            judge,
+            cursor: Cursor::default(),
+            position: ListPosition::outside(1),
+        }
+    }
+
+    /// Copies the next piece to `out`, or what of it is to go on.
+    pub fn copy(&mut self, piece: &[u8], out: &mut Vec<u8>) -> Result<(), Undecided> {
+        for &byte in piece {
+            let mark = self.cursor.step(byte);
+            match &mut self.position {
+                ListPosition::Outside { on, key, is_next } => {
+                    out.push(byte);
+                    let here = self.cursor.depth;
+                    match mark {
+                        Mark::StringBegins if here == *on && !*is_next => *key = Some(Vec::new()),
+                        Mark::StringEnds => {
+                            let next = self.path.names().get(on.saturating_sub(1));
+                            if let (Some(key), Some(next)) = (key.take(), next) {
+                                *is_next = key_is(&key, next);
+                            }
+                        }
+                        Mark::Inside => {
+                            if let Some(key) = key.as_mut().filter(|key| key.len() < LONGEST_KEY) {
+                                key.push(byte);
+                            }
+                        }
+                        Mark::Opens if *is_next && here == *on + 1 => {
+                            let last = *on == self.path.names().len();
+                            self.position = match (last, byte) {
+                                (true, b'[') => ListPosition::inside(here),
+                                (false, b'{') => ListPosition::outside(here),
+                                _ => ListPosition::outside(*on),
+                            };
+                        }
+                        Mark::Closes if here < *on => self.position = ListPosition::outside(here),
+                        // Behind a value on the way, whatever it was.
+                        Mark::Comma if here == *on => *is_next = false,
+                        _ => {}
+                    }
+                }
+                ListPosition::Inside { depth, element, some } => {
+                    let at_end = match mark {
+                        Mark::Comma => self.cursor.depth == *depth,
+                        Mark::Closes => self.cursor.depth < *depth,
+                        _ => false,
+                    };
+                    if at_end {
+                        element.end(&self.judge, some, out);
+                        if mark == Mark::Closes {
+                            out.push(byte);
+                            self.position = ListPosition::outside(self.cursor.depth);
+                        }
+                        continue;
+                    }
+                    if mark == Mark::Comma && self.cursor.depth == *depth + 1 {
+                        element.judge(&self.judge, some, out);
+                    }
+                    element.take(byte, out)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The text has come to its end; what is left of one that was cut short goes on.
+    pub fn end(&mut self, out: &mut Vec<u8>) {
+        if let ListPosition::Inside { element, some, .. } = &mut self.position {
+            element.end(&self.judge, some, out);
+        }
+    }
+}
+
+impl ListPosition {
+    fn outside(on: usize) -> Self {
+        Self::Outside {
+            on,
+            key: None,
+            is_next: false,
+        }
+    }
+
+    fn inside(depth: usize) -> Self {
+        Self::Inside {
+            depth,
+            element: Element::Held(HeldObject::judged_from(USUAL)),
+            some: false,
+        }
+    }
+}
+
+impl Element {
+    fn take(&mut self, byte: u8, out: &mut Vec<u8>) -> Result<(), Undecided> {
+        match self {
+            Self::Held(held) if held.text.len() >= MOST => return Err(Undecided),
+            Self::Held(held) => held.text.push(byte),
+            Self::GoesOn => out.push(byte),
+            Self::LeftOut => {}
+        }
+        Ok(())
+    }
+
+    /// Judges by the members so far, behind one of them.
+    fn judge(&mut self, judge: &impl ElementFilter, some: &mut bool, out: &mut Vec<u8>) {
+        if let Self::Held(held) = self
+            && let Some(left_out) = held.judge_so_far(judge)
+        {
+            self.settle(left_out, some, out);
+        }
+    }
+
+    fn settle(&mut self, left_out: bool, some: &mut bool, out: &mut Vec<u8>) {
+        let Self::Held(held) = self else {
+            return;
+        };
+        if left_out {
+            *self = Self::LeftOut;
+            return;
+        }
+        if *some {
+            out.push(b',');
+        }
+        // White space alone is no element: the list is empty.
+        *some |= !held.text.trim_ascii().is_empty();
+        out.append(&mut held.text);
+        *self = Self::GoesOn;
+    }
+
+    /// The element is whole, and another one may follow.
+    fn end(&mut self, judge: &impl ElementFilter, some: &mut bool, out: &mut Vec<u8>) {
+        if let Self::Held(held) = self {
+            let left_out = judge.excludes(&held.text, true).unwrap_or(false);
+            self.settle(left_out, some, out);
+        }
+        *self = Self::Held(HeldObject::judged_from(USUAL));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,128 @@
+use super::{super::prefix::ObjectPrefix, *};
+use crate::mapping::json::find;
+use proptest::prelude::*;
+
+/// Leaves out whatever has `"out": 1`.
+#[derive(Clone, Copy)]
+struct Outs;
+
+impl ElementFilter for Outs {
+    fn excludes(&self, object: &[u8], whole: bool) -> Option<bool> {
+        let value = find(object, [&path("out")]).ok().and_then(|[value]| value);
+        match value {
+            Some(value) => Some(value == b"1"),
+            None => whole.then_some(false),
+        }
+    }
+}
+
+fn path(text: &str) -> MemberPath {
+    MemberPath::parse(text).expect("a path")
+}
+
+fn copied(list: &str, text: &str, size: usize) -> String {
+    let mut elements = ListFilter::new(path(list), Outs);
+    let mut out = Vec::new();
+    for piece in text.as_bytes().chunks(size) {
+        elements.copy(piece, &mut out).expect("clear");
+    }
+    elements.end(&mut out);
+    String::from_utf8(out).expect("text")
+}
+
+#[test]
+fn elements_are_left_out_and_every_other_byte_goes_on() {
+    for (text, left) in [
+        (r#"{"jobs": []}"#, r#"{"jobs": []}"#),
+        (r#"{"jobs": [ ] , "a":1}"#, r#"{"jobs": [ ] , "a":1}"#),
+        (r#"{"jobs": [{"out": 1}]}"#, r#"{"jobs": []}"#),
+        (r#"{"jobs": [{"out": 1}, {"out": 2} ]}"#, r#"{"jobs": [ {"out": 2} ]}"#),
+        (
+            r#"{"jobs": [{"a": 1},{"out": 1} , {"b": ","}]}"#,
+            r#"{"jobs": [{"a": 1}, {"b": ","}]}"#,
+        ),
+        (
+            r#"{"jobs": [{"x": {"out": 1}}, {"s": "]\"}", "out": 1}, 5, "out", [1, 2]], "more": {"jobs": [{"out": 1}]}}"#,
+            r#"{"jobs": [{"x": {"out": 1}}, 5, "out", [1, 2]], "more": {"jobs": [{"out": 1}]}}"#,
+        ),
+        (
+            r#"{"a": {"jobs": [{"out": 1}]}, "b": "jobs", "c": ["jobs", {"out": 1}], "jobs": [{"out": 1}]}"#,
+            r#"{"a": {"jobs": [{"out": 1}]}, "b": "jobs", "c": ["jobs", {"out": 1}], "jobs": []}"#,
+        ),
+        (
+            r#"{"jobs": {"jobs": [{"out": 1}]}}"#,
+            r#"{"jobs": {"jobs": [{"out": 1}]}}"#,
+        ),
+        (r#"{"j\u006fbs": [{"out": 1}]}"#, r#"{"j\u006fbs": []}"#),
+        (r#"[{"jobs": [{"out": 1}]}]"#, r#"[{"jobs": [{"out": 1}]}]"#),
+        ("502 Bad Gateway", "502 Bad Gateway"),
+        (r#"{"jobs": [{"a": 1"#, r#"{"jobs": [{"a": 1"#),
+    ] {
+        for size in [1, 2, 3, 7, 1000] {
+            assert_eq!(copied("jobs", text, size), left, "{text} in pieces of {size}");
+        }
+    }
+    let nested = r#"{"b": [{"out": 1}], "a": {"x": 1, "b": [{"out": 1}, {}]}}"#;
+    assert_eq!(
+        copied("a.b", nested, 3),
+        r#"{"b": [{"out": 1}], "a": {"x": 1, "b": [ {}]}}"#
+    );
+}
+
+#[test]
+fn a_long_element_is_judged_by_its_beginning_and_not_held() {
+    let long = "x".repeat(3 * MOST);
+    for out in [1, 2] {
+        let mut elements = ListFilter::new(path("jobs"), Outs);
+        let text = format!(
+            r#"{{"jobs": [{{"out": {out}, "pad": "{}", "long": "{long}"}}]}}"#,
+            "y".repeat(USUAL)
+        );
+        let mut copy = Vec::new();
+        for piece in text.as_bytes().chunks(1000) {
+            elements.copy(piece, &mut copy).expect("clear");
+        }
+        let left = if out == 1 { r#"{"jobs": []}"# } else { text.as_str() };
+        assert_eq!(copy, left.as_bytes());
+    }
+    let unclear = format!(r#"{{"jobs": [{{"long": "{long}", "out": 1}}]}}"#);
+    assert_eq!(
+        ListFilter::new(path("jobs"), Outs).copy(unclear.as_bytes(), &mut Vec::new()),
+        Err(Undecided)
+    );
+    let mut beginning = ObjectPrefix::default();
+    assert_eq!(beginning.take(&unclear.as_bytes()[10..], &Outs), Err(Undecided));
+}
+
+#[test]
+fn an_object_is_judged_as_soon_as_its_beginning_tells() {
+    let mut beginning = ObjectPrefix::default();
+    assert_eq!(beginning.take(br#"{"a": {"out": 1},"#, &Outs), Ok(None));
+    assert_eq!(beginning.take(br#" "more": 5, "out": 1, "b"#, &Outs), Ok(Some(true)));
+    assert_eq!(beginning.text(), br#"{"a": {"out": 1}, "more": 5, "out": 1, "b"#);
+    let mut beginning = ObjectPrefix::default();
+    assert_eq!(beginning.take(br#"{"out": 1}"#, &Outs), Ok(None));
+    assert!(beginning.end(&Outs));
+}
+
+proptest! {
+    #[test]
+    fn where_nothing_is_left_out_every_text_goes_on_as_it_is(text in "[{}\\[\\]\",:\\\\ a1jobs]{0,60}", size in 1usize..9) {
+        struct None;
+        impl ElementFilter for None {
+            fn excludes(&self, _: &[u8], _: bool) -> Option<bool> {
+                Some(false)
+            }
+        }
+        let text = format!("{{\"jobs\": [{text}");
+        let mut elements = ListFilter::new(path("jobs"), None);
+        let mut out = Vec::new();
+        for piece in text.as_bytes().chunks(size) {
+            elements.copy(piece, &mut out).expect("clear");
+        }
+        elements.end(&mut out);
+        // What is no element, such as nothing between two commas, may lose its comma.
+        let bare = |text: &[u8]| text.iter().copied().filter(|byte| *byte != b',').collect::<Vec<u8>>();
+        prop_assert_eq!(bare(&out), bare(text.as_bytes()));
+    }
+}

@@ -1,0 +1,99 @@
+//! What a table says of a request for a new job.
+
+use super::{
+    derive::{DroppedMember, parts_without},
+    json::{MemberPath, ScanError, Span, find, quoted, string_value},
+};
+use http::{HeaderMap, HeaderName, header::InvalidHeaderName};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// What is done to a request on its way to the server.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RequestRules {
+    drop: Vec<DroppedMember>,
+    id: Option<MemberPath>,
+    number: Option<MemberPath>,
+    prompt: Option<MemberPath>,
+    /// Headers that rows read as `observed.*`, by the name that they have there.
+    #[serde(default)]
+    headers: BTreeMap<String, HeaderField>,
+}
+
+/// The name of a header.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "String")]
+struct HeaderField(HeaderName);
+
+impl TryFrom<String> for HeaderField {
+    type Error = InvalidHeaderName;
+
+    fn try_from(name: String) -> Result<Self, Self::Error> {
+        HeaderName::try_from(name).map(Self)
+    }
+}
+
+/// What a request for a new job says of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Chosen {
+    /// The id that the client chose.
+    pub id: Option<String>,
+    /// The client chose the number, too.
+    pub numbered: bool,
+    /// It has no nodes: an empty object.
+    pub hollow: bool,
+}
+
+impl Chosen {
+    /// Of a request that is not read: it may say anything.
+    pub fn unread() -> Self {
+        Self {
+            numbered: true,
+            ..Self::default()
+        }
+    }
+}
+
+impl RequestRules {
+    /// The stretches of `body`, in order, that are left of it without the members that never go on: all of it is one.
+    pub fn kept(&self, body: &[u8]) -> Result<Vec<Span>, ScanError> {
+        parts_without(body, &self.drop)
+    }
+
+    /// The members that it is about.
+    pub fn members(&self) -> impl Iterator<Item = &MemberPath> {
+        self.drop.iter().map(|member| &member.path)
+    }
+
+    /// What `body` says of the job that it asks for; nothing where it is no JSON object.
+    pub fn chosen(&self, body: &[u8]) -> Chosen {
+        let paths = [&self.id, &self.number, &self.prompt].map(Option::as_ref);
+        let Ok([id, number, prompt]) = find(body, paths) else {
+            return Chosen::default();
+        };
+        Chosen {
+            id: id.and_then(string_value),
+            numbered: number.is_some(),
+            hollow: prompt.is_some_and(is_empty_object),
+        }
+    }
+
+    /// What of a request's headers is kept, as a JSON object; `None` where there is nothing of it. An empty header is none,
+    /// and of a repeated one the first counts.
+    pub fn observed(&self, headers: &HeaderMap) -> Option<Vec<u8>> {
+        let text = |field: &HeaderField| std::str::from_utf8(headers.get(&field.0)?.as_bytes()).ok();
+        let kept: Vec<_> = self
+            .headers
+            .iter()
+            .filter_map(|(name, field)| Some((name, text(field).filter(|text| !text.is_empty())?)))
+            .map(|(name, text)| format!("{}: {}", quoted(name), quoted(text)))
+            .collect();
+        (!kept.is_empty()).then(|| format!("{{{}}}", kept.join(", ")).into_bytes())
+    }
+}
+
+fn is_empty_object(value: &[u8]) -> bool {
+    let inside = value.strip_prefix(b"{").and_then(|rest| rest.strip_suffix(b"}"));
+    inside.is_some_and(|inside| inside.trim_ascii().is_empty())
+}

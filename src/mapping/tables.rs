@@ -1,0 +1,68 @@
+//! Every table in force, loaded together.
+
+use super::{
+    answers::AnswerTables,
+    dialect::{Dialect, DialectNames},
+    files::{TableFile, file_of},
+    job::JobSlots,
+    json::PathSet,
+    table::PromptTable,
+    table_error::TableError,
+    writes::WriteNames,
+};
+use std::{hash::Hasher, path::Path, sync::Arc};
+use twox_hash::XxHash3_64;
+
+/// Every table in force.
+#[derive(Clone, Debug)]
+pub struct Tables {
+    /// The legacy views of a job.
+    pub answers: Arc<AnswerTables>,
+    /// What is kept of `POST /prompt`.
+    pub prompt: PromptTable,
+    /// The bodies of the legacy writes.
+    pub writes: WriteNames,
+    /// How a self-hosted server speaks.
+    pub comfyui: Dialect,
+    /// How the cloud speaks.
+    pub cloud: Dialect,
+    /// The files that they were read from.
+    pub files: Vec<TableFile>,
+}
+
+impl Tables {
+    /// Loads and checks every table; files in `dir` replace built-in ones of the same name.
+    pub fn load(dir: Option<&Path>) -> Result<Self, TableError> {
+        let files = TableFile::read_all(dir)?;
+        let names = |name| {
+            let TableFile { file, text, .. } = file_of(&files, name)?;
+            DialectNames::parse(file, text)
+        };
+        let (comfyui, cloud) = (names("dialect-comfyui")?, names("dialect-cloud")?);
+        let mut job = PathSet::default();
+        let slots = [&comfyui, &cloud].map(|names| JobSlots::new(&names.job, &mut job));
+        let answers = Arc::new(AnswerTables::parse(&files, job)?);
+        let [comfyui_slots, cloud_slots] = slots;
+        let (prompt, writes) = (file_of(&files, "prompt")?, file_of(&files, "writes")?);
+        Ok(Self {
+            prompt: PromptTable::parse(&prompt.file, &prompt.text)?,
+            writes: WriteNames::parse(&writes.file, &writes.text)?,
+            comfyui: Dialect::new(comfyui, comfyui_slots, Arc::clone(&answers)),
+            cloud: Dialect::new(cloud, cloud_slots, Arc::clone(&answers)),
+            answers,
+            files,
+        })
+    }
+
+    /// A number for the texts of all tables, the same after a restart.
+    pub fn fingerprint(&self) -> u64 {
+        let mut hash = XxHash3_64::new();
+        for TableFile { name, text, .. } in &self.files {
+            for part in [name, text.as_str()] {
+                hash.write(&part.len().to_le_bytes());
+                hash.write(part.as_bytes());
+            }
+        }
+        hash.finish()
+    }
+}
