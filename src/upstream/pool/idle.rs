@@ -98,14 +98,17 @@ impl IdleConnections {
     }
 
     fn close_expired(&self) {
-        loop {
-            let expired = lock(&self.0)
-                .connections
-                .pop_front_if(|oldest| oldest.since.elapsed() >= MAX_IDLE_TIME);
-            if expired.is_none() {
-                return;
-            }
-            close(expired);
+        while let Some(expired) = self.take_expired() {
+            close(Some(expired));
+        }
+    }
+
+    fn take_expired(&self) -> Option<IdleConnection> {
+        let mut shelf = lock(&self.0);
+        let oldest = shelf.connections.front()?;
+        match oldest.since.elapsed() >= MAX_IDLE_TIME {
+            true => shelf.connections.pop_front(),
+            false => None,
         }
     }
 
