@@ -268,6 +268,7 @@ mod tests {
         assert!(routes("histories=forward").is_err_and(|error| error.contains("history_entry")));
         assert!(routes("history").is_err());
         assert!(routes("history=gone:x").is_err_and(|error| error.starts_with("history: ")));
+        assert!(paths("prompt[4]\noutputs.*..text").is_err_and(|error| error.contains("is no path")));
     }
 
     #[test]

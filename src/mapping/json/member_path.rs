@@ -57,3 +57,24 @@ impl fmt::Display for MemberPath {
         f.write_str(&self.0.join("."))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_of_members_has_no_index() {
+        let path = MemberPath::parse("workflow.prompt").expect("a path");
+        assert_eq!(path.names(), ["workflow", "prompt"]);
+        assert_eq!(
+            path.below("workflow").map(|path| path.to_string()).as_deref(),
+            Some("prompt")
+        );
+        assert_eq!(path.below("prompt"), None);
+        assert_eq!(
+            MemberPath::parse("a[0].b"),
+            Err(InvalidPath::Index("a[0].b".to_owned()))
+        );
+        assert!(matches!(MemberPath::parse("a..b"), Err(InvalidPath::Malformed(_))));
+    }
+}
