@@ -287,10 +287,10 @@ fn an_import_that_is_turned_round_is_seen() {
         "http::via -> proxy::failure",
     ];
     assert_eq!(upward(&one), wrong);
-    let other = turned("upstream::http1", "pub(crate) use super::pool::Pool;\n");
+    let other = turned("upstream::http1::head", "use crate::upstream::pool::Pool;\n");
     let wrong = circles(&other);
     assert!(
-        wrong.contains(&"upstream::http1 -> upstream::pool and back".to_owned()),
+        wrong.contains(&"upstream::http1::head -> upstream::pool and back".to_owned()),
         "{wrong:?}"
     );
 }
