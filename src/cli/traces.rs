@@ -1,7 +1,6 @@
 //! Where traces go: by OTLP over HTTP to the collector that the environment names, as OpenTelemetry has it for every
 //! program. Where it names none, nothing is made and nothing is sent.
 
-use crate::routes::Endpoint;
 use crate::{
     config::{Config, UpstreamConfig},
     http::buffered::BufferBudget,
