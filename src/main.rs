@@ -32,7 +32,7 @@ use tokio::{
 };
 use tracing_subscriber::{Layer, filter::LevelFilter, fmt, layer::SubscriberExt, reload, util::SubscriberInitExt};
 
-/// With the C library's a pass-through costs some 4 % more; see ARCHITECTURE.md.
+/// With the C library's a pass-through costs some 4 % more; see docs/performance.md.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

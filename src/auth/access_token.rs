@@ -14,7 +14,7 @@ use http::{
 use memchr::memmem;
 use percent_encoding::percent_decode_str;
 
-/// The token that opens the door, if there is a door.
+/// The token that lets a request in, if one is configured.
 #[derive(Clone)]
 pub struct Access(Option<Secret>);
 
@@ -25,7 +25,7 @@ impl Access {
     }
 
     /// Whether a request may come in: as `Authorization: Bearer`, as `X-API-Key`, or as `?token=`, which is all that a
-    /// WebSocket of a browser can send. What could open the door is taken out wherever it stands, so that the server never
+    /// WebSocket of a browser can send. What would let it in is taken out wherever it stands, so that the server never
     /// sees it.
     pub fn admits(&self, head: &mut request::Parts, key: &ScopeKey) -> bool {
         let (headers, uri) = (&mut head.headers, &mut head.uri);

@@ -44,7 +44,7 @@ enum Found {
     No(StatusCode),
     /// It does not say without a valid key, say.
     Refused(StatusCode),
-    InvalidRequest(String),
+    Unclear(String),
 }
 
 impl Found {
@@ -52,7 +52,7 @@ impl Found {
     fn by(answer: Result<Answer, UpstreamError>) -> Self {
         let answer = match answer {
             Ok(answer) => answer,
-            Err(error) => return Self::InvalidRequest(error.to_string()),
+            Err(error) => return Self::Unclear(error.to_string()),
         };
         let object = answer.body.trim_ascii_start().starts_with(b"{");
         match answer.status.as_u16() {
@@ -60,7 +60,7 @@ impl Found {
             400 | 404 if object => Self::Yes,
             404 | 405 | 410 | 501 => Self::No(answer.status),
             401..=403 | 429 => Self::Refused(answer.status),
-            _ => Self::InvalidRequest(format!("status {}", answer.status)),
+            _ => Self::Unclear(format!("status {}", answer.status)),
         }
     }
 
@@ -75,7 +75,7 @@ impl fmt::Display for Found {
             Self::Yes => write!(out, "yes"),
             Self::No(status) => write!(out, "no ({})", status.as_u16()),
             Self::Refused(status) => write!(out, "refused ({})", status.as_u16()),
-            Self::InvalidRequest(reason) => write!(out, "unclear: {reason}"),
+            Self::Unclear(reason) => write!(out, "unclear: {reason}"),
         }
     }
 }
@@ -85,7 +85,7 @@ enum Queued {
     Told,
     NotTold,
     Empty,
-    InvalidRequest(String),
+    Unclear(String),
 }
 
 impl fmt::Display for Queued {
@@ -94,7 +94,7 @@ impl fmt::Display for Queued {
             Self::Told => write!(out, "with their prompts"),
             Self::NotTold => write!(out, "without their prompts"),
             Self::Empty => write!(out, "none is queued now: ask again while one is"),
-            Self::InvalidRequest(reason) => write!(out, "unclear: {reason}"),
+            Self::Unclear(reason) => write!(out, "unclear: {reason}"),
         }
     }
 }
@@ -217,11 +217,11 @@ async fn examine(
 async fn queued(jobs: &Arc<Jobs>, kind: DialectKind) -> Queued {
     let (dialect, caller) = (jobs.names(kind), Arc::new(Caller::default()));
     let Some(prompt) = &dialect.names.detail.prompt else {
-        return Queued::InvalidRequest("the dialect's table does not say where a prompt is".to_owned());
+        return Queued::Unclear("the dialect's table does not say where a prompt is".to_owned());
     };
     let list = match jobs.list(&caller, kind, ListFilter::Queued, |_| true).await {
         Ok(list) => list,
-        Err(error) => return Queued::InvalidRequest(error.to_string()),
+        Err(error) => return Queued::Unclear(error.to_string()),
     };
     for job in list.jobs {
         match jobs.detail(&caller, kind, &job.id).await {
@@ -231,7 +231,7 @@ async fn queued(jobs: &Arc<Jobs>, kind: DialectKind) -> Queued {
             }
             // It ended meanwhile: another one may still be queued.
             Ok(_) => {}
-            Err(error) => return Queued::InvalidRequest(error.to_string()),
+            Err(error) => return Queued::Unclear(error.to_string()),
         }
     }
     Queued::Empty
@@ -285,7 +285,7 @@ fn routes(
         false => "; the nodes to execute are those with outputs, as the server does not describe its nodes",
     };
     let queue = match found.queued {
-        Queued::Told | Queued::InvalidRequest(_) => "",
+        Queued::Told | Queued::Unclear(_) => "",
         Queued::NotTold => "; the prompt of a queued job is known only if it was sent through jobshim",
         Queued::Empty => "; whether with the prompts of queued jobs is not known now",
     };

@@ -16,11 +16,11 @@ type Outcome = Result<DialectKind, JobsError>;
 
 /// The question under way, if there is one.
 #[derive(Default)]
-pub(super) struct Probing(Mutex<Option<OriginHeaders>>);
+pub(super) struct Probing(Mutex<Option<Question>>);
 
 /// Somebody's question, and its outcome to come.
 #[derive(Clone)]
-struct OriginHeaders {
+struct Question {
     by: CallerKey,
     outcome: watch::Receiver<Option<Outcome>>,
 }
@@ -28,11 +28,11 @@ struct OriginHeaders {
 enum Turn {
     /// Nobody asks: whoever has this does, and tells the outcome.
     Mine(watch::Sender<Option<Outcome>>),
-    Theirs(OriginHeaders),
+    Theirs(Question),
 }
 
 impl Probing {
-    fn translation_permit(&self, caller_key: &CallerKey) -> Turn {
+    fn turn(&self, caller_key: &CallerKey) -> Turn {
         let mut asked = lock(&self.0);
         // A question whose asker has left, or has told the outcome, is under way no more.
         match &*asked {
@@ -40,14 +40,14 @@ impl Probing {
             _ => {
                 let (tell, outcome) = watch::channel(None);
                 let by = caller_key.clone();
-                *asked = Some(OriginHeaders { by, outcome });
+                *asked = Some(Question { by, outcome });
                 Turn::Mine(tell)
             }
         }
     }
 }
 
-impl OriginHeaders {
+impl Question {
     /// The outcome, if it comes soon and is good for one with `voice`.
     async fn outcome_for(mut self, caller_key: &CallerKey) -> Option<Outcome> {
         let told = timeout(PATIENCE, self.outcome.wait_for(Option::is_some)).await.ok()?;
@@ -83,7 +83,7 @@ impl Jobs {
     /// Asks, or waits for whoever does; `known` is good enough meanwhile.
     async fn find_out(&self, known: Option<DialectKind>, caller: &Caller) -> Outcome {
         let caller_key = caller.caller_key();
-        match (self.probing.translation_permit(&caller_key), known) {
+        match (self.probing.turn(&caller_key), known) {
             (Turn::Mine(tell), known) => {
                 let outcome = self.probe_and_learn(caller).await;
                 tell.send_replace(Some(outcome.clone()));

@@ -2,7 +2,8 @@
 
 use super::{
     LegacyError,
-    entry_cache::{CachedEntry, Entry, Head},
+    entry::{Entry, Head},
+    entry_cache::CachedEntry,
 };
 use crate::http::entity_tag::Version;
 use crate::http::request_head::FlaggedHeaders;

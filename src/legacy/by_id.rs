@@ -4,7 +4,8 @@ use super::{
     Legacy, LegacyError,
     answer::{Cached, Inquiry, LegacyAnswer},
     entries::LookupOutcome,
-    entry_cache::{CachedEntry, Entry, Variant},
+    entry::Entry,
+    entry_cache::{CachedEntry, Variant},
 };
 use crate::{
     auth::scope::Scope,

@@ -2,7 +2,8 @@
 
 use super::{
     Legacy, LegacyError,
-    entry_cache::{CachedEntry, Entry, Generation, Variant},
+    entry::Entry,
+    entry_cache::{CachedEntry, Generation, Variant},
     json_string,
 };
 use crate::{

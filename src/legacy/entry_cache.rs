@@ -4,22 +4,22 @@
 //! One cache entry is one job of one scope with all its forms, so that whoever touches a job drops all of it at once.
 //! Versions are kept beside, as small as they are: a poller with more history than fits still hears "not modified".
 
+use super::entry::Entry;
 use crate::http::entity_tag::Version;
 use crate::{
     auth::scope::Scope,
     config::CacheConfig,
     http::encoding::Encoding,
-    jobs_api::{DialectKind, Run},
+    jobs_api::Run,
     legacy::runs::{IdGeneration, Runs},
     mapping::View,
 };
-use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use moka::sync::Cache;
 use std::{
     hash::{Hash, Hasher},
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
@@ -40,115 +40,6 @@ impl View {
     /// Whether it shows jobs that have not ended.
     pub fn is_of_queued(self) -> bool {
         matches!(self, Self::Queue | Self::QueueCloud)
-    }
-}
-
-/// One job in one legacy shape: `{"id": entry}`, of which a list shows a part.
-#[derive(Clone, Debug)]
-pub struct Entry {
-    text: Bytes,
-    /// Where the entry itself begins.
-    begin: usize,
-    /// Where in the entry its place in the list belongs, counted from the beginning of the text.
-    place: Option<usize>,
-    /// Of the text.
-    pub version: Version,
-    /// The version as an `ETag`, and the length of `{"id": entry}` as a `Content-Length`: ready for every answer.
-    tag: HeaderValue,
-    content_length: HeaderValue,
-    head: Arc<Head>,
-}
-
-/// The headers of an answer that was given with a remembered text: the next one has the same, as long as it is given on the
-/// same terms. To copy them takes a third of what it takes to make them.
-#[derive(Debug, Default)]
-pub struct Head(RwLock<Option<(HeadKey, HeaderMap)>>);
-
-/// What the headers depend on besides the text: the service, by its number, and whose names it goes by.
-pub type HeadKey = (u64, Option<DialectKind>);
-
-impl Head {
-    /// The headers, if they were made on these terms.
-    pub fn made_on(&self, terms: HeadKey) -> Option<HeaderMap> {
-        let kept = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let (made_on, headers) = kept.as_ref()?;
-        (*made_on == terms).then(|| headers.clone())
-    }
-
-    /// Keeps headers that were made on these terms.
-    pub fn keep(&self, terms: HeadKey, headers: HeaderMap) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some((terms, headers));
-    }
-}
-
-impl Entry {
-    /// An entry whose text is `{"id": entry}`; `begin` is where the entry begins.
-    pub fn new(text: Vec<u8>, begin: usize, place: Option<usize>) -> Self {
-        let text = text.into_boxed_slice();
-        let version = Version::of(&text);
-        Self {
-            version,
-            tag: version.tag(),
-            content_length: text.len().into(),
-            head: Arc::default(),
-            text: text.into(),
-            begin,
-            place,
-        }
-    }
-
-    /// The same, compressed: good only as a whole.
-    pub fn compressed(&self, text: Bytes) -> Self {
-        Self {
-            content_length: text.len().into(),
-            head: Arc::default(),
-            text,
-            ..self.clone()
-        }
-    }
-
-    /// The version as an `ETag`.
-    pub fn tag(&self) -> HeaderValue {
-        self.tag.clone()
-    }
-
-    /// How long [`Entry::whole`] is, as a `Content-Length`.
-    pub fn content_length(&self) -> HeaderValue {
-        self.content_length.clone()
-    }
-
-    /// The headers of answers with [`Entry::whole`] from memory.
-    pub fn head(&self) -> Arc<Head> {
-        Arc::clone(&self.head)
-    }
-
-    /// How long `{"id": entry}` is, in bytes.
-    pub fn length(&self) -> usize {
-        self.text.len()
-    }
-
-    /// `{"id": entry}`.
-    pub fn whole(&self) -> Bytes {
-        self.text.clone()
-    }
-
-    /// `"id": entry`.
-    pub fn member(&self) -> Bytes {
-        self.text.slice(1..self.text.len() - 1)
-    }
-
-    /// The entry, with its place in the list, counted from 1, where it has one.
-    pub fn item(&self, position: usize) -> impl Iterator<Item = Bytes> {
-        let end = self.text.len() - 1;
-        let parts = match self.place {
-            None => [Some(self.text.slice(self.begin..end)), None, None],
-            Some(place) => [
-                Some(self.text.slice(self.begin..place)),
-                Some(position.to_string().into()),
-                Some(self.text.slice(place..end)),
-            ],
-        };
-        parts.into_iter().flatten()
     }
 }
 
@@ -282,7 +173,7 @@ impl CachedJob {
                 .iter()
                 .map(|(name, value)| name.as_str().len() + value.len() + 64);
             let origin = form.origin.as_ref().map_or(0, HeaderValue::len);
-            kept.entry.text.len() + origin + headers.sum::<usize>() + FORM_OVERHEAD
+            kept.entry.length() + origin + headers.sum::<usize>() + FORM_OVERHEAD
         });
         forms.sum::<usize>() + OVERHEAD
     }
@@ -370,7 +261,7 @@ impl EntryCache {
 
     /// Keeps a text that was asked for at `asked`, unless something was dropped since then.
     pub fn keep(&self, scope: Scope, id: &Arc<str>, ended: bool, form: Variant, kept: CachedEntry, asked: Generation) {
-        if kept.entry.text.len() > self.largest || !self.is_still(asked) {
+        if kept.entry.length() > self.largest || !self.is_still(asked) {
             return;
         }
         if form.encoding.is_none() {

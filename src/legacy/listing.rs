@@ -5,7 +5,8 @@ use super::{
     Legacy, LegacyError,
     answer::{Cached, Inquiry, LegacyAnswer, LegacyBody},
     entries::LookupOutcome,
-    entry_cache::{CachedEntry, Entry, Variant},
+    entry::Entry,
+    entry_cache::{CachedEntry, Variant},
 };
 use crate::http::entity_tag::{Version, Versions};
 use crate::{

@@ -1,12 +1,13 @@
 //! What each legacy endpoint means, in terms of the Jobs API.
 //!
-//! One file a list, and `one` for a single job; `entries` has a job in its legacy shape, from `memory` or from the
-//! server, `listing` puts many together, `window` is the arithmetic of counts and offsets. `writes` holds the writes, `orders` what their bodies ask for, and `hidden` the jobs
-//! that were deleted where the server cannot forget them.
+//! One file a list, and `by_id` for a single job. `entries` has a job in its legacy form, from `entry_cache` or from the server;
+//! `listing` puts many together; `pagination` is the arithmetic of counts and offsets. `writes` holds the writes, `write_body` what
+//! their bodies ask for, and `hidden` the jobs that were deleted where the server cannot forget them.
 
 mod answer;
 mod by_id;
 mod entries;
+mod entry;
 mod entry_cache;
 pub mod hidden;
 mod history;

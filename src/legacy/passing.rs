@@ -64,27 +64,27 @@ enum JobsEndpoint {
 
 /// A passing answer that may have hidden jobs in it.
 pub struct Hiding {
-    judge: HiddenJobs,
+    judge: HiddenFilter,
     asked: JobsEndpoint,
     head_only: bool,
 }
 
 /// Tells hidden jobs from others.
 #[derive(Clone)]
-struct HiddenJobs {
+struct HiddenFilter {
     hidden: Arc<Hidden>,
     jobs: Arc<Jobs>,
     kind: DialectKind,
     scope: Scope,
 }
 
-impl HiddenJobs {
+impl HiddenFilter {
     fn dialect(&self) -> &Dialect {
         self.jobs.names(self.kind)
     }
 }
 
-impl ElementFilter for HiddenJobs {
+impl ElementFilter for HiddenFilter {
     fn excludes(&self, job: &[u8], whole: bool) -> Option<bool> {
         let job = self.dialect().job_in(job);
         let known = job.filter(|job| whole || job.created > 0.0);
@@ -125,7 +125,7 @@ impl Legacy {
             // Only the job itself tells whether it is hidden.
             head.parts_mut().method = Method::GET;
         }
-        let judge = HiddenJobs {
+        let judge = HiddenFilter {
             hidden: Arc::clone(&self.hidden),
             jobs: Arc::clone(&self.jobs),
             kind,
@@ -200,7 +200,7 @@ fn without(headers: &mut HeaderMap, names: &[HeaderName]) {
 }
 
 /// Whether a detail is that of a hidden job, and the detail: read as far as is needed to know, and no further.
-async fn judged(mut body: Body, judge: &HiddenJobs) -> Result<(bool, Body), BoxError> {
+async fn judged(mut body: Body, judge: &HiddenFilter) -> Result<(bool, Body), BoxError> {
     let mut beginning = ObjectPrefix::default();
     let mut rest: Option<Frame<Bytes>> = None;
     let hidden = loop {
@@ -226,7 +226,7 @@ async fn judged(mut body: Body, judge: &HiddenJobs) -> Result<(bool, Body), BoxE
 struct Filtered {
     body: Body,
     /// Until it has come to its end.
-    elements: Option<ListFilter<HiddenJobs>>,
+    elements: Option<ListFilter<HiddenFilter>>,
 }
 
 impl hyper::body::Body for Filtered {

@@ -64,7 +64,7 @@ fn list(folder: &Path, into: &mut Vec<PathBuf>) -> io::Result<()> {
 }
 
 /// A table file in force.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct TableFile {
     /// The table's name.
     pub name: &'static str,
@@ -73,6 +73,15 @@ pub struct TableFile {
     /// What it says.
     pub text: String,
 }
+
+/// Where a table is read from changes nothing of it.
+impl PartialEq for TableFile {
+    fn eq(&self, other: &Self) -> bool {
+        (self.name, &self.text) == (other.name, &other.text)
+    }
+}
+
+impl Eq for TableFile {}
 
 impl TableFile {
     /// Every table's file: the one in `dir`, else the built-in one.
@@ -141,7 +150,9 @@ fn read(path: &Path) -> io::Result<String> {
 }
 
 fn is_absent(path: &Path) -> bool {
-    fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+    // A file that has the name of a folder holds no tables.
+    let absent = [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory];
+    fs::symlink_metadata(path).is_err_and(|error| absent.contains(&error.kind()))
 }
 
 fn refuse(file: &str, reason: String) -> TableError {

@@ -4,6 +4,7 @@ use super::{
     Pipeline,
     answer::Answer,
     request::{ClientRequest, caller},
+    shutdown::Shutdown,
 };
 use crate::http::request_head::RequestHead;
 use crate::{
@@ -58,6 +59,7 @@ impl Pipeline {
             call: Call::Pass,
             own_host: jobs.host_for(kind),
             progress: head.progress().cloned(),
+            shutdown: None,
             uri: uri?,
         })
     }
@@ -70,10 +72,14 @@ impl Pipeline {
         head: RequestHead,
         before: Uri,
         sent: Instant,
+        shutdown: Option<Shutdown>,
     ) -> Option<(ForwardedRequest<'a>, Parts)> {
         let caller = caller(record, &head, self.scope(&head));
         let kind = self.legacy.jobs().dialect_after(sent, &caller).await?;
-        let passage = self.passage_to(record, &head, Some(kind)).ok()?;
+        let passage = ForwardedRequest {
+            shutdown,
+            ..self.passage_to(record, &head, Some(kind)).ok()?
+        };
         (passage.uri != before).then(|| (passage, head.into_parts()))
     }
 
@@ -84,9 +90,11 @@ impl Pipeline {
             body,
             shutdown,
         } = request;
-        let passage = self.passage(record, &head).await?;
-        let request = Request::from_parts(head.into_parts(), body);
-        passage.forward(request, shutdown).await
+        let passage = ForwardedRequest {
+            shutdown,
+            ..self.passage(record, &head).await?
+        };
+        passage.forward(Request::from_parts(head.into_parts(), body)).await
     }
 
     /// As [`Pipeline::pass`]; the answer may have hidden jobs in it.
@@ -106,7 +114,12 @@ impl Pipeline {
     }
 
     pub(super) async fn prompt(&self, request: ClientRequest<'_>) -> Result<Answer, UpstreamError> {
-        let ClientRequest { record, head, body, .. } = request;
+        let ClientRequest {
+            record,
+            head,
+            body,
+            shutdown,
+        } = request;
         let scope = self.scope(&head);
         let lesson = PromptRecorder {
             notes: self.legacy.notes(),
@@ -118,10 +131,13 @@ impl Pipeline {
             max_body: self.shared.max_noted,
             budget: &self.shared.budget,
         };
-        let passage = self.passage(record, &head).await?;
+        let passage = ForwardedRequest {
+            shutdown: shutdown.clone(),
+            ..self.passage(record, &head).await?
+        };
         let elsewhere = self.legacy.jobs().may_change().then(|| {
             let (before, sent) = (passage.uri.clone(), Instant::now());
-            move |head| self.passage_elsewhere(record, RequestHead::new(head), before, sent)
+            move |head| self.passage_elsewhere(record, RequestHead::new(head), before, sent, shutdown)
         });
         let request = Request::from_parts(head.into_parts(), body);
         match passage.prompt(request, &lesson, elsewhere).await {
@@ -151,11 +167,10 @@ impl Pipeline {
             call: Call::Elsewhere,
             own_host: upstream.is_https().then(|| upstream.authority()),
             progress: head.progress().cloned(),
+            shutdown,
             uri: upstream.uri_as_sent(head.uri())?,
         };
-        passage
-            .forward(Request::from_parts(head.into_parts(), body), shutdown)
-            .await
+        passage.forward(Request::from_parts(head.into_parts(), body)).await
     }
 }
 

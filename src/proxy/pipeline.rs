@@ -7,7 +7,7 @@ use super::{
     panics::contained,
     pass_through::{passed, refused},
     refusal::Refusal,
-    request::{ClientRequest, LegacyRequest},
+    request::{ArrivedRequest, ClientRequest, LegacyRequest},
     shared::Shared,
     shutdown::Shutdown,
 };
@@ -138,8 +138,24 @@ impl Pipeline {
                 let passing = self.prompt(self.going_on(record, head, body, shutdown));
                 later(passing.map(move |outcome| self.annotate(outcome.unwrap_or_else(refused), &asked)))
             }
-            Route::WrongMethod(wrong) => self.answer_wrong_method(record, wrong, head, body, asked),
-            Route::Legacy(route) => self.answer_read(record, route, head, body, asked),
+            Route::WrongMethod(wrong) => {
+                let request = ArrivedRequest {
+                    record,
+                    head,
+                    body,
+                    shutdown,
+                };
+                self.answer_wrong_method(wrong, request, asked)
+            }
+            Route::Legacy(route) => {
+                let request = ArrivedRequest {
+                    record,
+                    head,
+                    body,
+                    shutdown,
+                };
+                self.answer_read(route, request, asked)
+            }
             Route::Write(write) => {
                 let scope = self.scope(&head);
                 let decision = self.decide(record, write.name(), &head, scope);
@@ -192,12 +208,16 @@ impl Pipeline {
 
     fn answer_read<'a>(
         &'a self,
-        record: &'a mut RequestRecord,
         route: LegacyRoute,
-        head: RequestHead,
-        body: Incoming,
+        request: ArrivedRequest<'a>,
         asked: OriginHeaders,
     ) -> Answering<'a> {
+        let ArrivedRequest {
+            record,
+            head,
+            body,
+            shutdown,
+        } = request;
         let scope = self.scope(&head);
         let decision = self.decide(record, route.name(), &head, scope);
         let names = self.names();
@@ -222,7 +242,7 @@ impl Pipeline {
             _ => None,
         };
         let request = LegacyRequest {
-            request: self.going_on(record, head, body, None),
+            request: self.going_on(record, head, body, shutdown),
             scope,
             decision,
         };

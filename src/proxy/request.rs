@@ -8,9 +8,22 @@ use crate::{
     migration::modes::Decision,
     telemetry::RequestRecord,
 };
+use hyper::body::Incoming;
 use std::sync::Arc;
 
-/// A request that was let in.
+/// A request that was let in, and nothing of whose body was read yet.
+pub(super) struct ArrivedRequest<'a> {
+    /// What is noted of it, and whom it comes from.
+    pub record: &'a mut RequestRecord,
+    /// Its head.
+    pub head: RequestHead,
+    /// Its body.
+    pub body: Incoming,
+    /// For what may outlive it: a tunnel, or a write.
+    pub shutdown: Option<Shutdown>,
+}
+
+/// A request that goes on.
 pub(super) struct ClientRequest<'a> {
     /// What is noted of it, and whom it comes from.
     pub record: &'a RequestRecord,

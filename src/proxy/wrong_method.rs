@@ -4,35 +4,37 @@ use super::{
     Pipeline,
     pass_through::passed,
     pipeline::{Answering, at_once, later},
+    request::ArrivedRequest,
 };
 use crate::{
-    http::request_head::RequestHead,
     jobs_api::JobsError,
     legacy::InvalidateOnDrop,
     migration::modes::Decision,
     proxy::{failure::wrong_method, hints::OriginHeaders},
     routes::{LegacyWrite, WrongMethod},
-    telemetry::RequestRecord,
 };
-use hyper::body::Incoming;
 
 impl Pipeline {
     /// Such a request is no call of the legacy surface, so nobody is counted for it and no canary is judged on it.
     pub(super) fn answer_wrong_method<'a>(
         &'a self,
-        record: &'a mut RequestRecord,
         wrong: WrongMethod,
-        head: RequestHead,
-        body: Incoming,
+        request: ArrivedRequest<'a>,
         asked: OriginHeaders,
     ) -> Answering<'a> {
+        let ArrivedRequest {
+            record,
+            head,
+            body,
+            shutdown,
+        } = request;
         let scope = self.scope(&head);
         let client = || self.shared.store.scope_key().client(&scope, record.peer.client);
         let decision = self.modes.decide(wrong.route, client);
         if matches!(decision, Decision::Translate | Decision::Gone) {
             return at_once(wrong_method(head.method(), wrong.allow));
         }
-        let request = self.going_on(record, head, body, None);
+        let request = self.going_on(record, head, body, shutdown);
         later(async move {
             if decision == Decision::TranslateIfThere {
                 let caller = request.caller(scope);

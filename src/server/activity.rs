@@ -140,31 +140,31 @@ impl Drop for UnderWay {
     }
 }
 
-/// A connection whose pulse can be felt, and its place in the crowd.
+/// A connection that notes when something moves on it, and its permit.
 pub struct TrackedIo<S> {
     stream: S,
-    pulse: Arc<ConnectionActivity>,
+    activity: Arc<ConnectionActivity>,
     frames: Frames,
     _place: ConnectionPermit,
 }
 
 impl<S> TrackedIo<S> {
-    /// Raises the flags of `pulse` whenever something moves on `stream`.
-    pub fn new(stream: S, pulse: Arc<ConnectionActivity>, place: ConnectionPermit) -> Self {
+    /// Raises the flags of `activity` whenever something moves on `stream`.
+    pub fn new(stream: S, activity: Arc<ConnectionActivity>, place: ConnectionPermit) -> Self {
         Self {
             stream,
-            pulse,
+            activity,
             frames: Frames::default(),
             _place: place,
         }
     }
 
     fn read(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.pulse.read.store(true, Relaxed);
+        self.activity.read.store(true, Relaxed);
         self.frames.follow(bytes);
         if self.frames.are_followed() {
-            self.pulse.http2.store(true, Relaxed);
-            if self.frames.are_noise(self.pulse.answered.load(Relaxed)) {
+            self.activity.http2.store(true, Relaxed);
+            if self.frames.are_noise(self.activity.answered.load(Relaxed)) {
                 return Err(io::Error::other("its frames are hardly any of requests"));
             }
         }
@@ -173,7 +173,7 @@ impl<S> TrackedIo<S> {
 
     fn wrote(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if written.is_ready() {
-            self.pulse.wrote.store(true, Relaxed);
+            self.activity.wrote.store(true, Relaxed);
         }
         written
     }
@@ -240,14 +240,14 @@ impl HttpBody for Awaited {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let polled = Pin::new(&mut self.body).poll_frame(cx);
-        let pulse = &self.request.0;
+        let activity = &self.request.0;
         match &polled {
-            Poll::Pending if self.waiting.is_none() => self.waiting = Some(pulse.wait()),
+            Poll::Pending if self.waiting.is_none() => self.waiting = Some(activity.wait()),
             Poll::Pending => {}
             Poll::Ready(frame) => {
                 if let Some(Ok(frame)) = frame {
                     let bytes = frame.data_ref().map_or(0, Bytes::len);
-                    pulse.answered.fetch_add(bytes as u64, Relaxed);
+                    activity.answered.fetch_add(bytes as u64, Relaxed);
                 }
                 self.waiting = None;
             }

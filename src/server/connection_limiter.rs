@@ -32,7 +32,7 @@ pub enum LimitReached {
 
 /// The place of one connection; free again when dropped.
 pub struct ConnectionPermit {
-    crowd: Arc<ConnectionLimiter>,
+    limiter: Arc<ConnectionLimiter>,
     /// Whose it is, when that is counted.
     address: Option<IpAddr>,
 }
@@ -55,7 +55,7 @@ impl ConnectionLimiter {
         }
         present.all += 1;
         Ok(ConnectionPermit {
-            crowd: Arc::clone(self),
+            limiter: Arc::clone(self),
             address: None,
         })
     }
@@ -68,12 +68,12 @@ impl ConnectionLimiter {
 impl ConnectionPermit {
     /// Counts the place as one that `address` has.
     pub fn belongs_to(&mut self, address: IpAddr) -> Result<(), LimitReached> {
-        let most = self.crowd.most_each;
+        let most = self.limiter.most_each;
         if most == 0 {
             return Ok(());
         }
         let address = household(address);
-        let mut present = self.crowd.present();
+        let mut present = self.limiter.present();
         let own = present.each.entry(address).or_default();
         if *own >= most {
             return Err(LimitReached::Address);
@@ -86,7 +86,7 @@ impl ConnectionPermit {
 
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        let mut present = self.crowd.present();
+        let mut present = self.limiter.present();
         present.all -= 1;
         if let Some(address) = self.address
             && let Some(own) = present.each.get_mut(&address)
@@ -115,38 +115,38 @@ mod tests {
         text.parse().expect("an address")
     }
 
-    fn enter(crowd: &Arc<ConnectionLimiter>, text: &str) -> Result<ConnectionPermit, LimitReached> {
-        let mut place = crowd.enter()?;
+    fn enter(limiter: &Arc<ConnectionLimiter>, text: &str) -> Result<ConnectionPermit, LimitReached> {
+        let mut place = limiter.enter()?;
         place.belongs_to(address(text))?;
         Ok(place)
     }
 
     #[test]
     fn a_place_is_free_again_once_it_is_left() {
-        let crowd = ConnectionLimiter::new(3, 2);
+        let limiter = ConnectionLimiter::new(3, 2);
         let (one, other) = ("192.0.2.1", "2001:db8::1");
-        let first = enter(&crowd, one).ok();
-        let second = enter(&crowd, one).ok();
+        let first = enter(&limiter, one).ok();
+        let second = enter(&limiter, one).ok();
         assert!(first.is_some() && second.is_some());
-        assert_eq!(enter(&crowd, one).err(), Some(LimitReached::Address));
+        assert_eq!(enter(&limiter, one).err(), Some(LimitReached::Address));
         // The same address, seen through IPv6.
-        assert_eq!(enter(&crowd, "::ffff:192.0.2.1").err(), Some(LimitReached::Address));
-        let third = enter(&crowd, other).ok();
+        assert_eq!(enter(&limiter, "::ffff:192.0.2.1").err(), Some(LimitReached::Address));
+        let third = enter(&limiter, other).ok();
         assert!(third.is_some());
-        assert_eq!(enter(&crowd, other).err(), Some(LimitReached::All));
+        assert_eq!(enter(&limiter, other).err(), Some(LimitReached::All));
         drop((second, third));
-        assert!(enter(&crowd, one).is_ok() && enter(&crowd, other).is_ok());
+        assert!(enter(&limiter, one).is_ok() && enter(&limiter, other).is_ok());
         drop(first);
-        let present = crowd.present();
+        let present = limiter.present();
         assert_eq!((present.all, present.each.len()), (0, 0));
     }
 
     #[test]
     fn a_network_of_ipv6_counts_as_one_and_no_limit_counts_nobody() {
-        let crowd = ConnectionLimiter::new(10, 1);
-        let _place = enter(&crowd, "2001:db8::1");
-        assert_eq!(enter(&crowd, "2001:db8::2").err(), Some(LimitReached::Address));
-        assert!(enter(&crowd, "2001:db8:0:1::1").is_ok());
+        let limiter = ConnectionLimiter::new(10, 1);
+        let _place = enter(&limiter, "2001:db8::1");
+        assert_eq!(enter(&limiter, "2001:db8::2").err(), Some(LimitReached::Address));
+        assert!(enter(&limiter, "2001:db8:0:1::1").is_ok());
         let open = ConnectionLimiter::new(10, 0);
         let places: Vec<_> = (0..10).map(|_| enter(&open, "192.0.2.1")).collect();
         assert!(places.iter().all(Result::is_ok) && open.present().each.is_empty());

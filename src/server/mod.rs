@@ -77,7 +77,7 @@ pub enum BindError {
 pub struct Server {
     listener: Listener,
     address: ListenAddress,
-    entrance: Arc<Handshake>,
+    handshake: Arc<Handshake>,
     trusted_proxies: TrustedProxies,
     config: ServerConfig,
 }
@@ -85,13 +85,13 @@ pub struct Server {
 impl Server {
     /// Reads the certificate, if there is one, and binds `config.listen.address`.
     pub async fn bind(config: &Config) -> Result<Self, BindError> {
-        let entrance = Arc::new(Handshake::new(config)?);
+        let handshake = Arc::new(Handshake::new(config)?);
         let refuse = |error| BindError::Listen(config.listen.address.clone(), error);
         let listener = Listener::bind(&config.listen.address).await.map_err(refuse)?;
         Ok(Self {
             address: listener.address().map_err(refuse)?,
             listener,
-            entrance,
+            handshake,
             trusted_proxies: config.listen.trusted_proxies.clone(),
             config: config.server.clone(),
         })
@@ -116,14 +116,14 @@ impl Server {
         let (drain_delay, drain_timeout) = (self.config.drain_delay, self.config.drain_timeout);
         let reception = Arc::new(ConnectionHandler {
             http: http(&self.config),
-            entrance: Arc::clone(&self.entrance),
+            handshake: Arc::clone(&self.handshake),
             proxy: Arc::clone(&proxy),
-            crowd: ConnectionLimiter::new(self.config.max_connections, self.config.max_connections_per_address),
+            limiter: ConnectionLimiter::new(self.config.max_connections, self.config.max_connections_per_address),
             trusted_proxies: self.trusted_proxies,
             config: self.config,
             turning_away: Semaphore::new(NO_PLACE_MOST),
         });
-        let tls = self.entrance.tls();
+        let tls = self.handshake.tls();
         let fresh = async {
             match tls {
                 Some(tls) => tls.keep_fresh().await,
@@ -197,9 +197,9 @@ fn http(config: &ServerConfig) -> auto::Builder<TokioExecutor> {
 /// What every new connection needs.
 struct ConnectionHandler {
     http: auto::Builder<TokioExecutor>,
-    entrance: Arc<Handshake>,
+    handshake: Arc<Handshake>,
     proxy: Arc<Proxy>,
-    crowd: Arc<ConnectionLimiter>,
+    limiter: Arc<ConnectionLimiter>,
     trusted_proxies: TrustedProxies,
     config: ServerConfig,
     /// Permits to turn a connection away in so many words.
@@ -215,7 +215,7 @@ impl ConnectionHandler {
                 return self.turn_away(stream).await;
             }
         };
-        let (entered, peer) = match self.entrance.enter(stream, address).await {
+        let (entered, peer) = match self.handshake.enter(stream, address).await {
             Ok(entered) => entered,
             Err(error) => {
                 tracing::debug!(%address, %error, "a connection was not let in");
@@ -238,7 +238,7 @@ impl ConnectionHandler {
 
     /// A place for a connection. Whoever comes by way of a trusted proxy, or by a Unix socket, has no address of its own.
     fn place(&self, stream: &Stream, address: SocketAddr) -> Result<ConnectionPermit, LimitReached> {
-        let mut place = self.crowd.enter()?;
+        let mut place = self.limiter.enter()?;
         if matches!(stream, Stream::Tcp(_)) && !self.trusted_proxies.trusts(address.ip()) {
             place.belongs_to(address.ip())?;
         }
@@ -251,16 +251,16 @@ impl ConnectionHandler {
     {
         let address = peer.address;
         let _open = self.proxy.observer().connected();
-        let pulse = Arc::new(ConnectionActivity::default());
-        let felt = TrackedIo::new(stream, Arc::clone(&pulse), place);
+        let activity = Arc::new(ConnectionActivity::default());
+        let io = TrackedIo::new(stream, Arc::clone(&activity), place);
         let for_what_goes_on = stop.clone();
         let handler = service_fn(|request: Request<Incoming>| {
             let reception = Arc::clone(&self);
             let most = reception.config.max_requests as u64;
-            let (nth, under_way) = pulse.request();
+            let (nth, under_way) = activity.request();
             let spent = nth >= most && most > 0;
             let version = request.version();
-            let waiting = pulse.wait();
+            let waiting = activity.wait();
             let answering = reception.proxy.handle(request, peer, &for_what_goes_on);
             answering.map(move |mut response| {
                 drop(waiting);
@@ -280,19 +280,19 @@ impl ConnectionHandler {
                 Ok::<_, Infallible>(response.map(|body| Awaited::new(body, under_way)))
             })
         });
-        let mut connection = pin!(self.http.serve_connection_with_upgrades(TokioIo::new(felt), handler));
+        let mut connection = pin!(self.http.serve_connection_with_upgrades(TokioIo::new(io), handler));
         let stopping = async {
             tokio::select! {
                 () = stop.reached(DrainStage::Closing) => {}
-                () = pulse.spent.notified() => {}
+                () = activity.spent.notified() => {}
             }
             None
         };
-        let timeout = IdleLimits {
+        let limits = IdleLimits {
             header: self.config.header_timeout,
             idle: self.config.idle_timeout,
         };
-        let giving_up = pulse.stops(timeout).map(Some);
+        let giving_up = activity.stops(limits).map(Some);
         // Looked at when something has happened to one of them, not whenever something moves on the connection.
         let mut interruptions = FuturesUnordered::from_iter([stopping.boxed(), giving_up.boxed()]);
         loop {
@@ -318,16 +318,16 @@ impl ConnectionHandler {
     /// Says that there is no place, and hangs up; behind TLS it cannot be said.
     async fn turn_away(&self, stream: Stream) {
         let permit = self.turning_away.try_acquire();
-        if permit.is_err() || self.entrance.tls().is_some() {
+        if permit.is_err() || self.handshake.tls().is_some() {
             return;
         }
-        let lookup = async {
+        let telling = async {
             match stream {
                 Stream::Tcp(stream) => tell_no_place(stream).await,
                 Stream::Unix(stream) => tell_no_place(stream).await,
             }
         };
-        if let Ok(Err(error)) = timeout(NO_PLACE_TIME, lookup).await {
+        if let Ok(Err(error)) = timeout(NO_PLACE_TIME, telling).await {
             tracing::trace!(%error, "a connection did not wait to be turned away");
         }
     }

@@ -2,6 +2,7 @@
 //! upstream to its outcome. What is counted is in `metrics`, under the words of `labels`; whether the upstream answers is
 //! in `health`. It knows nothing of HTTP endpoints of its own: `admin` shows it.
 
+mod client;
 mod findings;
 mod health;
 mod histogram;
@@ -18,6 +19,7 @@ mod spans;
 mod upstream_call;
 mod usage;
 
+pub use client::{ClientFingerprint, ClientId};
 pub use findings::{Field, Finding, Findings, Found, Kind, News, Sample};
 pub use health::{Health, Seen, now_ms};
 pub use labels::{CacheResult, Call, Compared, Failure, Mode, Source, StatusClass};
@@ -27,7 +29,7 @@ pub use request_stats::RequestStats;
 pub use series::{STEP, Series, Span, names};
 pub use spans::Traces;
 pub use upstream_call::UpstreamCall;
-pub use usage::{Client, ClientFingerprint, ClientId, Clients, Usage, Use};
+pub use usage::{Client, Clients, Usage, Use};
 
 use crate::http::request_head::{FlaggedHeaders, RequestHead};
 use crate::http::{header_flags::HeaderFlags, hex::hex, peer::Peer};

@@ -2,10 +2,10 @@
 
 use super::{
     Observer,
+    client::ClientFingerprint,
     labels::{Mode, Source, StatusClass},
     metrics::RequestKind,
     request_stats::RequestStats,
-    usage::ClientFingerprint,
 };
 use crate::http::{
     body::{Body, BoxError},

@@ -1,139 +1,29 @@
 //! Who calls the legacy surface: by client, route, how often, first and last. A client is what can be told of it without
 //! knowing it: its user agent, the block of its address, and a short keyed hash of its credential.
 
-use super::{health::now_ms, labels::Source};
-use crate::routes::Endpoint;
-use crate::{
-    http::{outside::is_visible, peer::Peer},
-    lock,
+use super::{
+    client::{ClientFingerprint, ClientId},
+    health::now_ms,
+    labels::Source,
 };
-use http::{HeaderValue, header::USER_AGENT, request::Parts};
+use crate::{lock, routes::Endpoint};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, HashMap},
     hash::{BuildHasher, Hasher, RandomState},
-    net::IpAddr,
     sync::{Arc, Mutex, MutexGuard},
     time::{Duration, Instant},
 };
-use twox_hash::XxHash3_64;
 
 /// Clients told apart; all further ones are one.
 const MOST_CLIENTS: usize = 500;
 /// Clients found by their number.
 const MOST_NUMBERS: usize = 4 * MOST_CLIENTS;
-/// Characters kept of a user agent.
-const LONGEST_AGENT: usize = 120;
 /// How long a client is remembered that calls no more, by [`Clients::watched_ms`].
 const REMEMBERED: Duration = Duration::from_secs(400 * 86_400);
 
 /// How long nobody may call before that is stored too.
 const QUIET: Duration = Duration::from_secs(600);
-
-/// A client, as far as it can be told.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct ClientId {
-    /// Its user agent; empty when it sends none.
-    pub agent: String,
-    /// The block of its address: /24 or /48; `unix` for a Unix socket.
-    pub addresses: String,
-    /// A short keyed hash of its credential, if it has one.
-    pub credential: Option<String>,
-}
-
-/// What a request shows of its client.
-#[derive(Clone, Debug)]
-pub struct ClientFingerprint {
-    agent: Option<HeaderValue>,
-    /// `None` by a Unix socket.
-    address: Option<IpAddr>,
-    /// If it carries a credential.
-    credential: Option<[u8; 32]>,
-}
-
-impl ClientFingerprint {
-    /// By the request of `head`; `credential` is the hash of what it carries.
-    pub fn of(head: &Parts, credential: Option<[u8; 32]>, peer: &Peer) -> Self {
-        Self {
-            agent: head.headers.get(USER_AGENT).cloned(),
-            address: (!peer.unix).then_some(peer.client),
-            credential,
-        }
-    }
-
-    fn agent(&self) -> &[u8] {
-        self.agent.as_ref().map_or(b"", |agent| agent.as_bytes())
-    }
-
-    /// All of it in one number, which is the same for the same client as long as the program runs; `seed` is known to
-    /// nobody, so that nobody can look like another.
-    fn number(&self, seed: u64) -> u64 {
-        let mut rest = [0; 25];
-        match self.address.map(|address| network(address).0) {
-            None => {}
-            Some(IpAddr::V4(network)) => {
-                rest[0] = 4;
-                rest[1..5].copy_from_slice(&network.octets());
-            }
-            Some(IpAddr::V6(network)) => {
-                rest[0] = 6;
-                rest[1..17].copy_from_slice(&network.octets());
-            }
-        }
-        rest[17..].copy_from_slice(
-            &self
-                .credential
-                .map_or([0; 8], |hash| hash.first_chunk().copied().unwrap_or_default()),
-        );
-        XxHash3_64::oneshot_with_seed(XxHash3_64::oneshot_with_seed(seed, &rest), self.agent())
-    }
-
-    fn who(&self) -> ClientId {
-        let agent = String::from_utf8_lossy(self.agent());
-        ClientId {
-            // It is shown on terminals and pages.
-            agent: agent
-                .chars()
-                .filter(|letter| is_visible(*letter))
-                .take(LONGEST_AGENT)
-                .collect(),
-            addresses: self.address.map_or("unix".to_owned(), block),
-            credential: self
-                .credential
-                .map(|[a, b, c, d, ..]| format!("{a:02x}{b:02x}{c:02x}{d:02x}")),
-        }
-    }
-}
-
-impl ClientId {
-    /// Everyone who came when there were [`MOST_CLIENTS`] already.
-    fn others() -> Self {
-        Self {
-            agent: "(all others)".to_owned(),
-            addresses: "any".to_owned(),
-            credential: None,
-        }
-    }
-}
-
-/// The addresses that belong together: most networks are a /24, most sites a /48.
-fn network(address: IpAddr) -> (IpAddr, &'static str) {
-    match address.to_canonical() {
-        IpAddr::V4(address) => {
-            let [a, b, c, _] = address.octets();
-            ([a, b, c, 0].into(), "/24")
-        }
-        IpAddr::V6(address) => {
-            let [a, b, c, ..] = address.segments();
-            ([a, b, c, 0, 0, 0, 0, 0].into(), "/48")
-        }
-    }
-}
-
-fn block(address: IpAddr) -> String {
-    let (network, bits) = network(address);
-    format!("{network}{bits}")
-}
 
 /// How one client uses one route. Times in ms since 1970.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -191,7 +81,7 @@ pub struct Clients {
 /// Who calls the legacy surface.
 #[derive(Debug)]
 pub struct Usage {
-    ledger: Mutex<UsageTable>,
+    table: Mutex<UsageTable>,
     /// For [`ClientFingerprint::number`].
     seed: u64,
     /// When this run began, and how long it had been watched before.
@@ -232,7 +122,7 @@ impl From<Clients> for Usage {
             (client.who, Arc::new(Mutex::new(routes)))
         });
         Self {
-            ledger: Mutex::new(UsageTable {
+            table: Mutex::new(UsageTable {
                 since_ms: stored.since_ms,
                 clients: clients.collect(),
                 numbers: HashMap::new(),
@@ -251,18 +141,18 @@ impl Usage {
         before.saturating_add(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX))
     }
 
-    fn ledger(&self) -> MutexGuard<'_, UsageTable> {
-        lock(&self.ledger)
+    fn table(&self) -> MutexGuard<'_, UsageTable> {
+        lock(&self.table)
     }
 
     /// A legacy request of whoever has `shown` this was answered.
     pub fn note(&self, shown: &ClientFingerprint, route: Endpoint, source: Source) {
         let number = shown.number(self.seed);
-        let mut ledger = self.ledger();
-        ledger.changed = true;
-        let routes = match ledger.numbers.get(&number) {
+        let mut table = self.table();
+        table.changed = true;
+        let routes = match table.numbers.get(&number) {
             Some(routes) => routes,
-            None => ledger.meet(number, shown.who()),
+            None => table.meet(number, shown.who()),
         };
         let mut routes = lock(routes);
         let Some(place) = routes.get_mut(route as usize) else {
@@ -281,8 +171,8 @@ impl Usage {
 
     /// All clients.
     pub fn clients(&self) -> Clients {
-        let ledger = self.ledger();
-        let clients = ledger.clients.iter().map(|(who, routes)| {
+        let table = self.table();
+        let clients = table.clients.iter().map(|(who, routes)| {
             let routes = lock(routes);
             let used = Endpoint::ALL.iter().zip(&*routes);
             let used = used.filter_map(|(route, used)| Some((route.name().to_owned(), used.clone()?)));
@@ -298,7 +188,7 @@ impl Usage {
             seen.then_with(|| one.who.cmp(&other.who))
         });
         Clients {
-            since_ms: ledger.since_ms,
+            since_ms: table.since_ms,
             watched_ms: self.watched_ms(),
             clients,
         }
@@ -308,28 +198,28 @@ impl Usage {
     /// forgotten.
     pub fn changes(&self) -> Option<Clients> {
         {
-            let mut ledger = self.ledger();
+            let mut table = self.table();
             let watched = self.watched_ms();
-            let has_passed = Duration::from_millis(watched.saturating_sub(ledger.stored_ms)) >= QUIET;
-            if !std::mem::take(&mut ledger.changed) && !has_passed {
+            let has_passed = Duration::from_millis(watched.saturating_sub(table.stored_ms)) >= QUIET;
+            if !std::mem::take(&mut table.changed) && !has_passed {
                 return None;
             }
-            ledger.stored_ms = watched;
+            table.stored_ms = watched;
             let remembered = u64::try_from(REMEMBERED.as_millis()).unwrap_or(u64::MAX);
             let oldest = watched.saturating_sub(remembered);
             let is_recent = |used: &Use| used.last_watched_ms >= oldest;
-            ledger
+            table
                 .clients
                 .retain(|_, routes| lock(routes).iter().flatten().any(is_recent));
             // There may be a place now for who had none.
-            ledger.numbers.clear();
+            table.numbers.clear();
         }
         Some(self.clients())
     }
 
     /// What [`Usage::changes`] gave could not be stored.
     pub fn not_stored(&self) {
-        self.ledger().changed = true;
+        self.table().changed = true;
     }
 }
 
@@ -342,7 +232,10 @@ impl Client {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::client::{LONGEST_AGENT, block},
+        *,
+    };
 
     fn who(agent: &str) -> ClientFingerprint {
         ClientFingerprint {

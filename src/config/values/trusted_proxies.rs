@@ -18,14 +18,10 @@ impl FromStr for TrustedProxies {
     fn from_str(text: &str) -> Result<Self, String> {
         let mut trusted = Self::default();
         for word in text.split(',').map(str::trim).filter(|word| !word.is_empty()) {
-            let network = || {
-                word.parse::<IpNet>()
-                    .or_else(|_| word.parse::<IpAddr>().map(IpNet::from))
-            };
-            match (word, network()) {
+            match (word, network(word)) {
                 ("unix", _) => trusted.unix = true,
-                (_, Ok(network)) => trusted.networks.push(network),
-                (_, Err(_)) => {
+                (_, Some(network)) => trusted.networks.push(network),
+                (_, None) => {
                     return Err(format!(
                         "{word:?} is no network: addresses and networks are expected, such as 127.0.0.1, 10.0.0.0/8, fd00::/8, \
                          or unix for all who come by the socket"
@@ -34,6 +30,15 @@ impl FromStr for TrustedProxies {
             }
         }
         Ok(trusted)
+    }
+}
+
+/// An address, or a network. The address is read as everywhere: one with zeros before a number is none, as others would read
+/// such a number as an octal one.
+fn network(word: &str) -> Option<IpNet> {
+    match word.split_once('/') {
+        None => word.parse::<IpAddr>().ok().map(IpNet::from),
+        Some((address, prefix)) => IpNet::new(address.parse().ok()?, prefix.parse().ok()?).ok(),
     }
 }
 

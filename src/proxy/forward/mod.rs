@@ -37,19 +37,17 @@ pub struct ForwardedRequest<'a> {
     pub own_host: Option<&'a str>,
     /// Of the body that the client still sends.
     pub progress: Option<BodyProgress>,
+    /// For a tunnel, which may outlive the request.
+    pub shutdown: Option<Shutdown>,
     /// Where it is there.
     pub uri: Uri,
 }
 
 impl ForwardedRequest<'_> {
     /// Forwards `request` and streams the answer back; a 101 turns both connections into a tunnel, which hears of
-    /// `shutdown`.
-    pub async fn forward(
-        self,
-        mut request: Request<Body>,
-        shutdown: Option<Shutdown>,
-    ) -> Result<Response<Body>, UpstreamError> {
-        let wanted = upgrade::wanted(&mut request, shutdown);
+    /// the shutdown.
+    pub async fn forward(mut self, mut request: Request<Body>) -> Result<Response<Body>, UpstreamError> {
+        let wanted = upgrade::wanted(&mut request, self.shutdown.take());
         let (mut head, body) = request.into_parts();
         complete_for_http1(&mut head.headers, &head.uri);
         let trailers = Trailers::wanted_by(&head.headers);

@@ -123,7 +123,7 @@ impl ForwardedRequest<'_> {
             }
             Start::Long(body) => {
                 let submission = Submission::new(lesson, Chosen::unread());
-                let response = self.forward(Request::from_parts(head, body), None).await?;
+                let response = self.forward(Request::from_parts(head, body)).await?;
                 return Ok(submission.answered(response, None, upstream).await?);
             }
             Start::Whole(whole) => whole,
@@ -176,7 +176,7 @@ impl ForwardedRequest<'_> {
         F: Future<Output = Option<(ForwardedRequest<'a>, Parts)>>,
     {
         let again = elsewhere.map(|elsewhere| (elsewhere, head.clone(), body.clone()));
-        let response = self.forward(lesson.listable(head, body)?, None).await?;
+        let response = self.forward(lesson.listable(head, body)?).await?;
         let is_absent = matches!(
             response.status(),
             StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED
@@ -185,7 +185,7 @@ impl ForwardedRequest<'_> {
             && let Some((elsewhere, head, body)) = again
             && let Some((passage, head)) = elsewhere(head).await
         {
-            return passage.forward(lesson.listable(head, body)?, None).await;
+            return passage.forward(lesson.listable(head, body)?).await;
         }
         Ok(response)
     }

@@ -73,8 +73,10 @@ impl IdleConnections {
     /// Closes those that the server has closed. One at a time is away to be looked at; a request that comes just then takes
     /// another.
     fn drop_closed(&self) {
+        // What is put here meanwhile is open.
+        let until = lock(&self.0).puts;
         let mut last = 0;
-        while let Some(mut idle) = self.take_after(last) {
+        while let Some(mut idle) = self.take_after(last, until) {
             last = idle.number;
             if idle.connection.is_open() {
                 close(self.put_back(idle));
@@ -82,11 +84,12 @@ impl IdleConnections {
         }
     }
 
-    /// The first that was put here after number `last`.
-    fn take_after(&self, last: u64) -> Option<IdleConnection> {
+    /// The first that was put here after number `last`, up to number `until`.
+    fn take_after(&self, last: u64, until: u64) -> Option<IdleConnection> {
         let mut shelf = lock(&self.0);
         let at = shelf.connections.partition_point(|idle| idle.number <= last);
-        shelf.connections.remove(at)
+        let is_meant = shelf.connections.get(at).is_some_and(|idle| idle.number <= until);
+        is_meant.then(|| shelf.connections.remove(at)).flatten()
     }
 
     /// Puts one back where it was, and gives what is too many then.

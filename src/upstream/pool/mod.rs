@@ -1,8 +1,7 @@
 //! Connections to one server: opened when none lies idle, kept afterwards, and used again, the latest first.
 //!
 //! hyper's client does the same for any number of hosts, with a task for each connection, and the request and its answer
-//! handed to and fro between tasks. That was two fifths of what passing a small answer on costs (ARCHITECTURE.md, What was
-//! measured); here a connection is moved on by whoever waits for its answer ([`connection`]).
+//! handed to and fro between tasks. That was two fifths of what passing a small answer on costs (docs/performance.md); here a connection is moved on by whoever waits for its answer ([`connection`]).
 
 mod answer;
 mod circuit_breaker;
