@@ -55,7 +55,7 @@ pub struct Caller {
 }
 
 /// All of a caller that the server's answer can depend on: who asks, and what decides whether it may
-/// (docs/contract.md section 6). Callers of one voice share calls.
+/// (docs/contract.md section 6). Callers of one key share calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallerKey {
     scope: Scope,

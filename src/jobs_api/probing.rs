@@ -48,7 +48,7 @@ impl Probing {
 }
 
 impl Question {
-    /// The outcome, if it comes soon and is good for one with `voice`.
+    /// The outcome, if it comes soon and is good for one with `caller_key`.
     async fn outcome_for(mut self, caller_key: &CallerKey) -> Option<Outcome> {
         let told = timeout(PATIENCE, self.outcome.wait_for(Option::is_some)).await.ok()?;
         let outcome = told.ok()?.clone()?;

@@ -86,16 +86,8 @@ impl RouteName {
 
     /// What it is called in configuration, log and metrics.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::History => "history",
-            Self::HistoryEntry => "history_entry",
-            Self::HistoryV2 => "history_v2",
-            Self::HistoryV2Entry => "history_v2_entry",
-            Self::Queue => "queue",
-            Self::JobStatus => "job_status",
-            Self::Interrupt => "interrupt",
-            Self::JobCancel => "job_cancel",
-        }
+        let row = ENDPOINTS.iter().find(|row| row.mode == Some(self));
+        row.map_or("", |row| row.label)
     }
 }
 

@@ -142,6 +142,10 @@ async fn http2_requests_that_would_be_read_differently_as_http1() {
         if !whole.iter().copied().eq(expected.iter()) || (status == Some(200)) != reaches.is_some() {
             wrong.push(format!("{name}: {status:?}, and the upstream got {told:?}"));
         }
+        let has_no_host = matches!(name, "no host at all" | "an empty Host alone");
+        if has_no_host && status != Some(400) {
+            wrong.push(format!("{name}: {status:?} instead of 400"));
+        }
         let next = judge_next(&jobshim, &tape).await;
         wrong.extend(next.map(|reason| format!("{name}: {reason}")));
     }
