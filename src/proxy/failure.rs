@@ -273,6 +273,17 @@ fn not_kept(message: String) -> Answer {
     )
 }
 
+/// The answer of the upstream, or why there is none.
+pub(super) fn passed(outcome: Result<Response<Body>, UpstreamError>) -> Answer {
+    outcome.map_or_else(refused, Answer::upstream)
+}
+
+/// A request could not be passed on.
+pub(super) fn refused(error: UpstreamError) -> Answer {
+    tracing::warn!(%error, "a request could not be passed through");
+    upstream_failure(&error, None)
+}
+
 /// The upstream could not be asked, or what it sent cannot be passed on.
 pub fn upstream_failure(error: &UpstreamError, finding: Option<&str>) -> Answer {
     let message = error.to_string();

@@ -12,7 +12,7 @@ use crate::{
     jobs_api::DialectKind,
     legacy::Hiding,
     proxy::{
-        failure::{hollow_prompt, upstream_failure},
+        failure::hollow_prompt,
         forward::{ForwardedRequest, PromptError, PromptRecorder, depends_on_dialect, target},
     },
     telemetry::{Call, RequestRecord, Source},
@@ -172,14 +172,4 @@ impl Pipeline {
         };
         passage.forward(Request::from_parts(head.into_parts(), body)).await
     }
-}
-
-/// The answer of the upstream, or why there is none.
-pub(super) fn passed(outcome: Result<Response<Body>, UpstreamError>) -> Answer {
-    outcome.map_or_else(refused, Answer::upstream)
-}
-
-pub(super) fn refused(error: UpstreamError) -> Answer {
-    tracing::warn!(%error, "a request could not be passed through");
-    upstream_failure(&error, None)
 }

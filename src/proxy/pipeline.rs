@@ -3,9 +3,9 @@
 use super::{
     answer::{Answer, Origin},
     failure::forbidden,
+    failure::{passed, refused},
     hints::{OriginHeaders, refusal},
     panics::contained,
-    pass_through::{passed, refused},
     refusal::Refusal,
     request::{ArrivedRequest, ClientRequest, LegacyRequest},
     shared::Shared,

@@ -3,7 +3,7 @@
 use super::{
     Pipeline,
     answer::Answer,
-    pass_through::passed,
+    failure::passed,
     request::{ClientRequest, LegacyRequest},
     translation::is_gone,
 };

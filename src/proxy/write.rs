@@ -4,7 +4,7 @@ use super::{
     Pipeline,
     answer::Answer,
     failure::{legacy_failure, not_implemented, too_large, upstream_failure},
-    pass_through::{passed, refused},
+    failure::{passed, refused},
     request::{ClientRequest, LegacyRequest},
     shutdown::Shutdown,
     translation::{call, is_gone},

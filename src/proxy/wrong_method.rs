@@ -2,7 +2,7 @@
 
 use super::{
     Pipeline,
-    pass_through::passed,
+    failure::passed,
     pipeline::{Answering, at_once, later},
     request::ArrivedRequest,
 };

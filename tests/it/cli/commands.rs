@@ -4,6 +4,7 @@ use crate::support::{
     Client, TableFolder as Folder,
     program::{Program, run},
     upstream::{Gate, Recorder},
+    wait::until,
 };
 use http::Method;
 use jobshim::demo::{Board, Job, Options, Rules, Simulator};
@@ -85,9 +86,10 @@ async fn a_stop_lets_in_flight_answers_finish_and_takes_no_new_connection() {
     upstream.until_waiting(1).await;
     program.signal("TERM");
     program.line_with("stopping");
-    while tokio::net::TcpStream::connect(address).await.is_ok() {
-        tokio::task::yield_now().await;
-    }
+    until("no connection is taken any more", async || {
+        tokio::net::TcpStream::connect(address).await.is_err()
+    })
+    .await;
     upstream.open();
     let reply = in_flight.await.expect("an answer");
     assert!(reply.text().contains("only-one"), "{}", reply.text());

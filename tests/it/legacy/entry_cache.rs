@@ -5,6 +5,7 @@ use crate::support::{
     shelf::{Item, Shelf},
     start,
     upstream::{read_head, reply},
+    wait::as_soon_as,
 };
 use http::Method;
 use std::{collections::HashMap, net::SocketAddr, sync::atomic::Ordering, time::Duration};
@@ -181,9 +182,7 @@ async fn requests_for_the_same_thing_at_the_same_time_share_a_call() {
         let jobshim = over(&shelf).await;
         let gate = shelf.hold_details();
         let asking = at_once(jobshim.address, 50, "/history/job-00000").await;
-        while shelf.shared.open.load(Ordering::SeqCst) == 0 {
-            tokio::task::yield_now().await;
-        }
+        as_soon_as("a call is open", || shelf.shared.open.load(Ordering::SeqCst) != 0).await;
         gate.add_permits(100);
         let mut texts = Vec::new();
         for one in asking {
@@ -217,9 +216,7 @@ async fn a_caller_that_hangs_up_does_not_cancel_the_call_for_the_others_and_the_
     let jobshim = over(&shelf).await;
     let gate = shelf.hold_details();
     let first = at_once(jobshim.address, 1, "/history/job-00000").await.remove(0);
-    while shelf.shared.details.load(Ordering::SeqCst) == 0 {
-        tokio::task::yield_now().await;
-    }
+    as_soon_as("a call is open", || shelf.shared.details.load(Ordering::SeqCst) != 0).await;
     let second = at_once(jobshim.address, 1, "/history/job-00000").await.remove(0);
     // The second has come along once its head was read; a request of another kind behind it tells.
     get(&jobshim, "/queue").await;
@@ -230,13 +227,12 @@ async fn a_caller_that_hangs_up_does_not_cancel_the_call_for_the_others_and_the_
     assert!(second.await.expect("an answer").text().contains("job-00000"));
     shelf.with(|items| items.push(Item::new(1, "completed", 10)));
     let third = at_once(jobshim.address, 1, "/history/job-00001").await.remove(0);
-    while shelf.shared.open.load(Ordering::SeqCst) == 0 {
-        tokio::task::yield_now().await;
-    }
+    as_soon_as("a call is open", || shelf.shared.open.load(Ordering::SeqCst) != 0).await;
     third.abort();
-    while shelf.shared.open.load(Ordering::SeqCst) > 0 {
-        tokio::task::yield_now().await;
-    }
+    as_soon_as("no call is open any more", || {
+        shelf.shared.open.load(Ordering::SeqCst) == 0
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -379,14 +375,13 @@ async fn a_write_whose_client_goes_away_in_the_middle_drops_what_it_touches_too(
         let body = r#"{"delete": ["job-00000"]}"#;
         Client::new().send(Method::POST, at, "/history", &[], body).await
     });
-    while shelf.shared.open.load(Ordering::SeqCst) == 0 {
-        tokio::task::yield_now().await;
-    }
+    as_soon_as("a call is open", || shelf.shared.open.load(Ordering::SeqCst) != 0).await;
     // The server has it and may have done it; nobody will hear.
     deleting.abort();
-    while shelf.shared.open.load(Ordering::SeqCst) > 0 {
-        tokio::task::yield_now().await;
-    }
+    as_soon_as("no call is open any more", || {
+        shelf.shared.open.load(Ordering::SeqCst) == 0
+    })
+    .await;
     gate.add_permits(1_000);
     let asked_again = async {
         while shelf.counts().1 == 0 {

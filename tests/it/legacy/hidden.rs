@@ -5,7 +5,7 @@ use crate::support::{
     program::Program,
     server::{Server, Setup, board},
     start,
-    wait::until,
+    wait::{as_soon_as, until},
 };
 use http::Method;
 use jobshim::demo::{Job, Rules};
@@ -458,9 +458,10 @@ async fn killed_in_the_middle_of_a_thousand_deletes_every_one_that_was_answered_
         });
     }
     // In the middle: the server has been asked about a few hundred of them.
-    while server.arrived(Method::POST, "/history").len() < 300 {
-        tokio::task::yield_now().await;
-    }
+    as_soon_as("a few hundred are deleted", || {
+        server.arrived(Method::POST, "/history").len() >= 300
+    })
+    .await;
     first.signal("KILL");
     let answered: Vec<usize> = deleting.join_all().await.into_iter().flatten().collect();
     first.end();

@@ -7,6 +7,7 @@ use crate::support::{
     shelf::{BEGINNING, Item, Shelf},
     start,
     upstream::{Scripted, read_head, reply},
+    wait::as_soon_as,
 };
 use jobshim::config::DialectChoice;
 use std::{
@@ -139,17 +140,19 @@ async fn a_client_that_reads_slowly_or_goes_away_leaves_nothing_behind() {
             stream
         },
         async {
-            while shelf.shared.open.load(Ordering::SeqCst) < 16 {
-                tokio::task::yield_now().await;
-            }
+            as_soon_as("sixteen calls are open", || {
+                shelf.shared.open.load(Ordering::SeqCst) >= 16
+            })
+            .await;
         }
     );
     let () = second;
     drop(stream);
     let stopped = async {
-        while shelf.shared.open.load(Ordering::SeqCst) > 0 {
-            tokio::task::yield_now().await;
-        }
+        as_soon_as("sixteen calls are open", || {
+            shelf.shared.open.load(Ordering::SeqCst) == 0
+        })
+        .await;
     };
     timeout(PATIENCE, stopped).await.expect("its calls stop");
     drop(gate);

@@ -8,7 +8,7 @@ use crate::support::{
     server::board,
     shelf::{Item, Shelf},
     upstream::{Gate, raw},
-    wait::until,
+    wait::{as_soon_as, until},
 };
 use http::Method;
 use jobshim::demo::{Job, Rules};
@@ -321,9 +321,7 @@ async fn reloads_under_load_lose_no_request_and_close_no_connection() {
         let text = if round % 2 == 0 { gone } else { forward };
         let before = answered.load(Ordering::SeqCst);
         jobshim.rewrite(text, "the configuration was read again");
-        while answered.load(Ordering::SeqCst) < before + 20 {
-            tokio::task::yield_now().await;
-        }
+        as_soon_as("more is answered", || answered.load(Ordering::SeqCst) >= before + 20).await;
         socket.write_all(&[round]).await.expect("an open WebSocket");
         assert_eq!(socket.read_u8().await.expect("an echo"), round);
         let request = "GET /anything HTTP/1.1\r\nhost: x\r\n\r\n";

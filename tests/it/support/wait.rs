@@ -21,6 +21,18 @@ pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
         .unwrap_or_else(|_| panic!("never: {what}"));
 }
 
+/// As [`until`], for what must be noticed as soon as it holds: it looks whenever nothing else is to be done.
+pub async fn as_soon_as(what: &str, mut holds: impl FnMut() -> bool) {
+    let waiting = async {
+        while !holds() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, waiting)
+        .await
+        .unwrap_or_else(|_| panic!("never: {what}"));
+}
+
 /// What `count` has come to once it does not grow any more: four looks in a row see the same. That nothing happens can only
 /// be waited out.
 pub async fn at_rest(count: &AtomicU64) -> u64 {

@@ -7,7 +7,7 @@ use crate::support::{
     program::{Program, run},
     start_with,
     upstream::{Recorder, Scripted, reply},
-    wait::until,
+    wait::{PATIENCE, until},
 };
 use http::Method;
 use jobshim::{
@@ -37,19 +37,24 @@ async fn json_at(client: &Client, admin: SocketAddr, path: &str) -> Value {
 
 /// Waits until as many calls are noted: that follows the answer by a moment.
 async fn usage_of(client: &Client, admin: SocketAddr, calls: u64) -> Value {
-    loop {
-        let usage = json_at(client, admin, "/usage").await;
-        let clients = usage["clients"].as_array().expect("clients");
-        let counts = clients
-            .iter()
-            .flat_map(|client| client["routes"].as_object().expect("routes").values());
-        let sum: u64 = counts.map(|used| used["count"].as_u64().expect("a count")).sum();
-        assert!(sum <= calls, "{usage:#}");
-        if sum == calls {
-            return usage;
+    let counting = async {
+        loop {
+            let usage = json_at(client, admin, "/usage").await;
+            let clients = usage["clients"].as_array().expect("clients");
+            let counts = clients
+                .iter()
+                .flat_map(|client| client["routes"].as_object().expect("routes").values());
+            let sum: u64 = counts.map(|used| used["count"].as_u64().expect("a count")).sum();
+            assert!(sum <= calls, "{usage:#}");
+            if sum == calls {
+                return usage;
+            }
+            tokio::task::yield_now().await;
         }
-        tokio::task::yield_now().await;
-    }
+    };
+    tokio::time::timeout(PATIENCE, counting)
+        .await
+        .expect("all calls are counted")
 }
 
 #[tokio::test]

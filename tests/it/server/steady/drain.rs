@@ -4,6 +4,7 @@
 use crate::support::{
     program::Program,
     upstream::{Scripted, reply},
+    wait::as_soon_as,
 };
 use bytes::Bytes;
 use http::{Method, Request, Response, Version};
@@ -152,9 +153,10 @@ where
     for _ in 0..clients {
         running.spawn(client(at, Arc::clone(&lives)));
     }
-    while lives.answered.lock().expect("answered").len() < WARM {
-        tokio::task::yield_now().await;
-    }
+    as_soon_as("enough is answered", || {
+        lives.answered.lock().expect("answered").len() >= WARM
+    })
+    .await;
     program.signal("TERM");
     running.join_all().await;
     assert_eq!(program.end().code(), Some(0));
