@@ -6,6 +6,7 @@ use bytes::Bytes;
 use divan::{Bencher, black_box, counter::BytesCount};
 use http::{HeaderMap, StatusCode};
 use jobshim::{
+    http::buffered::BufferBudget,
     mapping::{
         Classes, Tables, View,
         json::{check, elements, members},
@@ -86,8 +87,9 @@ fn list_page(bencher: Bencher) {
         headers: HeaderMap::new(),
         body: Bytes::from(page()),
     };
-    assert_eq!(dialect.read_page(&answer).expect("a page").jobs.len(), PAGE);
+    let budget = BufferBudget::new(64 << 20);
+    assert_eq!(dialect.read_page(&answer, &budget).expect("a page").jobs.len(), PAGE);
     bencher
         .counter(BytesCount::new(answer.body.len()))
-        .bench(|| dialect.read_page(black_box(&answer)).expect("a page"));
+        .bench(|| dialect.read_page(black_box(&answer), &budget).expect("a page"));
 }

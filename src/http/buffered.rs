@@ -52,9 +52,9 @@ pub struct Buffer {
     limit: usize,
 }
 
-/// What is held of a budget.
+/// What is held of a budget, until it is dropped.
 #[derive(Debug)]
-struct Share {
+pub struct Share {
     budget: BufferBudget,
     sender: Sender,
     bytes: usize,
@@ -118,6 +118,19 @@ impl BufferBudget {
         self.buffer_for(Sender::Client, limit)
     }
 
+    /// For what is held of an answer, or because of it, in another form than a [`Buffer`].
+    pub fn share(&self) -> Share {
+        self.share_for(Sender::Server)
+    }
+
+    fn share_for(&self, sender: Sender) -> Share {
+        Share {
+            budget: self.clone(),
+            sender,
+            bytes: 0,
+        }
+    }
+
     /// What was made of a request's body, which counts from now on.
     pub fn counted(&self, bytes: Vec<u8>) -> Result<Bytes, BufferError> {
         let mut buffer = self.request_buffer(bytes.len());
@@ -131,11 +144,7 @@ impl BufferBudget {
         Buffer {
             blocks: Vec::new(),
             length: 0,
-            share: Share {
-                budget: self.clone(),
-                sender,
-                bytes: 0,
-            },
+            share: self.share_for(sender),
             limit,
         }
     }
@@ -172,8 +181,13 @@ pub async fn discard(mut body: Body, limit: usize) {
 }
 
 impl Share {
+    /// `bytes`, which hold their share of the budget from now on.
+    pub fn with(self, bytes: Vec<u8>) -> Bytes {
+        Bytes::from_owner(Owner { bytes, _share: self })
+    }
+
     /// Takes `more` bytes.
-    fn grow(&mut self, more: usize) -> Result<(), BufferError> {
+    pub fn grow(&mut self, more: usize) -> Result<(), BufferError> {
         let Budget {
             limit,
             held,
@@ -298,10 +312,7 @@ impl Buffer {
         self.share.shrink_to(bytes.len());
         match bytes.is_empty() {
             true => Bytes::new(),
-            false => Bytes::from_owner(Owner {
-                bytes,
-                _share: self.share,
-            }),
+            false => self.share.with(bytes),
         }
     }
 }

@@ -6,7 +6,11 @@
 
 use super::{Caller, CallerKey, DialectKind, JobKey, Jobs, JobsError, Page, accept, caller::encode};
 use crate::mapping::dialect::Word;
-use crate::{jobs_api::Listed, telemetry::Call};
+use crate::{
+    http::buffered::Share,
+    jobs_api::{Listed, page::no_room},
+    telemetry::Call,
+};
 use http::{HeaderMap, Method};
 use std::{collections::HashSet, sync::Arc};
 use tokio::time::timeout;
@@ -23,6 +27,8 @@ pub struct List {
     pub complete: bool,
     /// For the CORS headers that the answer must carry on.
     pub headers: HeaderMap,
+    /// What its jobs take.
+    pub(super) shares: Vec<Share>,
 }
 
 /// Which jobs a list is asked for.
@@ -128,6 +134,7 @@ impl Jobs {
         let caller_key = caller.caller_key();
         let mut jobs: Vec<Listed> = Vec::new();
         let mut seen: HashSet<JobKey> = HashSet::new();
+        let mut share = self.upstream.budget().share();
         let mut next: Option<String> = None;
         // Where the next page begins, and the job that must be in it, where pages are counted.
         let mut overlap: Option<(usize, Arc<str>)> = None;
@@ -151,6 +158,7 @@ impl Jobs {
             {
                 return Ok(Walk::Moved);
             }
+            share.grow(page.room()).map_err(no_room)?;
             let before = seen.len();
             jobs.extend(page.jobs.iter().filter(|job| seen.insert(job.key())).cloned());
             seen.extend(page.keys.iter().cloned());
@@ -163,6 +171,7 @@ impl Jobs {
                     jobs,
                     complete,
                     headers: page.headers.clone(),
+                    shares: vec![share],
                 }));
             }
             // Silence is no proof that there is no more.
@@ -198,7 +207,7 @@ impl Jobs {
                 let path = &dialect.names.list.path;
                 let answer = jobs.ask(Call::List, &caller, Some(kind), path, &query).await?;
                 let answer = accept(&Method::GET, path, answer)?;
-                dialect.read_page(&answer).map(Arc::new)
+                dialect.read_page(&answer, jobs.upstream.budget()).map(Arc::new)
             }
         };
         // Which jobs there are is true only of the moment in which it was asked.

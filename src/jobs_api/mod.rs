@@ -41,8 +41,9 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, header::LOCATION};
 use std::{
     sync::{Arc, Mutex},
-    time::{Duration, Instant},
+    time::Duration,
 };
+use tokio::time::Instant;
 
 /// How long a dialect that was found out is believed before the upstream is asked again: it may have been replaced.
 const DIALECT_BELIEVED: Duration = Duration::from_secs(300);

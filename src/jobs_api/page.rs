@@ -3,12 +3,15 @@
 use super::{JobsError, Run, shape};
 use crate::mapping::dialect::{Dialect, State};
 use crate::{
-    http::outside::Outside,
+    http::{
+        buffered::{BufferBudget, BufferError},
+        outside::Outside,
+    },
     mapping::{
         ListedJob, ParsedJob,
         json::{find, string_value},
     },
-    upstream::Answer,
+    upstream::{Answer, UpstreamError},
 };
 use bytes::Bytes;
 use http::HeaderMap;
@@ -67,9 +70,17 @@ pub struct Page {
     pub bytes: usize,
 }
 
+impl Page {
+    /// About what its jobs take for as long as a list is read, in bytes, besides their texts.
+    pub fn room(&self) -> usize {
+        let of_one = |(id, _): &JobKey| id.len() + size_of::<Listed>() + 2 * size_of::<JobKey>();
+        self.keys.iter().map(of_one).sum()
+    }
+}
+
 impl Dialect {
-    /// Reads one page, in one pass over it.
-    pub fn read_page(&self, answer: &Answer) -> Result<Page, JobsError> {
+    /// Reads one page, in one pass over it. What is kept of it is held within `budget`.
+    pub fn read_page(&self, answer: &Answer, budget: &BufferBudget) -> Result<Page, JobsError> {
         let body = &answer.body;
         let names = &self.names.list;
         let wrong = |error| shape(&names.path, &error);
@@ -82,7 +93,7 @@ impl Dialect {
                 reason: format!("it has no list \"{}\"", names.jobs),
             });
         };
-        let (jobs, keys) = self.read_entries(list)?;
+        let (jobs, keys) = self.read_entries(list, budget)?;
         Ok(Page {
             jobs,
             keys,
@@ -97,22 +108,28 @@ impl Dialect {
         })
     }
 
-    fn read_entries(&self, list: &[u8]) -> Result<(Vec<Listed>, Vec<JobKey>), JobsError> {
+    fn read_entries(&self, list: &[u8], budget: &BufferBudget) -> Result<(Vec<Listed>, Vec<JobKey>), JobsError> {
         let wrong = |error| shape(&self.names.list.path, &error);
         let (mut jobs, mut keys) = (Vec::new(), Vec::new());
+        // Copies of the entries that are kept: they do not keep the whole page.
+        let mut texts = budget.buffer(list.len());
+        let mut lengths = Vec::new();
         let mut listed = self.listed_jobs(list);
         while let Some(entry) = listed.read_next().map_err(wrong)? {
             // A state that the table does not know is neither queued nor finished to any legacy client.
             let (id, job) = self.listed(&entry)?;
             let key = job.as_ref().map_or((id, None), Listed::key);
-            jobs.extend(job.map(|mut job| {
-                if job.state != State::Finished {
-                    // A copy, which does not keep the whole page.
-                    job.text = Bytes::copy_from_slice(entry.text);
-                }
-                job
-            }));
+            if let Some(job) = job {
+                let kept = if job.state == State::Finished { &[] } else { entry.text };
+                texts.push(kept).map_err(no_room)?;
+                lengths.push(kept.len());
+                jobs.push(job);
+            }
             keys.push(key);
+        }
+        let mut texts = texts.into_bytes();
+        for (job, length) in jobs.iter_mut().zip(lengths) {
+            job.text = texts.split_to(length);
         }
         Ok((jobs, keys))
     }
@@ -185,6 +202,12 @@ impl Dialect {
         let ended = first(fields.ended()).filter(|_| state == State::Finished);
         Ok((state, Run::new(created, fields.number().and_then(number), ended)))
     }
+}
+
+/// There is no room for what is kept of a list.
+pub(super) fn no_room(error: BufferError) -> JobsError {
+    let (BufferError::NoRoom(limit) | BufferError::TooLong(limit)) = error;
+    UpstreamError::NoRoom { limit }.into()
 }
 
 /// That a body is UTF-8, as JSON is (RFC 8259 section 8.1): what is shown of it is shown as it came.

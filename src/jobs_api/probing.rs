@@ -3,11 +3,11 @@
 use super::{Caller, CallerKey, DialectKind, Jobs, JobsError, accept};
 use crate::{lock, telemetry::Call};
 use http::Method;
-use std::{
-    sync::Mutex,
-    time::{Duration, Instant},
+use std::{sync::Mutex, time::Duration};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout},
 };
-use tokio::{sync::watch, time::timeout};
 
 /// How long somebody else's question is waited for: it may be one that the server lets hang.
 const PATIENCE: Duration = Duration::from_secs(2);

@@ -5,9 +5,12 @@
 //! can be read, and cancelled, by its id.
 
 use super::{Caller, DialectKind, Jobs, JobsError, List, ListFilter, Listed};
-use crate::mapping::dialect::{
-    State,
-    Word::{self, Cancelled, Completed, Failed, Pending, Running},
+use crate::{
+    http::buffered::Share,
+    mapping::dialect::{
+        State,
+        Word::{self, Cancelled, Completed, Failed, Pending, Running},
+    },
 };
 use http::{HeaderMap, StatusCode};
 use std::sync::Arc;
@@ -23,6 +26,8 @@ pub struct Queue {
     /// For the CORS headers that the answer must carry on.
     pub headers: HeaderMap,
     unlisted: Option<Unlisted>,
+    /// What its jobs take.
+    shares: Vec<Share>,
 }
 
 /// States of which the server cannot list the jobs.
@@ -41,6 +46,7 @@ impl Queue {
                 jobs: self.jobs,
                 complete: true,
                 headers: self.headers,
+                shares: self.shares,
             }),
         }
     }
@@ -80,21 +86,26 @@ impl Jobs {
         let refused = match whole {
             Err(error) if self.may_be_one_job(kind, &error) => error,
             whole => {
-                let List { jobs, headers, .. } = whole?;
+                let List {
+                    jobs, headers, shares, ..
+                } = whole?;
                 return Ok(Queue {
                     jobs,
                     headers,
                     unlisted: None,
+                    shares,
                 });
             }
         };
         let (mut jobs, mut headers, mut unlisted) = (Vec::<Listed>::new(), None, Vec::new());
+        let mut shares = Vec::new();
         // In this order: a job that begins to run in between is in both.
         for (state, words) in [(State::Pending, &[Pending]), (State::Running, &[Running])] {
             match self.list_in(caller, kind, words).await {
                 Ok(list) => {
                     jobs.retain(|job| !list.jobs.iter().any(|other| other.id == job.id));
                     jobs.extend(list.jobs);
+                    shares.extend(list.shares);
                     headers = Some(list.headers);
                 }
                 Err(error) if self.may_be_one_job(kind, &error) => unlisted.push(state),
@@ -113,6 +124,7 @@ impl Jobs {
             jobs,
             headers: headers.unwrap_or_default(),
             unlisted,
+            shares,
         })
     }
 

@@ -7,8 +7,11 @@
 use super::{Legacy, hidden::Hidden};
 use crate::{
     auth::scope::Scope,
-    http::body::{Body, BoxError, full},
-    http::request_head::RequestHead,
+    http::{
+        body::{Body, BoxError, full},
+        buffered::BufferBudget,
+        request_head::RequestHead,
+    },
     jobs_api::{DialectKind, Jobs},
     mapping::{
         dialect::{Dialect, State},
@@ -149,7 +152,10 @@ fn in_full<'a>(path: &'a str, dialect: &Dialect) -> Cow<'a, str> {
 
 impl Hiding {
     /// The answer without what is hidden.
-    pub async fn applied(self, response: Response<Body>) -> Result<Response<Body>, BoxError> {
+    ///
+    /// # Errors
+    /// The answer broke off, or does not tell which job it is about; there is no room in `budget` to hold its beginning.
+    pub async fn applied(self, response: Response<Body>, budget: &BufferBudget) -> Result<Response<Body>, BoxError> {
         if response.status() != StatusCode::OK {
             return Ok(response);
         }
@@ -166,14 +172,15 @@ impl Hiding {
         let body = match self.asked {
             JobsEndpoint::List => {
                 without(&mut head.headers, &OF_THE_BYTES);
-                let elements = ListFilter::new(self.judge.dialect().names.list.jobs.clone(), self.judge.clone());
+                let path = self.judge.dialect().names.list.jobs.clone();
+                let elements = ListFilter::new(path, self.judge.clone(), budget);
                 let body = Filtered {
                     body,
                     elements: Some(elements),
                 };
                 body.boxed_unsync()
             }
-            JobsEndpoint::One => match judged(body, &self.judge).await? {
+            JobsEndpoint::One => match judged(body, &self.judge, budget).await? {
                 (false, body) => body,
                 (true, _) => {
                     without(&mut head.headers, &OF_THE_BYTES);
@@ -200,24 +207,23 @@ fn without(headers: &mut HeaderMap, names: &[HeaderName]) {
 }
 
 /// Whether a detail is that of a hidden job, and the detail: read as far as is needed to know, and no further.
-async fn judged(mut body: Body, judge: &HiddenFilter) -> Result<(bool, Body), BoxError> {
-    let mut beginning = ObjectPrefix::default();
+async fn judged(mut body: Body, judge: &HiddenFilter, budget: &BufferBudget) -> Result<(bool, Body), BoxError> {
+    let mut beginning = ObjectPrefix::new(budget);
     let mut rest: Option<Frame<Bytes>> = None;
-    let hidden = loop {
-        match body.frame().await.transpose()?.map(Frame::into_data) {
-            Some(Ok(data)) => {
-                if let Some(hidden) = beginning.take(&data, judge)? {
-                    break hidden;
-                }
+    while rest.is_none()
+        && let Some(frame) = body.frame().await.transpose()?
+    {
+        rest = match frame.into_data() {
+            Ok(mut data) => {
+                let taken = beginning.take(&data, judge)?;
+                let untaken = data.split_off(taken);
+                beginning.verdict().map(|_| Frame::data(untaken))
             }
-            Some(Err(other)) => {
-                rest = Some(other);
-                break beginning.end(judge);
-            }
-            None => break beginning.end(judge),
-        }
-    };
-    let read = [Some(Frame::data(beginning.text().into())), rest];
+            Err(other) => Some(other),
+        };
+    }
+    let hidden = beginning.end(judge);
+    let read = [Some(Frame::data(beginning.into_bytes())), rest];
     let again = stream::iter(read.into_iter().flatten().map(Ok)).chain(BodyStream::new(body));
     Ok((hidden, StreamBody::new(again).boxed_unsync()))
 }

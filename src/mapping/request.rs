@@ -1,17 +1,18 @@
 //! What a table says of a request for a new job.
 
 use super::{
-    derive::{DroppedMember, parts_without},
-    json::{MemberPath, ScanError, Span, find, quoted, string_value},
+    derive::{DroppedMember, gaps_below, parts_without},
+    json::{HeldMember, MemberPath, ScanError, Span, find, quoted, string_value},
 };
 use http::{HeaderMap, HeaderName, header::InvalidHeaderName};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de::Error as _};
 use std::collections::BTreeMap;
 
 /// What is done to a request on its way to the server.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RequestRules {
+    #[serde(deserialize_with = "nested_members")]
     drop: Vec<DroppedMember>,
     id: Option<MemberPath>,
     number: Option<MemberPath>,
@@ -61,6 +62,21 @@ impl RequestRules {
         parts_without(body, &self.drop)
     }
 
+    /// The members of the outermost object that something may be taken out of.
+    pub fn outermost(&self) -> impl Iterator<Item = &str> {
+        let names = self.drop.iter().filter_map(|member| member.names().first());
+        names.map(String::as_str)
+    }
+
+    /// Writes blanks over what never goes on of a member of the outermost object, and says whether there was any of it.
+    pub fn blank(&self, member: &mut HeldMember<'_>) -> bool {
+        let gaps = gaps_below(member.value, member.key, &self.drop).unwrap_or_default();
+        for gap in &gaps {
+            member.value.get_mut(gap.clone()).unwrap_or_default().fill(b' ');
+        }
+        !gaps.is_empty()
+    }
+
     /// The members that it is about.
     pub fn members(&self) -> impl Iterator<Item = &MemberPath> {
         self.drop.iter().map(|member| &member.path)
@@ -90,6 +106,19 @@ impl RequestRules {
             .map(|(name, text)| format!("{}: {}", quoted(name), quoted(text)))
             .collect();
         (!kept.is_empty()).then(|| format!("{{{}}}", kept.join(", ")).into_bytes())
+    }
+}
+
+/// A prompt that is too long to be held goes on while it comes, without a place to put back the comma of a member that is
+/// missing in the outermost object.
+fn nested_members<'de, D: Deserializer<'de>>(table: D) -> Result<Vec<DroppedMember>, D::Error> {
+    let members = Vec::<DroppedMember>::deserialize(table)?;
+    match members.iter().find(|member| member.names().len() < 2) {
+        Some(member) => Err(D::Error::custom(format!(
+            "{} is no member of another one",
+            member.names().join(".")
+        ))),
+        None => Ok(members),
     }
 }
 

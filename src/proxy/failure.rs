@@ -159,15 +159,22 @@ pub fn not_implemented(call: &str) -> Answer {
     )
 }
 
-/// A prompt that was never one.
-pub fn hollow_prompt(error: &PromptError) -> Answer {
-    failure(
-        StatusCode::BAD_REQUEST,
-        "empty_prompt",
-        error.to_string(),
-        "the job is where it was; GET /queue of the server itself, or the client that submitted it, has its prompt"
-            .to_owned(),
-    )
+/// A prompt that does not go on.
+pub fn refused_prompt(error: &PromptError) -> Answer {
+    let (status, kind, details) = match error {
+        PromptError::TooLarge { .. } => (
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "body_too_large",
+            "no job was made; the limit is notes.max_body",
+        ),
+        PromptError::Upstream(error) => return upstream_failure(error, None),
+        PromptError::Hollow => (
+            StatusCode::BAD_REQUEST,
+            "empty_prompt",
+            "the job is where it was; GET /queue of the server itself, or the client that submitted it, has its prompt",
+        ),
+    };
+    failure(status, kind, error.to_string(), details.to_owned())
 }
 
 /// The table of docs/contract.md section 4; `finding` is what the upstream was found to be, where that is known better.

@@ -33,6 +33,7 @@ pub async fn housekeeping(proxy: Arc<Proxy>, store: Duration) {
         let (entries, bytes) = proxy.pipeline().legacy.remembers();
         let observer = proxy.observer();
         observer.cache_holds(entries, bytes);
+        observer.bodies_hold(proxy.buffered());
         observer.series().look(observer.metrics());
         if stored.elapsed() >= store {
             stored = Instant::now();

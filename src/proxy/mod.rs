@@ -126,6 +126,11 @@ impl Proxy {
         &self.shared.observer
     }
 
+    /// How many bytes of bodies are held now.
+    pub fn buffered(&self) -> usize {
+        self.shared.budget.held()
+    }
+
     /// Answers one request by the pipeline in force. `shutdown` goes along with what does not end with its request, a
     /// tunnel or a write.
     pub fn handle(

@@ -12,7 +12,7 @@ use crate::{
     jobs_api::DialectKind,
     legacy::Hiding,
     proxy::{
-        failure::hollow_prompt,
+        failure::refused_prompt,
         forward::{ForwardedRequest, PromptError, PromptRecorder, depends_on_dialect, target},
     },
     telemetry::{Call, RequestRecord, Source},
@@ -20,7 +20,8 @@ use crate::{
 };
 use futures_util::future::Either;
 use http::{Request, Response, Uri, request::Parts};
-use std::{borrow::Cow, time::Instant};
+use std::borrow::Cow;
+use tokio::time::Instant;
 
 impl Pipeline {
     /// How the request of `head` reaches the upstream.
@@ -107,7 +108,7 @@ impl Pipeline {
         match hiding {
             None => Either::Left(passing),
             Some(hiding) => Either::Right(Box::pin(async move {
-                let applied = hiding.applied(passing.await?).await;
+                let applied = hiding.applied(passing.await?, &self.shared.budget).await;
                 applied.map_err(|error| self.shared.upstream.broken_off(&*error))
             })),
         }
@@ -143,9 +144,9 @@ impl Pipeline {
         match passage.prompt(request, &lesson, elsewhere).await {
             Ok(response) => Ok(Answer::upstream(response)),
             Err(PromptError::Upstream(error)) => Err(error),
-            Err(hollow @ PromptError::Hollow) => {
+            Err(refused @ (PromptError::Hollow | PromptError::TooLarge { .. })) => {
                 record.source(Source::Jobshim);
-                Ok(hollow_prompt(&hollow))
+                Ok(refused_prompt(&refused))
             }
         }
     }

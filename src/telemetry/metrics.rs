@@ -105,6 +105,8 @@ pub struct Metrics {
     failures: Cells<Counter>,
     lookups: Cells<Counter>,
     shadow_durations: Cells<Histogram>,
+    /// Bytes of bodies held in memory.
+    pub buffered: Gauge,
     /// Answers kept in memory.
     pub cache_entries: Gauge,
     /// What they take.
@@ -137,6 +139,7 @@ impl Metrics {
             failures: Cells::new(Call::ALL.len() * Failure::ALL.len()),
             lookups: Cells::new(CacheResult::ALL.len()),
             shadow_durations: Cells::new(Endpoint::ALL.len()),
+            buffered: Gauge::default(),
             cache_entries: Gauge::default(),
             cache_bytes: Gauge::default(),
             connections: Counter::default(),
@@ -253,6 +256,12 @@ impl Metrics {
             "cache_lookups",
             "Jobs looked up in memory, by whether they were there",
             self.lookups.family.clone(),
+        );
+        registry.register_with_unit(
+            "buffered",
+            "Bodies held in memory, and what is kept of lists while they are read, of server.max_buffered",
+            Unit::Bytes,
+            self.buffered.clone(),
         );
         registry.register("cache_entries", "Jobs kept in memory", self.cache_entries.clone());
         registry.register_with_unit(

@@ -167,6 +167,11 @@ impl Observer {
         self.metrics.cache_bytes.set(signed(bytes));
     }
 
+    /// How many bytes of bodies are held now.
+    pub fn bodies_hold(&self, bytes: usize) {
+        self.metrics.buffered.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
     /// A client has connected; it is until the guard is dropped.
     pub fn connected(self: &Arc<Self>) -> Open {
         self.metrics.connections.inc();

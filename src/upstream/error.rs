@@ -1,9 +1,10 @@
 //! Why the upstream could not be asked or set up, and how that is found in what the libraries say.
 
 use super::Upstream;
-use crate::http::body::BoxError;
 use crate::{
     http::{
+        body::BoxError,
+        buffered::BufferError,
         idle_timeout::{HeaderTimeout, IdleTimeout},
         outside::Outside,
     },
@@ -111,9 +112,12 @@ pub enum SetupError {
 impl Upstream {
     /// The error of an answer whose body ended before its time.
     pub fn broken_off(&self, error: &(dyn Error + 'static)) -> UpstreamError {
-        match gap_in(error) {
-            Some(gap) => self.timed_out(gap.0),
-            None => self.interrupted(innermost(error), Cause::of(error)),
+        if let Some(gap) = cause_in::<IdleTimeout>(error) {
+            self.timed_out(gap.0)
+        } else if let Some(BufferError::NoRoom(limit)) = cause_in(error) {
+            UpstreamError::NoRoom { limit }
+        } else {
+            self.interrupted(innermost(error), Cause::of(error))
         }
     }
 
@@ -144,9 +148,12 @@ impl Upstream {
     pub(super) fn send_error(&self, error: PoolError) -> UpstreamError {
         let error = match error {
             PoolError::Send(ConnectionError::Body(error)) => {
-                return UpstreamError::Client(match gap_in(&*error) {
-                    Some(gap) => Arc::new(gap),
-                    None => BoxError::from(innermost(&*error)).into(),
+                return UpstreamError::Client(if let Some(gap) = cause_in::<IdleTimeout>(&*error) {
+                    Arc::new(gap)
+                } else if let Some(unread) = cause_in::<BufferError>(&*error) {
+                    Arc::new(unread)
+                } else {
+                    BoxError::from(innermost(&*error)).into()
                 });
             }
             PoolError::Send(ConnectionError::HeaderTimeout(HeaderTimeout(limit))) => return self.timed_out(limit),
@@ -169,10 +176,8 @@ impl Upstream {
 }
 
 /// The gap that ended a body, if that is what the error comes from.
-fn gap_in(error: &(dyn Error + 'static)) -> Option<IdleTimeout> {
-    sources(error)
-        .find_map(|source| source.downcast_ref::<IdleTimeout>())
-        .copied()
+fn cause_in<E: Error + Copy + 'static>(error: &(dyn Error + 'static)) -> Option<E> {
+    sources(error).find_map(|source| source.downcast_ref::<E>()).copied()
 }
 
 /// What people can act on is said by the innermost error: `Connection refused`, not `client error (Connect)`.

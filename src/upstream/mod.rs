@@ -52,6 +52,11 @@ pub struct Upstream {
 }
 
 impl Upstream {
+    /// What whole answers are held within.
+    pub fn budget(&self) -> &BufferBudget {
+        &self.budget
+    }
+
     /// Builds the client; opens no connection. Whole answers are held within `budget`.
     pub fn new(config: &UpstreamConfig, budget: &BufferBudget) -> Result<Self, SetupError> {
         let address = &config.url;

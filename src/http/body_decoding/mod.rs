@@ -77,6 +77,11 @@ pub fn decode(headers: &HeaderMap, body: &Bytes, limit: usize, budget: &BufferBu
     }
 }
 
+/// Whether [`decode`] would take a body with these headers as it is, but for its length.
+pub fn is_plain(headers: &HeaderMap) -> Result<bool, DecodeError> {
+    Ok(coding(headers)?.is_none() && charset(headers)? == Charset::Utf8)
+}
+
 /// Makes `headers` those of a decoded body.
 pub fn set_decoded(headers: &mut HeaderMap) {
     headers.remove(CONTENT_ENCODING);

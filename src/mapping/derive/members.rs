@@ -15,12 +15,32 @@ pub fn without(text: &[u8], members: &[DroppedMember], out: &mut Vec<u8>) -> Res
 
 /// The stretches of `text`, in order, that are left of it without `members`.
 pub fn parts_without(text: &[u8], members: &[DroppedMember]) -> Result<Vec<Span>, ScanError> {
-    let dropped: Vec<_> = members.iter().map(|member| (member.path.names(), member)).collect();
-    let mut gaps = Vec::new();
-    find_dropped(&mut Scanner::new(text), &dropped, &mut gaps)?;
+    let dropped: Vec<_> = members.iter().map(|member| (member.names(), member)).collect();
+    let gaps = gaps(text, &dropped)?;
     let starts = std::iter::once(0).chain(gaps.iter().map(|gap| gap.end));
     let ends = gaps.iter().map(|gap| gap.start).chain([text.len()]);
     Ok(starts.zip(ends).map(|(start, end)| Span { start, end }).collect())
+}
+
+/// The stretches of `value` that go, in order, where it is the value of the member `key` of an object that loses `members`.
+pub fn gaps_below(value: &[u8], key: &[u8], members: &[DroppedMember]) -> Result<Vec<Range<usize>>, ScanError> {
+    let below = |member| below(key, (DroppedMember::names(member), member));
+    gaps(value, &members.iter().filter_map(below).collect::<Vec<_>>())
+}
+
+fn gaps(text: &[u8], dropped: &[(&[String], &DroppedMember)]) -> Result<Vec<Range<usize>>, ScanError> {
+    let mut gaps = Vec::new();
+    find_dropped(&mut Scanner::new(text), dropped, &mut gaps)?;
+    Ok(gaps)
+}
+
+/// What is dropped of the value of the member `key`.
+fn below<'a>(
+    key: &[u8],
+    (path, member): (&'a [String], &'a DroppedMember),
+) -> Option<(&'a [String], &'a DroppedMember)> {
+    let (head, rest) = path.split_first()?;
+    key_is(key, head).then_some((rest, member))
 }
 
 /// Passes over a value, and collects the stretches of it that go, in order, each with the comma that goes with it.
@@ -41,10 +61,7 @@ fn find_dropped(
         if let Some(gap) = open.take() {
             gaps.push(gap.start..key.start - 1);
         }
-        let named = dropped.iter().filter_map(|&(path, member)| {
-            let (head, rest) = path.split_first()?;
-            key_is(key.of(text), head).then_some((rest, member))
-        });
+        let named = dropped.iter().filter_map(|&dropped| below(key.of(text), dropped));
         let (whole, inside): (Vec<_>, Vec<_>) = named.partition(|(rest, _)| rest.is_empty());
         let (kept, before) = (end_of_kept, gaps.len());
         scanner.peek();

@@ -8,8 +8,8 @@ mod python;
 mod time;
 mod typed_inputs;
 
-pub use members::parts_without;
 use members::without;
+pub use members::{gaps_below, parts_without};
 
 use super::{
     classes::Classes,
@@ -130,6 +130,11 @@ pub struct DroppedMember {
 }
 
 impl DroppedMember {
+    /// The names on the way to it, from the outermost object.
+    pub(crate) fn names(&self) -> &[String] {
+        self.path.names()
+    }
+
     fn holds(&self, value: &[u8]) -> bool {
         let is = self.is.as_deref();
         is.is_none_or(|is| spelt(value).as_deref() == Some(is)) && self.unless.is_none_or(|kind| !kind.is_of(value))

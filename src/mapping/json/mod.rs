@@ -2,11 +2,13 @@
 //!
 //! `grammar` passes over one value; `scanner` is a position in a text, moved value by value; `text` reads members, elements and
 //! strings; `search` finds many paths (`member_path`) in one pass. What comes in pieces is followed by `cursor`: `prefix` holds the beginning of
-//! an object until it is known, `list_filter` copies a text without some elements of a list.
+//! an object until it is known, `list_filter` copies a text without some elements of a list,
+//! `member_filter` with some members changed.
 
 mod cursor;
 mod grammar;
 mod list_filter;
+mod member_filter;
 mod member_path;
 mod prefix;
 mod scanner;
@@ -14,6 +16,7 @@ mod search;
 mod text;
 
 pub use list_filter::ListFilter;
+pub use member_filter::{HeldMember, MemberFilter};
 pub use member_path::MemberPath;
 pub use prefix::{ElementFilter, ObjectPrefix, Undecided};
 pub use scanner::{ScanError, Scanner, Span};

@@ -1,14 +1,25 @@
 //! The beginning of an object that comes in pieces: it is held until so much of it is known that it can be judged.
 
 use super::cursor::{Cursor, Mark};
+use crate::http::buffered::{BufferBudget, BufferError, Share};
+use bytes::Bytes;
 
 /// The most that is held of an object, in bytes.
 pub(super) const MOST: usize = 1 << 20;
 
-/// Nothing in the beginning of an object tells what is to become of it.
+/// The room that the beginning of an object gets at first, in bytes.
+const FIRST: usize = 512;
+
+/// Why an object cannot be judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the first {MOST} bytes of a job do not tell which one it is")]
-pub struct Undecided;
+pub enum Undecided {
+    /// Nothing in its beginning tells what is to become of it.
+    #[error("the first {MOST} bytes of a job do not tell which one it is")]
+    Untold,
+    /// There is no room to hold its beginning.
+    #[error("{0}")]
+    NoRoom(#[from] BufferError),
+}
 
 /// Whether an object is to be left out, by what is known of it: `None` while that is not enough. When it is `whole`, it
 /// is all that there is to know.
@@ -22,26 +33,42 @@ pub trait ElementFilter {
 pub(super) struct HeldObject {
     pub text: Vec<u8>,
     judge_at: usize,
+    share: Share,
 }
 
 impl HeldObject {
-    pub fn judged_from(judge_at: usize) -> Self {
+    /// One that is judged once it is longer than `judge_at`, in bytes.
+    pub fn judged_from(judge_at: usize, budget: &BufferBudget) -> Self {
         Self {
             text: Vec::new(),
             judge_at,
+            share: budget.share(),
         }
     }
 
+    pub fn push(&mut self, byte: u8) -> Result<(), Undecided> {
+        if self.text.len() == self.text.capacity() {
+            if self.text.len() >= MOST {
+                return Err(Undecided::Untold);
+            }
+            let more = self.text.len().max(FIRST);
+            self.share.grow(more)?;
+            self.text.reserve_exact(more);
+        }
+        self.text.push(byte);
+        Ok(())
+    }
+
     /// Judges the members so far, behind one of them, if there is enough that is new.
-    pub fn judge_so_far(&mut self, judge: &impl ElementFilter) -> Option<bool> {
+    pub fn judge_so_far(&mut self, judge: &impl ElementFilter) -> Result<Option<bool>, Undecided> {
         if self.text.len() < self.judge_at {
-            return None;
+            return Ok(None);
         }
         self.judge_at = self.text.len().saturating_mul(2);
-        self.text.push(b'}');
+        self.push(b'}')?;
         let verdict = judge.excludes(&self.text, false);
         self.text.pop();
-        verdict
+        Ok(verdict)
     }
 }
 
@@ -49,41 +76,46 @@ impl HeldObject {
 pub struct ObjectPrefix {
     cursor: Cursor,
     held: HeldObject,
-}
-
-/// Nothing yet.
-impl Default for ObjectPrefix {
-    fn default() -> Self {
-        Self {
-            cursor: Cursor::default(),
-            held: HeldObject::judged_from(0),
-        }
-    }
+    verdict: Option<bool>,
 }
 
 impl ObjectPrefix {
-    /// Takes a piece, and judges by all that came so far.
-    pub fn take(&mut self, piece: &[u8], judge: &impl ElementFilter) -> Result<Option<bool>, Undecided> {
-        let mut verdict = None;
-        for &byte in piece {
-            if verdict.is_none() && self.cursor.step(byte) == Mark::Comma && self.cursor.depth == 1 {
-                verdict = self.held.judge_so_far(judge);
+    /// Nothing yet; what comes is held within `budget`.
+    pub fn new(budget: &BufferBudget) -> Self {
+        Self {
+            cursor: Cursor::default(),
+            held: HeldObject::judged_from(0, budget),
+            verdict: None,
+        }
+    }
+
+    /// Takes of a piece what is needed to judge by all that came so far, and says how many bytes of it that is.
+    pub fn take(&mut self, piece: &[u8], judge: &impl ElementFilter) -> Result<usize, Undecided> {
+        for (taken, &byte) in piece.iter().enumerate() {
+            if self.cursor.step(byte) == Mark::Comma && self.cursor.depth == 1 {
+                self.verdict = self.held.judge_so_far(judge)?;
+                if self.verdict.is_some() {
+                    return Ok(taken);
+                }
             }
-            self.held.text.push(byte);
+            self.held.push(byte)?;
         }
-        match verdict {
-            None if self.held.text.len() > MOST => Err(Undecided),
-            verdict => Ok(verdict),
-        }
+        Ok(piece.len())
+    }
+
+    /// Whether the object is left out, once its beginning told.
+    pub fn verdict(&self) -> Option<bool> {
+        self.verdict
     }
 
     /// Judges by all of the object.
     pub fn end(&self, judge: &impl ElementFilter) -> bool {
-        judge.excludes(&self.held.text, true).unwrap_or(false)
+        let whole = || judge.excludes(&self.held.text, true).unwrap_or(false);
+        self.verdict.unwrap_or_else(whole)
     }
 
-    /// All that came so far.
-    pub fn text(self) -> Vec<u8> {
-        self.held.text
+    /// All that was taken.
+    pub fn into_bytes(self) -> Bytes {
+        self.held.share.with(self.held.text)
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     auth::scope::Scope,
     http::{
         body::{Body, BoxError, full},
-        body_decoding::{DecodeError, decode, set_decoded},
+        body_decoding::{DecodeError, decode, is_plain, set_decoded},
         buffered::{Buffer, BufferBudget, BufferError, discard},
     },
     jobs_api::Jobs,
@@ -16,12 +16,12 @@ use crate::{
     },
     mapping::{
         Chosen, PromptTable, RequestRules,
-        json::{find, string_value},
+        json::{HeldMember, MemberFilter, find, string_value},
     },
     upstream::{Upstream, UpstreamError},
 };
 use bytes::Bytes;
-use futures_util::{StreamExt, stream};
+use futures_util::{StreamExt, future::ready, stream};
 use http::{HeaderValue, Request, Response, StatusCode, header::CONTENT_LENGTH, request::Parts};
 use http_body_util::{BodyExt, BodyStream, StreamBody};
 use hyper::body::{Body as _, Frame};
@@ -63,15 +63,58 @@ impl PromptRecorder<'_> {
         let Some(rest) = redacted(rules, &text) else {
             return Ok(Request::from_parts(head, full(body)));
         };
-        tracing::info!(
-            "POST /prompt carried what the server's list fails at (see [prompt] in the dialect's table); the server got it without, and clients are shown it"
-        );
+        log_unlistable();
         set_text(&mut head, rest.len());
         // One of them is held from now on.
         drop((body, text));
         let rest = self.budget.counted(rest).map_err(no_room)?;
         Ok(Request::from_parts(head, full(rest)))
     }
+
+    /// A prompt that is too long to be held, as long as it was: what must not go on is blank.
+    fn filtered(&self, body: Body) -> Body {
+        let key = self.table.request.clone();
+        let unlistable = self.jobs.known_names().names.prompt.clone();
+        let rules = [Some(&key), unlistable.as_ref()];
+        let names = rules.into_iter().flatten().flat_map(RequestRules::outermost);
+        let mut filter = MemberFilter::new(names.map(str::to_owned).collect(), self.max_body, self.budget);
+        let mut edit = move |mut member: HeldMember<'_>| {
+            if key.blank(&mut member) {
+                log_redacted_key();
+            }
+            if unlistable.as_ref().is_some_and(|rules| rules.blank(&mut member)) {
+                log_unlistable();
+            }
+        };
+        let end = stream::iter([None]);
+        let frames = BodyStream::new(body).map(Some).chain(end).map(move |frame| {
+            let Some(frame) = frame else {
+                return Ok(Frame::data(filter.end()));
+            };
+            match frame?.into_data() {
+                Ok(piece) => Ok(Frame::data(filter.copy(&piece, &mut edit)?)),
+                Err(frame) => Ok(frame),
+            }
+        });
+        // Nothing but held bytes came: an empty piece would be one of the connection's, too.
+        let some = |frame: &Result<Frame<Bytes>, BoxError>| {
+            let goes_on = !matches!(frame, Ok(frame) if frame.data_ref().is_some_and(Bytes::is_empty));
+            ready(goes_on)
+        };
+        StreamBody::new(frames.filter(some)).boxed_unsync()
+    }
+}
+
+fn log_redacted_key() {
+    tracing::warn!(
+        "POST /prompt carried a redacted key in place of a key; it was removed: the client seems to resubmit what it read"
+    );
+}
+
+fn log_unlistable() {
+    tracing::info!(
+        "POST /prompt carried what the server's list fails at (see [prompt] in the dialect's table); the server got it without, and clients are shown it"
+    );
 }
 
 /// Why a prompt has no answer of the server.
@@ -80,6 +123,12 @@ pub enum PromptError {
     /// It could not be passed on.
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
+    /// Of what must not go on unread, there is more than is read.
+    #[error("more than {limit} bytes of the prompt would have to be read before it goes on")]
+    TooLarge {
+        /// The most bytes that are read.
+        limit: usize,
+    },
     /// It is the empty one that its client was shown in place of a job's own.
     #[error("the prompt is the empty one that is shown where a queued job's own is not known: it cannot be sent back")]
     Hollow,
@@ -122,8 +171,21 @@ impl ForwardedRequest<'_> {
                 return Err(UpstreamError::NoRoom { limit }.into());
             }
             Start::Long(body) => {
+                let body = match is_plain(&head.headers) {
+                    Ok(true) => lesson.filtered(body),
+                    Ok(false) => {
+                        let limit = lesson.max_body;
+                        discard(body, limit).await;
+                        return Err(PromptError::TooLarge { limit });
+                    }
+                    // Nor can the server read it.
+                    Err(_) => body,
+                };
                 let submission = Submission::new(lesson, Chosen::unread());
-                let response = self.forward(Request::from_parts(head, body)).await?;
+                let response = self
+                    .forward(Request::from_parts(head, body))
+                    .await
+                    .map_err(long_prompt)?;
                 return Ok(submission.answered(response, None, upstream).await?);
             }
             Start::Whole(whole) => whole,
@@ -131,6 +193,8 @@ impl ForwardedRequest<'_> {
         let mut text = match decode(&head.headers, &whole, lesson.max_body, lesson.budget) {
             Ok(text) => text,
             Err(DecodeError::NoRoom { limit }) => return Err(UpstreamError::NoRoom { limit }.into()),
+            Err(DecodeError::TooLarge { limit }) => return Err(PromptError::TooLarge { limit }),
+            // Nor can the server read it.
             Err(_) => {
                 let submission = Submission::new(lesson, Chosen::unread());
                 let response = self.submit(head, whole, lesson, elsewhere).await?;
@@ -139,9 +203,7 @@ impl ForwardedRequest<'_> {
         };
         let sent = match redacted(&lesson.table.request, &text) {
             Some(redacted) => {
-                tracing::warn!(
-                    "POST /prompt carried a redacted key in place of a key; it was removed: the client seems to resubmit what it read"
-                );
+                log_redacted_key();
                 set_text(&mut head, redacted.len());
                 // One of them is held from now on.
                 drop((whole, text));
@@ -290,6 +352,19 @@ fn redacted(rules: &RequestRules, text: &[u8]) -> Option<Vec<u8>> {
         copy.extend_from_slice(part.of(text));
     }
     Some(copy)
+}
+
+/// Why a prompt did not go on that is read while it does.
+fn long_prompt(error: UpstreamError) -> PromptError {
+    let of_body = match &error {
+        UpstreamError::Client(error) => error.downcast_ref::<BufferError>().copied(),
+        _ => None,
+    };
+    match of_body {
+        Some(BufferError::TooLong(limit)) => PromptError::TooLarge { limit },
+        Some(BufferError::NoRoom(limit)) => UpstreamError::NoRoom { limit }.into(),
+        None => error.into(),
+    }
 }
 
 fn no_room(error: BufferError) -> UpstreamError {

@@ -1,19 +1,21 @@
 //! Finding out the dialect: one client's question, and what the server lets come of it, is no other client's trouble.
 
 use crate::support::{
-    Client, start,
+    Client, Reply, start,
     upstream::{Scripted, reply},
+    wait::until,
 };
 use http::Request;
 use hyper::body::Incoming;
 use std::{
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
     time::{Duration, Instant},
 };
-use tokio::time::{sleep, timeout};
+use tokio::time::{advance, pause, resume, sleep, timeout};
 
 const LIST: &str = r#"{"jobs": [], "pagination": {"offset": 0, "limit": null, "total": 0, "has_more": false}}"#;
 
@@ -79,6 +81,69 @@ async fn a_question_that_the_server_lets_hang_does_not_hold_up_others() {
     let good = timeout(Duration::from_secs(10), good).await.expect("it is not held up");
     assert_eq!(good.status, 200);
     hanging.abort();
+}
+
+/// Lets what is known of the server be so old that it is asked for again.
+async fn grow_old() {
+    pause();
+    advance(Duration::from_secs(301)).await;
+    resume();
+}
+
+async fn get_with(at: SocketAddr, key: &'static str) -> Reply {
+    let getting = async { Client::new().get_with(at, "/history", &[("x-api-key", key)]).await };
+    timeout(Duration::from_secs(10), getting)
+        .await
+        .expect("an answer in time")
+}
+
+#[tokio::test]
+async fn a_dialect_that_is_to_be_asked_for_again_is_asked_for_by_one_while_others_go_on_with_what_is_known() {
+    let (cloud, probes) = cloud(Duration::from_secs(3600), 401).await;
+    let jobshim = start(&cloud.url(), |_| {}).await;
+    let at = jobshim.address;
+    assert_eq!(get_with(at, "good").await.status, 200);
+    let first = probes.load(SeqCst);
+    assert_eq!(get_with(at, "good").await.status, 200);
+    assert_eq!(probes.load(SeqCst), first, "it is believed");
+    grow_old().await;
+    let hanging = tokio::spawn(async move { Client::new().get_with(at, "/history", &[("x-api-key", "bad")]).await });
+    until("it is asked for again", async || probes.load(SeqCst) == first + 1).await;
+    let begun = Instant::now();
+    for _ in 0..20 {
+        assert_eq!(get_with(at, "good").await.status, 200);
+    }
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    assert_eq!(probes.load(SeqCst), first + 1, "one asks at a time");
+    // Its client has gone: the next one asks, and learns it anew.
+    hanging.abort();
+    let again = async || {
+        assert_eq!(get_with(at, "good").await.status, 200);
+        probes.load(SeqCst) > first + 1
+    };
+    until("another one asks", again).await;
+    let asked = probes.load(SeqCst);
+    assert_eq!(get_with(at, "good").await.status, 200);
+    assert_eq!(probes.load(SeqCst), asked, "it is believed again");
+}
+
+#[tokio::test]
+async fn a_bad_key_learns_nothing_when_the_dialect_is_to_be_asked_for_again() {
+    let (cloud, probes) = cloud(Duration::ZERO, 401).await;
+    let jobshim = start(&cloud.url(), |_| {}).await;
+    let at = jobshim.address;
+    assert_eq!(get_with(at, "good").await.status, 200);
+    grow_old().await;
+    let before = probes.load(SeqCst);
+    assert_eq!(get_with(at, "bad").await.status, 401);
+    assert_eq!(get_with(at, "bad").await.status, 401);
+    assert!(probes.load(SeqCst) > before + 1, "its refusal is no news");
+    let before = probes.load(SeqCst);
+    assert_eq!(get_with(at, "good").await.status, 200);
+    assert!(probes.load(SeqCst) > before, "a good key's answer is");
+    let before = probes.load(SeqCst);
+    assert_eq!(get_with(at, "bad").await.status, 401);
+    assert_eq!(probes.load(SeqCst), before);
 }
 
 #[tokio::test]

@@ -2,16 +2,22 @@
 //! there is no room nothing is done.
 
 use crate::support::{
-    Client, Reply, facing,
+    Client, Reply, Running, facing,
     program::{Program, run},
+    start_with,
     upstream::{Scripted, reply},
     wait::until,
 };
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
-use http::Method;
-use http_body_util::BodyExt;
-use jobshim::config::DialectChoice;
+use futures_util::{StreamExt, stream};
+use http::{Method, Response};
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::Frame;
+use jobshim::config::{
+    DialectChoice, Options,
+    settings::{LEGACY, NOTES, SERVER, UPSTREAM},
+};
 use std::{
     io::Write,
     net::SocketAddr,
@@ -238,4 +244,104 @@ fn a_limit_of_all_bodies_that_is_too_small_for_one_is_refused() {
     ];
     let (code, said) = both(&equal);
     assert_eq!(code, Some(0), "{said}");
+}
+
+/// Its list says that the job `a` has ended; nine of a longer list wait, and only its first page comes before the gate
+/// opens. The detail of `a` breaks off before it tells which job it is of. It counts what it keeps waiting.
+async fn server_of_parts(gate: Arc<Semaphore>, waiting: Arc<AtomicUsize>) -> Scripted {
+    Scripted::start(move |request| {
+        let (gate, waiting) = (Arc::clone(&gate), Arc::clone(&waiting));
+        async move {
+            let target = request.uri().to_string();
+            let json = [("content-type", "application/json")];
+            let padding = "x".repeat(45_000);
+            let is_another = target.starts_with("/api/jobs/") && target != "/api/jobs/a";
+            if is_another || request.method() == Method::POST {
+                return reply(404, &json, r#"{"error": "Job not found"}"#);
+            }
+            if target == "/api/jobs/a" {
+                waiting.fetch_add(1, Ordering::SeqCst);
+                let begins = Bytes::from(format!(r#"{{"padding": "{}"#, padding.repeat(13)));
+                let frames = stream::iter([Ok(Frame::data(begins))]).chain(stream::pending());
+                return Response::new(BodyExt::boxed(StreamBody::new(frames)));
+            }
+            if !target.contains("pending") {
+                let ended = r#"{"id": "a", "status": "completed", "create_time": 1795000000000}"#;
+                let text = format!(r#"{{"jobs": [{ended}], "pagination": {{"has_more": false}}}}"#);
+                return reply(200, &json, text);
+            }
+            let (from, more) = match target.contains("offset=") {
+                false => (0, true),
+                true => {
+                    waiting.fetch_add(1, Ordering::SeqCst);
+                    gate.acquire().await.expect("a permit").forget();
+                    (8, false)
+                }
+            };
+            let jobs = (from..9).map(|nth| {
+                let more = if more { &padding } else { "" };
+                format!(r#"{{"id": "{nth}", "status": "pending", "create_time": 1795000000000, "padding": "{more}"}}"#)
+            });
+            let jobs = jobs.collect::<Vec<_>>().join(",");
+            let text = format!(r#"{{"jobs": [{jobs}], "pagination": {{"has_more": {more}}}}}"#);
+            reply(200, &json, text)
+        }
+    })
+    .await
+}
+
+async fn in_front_of_parts(room: usize, gate: &Arc<Semaphore>, waiting: &Arc<AtomicUsize>) -> (Scripted, Running) {
+    let server = server_of_parts(Arc::clone(gate), Arc::clone(waiting)).await;
+    let room = room.to_string();
+    let options = [
+        (&UPSTREAM.url.key, server.url()),
+        (&UPSTREAM.dialect.key, "comfyui".to_owned()),
+        (&UPSTREAM.max_answer_bytes.key, room.clone()),
+        (&SERVER.max_buffered.key, room),
+        (&LEGACY.max_body.key, "64KiB".to_owned()),
+        (&NOTES.max_body.key, "64KiB".to_owned()),
+        (&LEGACY.mode.key, "translate".to_owned()),
+    ];
+    let options = options
+        .into_iter()
+        .fold(Options::default(), |all, (key, value)| all.with(key, value));
+    (server, start_with(options).await)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_kept_of_a_page_counts_while_the_next_ones_are_read() {
+    let gate = Arc::new(Semaphore::new(0));
+    let waiting = Arc::new(AtomicUsize::new(0));
+    let (_server, jobshim) = in_front_of_parts(1 << 20, &gate, &waiting).await;
+    let at = jobshim.address;
+    let get = move |key: &'static str| async move { Client::new().get_with(at, "/queue", &[("x-api-key", key)]).await };
+    let first = tokio::spawn(get("one"));
+    until("its second page is waited for", async || {
+        waiting.load(Ordering::SeqCst) == 1
+    })
+    .await;
+    let held = jobshim.buffered();
+    assert!((400_000..500_000).contains(&held), "{held} bytes of the first one");
+    let second = timeout(Duration::from_secs(10), get("two")).await;
+    assert_has_no_room(&second.expect("it is refused, and waits for nothing"));
+    gate.add_permits(2);
+    assert_eq!(first.await.expect("an end").status, 200);
+    until("room again", async || jobshim.buffered() == 0).await;
+    assert_eq!(get("two").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_held_of_a_passing_job_until_it_is_known_counts() {
+    let waiting = Arc::new(AtomicUsize::new(0));
+    let (_server, jobshim) = in_front_of_parts(3 << 19, &Arc::new(Semaphore::new(0)), &waiting).await;
+    let at = jobshim.address;
+    assert_eq!(post(at, "/history", &[], r#"{"delete": ["a"]}"#).await.status, 200);
+    let first = tokio::spawn(async move { Client::new().get(at, "/api/jobs/a").await });
+    until("its beginning is held", async || jobshim.buffered() > 500_000).await;
+    assert_eq!(waiting.load(Ordering::SeqCst), 1);
+    let second = timeout(Duration::from_secs(10), Client::new().get(at, "/api/jobs/a")).await;
+    assert_has_no_room(&second.expect("it is refused, and waits for nothing"));
+    assert_eq!(waiting.load(Ordering::SeqCst), 2);
+    first.abort();
+    until("room again", async || jobshim.buffered() == 0).await;
 }

@@ -5,6 +5,11 @@ use crate::support::{
     program::Program,
     upstream::{Scripted, reply},
 };
+use http::Method;
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::SeqCst},
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_login_page_in_front_is_the_clients_to_follow() {
@@ -43,6 +48,47 @@ async fn a_login_page_in_front_is_the_clients_to_follow() {
             program.line_with("a login page?");
             program.signal("TERM");
             program.end();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_that_meets_it_does_nothing_and_its_client_is_told_where_to_log_in() {
+    for (status, dialect, mode) in [
+        (302, "comfyui", "translate"),
+        (303, "cloud", "translate"),
+        (307, "auto", "translate"),
+        (302, "comfyui", "auto"),
+        (302, "comfyui", "forward"),
+    ] {
+        let cancelled = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&cancelled);
+        let server = Scripted::start(move |request| {
+            // Behind the login page are only the reads.
+            if request.uri().path().contains("cancel") {
+                counted.fetch_add(1, SeqCst);
+            }
+            async move { reply(status, &[("location", "/login")], "log in") }
+        })
+        .await;
+        let mut program = Program::before(&server.url(), &["--dialect", dialect, "--mode", mode]);
+        let at = program.address();
+        for (target, body) in [
+            ("/queue", r#"{"clear": true}"#),
+            ("/queue", r#"{"delete": ["a"]}"#),
+            ("/interrupt", ""),
+            ("/interrupt", r#"{"prompt_id": "a"}"#),
+            ("/history", r#"{"clear": true}"#),
+            ("/history", r#"{"delete": ["a"]}"#),
+        ] {
+            let what = format!("{status} {dialect} {mode} POST {target} {body}");
+            let client = Client::new();
+            let sending = client.send(Method::POST, at, target, &[], body);
+            let reply = sending.await.expect("an answer");
+            assert_eq!(reply.status, status, "{what}: {}", reply.text());
+            assert_eq!(reply.header("location"), "/login", "{what}");
+            assert_eq!(reply.text(), "log in", "{what}");
+            assert_eq!(cancelled.load(SeqCst), 0, "{what}");
         }
     }
 }

@@ -51,6 +51,11 @@ pub struct Running {
 }
 
 impl Running {
+    /// How many bytes of bodies it holds.
+    pub fn buffered(&self) -> usize {
+        self.proxy.upgrade().map_or(0, |proxy| proxy.buffered())
+    }
+
     /// Stops it, and waits until it has let go of all that it held.
     pub async fn stop(mut self) {
         for serving in &mut self.serving {

@@ -145,6 +145,12 @@ impl Program {
         self.memory_line("VmHWM:")
     }
 
+    /// Lets [`Self::peak_memory`] begin anew with what is resident now, which it gives.
+    pub fn reset_peak_memory(&self) -> u64 {
+        std::fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5").expect("a process");
+        self.memory_line("VmRSS:")
+    }
+
     /// The memory that it holds now and no file backs, in KiB.
     pub fn memory(&self) -> u64 {
         self.memory_line("RssAnon:")

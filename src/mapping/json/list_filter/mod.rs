@@ -4,9 +4,10 @@
 use super::{
     cursor::{Cursor, Mark},
     member_path::MemberPath,
-    prefix::{ElementFilter, HeldObject, MOST, Undecided},
+    prefix::{ElementFilter, HeldObject, Undecided},
     text::key_is,
 };
+use crate::http::buffered::BufferBudget;
 
 /// How much of an object is held, in bytes, before its beginning is judged: most are shorter, and judged whole.
 const USUAL: usize = 4 << 10;
@@ -44,16 +45,18 @@ enum ListPosition {
 pub struct ListFilter<J> {
     path: MemberPath,
     judge: J,
+    budget: BufferBudget,
     cursor: Cursor,
     position: ListPosition,
 }
 
 impl<J: ElementFilter> ListFilter<J> {
-    /// Of the list at `path`.
-    pub fn new(path: MemberPath, judge: J) -> Self {
+    /// Of the list at `path`; what is held is held within `budget`.
+    pub fn new(path: MemberPath, judge: J, budget: &BufferBudget) -> Self {
         Self {
             path,
             judge,
+            budget: budget.clone(),
             cursor: Cursor::default(),
             position: ListPosition::outside(1),
         }
@@ -83,7 +86,7 @@ impl<J: ElementFilter> ListFilter<J> {
                         Mark::Opens if *is_next && here == *on + 1 => {
                             let last = *on == self.path.names().len();
                             self.position = match (last, byte) {
-                                (true, b'[') => ListPosition::inside(here),
+                                (true, b'[') => ListPosition::inside(here, &self.budget),
                                 (false, b'{') => ListPosition::outside(here),
                                 _ => ListPosition::outside(*on),
                             };
@@ -102,6 +105,7 @@ impl<J: ElementFilter> ListFilter<J> {
                     };
                     if at_end {
                         element.end(&self.judge, some, out);
+                        *element = Element::next(&self.budget);
                         if mark == Mark::Closes {
                             out.push(byte);
                             self.position = ListPosition::outside(self.cursor.depth);
@@ -109,7 +113,7 @@ impl<J: ElementFilter> ListFilter<J> {
                         continue;
                     }
                     if mark == Mark::Comma && self.cursor.depth == *depth + 1 {
-                        element.judge(&self.judge, some, out);
+                        element.judge(&self.judge, some, out)?;
                     }
                     element.take(byte, out)?;
                 }
@@ -135,20 +139,24 @@ impl ListPosition {
         }
     }
 
-    fn inside(depth: usize) -> Self {
+    fn inside(depth: usize, budget: &BufferBudget) -> Self {
         Self::Inside {
             depth,
-            element: Element::Held(HeldObject::judged_from(USUAL)),
+            element: Element::next(budget),
             some: false,
         }
     }
 }
 
 impl Element {
+    /// Of which nothing has come.
+    fn next(budget: &BufferBudget) -> Self {
+        Self::Held(HeldObject::judged_from(USUAL, budget))
+    }
+
     fn take(&mut self, byte: u8, out: &mut Vec<u8>) -> Result<(), Undecided> {
         match self {
-            Self::Held(held) if held.text.len() >= MOST => return Err(Undecided),
-            Self::Held(held) => held.text.push(byte),
+            Self::Held(held) => held.push(byte)?,
             Self::GoesOn => out.push(byte),
             Self::LeftOut => {}
         }
@@ -156,12 +164,13 @@ impl Element {
     }
 
     /// Judges by the members so far, behind one of them.
-    fn judge(&mut self, judge: &impl ElementFilter, some: &mut bool, out: &mut Vec<u8>) {
+    fn judge(&mut self, judge: &impl ElementFilter, some: &mut bool, out: &mut Vec<u8>) -> Result<(), Undecided> {
         if let Self::Held(held) = self
-            && let Some(left_out) = held.judge_so_far(judge)
+            && let Some(left_out) = held.judge_so_far(judge)?
         {
             self.settle(left_out, some, out);
         }
+        Ok(())
     }
 
     fn settle(&mut self, left_out: bool, some: &mut bool, out: &mut Vec<u8>) {
@@ -181,13 +190,12 @@ impl Element {
         *self = Self::GoesOn;
     }
 
-    /// The element is whole, and another one may follow.
+    /// The element is whole.
     fn end(&mut self, judge: &impl ElementFilter, some: &mut bool, out: &mut Vec<u8>) {
         if let Self::Held(held) = self {
             let left_out = judge.excludes(&held.text, true).unwrap_or(false);
             self.settle(left_out, some, out);
         }
-        *self = Self::Held(HeldObject::judged_from(USUAL));
     }
 }
 

@@ -1,5 +1,8 @@
-use super::{super::prefix::ObjectPrefix, *};
-use crate::mapping::json::find;
+use super::{
+    super::prefix::{MOST, ObjectPrefix},
+    *,
+};
+use crate::{http::buffered::BufferError, mapping::json::find};
 use proptest::prelude::*;
 
 /// Leaves out whatever has `"out": 1`.
@@ -16,12 +19,16 @@ impl ElementFilter for Outs {
     }
 }
 
+fn room() -> BufferBudget {
+    BufferBudget::new(64 << 20)
+}
+
 fn path(text: &str) -> MemberPath {
     MemberPath::parse(text).expect("a path")
 }
 
 fn copied(list: &str, text: &str, size: usize) -> String {
-    let mut elements = ListFilter::new(path(list), Outs);
+    let mut elements = ListFilter::new(path(list), Outs, &room());
     let mut out = Vec::new();
     for piece in text.as_bytes().chunks(size) {
         elements.copy(piece, &mut out).expect("clear");
@@ -73,7 +80,7 @@ fn elements_are_left_out_and_every_other_byte_goes_on() {
 fn a_long_element_is_judged_by_its_beginning_and_not_held() {
     let long = "x".repeat(3 * MOST);
     for out in [1, 2] {
-        let mut elements = ListFilter::new(path("jobs"), Outs);
+        let mut elements = ListFilter::new(path("jobs"), Outs, &room());
         let text = format!(
             r#"{{"jobs": [{{"out": {out}, "pad": "{}", "long": "{long}"}}]}}"#,
             "y".repeat(USUAL)
@@ -87,21 +94,26 @@ fn a_long_element_is_judged_by_its_beginning_and_not_held() {
     }
     let unclear = format!(r#"{{"jobs": [{{"long": "{long}", "out": 1}}]}}"#);
     assert_eq!(
-        ListFilter::new(path("jobs"), Outs).copy(unclear.as_bytes(), &mut Vec::new()),
-        Err(Undecided)
+        ListFilter::new(path("jobs"), Outs, &room()).copy(unclear.as_bytes(), &mut Vec::new()),
+        Err(Undecided::Untold)
     );
-    let mut beginning = ObjectPrefix::default();
-    assert_eq!(beginning.take(&unclear.as_bytes()[10..], &Outs), Err(Undecided));
+    let mut beginning = ObjectPrefix::new(&room());
+    assert_eq!(beginning.take(&unclear.as_bytes()[10..], &Outs), Err(Undecided::Untold));
 }
 
 #[test]
 fn an_object_is_judged_as_soon_as_its_beginning_tells() {
-    let mut beginning = ObjectPrefix::default();
-    assert_eq!(beginning.take(br#"{"a": {"out": 1},"#, &Outs), Ok(None));
-    assert_eq!(beginning.take(br#" "more": 5, "out": 1, "b"#, &Outs), Ok(Some(true)));
-    assert_eq!(beginning.text(), br#"{"a": {"out": 1}, "more": 5, "out": 1, "b"#);
-    let mut beginning = ObjectPrefix::default();
-    assert_eq!(beginning.take(br#"{"out": 1}"#, &Outs), Ok(None));
+    let mut beginning = ObjectPrefix::new(&room());
+    let piece = br#"{"a": {"out": 1},"#;
+    assert_eq!(beginning.take(piece, &Outs), Ok(piece.len()));
+    assert_eq!(beginning.verdict(), None);
+    let piece = br#" "more": 5, "out": 1, "b"#;
+    assert_eq!(beginning.take(piece, &Outs), Ok(piece.len() - 4));
+    assert_eq!(beginning.verdict(), Some(true));
+    assert_eq!(beginning.into_bytes(), br#"{"a": {"out": 1}, "more": 5, "out": 1"#[..]);
+    let mut beginning = ObjectPrefix::new(&room());
+    assert_eq!(beginning.take(br#"{"out": 1}"#, &Outs), Ok(10));
+    assert_eq!(beginning.verdict(), None);
     assert!(beginning.end(&Outs));
 }
 
@@ -115,7 +127,7 @@ proptest! {
             }
         }
         let text = format!("{{\"jobs\": [{text}");
-        let mut elements = ListFilter::new(path("jobs"), None);
+        let mut elements = ListFilter::new(path("jobs"), None, &room());
         let mut out = Vec::new();
         for piece in text.as_bytes().chunks(size) {
             elements.copy(piece, &mut out).expect("clear");
@@ -125,4 +137,26 @@ proptest! {
         let bare = |text: &[u8]| text.iter().copied().filter(|byte| *byte != b',').collect::<Vec<u8>>();
         prop_assert_eq!(bare(&out), bare(text.as_bytes()));
     }
+}
+
+#[test]
+fn what_is_held_counts_and_is_given_back() {
+    let text = format!(r#"{{"jobs": [{{"long": "{}", "out": 1}}]}}"#, "x".repeat(100_000));
+    let budget = BufferBudget::new(1 << 20);
+    let mut filter = ListFilter::new(path("jobs"), Outs, &budget);
+    let mut out = Vec::new();
+    filter.copy(&text.as_bytes()[..90_000], &mut out).expect("room");
+    assert!((80_000..200_000).contains(&budget.held()), "{}", budget.held());
+    filter.copy(&text.as_bytes()[90_000..], &mut out).expect("room");
+    assert_eq!((out.as_slice(), budget.held()), (&br#"{"jobs": []}"#[..], 0));
+    let small = BufferBudget::new(50_000);
+    let copied = ListFilter::new(path("jobs"), Outs, &small).copy(text.as_bytes(), &mut out);
+    assert_eq!(copied, Err(Undecided::NoRoom(BufferError::NoRoom(50_000))));
+    let mut beginning = ObjectPrefix::new(&small);
+    assert!(matches!(
+        beginning.take(&text.as_bytes()[10..], &Outs),
+        Err(Undecided::NoRoom(_))
+    ));
+    drop(beginning);
+    assert_eq!(small.held(), 0);
 }
