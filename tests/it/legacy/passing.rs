@@ -3,6 +3,7 @@
 
 use crate::support::{
     Client, Reply, Running, StateFolder,
+    program::Program,
     raw::sender,
     server::{Server, Setup, board},
     start,
@@ -298,4 +299,37 @@ async fn a_list_goes_on_while_it_comes() {
         job(1, "completed", 1).entry
     );
     assert_eq!(so_far(), first + &rest);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_compresses_unasked_is_named_in_the_log_and_its_list_goes_on_as_it_is() {
+    let compressed = b"\x1f\x8b no list that could be read";
+    let server = Scripted::start(move |request: Request<hyper::body::Incoming>| async move {
+        let json = ("content-type", "application/json");
+        match (request.method(), request.headers().contains_key("x-packed")) {
+            (&Method::POST, _) => reply(404, &[], "404: Not Found"),
+            (_, false) => reply(
+                200,
+                &[json],
+                format!(
+                    "{{\"jobs\": [{}], \"pagination\": {{\"has_more\": false}}}}",
+                    job(1, "completed", 1).entry
+                ),
+            ),
+            (_, true) => {
+                assert!(!request.headers().contains_key("accept-encoding"), "it is not asked to");
+                reply(200, &[json, ("content-encoding", "gzip")], &compressed[..])
+            }
+        }
+    })
+    .await;
+    let mut program = Program::before(&server.url(), &["--dialect", "comfyui"]);
+    let at = program.address();
+    let body = json!({"delete": [uuid(1)]}).to_string();
+    let deleted = Client::new().send(Method::POST, at, "/history", &ANNA, body).await;
+    assert_eq!(deleted.expect("an answer").status, 200);
+    let packed = [ANNA[0], ("x-packed", "1"), ("accept-encoding", "gzip")];
+    let reply = get(at, "/api/jobs", &packed).await;
+    assert_eq!(reply.body, &compressed[..]);
+    program.line_with("deleted jobs may be shown");
 }

@@ -485,20 +485,22 @@ async fn deleting_from_the_queue_never_stops_the_running_job_of_the_same_id() {
 
 #[tokio::test]
 async fn a_job_deleted_and_forgotten_by_the_server_is_gone_for_every_scope() {
-    let server = server(Setup {
-        legacy_writes: true,
-        ..Setup::default()
-    })
-    .await;
-    server.with(|state| state.board.add(run(1, "completed")));
-    let jobshim = start(&server.url(), |_| {}).await;
-    let at = jobshim.address;
-    let (anna, bert) = ([("comfy-user", "anna")], [("comfy-user", "bert")]);
-    for user in [&anna, &bert] {
-        assert_eq!(shown_to(at, user).await, [1; 4]);
-    }
-    assert_eq!(post(at, "/history", &anna, &json!({"delete": [ID]})).await.status, 200);
-    for user in [&anna, &bert] {
-        assert_eq!(shown_to(at, user).await, [0; 4], "{user:?}");
+    for body in [json!({"delete": [ID]}), json!({"clear": true})] {
+        let server = server(Setup {
+            legacy_writes: true,
+            ..Setup::default()
+        })
+        .await;
+        server.with(|state| state.board.add(run(1, "completed")));
+        let jobshim = start(&server.url(), |_| {}).await;
+        let at = jobshim.address;
+        let (anna, bert) = ([("comfy-user", "anna")], [("comfy-user", "bert")]);
+        for user in [&anna, &bert] {
+            assert_eq!(shown_to(at, user).await, [1; 4]);
+        }
+        assert_eq!(post(at, "/history", &anna, &body).await.status, 200);
+        for user in [&anna, &bert] {
+            assert_eq!(shown_to(at, user).await, [0; 4], "{user:?} after {body}");
+        }
     }
 }

@@ -137,9 +137,14 @@ fn parts_within_parts_and_rows_without_end_are_refused() {
 
 #[test]
 fn a_link_that_leads_nowhere_is_said_and_the_built_in_table_not_taken_for_it() {
-    let folder = TableFolder::with("limits-link", &[]);
-    symlink(folder.path.join("gone.toml"), folder.path.join("queue.toml")).expect("a link");
-    let (code, said) = check(&folder);
-    assert_eq!(code, Some(2), "{said}");
-    assert!(said.contains("queue.toml"), "{said}");
+    for link in ["queue.toml", "answers/queue.toml", "dialects/cloud.toml"] {
+        let folder = TableFolder::with("limits-link", &[]);
+        let link = folder.path.join(link);
+        std::fs::create_dir_all(link.parent().expect("a folder")).expect("made");
+        symlink(folder.path.join("gone.toml"), &link).expect("a link");
+        let (code, said) = check(&folder);
+        assert_eq!(code, Some(2), "{link:?}: {said}");
+        let name = link.file_name().and_then(|name| name.to_str()).expect("a name");
+        assert!(said.contains(name), "{said}");
+    }
 }
