@@ -109,7 +109,7 @@ impl ClassMemory {
     }
 
     /// Forgets all: the server behind may be another one.
-    pub fn forget(&self) {
+    pub(super) fn forget(&self) {
         *lock(&self.known) = Known::default();
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 /// One job in one legacy shape: `{"id": entry}`, of which a list shows a part.
 #[derive(Clone, Debug)]
-pub struct Entry {
+pub(super) struct Entry {
     text: Bytes,
     /// Where the entry itself begins.
     begin: usize,
@@ -27,7 +27,7 @@ pub struct Entry {
 pub struct Head(RwLock<Option<(HeadKey, HeaderMap)>>);
 
 /// What the headers depend on besides the text: the service, by its number, and whose names it goes by.
-pub type HeadKey = (u64, Option<DialectKind>);
+pub(super) type HeadKey = (u64, Option<DialectKind>);
 
 impl Head {
     /// The headers, if they were made on these terms.
@@ -45,7 +45,7 @@ impl Head {
 
 impl Entry {
     /// An entry whose text is `{"id": entry}`; `begin` is where the entry begins.
-    pub fn new(text: Vec<u8>, begin: usize, place: Option<usize>) -> Self {
+    pub(super) fn new(text: Vec<u8>, begin: usize, place: Option<usize>) -> Self {
         let text = text.into_boxed_slice();
         let version = Version::of(&text);
         Self {
@@ -60,7 +60,7 @@ impl Entry {
     }
 
     /// The same, compressed: good only as a whole.
-    pub fn compressed(&self, text: Bytes) -> Self {
+    pub(super) fn compressed(&self, text: Bytes) -> Self {
         Self {
             content_length: text.len().into(),
             head: Arc::default(),
@@ -70,37 +70,37 @@ impl Entry {
     }
 
     /// The version as an `ETag`.
-    pub fn tag(&self) -> HeaderValue {
+    pub(super) fn tag(&self) -> HeaderValue {
         self.tag.clone()
     }
 
     /// How long [`Entry::whole`] is, as a `Content-Length`.
-    pub fn content_length(&self) -> HeaderValue {
+    pub(super) fn content_length(&self) -> HeaderValue {
         self.content_length.clone()
     }
 
     /// The headers of answers with [`Entry::whole`] from memory.
-    pub fn head(&self) -> Arc<Head> {
+    pub(super) fn head(&self) -> Arc<Head> {
         Arc::clone(&self.head)
     }
 
     /// How long `{"id": entry}` is, in bytes.
-    pub fn length(&self) -> usize {
+    pub(super) fn length(&self) -> usize {
         self.text.len()
     }
 
     /// `{"id": entry}`.
-    pub fn whole(&self) -> Bytes {
+    pub(super) fn whole(&self) -> Bytes {
         self.text.clone()
     }
 
     /// `"id": entry`.
-    pub fn member(&self) -> Bytes {
+    pub(super) fn member(&self) -> Bytes {
         self.text.slice(1..self.text.len() - 1)
     }
 
     /// The entry, with its place in the list, counted from 1, where it has one.
-    pub fn item(&self, position: usize) -> impl Iterator<Item = Bytes> {
+    pub(super) fn item(&self, position: usize) -> impl Iterator<Item = Bytes> {
         let end = self.text.len() - 1;
         let parts = match self.place {
             None => [Some(self.text.slice(self.begin..end)), None, None],

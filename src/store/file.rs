@@ -35,7 +35,7 @@ impl<E: Into<redb::Error>> From<E> for Fault {
 
 impl StoreFile {
     /// Opens the file, which is made if it is not there.
-    pub fn open(path: PathBuf) -> Result<Self, StoreError> {
+    pub(super) fn open(path: PathBuf) -> Result<Self, StoreError> {
         let database = open(&path, |builder| builder.create(&path))?;
         Ok(Self {
             path,
@@ -44,7 +44,7 @@ impl StoreFile {
     }
 
     /// Does `work`. Waits for the disk.
-    pub fn run<T>(&self, work: impl FnOnce(&Database) -> Result<T, Fault>) -> Result<T, StoreError> {
+    pub(super) fn run<T>(&self, work: impl FnOnce(&Database) -> Result<T, Fault>) -> Result<T, StoreError> {
         let mut place = lock(&self.database);
         let database = match place.take() {
             Some(database) => database,

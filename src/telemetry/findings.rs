@@ -19,7 +19,7 @@ use std::{
 /// Fields of a route told apart; all further ones are one.
 const MOST_FIELDS: usize = 40;
 /// What all fields beyond the bound are called.
-pub const OTHER: &str = "(others)";
+pub(super) const OTHER: &str = "(others)";
 
 /// What it means that two answers are not the same somewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -6,7 +6,7 @@ use memchr::{memchr, memmem};
 use std::{collections::BTreeMap, ops::Range};
 
 /// Writes `text` without the named members, every other byte as it was. Paths are relative to `text`.
-pub fn without(text: &[u8], members: &[DroppedMember], out: &mut Vec<u8>) -> Result<(), ScanError> {
+pub(super) fn without(text: &[u8], members: &[DroppedMember], out: &mut Vec<u8>) -> Result<(), ScanError> {
     for part in parts_without(text, members)? {
         out.extend_from_slice(part.of(text));
     }
@@ -14,7 +14,7 @@ pub fn without(text: &[u8], members: &[DroppedMember], out: &mut Vec<u8>) -> Res
 }
 
 /// The stretches of `text`, in order, that are left of it without `members`.
-pub fn parts_without(text: &[u8], members: &[DroppedMember]) -> Result<Vec<Span>, ScanError> {
+pub(crate) fn parts_without(text: &[u8], members: &[DroppedMember]) -> Result<Vec<Span>, ScanError> {
     let dropped: Vec<_> = members.iter().map(|member| (member.path.names(), member)).collect();
     let mut gaps = Vec::new();
     find_dropped(&mut Scanner::new(text), &dropped, &mut gaps)?;

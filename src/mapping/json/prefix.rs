@@ -25,7 +25,7 @@ pub(super) struct HeldObject {
 }
 
 impl HeldObject {
-    pub fn judged_from(judge_at: usize) -> Self {
+    pub(super) fn judged_from(judge_at: usize) -> Self {
         Self {
             text: Vec::new(),
             judge_at,
@@ -33,7 +33,7 @@ impl HeldObject {
     }
 
     /// Judges the members so far, behind one of them, if there is enough that is new.
-    pub fn judge_so_far(&mut self, judge: &impl ElementFilter) -> Option<bool> {
+    pub(super) fn judge_so_far(&mut self, judge: &impl ElementFilter) -> Option<bool> {
         if self.text.len() < self.judge_at {
             return None;
         }

@@ -19,7 +19,7 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Connections that lie idle. Requests wait for this lock, so nothing is read from a connection under it.
 #[derive(Default)]
-pub struct IdleConnections(Mutex<Shelf>);
+pub(super) struct IdleConnections(Mutex<Shelf>);
 
 #[derive(Default)]
 struct Shelf {
@@ -40,7 +40,7 @@ struct IdleConnection {
 
 impl IdleConnections {
     /// The open connection that was used last.
-    pub fn take(&self) -> Option<Box<Connection>> {
+    pub(super) fn take(&self) -> Option<Box<Connection>> {
         loop {
             let latest = lock(&self.0).connections.pop_back();
             let mut connection = latest?.connection;
@@ -51,7 +51,7 @@ impl IdleConnections {
     }
 
     /// Keeps a connection until it is needed.
-    pub fn put(self: &Arc<Self>, mut connection: Box<Connection>) {
+    pub(super) fn put(self: &Arc<Self>, mut connection: Box<Connection>) {
         connection.rest();
         let mut shelf = lock(&self.0);
         shelf.puts += 1;
