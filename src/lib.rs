@@ -51,10 +51,3 @@ pub mod http;
 
 /// The table of endpoints.
 pub mod routes;
-
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-/// Takes a lock. What it guards stays whole when a holder panics: no change is made in more than one step.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}

@@ -1,12 +1,10 @@
 //! Which dialect the upstream speaks: asked for by one at a time, of which nobody else makes a queue.
 
 use super::{Caller, CallerKey, DialectKind, Jobs, JobsError, accept};
-use crate::{lock, telemetry::Call};
+use crate::telemetry::Call;
 use http::Method;
-use std::{
-    sync::Mutex,
-    time::{Duration, Instant},
-};
+use parking_lot::Mutex;
+use std::time::{Duration, Instant};
 use tokio::{sync::watch, time::timeout};
 
 /// How long somebody else's question is waited for: it may be one that the server lets hang.
@@ -33,7 +31,7 @@ enum Turn {
 
 impl Probing {
     fn turn(&self, caller_key: &CallerKey) -> Turn {
-        let mut asked = lock(&self.0);
+        let mut asked = self.0.lock();
         // A question whose asker has left, or has told the outcome, is under way no more.
         match &*asked {
             Some(other) if other.outcome.has_changed().is_ok() => Turn::Theirs(other.clone()),

@@ -3,7 +3,8 @@
 use crate::{http::entity_tag::Version, jobs_api::DialectKind};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
-use std::sync::{Arc, PoisonError, RwLock};
+use parking_lot::RwLock;
+use std::sync::Arc;
 
 /// One job in one legacy shape: `{"id": entry}`, of which a list shows a part.
 #[derive(Clone, Debug)]
@@ -32,14 +33,14 @@ pub(super) type HeadKey = (u64, Option<DialectKind>);
 impl Head {
     /// The headers, if they were made on these terms.
     pub fn made_on(&self, terms: HeadKey) -> Option<HeaderMap> {
-        let kept = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let kept = self.0.read();
         let (made_on, headers) = kept.as_ref()?;
         (*made_on == terms).then(|| headers.clone())
     }
 
     /// Keeps headers that were made on these terms.
     pub fn keep(&self, terms: HeadKey, headers: HeaderMap) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some((terms, headers));
+        *self.0.write() = Some((terms, headers));
     }
 }
 

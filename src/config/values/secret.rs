@@ -1,14 +1,9 @@
 //! Secrets: named by where they are kept, read once, never printed.
 
 use super::invalid_value::InvalidValue;
-use crate::lock;
 use http::{HeaderName, HeaderValue, Uri};
-use std::{
-    collections::HashMap,
-    fmt, fs,
-    path::Path,
-    sync::{Arc, Mutex},
-};
+use parking_lot::Mutex;
+use std::{collections::HashMap, fmt, fs, path::Path, sync::Arc};
 
 /// A secret's value. It shows itself to nobody by accident.
 #[derive(Clone, PartialEq, Eq)]
@@ -54,12 +49,12 @@ pub(crate) struct Pipes(Arc<Mutex<HashMap<String, Secret>>>);
 impl Pipes {
     /// Whether there are any.
     pub(crate) fn any(&self) -> bool {
-        !lock(&self.0).is_empty()
+        !self.0.lock().is_empty()
     }
 
     /// What a file says, or has said if it cannot be read again.
     fn read(&self, path: &str) -> Result<String, InvalidValue> {
-        let known = lock(&self.0).get(path).cloned();
+        let known = self.0.lock().get(path).cloned();
         if let Some(Secret(text)) = known
             && !Path::new(path).is_file()
         {
@@ -68,7 +63,7 @@ impl Pipes {
         let is_pipe = is_read_once(Path::new(path));
         let text = fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
         if is_pipe {
-            lock(&self.0).insert(path.to_owned(), Secret(text.clone()));
+            self.0.lock().insert(path.to_owned(), Secret(text.clone()));
         }
         Ok(text)
     }

@@ -3,13 +3,13 @@
 
 use crate::{
     config::{Policy, Rollback, Share},
-    lock,
     routes::RouteName,
     store::{Store, Table},
     telemetry::now_ms,
 };
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 use tokio::task::spawn_blocking;
 
 /// So many answers must be known before their share says anything.
@@ -100,14 +100,14 @@ impl CanaryTrial {
     /// A translated answer was given; `failed` when it is a failure.
     pub(super) fn answered(&self, failed: bool) {
         if let Some(most) = self.limits.failures {
-            self.judge(lock(&self.answers).count(failed, "failures", most));
+            self.judge(self.answers.lock().count(failed, "failures", most));
         }
     }
 
     /// A translated answer was compared with the legacy one.
     pub(super) fn compared(&self, differs: bool) {
         if let Some(most) = self.limits.differences {
-            self.judge(lock(&self.comparisons).count(differs, "differences", most));
+            self.judge(self.comparisons.lock().count(differs, "differences", most));
         }
     }
 

@@ -2,10 +2,10 @@
 //! comes of that, and fail with it, rather than queue up for the same failure. So nobody has to wait for a recovery to be
 //! noticed: the first call after it is the one that tries, and who comes with it goes along.
 
+use parking_lot::Mutex;
 use std::{
     io,
     pin::pin,
-    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 use tokio::{sync::Notify, time::timeout_at};
@@ -68,7 +68,7 @@ impl CircuitBreaker {
     }
 
     fn known<T>(&self, look: impl FnOnce(&mut LastAttempts) -> T) -> T {
-        look(&mut self.known.lock().unwrap_or_else(PoisonError::into_inner))
+        look(&mut self.known.lock())
     }
 }
 
