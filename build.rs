@@ -37,11 +37,14 @@ macro_rules! section {
     };
 }
 
-// The commands as they are, of which only the description is needed here.
-#[allow(dead_code)]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    reason = "the program's own file, of which only the description is needed here"
+)]
 #[path = "src/cli/arguments.rs"]
 mod cli;
-#[allow(dead_code, unused_imports)]
+#[allow(dead_code, unreachable_pub, unused_imports, reason = "as above")]
 #[path = "src/config"]
 mod config {
     mod key;

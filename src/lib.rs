@@ -4,6 +4,7 @@
 //! From top to bottom:
 
 /// The commands, one file each, and their exit codes.
+#[expect(clippy::print_stdout, reason = "what a command answers goes to the standard output")]
 pub mod cli;
 
 /// The second listener: health, metrics, usage, the page.
@@ -50,10 +51,3 @@ pub mod http;
 
 /// The table of endpoints.
 pub mod routes;
-
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-/// Takes a lock. What it guards stays whole when a holder panics: no change is made in more than one step.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}

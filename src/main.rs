@@ -1,5 +1,11 @@
 //! Flags, config, exit codes; nothing else.
 
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "what a command answers, and what is wrong before there is a log"
+)]
+
 use clap::Parser;
 #[cfg(feature = "otel")]
 use jobshim::cli::traces;
@@ -149,6 +155,7 @@ async fn stopped(signals: [io::Result<Signal>; 2]) {
             next().await;
         }
         tracing::warn!("ended at once: answers that were under way are cut off");
+        #[expect(clippy::exit, reason = "who asks a second time waits for nothing more")]
         std::process::exit(1);
     });
 }

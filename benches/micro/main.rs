@@ -1,5 +1,16 @@
 //! What the parts of a translation cost by themselves: `cargo bench --bench micro`.
 
+#![allow(
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a benchmark answers nobody but who started it"
+)]
+
 mod job;
 
 use bytes::Bytes;

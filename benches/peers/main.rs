@@ -4,6 +4,17 @@
 //! the tests. A peer that is not installed is skipped with a word (Debian: nginx, libnginx-mod-http-lua, lua-cjson,
 //! haproxy; the load is made by wrk, and taskset keeps it off the proxy's core).
 
+#![allow(
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a benchmark answers nobody but who started it"
+)]
+
 mod bare;
 mod jobs;
 mod load;

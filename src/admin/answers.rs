@@ -23,7 +23,7 @@ use std::{
 const METRICS: &str = prometheus_client::encoding::prometheus_text::CONTENT_TYPE;
 
 /// The answer to a request that may look.
-pub async fn answer(proxy: &Proxy, uri: &Uri) -> Response<Full<Bytes>> {
+pub(super) async fn answer(proxy: &Proxy, uri: &Uri) -> Response<Full<Bytes>> {
     let pipeline = &proxy.pipeline();
     match uri.path() {
         "/healthz" => text(StatusCode::OK, "alive\n"),
@@ -40,11 +40,15 @@ pub async fn answer(proxy: &Proxy, uri: &Uri) -> Response<Full<Bytes>> {
 }
 
 /// Words for people.
-pub fn text(status: StatusCode, text: impl Into<Bytes>) -> Response<Full<Bytes>> {
+pub(super) fn text(status: StatusCode, text: impl Into<Bytes>) -> Response<Full<Bytes>> {
     with_type(status, text, "text/plain; charset=utf-8")
 }
 
-pub fn with_type(status: StatusCode, body: impl Into<Bytes>, content_type: &'static str) -> Response<Full<Bytes>> {
+pub(super) fn with_type(
+    status: StatusCode,
+    body: impl Into<Bytes>,
+    content_type: &'static str,
+) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(body.into()));
     *response.status_mut() = status;
     response
@@ -105,7 +109,9 @@ fn upstream(pipeline: &Pipeline, seen: &Seen) -> Value {
 /// Who calls the legacy surface.
 fn usage(pipeline: &Pipeline) -> Value {
     let mut shown = json!(pipeline.observer().usage().clients());
-    shown["now_ms"] = json!(now_ms());
+    if let Value::Object(fields) = &mut shown {
+        fields.insert("now_ms".to_owned(), json!(now_ms()));
+    }
     shown
 }
 

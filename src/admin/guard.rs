@@ -5,7 +5,7 @@ use http::{HeaderMap, Method, StatusCode, Uri, header::HOST, header::ORIGIN, uri
 
 /// Why a request is refused.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub(super) enum Refusal {
     /// Nothing here can be changed.
     #[error("only GET and HEAD are answered here")]
     Method,
@@ -19,7 +19,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// Of the answer.
-    pub fn status(&self) -> StatusCode {
+    pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::Host(_) => StatusCode::MISDIRECTED_REQUEST,
@@ -29,7 +29,7 @@ impl Refusal {
 }
 
 /// Lets a request in or says why not. An address in `Host` is always good: only a name can be made to point elsewhere.
-pub fn admit(method: &Method, uri: &Uri, headers: &HeaderMap, hosts: &[String]) -> Result<(), Refusal> {
+pub(super) fn admit(method: &Method, uri: &Uri, headers: &HeaderMap, hosts: &[String]) -> Result<(), Refusal> {
     if !matches!(*method, Method::GET | Method::HEAD) {
         return Err(Refusal::Method);
     }

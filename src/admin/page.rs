@@ -25,7 +25,7 @@ static PAGE: LazyLock<Bytes> = LazyLock::new(|| {
 });
 
 /// The page.
-pub fn page() -> Response<Full<Bytes>> {
+pub(super) fn page() -> Response<Full<Bytes>> {
     let mut response = with_type(StatusCode::OK, PAGE.clone(), "text/html; charset=utf-8");
     response
         .headers_mut()

@@ -217,12 +217,8 @@ mod tests {
         };
         let text = report(&seen, now, 30, "http://a");
         let verdict = |route: &str| {
-            let line = text
-                .lines()
-                .rev()
-                .find(|line| line.starts_with(route))
-                .unwrap_or_else(|| panic!("{route}: {text}"));
-            line[route.len()..].trim().to_owned()
+            let verdict = text.lines().rev().find_map(|line| line.strip_prefix(route));
+            verdict.unwrap_or_else(|| panic!("{route}: {text}")).trim().to_owned()
         };
         assert_eq!(
             verdict("GET /history "),

@@ -6,10 +6,10 @@ use std::{collections::BTreeMap, fs, path::Path};
 use toml::de::{DeTable, DeValue};
 
 /// By key, the text and where it stands.
-pub type FileValues = BTreeMap<String, (String, Origin)>;
+pub(super) type FileValues = BTreeMap<String, (String, Origin)>;
 
 /// Reads a configuration file; every complaint about it comes back.
-pub fn read(path: &Path) -> Result<FileValues, Vec<ConfigError>> {
+pub(super) fn read(path: &Path) -> Result<FileValues, Vec<ConfigError>> {
     let refuse = |line, reason| ConfigError::File {
         path: path.to_owned(),
         line,

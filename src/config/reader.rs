@@ -9,31 +9,31 @@ use super::{
 };
 
 /// Reads settings one by one, and keeps the complaints.
-pub struct Reader<'a> {
+pub(super) struct Reader<'a> {
     given: &'a [GivenValue],
     places: Places<'a>,
     errors: &'a mut Vec<ConfigError>,
 }
 
 impl<'a> Reader<'a> {
-    pub fn new(given: &'a [GivenValue], places: Places<'a>, errors: &'a mut Vec<ConfigError>) -> Self {
+    pub(super) fn new(given: &'a [GivenValue], places: Places<'a>, errors: &'a mut Vec<ConfigError>) -> Self {
         Self { given, places, errors }
     }
 
     /// The value of `setting`; without one, there is a complaint.
-    pub fn read<T>(&mut self, setting: &Setting<T>) -> Option<T> {
+    pub(super) fn read<T>(&mut self, setting: &Setting<T>) -> Option<T> {
         let given = self.given(&setting.key)?;
         let parsed = (setting.parse)(&given.text, self.places);
         parsed.map_err(|reason| self.refuse(&setting.key, reason)).ok()
     }
 
     /// Whether `key` has any text.
-    pub fn is_given(&self, key: &Key) -> bool {
+    pub(super) fn is_given(&self, key: &Key) -> bool {
         self.given(key).is_some_and(|given| !given.text.is_empty())
     }
 
     /// Complains about the value of `key`.
-    pub fn refuse(&mut self, key: &Key, reason: impl Into<InvalidValue>) {
+    pub(super) fn refuse(&mut self, key: &Key, reason: impl Into<InvalidValue>) {
         let complaint = self.given(key).map(|given| ConfigError::Value {
             key: key.name.to_owned(),
             value: given.shown(),

@@ -33,22 +33,20 @@ macro_rules! section {
         )*
     ) => {
         $(#[doc = $about])*
-        // Help is for a terminal: its brackets are no links.
-        #[allow(rustdoc::broken_intra_doc_links)]
+        #[allow(rustdoc::broken_intra_doc_links, reason = "help is for a terminal: its brackets are no links")]
         #[derive(Clone, Debug)]
         pub struct $Values {
             $($(#[doc = $doc])* pub $field: $T,)*
         }
 
         #[doc = concat!("The settings of [`", stringify!($Values), "`].")]
-        #[allow(rustdoc::broken_intra_doc_links)]
+        #[allow(rustdoc::broken_intra_doc_links, reason = "help is for a terminal: its brackets are no links")]
         pub struct $Settings {
             $($(#[doc = $doc])* pub $field: crate::config::setting::Setting<$T>,)*
         }
 
         #[doc = concat!("The settings of [`", stringify!($Values), "`].")]
-        // One row may have all that a key can have.
-        #[allow(clippy::needless_update)]
+        #[allow(clippy::needless_update, reason = "one row may have all that a key can have")]
         pub static $TABLE: $Settings = $Settings {
             $($field: crate::config::setting::Setting {
                 key: Key {

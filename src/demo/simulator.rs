@@ -11,12 +11,9 @@ use http::{
 use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
 use percent_encoding::percent_decode_str;
-use std::{
-    io,
-    net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{io, net::SocketAddr, sync::Arc};
 use tokio::{
     net::TcpListener,
     task::{JoinHandle, JoinSet},
@@ -59,10 +56,6 @@ pub struct Simulator {
     task: JoinHandle<()>,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Simulator {
     /// Listens on a port of the system's choice.
     pub async fn start(board: Board, options: Options) -> io::Result<Self> {
@@ -96,19 +89,19 @@ impl Simulator {
 
     /// The targets that arrived so far and begin with `prefix`.
     pub fn targets(&self, prefix: &str) -> Vec<String> {
-        let seen = lock(&self.shared.seen);
+        let seen = self.shared.seen.lock();
         let targets = seen.iter().map(|seen| seen.target.clone());
         targets.filter(|target| target.starts_with(prefix)).collect()
     }
 
     /// What arrived so far.
     pub fn seen(&self) -> Vec<Seen> {
-        lock(&self.shared.seen).clone()
+        self.shared.seen.lock().clone()
     }
 
     /// Looks at the jobs, or changes them.
     pub fn with_board<T>(&self, look: impl FnOnce(&mut Board) -> T) -> T {
-        look(&mut lock(&self.shared.board))
+        look(&mut self.shared.board.lock())
     }
 }
 
@@ -144,7 +137,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 
 impl Shared {
     fn answer(&self, request: &Parts, body: Bytes) -> Response<Full<Bytes>> {
-        lock(&self.seen).push(Seen {
+        self.seen.lock().push(Seen {
             method: request.method.clone(),
             target: request.uri.to_string(),
             headers: request.headers.clone(),
@@ -155,7 +148,7 @@ impl Shared {
             .or_else(|| self.jobs_api(request, &body))
             .unwrap_or((404, String::new()));
         let status = StatusCode::from_u16(status).unwrap_or_default();
-        let cloud = lock(&self.board).rules == Rules::Cloud;
+        let cloud = self.board.lock().rules == Rules::Cloud;
         let (content_type, body) = match (body.is_empty(), cloud) {
             (true, _) => {
                 let reason = status.canonical_reason().unwrap_or_default();
@@ -186,7 +179,7 @@ impl Shared {
     }
 
     fn jobs_api(&self, request: &Parts, body: &[u8]) -> Option<Reply> {
-        let mut board = lock(&self.board);
+        let mut board = self.board.lock();
         let path = request.uri.path();
         let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
         if request.method == Method::POST {

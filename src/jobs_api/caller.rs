@@ -155,9 +155,13 @@ pub(crate) fn filled(path: &str, value: &str) -> String {
 
 /// The same, in pieces.
 pub(crate) fn filling<'a>(path: &'a str, value: &'a str) -> [Cow<'a, str>; 3] {
-    let place = |byte| path.bytes().position(|one| one == byte);
-    match (place(b'{'), place(b'}')) {
-        (Some(begin), Some(end)) => [path[..begin].into(), encode(value), path[end + 1..].into()],
-        _ => [path.into(), "".into(), "".into()],
+    let around = || {
+        let (before, rest) = path.split_once('{')?;
+        let (_name, after) = rest.split_once('}')?;
+        Some((before, after))
+    };
+    match around() {
+        Some((before, after)) => [before.into(), encode(value), after.into()],
+        None => [path.into(), "".into(), "".into()],
     }
 }

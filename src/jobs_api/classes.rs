@@ -4,7 +4,6 @@ use super::{Caller, DialectKind, Jobs, JobsError, accept, caller::filled, shape}
 use crate::{
     http::segments::has_dots,
     jobs_api::coalescer::Coalescer,
-    lock,
     mapping::{
         ClassInputs, Classes,
         json::{find, key_is, members},
@@ -13,9 +12,10 @@ use crate::{
 };
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use http::{Method, StatusCode};
+use parking_lot::Mutex;
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -81,7 +81,7 @@ impl ClassMemory {
     fn look_up(&self, classes: Vec<String>) -> (Vec<Named>, Vec<String>) {
         let (mut found, mut unknown) = (Vec::with_capacity(classes.len()), Vec::new());
         let now = Instant::now();
-        let known = lock(&self.known);
+        let known = self.known.lock();
         for name in classes {
             match known.classes.get(&name) {
                 Some((class, since)) if now.duration_since(*since) < BELIEVED => {
@@ -95,7 +95,7 @@ impl ClassMemory {
 
     fn learn(&self, name: &str, class: &Arc<Class>) {
         let cost = |class: &Class| name.len() + CLASS_BYTES + class.inputs.as_ref().map_or(0, ClassInputs::bytes);
-        let mut known = lock(&self.known);
+        let mut known = self.known.lock();
         if known.bytes + cost(class) > MOST_BYTES {
             *known = Known::default();
         }
@@ -109,8 +109,8 @@ impl ClassMemory {
     }
 
     /// Forgets all: the server behind may be another one.
-    pub fn forget(&self) {
-        *lock(&self.known) = Known::default();
+    pub(super) fn forget(&self) {
+        *self.known.lock() = Known::default();
     }
 }
 
@@ -213,7 +213,7 @@ mod tests {
         for nth in 0..20 {
             memory.learn(&name(nth), &class);
             memory.learn(&name(nth), &class);
-            let known = lock(&memory.known);
+            let known = memory.known.lock();
             let names: usize = known.classes.keys().map(String::len).sum();
             assert!(
                 names <= known.bytes && known.bytes <= MOST_BYTES,

@@ -9,12 +9,13 @@ use futures_util::{
     FutureExt,
     future::{BoxFuture, Shared, WeakShared},
 };
+use parking_lot::Mutex;
 use std::{
     collections::{HashMap, hash_map::Entry},
     future::Future,
     hash::Hash,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
@@ -68,7 +69,7 @@ struct InFlightGuard<K: Eq + Hash, V> {
 
 impl<K: Eq + Hash, V> Drop for InFlightGuard<K, V> {
     fn drop(&mut self) {
-        let mut open = crate::lock(&self.open);
+        let mut open = self.open.lock();
         if open.get(&self.key).is_some_and(|flight| flight.number == self.number) {
             open.remove(&self.key);
         }
@@ -106,7 +107,7 @@ impl<K: Eq + Hash + Clone + Send + 'static, V: Clone + Send + Sync + 'static> Co
     where
         F: Future<Output = V> + Send + 'static,
     {
-        let mut open = crate::lock(&self.open);
+        let mut open = self.open.lock();
         let place = open.entry(key.clone());
         if let Entry::Occupied(entry) = &place
             && let flight = entry.get()
@@ -164,7 +165,7 @@ impl<K: Eq + Hash + Clone + Send + 'static, V: Clone + Send + Sync + 'static> Co
     /// How many are under way.
     #[cfg(test)]
     fn under_way(&self) -> usize {
-        crate::lock(&self.open).len()
+        self.open.lock().len()
     }
 }
 

@@ -32,17 +32,14 @@ use crate::{
     config::DialectChoice,
     http::outside::Outside,
     jobs_api::coalescer::Coalescer,
-    lock,
     mapping::{Tables, json::ScanError},
     telemetry::{Call, Observer},
     upstream::{Answer, Upstream, UpstreamError},
 };
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, header::LOCATION};
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use parking_lot::Mutex;
+use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// How long a dialect that was found out is believed before the upstream is asked again: it may have been replaced.
@@ -159,12 +156,12 @@ impl Jobs {
         }
         let lately = |failed: &mut Option<Instant>| failed.is_some_and(|at| at.elapsed() < FAILURE_REMEMBERED);
         let has_key = caller.has_key() || self.upstream.has_headers();
-        if !(has_key || must) || lately(&mut lock(&self.failed)) {
+        if !(has_key || must) || lately(&mut self.failed.lock()) {
             return None;
         }
         let kind = as_refused(self.dialect(caller).await);
         if kind.is_none() {
-            *lock(&self.failed) = Some(Instant::now());
+            *self.failed.lock() = Some(Instant::now());
         }
         kind
     }
@@ -228,7 +225,7 @@ impl Jobs {
     }
 
     fn found<T>(&self, look: impl FnOnce(&mut Option<(DialectKind, Instant)>) -> T) -> T {
-        look(&mut lock(&self.found))
+        look(&mut self.found.lock())
     }
 
     /// One GET on behalf of `caller`.

@@ -1,9 +1,10 @@
 //! Which dialect the upstream speaks: asked for by one at a time, of which nobody else makes a queue.
 
 use super::{Caller, CallerKey, DialectKind, Jobs, JobsError, accept};
-use crate::{lock, telemetry::Call};
+use crate::telemetry::Call;
 use http::Method;
-use std::{sync::Mutex, time::Duration};
+use parking_lot::Mutex;
+use std::time::Duration;
 use tokio::{
     sync::watch,
     time::{Instant, timeout},
@@ -33,7 +34,7 @@ enum Turn {
 
 impl Probing {
     fn turn(&self, caller_key: &CallerKey) -> Turn {
-        let mut asked = lock(&self.0);
+        let mut asked = self.0.lock();
         // A question whose asker has left, or has told the outcome, is under way no more.
         match &*asked {
             Some(other) if other.outcome.has_changed().is_ok() => Turn::Theirs(other.clone()),

@@ -3,11 +3,12 @@
 use crate::{http::entity_tag::Version, jobs_api::DialectKind};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
-use std::sync::{Arc, PoisonError, RwLock};
+use parking_lot::RwLock;
+use std::sync::Arc;
 
 /// One job in one legacy shape: `{"id": entry}`, of which a list shows a part.
 #[derive(Clone, Debug)]
-pub struct Entry {
+pub(super) struct Entry {
     text: Bytes,
     /// Where the entry itself begins.
     begin: usize,
@@ -27,25 +28,25 @@ pub struct Entry {
 pub struct Head(RwLock<Option<(HeadKey, HeaderMap)>>);
 
 /// What the headers depend on besides the text: the service, by its number, and whose names it goes by.
-pub type HeadKey = (u64, Option<DialectKind>);
+pub(super) type HeadKey = (u64, Option<DialectKind>);
 
 impl Head {
     /// The headers, if they were made on these terms.
     pub fn made_on(&self, terms: HeadKey) -> Option<HeaderMap> {
-        let kept = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let kept = self.0.read();
         let (made_on, headers) = kept.as_ref()?;
         (*made_on == terms).then(|| headers.clone())
     }
 
     /// Keeps headers that were made on these terms.
     pub fn keep(&self, terms: HeadKey, headers: HeaderMap) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some((terms, headers));
+        *self.0.write() = Some((terms, headers));
     }
 }
 
 impl Entry {
     /// An entry whose text is `{"id": entry}`; `begin` is where the entry begins.
-    pub fn new(text: Vec<u8>, begin: usize, place: Option<usize>) -> Self {
+    pub(super) fn new(text: Vec<u8>, begin: usize, place: Option<usize>) -> Self {
         let text = text.into_boxed_slice();
         let version = Version::of(&text);
         Self {
@@ -60,7 +61,7 @@ impl Entry {
     }
 
     /// The same, compressed: good only as a whole.
-    pub fn compressed(&self, text: Bytes) -> Self {
+    pub(super) fn compressed(&self, text: Bytes) -> Self {
         Self {
             content_length: text.len().into(),
             head: Arc::default(),
@@ -70,37 +71,37 @@ impl Entry {
     }
 
     /// The version as an `ETag`.
-    pub fn tag(&self) -> HeaderValue {
+    pub(super) fn tag(&self) -> HeaderValue {
         self.tag.clone()
     }
 
     /// How long [`Entry::whole`] is, as a `Content-Length`.
-    pub fn content_length(&self) -> HeaderValue {
+    pub(super) fn content_length(&self) -> HeaderValue {
         self.content_length.clone()
     }
 
     /// The headers of answers with [`Entry::whole`] from memory.
-    pub fn head(&self) -> Arc<Head> {
+    pub(super) fn head(&self) -> Arc<Head> {
         Arc::clone(&self.head)
     }
 
     /// How long `{"id": entry}` is, in bytes.
-    pub fn length(&self) -> usize {
+    pub(super) fn length(&self) -> usize {
         self.text.len()
     }
 
     /// `{"id": entry}`.
-    pub fn whole(&self) -> Bytes {
+    pub(super) fn whole(&self) -> Bytes {
         self.text.clone()
     }
 
     /// `"id": entry`.
-    pub fn member(&self) -> Bytes {
+    pub(super) fn member(&self) -> Bytes {
         self.text.slice(1..self.text.len() - 1)
     }
 
     /// The entry, with its place in the list, counted from 1, where it has one.
-    pub fn item(&self, position: usize) -> impl Iterator<Item = Bytes> {
+    pub(super) fn item(&self, position: usize) -> impl Iterator<Item = Bytes> {
         let end = self.text.len() - 1;
         let parts = match self.place {
             None => [Some(self.text.slice(self.begin..end)), None, None],

@@ -45,7 +45,7 @@ impl View {
 
 /// A remembered text, and what the answer that carries it needs besides.
 #[derive(Clone, Debug)]
-pub struct CachedEntry {
+pub(super) struct CachedEntry {
     /// As it is, or compressed.
     pub entry: Entry,
     /// The CORS headers that the upstream sent with the job.
@@ -62,7 +62,7 @@ pub struct CachedEntry {
 
 /// In what form something is asked for: what its bytes and headers vary by.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Variant {
+pub(super) struct Variant {
     /// Which table.
     pub shape: View,
     /// The CORS headers may vary by it.
@@ -73,7 +73,7 @@ pub struct Variant {
 
 impl Variant {
     /// Uncompressed, for a request from `origin`.
-    pub fn plain(shape: View, origin: Option<&HeaderValue>) -> Self {
+    pub(super) fn plain(shape: View, origin: Option<&HeaderValue>) -> Self {
         Self {
             shape,
             origin: origin.cloned(),
@@ -82,7 +82,7 @@ impl Variant {
     }
 
     /// The same, compressed.
-    pub fn compressed(&self, encoding: Encoding) -> Self {
+    pub(super) fn compressed(&self, encoding: Encoding) -> Self {
         Self {
             encoding: Some(encoding),
             ..self.clone()
@@ -123,14 +123,14 @@ fn key(scope: Scope, id: &Arc<str>) -> JobKey {
 /// A moment in what is known of an id, for [`EntryCache::keep`]: what was asked before something was dropped may be untrue
 /// after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Generation {
+pub(super) struct Generation {
     drops: u64,
     generation: IdGeneration,
 }
 
 /// What is known of a text that may have been driven out.
 #[derive(Clone, Copy, Debug)]
-pub struct KnownVersion {
+pub(super) struct KnownVersion {
     /// Its version.
     pub version: Version,
     /// Which run of the id it is of.
@@ -139,7 +139,7 @@ pub struct KnownVersion {
 }
 
 /// The cache.
-pub struct EntryCache {
+pub(super) struct EntryCache {
     jobs: Cache<JobKey, Arc<CachedJob>>,
     versions: Cache<(JobKey, View), KnownVersion>,
     largest: usize,
@@ -187,7 +187,7 @@ impl CachedJob {
 
 impl EntryCache {
     /// An empty one. What it holds of an id ends with that one's generation in `runs`.
-    pub fn new(config: &CacheConfig, runs: Arc<Runs>) -> Self {
+    pub(super) fn new(config: &CacheConfig, runs: Arc<Runs>) -> Self {
         let budget = config.max_bytes as u64;
         let versions = budget / VERSIONS_PART;
         let longest = config.ttl.saturating_add(config.max_stale);
@@ -213,19 +213,19 @@ impl EntryCache {
     }
 
     /// How many jobs it holds, and the bytes that they take.
-    pub fn holds(&self) -> (u64, u64) {
+    pub(super) fn holds(&self) -> (u64, u64) {
         // What was put in or has expired since is not counted otherwise, while nobody asks.
         self.jobs.run_pending_tasks();
         (self.jobs.entry_count(), self.jobs.weighted_size())
     }
 
     /// Whether anything is ever kept.
-    pub fn is_on(&self) -> bool {
+    pub(super) fn is_on(&self) -> bool {
         self.largest > 0
     }
 
     /// What is kept of a job in this form.
-    pub fn get(&self, scope: Scope, id: &Arc<str>, form: &Variant) -> Option<CachedEntry> {
+    pub(super) fn get(&self, scope: Scope, id: &Arc<str>, form: &Variant) -> Option<CachedEntry> {
         if !self.is_on() {
             return None;
         }
@@ -241,13 +241,13 @@ impl EntryCache {
     }
 
     /// The version that a job's text has or had: what never changes has it still.
-    pub fn version(&self, scope: Scope, id: &Arc<str>, shape: View) -> Option<KnownVersion> {
+    pub(super) fn version(&self, scope: Scope, id: &Arc<str>, shape: View) -> Option<KnownVersion> {
         let known = self.versions.get(&(key(scope, id), shape))?;
         self.runs.is_current(known.generation).then_some(known)
     }
 
     /// A moment in what is known of `id`.
-    pub fn now(&self, id: &str) -> Generation {
+    pub(super) fn now(&self, id: &str) -> Generation {
         Generation {
             drops: self.drops.load(Ordering::SeqCst),
             generation: self.runs.generation(id),
@@ -260,7 +260,15 @@ impl EntryCache {
     }
 
     /// Keeps a text that was asked for at `asked`, unless something was dropped since then.
-    pub fn keep(&self, scope: Scope, id: &Arc<str>, ended: bool, form: Variant, kept: CachedEntry, asked: Generation) {
+    pub(super) fn keep(
+        &self,
+        scope: Scope,
+        id: &Arc<str>,
+        ended: bool,
+        form: Variant,
+        kept: CachedEntry,
+        asked: Generation,
+    ) {
         if kept.entry.length() > self.largest || !self.is_still(asked) {
             return;
         }
@@ -320,7 +328,7 @@ impl EntryCache {
 
     /// Drops all of one job, in every scope: whoever asks may see what another one did to it. The room is free at once for
     /// `scope`.
-    pub fn forget(&self, scope: Scope, id: &Arc<str>) {
+    pub(super) fn forget(&self, scope: Scope, id: &Arc<str>) {
         self.runs.end(id);
         self.invalidate(scope, id);
     }
@@ -333,7 +341,7 @@ impl EntryCache {
     }
 
     /// Drops everything.
-    pub fn forget_all(&self) {
+    pub(super) fn forget_all(&self) {
         self.drops.fetch_add(1, Ordering::SeqCst);
         self.jobs.invalidate_all();
         self.versions.invalidate_all();

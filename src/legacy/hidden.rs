@@ -7,11 +7,12 @@ use crate::{
     mapping::dialect::State as JobState,
     store::{Store, StoreError, Table},
 };
+use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{HashMap, HashSet},
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
@@ -245,7 +246,7 @@ impl Hidden {
 
     /// Whether a finished job is hidden; `created` in ms.
     pub fn is_hidden(&self, scope: Scope, id: &str, created: f64) -> bool {
-        let scopes = self.scopes.read().unwrap_or_else(PoisonError::into_inner);
+        let scopes = self.scopes.read();
         scopes.of.get(&scope).is_some_and(|of| of.holds(id, created))
     }
 
@@ -256,14 +257,14 @@ impl Hidden {
 
     /// Whether a job with this id, or any at all, may be hidden from `scope`.
     pub fn may_hide(&self, scope: Scope, id: Option<&str>) -> bool {
-        let scopes = self.scopes.read().unwrap_or_else(PoisonError::into_inner);
+        let scopes = self.scopes.read();
         let may = |of: &HiddenJobs| id.is_none_or(|id| of.cleared.is_some() || of.deleted.contains_key(id));
         scopes.of.get(&scope).is_some_and(may)
     }
 
     /// Leaves the finished jobs that are not hidden.
     pub fn retain_shown(&self, scope: Scope, jobs: &mut Vec<Listed>) {
-        let scopes = self.scopes.read().unwrap_or_else(PoisonError::into_inner);
+        let scopes = self.scopes.read();
         let of = scopes.of.get(&scope);
         jobs.retain(|job| job.state == JobState::Finished && !of.is_some_and(|of| of.holds(&job.id, job.created)));
     }
@@ -281,7 +282,7 @@ impl Hidden {
         }
         let _changing = self.changing.lock().await;
         {
-            let scopes = self.scopes.read().unwrap_or_else(PoisonError::into_inner);
+            let scopes = self.scopes.read();
             let growth = scopes.growth(scope, &change);
             if growth > 0 && scopes.size.saturating_add(growth) > self.most {
                 return Err(StoreError::Full(self.most));
@@ -291,7 +292,7 @@ impl Hidden {
         let stored = spawn_blocking(move || change.store(&store, scope).map(|()| change)).await;
         let change = stored.unwrap_or(Err(StoreError::Stopping))?;
         let number = self.changes.fetch_add(1, Ordering::SeqCst);
-        let mut scopes = self.scopes.write().unwrap_or_else(PoisonError::into_inner);
+        let mut scopes = self.scopes.write();
         scopes.make(scope, change, number);
         self.any.store(!scopes.of.is_empty(), Ordering::SeqCst);
         Ok(())
@@ -305,7 +306,7 @@ impl Hidden {
     /// Forgets deleted jobs that the server no longer has: `all` is a whole list that was asked for after `since`.
     pub fn forget_gone(self: &Arc<Self>, scope: Scope, since: u64, all: &[Listed]) {
         let gone: Vec<String> = {
-            let scopes = self.scopes.read().unwrap_or_else(PoisonError::into_inner);
+            let scopes = self.scopes.read();
             let Some(of) = scopes.of.get(&scope).filter(|of| !of.deleted.is_empty()) else {
                 return;
             };

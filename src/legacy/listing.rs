@@ -32,12 +32,12 @@ pub(super) enum Part {
 }
 
 impl Part {
-    pub fn text(text: impl Into<Bytes>) -> Self {
+    pub(super) fn text(text: impl Into<Bytes>) -> Self {
         Self::Text(text.into())
     }
 
     /// All of `jobs`, each with its place.
-    pub fn jobs(jobs: &[Listed]) -> impl Iterator<Item = Self> {
+    pub(super) fn jobs(jobs: &[Listed]) -> impl Iterator<Item = Self> {
         let places = jobs.iter().zip(1..);
         places.map(|(job, position)| Self::Job(job.clone(), position))
     }

@@ -8,7 +8,7 @@ use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 
 /// The two numbers of a list request, as the client wrote them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Pagination {
+pub(super) struct Pagination {
     /// How many entries are wanted.
     pub count: Option<i64>,
     /// How many are passed over.
@@ -17,7 +17,7 @@ pub struct Pagination {
 
 impl Pagination {
     /// Reads the parameters that the table names. A repeated one counts where it comes first.
-    pub fn parse(query: &str, names: &PaginationNames) -> Result<Self, LegacyError> {
+    pub(super) fn parse(query: &str, names: &PaginationNames) -> Result<Self, LegacyError> {
         Ok(Self {
             count: parameter(query, &names.count)?,
             skip: parameter(query, &names.skip)?,
@@ -26,7 +26,7 @@ impl Pagination {
 
     /// Which of `total` entries, oldest first, a self-hosted server shows. It stops after the entry that brings it to
     /// the count, so with an offset it shows one entry even for a count of 0 or less.
-    pub fn oldest_first(&self, total: usize) -> Range<usize> {
+    pub(super) fn oldest_first(&self, total: usize) -> Range<usize> {
         let length = i64::try_from(total).unwrap_or(i64::MAX);
         let skip = self.skip.filter(|skip| *skip >= 0);
         let start = match (skip, self.count) {
@@ -42,7 +42,7 @@ impl Pagination {
     }
 
     /// Which of `total` entries, newest first, the cloud shows.
-    pub fn newest_first(&self, total: usize) -> Range<usize> {
+    pub(super) fn newest_first(&self, total: usize) -> Range<usize> {
         let start = position(self.skip.unwrap_or(0)).min(total);
         let end = match self.count {
             Some(count) => start.saturating_add(position(count)).min(total),
@@ -53,7 +53,7 @@ impl Pagination {
 
     /// How many of those that ended last are all that a self-hosted server shows; `None` when it counts from the
     /// oldest.
-    pub fn newest_ended(&self) -> Option<usize> {
+    pub(super) fn newest_ended(&self) -> Option<usize> {
         match self.skip {
             Some(skip) if skip >= 0 => None,
             _ => Some(position(self.count?)),
@@ -61,7 +61,7 @@ impl Pagination {
     }
 
     /// How many entries, newest first, must be known; `None` for all.
-    pub fn needed(&self) -> Option<usize> {
+    pub(super) fn needed(&self) -> Option<usize> {
         let count = position(self.count?);
         Some(count.saturating_add(position(self.skip.unwrap_or(0))))
     }

@@ -9,7 +9,7 @@ use std::collections::HashSet;
 
 /// The body of `POST /queue` or `POST /history`.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct WriteBody {
+pub(super) struct WriteBody {
     /// All of them are meant.
     pub clear: bool,
     /// These are meant, each once; what is no text is no id.
@@ -18,7 +18,7 @@ pub struct WriteBody {
 
 impl WriteBody {
     /// Reads a body as the self-hosted server does. Neither member may be there, which does nothing.
-    pub fn parse(body: &[u8], names: &WriteRequest) -> Result<Self, LegacyError> {
+    pub(super) fn parse(body: &[u8], names: &WriteRequest) -> Result<Self, LegacyError> {
         let found = find(body, [&names.clear, &names.delete]);
         let [clear, delete] = found.map_err(|error| wrong(error.to_string()))?;
         let mut orders = Self {
@@ -59,7 +59,7 @@ fn wrong(reason: String) -> LegacyError {
 
 /// Whom `POST /interrupt` means.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Target {
+pub(super) enum Target {
     /// Whatever runs.
     Any,
     /// This job, if it runs.
@@ -71,7 +71,7 @@ pub enum Target {
 impl Target {
     /// Reads a body as the self-hosted server does: no body, or one that is not JSON, means whatever runs. JSON that is
     /// no object is refused, as nothing is stopped for it there.
-    pub fn parse(body: &[u8], names: &WriteRequest) -> Result<Self, LegacyError> {
+    pub(super) fn parse(body: &[u8], names: &WriteRequest) -> Result<Self, LegacyError> {
         if check(body).is_err() {
             return Ok(Self::Any);
         }

@@ -23,7 +23,7 @@ pub(super) struct JobSlots<D> {
 
 impl<D> JobSlots<D> {
     /// Adds the paths to `paths`.
-    pub fn new(names: &JobNames, paths: &mut PathSet<D>) -> Self {
+    pub(super) fn new(names: &JobNames, paths: &mut PathSet<D>) -> Self {
         Self {
             id: paths.add(&names.id),
             state: paths.add(&names.state),
@@ -134,7 +134,7 @@ pub(super) struct ListedPaths {
 }
 
 impl ListedPaths {
-    pub fn new(names: &JobNames) -> Self {
+    pub(super) fn new(names: &JobNames) -> Self {
         let mut paths = PathSet::default();
         let slots = JobSlots::new(names, &mut paths);
         Self { paths, slots }

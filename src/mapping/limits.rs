@@ -25,7 +25,7 @@ const FIELDS: usize = 10_000;
 const PROSE: [&str; 4] = ["about", "note", "default", "not_found"];
 
 /// Checks the text of a table file. What is no TOML is for its reader to refuse.
-pub fn check(complaint: &Complaint<'_>) -> Result<(), TableError> {
+pub(crate) fn check(complaint: &Complaint<'_>) -> Result<(), TableError> {
     if complaint.source.len() > BYTES {
         return Err(complaint.at(0, format!("the file is longer than {BYTES} bytes")));
     }
@@ -78,7 +78,7 @@ struct Weight {
 
 impl Weights {
     /// Takes in the next shape; the error is what is too much.
-    pub fn add(&mut self, shape: &[Step]) -> Result<(), String> {
+    pub(super) fn add(&mut self, shape: &[Step]) -> Result<(), String> {
         let mut weight = Weight { fields: 0, deep: 0 };
         for step in shape {
             let Step::Field { sources, .. } = step else {

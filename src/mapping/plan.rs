@@ -52,7 +52,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    pub fn is_observed(self) -> bool {
+    pub(super) fn is_observed(self) -> bool {
         matches!(self.slot, PlaceSlot::Observed(_))
     }
 }
@@ -114,7 +114,7 @@ pub struct PreparedEntry<'a> {
 
 impl Plan {
     /// Reads what was observed of a job in which `found` was found by the paths of this plan.
-    pub fn prepare<'a>(
+    pub(super) fn prepare<'a>(
         &'a self,
         job: &'a [u8],
         found: Cow<'a, Found<Job>>,

@@ -31,12 +31,12 @@ pub(super) struct Misfit {
 
 impl Node {
     /// What `field` alone makes of an entry.
-    pub fn new(path: &FieldPath, field: Field) -> Result<Self, Misfit> {
+    pub(super) fn new(path: &FieldPath, field: Field) -> Result<Self, Misfit> {
         Self::from_segments(path.segments(), field)
     }
 
     /// Adds `field`, with all that is on the way to it.
-    pub fn insert(&mut self, path: &FieldPath, field: Field) -> Result<(), Misfit> {
+    pub(super) fn insert(&mut self, path: &FieldPath, field: Field) -> Result<(), Misfit> {
         self.insert_at(path.segments(), field)
     }
 
@@ -80,7 +80,7 @@ impl Node {
     }
 
     /// Its literals and fields, in writing order.
-    pub fn into_steps(self) -> Result<Vec<Step>, Misfit> {
+    pub(super) fn into_steps(self) -> Result<Vec<Step>, Misfit> {
         let mut steps = Vec::new();
         self.write_steps(Vec::new(), true, &mut steps)?;
         Ok(merge_literals(steps))

@@ -19,7 +19,7 @@ pub(super) enum SourcePath {
 
 impl SourcePath {
     /// Reads a path, such as `workflow.prompt` or `observed.prompt`.
-    pub fn parse(text: &str) -> Result<Self, InvalidPath> {
+    pub(super) fn parse(text: &str) -> Result<Self, InvalidPath> {
         let path = MemberPath::parse(text)?;
         Ok(match path.below(OBSERVED) {
             Some(path) => Self::Observed(path),
@@ -28,7 +28,7 @@ impl SourcePath {
     }
 
     /// The path `inner` below this one.
-    pub fn join(&self, inner: &MemberPath) -> Self {
+    pub(super) fn join(&self, inner: &MemberPath) -> Self {
         match self {
             Self::Job(path) => Self::Job(path.join(inner)),
             Self::Observed(path) => Self::Observed(path.join(inner)),

@@ -135,7 +135,12 @@ pub(super) struct CompiledTable<'a> {
 
 impl<'a> CompiledTable<'a> {
     /// Reads, checks and compiles a table, and adds what it needs of a job to `job`. `file` is what errors call it.
-    pub fn parse(name: &'a str, file: &'a str, source: &'a str, job: &mut PathSet<Job>) -> Result<Self, TableError> {
+    pub(super) fn parse(
+        name: &'a str,
+        file: &'a str,
+        source: &'a str,
+        job: &mut PathSet<Job>,
+    ) -> Result<Self, TableError> {
         let complaint = Complaint { file, source };
         limits::check(&complaint)?;
         let file: File = toml::from_str(source)
@@ -163,7 +168,7 @@ impl<'a> CompiledTable<'a> {
     }
 
     /// The table, where jobs are searched for `job`, which it has added to.
-    pub fn into_table(self, job: &Arc<PathSet<Job>>) -> Result<Table, TableError> {
+    pub(super) fn into_table(self, job: &Arc<PathSet<Job>>) -> Result<Table, TableError> {
         Ok(Table {
             content_type: self.needed("content_type", |answer| &answer.content_type)?,
             name: self.name.to_owned(),
@@ -175,7 +180,7 @@ impl<'a> CompiledTable<'a> {
     }
 
     /// As [`CompiledTable::into_table`], with what stands around its entries.
-    pub fn into_history(self, job: &Arc<PathSet<Job>>) -> Result<HistoryTable, TableError> {
+    pub(super) fn into_history(self, job: &Arc<PathSet<Job>>) -> Result<HistoryTable, TableError> {
         Ok(HistoryTable {
             pagination: self.pagination()?,
             table: self.into_table(job)?,
@@ -183,7 +188,7 @@ impl<'a> CompiledTable<'a> {
     }
 
     /// As [`CompiledTable::into_table`], with what stands around its entries.
-    pub fn into_list(self, job: &Arc<PathSet<Job>>) -> Result<ListTable, TableError> {
+    pub(super) fn into_list(self, job: &Arc<PathSet<Job>>) -> Result<ListTable, TableError> {
         Ok(ListTable {
             list: self.needed("list", |answer| &answer.list)?,
             pagination: self.pagination()?,
@@ -192,7 +197,7 @@ impl<'a> CompiledTable<'a> {
     }
 
     /// As [`CompiledTable::into_table`], with the answer where there is no such job.
-    pub fn into_job(self, job: &Arc<PathSet<Job>>) -> Result<JobTable, TableError> {
+    pub(super) fn into_job(self, job: &Arc<PathSet<Job>>) -> Result<JobTable, TableError> {
         Ok(JobTable {
             not_found: self.needed("not_found", |answer| &answer.not_found)?,
             table: self.into_table(job)?,
@@ -200,7 +205,7 @@ impl<'a> CompiledTable<'a> {
     }
 
     /// As [`CompiledTable::into_table`], with what stands around its items.
-    pub fn into_queue(self, job: &Arc<PathSet<Job>>) -> Result<QueueTable, TableError> {
+    pub(super) fn into_queue(self, job: &Arc<PathSet<Job>>) -> Result<QueueTable, TableError> {
         Ok(QueueTable {
             running: self.needed("running", |answer| &answer.running)?,
             pending: self.needed("pending", |answer| &answer.pending)?,

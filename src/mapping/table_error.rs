@@ -21,7 +21,7 @@ pub(crate) struct Complaint<'a> {
 }
 
 impl Complaint<'_> {
-    pub fn at(&self, offset: usize, reason: impl Into<String>) -> TableError {
+    pub(crate) fn at(&self, offset: usize, reason: impl Into<String>) -> TableError {
         TableError {
             file: self.file.to_owned(),
             line: line_of(self.source, offset),

@@ -23,7 +23,7 @@ use http::{
 };
 
 /// What the upstream answers by its origin rule.
-pub fn forbidden() -> Response<Body> {
+pub(super) fn forbidden() -> Response<Body> {
     let mut response = Response::new(full(""));
     *response.status_mut() = StatusCode::FORBIDDEN;
     proxy_status::own(response.headers_mut(), "http_request_denied");
@@ -32,7 +32,7 @@ pub fn forbidden() -> Response<Body> {
 
 /// The request is refused before anything was done with it, and its connection ends: where one request ends and the
 /// next begins is in doubt.
-pub fn refused_unread(unclear: InvalidRequest) -> Answer {
+pub(super) fn refused_unread(unclear: InvalidRequest) -> Answer {
     let (status, kind) = match unclear {
         InvalidRequest::Connect => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
         InvalidRequest::Headers => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large"),
@@ -49,7 +49,7 @@ pub fn refused_unread(unclear: InvalidRequest) -> Answer {
 }
 
 /// A legacy path does not know this method; `allow` are those it knows, and without them there is nothing at the path.
-pub fn wrong_method(method: &Method, allow: Option<&'static str>) -> Answer {
+pub(super) fn wrong_method(method: &Method, allow: Option<&'static str>) -> Answer {
     let Some(allow) = allow else {
         return failure(
             StatusCode::NOT_FOUND,
@@ -72,7 +72,7 @@ pub fn wrong_method(method: &Method, allow: Option<&'static str>) -> Answer {
 }
 
 /// The route is in mode `gone`.
-pub fn gone(call: &str, successor: Option<&str>, guide: Option<&str>) -> Answer {
+pub(super) fn gone(call: &str, successor: Option<&str>, guide: Option<&str>) -> Answer {
     let instead = match successor {
         Some(successor) => format!("use {successor}"),
         None => "the Jobs API has nothing in its place".to_owned(),
@@ -92,7 +92,7 @@ pub fn gone(call: &str, successor: Option<&str>, guide: Option<&str>) -> Answer 
 }
 
 /// The access token is missing or wrong.
-pub fn not_admitted() -> Answer {
+pub(super) fn not_admitted() -> Answer {
     let mut answer = failure(
         StatusCode::UNAUTHORIZED,
         "no_access",
@@ -108,7 +108,7 @@ pub fn not_admitted() -> Answer {
 }
 
 /// The body of a write is longer than `limit` bytes.
-pub fn too_large(limit: usize) -> Answer {
+pub(super) fn too_large(limit: usize) -> Answer {
     failure(
         StatusCode::PAYLOAD_TOO_LARGE,
         "body_too_large",
@@ -135,7 +135,7 @@ fn unreadable(error: DecodeError) -> Answer {
 }
 
 /// As many answers are being made as may be, and none was ready in time.
-pub fn busy() -> Answer {
+pub(super) fn busy() -> Answer {
     let mut answer = failure(
         StatusCode::SERVICE_UNAVAILABLE,
         "busy",
@@ -150,7 +150,7 @@ pub fn busy() -> Answer {
 }
 
 /// Neither the Jobs API nor the server's own legacy endpoint can do it: never a 200 that did nothing.
-pub fn not_implemented(call: &str) -> Answer {
+pub(super) fn not_implemented(call: &str) -> Answer {
     failure(
         StatusCode::NOT_IMPLEMENTED,
         "not_implemented",
@@ -160,7 +160,7 @@ pub fn not_implemented(call: &str) -> Answer {
 }
 
 /// A prompt that does not go on.
-pub fn refused_prompt(error: &PromptError) -> Answer {
+pub(super) fn refused_prompt(error: &PromptError) -> Answer {
     let (status, kind, details) = match error {
         PromptError::TooLarge { .. } => (
             StatusCode::PAYLOAD_TOO_LARGE,
@@ -178,7 +178,7 @@ pub fn refused_prompt(error: &PromptError) -> Answer {
 }
 
 /// The table of docs/contract.md section 4; `finding` is what the upstream was found to be, where that is known better.
-pub fn legacy_failure(error: LegacyError, finding: Option<&str>) -> Answer {
+pub(super) fn legacy_failure(error: LegacyError, finding: Option<&str>) -> Answer {
     let message = error.to_string();
     let found = |otherwise: &str| finding.unwrap_or(otherwise).to_owned();
     match error {
@@ -292,7 +292,7 @@ pub(super) fn refused(error: UpstreamError) -> Answer {
 }
 
 /// The upstream could not be asked, or what it sent cannot be passed on.
-pub fn upstream_failure(error: &UpstreamError, finding: Option<&str>) -> Answer {
+pub(super) fn upstream_failure(error: &UpstreamError, finding: Option<&str>) -> Answer {
     let message = error.to_string();
     let (status, kind, remedy, error_type) = match error {
         UpstreamError::Connect { cause, .. } => (
@@ -356,7 +356,7 @@ pub fn upstream_failure(error: &UpstreamError, finding: Option<&str>) -> Answer 
 }
 
 /// Making the answer panicked.
-pub fn panicked() -> Answer {
+pub(super) fn panicked() -> Answer {
     failure(
         StatusCode::INTERNAL_SERVER_ERROR,
         "internal_error",
@@ -366,7 +366,7 @@ pub fn panicked() -> Answer {
 }
 
 /// The request has been here before: it would go round for ever.
-pub fn looped() -> Answer {
+pub(super) fn looped() -> Answer {
     let mut answer = failure(
         StatusCode::BAD_GATEWAY,
         "upstream_is_jobshim",
@@ -380,7 +380,7 @@ pub fn looped() -> Answer {
 }
 
 /// An error of jobshim's own making; the message says so, as the server's own errors look alike.
-pub fn failure(status: StatusCode, kind: &str, message: String, details: String) -> Answer {
+pub(super) fn failure(status: StatusCode, kind: &str, message: String, details: String) -> Answer {
     let message = format!("jobshim: {message}");
     failure_of(
         status,

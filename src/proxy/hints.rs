@@ -6,10 +6,10 @@ use http::{
     HeaderValue, StatusCode,
     header::{HOST, ORIGIN},
 };
+use parking_lot::Mutex;
 use std::{
     collections::BTreeMap,
     net::IpAddr,
-    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -94,7 +94,7 @@ pub struct RateLimitedLog(Mutex<BTreeMap<String, Instant>>);
 impl RateLimitedLog {
     /// Whether `advice` is due.
     fn is_due(&self, advice: &str) -> bool {
-        let mut given = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut given = self.0.lock();
         given.retain(|_, since| since.elapsed() < ADVICE_PAUSE);
         let due = !given.contains_key(advice);
         if due {

@@ -37,7 +37,7 @@ pub(super) struct ClientRequest<'a> {
 
 impl ClientRequest<'_> {
     /// On whose behalf the Jobs API is asked for it.
-    pub fn caller(&self, scope: Scope) -> Arc<Caller> {
+    pub(super) fn caller(&self, scope: Scope) -> Arc<Caller> {
         caller(self.record, &self.head, scope)
     }
 }
@@ -54,12 +54,12 @@ pub(super) struct LegacyRequest<'a> {
 
 impl LegacyRequest<'_> {
     /// On whose behalf the Jobs API is asked for it.
-    pub fn caller(&self) -> Arc<Caller> {
+    pub(super) fn caller(&self) -> Arc<Caller> {
         self.request.caller(self.scope)
     }
 
     /// As [`LegacyRequest::caller`], where what is done is not what the request itself needs.
-    pub fn caller_beside(&self) -> Arc<Caller> {
+    pub(super) fn caller_beside(&self) -> Arc<Caller> {
         let ClientRequest { record, head, .. } = &self.request;
         let stats = Arc::new(record.stats.beside());
         let address = record.peer.address.ip();

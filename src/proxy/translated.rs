@@ -24,7 +24,7 @@ const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
 /// A translated answer, compressed if `encoding` says so. `varies`: another client might have got it compressed
 /// otherwise.
-pub fn translated(answer: LegacyAnswer, encoding: Option<Encoding>, varies: bool) -> Answer {
+pub(super) fn translated(answer: LegacyAnswer, encoding: Option<Encoding>, varies: bool) -> Answer {
     // Room for all that is added here and on the way out: a map that grows hashes all names again.
     let mut headers = HeaderMap::with_capacity(answer.upstream_headers.len() + 12);
     for (name, value) in &*answer.upstream_headers {
@@ -88,7 +88,7 @@ pub fn translated(answer: LegacyAnswer, encoding: Option<Encoding>, varies: bool
 }
 
 /// An answer with the headers that the same text was sent with before.
-pub fn repeated(answer: LegacyAnswer, headers: HeaderMap) -> Answer {
+pub(super) fn repeated(answer: LegacyAnswer, headers: HeaderMap) -> Answer {
     let mut response = Response::new(match answer.body {
         LegacyBody::Whole(pieces) => whole(pieces),
         LegacyBody::Stream(pieces) => streamed(pieces.map_err(broke_off)),

@@ -199,6 +199,7 @@ pub const ENDPOINTS: [EndpointRow; 13] = [
 
 impl Endpoint {
     /// All of them; those of the legacy surface first.
+    #[expect(clippy::indexing_slicing, reason = "the compiler runs it")]
     pub const ALL: [Self; ENDPOINTS.len()] = {
         let mut all = [Self::Other; ENDPOINTS.len()];
         let mut place = 0;
@@ -209,6 +210,7 @@ impl Endpoint {
         all
     };
     /// How many of [`Endpoint::ALL`] are the legacy surface.
+    #[expect(clippy::indexing_slicing, reason = "the compiler runs it")]
     pub const LEGACY: usize = {
         let mut legacy = 0;
         while ENDPOINTS[legacy].mode.is_some() {

@@ -28,7 +28,7 @@ const LOOKS: u32 = 4;
 
 /// What moves on one connection.
 #[derive(Default)]
-pub struct ConnectionActivity {
+pub(super) struct ConnectionActivity {
     read: AtomicBool,
     wrote: AtomicBool,
     requests: AtomicU64,
@@ -46,7 +46,7 @@ pub struct ConnectionActivity {
 
 /// How long a client may take.
 #[derive(Clone, Copy, Debug)]
-pub struct IdleLimits {
+pub(super) struct IdleLimits {
     /// To send the head of a request, from its first byte, or from the connection's beginning.
     pub header: Duration,
     /// To let anything move; and to begin a request, in HTTP/2.
@@ -55,7 +55,7 @@ pub struct IdleLimits {
 
 /// Why a connection is given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum IdleReason {
+pub(super) enum IdleReason {
     /// No head came in time.
     #[error("no whole request came within the header timeout")]
     Header,
@@ -66,19 +66,19 @@ pub enum IdleReason {
 
 impl ConnectionActivity {
     /// Begins one more request, under way until the guard is dropped, and says how many there were with it.
-    pub fn request(self: &Arc<Self>) -> (u64, UnderWay) {
+    pub(super) fn request(self: &Arc<Self>) -> (u64, UnderWay) {
         self.under_way.fetch_add(1, Relaxed);
         (self.requests.fetch_add(1, Relaxed) + 1, UnderWay(Arc::clone(self)))
     }
 
     /// Says that the client waits for jobshim until the guard is dropped.
-    pub fn wait(self: &Arc<Self>) -> Waiting {
+    pub(super) fn wait(self: &Arc<Self>) -> Waiting {
         self.waiting.fetch_add(1, Relaxed);
         Waiting(Arc::clone(self))
     }
 
     /// Resolves when the client has taken too long.
-    pub async fn stops(&self, timeout: IdleLimits) -> IdleReason {
+    pub(super) async fn stops(&self, timeout: IdleLimits) -> IdleReason {
         let look = timeout.header.min(timeout.idle) / LOOKS;
         let (mut requests, mut still) = (0, Duration::ZERO);
         // From the beginning on, a head is expected.
@@ -116,7 +116,7 @@ impl ConnectionActivity {
 }
 
 /// See [`ConnectionActivity::wait`].
-pub struct Waiting(Arc<ConnectionActivity>);
+pub(super) struct Waiting(Arc<ConnectionActivity>);
 
 impl Drop for Waiting {
     fn drop(&mut self) {
@@ -125,11 +125,11 @@ impl Drop for Waiting {
 }
 
 /// See [`ConnectionActivity::request`].
-pub struct UnderWay(Arc<ConnectionActivity>);
+pub(super) struct UnderWay(Arc<ConnectionActivity>);
 
 impl UnderWay {
     /// Says that the connection has had all the requests that it may have.
-    pub fn is_the_last(&self) {
+    pub(super) fn is_the_last(&self) {
         self.0.spent.notify_one();
     }
 }
@@ -141,7 +141,7 @@ impl Drop for UnderWay {
 }
 
 /// A connection that notes when something moves on it, and its permit.
-pub struct TrackedIo<S> {
+pub(super) struct TrackedIo<S> {
     stream: S,
     activity: Arc<ConnectionActivity>,
     frames: Frames,
@@ -150,7 +150,7 @@ pub struct TrackedIo<S> {
 
 impl<S> TrackedIo<S> {
     /// Raises the flags of `activity` whenever something moves on `stream`.
-    pub fn new(stream: S, activity: Arc<ConnectionActivity>, place: ConnectionPermit) -> Self {
+    pub(super) fn new(stream: S, activity: Arc<ConnectionActivity>, place: ConnectionPermit) -> Self {
         Self {
             stream,
             activity,
@@ -217,7 +217,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for TrackedIo<S> {
 }
 
 /// An answer's body: while it has nothing to give, the client waits for jobshim.
-pub struct Awaited {
+pub(super) struct Awaited {
     body: RecordedBody,
     request: UnderWay,
     waiting: Option<Waiting>,
@@ -225,7 +225,7 @@ pub struct Awaited {
 
 impl Awaited {
     /// The same body, the answer to `request`.
-    pub fn new(body: RecordedBody, request: UnderWay) -> Self {
+    pub(super) fn new(body: RecordedBody, request: UnderWay) -> Self {
         Self {
             body,
             request,

@@ -1,13 +1,14 @@
 //! How many connections there may be, all told and from one address.
 
+use parking_lot::{Mutex, MutexGuard};
 use std::{
     collections::HashMap,
     net::{IpAddr, Ipv6Addr},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
 };
 
 /// Everyone who is connected.
-pub struct ConnectionLimiter {
+pub(super) struct ConnectionLimiter {
     most: usize,
     /// 0: no limit of its own.
     most_each: usize,
@@ -23,7 +24,7 @@ struct Present {
 
 /// Why there is no place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LimitReached {
+pub(super) enum LimitReached {
     /// Too many connections.
     All,
     /// Too many from this address.
@@ -31,7 +32,7 @@ pub enum LimitReached {
 }
 
 /// The place of one connection; free again when dropped.
-pub struct ConnectionPermit {
+pub(super) struct ConnectionPermit {
     limiter: Arc<ConnectionLimiter>,
     /// Whose it is, when that is counted.
     address: Option<IpAddr>,
@@ -39,7 +40,7 @@ pub struct ConnectionPermit {
 
 impl ConnectionLimiter {
     /// Nobody is there yet. A limit of 0 for each address is none.
-    pub fn new(most: usize, most_each: usize) -> Arc<Self> {
+    pub(super) fn new(most: usize, most_each: usize) -> Arc<Self> {
         Arc::new(Self {
             most,
             most_each,
@@ -48,7 +49,7 @@ impl ConnectionLimiter {
     }
 
     /// A place for one more connection.
-    pub fn enter(self: &Arc<Self>) -> Result<ConnectionPermit, LimitReached> {
+    pub(super) fn enter(self: &Arc<Self>) -> Result<ConnectionPermit, LimitReached> {
         let mut present = self.present();
         if present.all >= self.most {
             return Err(LimitReached::All);
@@ -61,13 +62,13 @@ impl ConnectionLimiter {
     }
 
     fn present(&self) -> MutexGuard<'_, Present> {
-        self.present.lock().unwrap_or_else(PoisonError::into_inner)
+        self.present.lock()
     }
 }
 
 impl ConnectionPermit {
     /// Counts the place as one that `address` has.
-    pub fn belongs_to(&mut self, address: IpAddr) -> Result<(), LimitReached> {
+    pub(super) fn belongs_to(&mut self, address: IpAddr) -> Result<(), LimitReached> {
         let most = self.limiter.most_each;
         if most == 0 {
             return Ok(());

@@ -14,7 +14,7 @@ const MOST_NOISE_A_BYTE: u64 = 8;
 
 /// Follows the frames of one connection.
 #[derive(Default)]
-pub struct Frames {
+pub(super) struct Frames {
     at: At,
     /// Bytes of requests.
     requests: u64,
@@ -42,7 +42,7 @@ impl Default for At {
 
 impl Frames {
     /// Goes on by what has come.
-    pub fn follow(&mut self, mut bytes: &[u8]) {
+    pub(super) fn follow(&mut self, mut bytes: &[u8]) {
         while let Some((first, rest)) = bytes.split_first() {
             match &mut self.at {
                 At::Elsewhere => return,
@@ -91,12 +91,12 @@ impl Frames {
     }
 
     /// Whether the client speaks HTTP/2.
-    pub fn are_followed(&self) -> bool {
+    pub(super) fn are_followed(&self) -> bool {
         matches!(self.at, At::Head(..) | At::Payload(_))
     }
 
     /// Whether too much else came, for so many bytes of answers.
-    pub fn are_noise(&self, answers: u64) -> bool {
+    pub(super) fn are_noise(&self, answers: u64) -> bool {
         self.noise > MOST_NOISE + MOST_NOISE_A_BYTE.saturating_mul(self.requests.saturating_add(answers))
     }
 }

@@ -20,14 +20,14 @@ use tokio_rustls::server::TlsStream;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The way in.
-pub struct Handshake {
+pub(super) struct Handshake {
     /// Set when connections begin with a PROXY header.
     proxies: Option<TrustedProxies>,
     tls: Option<Arc<Tls>>,
 }
 
 /// A connection that is in: requests come next.
-pub enum Accepted {
+pub(super) enum Accepted {
     /// From an address.
     Tcp(TcpStream),
     /// By a Unix socket.
@@ -38,7 +38,7 @@ pub enum Accepted {
 
 /// Why a connection is not let in.
 #[derive(Debug, thiserror::Error)]
-pub enum HandshakeError {
+pub(super) enum HandshakeError {
     /// It must say who its client is, and is not trusted to.
     #[error("it is no trusted proxy, and the PROXY protocol is expected")]
     Stranger,
@@ -55,7 +55,7 @@ pub enum HandshakeError {
 
 impl Handshake {
     /// By the configuration.
-    pub fn new(config: &Config) -> Result<Self, TlsError> {
+    pub(super) fn new(config: &Config) -> Result<Self, TlsError> {
         let listen = &config.listen;
         Ok(Self {
             proxies: listen.proxy_protocol.then(|| listen.trusted_proxies.clone()),
@@ -64,12 +64,12 @@ impl Handshake {
     }
 
     /// The certificate, when there is one.
-    pub fn tls(&self) -> Option<Arc<Tls>> {
+    pub(super) fn tls(&self) -> Option<Arc<Tls>> {
         self.tls.clone()
     }
 
     /// Lets a connection from `address` in.
-    pub async fn enter(&self, stream: Stream, address: SocketAddr) -> Result<(Accepted, Peer), HandshakeError> {
+    pub(super) async fn enter(&self, stream: Stream, address: SocketAddr) -> Result<(Accepted, Peer), HandshakeError> {
         let mut peer = Peer::new(address);
         peer.unix = matches!(stream, Stream::Unix(_));
         // Most connections have nothing to wait for, and need no timer.

@@ -20,7 +20,7 @@ const PROBE_EVERY: Duration = Duration::from_secs(15);
 const MOST_UNSENT: u32 = 128 << 10;
 
 /// A bound listener.
-pub enum Listener {
+pub(super) enum Listener {
     /// On an address.
     Tcp(TcpListener),
     /// On a path.
@@ -33,7 +33,7 @@ pub enum Listener {
 }
 
 /// A connection.
-pub enum Stream {
+pub(super) enum Stream {
     /// From an address.
     Tcp(TcpStream),
     /// By a Unix socket.
@@ -41,7 +41,7 @@ pub enum Stream {
 }
 
 /// The file of a Unix socket, removed when dropped.
-pub struct SocketFile(PathBuf);
+pub(super) struct SocketFile(PathBuf);
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
@@ -53,7 +53,7 @@ impl Drop for SocketFile {
 
 impl Listener {
     /// Takes the socket that the service manager passed (`LISTEN_FDS`), or binds `address`.
-    pub async fn bind(address: &ListenAddress) -> io::Result<Self> {
+    pub(super) async fn bind(address: &ListenAddress) -> io::Result<Self> {
         if let Some(passed) = passed()? {
             return Ok(passed);
         }
@@ -70,7 +70,7 @@ impl Listener {
     }
 
     /// Where it is, with the port that the system chose for port 0.
-    pub fn address(&self) -> io::Result<ListenAddress> {
+    pub(super) fn address(&self) -> io::Result<ListenAddress> {
         Ok(match self {
             Self::Tcp(listener) => ListenAddress::Tcp(listener.local_addr()?),
             Self::Unix { listener, .. } => {
@@ -81,7 +81,7 @@ impl Listener {
     }
 
     /// The next connection, and where it comes from: who comes by a Unix socket is on this machine.
-    pub async fn accept(&self) -> io::Result<(Stream, SocketAddr)> {
+    pub(super) async fn accept(&self) -> io::Result<(Stream, SocketAddr)> {
         Ok(match self {
             Self::Tcp(listener) => {
                 let (stream, address) = listener.accept().await?;

@@ -12,7 +12,7 @@ const LONGEST_BLOCK: usize = 4096;
 
 /// Why a connection does not begin as it must.
 #[derive(Debug, thiserror::Error)]
-pub enum HeaderError {
+pub(super) enum HeaderError {
     /// It ended or broke.
     #[error(transparent)]
     Io(#[from] std::io::Error),
@@ -25,7 +25,7 @@ pub enum HeaderError {
 }
 
 /// Reads the header; `None` when the proxy speaks for itself, as its health checks do, or does not know.
-pub async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Result<Option<SocketAddr>, HeaderError> {
+pub(super) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Result<Option<SocketAddr>, HeaderError> {
     // No header is shorter.
     let mut start = [0; SIGNATURE.len()];
     stream.read_exact(&mut start).await?;

@@ -1,6 +1,7 @@
 //! TLS on the listener: a certificate and its key from files, read again when they change.
 
 use crate::config::{TlsFiles, settings::LISTEN};
+use parking_lot::RwLock;
 use rustls::{
     ServerConfig,
     crypto::CryptoProvider,
@@ -11,7 +12,7 @@ use rustls::{
 use std::{
     fs, io,
     path::Path,
-    sync::{Arc, PoisonError, RwLock},
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 use tokio_rustls::TlsAcceptor;
@@ -54,7 +55,7 @@ struct Shown(RwLock<Arc<CertifiedKey>>);
 
 impl ResolvesServerCert for Shown {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner)))
+        Some(Arc::clone(&self.0.read()))
     }
 }
 
@@ -94,7 +95,7 @@ impl Tls {
             }
             match read(&self.files, &self.provider) {
                 Ok(certificate) => {
-                    *self.shown.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(certificate);
+                    *self.shown.0.write() = Arc::new(certificate);
                     tracing::info!(path = %self.files.certificate.display(), "the certificate was read again");
                 }
                 // Of two files one is always written first; the next look may find both.

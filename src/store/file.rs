@@ -2,14 +2,14 @@
 //! next use opens it again: what the disk refused once is no reason to refuse the next change.
 
 use super::StoreError;
-use crate::lock;
+use parking_lot::Mutex;
 use redb::{Builder, Database, DatabaseError};
 use std::{
     any::Any,
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::Arc,
 };
 
 /// The open file, or none after a failure. One at a time uses or opens it.
@@ -35,7 +35,7 @@ impl<E: Into<redb::Error>> From<E> for Fault {
 
 impl StoreFile {
     /// Opens the file, which is made if it is not there.
-    pub fn open(path: PathBuf) -> Result<Self, StoreError> {
+    pub(super) fn open(path: PathBuf) -> Result<Self, StoreError> {
         let database = open(&path, |builder| builder.create(&path))?;
         Ok(Self {
             path,
@@ -44,8 +44,8 @@ impl StoreFile {
     }
 
     /// Does `work`. Waits for the disk.
-    pub fn run<T>(&self, work: impl FnOnce(&Database) -> Result<T, Fault>) -> Result<T, StoreError> {
-        let mut place = lock(&self.database);
+    pub(super) fn run<T>(&self, work: impl FnOnce(&Database) -> Result<T, Fault>) -> Result<T, StoreError> {
+        let mut place = self.database.lock();
         let database = match place.take() {
             Some(database) => database,
             // Never made anew: what was in it would be lost without a word.

@@ -2,8 +2,8 @@
 //! fields are rows of tables, and those beyond the bound are counted together. `/metrics` and the page are read from here.
 
 use super::{health::now_ms, labels::Compared};
-use crate::lock;
 use crate::routes::Endpoint;
+use parking_lot::Mutex;
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric},
@@ -13,13 +13,12 @@ use serde::{Serialize, Serializer};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
-    sync::Mutex,
 };
 
 /// Fields of a route told apart; all further ones are one.
 const MOST_FIELDS: usize = 40;
 /// What all fields beyond the bound are called.
-pub const OTHER: &str = "(others)";
+pub(super) const OTHER: &str = "(others)";
 
 /// What it means that two answers are not the same somewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -113,7 +112,7 @@ pub struct Findings(Mutex<BTreeMap<Endpoint, Found>>);
 impl Findings {
     /// A comparison came out so, with these findings.
     pub fn note<'a>(&self, route: Endpoint, outcome: Compared, findings: &'a [Finding]) -> News<'a> {
-        let mut all = lock(&self.0);
+        let mut all = self.0.lock();
         let found = all.entry(route).or_default();
         let count = found.compared.entry(outcome).or_default();
         *count += 1;
@@ -149,19 +148,19 @@ impl Findings {
 
     /// Begins anew: what was found says nothing of other tables.
     pub fn forget(&self) {
-        lock(&self.0).clear();
+        self.0.lock().clear();
     }
 
     /// As they are now.
     pub fn by_route(&self) -> BTreeMap<Endpoint, Found> {
-        lock(&self.0).clone()
+        self.0.lock().clone()
     }
 }
 
 /// The counts for `/metrics`.
 impl Collector for Findings {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
-        let all = lock(&self.0);
+        let all = self.0.lock();
         let of = |route: &Endpoint| ("route", route.name());
         let outcomes = all.iter().flat_map(|(route, found)| {
             let outcomes = found.compared.iter();

@@ -1,10 +1,8 @@
 //! Whether the upstream answers: learnt from the calls that are made anyway.
 
+use parking_lot::Mutex;
 use std::{
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -53,7 +51,7 @@ impl Health {
     }
 
     fn change(&self, up: bool, reason: Option<String>) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         let now = SystemTime::now();
         if state.up != Some(up) {
             state.up = Some(up);
@@ -67,7 +65,7 @@ impl Health {
 
     /// What is known now.
     pub fn seen(&self) -> Seen {
-        let State { up, since, failure } = self.state.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let State { up, since, failure } = self.state.lock().clone();
         let answered = Some(self.answered.load(Relaxed)).filter(|&ms| ms > 0);
         Seen {
             up,

@@ -15,11 +15,11 @@ use std::{
 };
 
 /// The upper bounds, in seconds; above the last one there is one more bucket.
-pub const BOUNDS: [f64; 15] = [
+pub(super) const BOUNDS: [f64; 15] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 ];
 /// How many buckets there are.
-pub const BUCKETS: usize = BOUNDS.len() + 1;
+pub(super) const BUCKETS: usize = BOUNDS.len() + 1;
 
 /// Durations, by bucket. A clone is the same histogram.
 #[derive(Clone, Debug, Default)]
@@ -69,7 +69,7 @@ impl EncodeMetric for Histogram {
 
 /// The duration, in seconds, that the share `q` of all durations does not exceed, by linear interpolation in its bucket
 /// as Prometheus' `histogram_quantile` does; `None` when there is none.
-pub fn quantile(counts: &[u64; BUCKETS], q: f64) -> Option<f64> {
+pub(super) fn quantile(counts: &[u64; BUCKETS], q: f64) -> Option<f64> {
     let all: u64 = counts.iter().sum();
     if all == 0 {
         return None;

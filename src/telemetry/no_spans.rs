@@ -10,7 +10,7 @@ pub struct Traces(());
 
 /// No span.
 #[derive(Clone, Debug, Default)]
-pub struct Span;
+pub(super) struct Span;
 
 impl Traces {
     pub(super) fn of_request(&self, _: &Parts, _: Endpoint, _: bool) -> Span {

@@ -8,10 +8,10 @@ use super::{
     metrics::{Metrics, RequestKind},
 };
 use crate::routes::Endpoint;
+use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
@@ -214,13 +214,13 @@ impl Series {
     /// Looks at the counters; to be called every [`STEP`].
     pub fn look(&self, metrics: &Metrics) {
         let look = Look::at(metrics);
-        let mut tracks = self.tracks.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tracks = self.tracks.lock();
         tracks.iter_mut().for_each(|track| track.look(&look));
     }
 
     /// What happened in the last hour or day, in columns.
     pub fn columns(&self, span: Span) -> Value {
-        let tracks = self.tracks.lock().unwrap_or_else(PoisonError::into_inner);
+        let tracks = self.tracks.lock();
         let [hour, day] = &*tracks;
         match span {
             Span::Hour => hour.columns(),

@@ -19,7 +19,7 @@ pub struct Traces(OnceLock<SdkTracer>);
 
 /// A span; none while spans are sent nowhere. It ends once, and what is said of it afterwards is lost.
 #[derive(Clone, Debug, Default)]
-pub struct Span(Option<Context>);
+pub(super) struct Span(Option<Context>);
 
 impl Traces {
     /// From now on, spans are made by `tracer`.

@@ -6,12 +6,13 @@ use super::{
     health::now_ms,
     labels::Source,
 };
-use crate::{lock, routes::Endpoint};
+use crate::routes::Endpoint;
+use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, HashMap},
     hash::{BuildHasher, Hasher, RandomState},
-    sync::{Arc, Mutex, MutexGuard},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -142,7 +143,7 @@ impl Usage {
     }
 
     fn table(&self) -> MutexGuard<'_, UsageTable> {
-        lock(&self.table)
+        self.table.lock()
     }
 
     /// A legacy request of whoever has `shown` this was answered.
@@ -154,7 +155,7 @@ impl Usage {
             Some(routes) => routes,
             None => table.meet(number, shown.who()),
         };
-        let mut routes = lock(routes);
+        let mut routes = routes.lock();
         let Some(place) = routes.get_mut(route as usize) else {
             return;
         };
@@ -173,7 +174,7 @@ impl Usage {
     pub fn clients(&self) -> Clients {
         let table = self.table();
         let clients = table.clients.iter().map(|(who, routes)| {
-            let routes = lock(routes);
+            let routes = routes.lock();
             let used = Endpoint::ALL.iter().zip(&*routes);
             let used = used.filter_map(|(route, used)| Some((route.name().to_owned(), used.clone()?)));
             Client {
@@ -210,7 +211,7 @@ impl Usage {
             let is_recent = |used: &Use| used.last_watched_ms >= oldest;
             table
                 .clients
-                .retain(|_, routes| lock(routes).iter().flatten().any(is_recent));
+                .retain(|_, routes| routes.lock().iter().flatten().any(is_recent));
             // There may be a place now for who had none.
             table.numbers.clear();
         }

@@ -1,5 +1,19 @@
 //! All tests against real sockets, in one program: one file a concern.
 
+#![allow(
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::large_futures,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test that panics fails, and nothing is outside of it"
+)]
+
 mod admin;
 mod auth;
 mod cli;

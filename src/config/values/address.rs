@@ -56,7 +56,7 @@ impl ListenAddress {
     }
 }
 
-pub fn address(text: &str) -> Result<ListenAddress, InvalidValue> {
+pub(crate) fn address(text: &str) -> Result<ListenAddress, InvalidValue> {
     if let Some(path) = text.strip_prefix("unix:").filter(|path| !path.is_empty()) {
         return Ok(ListenAddress::Unix(path.into()));
     }
@@ -67,7 +67,7 @@ pub fn address(text: &str) -> Result<ListenAddress, InvalidValue> {
     })
 }
 
-pub fn address_or_off(text: &str) -> Result<Option<SocketAddr>, InvalidValue> {
+pub(crate) fn address_or_off(text: &str) -> Result<Option<SocketAddr>, InvalidValue> {
     match text {
         "off" => Ok(None),
         _ => text
@@ -77,7 +77,7 @@ pub fn address_or_off(text: &str) -> Result<Option<SocketAddr>, InvalidValue> {
     }
 }
 
-pub fn host_names(text: &str) -> Result<Vec<String>, InvalidValue> {
+pub(crate) fn host_names(text: &str) -> Result<Vec<String>, InvalidValue> {
     let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
     names
         .map(|name| {

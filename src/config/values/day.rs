@@ -3,7 +3,7 @@
 use super::invalid_value::InvalidValue;
 
 /// A day as `2026-03-31` or a Unix time, in seconds since 1970; `off` for none.
-pub fn day_or_off(text: &str) -> Result<Option<u64>, InvalidValue> {
+pub(crate) fn day_or_off(text: &str) -> Result<Option<u64>, InvalidValue> {
     if text == "off" {
         return Ok(None);
     }

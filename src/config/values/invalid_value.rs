@@ -3,4 +3,4 @@
 use std::borrow::Cow;
 
 /// What was expected instead.
-pub type InvalidValue = Cow<'static, str>;
+pub(crate) type InvalidValue = Cow<'static, str>;

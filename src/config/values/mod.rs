@@ -11,16 +11,23 @@ mod trusted_proxies;
 mod url;
 mod word;
 
-pub use address::{ListenAddress, address, address_or_off, host_names};
-pub use day::day_or_off;
-pub use invalid_value::InvalidValue;
-pub use modes::{Mode, Policy, Rollback, RoutePolicies, Share, paths, policy, routes, share};
-pub use number::{
+pub use address::ListenAddress;
+pub use modes::{Mode, Policy, Rollback, RoutePolicies, Share};
+pub use secret::{Secret, is_read_once, shown_url};
+pub use trusted_proxies::TrustedProxies;
+pub use url::{ServerAddress, has_sound_port};
+pub use word::{DialectChoice, LogFormat, Surface};
+
+pub(crate) use address::{address, address_or_off, host_names};
+pub(crate) use day::day_or_off;
+pub(crate) use invalid_value::InvalidValue;
+pub(crate) use modes::{paths, policy, routes, share};
+pub(crate) use number::{
     concurrency, count, count_or_none, duration, duration_or_none, header_count, size, size_or_none, uri_size,
     verbosity,
 };
-pub use path::{folder_to_be, optional_file, optional_folder};
-pub use secret::{Pipes, Places, Secret, access_token, headers, is_read_once, shown, shown_headers, shown_url};
-pub use trusted_proxies::{TrustedProxies, trusted_proxies};
-pub use url::{ServerAddress, has_sound_port, optional_link, optional_url, server};
-pub use word::{DialectChoice, LogFormat, Surface, dialect, flag, log_format, on_off, surface};
+pub(crate) use path::{folder_to_be, optional_file, optional_folder};
+pub(crate) use secret::{Pipes, Places, access_token, headers, shown, shown_headers};
+pub(crate) use trusted_proxies::trusted_proxies;
+pub(crate) use url::{optional_link, optional_url, server};
+pub(crate) use word::{dialect, flag, log_format, on_off, surface};

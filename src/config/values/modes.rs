@@ -143,7 +143,7 @@ impl Policy {
 pub type RoutePolicies = BTreeMap<RouteName, Policy>;
 
 /// `MODE[:PERCENT][,NAME=VALUE]...`; from a table of the file the mode and the percentage come by their names too.
-pub fn policy(text: &str) -> Result<Policy, InvalidValue> {
+pub(crate) fn policy(text: &str) -> Result<Policy, InvalidValue> {
     let (mut mode, mut percent, mut compare) = (None, None, false);
     let mut rollback: Option<Rollback> = None;
     let share = |value: &str| Share::parse(value).ok_or(format!("{value:?} is no percentage from 0 to 100"));
@@ -185,12 +185,12 @@ pub fn policy(text: &str) -> Result<Policy, InvalidValue> {
 }
 
 /// Such as `10%`.
-pub fn share(text: &str) -> Result<Share, InvalidValue> {
+pub(crate) fn share(text: &str) -> Result<Share, InvalidValue> {
     Share::parse(text).ok_or_else(|| "a percentage from 0 to 100 is expected, such as 10%".into())
 }
 
 /// Paths into an entry, one a line or with `;` between them, such as `prompt[3].client_id` or `outputs.*.text`.
-pub fn paths(text: &str) -> Result<Vec<FieldPath>, InvalidValue> {
+pub(crate) fn paths(text: &str) -> Result<Vec<FieldPath>, InvalidValue> {
     let lines = text.split(['\n', ';']).map(str::trim).filter(|line| !line.is_empty());
     lines
         .map(|line| FieldPath::parse(line).map_err(|error| error.to_string().into()))
@@ -206,7 +206,7 @@ fn mode_of(word: &str) -> Result<Mode, InvalidValue> {
 }
 
 /// One `ROUTE=MODE` a line, or several with `;` between them.
-pub fn routes(text: &str) -> Result<RoutePolicies, InvalidValue> {
+pub(crate) fn routes(text: &str) -> Result<RoutePolicies, InvalidValue> {
     let lines = text.split(['\n', ';']).map(str::trim).filter(|line| !line.is_empty());
     lines
         .map(|line| {

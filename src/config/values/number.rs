@@ -11,14 +11,14 @@ fn with_unit<'a>(text: &'a str, units: &[(&str, u64)]) -> Option<(u64, &'a str)>
     Some((number.parse::<u64>().ok()?.checked_mul(*factor)?, unit))
 }
 
-pub fn duration(text: &str) -> Result<Duration, InvalidValue> {
+pub(crate) fn duration(text: &str) -> Result<Duration, InvalidValue> {
     match with_unit(text, &[("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000)]) {
         Some((ms, _)) if ms > 0 => Ok(Duration::from_millis(ms)),
         _ => Err("a time above zero is expected, such as 500ms, 5s or 2m".into()),
     }
 }
 
-pub fn duration_or_none(text: &str) -> Result<Duration, InvalidValue> {
+pub(crate) fn duration_or_none(text: &str) -> Result<Duration, InvalidValue> {
     match with_unit(
         text,
         &[("", 0), ("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000)],
@@ -28,7 +28,7 @@ pub fn duration_or_none(text: &str) -> Result<Duration, InvalidValue> {
     }
 }
 
-pub fn size(text: &str) -> Result<usize, InvalidValue> {
+pub(crate) fn size(text: &str) -> Result<usize, InvalidValue> {
     let bytes = with_unit(text, &[("", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)]);
     match bytes.and_then(|(bytes, _)| usize::try_from(bytes).ok()) {
         Some(bytes) if bytes > 0 => Ok(bytes),
@@ -36,30 +36,30 @@ pub fn size(text: &str) -> Result<usize, InvalidValue> {
     }
 }
 
-pub fn size_or_none(text: &str) -> Result<usize, InvalidValue> {
+pub(crate) fn size_or_none(text: &str) -> Result<usize, InvalidValue> {
     if text == "0" { Ok(0) } else { size(text) }
 }
 
-pub fn concurrency(text: &str) -> Result<usize, InvalidValue> {
+pub(crate) fn concurrency(text: &str) -> Result<usize, InvalidValue> {
     match text.parse() {
         Ok(number) if (1..=256).contains(&number) => Ok(number),
         _ => Err("a whole number from 1 to 256 is expected".into()),
     }
 }
 
-pub fn count(text: &str) -> Result<usize, InvalidValue> {
+pub(crate) fn count(text: &str) -> Result<usize, InvalidValue> {
     match text.parse() {
         Ok(number) if number > 0 => Ok(number),
         _ => Err("a whole number above zero is expected".into()),
     }
 }
 
-pub fn count_or_none(text: &str) -> Result<usize, InvalidValue> {
+pub(crate) fn count_or_none(text: &str) -> Result<usize, InvalidValue> {
     if text == "0" { Ok(0) } else { count(text) }
 }
 
 /// A map of headers has room for some thirty thousand; nobody sends as many.
-pub fn header_count(text: &str) -> Result<usize, InvalidValue> {
+pub(crate) fn header_count(text: &str) -> Result<usize, InvalidValue> {
     match text.parse() {
         Ok(number) if (1..=1000).contains(&number) => Ok(number),
         _ => Err("a whole number from 1 to 1000 is expected".into()),
@@ -67,13 +67,13 @@ pub fn header_count(text: &str) -> Result<usize, InvalidValue> {
 }
 
 /// hyper takes no longer ones than 65534 bytes.
-pub fn uri_size(text: &str) -> Result<usize, InvalidValue> {
+pub(crate) fn uri_size(text: &str) -> Result<usize, InvalidValue> {
     match size(text)? {
         size if size <= 60 << 10 => Ok(size),
         _ => Err("a size of at most 60KiB is expected".into()),
     }
 }
 
-pub fn verbosity(text: &str) -> Result<u8, InvalidValue> {
+pub(crate) fn verbosity(text: &str) -> Result<u8, InvalidValue> {
     text.parse().map_err(|_| "0, 1 or 2 is expected".into())
 }

@@ -1,14 +1,9 @@
 //! Secrets: named by where they are kept, read once, never printed.
 
 use super::invalid_value::InvalidValue;
-use crate::lock;
 use http::{HeaderName, HeaderValue, Uri};
-use std::{
-    collections::HashMap,
-    fmt, fs,
-    path::Path,
-    sync::{Arc, Mutex},
-};
+use parking_lot::Mutex;
+use std::{collections::HashMap, fmt, fs, path::Path, sync::Arc};
 
 /// A secret's value. It shows itself to nobody by accident.
 #[derive(Clone, PartialEq, Eq)]
@@ -31,7 +26,7 @@ impl fmt::Debug for Secret {
 const NOT_SHOWN: &str = "(not shown)";
 
 /// A secret, or none.
-pub fn access_token(text: &str, places: Places<'_>) -> Result<Option<Secret>, InvalidValue> {
+pub(crate) fn access_token(text: &str, places: Places<'_>) -> Result<Option<Secret>, InvalidValue> {
     match text {
         "" => Ok(None),
         _ => secret(text, places).map(Some),
@@ -40,7 +35,7 @@ pub fn access_token(text: &str, places: Places<'_>) -> Result<Option<Secret>, In
 
 /// Where secrets are kept.
 #[derive(Clone, Copy)]
-pub struct Places<'a> {
+pub(crate) struct Places<'a> {
     /// Looks an environment variable up.
     pub environment: &'a dyn Fn(&str) -> Option<String>,
     /// What came through pipes.
@@ -49,17 +44,17 @@ pub struct Places<'a> {
 
 /// What was read of pipes, by their paths: they are empty the second time, and a reader may wait for ever. A clone has the same.
 #[derive(Clone, Debug, Default)]
-pub struct Pipes(Arc<Mutex<HashMap<String, Secret>>>);
+pub(crate) struct Pipes(Arc<Mutex<HashMap<String, Secret>>>);
 
 impl Pipes {
     /// Whether there are any.
-    pub fn any(&self) -> bool {
-        !lock(&self.0).is_empty()
+    pub(crate) fn any(&self) -> bool {
+        !self.0.lock().is_empty()
     }
 
     /// What a file says, or has said if it cannot be read again.
     fn read(&self, path: &str) -> Result<String, InvalidValue> {
-        let known = lock(&self.0).get(path).cloned();
+        let known = self.0.lock().get(path).cloned();
         if let Some(Secret(text)) = known
             && !Path::new(path).is_file()
         {
@@ -68,7 +63,7 @@ impl Pipes {
         let is_pipe = is_read_once(Path::new(path));
         let text = fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
         if is_pipe {
-            lock(&self.0).insert(path.to_owned(), Secret(text.clone()));
+            self.0.lock().insert(path.to_owned(), Secret(text.clone()));
         }
         Ok(text)
     }
@@ -97,7 +92,7 @@ fn secret(text: &str, places: Places<'_>) -> Result<Secret, InvalidValue> {
 }
 
 /// A secret as it may be shown: a reference as written, a value not at all.
-pub fn shown(text: &str) -> &str {
+pub(crate) fn shown(text: &str) -> &str {
     match text.split_once(':') {
         _ if text.is_empty() => text,
         Some(("env" | "file", _)) => text,
@@ -132,7 +127,7 @@ pub fn shown_url(text: &str) -> String {
 }
 
 /// A table of headers as it may be shown: each name, and its value as [`shown`]. What is no name may be a key.
-pub fn shown_headers(text: &str) -> String {
+pub(crate) fn shown_headers(text: &str) -> String {
     let lines = text.lines().map(|line| match line.split_once('=') {
         Some((name, value)) if name.trim().parse::<HeaderName>().is_ok() => {
             format!("{}={}", name.trim(), shown(value.trim()))
@@ -156,7 +151,7 @@ const NOT_ADDED: [&str; 9] = [
 ];
 
 /// Headers to add, one `Name=SECRET` a line.
-pub fn headers(text: &str, places: Places<'_>) -> Result<Vec<(HeaderName, HeaderValue)>, InvalidValue> {
+pub(crate) fn headers(text: &str, places: Places<'_>) -> Result<Vec<(HeaderName, HeaderValue)>, InvalidValue> {
     text.lines()
         .filter(|line| !line.trim().is_empty())
         .map(|line| {

@@ -60,7 +60,7 @@ impl TrustedProxies {
     }
 }
 
-pub fn trusted_proxies(text: &str) -> Result<TrustedProxies, InvalidValue> {
+pub(crate) fn trusted_proxies(text: &str) -> Result<TrustedProxies, InvalidValue> {
     text.parse().map_err(InvalidValue::Owned)
 }
 

@@ -20,7 +20,7 @@ impl From<Uri> for ServerAddress {
 }
 
 /// A URL, or the Unix socket where a server is found that calls itself `localhost`.
-pub fn server(text: &str) -> Result<ServerAddress, InvalidValue> {
+pub(crate) fn server(text: &str) -> Result<ServerAddress, InvalidValue> {
     match text.strip_prefix("unix:").filter(|path| !path.is_empty()) {
         Some(path) => Ok(ServerAddress {
             uri: Uri::from_static("http://localhost"),
@@ -61,7 +61,7 @@ pub fn has_sound_port(authority: &Authority) -> bool {
     }
 }
 
-pub fn optional_url(text: &str) -> Result<Option<Uri>, InvalidValue> {
+pub(crate) fn optional_url(text: &str) -> Result<Option<Uri>, InvalidValue> {
     match text {
         "" => Ok(None),
         _ => url(text).map(Some),
@@ -69,7 +69,7 @@ pub fn optional_url(text: &str) -> Result<Option<Uri>, InvalidValue> {
 }
 
 /// A link for people: any absolute http URL.
-pub fn optional_link(text: &str) -> Result<Option<Uri>, InvalidValue> {
+pub(crate) fn optional_link(text: &str) -> Result<Option<Uri>, InvalidValue> {
     match text {
         "" => Ok(None),
         _ => match text.parse::<Uri>() {

@@ -33,7 +33,7 @@ pub enum LogFormat {
     Json,
 }
 
-pub fn dialect(text: &str) -> Result<DialectChoice, InvalidValue> {
+pub(crate) fn dialect(text: &str) -> Result<DialectChoice, InvalidValue> {
     match text {
         "auto" => Ok(DialectChoice::Auto),
         "comfyui" => Ok(DialectChoice::Comfyui),
@@ -42,7 +42,7 @@ pub fn dialect(text: &str) -> Result<DialectChoice, InvalidValue> {
     }
 }
 
-pub fn surface(text: &str) -> Result<Surface, InvalidValue> {
+pub(crate) fn surface(text: &str) -> Result<Surface, InvalidValue> {
     match text {
         "auto" => Ok(Surface::Auto),
         "comfyui" => Ok(Surface::Comfyui),
@@ -51,7 +51,7 @@ pub fn surface(text: &str) -> Result<Surface, InvalidValue> {
     }
 }
 
-pub fn log_format(text: &str) -> Result<LogFormat, InvalidValue> {
+pub(crate) fn log_format(text: &str) -> Result<LogFormat, InvalidValue> {
     match text {
         "text" => Ok(LogFormat::Text),
         "json" => Ok(LogFormat::Json),
@@ -59,7 +59,7 @@ pub fn log_format(text: &str) -> Result<LogFormat, InvalidValue> {
     }
 }
 
-pub fn flag(text: &str) -> Result<bool, InvalidValue> {
+pub(crate) fn flag(text: &str) -> Result<bool, InvalidValue> {
     match text {
         "true" => Ok(true),
         "false" => Ok(false),
@@ -67,7 +67,7 @@ pub fn flag(text: &str) -> Result<bool, InvalidValue> {
     }
 }
 
-pub fn on_off(text: &str) -> Result<bool, InvalidValue> {
+pub(crate) fn on_off(text: &str) -> Result<bool, InvalidValue> {
     match text {
         "on" => Ok(true),
         "off" => Ok(false),

@@ -22,7 +22,7 @@ pub(super) struct Origin<'a> {
 
 impl PromptNodes {
     /// Those of `prompt`; `None` where it is no object.
-    pub fn read(prompt: &[u8]) -> Result<Option<Self>, ScanError> {
+    pub(super) fn read(prompt: &[u8]) -> Result<Option<Self>, ScanError> {
         let mut ids = HashSet::new();
         members(prompt, |id, _| ids.extend(decode(id)))?;
         Ok(prompt.starts_with(b"{").then_some(Self(ids)))
@@ -46,7 +46,7 @@ impl PromptNodes {
 
 impl<'a> Origin<'a> {
     /// Where `id` comes from; `None` when it was not expanded. Without a prompt, the part before the first dot made it.
-    pub fn find(id: &'a [u8], nodes: Option<&PromptNodes>) -> Option<Self> {
+    pub(super) fn find(id: &'a [u8], nodes: Option<&PromptNodes>) -> Option<Self> {
         let real = match nodes {
             Some(nodes) => nodes.real(id)?,
             None => memchr(b'.', id).and_then(|dot| id.get(..dot))?,

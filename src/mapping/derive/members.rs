@@ -6,7 +6,7 @@ use memchr::{memchr, memmem};
 use std::{collections::BTreeMap, ops::Range};
 
 /// Writes `text` without the named members, every other byte as it was. Paths are relative to `text`.
-pub fn without(text: &[u8], members: &[DroppedMember], out: &mut Vec<u8>) -> Result<(), ScanError> {
+pub(super) fn without(text: &[u8], members: &[DroppedMember], out: &mut Vec<u8>) -> Result<(), ScanError> {
     for part in parts_without(text, members)? {
         out.extend_from_slice(part.of(text));
     }
@@ -14,7 +14,7 @@ pub fn without(text: &[u8], members: &[DroppedMember], out: &mut Vec<u8>) -> Res
 }
 
 /// The stretches of `text`, in order, that are left of it without `members`.
-pub fn parts_without(text: &[u8], members: &[DroppedMember]) -> Result<Vec<Span>, ScanError> {
+pub(crate) fn parts_without(text: &[u8], members: &[DroppedMember]) -> Result<Vec<Span>, ScanError> {
     let dropped: Vec<_> = members.iter().map(|member| (member.names(), member)).collect();
     let gaps = gaps(text, &dropped)?;
     let starts = std::iter::once(0).chain(gaps.iter().map(|gap| gap.end));
@@ -23,7 +23,7 @@ pub fn parts_without(text: &[u8], members: &[DroppedMember]) -> Result<Vec<Span>
 }
 
 /// The stretches of `value` that go, in order, where it is the value of the member `key` of an object that loses `members`.
-pub fn gaps_below(value: &[u8], key: &[u8], members: &[DroppedMember]) -> Result<Vec<Range<usize>>, ScanError> {
+pub(crate) fn gaps_below(value: &[u8], key: &[u8], members: &[DroppedMember]) -> Result<Vec<Range<usize>>, ScanError> {
     let below = |member| below(key, (DroppedMember::names(member), member));
     gaps(value, &members.iter().filter_map(below).collect::<Vec<_>>())
 }

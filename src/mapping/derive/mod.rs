@@ -9,7 +9,7 @@ mod time;
 mod typed_inputs;
 
 use members::without;
-pub use members::{gaps_below, parts_without};
+pub(super) use members::{gaps_below, parts_without};
 
 use super::{
     classes::Classes,
@@ -27,7 +27,7 @@ use time::{milliseconds, rfc3339};
 /// A derivation as a table writes it: its name, the path it works on, and what it needs to know.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, tag = "derive", rename_all = "snake_case")]
-pub enum Derivation {
+pub(super) enum Derivation {
     /// The item's place in its list, counted from 1: left open, and told by [`Context::position`].
     Position,
     /// A time in milliseconds; a value under 10^11 is seconds (docs/contract.md section 2).
@@ -98,7 +98,7 @@ pub enum Derivation {
 /// Kinds of values.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub(super) enum Kind {
     Object,
     List,
     String,
@@ -123,7 +123,7 @@ impl Kind {
 /// kind.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct DroppedMember {
+pub(super) struct DroppedMember {
     pub(crate) path: MemberPath,
     is: Option<String>,
     unless: Option<Kind>,
@@ -142,7 +142,7 @@ impl DroppedMember {
 }
 
 /// What a derivation needs besides the job, and what it leaves open.
-pub struct Context<'a> {
+pub(super) struct Context<'a> {
     /// Where the entry's place in its list belongs, once that is passed.
     pub position: Option<usize>,
     /// The node classes of the prompt.
@@ -150,7 +150,7 @@ pub struct Context<'a> {
 }
 
 /// What a derivation works on.
-pub struct DerivationInput<'a, 'r> {
+pub(super) struct DerivationInput<'a, 'r> {
     /// The value at the first of [`Derivation::paths`].
     pub text: &'a [u8],
     /// The values at the others.
@@ -164,7 +164,7 @@ pub struct DerivationInput<'a, 'r> {
 
 impl Derivation {
     /// The paths it needs: the one it works on first. It is not asked to write when that one has no value.
-    pub fn paths(&self) -> Vec<&SourcePath> {
+    pub(super) fn paths(&self) -> Vec<&SourcePath> {
         match self {
             Self::Position => Vec::new(),
             Self::Ms { of }
@@ -183,7 +183,7 @@ impl Derivation {
     }
 
     /// The paths without which it changes nothing: when none of them has a value, there is nothing to look for.
-    pub fn touches(&self) -> Vec<SourcePath> {
+    pub(super) fn touches(&self) -> Vec<SourcePath> {
         match self {
             Self::Drop { of, members, .. } => members.iter().map(|member| of.join(&member.path)).collect(),
             _ => Vec::new(),
@@ -191,7 +191,7 @@ impl Derivation {
     }
 
     /// An object, and what it needs of each of its members.
-    pub fn each(&self) -> Option<(&SourcePath, &str)> {
+    pub(super) fn each(&self) -> Option<(&SourcePath, &str)> {
         match self {
             Self::OutputNodes { of, class, .. } | Self::TypedInputs { of, class, .. } => Some((of, class)),
             _ => None,
@@ -199,7 +199,7 @@ impl Derivation {
     }
 
     /// Writes the derived value; `false`, and nothing written, when there is none.
-    pub fn write(
+    pub(super) fn write(
         &self,
         given: &DerivationInput<'_, '_>,
         context: &mut Context<'_>,

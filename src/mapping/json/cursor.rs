@@ -24,7 +24,7 @@ pub(super) struct Cursor {
 }
 
 impl Cursor {
-    pub fn step(&mut self, byte: u8) -> Mark {
+    pub(super) fn step(&mut self, byte: u8) -> Mark {
         if self.string {
             match byte {
                 _ if self.escaped => self.escaped = false,

@@ -38,7 +38,7 @@ pub(super) struct HeldObject {
 
 impl HeldObject {
     /// One that is judged once it is longer than `judge_at`, in bytes.
-    pub fn judged_from(judge_at: usize, budget: &BufferBudget) -> Self {
+    pub(super) fn judged_from(judge_at: usize, budget: &BufferBudget) -> Self {
         Self {
             text: Vec::new(),
             judge_at,
@@ -46,7 +46,7 @@ impl HeldObject {
         }
     }
 
-    pub fn push(&mut self, byte: u8) -> Result<(), Undecided> {
+    pub(super) fn push(&mut self, byte: u8) -> Result<(), Undecided> {
         if self.text.len() == self.text.capacity() {
             if self.text.len() >= MOST {
                 return Err(Undecided::Untold);
@@ -60,7 +60,7 @@ impl HeldObject {
     }
 
     /// Judges the members so far, behind one of them, if there is enough that is new.
-    pub fn judge_so_far(&mut self, judge: &impl ElementFilter) -> Result<Option<bool>, Undecided> {
+    pub(super) fn judge_so_far(&mut self, judge: &impl ElementFilter) -> Result<Option<bool>, Undecided> {
         if self.text.len() < self.judge_at {
             return Ok(None);
         }

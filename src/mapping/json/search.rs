@@ -14,7 +14,7 @@ const MOST_MEMBERS: usize = 10_000;
 ///
 /// `D` is the kind of document: a slot of one kind means nothing in what was found in another, and does not compile there.
 #[derive(Clone, Debug)]
-pub struct PathSet<D> {
+pub(crate) struct PathSet<D> {
     nodes: Vec<Node>,
     slots: usize,
     groups: usize,
@@ -23,14 +23,14 @@ pub struct PathSet<D> {
 
 /// Where what was found at a path is.
 #[derive(Clone, Copy, Debug)]
-pub struct Slot<D> {
+pub(crate) struct Slot<D> {
     index: usize,
     document: PhantomData<D>,
 }
 
 /// Where what was found of all members of an object is.
 #[derive(Clone, Copy, Debug)]
-pub struct GroupSlot<D> {
+pub(crate) struct GroupSlot<D> {
     index: usize,
     document: PhantomData<D>,
 }
@@ -50,7 +50,7 @@ const MOST_KINDS: usize = 32;
 
 /// An object of whose members each one's own member of one name is wanted.
 #[derive(Clone, Debug, Default)]
-pub struct Group {
+pub(crate) struct Group {
     /// The key of each, and which of the kinds is there.
     pub members: Vec<(Span, Option<usize>)>,
     /// Values that are there, with little written twice.
@@ -59,7 +59,7 @@ pub struct Group {
 
 /// All that one pass over a document found.
 #[derive(Clone, Debug)]
-pub struct Found<D> {
+pub(crate) struct Found<D> {
     document: PhantomData<D>,
     /// By slot: where the path's value is.
     spans: Vec<Option<Span>>,
@@ -71,18 +71,18 @@ pub struct Found<D> {
 
 impl<D> Found<D> {
     /// The value at a path in `text`, which was searched.
-    pub fn value<'a>(&self, slot: Slot<D>, text: &'a [u8]) -> Option<&'a [u8]> {
+    pub(crate) fn value<'a>(&self, slot: Slot<D>, text: &'a [u8]) -> Option<&'a [u8]> {
         let span = self.spans.get(slot.index)?.as_ref()?;
         Some(span.of(text))
     }
 
     /// Whether a path had a value anywhere.
-    pub fn is_touched(&self, slot: Slot<D>) -> bool {
+    pub(crate) fn is_touched(&self, slot: Slot<D>) -> bool {
         self.touched.get(slot.index).copied().unwrap_or_default()
     }
 
     /// What was found of all members of an object; `None` for more than can be told apart.
-    pub fn group(&self, slot: GroupSlot<D>) -> Option<&Group> {
+    pub(crate) fn group(&self, slot: GroupSlot<D>) -> Option<&Group> {
         self.groups.get(slot.index)?.as_ref()
     }
 }
@@ -142,7 +142,7 @@ impl<D> Default for PathSet<D> {
 
 impl<D> PathSet<D> {
     /// Adds a path and returns its slot; the same path twice has one slot.
-    pub fn add(&mut self, path: &MemberPath) -> Slot<D> {
+    pub(crate) fn add(&mut self, path: &MemberPath) -> Slot<D> {
         let at = self.node(path);
         let next = self.slots;
         let index = match self.nodes.get_mut(at) {
@@ -155,7 +155,7 @@ impl<D> PathSet<D> {
     }
 
     /// Asks for `member` of every member of the object at `path`, and returns the group's slot.
-    pub fn add_each(&mut self, path: &MemberPath, member: &str) -> GroupSlot<D> {
+    pub(crate) fn add_each(&mut self, path: &MemberPath, member: &str) -> GroupSlot<D> {
         let at = self.node(path);
         let (next, document) = (self.groups, PhantomData);
         let known = self.nodes.get_mut(at).map(|node| &mut node.each);
@@ -197,7 +197,7 @@ impl<D> PathSet<D> {
 
     /// Finds every path and group in `text`, which must be one whole JSON object. Of a repeated key the last one counts,
     /// as Python and browsers have it.
-    pub fn find(&self, text: &[u8]) -> Result<Found<D>, ScanError> {
+    pub(crate) fn find(&self, text: &[u8]) -> Result<Found<D>, ScanError> {
         let mut scanner = Scanner::new(text);
         if scanner.peek() != Some(b'{') {
             return Err(ScanError {
@@ -213,12 +213,12 @@ impl<D> PathSet<D> {
 
     /// Finds every path in the value that `scanner` stands before, and leaves it after that value. `found` is what an
     /// earlier search found, or nothing, and is found no more.
-    pub fn find_next(&self, scanner: &mut Scanner<'_>, found: &mut Found<D>) -> Result<(), ScanError> {
+    pub(crate) fn find_next(&self, scanner: &mut Scanner<'_>, found: &mut Found<D>) -> Result<(), ScanError> {
         self.visit(0, scanner, found)
     }
 
     /// What is found where there is nothing.
-    pub fn nothing(&self) -> Found<D> {
+    pub(crate) fn nothing(&self) -> Found<D> {
         Found {
             document: PhantomData,
             spans: vec![None; self.slots],

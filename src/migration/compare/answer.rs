@@ -55,7 +55,7 @@ impl Taken {
 
 /// What stands around the entries of an answer.
 #[derive(Clone, Copy, Debug)]
-pub enum Envelope<'a> {
+pub(super) enum Envelope<'a> {
     /// Nothing: the answer is one entry.
     Bare,
     /// An object, by job id.
@@ -67,7 +67,7 @@ pub enum Envelope<'a> {
 }
 
 /// The table and the envelope of a route's answers.
-pub fn shape<'a>(route: &LegacyRoute, tables: &'a Tables, cloud_items: bool) -> (&'a Table, Envelope<'a>) {
+pub(super) fn shape<'a>(route: &LegacyRoute, tables: &'a Tables, cloud_items: bool) -> (&'a Table, Envelope<'a>) {
     let tables = &tables.answers;
     match route {
         LegacyRoute::History | LegacyRoute::HistoryOne(_) => (&tables.history.table, Envelope::ById),

@@ -18,7 +18,7 @@ const DEPTH: usize = 64;
 const LONGEST_PATH: usize = 120;
 
 /// What a comparison goes by.
-pub struct Rules<'a> {
+pub(super) struct Rules<'a> {
     rows: Vec<Row<'a>>,
     /// Where an entry has its id.
     id: Option<&'a FieldPath>,
@@ -35,7 +35,12 @@ struct Row<'a> {
 impl<'a> Rules<'a> {
     /// Entries as `table` has them, in `envelope`; what lies at or below an `ignored` path is not looked at, where `*`
     /// is any one segment. `id` is where an entry has its id.
-    pub fn new(table: &'a Table, envelope: Envelope<'a>, id: Option<&'a FieldPath>, ignored: &'a [FieldPath]) -> Self {
+    pub(super) fn new(
+        table: &'a Table,
+        envelope: Envelope<'a>,
+        id: Option<&'a FieldPath>,
+        ignored: &'a [FieldPath],
+    ) -> Self {
         let rows = table.rows.iter().map(|row| {
             let line = row.get_ref();
             Row {
@@ -53,7 +58,7 @@ impl<'a> Rules<'a> {
     }
 
     /// What of `legacy` the answer `translated` has otherwise: status, content type, and the body where both have one.
-    pub fn compare(&self, legacy: &Taken, translated: &Taken) -> Vec<Finding> {
+    pub(super) fn compare(&self, legacy: &Taken, translated: &Taken) -> Vec<Finding> {
         let mut found = Found {
             rules: self,
             findings: Vec::new(),

@@ -21,7 +21,7 @@ struct Tee {
 
 /// `body` again, and what it was once all of it has gone by; nothing of one that breaks, is given up, or has no room in
 /// `buffer`.
-pub fn tee(body: Body, buffer: Buffer) -> (Body, oneshot::Receiver<Bytes>) {
+pub(super) fn tee(body: Body, buffer: Buffer) -> (Body, oneshot::Receiver<Bytes>) {
     let (sender, whole) = oneshot::channel();
     let tee = Tee {
         body,

@@ -1,9 +1,7 @@
 //! Mode `auto`: whether the server has the Jobs API, asked again from time to time where it was missing.
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::{Duration, Instant},
-};
+use parking_lot::Mutex;
+use std::time::{Duration, Instant};
 
 /// What is known of the Jobs API: it is there until it is found missing.
 #[derive(Default)]
@@ -15,7 +13,7 @@ pub struct JobsApi {
 impl JobsApi {
     /// Whether this request is to try it: where it is missing, one in `ask_again` does.
     pub fn is_worth_asking(&self, ask_again: Duration) -> bool {
-        let mut missing = self.missing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut missing = self.missing.lock();
         match &mut *missing {
             None => true,
             Some(since) if since.elapsed() < ask_again => false,
@@ -29,7 +27,7 @@ impl JobsApi {
 
     /// A request found out.
     pub fn found(&self, there: bool) {
-        let mut missing = self.missing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut missing = self.missing.lock();
         match (there, missing.is_some()) {
             (true, true) => tracing::info!("the server has the Jobs API now: legacy calls in mode auto are translated"),
             (false, false) => {

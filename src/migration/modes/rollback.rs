@@ -3,13 +3,13 @@
 
 use crate::{
     config::{Policy, Rollback, Share},
-    lock,
     routes::RouteName,
     store::{Store, Table},
     telemetry::now_ms,
 };
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 use tokio::task::spawn_blocking;
 
 /// So many answers must be known before their share says anything.
@@ -52,7 +52,7 @@ impl Ratio {
 }
 
 /// One route's canary, on the same terms all along.
-pub struct CanaryTrial {
+pub(super) struct CanaryTrial {
     route: RouteName,
     limits: Rollback,
     terms: String,
@@ -65,7 +65,7 @@ pub struct CanaryTrial {
 impl CanaryTrial {
     /// A canary of `route`, whose limits `policy` has, with tables of this fingerprint. `None` for what is no canary
     /// that could go back.
-    pub fn of(route: RouteName, policy: &Policy, tables: u64, store: &Arc<Store>) -> Option<Self> {
+    pub(super) fn of(route: RouteName, policy: &Policy, tables: u64, store: &Arc<Store>) -> Option<Self> {
         Some(Self {
             route,
             limits: policy.rollback?,
@@ -78,17 +78,17 @@ impl CanaryTrial {
     }
 
     /// What it is tried on.
-    pub fn terms(&self) -> &str {
+    pub(super) fn terms(&self) -> &str {
         &self.terms
     }
 
     /// Whether and why it has gone back.
-    pub fn back(&self) -> Option<&RollbackRecord> {
+    pub(super) fn back(&self) -> Option<&RollbackRecord> {
         self.back.get()
     }
 
     /// It had gone back before the restart.
-    pub fn stays_back(&self, back: RollbackRecord) {
+    pub(super) fn stays_back(&self, back: RollbackRecord) {
         tracing::warn!(
             route = self.route.as_str(),
             reason = back.reason,
@@ -98,16 +98,16 @@ impl CanaryTrial {
     }
 
     /// A translated answer was given; `failed` when it is a failure.
-    pub fn answered(&self, failed: bool) {
+    pub(super) fn answered(&self, failed: bool) {
         if let Some(most) = self.limits.failures {
-            self.judge(lock(&self.answers).count(failed, "failures", most));
+            self.judge(self.answers.lock().count(failed, "failures", most));
         }
     }
 
     /// A translated answer was compared with the legacy one.
-    pub fn compared(&self, differs: bool) {
+    pub(super) fn compared(&self, differs: bool) {
         if let Some(most) = self.limits.differences {
-            self.judge(lock(&self.comparisons).count(differs, "differences", most));
+            self.judge(self.comparisons.lock().count(differs, "differences", most));
         }
     }
 

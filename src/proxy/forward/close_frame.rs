@@ -70,7 +70,7 @@ fn payload_length(head: &[u8]) -> Option<u64> {
 }
 
 /// The server's side of a WebSocket. Once `stop` resolves, a close frame is read from it, and nothing more.
-pub struct CloseFrameInjector<S> {
+pub(super) struct CloseFrameInjector<S> {
     server: S,
     frames: Frames,
     stop: Pin<Box<dyn Future<Output = ()> + Send>>,
@@ -89,7 +89,7 @@ enum State {
 
 impl<S> CloseFrameInjector<S> {
     /// Until `stop`, nothing but `server`.
-    pub fn new(server: S, stop: impl Future<Output = ()> + Send + 'static) -> Self {
+    pub(super) fn new(server: S, stop: impl Future<Output = ()> + Send + 'static) -> Self {
         Self {
             server,
             frames: Frames::default(),

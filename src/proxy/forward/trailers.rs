@@ -9,14 +9,14 @@ use std::{
 };
 
 /// A body whose trailers are dropped, or cleaned.
-pub struct Ending<B> {
+pub(super) struct Ending<B> {
     body: B,
     trailers: Trailers,
 }
 
 impl<B> Ending<B> {
     /// `body`, of whose trailers that comes.
-    pub fn new(body: B, trailers: Trailers) -> Self {
+    pub(super) fn new(body: B, trailers: Trailers) -> Self {
         Self { body, trailers }
     }
 }

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use tokio::io::copy_bidirectional;
 
 /// A client's wish to switch protocols.
-pub struct UpgradeRequest {
+pub(super) struct UpgradeRequest {
     protocol: HeaderValue,
     client: OnUpgrade,
     stop: Option<Shutdown>,
@@ -26,7 +26,7 @@ pub struct UpgradeRequest {
 
 /// The upgrade that `request` asks for, if it does. Only HTTP/1.1 has them (RFC 9110 section 7.8). HTTP/2 is not asked
 /// for in a client's name: what would be in the tunnel then is requests that nobody has looked at.
-pub fn wanted(request: &mut Request<Body>, stop: Option<Shutdown>) -> Option<UpgradeRequest> {
+pub(super) fn wanted(request: &mut Request<Body>, stop: Option<Shutdown>) -> Option<UpgradeRequest> {
     let protocol = request.headers().get(UPGRADE)?.clone();
     let names = |header: HeaderName, token: &str| {
         let values = request.headers().get_all(header).iter();
@@ -45,7 +45,7 @@ pub fn wanted(request: &mut Request<Body>, stop: Option<Shutdown>) -> Option<Upg
 
 impl UpgradeRequest {
     /// Asks the upstream for the same.
-    pub fn ask(&self, headers: &mut HeaderMap) {
+    pub(super) fn ask(&self, headers: &mut HeaderMap) {
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, self.protocol.clone());
     }
@@ -56,7 +56,7 @@ impl UpgradeRequest {
 
     /// Answers the client with the upstream's 101, and copies bytes both ways until either side ends. At the program's end
     /// a WebSocket says goodbye; of other protocols nothing is known.
-    pub fn tunnel(self, response: Response<AnswerBody>, observer: Arc<Observer>) -> Response<Body> {
+    pub(super) fn tunnel(self, response: Response<AnswerBody>, observer: Arc<Observer>) -> Response<Body> {
         let (head, body) = response.into_parts();
         let is_websocket = self.is_websocket();
         let Self { client, stop, .. } = self;

@@ -2,10 +2,10 @@
 //! comes of that, and fail with it, rather than queue up for the same failure. So nobody has to wait for a recovery to be
 //! noticed: the first call after it is the one that tries, and who comes with it goes along.
 
+use parking_lot::Mutex;
 use std::{
     io,
     pin::pin,
-    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 use tokio::{sync::Notify, time::timeout_at};
@@ -17,7 +17,7 @@ const WAIT: Duration = Duration::from_millis(250);
 
 /// What the last tries came to.
 #[derive(Default)]
-pub struct CircuitBreaker {
+pub(super) struct CircuitBreaker {
     known: Mutex<LastAttempts>,
     /// Told when a try is over.
     over: Notify,
@@ -34,18 +34,18 @@ struct LastAttempts {
 }
 
 /// A try under way. Dropped before its end, it leaves the next try to somebody else.
-pub struct Attempt<'a> {
+pub(super) struct Attempt<'a> {
     reach: &'a CircuitBreaker,
 }
 
 impl CircuitBreaker {
     /// Whether the last connection was opened, or none was needed so far.
-    pub fn is_open(&self) -> bool {
+    pub(super) fn is_open(&self) -> bool {
         self.known(|known| known.failure.is_none())
     }
 
     /// Leave to open a connection, or why another one could not be opened a moment ago.
-    pub async fn attempt(&self) -> Result<Attempt<'_>, io::Error> {
+    pub(super) async fn attempt(&self) -> Result<Attempt<'_>, io::Error> {
         let (until, failures) = (Instant::now() + WAIT, self.known(|known| known.failures));
         loop {
             let mut over = pin!(self.over.notified());
@@ -68,19 +68,19 @@ impl CircuitBreaker {
     }
 
     fn known<T>(&self, look: impl FnOnce(&mut LastAttempts) -> T) -> T {
-        look(&mut self.known.lock().unwrap_or_else(PoisonError::into_inner))
+        look(&mut self.known.lock())
     }
 }
 
 impl Attempt<'_> {
     /// Notes that there is a connection now.
-    pub fn succeeded(self) {
+    pub(super) fn succeeded(self) {
         self.reach.known(|known| known.failure = None);
     }
 
     /// Notes that there is none. What is no word about whether somebody listens there (a name that does not resolve, a
     /// certificate) keeps nobody else from trying.
-    pub fn failed(self, kind: Option<io::ErrorKind>) {
+    pub(super) fn failed(self, kind: Option<io::ErrorKind>) {
         let failure = kind.filter(|kind| {
             matches!(
                 kind,

@@ -1,10 +1,10 @@
 //! Connections that lie idle until a request needs one.
 
 use super::connection::Connection;
-use crate::lock;
+use parking_lot::Mutex;
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, Weak},
+    sync::{Arc, Weak},
     time::{Duration, Instant},
 };
 
@@ -19,7 +19,7 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Connections that lie idle. Requests wait for this lock, so nothing is read from a connection under it.
 #[derive(Default)]
-pub struct IdleConnections(Mutex<Shelf>);
+pub(super) struct IdleConnections(Mutex<Shelf>);
 
 #[derive(Default)]
 struct Shelf {
@@ -40,9 +40,9 @@ struct IdleConnection {
 
 impl IdleConnections {
     /// The open connection that was used last.
-    pub fn take(&self) -> Option<Box<Connection>> {
+    pub(super) fn take(&self) -> Option<Box<Connection>> {
         loop {
-            let latest = lock(&self.0).connections.pop_back();
+            let latest = self.0.lock().connections.pop_back();
             let mut connection = latest?.connection;
             if connection.is_open() {
                 return Some(connection);
@@ -51,9 +51,9 @@ impl IdleConnections {
     }
 
     /// Keeps a connection until it is needed.
-    pub fn put(self: &Arc<Self>, mut connection: Box<Connection>) {
+    pub(super) fn put(self: &Arc<Self>, mut connection: Box<Connection>) {
         connection.rest();
-        let mut shelf = lock(&self.0);
+        let mut shelf = self.0.lock();
         shelf.puts += 1;
         let number = shelf.puts;
         shelf.connections.push_back(IdleConnection {
@@ -74,7 +74,7 @@ impl IdleConnections {
     /// another.
     fn drop_closed(&self) {
         // What is put here meanwhile is open.
-        let until = lock(&self.0).puts;
+        let until = self.0.lock().puts;
         let mut last = 0;
         while let Some(mut idle) = self.take_after(last, until) {
             last = idle.number;
@@ -86,7 +86,7 @@ impl IdleConnections {
 
     /// The first that was put here after number `last`, up to number `until`.
     fn take_after(&self, last: u64, until: u64) -> Option<IdleConnection> {
-        let mut shelf = lock(&self.0);
+        let mut shelf = self.0.lock();
         let at = shelf.connections.partition_point(|idle| idle.number <= last);
         let is_meant = shelf.connections.get(at).is_some_and(|idle| idle.number <= until);
         is_meant.then(|| shelf.connections.remove(at)).flatten()
@@ -94,7 +94,7 @@ impl IdleConnections {
 
     /// Puts one back where it was, and gives what is too many then.
     fn put_back(&self, idle: IdleConnection) -> Option<IdleConnection> {
-        let mut shelf = lock(&self.0);
+        let mut shelf = self.0.lock();
         let at = shelf.connections.partition_point(|other| other.number < idle.number);
         shelf.connections.insert(at, idle);
         shelf.surplus()
@@ -107,7 +107,7 @@ impl IdleConnections {
     }
 
     fn take_expired(&self) -> Option<IdleConnection> {
-        let mut shelf = lock(&self.0);
+        let mut shelf = self.0.lock();
         let oldest = shelf.connections.front()?;
         match oldest.since.elapsed() >= MAX_IDLE_TIME {
             true => shelf.connections.pop_front(),
@@ -117,7 +117,7 @@ impl IdleConnections {
 
     /// Whether nothing is left to look after. Then the next that comes starts another sweep.
     fn ends_sweep(&self) -> bool {
-        let mut shelf = lock(&self.0);
+        let mut shelf = self.0.lock();
         shelf.is_swept = !shelf.connections.is_empty();
         !shelf.is_swept
     }
@@ -167,7 +167,7 @@ mod tests {
     }
 
     fn len(idle: &IdleConnections) -> usize {
-        lock(&idle.0).connections.len()
+        idle.0.lock().connections.len()
     }
 
     async fn is_closed(server: &mut UnixStream) -> bool {
@@ -212,7 +212,7 @@ mod tests {
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        let numbers: Vec<_> = lock(&idle.0).connections.iter().map(|idle| idle.number).collect();
+        let numbers: Vec<_> = idle.0.lock().connections.iter().map(|idle| idle.number).collect();
         assert_eq!(numbers, [1, 3, 4]);
     }
 

@@ -60,7 +60,7 @@ impl ConnectionError {
 }
 
 /// A connection.
-pub struct Connection {
+pub(super) struct Connection {
     io: Io,
     /// What has come and is not yet read.
     come: BytesMut,
@@ -81,7 +81,7 @@ pub struct Connection {
 
 impl Connection {
     /// A new connection.
-    pub fn new(io: Io) -> Self {
+    pub(super) fn new(io: Io) -> Self {
         Self {
             io,
             come: BytesMut::new(),
@@ -98,7 +98,12 @@ impl Connection {
     }
 
     /// Sends a request, and waits for the head of its answer.
-    pub async fn send(&mut self, head: &Parts, body: Body, timeout: &ResponseTimeout) -> Result<Head, ConnectionError> {
+    pub(super) async fn send(
+        &mut self,
+        head: &Parts,
+        body: Body,
+        timeout: &ResponseTimeout,
+    ) -> Result<Head, ConnectionError> {
         self.heard = 0;
         let length = match body.is_end_stream() {
             true => Some(0),
@@ -114,24 +119,24 @@ impl Connection {
     }
 
     /// Whether a byte came back for the last request.
-    pub fn has_heard(&self) -> bool {
+    pub(super) fn has_heard(&self) -> bool {
         self.heard > 0
     }
 
     /// Whether another request can be sent: the last one was sent to its end, and nothing came after its answer.
-    pub fn is_idle(&self) -> bool {
+    pub(super) fn is_idle(&self) -> bool {
         !self.is_sending() && self.broken.is_none() && self.come.is_empty()
     }
 
     /// Lets go of what only a request needs.
-    pub fn rest(&mut self) {
+    pub(super) fn rest(&mut self) {
         self.come = BytesMut::new();
         self.room = LEAST_ROOM;
         self.head.shrink_to(MOST_TO_WRITE);
     }
 
     /// Whether the server has kept an idle connection open and said nothing on it, as far as is known by now.
-    pub fn is_open(&mut self) -> bool {
+    pub(super) fn is_open(&mut self) -> bool {
         let mut byte = [0];
         let mut unread = ReadBuf::new(&mut byte);
         let mut nobody = Context::from_waker(Waker::noop());
@@ -141,7 +146,7 @@ impl Connection {
     }
 
     /// The next piece of the body that `reader` reads.
-    pub fn poll_body(
+    pub(super) fn poll_body(
         &mut self,
         reader: &mut Reader,
         cx: &mut Context<'_>,
@@ -171,25 +176,25 @@ impl Connection {
     }
 
     /// Whether the request has not been sent to its end: its last piece may still lie here, or within TLS.
-    pub fn is_sending(&self) -> bool {
+    pub(super) fn is_sending(&self) -> bool {
         self.upload.is_some() || !self.head.is_empty() || self.to_flush
     }
 
     /// Sends the rest of a request whose answer is over.
-    pub async fn send_rest(&mut self, timeout: &ResponseTimeout) -> Result<(), ConnectionError> {
+    pub(super) async fn send_rest(&mut self, timeout: &ResponseTimeout) -> Result<(), ConnectionError> {
         let mut alarm = std::mem::take(&mut self.alarm);
         timeout.wait(&mut alarm, poll_fn(|cx| self.poll_send(cx))).await
     }
 
     /// Ends an idle connection as its protocol wants it: TLS has a word for it (RFC 8446 section 6.1).
-    pub async fn close(mut self) {
+    pub(super) async fn close(mut self) {
         if let Err(error) = self.io.shutdown().await {
             tracing::trace!(%error, "an idle connection was closed by both ends at once");
         }
     }
 
     /// The connection, and what came on it after the last answer.
-    pub fn into_rest(self) -> (Io, Bytes) {
+    pub(super) fn into_rest(self) -> (Io, Bytes) {
         (self.io, self.come.freeze())
     }
 
