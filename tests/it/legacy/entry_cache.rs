@@ -5,7 +5,7 @@ use crate::support::{
     shelf::{Item, Shelf},
     start,
     upstream::{read_head, reply},
-    wait::as_soon_as,
+    wait::{as_soon_as, within},
 };
 use http::Method;
 use std::{collections::HashMap, net::SocketAddr, sync::atomic::Ordering, time::Duration};
@@ -498,7 +498,7 @@ async fn head_answers_as_get_does_without_the_body_and_from_memory_too() {
         tokio::io::AsyncWriteExt::write_all(&mut stream, request.as_bytes())
             .await
             .expect("sent");
-        let head = read_head(&mut stream).await.expect("a head");
+        let head = within("a head", read_head(&mut stream)).await.expect("a head");
         let headers: HashMap<String, String> = head
             .lines()
             .filter_map(|line| line.split_once(": "))

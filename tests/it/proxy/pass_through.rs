@@ -6,7 +6,7 @@ use crate::support::{
     raw::sender,
     start,
     upstream::{Arrived, Recorder, Scripted, TestBody, raw, read_head, reply},
-    wait::at_rest,
+    wait::{at_rest, within},
 };
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
@@ -35,7 +35,7 @@ use tokio::{
 async fn raw_request(at: SocketAddr, request: &str) -> (TcpStream, String) {
     let mut stream = TcpStream::connect(at).await.expect("a connection");
     stream.write_all(request.as_bytes()).await.expect("sent");
-    let head = read_head(&mut stream).await.expect("an answer");
+    let head = within("an answer", read_head(&mut stream)).await.expect("an answer");
     (stream, head)
 }
 
@@ -412,7 +412,9 @@ async fn a_slow_reader_holds_the_upstream_back() {
     );
     let mut buffer = vec![0; 1 << 20];
     for _ in 0..64 {
-        stream.read_exact(&mut buffer).await.expect("it goes on");
+        within("it goes on", stream.read_exact(&mut buffer))
+            .await
+            .expect("it goes on");
     }
     drop(stream);
 }
@@ -441,12 +443,16 @@ async fn an_upgrade_becomes_a_tunnel_after_the_upstreams_101() {
     assert!(head.to_lowercase().contains("upgrade: websocket"), "{head}");
     assert!(head.to_lowercase().contains("sec-websocket-accept: y"), "{head}");
     let mut first = [0; 5];
-    stream.read_exact(&mut first).await.expect("bytes from the upstream");
+    within("bytes from the upstream", stream.read_exact(&mut first))
+        .await
+        .expect("bytes from the upstream");
     assert_eq!(&first, b"first");
     for word in [b"ping", b"pong"] {
         stream.write_all(word).await.expect("sent");
         let mut got = [0; 4];
-        stream.read_exact(&mut got).await.expect("bytes from the upstream");
+        within("bytes from the upstream", stream.read_exact(&mut got))
+            .await
+            .expect("bytes from the upstream");
         assert_eq!(got, word.map(|byte| byte.to_ascii_uppercase()));
     }
 }
@@ -459,14 +465,16 @@ async fn an_upgrade_that_is_not_granted_stays_http() {
     let (mut stream, head) = raw_request(jobshim.address, request).await;
     assert!(head.starts_with("HTTP/1.1 403 "), "{head}");
     let mut body = [0; 15];
-    stream.read_exact(&mut body).await.expect("the refusal");
+    within("the refusal", stream.read_exact(&mut body))
+        .await
+        .expect("the refusal");
     assert_eq!(&body, b"no sockets here");
     // What follows on the connection is a request, not tunnelled bytes.
     stream
         .write_all(b"GET /next HTTP/1.1\r\nHost: x\r\n\r\n")
         .await
         .expect("sent");
-    let head = read_head(&mut stream).await.expect("an answer");
+    let head = within("an answer", read_head(&mut stream)).await.expect("an answer");
     assert!(head.starts_with("HTTP/1.1 403 "), "{head}");
     let targets: Vec<String> = recorder.arrived().into_iter().map(|one| one.target).collect();
     assert_eq!(targets, ["/ws", "/next"]);

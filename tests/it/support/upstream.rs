@@ -1,5 +1,6 @@
 //! Upstreams that do what a test wants: scripted answers, raw bytes, and one that holds back until told.
 
+use super::wait::within;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response};
 use http_body_util::{BodyExt, Full, combinators::BoxBody};
@@ -260,9 +261,12 @@ impl Gate {
     }
 
     pub async fn until_waiting(&self, count: usize) {
-        while self.waiting() < count {
-            self.arrived.notified().await;
-        }
+        let waiting = async {
+            while self.waiting() < count {
+                self.arrived.notified().await;
+            }
+        };
+        within(&format!("{count} details that wait"), waiting).await;
     }
 
     pub fn open(&self) {
