@@ -33,6 +33,7 @@ pub mod documents;
 pub mod http2;
 pub mod json;
 pub mod metrics;
+pub mod needs;
 pub mod pin;
 pub mod program;
 pub mod raw;
