@@ -26,6 +26,7 @@ use std::{
 use tokio::task::JoinHandle;
 use wait::{as_soon_as, within};
 
+pub mod accepting;
 pub mod both;
 pub mod browser;
 pub mod corpus;
