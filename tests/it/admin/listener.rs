@@ -16,8 +16,6 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-/// Only a hanging test waits so long.
-
 fn board() -> Board {
     let mut board = Board::new(Rules::Comfyui);
     for (id, status) in [("done", "completed"), ("waiting", "pending")] {
