@@ -29,7 +29,7 @@ fuzz seconds="60" *targets:
 
 # Tests the page in a real browser, and takes the picture in the documents anew.
 page:
-    CI=1 JOBSHIM_PINS=write cargo test --test it -- page:: documents::picture::
+    JOBSHIM_PINS=write cargo test --test it -- page:: documents::picture::
 
 # Takes over meant changes of pinned names, help, and generated documents; look at the diff.
 pins:

@@ -1,6 +1,7 @@
 //! What `deploy/` holds is good: parsed, its parts fit each other, and jobshim accepts the settings in it.
 
 use crate::support::{
+    needs::{is_left_out, missing},
     program::{Program, run},
     raw::{exchange, statuses},
     upstream::Recorder,
@@ -302,8 +303,8 @@ fn the_units_fit_together_and_set_what_jobshim_knows() {
 
 #[test]
 fn systemd_finds_the_units_good_and_well_shut_in() {
-    if Command::new("systemd-analyze").arg("--version").output().is_err() {
-        println!("systemd-analyze is not at hand: nothing was tried");
+    const ANALYZE: &str = "systemd-analyze";
+    if is_left_out(ANALYZE) {
         return;
     }
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("units");
@@ -322,10 +323,10 @@ fn systemd_finds_the_units_good_and_well_shut_in() {
             true => folder.join(argument).into_os_string(),
             false => argument.into(),
         });
-        let output = Command::new("systemd-analyze")
+        let output = Command::new(ANALYZE)
             .args(units)
             .output()
-            .expect("systemd-analyze");
+            .unwrap_or_else(|error| panic!("{}: {error}", missing(ANALYZE, "systemd")));
         let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{arguments:?}:\n{said}");
         // It complains of other units of this machine too.

@@ -6,17 +6,15 @@ use crate::support::{
     program::{Program, run},
     start,
     upstream::{Gate, Recorder, raw},
+    wait::{PATIENCE, within},
 };
 use http::Method;
 use jobshim::demo::{Board, Job, Options, Rules, Simulator};
-use std::{net::SocketAddr, time::Duration};
+use std::net::SocketAddr;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
 };
-
-/// Only a hanging test waits so long.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 fn board() -> Board {
     let mut board = Board::new(Rules::Comfyui);
@@ -301,7 +299,7 @@ async fn tunnels_are_counted_while_they_are_open_and_their_bytes_afterwards() {
     assert_eq!(open.sum("jobshim_requests_total", r#"status="1xx""#), 1.0);
     socket.write_all(b"abc").await.expect("sent");
     let mut rest = Vec::new();
-    socket.read_to_end(&mut rest).await.expect("its end");
+    within("its end", socket.read_to_end(&mut rest)).await.expect("its end");
     drop(socket);
     let closed = metrics_when(&client, admin, |metrics| metrics.value("jobshim_tunnels_open{}") == 0.0).await;
     assert_eq!(

@@ -6,7 +6,7 @@ use crate::support::{
     shelf::{Item, Shelf},
     start,
     upstream::{Scripted, read_head, reply},
-    wait::until,
+    wait::{until, within},
 };
 use jobshim::config::Config;
 use std::{
@@ -81,7 +81,7 @@ async fn begin(at: SocketAddr, target: &str) -> TcpStream {
     let mut stream = TcpStream::connect(at).await.expect("a connection");
     let request = format!("GET {target} HTTP/1.1\r\nhost: {at}\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.expect("sent");
-    let head = read_head(&mut stream).await.expect("a head");
+    let head = within("a head", read_head(&mut stream)).await.expect("a head");
     assert!(head.starts_with("HTTP/1.1 200"), "{head}");
     stream
 }
@@ -109,7 +109,7 @@ async fn a_list_that_is_sent_while_it_is_made_is_being_made_until_its_last_job_o
     assert_eq!(ask().await, 503, "one is being made");
     gate.add_permits(1000);
     let mut rest = Vec::new();
-    stream.read_to_end(&mut rest).await.expect("read");
+    within("read", stream.read_to_end(&mut rest)).await.expect("read");
     assert!(rest.ends_with(b"0\r\n\r\n"), "{} bytes", rest.len());
     until("its place is free", async || ask().await == 200).await;
 }

@@ -7,7 +7,7 @@ use crate::support::{
     shelf::{BEGINNING, Item, Shelf},
     start,
     upstream::{Scripted, read_head, reply},
-    wait::as_soon_as,
+    wait::{as_soon_as, within},
 };
 use jobshim::config::DialectChoice;
 use std::{
@@ -21,11 +21,7 @@ use std::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    time::timeout,
 };
-
-/// Longer than anything takes here; only a hanging test waits so long.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 fn finished(count: usize, size: usize) -> impl Iterator<Item = Item> {
     (0..count).map(move |nth| Item::new(nth, "completed", size))
@@ -36,10 +32,7 @@ async fn begin(at: SocketAddr, target: &str) -> (TcpStream, String) {
     let mut stream = TcpStream::connect(at).await.expect("a connection");
     let request = format!("GET {target} HTTP/1.1\r\nhost: {at}\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.expect("sent");
-    let head = timeout(PATIENCE, read_head(&mut stream))
-        .await
-        .expect("in time")
-        .expect("a head");
+    let head = within("a head", read_head(&mut stream)).await.expect("a head");
     (stream, head)
 }
 
@@ -59,9 +52,8 @@ async fn five_hundred_megabytes_of_history_take_less_than_the_budget_and_sixty_f
     let mut read = 0;
     let mut buffer = vec![0; 1 << 20];
     loop {
-        match timeout(PATIENCE, stream.read(&mut buffer))
+        match within("more of the history", stream.read(&mut buffer))
             .await
-            .expect("in time")
             .expect("read")
         {
             0 => break,
@@ -95,9 +87,7 @@ async fn a_long_list_begins_before_its_last_detail_and_breaks_when_one_fails() {
     gate.add_permits(100);
     let mut rest = Vec::new();
     // Cut off or reset: both are no end.
-    let _ = timeout(PATIENCE, stream.read_to_end(&mut rest))
-        .await
-        .expect("it does not hang");
+    let _ = within("an end of the answer", stream.read_to_end(&mut rest)).await;
     assert!(rest.len() > 4 << 20, "{} bytes", rest.len());
     assert!(!rest.ends_with(b"0\r\n\r\n"), "a short history looks complete");
 }
@@ -118,17 +108,20 @@ async fn a_client_that_reads_slowly_or_goes_away_leaves_nothing_behind() {
     let (stream, _) = begin(jobshim.address, "/history").await;
     // It does not read on: what is fetched for it comes to a stop well before the end.
     let mut before = usize::MAX;
-    loop {
-        let now = shelf.shared.details.load(Ordering::SeqCst);
-        if now == before && shelf.shared.open.load(Ordering::SeqCst) == 0 {
-            break;
+    let stopping = async {
+        loop {
+            let now = shelf.shared.details.load(Ordering::SeqCst);
+            if now == before && shelf.shared.open.load(Ordering::SeqCst) == 0 {
+                return now;
+            }
+            before = now;
+            // Time for a few more details, if any were to come.
+            for _ in 0..50 {
+                Client::new().get(jobshim.address, "/queue").await;
+            }
         }
-        before = now;
-        // Time for a few more details, if any were to come.
-        for _ in 0..50 {
-            Client::new().get(jobshim.address, "/queue").await;
-        }
-    }
+    };
+    let before = within("a stop of what is fetched", stopping).await;
     assert!(before < 300, "{before} details for a client that does not read");
     drop(stream);
     let gate = shelf.hold_details();
@@ -148,13 +141,7 @@ async fn a_client_that_reads_slowly_or_goes_away_leaves_nothing_behind() {
     );
     let () = second;
     drop(stream);
-    let stopped = async {
-        as_soon_as("sixteen calls are open", || {
-            shelf.shared.open.load(Ordering::SeqCst) == 0
-        })
-        .await;
-    };
-    timeout(PATIENCE, stopped).await.expect("its calls stop");
+    as_soon_as("its calls stop", || shelf.shared.open.load(Ordering::SeqCst) == 0).await;
     drop(gate);
 }
 

@@ -1,30 +1,29 @@
 //! An id that is used again: history shows its newest finished run, the queue what waits or runs, in every order of events.
 
 use crate::support::{
-    Client, Reply, Running, StateFolder,
+    Client, Reply,
     raw::sender,
     server::{Server, Setup, board},
     start,
     wait::until,
 };
 use bytes::Bytes;
-use http::{Method, Request, StatusCode};
+use http::{Method, Request};
 use http_body_util::Full;
 use jobshim::demo::{Job, Rules};
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 
-const ID: &str = "00000001-0000-4000-8000-000000000000";
-const OTHER: &str = "00000002-0000-4000-8000-000000000000";
+pub const ID: &str = "00000001-0000-4000-8000-000000000000";
+pub const OTHER: &str = "00000002-0000-4000-8000-000000000000";
 
 /// In ms.
-fn time(nth: usize) -> u64 {
+pub fn time(nth: usize) -> u64 {
     1_795_000_000_000 + 1000 * nth as u64
 }
 
 /// The `nth` run of `id`, which is created at `nth`; its prompt and its output say which one it is.
-fn run_of(id: &str, nth: usize, status: &str) -> Job {
+pub fn run_of(id: &str, nth: usize, status: &str) -> Job {
     let ended = !matches!(status, "pending" | "in_progress");
     let mut entry = json!({"id": id, "status": status, "priority": nth, "create_time": time(nth)});
     let members = entry.as_object_mut().expect("an object");
@@ -43,7 +42,7 @@ fn run_of(id: &str, nth: usize, status: &str) -> Job {
     Job::new(&listed, &entry.to_string()).expect("a job")
 }
 
-fn run(nth: usize, status: &str) -> Job {
+pub fn run(nth: usize, status: &str) -> Job {
     run_of(ID, nth, status)
 }
 
@@ -52,7 +51,7 @@ fn prompt(nth: usize) -> Value {
 }
 
 /// A server whose `POST /prompt` queues run after run of the id that it is given, without looking at it.
-async fn server(setup: Setup) -> Server {
+pub async fn server(setup: Setup) -> Server {
     let server = Server::start(board(Rules::Comfyui), setup).await;
     let mut nth = 1;
     server.intercept(move |state, arrived| {
@@ -73,31 +72,31 @@ async fn server(setup: Setup) -> Server {
 }
 
 /// What the server does: the queued run moves on.
-fn becomes(server: &Server, nth: usize, status: &str) {
+pub fn becomes(server: &Server, nth: usize, status: &str) {
     server.with(|state| state.board.replace(run(nth, status)));
 }
 
-async fn post(at: SocketAddr, target: &str, headers: &[(&str, &str)], body: &Value) -> Reply {
+pub async fn post(at: SocketAddr, target: &str, headers: &[(&str, &str)], body: &Value) -> Reply {
     Client::new()
         .send(Method::POST, at, target, headers, body.to_string())
         .await
         .expect("an answer")
 }
 
-async fn submit(at: SocketAddr, nth: usize) {
+pub async fn submit(at: SocketAddr, nth: usize) {
     let body = json!({"prompt_id": ID, "prompt": prompt(nth)});
     let reply = post(at, "/prompt", &[], &body).await;
     assert_eq!(reply.status, 200, "{}", reply.text());
 }
 
-async fn get(at: SocketAddr, target: &str, headers: &[(&str, &str)]) -> Value {
+pub async fn get(at: SocketAddr, target: &str, headers: &[(&str, &str)]) -> Value {
     let reply = Client::new().get_with(at, target, headers).await;
     assert_eq!(reply.status, 200, "{target}: {}", reply.text());
     serde_json::from_slice(&reply.body).expect("JSON")
 }
 
 /// Which run each endpoint of the history shows; 0 for none.
-async fn shown_to(at: SocketAddr, headers: &[(&str, &str)]) -> [u64; 4] {
+pub async fn shown_to(at: SocketAddr, headers: &[(&str, &str)]) -> [u64; 4] {
     let of = |entry: &Value| {
         let text = entry["outputs"]["9"]["text"][0].as_str();
         let number = text.and_then(|text| text.strip_prefix("run ")?.parse().ok());
@@ -110,12 +109,12 @@ async fn shown_to(at: SocketAddr, headers: &[(&str, &str)]) -> [u64; 4] {
     [of(&one[ID]), of(&all[ID]), of(&newest[ID]), of(&v2["history"][0])]
 }
 
-async fn shown(at: SocketAddr) -> [u64; 4] {
+pub async fn shown(at: SocketAddr) -> [u64; 4] {
     shown_to(at, &[]).await
 }
 
 /// Which runs are running and pending, by their prompts; 0 for an empty prompt.
-async fn queue(at: SocketAddr) -> (Vec<u64>, Vec<u64>) {
+pub async fn queue(at: SocketAddr) -> (Vec<u64>, Vec<u64>) {
     let queue = get(at, "/queue", &[]).await;
     let runs = |name: &str| {
         let items = queue[name].as_array().expect("a list").iter();
@@ -340,167 +339,4 @@ async fn a_submission_whose_client_leaves_ends_what_is_remembered_of_its_id_too(
     let _ = sent.await;
     server.with(|state| state.board.add(run(2, "completed")));
     until("the newest run is shown", async || shown(at).await == [2; 4]).await;
-}
-
-async fn delete(jobshim: &Running, body: Value) {
-    let reply = post(jobshim.address, "/history", &[], &body).await;
-    assert_eq!(reply.status, 200, "{}", reply.text());
-}
-
-#[tokio::test]
-async fn a_job_is_hidden_as_of_its_creation_and_a_later_run_of_its_id_is_shown() {
-    let folder = StateFolder::new("reused-hidden");
-    let server = server(Setup::default()).await;
-    server.with(|state| state.board.add(run(1, "completed")));
-    let keeping = async || start(&server.url(), |config| config.state_dir = Some(folder.path.clone())).await;
-    let jobshim = keeping().await;
-    delete(&jobshim, json!({"delete": [ID]})).await;
-    assert_eq!(shown(jobshim.address).await, [0; 4]);
-    submit(jobshim.address, 2).await;
-    assert_eq!(
-        shown(jobshim.address).await,
-        [0; 4],
-        "run 1 is still the newest finished one"
-    );
-    assert_eq!(queue(jobshim.address).await.1, [2], "and hiding is not about the queue");
-    jobshim.stop().await;
-    let jobshim = keeping().await;
-    assert_eq!(shown(jobshim.address).await, [0; 4], "after a restart, too");
-    becomes(&server, 2, "completed");
-    assert_eq!(shown(jobshim.address).await, [2; 4]);
-    delete(&jobshim, json!({"delete": [ID]})).await;
-    assert_eq!(shown(jobshim.address).await, [0; 4]);
-    jobshim.stop().await;
-    let jobshim = keeping().await;
-    assert_eq!(shown(jobshim.address).await, [0; 4], "the later one, too");
-}
-
-#[tokio::test]
-async fn what_an_earlier_version_stored_as_hidden_stays_hidden() {
-    const DELETED: TableDefinition<(&[u8], &str), ()> = TableDefinition::new("deleted");
-    let folder = StateFolder::new("reused-stored");
-    let server = server(Setup::default()).await;
-    server.with(|state| state.board.add(run(1, "completed")));
-    let keeping = async || start(&server.url(), |config| config.state_dir = Some(folder.path.clone())).await;
-    let jobshim = keeping().await;
-    delete(&jobshim, json!({"delete": [ID]})).await;
-    jobshim.stop().await;
-    {
-        // As that version left it: the ids alone.
-        let store = Database::open(folder.path.join("jobshim.redb")).expect("the store");
-        let reading = store.begin_read().expect("a read");
-        let rows = reading.open_table(DELETED).expect("its table");
-        assert_eq!(rows.iter().expect("rows").count(), 1);
-        drop((rows, reading));
-        let writing = store.begin_write().expect("a write");
-        let others: Vec<String> = writing
-            .list_tables()
-            .expect("tables")
-            .map(|table| redb::TableHandle::name(&table).to_owned())
-            .filter(|name| !["deleted", "cleared", "key", "usage", "rollbacks"].contains(&name.as_str()))
-            .collect();
-        for name in others {
-            let table: TableDefinition<(&[u8], &str), f64> = TableDefinition::new(&name);
-            writing.delete_table(table).expect("deleted");
-        }
-        writing.commit().expect("a commit");
-    }
-    let jobshim = keeping().await;
-    assert_eq!(shown(jobshim.address).await, [0; 4]);
-}
-
-#[tokio::test]
-async fn a_clear_takes_the_finished_run_of_an_id_and_not_the_one_that_waits() {
-    let folder = StateFolder::new("reused-cleared");
-    let server = server(Setup::default()).await;
-    server.with(|state| state.board.add(run(1, "completed")));
-    let keeping = async || start(&server.url(), |config| config.state_dir = Some(folder.path.clone())).await;
-    let jobshim = keeping().await;
-    submit(jobshim.address, 2).await;
-    server.with(|state| state.board.add(run_of(OTHER, 3, "completed")));
-    delete(&jobshim, json!({"clear": true})).await;
-    assert_eq!(shown(jobshim.address).await, [0; 4], "run 1 and the other job");
-    jobshim.stop().await;
-    let jobshim = keeping().await;
-    assert_eq!(shown(jobshim.address).await, [0; 4]);
-    becomes(&server, 2, "completed");
-    assert_eq!(
-        shown(jobshim.address).await,
-        [2; 4],
-        "it had not ended when it was cleared"
-    );
-    server.with(|state| state.board.add(run_of(OTHER, 4, "completed")));
-    let entry = get(jobshim.address, &format!("/history/{OTHER}"), &[]).await;
-    assert!(
-        entry[OTHER].is_object(),
-        "the newest job of the clear, run again: {entry}"
-    );
-}
-
-#[tokio::test]
-async fn a_clear_that_an_earlier_version_stored_is_in_force() {
-    let cleared: jobshim::legacy::hidden::Cleared = serde_json::from_value(json!({
-        "created_before": time(3), "also": [OTHER], "except": [ID],
-    }))
-    .expect("a clear");
-    assert!(cleared.holds("older", time(1) as f64));
-    assert!(cleared.holds(OTHER, time(3) as f64));
-    assert!(!cleared.holds(ID, time(1) as f64), "it had not ended");
-    assert!(!cleared.holds(OTHER, time(4) as f64), "a later run of it");
-}
-
-#[tokio::test]
-async fn deleting_from_the_queue_never_stops_the_running_job_of_the_same_id() {
-    for legacy_writes in [false, true] {
-        let server = server(Setup {
-            legacy_writes,
-            ..Setup::default()
-        })
-        .await;
-        server.with(|state| {
-            state.board.add(run(1, "in_progress"));
-            state.board.add(run_of(OTHER, 3, "pending"));
-        });
-        let jobshim = start(&server.url(), |_| {}).await;
-        let at = jobshim.address;
-        submit(at, 4).await;
-        let reply = post(at, "/queue", &[], &json!({"delete": [ID, OTHER]})).await;
-        let states = |status: &str| server.with(|state| state.board.in_state(status));
-        assert_eq!(states("in_progress"), [ID], "{}", reply.text());
-        match legacy_writes {
-            true => {
-                assert_eq!(reply.status, 200, "the server's own endpoint can: {}", reply.text());
-                assert_eq!(states("pending"), [""; 0]);
-            }
-            false => {
-                assert_eq!(reply.status, StatusCode::NOT_IMPLEMENTED, "{}", reply.text());
-                assert_eq!(states("pending").len(), 2, "nothing is done by half");
-            }
-        }
-        let stop = post(at, "/interrupt", &[], &json!({"prompt_id": ID})).await;
-        assert_eq!(stop.status, 200);
-        assert_eq!(states("in_progress"), [""; 0], "an interrupt means the running one");
-    }
-}
-
-#[tokio::test]
-async fn a_job_deleted_and_forgotten_by_the_server_is_gone_for_every_scope() {
-    for body in [json!({"delete": [ID]}), json!({"clear": true})] {
-        let server = server(Setup {
-            legacy_writes: true,
-            ..Setup::default()
-        })
-        .await;
-        server.with(|state| state.board.add(run(1, "completed")));
-        let jobshim = start(&server.url(), |_| {}).await;
-        let at = jobshim.address;
-        let (anna, bert) = ([("comfy-user", "anna")], [("comfy-user", "bert")]);
-        for user in [&anna, &bert] {
-            assert_eq!(shown_to(at, user).await, [1; 4]);
-        }
-        assert_eq!(post(at, "/history", &anna, &body).await.status, 200);
-        for user in [&anna, &bert] {
-            assert_eq!(shown_to(at, user).await, [0; 4], "{user:?} after {body}");
-        }
-    }
 }

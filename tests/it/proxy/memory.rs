@@ -34,7 +34,7 @@ const ELSE: u64 = 2048;
 /// How long a body is that comes in pieces of `size`, in bytes. Small pieces take their time.
 fn body_length(size: usize) -> usize {
     let told = std::env::var("JOBSHIM_TEST_BODY").map(|text| text.parse().expect("a number of bytes"));
-    told.unwrap_or(if size < 100 { 1 << 19 } else { 3 << 20 })
+    told.unwrap_or(if size < 100 { 1 << 18 } else { 3 << 20 })
 }
 
 /// The beginning of a body of JSON, cut into pieces.

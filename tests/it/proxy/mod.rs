@@ -12,5 +12,7 @@ mod prompt;
 mod reload;
 mod session;
 mod smuggling;
+mod smuggling_answers;
 mod smuggling_http2;
 mod targets;
+mod tunnels;

@@ -8,7 +8,7 @@ use crate::support::{
     server::board,
     shelf::{Item, Shelf},
     upstream::{Gate, raw},
-    wait::{as_soon_as, until},
+    wait::{as_soon_as, until, within},
 };
 use http::Method;
 use jobshim::demo::{Job, Rules};
@@ -295,7 +295,9 @@ async fn reloads_under_load_lose_no_request_and_close_no_connection() {
     let mut socket = TcpStream::connect(address).await.expect("a connection");
     let asked = "GET /ws HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
     socket.write_all(asked.as_bytes()).await.expect("sent");
-    let head = crate::support::upstream::read_head(&mut socket).await.expect("a 101");
+    let head = within("a 101", crate::support::upstream::read_head(&mut socket))
+        .await
+        .expect("a 101");
     assert!(head.starts_with("HTTP/1.1 101"), "{head}");
     let mut kept = TcpStream::connect(address).await.expect("a connection");
     let (stop, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
@@ -326,10 +328,12 @@ async fn reloads_under_load_lose_no_request_and_close_no_connection() {
         assert_eq!(socket.read_u8().await.expect("an echo"), round);
         let request = "GET /anything HTTP/1.1\r\nhost: x\r\n\r\n";
         kept.write_all(request.as_bytes()).await.expect("an open connection");
-        let head = crate::support::upstream::read_head(&mut kept).await.expect("an answer");
+        let head = within("an answer", crate::support::upstream::read_head(&mut kept))
+            .await
+            .expect("an answer");
         assert!(head.starts_with("HTTP/1.1 200"), "{head}");
         let mut body = [0; 2];
-        kept.read_exact(&mut body).await.expect("a body");
+        within("a body", kept.read_exact(&mut body)).await.expect("a body");
     }
     stop.store(true, Ordering::SeqCst);
     load.join_all().await;

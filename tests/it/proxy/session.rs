@@ -7,6 +7,7 @@ use crate::support::{
     program::Program,
     server::{PICTURE, Server, Setup, board},
     upstream::Recorder,
+    wait::within,
 };
 use futures_util::StreamExt;
 use http::{Method, Uri};
@@ -103,7 +104,8 @@ impl Script {
     /// The next event of a kind; whatever comes before is passed over, as scripts do.
     async fn event(&mut self, kind: &str) -> Value {
         loop {
-            let message = self.socket.next().await.expect("an open WebSocket").expect("a message");
+            let message = within(&format!("the event {kind}"), self.socket.next()).await;
+            let message = message.expect("an open WebSocket").expect("a message");
             if let Message::Text(text) = message {
                 let event: Value = serde_json::from_str(&text).expect("JSON");
                 if event["type"] == kind {

@@ -6,6 +6,7 @@ use crate::support::{
     start,
     tape::Tape,
     upstream::{Gate, Recorder, Scripted, read_head, reply},
+    wait::within,
 };
 use bytes::Bytes;
 use http::{Method, Request};
@@ -255,7 +256,7 @@ async fn place_again(at: SocketAddr, from: &str) -> TcpStream {
             }
         }
     };
-    timeout(LONG, asking).await.expect("a place")
+    within("a place", asking).await
 }
 
 #[tokio::test]

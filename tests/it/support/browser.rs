@@ -1,6 +1,10 @@
 //! A real Chromium without a window, driven through chromedriver by the WebDriver protocol.
 
-use super::{Client, Reply};
+use super::{
+    Client, Reply,
+    needs::{is_left_out, missing},
+    wait::PATIENCE,
+};
 use http::Method;
 use serde_json::{Value, json};
 use std::{
@@ -9,11 +13,9 @@ use std::{
     net::{SocketAddr, TcpStream},
     path::PathBuf,
     process::{Child, Command, Stdio},
-    time::Duration,
 };
 
-/// Only a hanging browser takes so long.
-const PATIENCE: Duration = Duration::from_secs(60);
+const DRIVER: &str = "chromedriver";
 
 /// One window; the browser ends when this is dropped.
 pub struct Browser {
@@ -40,21 +42,17 @@ impl Drop for Browser {
 }
 
 impl Browser {
-    /// Opens a window; `None` where there is no Chromium, which is only allowed outside the gate.
+    /// Opens a window; `None` where tests shall do without.
     pub async fn open() -> Option<Self> {
-        let spawned = Command::new("chromedriver")
+        if is_left_out(DRIVER) {
+            return None;
+        }
+        let spawned = Command::new(DRIVER)
             .arg("--port=0")
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn();
-        let mut driver = match spawned {
-            Ok(driver) => driver,
-            Err(error) if std::env::var_os("CI").is_some() => panic!("chromedriver: {error}"),
-            Err(error) => {
-                eprintln!("skipped: no chromedriver here ({error}); Debian has it in chromium-driver");
-                return None;
-            }
-        };
+        let mut driver = spawned.unwrap_or_else(|error| panic!("{}: {error}", missing(DRIVER, "chromium-driver")));
         let said = BufReader::new(driver.stdout.take().expect("stdout"));
         let port = said.lines().map_while(Result::ok).find_map(|line| {
             let (_, port) = line.split_once("successfully on port ")?;

@@ -17,14 +17,16 @@ use jobshim::{
     telemetry::Observer,
 };
 use std::{
-    fs,
+    fmt, fs,
     net::SocketAddr,
     path::PathBuf,
     sync::{Arc, Weak},
     time::Duration,
 };
-use tokio::{task::JoinHandle, time::timeout};
+use tokio::task::JoinHandle;
+use wait::{as_soon_as, within};
 
+pub mod accepting;
 pub mod both;
 pub mod browser;
 pub mod corpus;
@@ -32,6 +34,7 @@ pub mod documents;
 pub mod http2;
 pub mod json;
 pub mod metrics;
+pub mod needs;
 pub mod pin;
 pub mod program;
 pub mod raw;
@@ -63,14 +66,10 @@ impl Running {
             let _ = serving.await;
         }
         // Connections that were answered still hold it until they notice that the client has gone.
-        let gone = async {
-            while self.pipeline.strong_count() > 0 {
-                tokio::task::yield_now().await;
-            }
-        };
-        timeout(Duration::from_secs(20), gone)
-            .await
-            .expect("nobody holds the pipeline any more");
+        as_soon_as("nobody holds the pipeline any more", || {
+            self.pipeline.strong_count() == 0
+        })
+        .await;
     }
 
     /// Opens the admin listener, and gives its address.
@@ -135,7 +134,7 @@ async fn start_options(options: Options, change: impl FnOnce(&mut Config)) -> Ru
     let mut config = config::load(&options, |_| None).expect("a good configuration").config;
     config.listen.address = "127.0.0.1:0".parse().expect("an address");
     change(&mut config);
-    let proxy = timeout(Duration::from_secs(20), async {
+    let proxy = within("a free state folder", async {
         loop {
             match Proxy::new(&config) {
                 // The one before is still letting go of it.
@@ -144,7 +143,7 @@ async fn start_options(options: Options, change: impl FnOnce(&mut Config)) -> Ru
             }
         }
     });
-    let proxy = Arc::new(proxy.await.expect("a free state folder"));
+    let proxy = Arc::new(proxy.await);
     let server = Server::bind(&config).await.expect("a free port");
     let address = server.local_addr().expect("an address");
     let pipeline = Arc::downgrade(&proxy.pipeline());
@@ -237,6 +236,10 @@ impl Reply {
     }
 }
 
+fn debug(error: impl fmt::Debug) -> String {
+    format!("{error:?}")
+}
+
 /// A client that keeps its connections.
 pub struct Client(HyperClient<HttpConnector, Full<Bytes>>);
 
@@ -258,14 +261,16 @@ impl Client {
             request = request.header(*name, *value);
         }
         let request = request.body(Full::new(body.into())).expect("a request");
-        let response = self.0.request(request).await.map_err(|error| format!("{error:?}"))?;
-        let (head, body) = response.into_parts();
-        let body = body.collect().await.map_err(|error| format!("{error:?}"))?.to_bytes();
-        Ok(Reply {
-            status: head.status,
-            headers: head.headers,
-            body,
-        })
+        let answering = async {
+            let (head, body) = self.0.request(request).await.map_err(debug)?.into_parts();
+            let body = body.collect().await.map_err(debug)?.to_bytes();
+            Ok(Reply {
+                status: head.status,
+                headers: head.headers,
+                body,
+            })
+        };
+        within(&format!("the whole answer to {target:.200}"), answering).await
     }
 
     pub async fn get(&self, at: SocketAddr, target: &str) -> Reply {

@@ -10,6 +10,7 @@ use std::{
         mpsc::{Receiver, channel},
     },
     thread,
+    time::{Duration, Instant},
 };
 
 /// `JOBSHIM_TEST_PROGRAM`, such as an optimised one, or the one that was built with the tests.
@@ -34,9 +35,11 @@ fn command(program: &str, arguments: &[&str], environment: &[(&str, &str)]) -> C
     command
 }
 
-/// Runs it to its end.
+/// Runs it to its end, which must not be far.
 pub fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
-    command(&JOBSHIM, arguments, environment)
+    let seconds = PATIENCE.as_secs().to_string();
+    let limited = ["--foreground", "--signal=KILL", &seconds, &JOBSHIM];
+    command("timeout", &[&limited, arguments].concat(), environment)
         .output()
         .expect("the program runs")
 }
@@ -189,7 +192,14 @@ impl Program {
 
     /// Waits for its end, and reads the rest of its log.
     pub fn end(&mut self) -> ExitStatus {
-        let status = self.child.wait().expect("an exit status");
+        let begun = Instant::now();
+        let status = loop {
+            if let Some(status) = self.child.try_wait().expect("a status") {
+                break status;
+            }
+            assert!(begun.elapsed() < PATIENCE, "never: the end of the program");
+            thread::sleep(Duration::from_millis(2));
+        };
         while let Ok(line) = self.lines.recv_timeout(PATIENCE) {
             self.log.push(line);
         }

@@ -1,13 +1,13 @@
 //! An upstream that writes down every byte it gets, and reads it as strictly as HTTP/1.1 can be read.
 
+use super::accepting::{ANY, Accepting};
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
-    task::{JoinHandle, JoinSet},
+    net::TcpStream,
 };
 
 /// What it answers, unless told otherwise.
@@ -17,13 +17,7 @@ pub const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 pub struct Tape {
     pub address: SocketAddr,
     messages: Arc<Mutex<Vec<Told>>>,
-    task: JoinHandle<()>,
-}
-
-impl Drop for Tape {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
+    _server: Accepting,
 }
 
 /// One message as it arrived.
@@ -39,20 +33,13 @@ pub enum Told {
 
 impl Tape {
     pub async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("an address");
         let messages = Arc::new(Mutex::new(Vec::new()));
         let notes = Arc::clone(&messages);
-        let task = tokio::spawn(async move {
-            let mut open = JoinSet::new();
-            while let Ok((stream, _)) = listener.accept().await {
-                open.spawn(listen(stream, Arc::clone(&notes)));
-            }
-        });
+        let server = Accepting::start(ANY, move |stream, _| listen(stream, Arc::clone(&notes))).await;
         Self {
-            address,
+            address: server.address,
             messages,
-            task,
+            _server: server,
         }
     }
 

@@ -1,6 +1,9 @@
 //! An upstream of raw bytes that counts what arrives, connection by connection.
 
-use super::upstream::read_head;
+use super::{
+    accepting::{ANY, Accepting},
+    upstream::read_head,
+};
 use std::{
     future::Future,
     net::SocketAddr,
@@ -9,8 +12,7 @@ use std::{
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
-    task::{JoinHandle, JoinSet},
+    net::TcpStream,
 };
 
 /// A request as it arrived.
@@ -34,13 +36,7 @@ impl Received {
 pub struct Counting {
     pub address: SocketAddr,
     received: Arc<Mutex<Vec<Received>>>,
-    task: JoinHandle<()>,
-}
-
-impl Drop for Counting {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
+    server: Accepting,
 }
 
 impl Counting {
@@ -50,7 +46,7 @@ impl Counting {
         F: Fn(TcpStream, Received) -> A + Send + Sync + 'static,
         A: Future<Output = Option<TcpStream>> + Send + 'static,
     {
-        Self::start_at(([127, 0, 0, 1], 0).into(), answer).await
+        Self::start_at(ANY, answer).await
     }
 
     /// The same, at an address that is free.
@@ -59,40 +55,33 @@ impl Counting {
         F: Fn(TcpStream, Received) -> A + Send + Sync + 'static,
         A: Future<Output = Option<TcpStream>> + Send + 'static,
     {
-        let listener = TcpListener::bind(address).await.expect("a port");
-        let address = listener.local_addr().expect("an address");
         let received = Arc::new(Mutex::new(Vec::new()));
         let (notes, answer) = (Arc::clone(&received), Arc::new(answer));
-        let task = tokio::spawn(async move {
-            let mut open = JoinSet::new();
-            let mut connection = 0;
-            while let Ok((mut stream, _)) = listener.accept().await {
-                let (notes, answer) = (Arc::clone(&notes), Arc::clone(&answer));
-                open.spawn(async move {
-                    for nth in 0.. {
-                        let Some(call) = read_request(&mut stream).await else {
-                            return;
-                        };
-                        let one = Received { call, connection, nth };
-                        notes.lock().expect("notes").push(one.clone());
-                        let Some(again) = answer(stream, one).await else { return };
-                        stream = again;
-                    }
-                });
-                connection += 1;
+        let server = Accepting::start(address, move |mut stream, connection| {
+            let (notes, answer) = (Arc::clone(&notes), Arc::clone(&answer));
+            async move {
+                for nth in 0.. {
+                    let Some(call) = read_request(&mut stream).await else {
+                        return;
+                    };
+                    let one = Received { call, connection, nth };
+                    notes.lock().expect("notes").push(one.clone());
+                    let Some(again) = answer(stream, one).await else { return };
+                    stream = again;
+                }
             }
         });
+        let server = server.await;
         Self {
-            address,
+            address: server.address,
             received,
-            task,
+            server,
         }
     }
 
     /// Stops it, and waits until its address is free.
-    async fn end(mut self) {
-        self.task.abort();
-        let _ = (&mut self.task).await;
+    async fn end(self) {
+        self.server.end().await;
     }
 
     /// What arrived for `call`.
@@ -168,7 +157,7 @@ impl Unsteady {
     /// `answer` gives the body for a call, such as `GET /x`, when it behaves well.
     pub async fn start(answer: fn(&str) -> String) -> Self {
         let mut unsteady = Self {
-            address: ([127, 0, 0, 1], 0).into(),
+            address: ANY,
             answer,
             manner: Arc::new(Mutex::new(Manner::Well)),
             upstream: None,

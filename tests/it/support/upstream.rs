@@ -1,5 +1,9 @@
 //! Upstreams that do what a test wants: scripted answers, raw bytes, and one that holds back until told.
 
+use super::{
+    accepting::{ANY, Accepting},
+    wait::within,
+};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response};
 use http_body_util::{BodyExt, Full, combinators::BoxBody};
@@ -19,9 +23,8 @@ use std::{
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     sync::{Notify, Semaphore},
-    task::{JoinHandle, JoinSet},
 };
 use tokio_rustls::TlsAcceptor;
 
@@ -46,13 +49,7 @@ pub struct Scripted {
     /// Connections accepted so far.
     pub connections: Arc<AtomicUsize>,
     ended: Arc<AtomicUsize>,
-    task: JoinHandle<()>,
-}
-
-impl Drop for Scripted {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
+    _server: Accepting,
 }
 
 impl Scripted {
@@ -61,34 +58,30 @@ impl Scripted {
         F: Fn(Request<Incoming>) -> A + Send + Sync + 'static,
         A: Future<Output = Response<TestBody>> + Send + 'static,
     {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("an address");
         let connections = Arc::new(AtomicUsize::new(0));
         let ended = Arc::new(AtomicUsize::new(0));
         let (count, gone) = (Arc::clone(&connections), Arc::clone(&ended));
         let answer = Arc::new(answer);
-        let task = tokio::spawn(async move {
-            let mut open = JoinSet::new();
-            while let Ok((stream, _)) = listener.accept().await {
-                count.fetch_add(1, Ordering::SeqCst);
-                let answer = Arc::clone(&answer);
-                let service = service_fn(move |request| {
-                    let reply = answer(request);
-                    async move { Ok::<_, Infallible>(reply.await) }
-                });
-                let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-                let gone = Arc::clone(&gone);
-                open.spawn(async move {
-                    let _ = connection.with_upgrades().await;
-                    gone.fetch_add(1, Ordering::SeqCst);
-                });
+        let server = Accepting::start(ANY, move |stream, _| {
+            count.fetch_add(1, Ordering::SeqCst);
+            let answer = Arc::clone(&answer);
+            let service = service_fn(move |request| {
+                let reply = answer(request);
+                async move { Ok::<_, Infallible>(reply.await) }
+            });
+            let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+            let gone = Arc::clone(&gone);
+            async move {
+                let _ = connection.with_upgrades().await;
+                gone.fetch_add(1, Ordering::SeqCst);
             }
         });
+        let server = server.await;
         Self {
-            address,
+            address: server.address,
             connections,
             ended,
-            task,
+            _server: server,
         }
     }
 
@@ -173,20 +166,16 @@ where
     F: Fn(TcpStream, String) -> A + Send + Sync + 'static,
     A: Future<Output = ()> + Send + 'static,
 {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let address = listener.local_addr().expect("an address");
     let answer = Arc::new(answer);
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let answer = Arc::clone(&answer);
-            tokio::spawn(async move {
-                if let Some(head) = read_head(&mut stream).await {
-                    answer(stream, head).await;
-                }
-            });
+    let server = Accepting::start(ANY, move |mut stream, _| {
+        let answer = Arc::clone(&answer);
+        async move {
+            if let Some(head) = read_head(&mut stream).await {
+                answer(stream, head).await;
+            }
         }
     });
-    address
+    server.await.detach()
 }
 
 /// A raw upstream that writes `bytes` and closes.
@@ -260,9 +249,12 @@ impl Gate {
     }
 
     pub async fn until_waiting(&self, count: usize) {
-        while self.waiting() < count {
-            self.arrived.notified().await;
-        }
+        let waiting = async {
+            while self.waiting() < count {
+                self.arrived.notified().await;
+            }
+        };
+        within(&format!("{count} details that wait"), waiting).await;
     }
 
     pub fn open(&self) {
@@ -289,24 +281,20 @@ pub async fn secure(body: &'static str) -> Secure {
         .with_single_cert(vec![own.cert.der().clone()], key)
         .expect("a certificate");
     let acceptor = TlsAcceptor::from(Arc::new(config));
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let port = listener.local_addr().expect("an address").port();
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let acceptor = acceptor.clone();
-            tokio::spawn(async move {
-                // A client that does not trust the certificate ends the handshake.
-                if let Ok(stream) = acceptor.accept(stream).await {
-                    let service = service_fn(move |_| async move { Ok::<_, Infallible>(reply(200, &[], body)) });
-                    let _ = http1::Builder::new()
-                        .serve_connection(TokioIo::new(stream), service)
-                        .await;
-                }
-            });
+    let server = Accepting::start(ANY, move |stream, _| {
+        let acceptor = acceptor.clone();
+        async move {
+            // A client that does not trust the certificate ends the handshake.
+            if let Ok(stream) = acceptor.accept(stream).await {
+                let service = service_fn(move |_| async move { Ok::<_, Infallible>(reply(200, &[], body)) });
+                let _ = http1::Builder::new()
+                    .serve_connection(TokioIo::new(stream), service)
+                    .await;
+            }
         }
     });
     Secure {
-        port,
+        port: server.await.detach().port(),
         certificate: own.cert.pem(),
     }
 }

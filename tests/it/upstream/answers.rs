@@ -5,7 +5,7 @@ use crate::support::{
     Client, Running, facing,
     raw::{exchange, sender},
     upstream::{raw, raw_bytes, read_head},
-    wait::PATIENCE,
+    wait::{PATIENCE, within},
 };
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
@@ -286,7 +286,7 @@ async fn an_answer_that_does_not_wait_for_its_request_does_not_cut_it_off() {
     let head = "POST /upload HTTP/1.1\r\nHost: h\r\nContent-Length: 300000\r\n\r\n";
     client.write_all(head.as_bytes()).await.expect("sent");
     client.write_all(&[b'x'; 1000]).await.expect("sent");
-    let answer = read_head(&mut client)
+    let answer = within("an answer", read_head(&mut client))
         .await
         .expect("an answer before the end of the request");
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
@@ -334,7 +334,7 @@ async fn a_client_that_goes_away_ends_the_call_that_was_made_for_it() {
         let mut client = TcpStream::connect(jobshim.address).await.expect("a connection");
         let request = format!("GET {target} HTTP/1.1\r\nHost: h\r\n\r\n");
         client.write_all(request.as_bytes()).await.expect("sent");
-        begun.acquire().await.expect("a call").forget();
+        within("a call", begun.acquire()).await.expect("a call").forget();
         drop(client);
         let ended = timeout(PATIENCE, gone.acquire()).await;
         ended.expect(target).expect("an end").forget();

@@ -5,6 +5,7 @@ use crate::support::{
     Client, Running, facing,
     raw::{exchange, sender},
     upstream::{raw, raw_bytes, read_head},
+    wait::within,
 };
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, header::TE};
@@ -136,7 +137,7 @@ async fn a_connection_on_which_something_came_after_the_answer_is_closed_and_not
         let client = Client::new();
         assert_eq!(client.get(jobshim.address, "/view").await.text(), "hello");
         say.notify_one();
-        said.acquire().await.expect("said").forget();
+        within("late bytes", said.acquire()).await.expect("late bytes").forget();
         // Nothing else could be sent twice.
         let second = client.send(Method::POST, jobshim.address, "/upload", &[], "x").await;
         let second = second.expect("an answer");

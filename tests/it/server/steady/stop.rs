@@ -4,7 +4,7 @@ use crate::support::{
     Client,
     program::Program,
     upstream::{Gate, Recorder, raw, read_head},
-    wait::until,
+    wait::{until, within},
 };
 use jobshim::demo::{Board, Rules};
 use serde_json::Value;
@@ -61,7 +61,8 @@ async fn upgrade(at: SocketAddr, protocol: &str) -> TcpStream {
     let mut client = TcpStream::connect(at).await.expect("a connection");
     let request = format!("GET /ws HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: {protocol}\r\n\r\n");
     client.write_all(request.as_bytes()).await.expect("sent");
-    let head = read_head(&mut client).await.expect("an answer");
+    let head = within("the answer to an upgrade", read_head(&mut client)).await;
+    let head = head.expect("an answer");
     assert!(head.starts_with("HTTP/1.1 101"), "{head}");
     client
 }
@@ -71,11 +72,13 @@ async fn a_websocket_gets_a_close_frame_after_the_frame_under_way_and_the_server
     let (address, mut opened) = tunnels().await;
     let mut program = start(&format!("http://{address}"), &[]);
     let mut client = upgrade(program.address(), "WebSocket").await;
-    let mut server = opened.recv().await.expect("a tunnel");
+    let mut server = within("a tunnel", opened.recv()).await.expect("a tunnel");
     // Half a text frame of five bytes.
     server.write_all(b"\x81\x05he").await.expect("sent");
     let mut got = [0; 4];
-    client.read_exact(&mut got).await.expect("half a frame");
+    within("half a frame", client.read_exact(&mut got))
+        .await
+        .expect("half a frame");
     program.signal("TERM");
     until_none_is_taken(program.address()).await;
     client
@@ -83,10 +86,14 @@ async fn a_websocket_gets_a_close_frame_after_the_frame_under_way_and_the_server
         .await
         .expect("still open to the server");
     let mut ping = [0; 6];
-    server.read_exact(&mut ping).await.expect("what the client sent");
+    within("what the client sent", server.read_exact(&mut ping))
+        .await
+        .expect("what the client sent");
     server.write_all(b"llo\x81\x04more").await.expect("sent");
     let mut rest = [0; 7];
-    client.read_exact(&mut rest).await.expect("the rest");
+    within("the rest", client.read_exact(&mut rest))
+        .await
+        .expect("the rest");
     assert_eq!(&rest[..3], b"llo");
     assert_eq!(
         rest[3..],
@@ -96,11 +103,15 @@ async fn a_websocket_gets_a_close_frame_after_the_frame_under_way_and_the_server
     // The client answers as it must, and the server sees it.
     client.write_all(b"\x88\x82\0\0\0\0\x03\xe9").await.expect("sent");
     let mut answer = [0; 8];
-    server.read_exact(&mut answer).await.expect("the close frame");
+    within("the close frame", server.read_exact(&mut answer))
+        .await
+        .expect("the close frame");
     assert_eq!(&answer, b"\x88\x82\0\0\0\0\x03\xe9");
     drop(server);
     let mut nothing = Vec::new();
-    client.read_to_end(&mut nothing).await.expect("the end");
+    within("the end", client.read_to_end(&mut nothing))
+        .await
+        .expect("the end");
     assert_eq!(nothing, b"");
     drop(client);
     assert_eq!(program.end().code(), Some(0));
@@ -115,7 +126,7 @@ async fn a_tunnel_of_another_protocol_gets_nothing_put_into_it_and_may_end_by_it
     );
     let (at, admin) = (program.address(), program.admin());
     let mut client = upgrade(at, "echo/1").await;
-    let mut server = opened.recv().await.expect("a tunnel");
+    let mut server = within("a tunnel", opened.recv()).await.expect("a tunnel");
     program.signal("TERM");
     until_none_is_taken(at).await;
     assert_eq!(
@@ -126,7 +137,9 @@ async fn a_tunnel_of_another_protocol_gets_nothing_put_into_it_and_may_end_by_it
     server.write_all(b"\x81\x05hello").await.expect("sent");
     drop(server);
     let mut got = Vec::new();
-    client.read_to_end(&mut got).await.expect("all of it");
+    within("all of it", client.read_to_end(&mut got))
+        .await
+        .expect("all of it");
     assert_eq!(got, b"\x81\x05hello");
     drop(client);
     assert_eq!(program.end().code(), Some(0));
@@ -216,7 +229,8 @@ async fn a_stop_that_is_signalled_twice_in_a_moment_is_one_stop() {
         }
         program.line_with("stopping");
         upstream.open();
-        let head = read_head(&mut client).await.expect("an answer");
+        let head = within("the answer to an upgrade", read_head(&mut client)).await;
+        let head = head.expect("an answer");
         assert!(head.starts_with("HTTP/1.1 404"), "{head}");
         drop(client);
         assert_eq!(program.end().code(), Some(0), "{:#?}", program.log);
