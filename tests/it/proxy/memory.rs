@@ -8,7 +8,7 @@ use crate::support::{
     program::Program,
     raw,
     upstream::{Scripted, raw as upstream, reply},
-    wait::until,
+    wait::{at_rest, until},
 };
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
@@ -16,7 +16,14 @@ use http::{Method, Request};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::{body::Frame, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use std::{convert::Infallible, net::SocketAddr, sync::Arc};
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::SeqCst},
+    },
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -28,13 +35,14 @@ use tokio::{
 const PIECES: [usize; 3] = [1, 7, 4096];
 /// Clients, or answers, at the same time.
 const SENDERS: usize = 4;
-/// What else a program needs for them, in KiB: connections and their buffers, and what the allocator keeps at hand.
-const ELSE: u64 = 2048;
+/// What else a program needs for them, in KiB: connections and their buffers, frames that have come and not been read, and
+/// what the allocator keeps at hand.
+const ELSE: u64 = 3072;
 
 /// How long a body is that comes in pieces of `size`, in bytes. Small pieces take their time.
 fn body_length(size: usize) -> usize {
     let told = std::env::var("JOBSHIM_TEST_BODY").map(|text| text.parse().expect("a number of bytes"));
-    told.unwrap_or(if size < 100 { 1 << 18 } else { 3 << 20 })
+    told.unwrap_or(if size < 100 { 1 << 18 } else { 2 << 20 })
 }
 
 /// The beginning of a body of JSON, cut into pieces.
@@ -193,6 +201,39 @@ async fn a_request_in_small_frames_of_http2_takes_its_bytes_and_they_are_free_wh
         drop(clients);
         before.is_free_again(&program, at, size, &what).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_slow_server_leaves_unread_of_small_frames_takes_little() {
+    let server = upstream(|mut stream, request| async move {
+        if request.starts_with("GET /x ") {
+            let _ = stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await;
+            return;
+        }
+        // It reads no more than the head.
+        std::future::pending().await
+    })
+    .await;
+    let mut program = start(&format!("http://{server}"), &[]);
+    let (at, before) = (program.address(), Before::of(&program));
+    let stream = TcpStream::connect(at).await.expect("a connection");
+    let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+        .await
+        .expect("HTTP/2");
+    let sent = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&sent);
+    let frames = (0..20_000_000).map(move |_| {
+        counted.fetch_add(1, SeqCst);
+        Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"x")))
+    });
+    let body = StreamBody::new(stream::iter(frames));
+    let request = Request::post("http://a/upload/image").body(body).expect("a request");
+    tokio::spawn(connection);
+    tokio::spawn(async move { sender.send_request(request).await });
+    let sent = at_rest(&sent).await;
+    let held = program.memory() - before.memory;
+    assert!(sent > 100_000, "{sent} frames were taken");
+    assert!(held < 3 * ELSE, "{sent} frames of one byte take {held} KiB");
 }
 
 /// A server that sends a list or a detail, whatever it is asked, in chunks and never to its end.
