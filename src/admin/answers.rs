@@ -63,7 +63,7 @@ fn json(status: StatusCode, value: &Value) -> Response<Full<Bytes>> {
 
 fn metrics(pipeline: &Pipeline) -> Response<Full<Bytes>> {
     let (metrics, modes) = (pipeline.observer().metrics(), pipeline.modes());
-    for route in RouteName::ALL {
+    for &route in RouteName::ALL {
         let is_canary = modes.policy(route).mode == Mode::Canary;
         metrics.canary(route.as_str(), is_canary.then(|| modes.back(route).is_some()));
     }
@@ -133,11 +133,11 @@ fn overview(pipeline: &Pipeline, uri: &Uri) -> Value {
         "upstream": upstream(pipeline, &observer.health().seen()),
         "series": observer.series().columns(span),
         "usage": usage(pipeline),
-        "modes": RouteName::ALL.map(|route| json!({
+        "modes": RouteName::ALL.iter().map(|&route| json!({
             "route": route.as_str(),
             "mode": modes.policy(route).to_string(),
             "back": modes.back(route),
-        })),
+        })).collect::<Vec<_>>(),
         "findings": findings.iter().map(|(route, found)| (route.name(), found)).collect::<BTreeMap<_, _>>(),
     })
 }

@@ -43,6 +43,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
+use strum::IntoStaticStr;
 
 /// How long a dialect that was found out is believed before the upstream is asked again: it may have been replaced.
 const DIALECT_BELIEVED: Duration = Duration::from_secs(300);
@@ -51,7 +52,8 @@ const DIALECT_BELIEVED: Duration = Duration::from_secs(300);
 const FAILURE_REMEMBERED: Duration = Duration::from_secs(5);
 
 /// Which dialect the upstream speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub enum DialectKind {
     /// Self-hosted.
     Comfyui,
@@ -62,10 +64,7 @@ pub enum DialectKind {
 impl DialectKind {
     /// As `upstream.dialect` calls it.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Comfyui => "comfyui",
-            Self::Cloud => "cloud",
-        }
+        self.into()
     }
 }
 

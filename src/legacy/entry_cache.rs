@@ -335,8 +335,8 @@ impl EntryCache {
 
     fn invalidate(&self, scope: Scope, id: &Arc<str>) {
         self.jobs.invalidate(&key(scope, id));
-        for shape in View::ALL {
-            self.versions.invalidate(&(key(scope, id), shape));
+        for &view in View::ALL {
+            self.versions.invalidate(&(key(scope, id), view));
         }
     }
 

@@ -1,7 +1,9 @@
 //! The legacy views of a job.
 
+use strum::VariantArray;
+
 /// Which table a job is shown by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, VariantArray)]
 pub enum View {
     /// `/history`, and one entry of it.
     History,
@@ -19,12 +21,5 @@ pub enum View {
 
 impl View {
     /// All of them.
-    pub const ALL: [Self; 6] = [
-        Self::History,
-        Self::HistoryV2,
-        Self::HistoryV2Detail,
-        Self::Queue,
-        Self::QueueCloud,
-        Self::JobStatus,
-    ];
+    pub const ALL: &[Self] = Self::VARIANTS;
 }

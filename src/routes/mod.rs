@@ -8,6 +8,7 @@ use http::Method;
 use memchr::memchr;
 use percent_encoding::percent_decode_str;
 use std::{borrow::Cow, sync::Arc};
+use strum::VariantArray;
 
 /// One legacy endpoint that is answered from the Jobs API (docs/contract.md section 1).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,7 +47,7 @@ pub enum LegacyWrite {
 }
 
 /// A legacy endpoint without its ids and methods: what modes, counts and reports go by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, VariantArray)]
 pub enum RouteName {
     /// `/history`
     History,
@@ -68,16 +69,7 @@ pub enum RouteName {
 
 impl RouteName {
     /// Every route there is.
-    pub const ALL: [Self; 8] = [
-        Self::History,
-        Self::HistoryEntry,
-        Self::HistoryV2,
-        Self::HistoryV2Entry,
-        Self::Queue,
-        Self::JobStatus,
-        Self::Interrupt,
-        Self::JobCancel,
-    ];
+    pub const ALL: &[Self] = Self::VARIANTS;
 
     /// Whether it can be read: the others only change something.
     pub fn has_reads(self) -> bool {

@@ -93,7 +93,7 @@ impl Look {
         }
         Self {
             requests: requests.collect(),
-            cache: CacheResult::ALL.map(|result| metrics.cached(result)),
+            cache: [CacheResult::Hit, CacheResult::Miss].map(|result| metrics.cached(result)),
             durations,
         }
     }
@@ -235,7 +235,8 @@ pub fn names() -> Value {
         .iter()
         .map(|route| (route.name().to_owned(), json!(route.shown())))
         .collect();
-    json!({"routes": routes, "modes": Mode::ALL.map(Mode::name)})
+    let modes: Vec<_> = Mode::ALL.iter().map(|mode| mode.name()).collect();
+    json!({"routes": routes, "modes": modes})
 }
 
 #[cfg(test)]
