@@ -5,7 +5,7 @@ use crate::routes::Endpoint;
 use crate::{
     config::Mode,
     jobs_api::DialectKind,
-    mapping::moment,
+    mapping::rfc3339_from_ms,
     proxy::{Pipeline, Proxy, shutdown::DrainStage},
     routes::RouteName,
     telemetry::{Seen, Span, names, now_ms},
@@ -145,5 +145,5 @@ fn overview(pipeline: &Pipeline, uri: &Uri) -> Value {
 /// RFC 3339.
 fn time(at: SystemTime) -> Option<String> {
     let since = at.duration_since(UNIX_EPOCH).ok()?;
-    moment(since.as_millis() as f64)
+    rfc3339_from_ms(since.as_millis() as f64)
 }

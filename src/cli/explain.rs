@@ -56,14 +56,14 @@ pub async fn run(config: &Config, method: &str, target: &str, live: bool) -> Res
         DialectChoice::Comfyui | DialectChoice::Auto => &tables.comfyui,
     };
     let there = in_dialect(&uri, dialect, &[&tables.comfyui, &tables.cloud], None);
-    let passage = match there == target {
+    let goes_to = match there == target {
         true => format!("passes through unchanged to {}", config.upstream.name()),
         false => format!("passes through to {} as {there}", config.upstream.name()),
     };
     let route = match route(&method, uri.path()) {
         Route::Prompt => {
             println!(
-                "{method} {target} {passage}; table {:?} says what is noted of it on the way, for legacy \
+                "{method} {target} {goes_to}; table {:?} says what is noted of it on the way, for legacy \
                  answers about that job, and what is taken out",
                 tables.prompt.table.name
             );
@@ -84,7 +84,7 @@ pub async fn run(config: &Config, method: &str, target: &str, live: bool) -> Res
             return Ok(());
         }
         Route::PassThrough => {
-            println!("{method} {target} {passage}");
+            println!("{method} {target} {goes_to}");
             return Ok(());
         }
         Route::WrongMethod(wrong) => {

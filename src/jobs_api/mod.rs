@@ -326,7 +326,7 @@ fn accept(method: &Method, path: &str, answer: Answer) -> Result<Answer, JobsErr
     }
 }
 
-fn shape(path: &str, error: &ScanError) -> JobsError {
+fn unreadable(path: &str, error: &ScanError) -> JobsError {
     JobsError::Shape {
         call: format!("GET {path}"),
         reason: error.to_string(),

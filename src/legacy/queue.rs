@@ -22,7 +22,7 @@ impl Legacy {
         kind: DialectKind,
     ) -> Result<LegacyAnswer, LegacyError> {
         let cloud_items = self.shows_cloud_items(api, kind);
-        let shape = if cloud_items { View::QueueCloud } else { View::Queue };
+        let view = if cloud_items { View::QueueCloud } else { View::Queue };
         let table = self.tables.answers.queue(cloud_items);
         let list = self.jobs.list(caller, kind, ListFilter::Queued, |_| false).await?;
         let (mut running, mut pending): (Vec<Listed>, Vec<Listed>) = (Vec::new(), Vec::new());
@@ -57,6 +57,6 @@ impl Legacy {
         }
         parts.push(Part::text("]}"));
         let headers = Arc::new(carried(&list.headers));
-        self.listing(parts, shape, headers, inquiry, (caller, kind)).await
+        self.listing(parts, view, headers, inquiry, (caller, kind)).await
     }
 }

@@ -14,11 +14,11 @@ pub(super) fn milliseconds(text: &[u8]) -> Option<String> {
 
 pub(super) fn rfc3339(text: &[u8]) -> Option<String> {
     let ms: f64 = milliseconds(text)?.parse().ok()?;
-    Some(format!("\"{}\"", moment(ms)?))
+    Some(format!("\"{}\"", rfc3339_from_ms(ms)?))
 }
 
 /// A time in ms since 1970 as RFC 3339 writes it; `None` for a year that it cannot write.
-pub fn moment(ms: f64) -> Option<String> {
+pub fn rfc3339_from_ms(ms: f64) -> Option<String> {
     // Years 0 to 9999: what RFC 3339 section 5.6 can write.
     if !(-62_167_219_200_000.0..253_402_300_800_000.0).contains(&ms) {
         return None;

@@ -67,7 +67,11 @@ pub(super) enum Envelope<'a> {
 }
 
 /// The table and the envelope of a route's answers.
-pub(super) fn shape<'a>(route: &LegacyRoute, tables: &'a Tables, cloud_items: bool) -> (&'a Table, Envelope<'a>) {
+pub(super) fn table_and_envelope<'a>(
+    route: &LegacyRoute,
+    tables: &'a Tables,
+    cloud_items: bool,
+) -> (&'a Table, Envelope<'a>) {
     let tables = &tables.answers;
     match route {
         LegacyRoute::History | LegacyRoute::HistoryOne(_) => (&tables.history.table, Envelope::ById),
