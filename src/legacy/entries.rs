@@ -47,6 +47,16 @@ pub(super) enum LookupOutcome {
     },
 }
 
+/// A job of which an entry is to be written.
+struct FetchedJob<'a> {
+    id: &'a Arc<str>,
+    run: Run,
+    /// Its detail.
+    body: &'a ParsedJob,
+    /// What the client itself sent when it submitted it.
+    noted: Option<&'a Bytes>,
+}
+
 impl Legacy {
     pub(super) fn table(&self, view: View) -> &Table {
         self.tables.answers.table(view)
@@ -139,8 +149,13 @@ impl Legacy {
             return Ok(LookupOutcome::Elsewhere(headers, state));
         }
         let noted = self.notes.get(caller.scope, &id, run.number());
-        let job = (&id, run, &body);
-        let (entry, hollow) = self.entry(caller, kind, view, job, noted.as_ref()).await?;
+        let job = FetchedJob {
+            id: &id,
+            run,
+            body: &body,
+            noted: noted.as_ref(),
+        };
+        let (entry, hollow) = self.entry(caller, kind, view, job).await?;
         let kept = CachedEntry {
             entry,
             headers,
@@ -159,15 +174,15 @@ impl Legacy {
         Ok(LookupOutcome::Shown { state, kept, stored })
     }
 
-    /// The job whose detail is `body`, as `view` shows it, and whether it lacks its prompt.
+    /// A job as `view` shows it, and whether it lacks its prompt.
     async fn entry(
         &self,
         caller: &Arc<Caller>,
         kind: DialectKind,
         view: View,
-        (id, run, body): (&Arc<str>, Run, &ParsedJob),
-        noted: Option<&Bytes>,
+        job: FetchedJob<'_>,
     ) -> Result<(Entry, bool), LegacyError> {
+        let FetchedJob { id, run, body, noted } = job;
         let table = self.table(view);
         let unfit = |reason| LegacyError::Render {
             id: id.to_string(),

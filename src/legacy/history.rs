@@ -3,7 +3,7 @@
 use super::{
     Legacy, LegacyError,
     answer::{Inquiry, LegacyAnswer},
-    listing::Part,
+    listing::{Listing, Part},
     pagination::Pagination,
 };
 use crate::{
@@ -44,9 +44,12 @@ impl Legacy {
         let mut parts = vec![Part::text("{")];
         parts.extend(Part::jobs(shown));
         parts.push(Part::text("}"));
-        let headers = Arc::new(carried(&list.headers));
-        self.listing(parts, View::History, headers, inquiry, (caller, kind))
-            .await
+        let listing = Listing {
+            parts,
+            view: View::History,
+            headers: Arc::new(carried(&list.headers)),
+        };
+        self.listing(listing, inquiry, caller, kind).await
     }
 
     /// Whether the `count` jobs that ended last are certainly among `jobs`, which are those created last. The order

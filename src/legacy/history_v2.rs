@@ -4,7 +4,7 @@ use super::{
     Legacy, LegacyError,
     answer::{Inquiry, LegacyAnswer},
     json_string,
-    listing::Part,
+    listing::{Listing, Part},
     pagination::Pagination,
 };
 use crate::{
@@ -38,8 +38,11 @@ impl Legacy {
         let mut parts = vec![Part::text(format!("{{{name}: ["))];
         parts.extend(Part::jobs(shown));
         parts.push(Part::text("]}"));
-        let headers = Arc::new(carried(&list.headers));
-        self.listing(parts, View::HistoryV2, headers, inquiry, (caller, kind))
-            .await
+        let listing = Listing {
+            parts,
+            view: View::HistoryV2,
+            headers: Arc::new(carried(&list.headers)),
+        };
+        self.listing(listing, inquiry, caller, kind).await
     }
 }

@@ -51,16 +51,26 @@ enum Piece {
     Gone,
 }
 
+/// What an answer lists.
+pub(super) struct Listing {
+    /// Text and jobs, in their order.
+    pub(super) parts: Vec<Part>,
+    /// How each job is shown.
+    pub(super) view: View,
+    /// Of the upstream's answer.
+    pub(super) headers: Arc<HeaderMap>,
+}
+
 impl Legacy {
-    /// The answer that lists `parts` in `view`.
+    /// The answer that is a list.
     pub(super) async fn listing(
         self: &Arc<Self>,
-        parts: Vec<Part>,
-        view: View,
-        headers: Arc<HeaderMap>,
+        listing: Listing,
         inquiry: Inquiry<'_>,
-        (caller, kind): (&Arc<Caller>, DialectKind),
+        caller: &Arc<Caller>,
+        kind: DialectKind,
     ) -> Result<LegacyAnswer, LegacyError> {
+        let Listing { parts, view, headers } = listing;
         let (version, cached) = self.look_over(&parts, view, caller);
         let answer = LegacyAnswer {
             cached,

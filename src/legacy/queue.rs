@@ -4,7 +4,7 @@ use super::{
     Legacy, LegacyError,
     answer::{Inquiry, LegacyAnswer},
     json_string,
-    listing::Part,
+    listing::{Listing, Part},
 };
 use crate::{
     http::headers::carried,
@@ -56,7 +56,11 @@ impl Legacy {
             parts.extend(Part::jobs(&jobs));
         }
         parts.push(Part::text("]}"));
-        let headers = Arc::new(carried(&list.headers));
-        self.listing(parts, view, headers, inquiry, (caller, kind)).await
+        let listing = Listing {
+            parts,
+            view,
+            headers: Arc::new(carried(&list.headers)),
+        };
+        self.listing(listing, inquiry, caller, kind).await
     }
 }
