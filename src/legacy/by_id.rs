@@ -40,18 +40,6 @@ pub struct Plain {
     encoding: Encoding,
 }
 
-impl LegacyRoute {
-    /// The job that it asks for by its id, and the table that shows it.
-    fn one(&self) -> Option<(&Arc<str>, View)> {
-        match self {
-            Self::HistoryOne(id) => Some((id, View::History)),
-            Self::HistoryV2One(id) => Some((id, View::HistoryV2Detail)),
-            Self::JobStatus(id) => Some((id, View::JobStatus)),
-            Self::History | Self::HistoryV2 | Self::Queue { .. } => None,
-        }
-    }
-}
-
 impl Legacy {
     /// The answer from memory, if there is one; nobody is asked. Only for a request that the upstream itself would not
     /// refuse.
@@ -74,7 +62,7 @@ impl Legacy {
     }
 
     fn in_memory(&self, route: &LegacyRoute, inquiry: Inquiry<'_>, scope: Scope, cached: Cached) -> Option<Remembered> {
-        let (id, view) = route.one()?;
+        let (id, view) = (route.id()?, View::of_route(route, false));
         let variant = Variant::plain(view, inquiry.origin());
         let good = |kept: &CachedEntry| kept.newest && (!kept.stale || cached == Cached::Stale);
         let recall = |variant: &Variant| self.recall(scope, id, variant).filter(good);

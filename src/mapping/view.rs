@@ -1,5 +1,6 @@
 //! The legacy views of a job.
 
+use crate::routes::LegacyRoute;
 use strum::VariantArray;
 
 /// Which table a job is shown by.
@@ -22,4 +23,16 @@ pub enum View {
 impl View {
     /// All of them.
     pub const ALL: &[Self] = Self::VARIANTS;
+
+    /// The view that a route shows; `cloud_items` says whether its queue shows cloud items.
+    pub fn of_route(route: &LegacyRoute, cloud_items: bool) -> Self {
+        match route {
+            LegacyRoute::History | LegacyRoute::HistoryOne(_) => Self::History,
+            LegacyRoute::HistoryV2 => Self::HistoryV2,
+            LegacyRoute::HistoryV2One(_) => Self::HistoryV2Detail,
+            LegacyRoute::Queue { .. } if cloud_items => Self::QueueCloud,
+            LegacyRoute::Queue { .. } => Self::Queue,
+            LegacyRoute::JobStatus(_) => Self::JobStatus,
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 mod endpoints;
 
-pub use endpoints::{ENDPOINTS, Endpoint, EndpointRow, PathPattern};
+pub use endpoints::{Calls, ENDPOINTS, Endpoint, EndpointRow, PathPattern};
 
 use http::Method;
 use memchr::memchr;
@@ -96,6 +96,14 @@ impl LegacyRoute {
         }
     }
 
+    /// The job that it asks for by its id.
+    pub fn id(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::HistoryOne(id) | Self::HistoryV2One(id) | Self::JobStatus(id) => Some(id),
+            Self::History | Self::HistoryV2 | Self::Queue { .. } => None,
+        }
+    }
+
     /// Whose mode it goes by.
     pub fn name(&self) -> RouteName {
         match self {
@@ -117,6 +125,14 @@ impl LegacyWrite {
             Self::History => Endpoint::HistoryWrite,
             Self::Interrupt => Endpoint::Interrupt,
             Self::JobCancel(_) => Endpoint::JobCancel,
+        }
+    }
+
+    /// The job that it is about, where its path says so.
+    pub fn id(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::JobCancel(id) => Some(id),
+            Self::Queue { .. } | Self::History | Self::Interrupt => None,
         }
     }
 

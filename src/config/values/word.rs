@@ -27,6 +27,17 @@ pub enum Surface {
     Cloud,
 }
 
+impl Surface {
+    /// Whether it is the cloud's, before a server that is or is not the cloud.
+    pub fn is_cloud(self, server_is_cloud: bool) -> bool {
+        match self {
+            Self::Auto => server_is_cloud,
+            Self::Comfyui => false,
+            Self::Cloud => true,
+        }
+    }
+}
+
 /// `log.format`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString)]
 #[strum(serialize_all = "lowercase")]
