@@ -44,11 +44,7 @@ pub(super) fn text(status: StatusCode, text: impl Into<Bytes>) -> Response<Full<
     with_type(status, text, "text/plain; charset=utf-8")
 }
 
-pub(super) fn with_type(
-    status: StatusCode,
-    body: impl Into<Bytes>,
-    content_type: &'static str,
-) -> Response<Full<Bytes>> {
+fn with_type(status: StatusCode, body: impl Into<Bytes>, content_type: &'static str) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(body.into()));
     *response.status_mut() = status;
     response
