@@ -242,7 +242,7 @@ fn check(options: &Options) -> ExitCode {
         println!("{:<26} {shown:<28} {}", value.key.name, value.origin);
     }
     println!();
-    for route in RouteName::ALL {
+    for &route in RouteName::ALL {
         let policy = loaded.config.legacy.policy(route);
         let meaning = policy.meaning(route, loaded.config.legacy_url());
         println!("{:<26} {:<28} {meaning}", route.as_str(), policy.to_string());

@@ -58,7 +58,7 @@ fuzz_target!(|text: &[u8]| {
     // One search does for all tables.
     let parsed = TABLES.comfyui.parse_job(Bytes::copy_from_slice(job));
     let is_job = check(job).is_ok_and(|span| span.of(job).starts_with(b"{"));
-    for view in View::ALL {
+    for &view in View::ALL {
         let table = TABLES.answers.table(view);
         let Ok(prepared) = table.prepare(job, noted.as_deref()) else {
             assert!(!is_job, "{}", table.name);

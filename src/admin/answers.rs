@@ -5,7 +5,7 @@ use crate::routes::Endpoint;
 use crate::{
     config::Mode,
     jobs_api::DialectKind,
-    mapping::moment,
+    mapping::rfc3339_from_ms,
     proxy::{Pipeline, Proxy, shutdown::DrainStage},
     routes::RouteName,
     telemetry::{Seen, Span, names, now_ms},
@@ -44,11 +44,7 @@ pub(super) fn text(status: StatusCode, text: impl Into<Bytes>) -> Response<Full<
     with_type(status, text, "text/plain; charset=utf-8")
 }
 
-pub(super) fn with_type(
-    status: StatusCode,
-    body: impl Into<Bytes>,
-    content_type: &'static str,
-) -> Response<Full<Bytes>> {
+fn with_type(status: StatusCode, body: impl Into<Bytes>, content_type: &'static str) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(body.into()));
     *response.status_mut() = status;
     response
@@ -63,7 +59,7 @@ fn json(status: StatusCode, value: &Value) -> Response<Full<Bytes>> {
 
 fn metrics(pipeline: &Pipeline) -> Response<Full<Bytes>> {
     let (metrics, modes) = (pipeline.observer().metrics(), pipeline.modes());
-    for route in RouteName::ALL {
+    for &route in RouteName::ALL {
         let is_canary = modes.policy(route).mode == Mode::Canary;
         metrics.canary(route.as_str(), is_canary.then(|| modes.back(route).is_some()));
     }
@@ -133,11 +129,11 @@ fn overview(pipeline: &Pipeline, uri: &Uri) -> Value {
         "upstream": upstream(pipeline, &observer.health().seen()),
         "series": observer.series().columns(span),
         "usage": usage(pipeline),
-        "modes": RouteName::ALL.map(|route| json!({
+        "modes": RouteName::ALL.iter().map(|&route| json!({
             "route": route.as_str(),
             "mode": modes.policy(route).to_string(),
             "back": modes.back(route),
-        })),
+        })).collect::<Vec<_>>(),
         "findings": findings.iter().map(|(route, found)| (route.name(), found)).collect::<BTreeMap<_, _>>(),
     })
 }
@@ -145,5 +141,5 @@ fn overview(pipeline: &Pipeline, uri: &Uri) -> Value {
 /// RFC 3339.
 fn time(at: SystemTime) -> Option<String> {
     let since = at.duration_since(UNIX_EPOCH).ok()?;
-    moment(since.as_millis() as f64)
+    rfc3339_from_ms(since.as_millis() as f64)
 }

@@ -29,7 +29,7 @@ use tokio::{
 };
 
 /// Connections served at a time; more wait.
-const MOST_CONNECTIONS: usize = 64;
+const MAX_CONNECTIONS: usize = 64;
 /// How long a client may take to send the head of a request, and may stay silent between two.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -58,7 +58,7 @@ impl Admin {
 
     /// Shows what jobshim does, for as long as it is polled: while it drains, too.
     pub async fn run(self, proxy: Arc<Proxy>) {
-        let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+        let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         loop {
             let place = Arc::clone(&places).acquire_owned().await;
             match self.listener.accept().await {

@@ -1,8 +1,10 @@
 //! The page: one file that asks no other host for anything. uPlot draws (MIT, its licence beside it).
 
-use super::answers::with_type;
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header::CONTENT_SECURITY_POLICY};
+use http::{
+    HeaderValue, Response,
+    header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE},
+};
 use http_body_util::Full;
 use std::sync::LazyLock;
 
@@ -26,9 +28,9 @@ static PAGE: LazyLock<Bytes> = LazyLock::new(|| {
 
 /// The page.
 pub(super) fn page() -> Response<Full<Bytes>> {
-    let mut response = with_type(StatusCode::OK, PAGE.clone(), "text/html; charset=utf-8");
-    response
-        .headers_mut()
-        .insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    let mut response = Response::new(Full::new(PAGE.clone()));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     response
 }

@@ -15,6 +15,7 @@ use crate::{
         diagnosis::Diagnosis,
         hints::{OriginHeaders, refusal},
     },
+    routes::{Calls, ENDPOINTS, EndpointRow},
     upstream::{Answer, SetupError, Upstream, UpstreamError},
 };
 use bytes::Bytes;
@@ -244,11 +245,7 @@ fn print(dialect: &Dialect, kind: DialectKind, found: &Examination) {
         .as_ref()
         .map_or(String::new(), |version| format!(", version {version}"));
     row("upstream", &format!("answers{version}"));
-    let word = match kind {
-        DialectKind::Comfyui => "comfyui",
-        DialectKind::Cloud => "cloud",
-    };
-    row("dialect", &format!("{word}: {}", names.about));
+    row("dialect", &format!("{}: {}", kind.name(), names.about));
     for (call, found) in [
         (format!("GET {}", names.list.path), &found.list),
         (format!("GET {}", names.detail.path), &found.detail),
@@ -302,20 +299,22 @@ fn routes(
         ),
         (false, None) => "jobshim hides those jobs until it ends; with state_dir also after that".to_owned(),
     };
-    vec![
-        ("GET /history, /history/{id}", read(classes)),
-        ("GET /queue, /api/queue", read(queue)),
-        ("GET /api/history_v2, /history_v2/{id}", read("")),
-        ("GET /api/job/{id}/status", read("")),
-        ("POST /queue", cancel("POST /queue")),
-        ("POST /interrupt", cancel("POST /interrupt")),
-        (
-            "POST /api/job/{id}/cancel",
-            match &found.cancel {
-                Found::Yes => Ok(format!("by POST {}", names.cancel.path)),
-                _ => Err("501: the server cannot cancel (ComfyUI can since 0.26.0)".to_owned()),
-            },
-        ),
-        ("POST /history", Ok(history)),
-    ]
+    let cancel_one = || match &found.cancel {
+        Found::Yes => Ok(format!("by POST {}", names.cancel.path)),
+        _ => Err("501: the server cannot cancel (ComfyUI can since 0.26.0)".to_owned()),
+    };
+    let outcome = |row: &EndpointRow| {
+        let classes = if row.classes { classes } else { "" };
+        Some(match row.calls? {
+            Calls::AllJobs | Calls::OneJob => read(classes),
+            Calls::QueuedJobs => read(&format!("{queue}{classes}")),
+            Calls::CancelMany | Calls::CancelRunning => cancel(row.shown),
+            Calls::CancelOne => cancel_one(),
+            Calls::Hide => Ok(history.clone()),
+        })
+    };
+    ENDPOINTS
+        .iter()
+        .filter_map(|row| Some((row.shown, outcome(row)?)))
+        .collect()
 }

@@ -1,13 +1,13 @@
 //! `jobshim explain`: which upstream calls a legacy request becomes, and where each field comes from.
 
 use crate::{
-    config::{Config, DialectChoice, Surface},
+    config::{Config, DialectChoice},
     http::{buffered::BufferBudget, request_head::FlaggedHeaders},
     jobs_api::Caller,
     legacy::{self, Inquiry, Legacy, LegacyError},
-    mapping::{Table, TableError, Tables, dialect::Dialect, print::rows},
+    mapping::{Table, TableError, Tables, View, dialect::Dialect, print::rows},
     proxy::forward::in_dialect,
-    routes::{LegacyRoute, LegacyWrite, Route, RouteName, route},
+    routes::{Calls, Endpoint, LegacyRoute, Route, RouteName, route},
     store::{Store, StoreError},
     upstream::{SetupError, Upstream},
 };
@@ -56,14 +56,14 @@ pub async fn run(config: &Config, method: &str, target: &str, live: bool) -> Res
         DialectChoice::Comfyui | DialectChoice::Auto => &tables.comfyui,
     };
     let there = in_dialect(&uri, dialect, &[&tables.comfyui, &tables.cloud], None);
-    let passage = match there == target {
+    let goes_to = match there == target {
         true => format!("passes through unchanged to {}", config.upstream.name()),
         false => format!("passes through to {} as {there}", config.upstream.name()),
     };
     let route = match route(&method, uri.path()) {
         Route::Prompt => {
             println!(
-                "{method} {target} {passage}; table {:?} says what is noted of it on the way, for legacy \
+                "{method} {target} {goes_to}; table {:?} says what is noted of it on the way, for legacy \
                  answers about that job, and what is taken out",
                 tables.prompt.table.name
             );
@@ -75,8 +75,8 @@ pub async fn run(config: &Config, method: &str, target: &str, live: bool) -> Res
                 "{method} {target} is done through the Jobs API ({}):\n",
                 dialect.names.about
             );
-            for step in steps(&write, dialect, &there) {
-                println!("  {step}");
+            for call in calls(write.endpoint(), write.id().map(AsRef::as_ref), dialect, &there) {
+                println!("  {call}");
             }
             if live {
                 println!("\nexplain makes no writes");
@@ -84,7 +84,7 @@ pub async fn run(config: &Config, method: &str, target: &str, live: bool) -> Res
             return Ok(());
         }
         Route::PassThrough => {
-            println!("{method} {target} {passage}");
+            println!("{method} {target} {goes_to}");
             return Ok(());
         }
         Route::WrongMethod(wrong) => {
@@ -105,7 +105,7 @@ pub async fn run(config: &Config, method: &str, target: &str, live: bool) -> Res
         "{method} {target} is answered from the Jobs API ({}):\n",
         dialect.names.about
     );
-    for call in calls(&route, dialect) {
+    for call in calls(route.endpoint(), route.id().map(AsRef::as_ref), dialect, &there) {
         println!("  {call}");
     }
     println!("\n{} Table {:?}:\n", table.about, table.name);
@@ -126,82 +126,69 @@ fn print_mode(config: &Config, route: RouteName) {
 }
 
 fn table<'a>(route: &LegacyRoute, tables: &'a Tables, config: &Config) -> &'a Table {
-    match route {
-        LegacyRoute::History | LegacyRoute::HistoryOne(_) => &tables.answers.history.table,
-        LegacyRoute::HistoryV2 => &tables.answers.history_v2.table,
-        LegacyRoute::HistoryV2One(_) => &tables.answers.history_v2_detail.table,
-        LegacyRoute::JobStatus(_) => &tables.answers.job_status.table,
-        LegacyRoute::Queue { api } => {
-            let cloud = match (config.legacy.surface, config.upstream.dialect) {
-                (Surface::Cloud, _) | (Surface::Auto, DialectChoice::Cloud) => true,
-                (Surface::Comfyui | Surface::Auto, _) => false,
-            };
-            if *api && cloud {
-                &tables.answers.queue_cloud.table
-            } else {
-                &tables.answers.queue.table
-            }
-        }
-    }
+    let is_cloud = config.upstream.dialect == DialectChoice::Cloud;
+    let cloud_items = matches!(route, LegacyRoute::Queue { api: true }) && config.legacy.surface.is_cloud(is_cloud);
+    tables.answers.table(View::of_route(route, cloud_items))
 }
 
-fn calls(route: &LegacyRoute, dialect: &Dialect) -> Vec<String> {
+/// The calls that `endpoint` becomes, for the job `id` where one is asked for; `there` is where the server has it itself.
+fn calls(endpoint: Endpoint, id: Option<&str>, dialect: &Dialect, there: &str) -> Vec<String> {
     let names = &dialect.names;
-    let detail = |id: &str| format!("GET {}", names.detail.path.replace("{id}", id));
-    let page = names
-        .list
-        .page
-        .map_or(String::new(), |page| format!("{}={page}", names.list.limit));
-    let with = |query: &str| {
-        if query.is_empty() {
-            String::new()
-        } else {
-            format!("?{query}")
+    let row = endpoint.row();
+    let id = id.unwrap_or("{id}");
+    let detail = format!("GET {}", names.detail.path.replace("{id}", id));
+    let details = || format!("{detail}   for each job shown, side by side");
+    let page = names.list.page.map(|page| format!("{}={page}", names.list.limit));
+    let list = |queued: bool| {
+        let filter = queued.then(|| dialect.queued_filter());
+        let query: Vec<String> = filter
+            .into_iter()
+            .chain(page.clone())
+            .filter(|part| !part.is_empty())
+            .collect();
+        match query.is_empty() {
+            true => format!("GET {}", names.list.path),
+            false => format!("GET {}?{}", names.list.path, query.join("&")),
         }
     };
-    let classes = format!("GET {}   once for each node class, remembered", names.classes.path);
-    let details = format!("{}   for each job shown, side by side", detail("{id}"));
-    match route {
-        LegacyRoute::HistoryOne(id) | LegacyRoute::HistoryV2One(id) => vec![detail(id), classes],
-        LegacyRoute::JobStatus(id) => vec![detail(id)],
-        LegacyRoute::HistoryV2 => vec![format!("GET {}{}", names.list.path, with(&page)), details],
-        LegacyRoute::History => vec![format!("GET {}{}", names.list.path, with(&page)), details, classes],
-        LegacyRoute::Queue { .. } => {
-            let query: Vec<String> = [dialect.queued_filter(), page]
-                .into_iter()
-                .filter(|part| !part.is_empty())
-                .collect();
-            vec![format!("GET {}?{}", names.list.path, query.join("&")), details, classes]
-        }
-    }
-}
-
-/// What a write becomes; `there` is where the server has it itself.
-fn steps(write: &LegacyWrite, dialect: &Dialect, there: &str) -> Vec<String> {
-    let names = &dialect.names;
-    let list = format!(
-        "GET {}?{}   what is queued now",
-        names.list.path,
-        dialect.queued_filter()
-    );
-    let many = format!(
-        "POST {}   those of them that are meant, at most {} a call",
-        names.cancel.many, names.cancel.batch
-    );
-    let one = |id: &str| format!("POST {}", names.cancel.path.replace("{id}", id));
-    let fallback = format!("POST {there}   as it came, where the server has no cancel call; 501 if it has neither");
-    match write {
-        LegacyWrite::Queue { .. } => vec![list, many, fallback],
-        LegacyWrite::Interrupt => vec![list, one("{id}"), fallback],
-        LegacyWrite::JobCancel(id) => vec![one(id), fallback],
-        LegacyWrite::History => vec![
+    let queued = || {
+        format!(
+            "GET {}?{}   what is queued now",
+            names.list.path,
+            dialect.queued_filter()
+        )
+    };
+    let cancel = || format!("POST {}", names.cancel.path.replace("{id}", id));
+    let cancel_many = || {
+        format!(
+            "POST {}   those of them that are meant, at most {} a call",
+            names.cancel.many, names.cancel.batch
+        )
+    };
+    let fallback = || format!("POST {there}   as it came, where the server has no cancel call; 501 if it has neither");
+    let mut calls = match row.calls {
+        None => Vec::new(),
+        Some(Calls::AllJobs) => vec![list(false), details()],
+        Some(Calls::QueuedJobs) => vec![list(true), details()],
+        Some(Calls::OneJob) => vec![detail],
+        Some(Calls::CancelMany) => vec![queued(), cancel_many(), fallback()],
+        Some(Calls::CancelRunning) => vec![queued(), cancel(), fallback()],
+        Some(Calls::CancelOne) => vec![cancel(), fallback()],
+        Some(Calls::Hide) => vec![
             format!("POST {there}   as it came, if the server still has it"),
             format!(
                 "GET {}   else: which of the jobs have ended; these are hidden from now on",
                 names.list.path
             ),
         ],
+    };
+    if row.classes {
+        calls.push(format!(
+            "GET {}   once for each node class, remembered",
+            names.classes.path
+        ));
     }
+    calls
 }
 
 async fn show(config: &Config, route: &LegacyRoute, uri: &Uri) -> Result<(), ExplainError> {

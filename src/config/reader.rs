@@ -4,7 +4,6 @@ use super::{
     error::ConfigError,
     key::Key,
     provenance::GivenValue,
-    setting::Setting,
     values::{InvalidValue, Places},
 };
 
@@ -20,11 +19,10 @@ impl<'a> Reader<'a> {
         Self { given, places, errors }
     }
 
-    /// The value of `setting`; without one, there is a complaint.
-    pub(super) fn read<T>(&mut self, setting: &Setting<T>) -> Option<T> {
-        let given = self.given(&setting.key)?;
-        let parsed = (setting.parse)(&given.text, self.places);
-        parsed.map_err(|reason| self.refuse(&setting.key, reason)).ok()
+    /// The value of `key`, as `parse` reads it; without one, there is a complaint.
+    pub(super) fn read<T>(&mut self, key: &Key, parse: fn(&str, Places<'_>) -> Result<T, InvalidValue>) -> Option<T> {
+        let parsed = parse(&self.given(key)?.text, self.places);
+        parsed.map_err(|reason| self.refuse(key, reason)).ok()
     }
 
     /// Whether `key` has any text.

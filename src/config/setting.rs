@@ -76,7 +76,7 @@ macro_rules! section {
         impl $Values {
             /// Every value is read before the first that is missing ends it, so that one start shows every complaint.
             pub(in crate::config) fn read(reader: &mut crate::config::reader::Reader<'_>) -> Option<Self> {
-                $(let $field = reader.read(&$TABLE.$field);)*
+                $(let $field = reader.read(&$TABLE.$field.key, $TABLE.$field.parse);)*
                 Some(Self { $($field: $field?,)* })
             }
         }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// The most ids that the cloud takes in one cancel call.
-const MOST_CANCELLED: usize = 100;
+const MAX_CANCELLED: usize = 100;
 
 /// Whose rules the simulated upstream keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,7 +178,7 @@ impl Board {
                 (200, json!({"cancelled": stopped > 0}).to_string())
             }
             (Rules::Cloud, Some(ids)) => {
-                if ids.len() > MOST_CANCELLED {
+                if ids.len() > MAX_CANCELLED {
                     return self.refusal("too many ids");
                 }
                 if ids.iter().any(|id| !self.jobs.iter().any(|job| job.id == *id)) {

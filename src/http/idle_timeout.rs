@@ -96,7 +96,7 @@ impl ResponseTimeout {
 pub struct IdleTimeoutBody<B> {
     body: B,
     gap: Duration,
-    moves: Option<BodyProgress>,
+    progress: Option<BodyProgress>,
     /// Since when there is nothing.
     since: Option<Instant>,
     alarm: Alarm,
@@ -108,7 +108,7 @@ impl<B> IdleTimeoutBody<B> {
         Self {
             body,
             gap,
-            moves: None,
+            progress: None,
             since: None,
             alarm: Alarm::default(),
         }
@@ -116,7 +116,7 @@ impl<B> IdleTimeoutBody<B> {
 
     /// Lets another see whether it moves.
     pub fn watched(&mut self) -> BodyProgress {
-        self.moves.get_or_insert_default().clone()
+        self.progress.get_or_insert_default().clone()
     }
 
     fn poll_gap(&mut self, cx: &mut Context<'_>) -> Poll<IdleTimeout> {
@@ -136,8 +136,8 @@ where
         match Pin::new(&mut self.body).poll_frame(cx) {
             Poll::Ready(frame) => {
                 self.since = None;
-                if let Some(moves) = &self.moves {
-                    moves.0.store(true, Relaxed);
+                if let Some(progress) = &self.progress {
+                    progress.0.store(true, Relaxed);
                 }
                 Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
             }
@@ -164,14 +164,14 @@ mod tests {
     #[tokio::test]
     async fn an_alarm_that_was_set_for_later_rings_in_time() {
         let mut alarm = Alarm::default();
-        let moment = Duration::from_millis(20);
+        let limit = Duration::from_millis(20);
         let timeout = |limit| ResponseTimeout { limit, progress: None };
         let nothing = || std::future::pending::<Result<(), HeaderTimeout>>();
         let later = timeout(Duration::from_secs(600));
         let given_up = later.wait(&mut alarm, nothing());
-        assert!(tokio::time::timeout(moment, given_up).await.is_err());
-        let sooner = timeout(moment);
+        assert!(tokio::time::timeout(limit, given_up).await.is_err());
+        let sooner = timeout(limit);
         let late = tokio::time::timeout(Duration::from_secs(20), sooner.wait(&mut alarm, nothing()));
-        assert!(matches!(late.await, Ok(Err(HeaderTimeout(limit))) if limit == moment));
+        assert!(matches!(late.await, Ok(Err(HeaderTimeout(limit))) if limit == limit));
     }
 }

@@ -5,7 +5,7 @@ use percent_encoding::percent_decode;
 use std::borrow::Cow;
 
 /// How many times over a path may be encoded and still be decoded by somebody.
-const MOST_DECODED: usize = 4;
+const MAX_DECODED: usize = 4;
 
 /// Whether `text`, one path segment, would be or become a dot segment, or hold one.
 pub fn has_dots(text: &str) -> bool {
@@ -46,7 +46,7 @@ fn any_reading(text: &str, mut is: impl FnMut(&[u8]) -> bool) -> bool {
         return false;
     }
     let mut reading = Cow::Borrowed(text.as_bytes());
-    for _ in 0..MOST_DECODED {
+    for _ in 0..MAX_DECODED {
         if is(&reading) {
             return true;
         }

@@ -1,6 +1,6 @@
 //! `POST /api/jobs/{id}/cancel` and `POST /api/jobs/cancel`: stops jobs, one by one or many at a time.
 
-use super::{Caller, DialectKind, Jobs, JobsError, accept, caller::filled, shape};
+use super::{Caller, DialectKind, Jobs, JobsError, accept, caller::filled, unreadable};
 use crate::{
     http::{outside::Outside, segments::has_dots},
     mapping::json::{elements, find, string_value},
@@ -98,7 +98,7 @@ impl Jobs {
         let answer = accept(&Method::POST, path, answer)?;
         let said = self.said(kind, path, &answer.body)?;
         let mut cancelled = Vec::new();
-        elements(said, |id| cancelled.extend(string_value(id))).map_err(|error| shape(path, &error))?;
+        elements(said, |id| cancelled.extend(string_value(id))).map_err(|error| unreadable(path, &error))?;
         if said == b"true" {
             cancelled.extend(ids.iter().map(|id| (*id).clone()));
         }
@@ -151,7 +151,7 @@ impl Jobs {
     /// What an answer says was cancelled.
     fn said<'a>(&self, kind: DialectKind, path: &str, body: &'a [u8]) -> Result<&'a [u8], JobsError> {
         let cancelled = &self.names(kind).names.cancel.cancelled;
-        let [said] = find(body, [cancelled]).map_err(|error| shape(path, &error))?;
+        let [said] = find(body, [cancelled]).map_err(|error| unreadable(path, &error))?;
         said.ok_or_else(|| JobsError::Shape {
             call: format!("POST {path}"),
             reason: "it does not say what was cancelled".to_owned(),

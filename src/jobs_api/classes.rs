@@ -1,6 +1,6 @@
 //! What node classes are: which are output nodes, and which inputs they have. Asked once a class, remembered.
 
-use super::{Caller, DialectKind, Jobs, JobsError, accept, caller::filled, shape};
+use super::{Caller, DialectKind, Jobs, JobsError, accept, caller::filled, unreadable};
 use crate::{
     http::segments::has_dots,
     jobs_api::coalescer::Coalescer,
@@ -22,7 +22,7 @@ use std::{
 /// How long an answer is believed: node packs are installed and updated while jobshim runs.
 const BELIEVED: Duration = Duration::from_secs(600);
 /// How much is remembered of classes, in bytes: far more than the largest installation has. Beyond that all is learnt anew.
-const MOST_BYTES: usize = 32 << 20;
+const MAX_BYTES: usize = 32 << 20;
 /// What a class costs besides its name and its inputs.
 const CLASS_BYTES: usize = 128;
 /// How many classes are asked for side by side.
@@ -96,7 +96,7 @@ impl ClassMemory {
     fn learn(&self, name: &str, class: &Arc<Class>) {
         let cost = |class: &Class| name.len() + CLASS_BYTES + class.inputs.as_ref().map_or(0, ClassInputs::bytes);
         let mut known = self.known.lock();
-        if known.bytes + cost(class) > MOST_BYTES {
+        if known.bytes + cost(class) > MAX_BYTES {
             *known = Known::default();
         }
         known.bytes += cost(class);
@@ -182,13 +182,13 @@ impl Jobs {
                 described = Some(value);
             }
         });
-        visited.map_err(|error| shape(&path, &error))?;
+        visited.map_err(|error| unreadable(&path, &error))?;
         let Some(described) = described.filter(|text| text.starts_with(b"{")) else {
             return Ok(None);
         };
-        let [flag] = find(described, [&names.output]).map_err(|error| shape(&path, &error))?;
+        let [flag] = find(described, [&names.output]).map_err(|error| unreadable(&path, &error))?;
         let inputs = match &names.inputs {
-            Some(names) => ClassInputs::read(described, names).map_err(|error| shape(&path, &error))?,
+            Some(names) => ClassInputs::read(described, names).map_err(|error| unreadable(&path, &error))?,
             None => None,
         };
         Ok(Some(Arc::new(Class {
@@ -209,14 +209,14 @@ mod tests {
             is_output: true,
             inputs: None,
         });
-        let name = |nth: usize| nth.to_string().repeat(MOST_BYTES / 16);
+        let name = |nth: usize| nth.to_string().repeat(MAX_BYTES / 16);
         for nth in 0..20 {
             memory.learn(&name(nth), &class);
             memory.learn(&name(nth), &class);
             let known = memory.known.lock();
             let names: usize = known.classes.keys().map(String::len).sum();
             assert!(
-                names <= known.bytes && known.bytes <= MOST_BYTES,
+                names <= known.bytes && known.bytes <= MAX_BYTES,
                 "{nth}: {names} {}",
                 known.bytes
             );

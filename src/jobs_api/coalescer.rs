@@ -70,7 +70,10 @@ struct InFlightGuard<K: Eq + Hash, V> {
 impl<K: Eq + Hash, V> Drop for InFlightGuard<K, V> {
     fn drop(&mut self) {
         let mut open = self.open.lock();
-        if open.get(&self.key).is_some_and(|flight| flight.number == self.number) {
+        if open
+            .get(&self.key)
+            .is_some_and(|in_flight| in_flight.number == self.number)
+        {
             open.remove(&self.key);
         }
     }
@@ -93,31 +96,31 @@ impl<K: Eq + Hash + Clone + Send + 'static, V: Clone + Send + Sync + 'static> Co
     where
         F: Future<Output = V> + Send + 'static,
     {
-        let first = self.seat(&key, None, &call);
+        let first = self.ticket(&key, None, &call);
         let outcome = first.call.await;
         if !first.late || lasts(&outcome) {
             return (outcome, first.shared);
         }
-        let second = self.seat(&key, Some(first.number), &call);
+        let second = self.ticket(&key, Some(first.number), &call);
         (second.call.await, second.shared)
     }
 
-    /// A seat in the call under way, unless it is the one that was waited for already, or in a new one.
-    fn seat<F>(&self, key: &K, waited_for: Option<u64>, call: &impl Fn() -> F) -> Ticket<V>
+    /// A ticket for the call under way, unless it is the one that was waited for already; else for a new one.
+    fn ticket<F>(&self, key: &K, waited_for: Option<u64>, call: &impl Fn() -> F) -> Ticket<V>
     where
         F: Future<Output = V> + Send + 'static,
     {
         let mut open = self.open.lock();
         let place = open.entry(key.clone());
         if let Entry::Occupied(entry) = &place
-            && let flight = entry.get()
-            && Some(flight.number) != waited_for
-            && let Some(call) = flight.call.upgrade()
+            && let in_flight = entry.get()
+            && Some(in_flight.number) != waited_for
+            && let Some(call) = in_flight.call.upgrade()
         {
             // A call that began after another one had ended began after this request came.
-            let late = waited_for.is_none() && flight.sent.load(Ordering::Acquire);
+            let late = waited_for.is_none() && in_flight.sent.load(Ordering::Acquire);
             return Ticket {
-                number: flight.number,
+                number: in_flight.number,
                 call,
                 late,
                 shared: true,
@@ -125,7 +128,7 @@ impl<K: Eq + Hash + Clone + Send + 'static, V: Clone + Send + Sync + 'static> Co
         }
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let sent = Arc::new(AtomicBool::new(false));
-        let landing = InFlightGuard {
+        let guard = InFlightGuard {
             open: Arc::clone(&self.open),
             key: key.clone(),
             number,
@@ -134,7 +137,7 @@ impl<K: Eq + Hash + Clone + Send + 'static, V: Clone + Send + Sync + 'static> Co
         // Requests that arrived in the same moment get their chance to come along: they run before a task that begins
         // now.
         let task = Aborting(tokio::spawn(async move {
-            let _landing = landing;
+            let _guard = guard;
             sending.store(true, Ordering::Release);
             work.await
         }));
@@ -147,12 +150,12 @@ impl<K: Eq + Hash + Clone + Send + 'static, V: Clone + Send + Sync + 'static> Co
         };
         let call = call.boxed().shared();
         if let Some(weak) = call.downgrade() {
-            let flight = InFlight {
+            let in_flight = InFlight {
                 number,
                 sent,
                 call: weak,
             };
-            place.insert_entry(flight);
+            place.insert_entry(in_flight);
         }
         Ticket {
             number,
@@ -198,20 +201,20 @@ mod tests {
     }
 
     fn ask(
-        flights: &Arc<Coalescer<&'static str, usize>>,
+        coalescer: &Arc<Coalescer<&'static str, usize>>,
         upstream: &Arc<Upstream>,
         lasts: bool,
     ) -> tokio::task::JoinHandle<(usize, bool)> {
-        let (flights, call) = (Arc::clone(flights), call(upstream));
-        tokio::spawn(async move { flights.share("x", move |_| lasts, call).await })
+        let (coalescer, call) = (Arc::clone(coalescer), call(upstream));
+        tokio::spawn(async move { coalescer.share("x", move |_| lasts, call).await })
     }
 
     #[tokio::test]
     async fn who_asks_at_once_shares_a_call_and_who_comes_later_the_next_one() {
-        let (flights, upstream) = (Arc::new(Coalescer::default()), Arc::new(Upstream::default()));
-        let early: Vec<_> = (0..20).map(|_| ask(&flights, &upstream, false)).collect();
+        let (coalescer, upstream) = (Arc::new(Coalescer::default()), Arc::new(Upstream::default()));
+        let early: Vec<_> = (0..20).map(|_| ask(&coalescer, &upstream, false)).collect();
         upstream.arrived.notified().await;
-        let late: Vec<_> = (0..20).map(|_| ask(&flights, &upstream, false)).collect();
+        let late: Vec<_> = (0..20).map(|_| ask(&coalescer, &upstream, false)).collect();
         tokio::task::yield_now().await;
         assert_eq!(upstream.begun.load(Ordering::SeqCst), 1);
         upstream.gate.notify_one();
@@ -224,15 +227,15 @@ mod tests {
             assert_eq!(one.await.expect("an outcome").0, 1, "what was read before it asked");
         }
         assert_eq!(upstream.begun.load(Ordering::SeqCst), 2);
-        assert_eq!(flights.under_way(), 0);
+        assert_eq!(coalescer.under_way(), 0);
     }
 
     #[tokio::test]
     async fn an_outcome_that_lasts_is_good_for_who_comes_late() {
-        let (flights, upstream) = (Arc::new(Coalescer::default()), Arc::new(Upstream::default()));
-        let early = ask(&flights, &upstream, true);
+        let (coalescer, upstream) = (Arc::new(Coalescer::default()), Arc::new(Upstream::default()));
+        let early = ask(&coalescer, &upstream, true);
         upstream.arrived.notified().await;
-        let late = ask(&flights, &upstream, true);
+        let late = ask(&coalescer, &upstream, true);
         tokio::task::yield_now().await;
         upstream.gate.notify_one();
         assert_eq!(early.await.expect("an outcome"), (0, false));
@@ -241,20 +244,20 @@ mod tests {
 
     #[tokio::test]
     async fn who_began_a_call_may_go_and_it_ends_when_all_have_gone() {
-        let (flights, upstream) = (Arc::new(Coalescer::default()), Arc::new(Upstream::default()));
-        let first = ask(&flights, &upstream, true);
+        let (coalescer, upstream) = (Arc::new(Coalescer::default()), Arc::new(Upstream::default()));
+        let first = ask(&coalescer, &upstream, true);
         upstream.arrived.notified().await;
-        let second = ask(&flights, &upstream, true);
+        let second = ask(&coalescer, &upstream, true);
         tokio::task::yield_now().await;
         first.abort();
         assert!(first.await.is_err());
         upstream.gate.notify_one();
         assert_eq!(second.await.expect("an outcome"), (0, true), "another's call goes on");
-        let third = ask(&flights, &upstream, true);
+        let third = ask(&coalescer, &upstream, true);
         upstream.arrived.notified().await;
-        assert_eq!(flights.under_way(), 1);
+        assert_eq!(coalescer.under_way(), 1);
         third.abort();
         assert!(third.await.is_err());
-        assert_eq!(flights.under_way(), 0, "nobody waits: the call is dropped");
+        assert_eq!(coalescer.under_way(), 0, "nobody waits: the call is dropped");
     }
 }

@@ -1,6 +1,6 @@
 //! `GET /api/jobs/{id}`: one job, or the knowledge that there is none.
 
-use super::{Caller, DialectKind, Jobs, JobsError, Listed, Run, accept, caller::filled, page::is_text, shape};
+use super::{Caller, DialectKind, Jobs, JobsError, Listed, Run, accept, caller::filled, page::is_text, unreadable};
 use crate::mapping::dialect::State;
 use crate::{http::segments::has_dots, mapping::ParsedJob, telemetry::Call, upstream::Answer};
 use http::{HeaderMap, Method, StatusCode};
@@ -45,7 +45,7 @@ impl Jobs {
         };
         is_text(&path, &answer.body)?;
         let body = dialect.parse_job(answer.body);
-        let body = body.map_err(|error| shape(&path, &error))?;
+        let body = body.map_err(|error| unreadable(&path, &error))?;
         let (state, run) = dialect.state_of(&body, &path, id)?;
         Ok(Detail::Found {
             state,
@@ -94,6 +94,6 @@ impl Jobs {
     pub fn listed_detail(&self, kind: DialectKind, listed: &Listed) -> Result<ParsedJob, JobsError> {
         let dialect = self.names(kind);
         let body = dialect.parse_job(listed.text.clone());
-        body.map_err(|error| shape(&dialect.names.list.path, &error))
+        body.map_err(|error| unreadable(&dialect.names.list.path, &error))
     }
 }

@@ -16,7 +16,7 @@ use std::{collections::HashSet, sync::Arc};
 use tokio::time::timeout;
 
 /// How often a walk begins anew before it is given up.
-const MOST_WALKS: usize = 5;
+const MAX_WALKS: usize = 5;
 
 /// A list, newest created first, and the headers of its last page.
 #[derive(Debug)]
@@ -101,7 +101,7 @@ impl Jobs {
     ) -> Result<List, JobsError> {
         let mut bytes = 0;
         let walks = async {
-            for _ in 0..MOST_WALKS {
+            for _ in 0..MAX_WALKS {
                 if let Walk::Done(list) = self.walk(caller, kind, wanted, enough, &mut bytes).await? {
                     return Ok(list);
                 }

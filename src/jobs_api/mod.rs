@@ -40,6 +40,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, header::LOCATION};
 use parking_lot::Mutex;
 use std::{sync::Arc, time::Duration};
+use strum::IntoStaticStr;
 use tokio::time::Instant;
 
 /// How long a dialect that was found out is believed before the upstream is asked again: it may have been replaced.
@@ -49,7 +50,8 @@ const DIALECT_BELIEVED: Duration = Duration::from_secs(300);
 const FAILURE_REMEMBERED: Duration = Duration::from_secs(5);
 
 /// Which dialect the upstream speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub enum DialectKind {
     /// Self-hosted.
     Comfyui,
@@ -60,10 +62,7 @@ pub enum DialectKind {
 impl DialectKind {
     /// As `upstream.dialect` calls it.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Comfyui => "comfyui",
-            Self::Cloud => "cloud",
-        }
+        self.into()
     }
 }
 
@@ -325,7 +324,7 @@ fn accept(method: &Method, path: &str, answer: Answer) -> Result<Answer, JobsErr
     }
 }
 
-fn shape(path: &str, error: &ScanError) -> JobsError {
+fn unreadable(path: &str, error: &ScanError) -> JobsError {
     JobsError::Shape {
         call: format!("GET {path}"),
         reason: error.to_string(),

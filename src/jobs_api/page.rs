@@ -1,6 +1,6 @@
 //! One page of `GET /api/jobs`, and what a job says of itself, read without building trees.
 
-use super::{JobsError, Run, shape};
+use super::{JobsError, Run, unreadable};
 use crate::mapping::dialect::{Dialect, State};
 use crate::{
     http::{
@@ -83,7 +83,7 @@ impl Dialect {
     pub fn read_page(&self, answer: &Answer, budget: &BufferBudget) -> Result<Page, JobsError> {
         let body = &answer.body;
         let names = &self.names.list;
-        let wrong = |error| shape(&names.path, &error);
+        let wrong = |error| unreadable(&names.path, &error);
         is_text(&names.path, body)?;
         let wanted = [Some(&names.jobs), Some(&names.more), names.cursor.as_ref()];
         let [list, more, cursor] = find(body, wanted).map_err(wrong)?;
@@ -109,7 +109,7 @@ impl Dialect {
     }
 
     fn read_entries(&self, list: &[u8], budget: &BufferBudget) -> Result<(Vec<Listed>, Vec<JobKey>), JobsError> {
-        let wrong = |error| shape(&self.names.list.path, &error);
+        let wrong = |error| unreadable(&self.names.list.path, &error);
         let (mut jobs, mut keys) = (Vec::new(), Vec::new());
         // Copies of the entries that are kept: they do not keep the whole page.
         let mut texts = budget.buffer(list.len());

@@ -35,21 +35,9 @@ pub struct Plain {
     answer: LegacyAnswer,
     kept: CachedEntry,
     id: Arc<str>,
-    form: Variant,
+    variant: Variant,
     scope: Scope,
     encoding: Encoding,
-}
-
-impl LegacyRoute {
-    /// The job that it asks for by its id, and the table that shows it.
-    fn one(&self) -> Option<(&Arc<str>, View)> {
-        match self {
-            Self::HistoryOne(id) => Some((id, View::History)),
-            Self::HistoryV2One(id) => Some((id, View::HistoryV2Detail)),
-            Self::JobStatus(id) => Some((id, View::JobStatus)),
-            Self::History | Self::HistoryV2 | Self::Queue { .. } => None,
-        }
-    }
 }
 
 impl Legacy {
@@ -74,57 +62,57 @@ impl Legacy {
     }
 
     fn in_memory(&self, route: &LegacyRoute, inquiry: Inquiry<'_>, scope: Scope, cached: Cached) -> Option<Remembered> {
-        let (id, shape) = route.one()?;
-        let form = Variant::plain(shape, inquiry.origin());
+        let (id, view) = (route.id()?, View::of_route(route, false));
+        let variant = Variant::plain(view, inquiry.origin());
         let good = |kept: &CachedEntry| kept.newest && (!kept.stale || cached == Cached::Stale);
-        let recall = |form: &Variant| self.recall(scope, id, form).filter(good);
+        let recall = |variant: &Variant| self.recall(scope, id, variant).filter(good);
         // A status is too short to be compressed.
-        if let Some(encoding) = inquiry.encoding.filter(|_| shape != View::JobStatus)
-            && let Some(kept) = recall(&form.compressed(encoding))
+        if let Some(encoding) = inquiry.encoding.filter(|_| view != View::JobStatus)
+            && let Some(kept) = recall(&variant.compressed(encoding))
         {
-            let answer = LegacyAnswer::kept_whole(self.table(shape), &kept, cached, inquiry);
+            let answer = LegacyAnswer::kept_whole(self.table(view), &kept, cached, inquiry);
             return Some(Remembered::Answer(answer.encoded(encoding)));
         }
-        let kept = recall(&form)?;
-        Some(self.answer_one(kept, id, form, scope, cached, inquiry))
+        let kept = recall(&variant)?;
+        Some(self.answer_one(kept, id, variant, scope, cached, inquiry))
     }
 
     pub(super) async fn one(
         self: &Arc<Self>,
         id: &Arc<str>,
-        shape: View,
+        view: View,
         inquiry: Inquiry<'_>,
         caller: &Arc<Caller>,
         kind: DialectKind,
     ) -> Result<LegacyAnswer, LegacyError> {
-        let (told, shared) = self.tell(caller, kind, shape, id, None).await?;
-        Ok(match told {
+        let (outcome, shared) = self.fetch(caller, kind, view, id, None).await?;
+        Ok(match outcome {
             LookupOutcome::Shown {
                 state: State::Finished,
                 kept,
                 ..
-            } if self.hidden.is_hidden(caller.scope, id, kept.run.created()) => self.none(shape, kept.headers, None),
+            } if self.hidden.is_hidden(caller.scope, id, kept.run.created()) => self.none(view, kept.headers, None),
             LookupOutcome::Shown { kept, stored, .. } => {
-                let form = Variant::plain(shape, caller.origin());
+                let variant = Variant::plain(view, caller.origin());
                 let cached = Cached::Miss { shared, stored };
-                let answer = self.answer_one(*kept, id, form, caller.scope, cached, inquiry);
+                let answer = self.answer_one(*kept, id, variant, caller.scope, cached, inquiry);
                 Box::pin(self.finished(answer)).await
             }
-            LookupOutcome::Elsewhere(headers, state) => self.none(shape, headers, Some(state)),
+            LookupOutcome::Elsewhere(headers, state) => self.none(view, headers, Some(state)),
             LookupOutcome::Absent(Some(headers)) | LookupOutcome::NoSuchPath(headers, _) => {
-                self.none(shape, headers, None)
+                self.none(view, headers, None)
             }
             LookupOutcome::Absent(None) => LegacyAnswer {
                 asked: false,
-                ..self.none(shape, Arc::default(), None)
+                ..self.none(view, Arc::default(), None)
             },
         })
     }
 
     /// There is no such job, or it is not finished, and stands at `state`.
-    fn none(&self, shape: View, headers: Arc<HeaderMap>, state: Option<State>) -> LegacyAnswer {
-        let table = self.table(shape);
-        match shape {
+    fn none(&self, view: View, headers: Arc<HeaderMap>, state: Option<State>) -> LegacyAnswer {
+        let table = self.table(view);
+        match view {
             View::History => LegacyAnswer {
                 empty_for: Some(state),
                 ..LegacyAnswer::whole(table, vec![Bytes::from_static(b"{}")], headers)
@@ -138,17 +126,17 @@ impl Legacy {
         &self,
         kept: CachedEntry,
         id: &Arc<str>,
-        form: Variant,
+        variant: Variant,
         scope: Scope,
         cached: Cached,
         inquiry: Inquiry<'_>,
     ) -> Remembered {
-        let table = self.table(form.shape);
-        let answer = match form.shape {
+        let table = self.table(variant.view);
+        let answer = match variant.view {
             View::JobStatus => LegacyAnswer::kept(table, &kept, kept.entry.item(1).collect(), cached, inquiry),
             _ => LegacyAnswer::kept_whole(table, &kept, cached, inquiry),
         };
-        let worth_it = form.shape != View::JobStatus && kept.entry.length() > NOT_WORTH_IT;
+        let worth_it = variant.view != View::JobStatus && kept.entry.length() > NOT_WORTH_IT;
         let Some(encoding) = inquiry.encoding.filter(|_| worth_it && answer.status.is_success()) else {
             return Remembered::Answer(answer);
         };
@@ -158,7 +146,7 @@ impl Legacy {
             answer,
             kept,
             id: Arc::clone(id),
-            form,
+            variant,
             scope,
             encoding,
         }))
@@ -171,14 +159,14 @@ impl Legacy {
             answer,
             kept,
             id,
-            form,
+            variant,
             scope,
             encoding,
         } = match remembered {
             Remembered::Answer(answer) => return answer,
             Remembered::Plain(plain) => *plain,
         };
-        match self.compressed(kept, &id, form, scope, encoding).await {
+        match self.compressed(kept, &id, variant, scope, encoding).await {
             Some(entry) => answer.with_text(&entry).encoded(encoding),
             None => answer,
         }
@@ -188,12 +176,12 @@ impl Legacy {
         &self,
         kept: CachedEntry,
         id: &Arc<str>,
-        form: Variant,
+        variant: Variant,
         scope: Scope,
         encoding: Encoding,
     ) -> Option<Entry> {
         let asked = self.memory.now(id);
-        let known = self.memory.get(scope, id, &form)?;
+        let known = self.memory.get(scope, id, &variant)?;
         if known.entry.version != kept.entry.version {
             return None;
         }
@@ -209,7 +197,7 @@ impl Legacy {
             ..kept
         };
         self.memory
-            .keep(scope, id, ended, form.compressed(encoding), kept, asked);
+            .keep(scope, id, ended, variant.compressed(encoding), kept, asked);
         Some(entry)
     }
 }

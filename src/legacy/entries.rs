@@ -1,4 +1,4 @@
-//! One job in its legacy shape: remembered, or asked for once for all who ask at the same time, and written by a table.
+//! One job in a legacy view: remembered, or asked for once for all who ask at the same time, and written by a table.
 
 use super::{
     Legacy, LegacyError,
@@ -21,7 +21,7 @@ use std::sync::Arc;
 pub(super) struct Lookup {
     caller_key: CallerKey,
     kind: DialectKind,
-    shape: View,
+    view: View,
     id: Arc<str>,
     /// Who saw one run of the id in a list does not share with who saw another.
     listed: Option<(u64, Option<u64>)>,
@@ -36,9 +36,9 @@ pub(super) enum LookupOutcome {
     Absent(Option<Arc<HeaderMap>>),
     /// There is none, unless it is listed: then this is the failure.
     NoSuchPath(Arc<HeaderMap>, JobsError),
-    /// It is not in a state that the shape shows.
+    /// It is not in a state that the view shows.
     Elsewhere(Arc<HeaderMap>, State),
-    /// As the shape shows it.
+    /// As the view shows it.
     Shown {
         state: State,
         kept: Box<CachedEntry>,
@@ -47,37 +47,47 @@ pub(super) enum LookupOutcome {
     },
 }
 
+/// A job of which an entry is to be written.
+struct FetchedJob<'a> {
+    id: &'a Arc<str>,
+    run: Run,
+    /// Its detail.
+    body: &'a ParsedJob,
+    /// What the client itself sent when it submitted it.
+    noted: Option<&'a Bytes>,
+}
+
 impl Legacy {
-    pub(super) fn table(&self, shape: View) -> &Table {
-        self.tables.answers.table(shape)
+    pub(super) fn table(&self, view: View) -> &Table {
+        self.tables.answers.table(view)
     }
 
     /// What is remembered of a job in this form and still true.
-    pub(super) fn recall(&self, scope: Scope, id: &Arc<str>, form: &Variant) -> Option<CachedEntry> {
-        let kept = self.memory.get(scope, id, form)?;
-        let hidden = !form.shape.is_of_queued() && self.hidden.is_hidden(scope, id, kept.run.created());
+    pub(super) fn recall(&self, scope: Scope, id: &Arc<str>, variant: &Variant) -> Option<CachedEntry> {
+        let kept = self.memory.get(scope, id, variant)?;
+        let hidden = !variant.view.is_of_queued() && self.hidden.is_hidden(scope, id, kept.run.created());
         (!hidden).then_some(kept)
     }
 
     /// The same, of the run that a list has just told of.
-    pub(super) fn recall_listed(&self, scope: Scope, job: &Listed, form: &Variant) -> Option<CachedEntry> {
-        let kept = self.recall(scope, &job.id, form)?;
+    pub(super) fn recall_listed(&self, scope: Scope, job: &Listed, variant: &Variant) -> Option<CachedEntry> {
+        let kept = self.recall(scope, &job.id, variant)?;
         (!kept.stale && kept.run.is_same(&job.run)).then_some(kept)
     }
 
     /// Asks for one job, which a list may have told of, or joins who does; and whether it joined.
-    pub(super) async fn tell(
+    pub(super) async fn fetch(
         self: &Arc<Self>,
         caller: &Arc<Caller>,
         kind: DialectKind,
-        shape: View,
+        view: View,
         id: &Arc<str>,
         listed: Option<&Listed>,
     ) -> Result<(LookupOutcome, bool), LegacyError> {
         let call = Lookup {
             caller_key: caller.caller_key(),
             kind,
-            shape,
+            view,
             id: Arc::clone(id),
             listed: listed.map(|job| job.run.key()),
             since: self.memory.now(id),
@@ -86,10 +96,10 @@ impl Legacy {
             let (legacy, caller, id) = (Arc::clone(self), Arc::clone(caller), Arc::clone(id));
             let listed = listed.cloned();
             // In a box, as the call is moved as it is until it flies.
-            async move { Box::pin(legacy.ask(&caller, kind, shape, id, listed)).await }
+            async move { Box::pin(legacy.ask(&caller, kind, view, id, listed)).await }
         };
         // What has ended stays as it is, unless it is run again.
-        let lasts = |told: &Result<LookupOutcome, LegacyError>| match told {
+        let lasts = |outcome: &Result<LookupOutcome, LegacyError>| match outcome {
             Ok(LookupOutcome::Shown {
                 state: State::Finished,
                 kept,
@@ -97,15 +107,15 @@ impl Legacy {
             }) => listed.map_or(kept.newest, |job| kept.run.is_same(&job.run)),
             _ => false,
         };
-        let (told, shared) = self.lookups.share(call, lasts, ask).await;
-        Ok((told?, shared))
+        let (outcome, shared) = self.lookups.share(call, lasts, ask).await;
+        Ok((outcome?, shared))
     }
 
     async fn ask(
         &self,
         caller: &Arc<Caller>,
         kind: DialectKind,
-        shape: View,
+        view: View,
         id: Arc<str>,
         listed: Option<Listed>,
     ) -> Result<LookupOutcome, LegacyError> {
@@ -130,17 +140,22 @@ impl Legacy {
                 headers,
             } => (state, run, body, Arc::new(carried(&headers))),
         };
-        if let Some(job) = listed.filter(|job| shape.is_of_queued() && !run.is_same(&job.run)) {
+        if let Some(job) = listed.filter(|job| view.is_of_queued() && !run.is_same(&job.run)) {
             // Where the id stands for a finished run, too, or for another queued one, the detail is that one's.
             (state, run, body) = (job.state, job.run, self.jobs.listed_detail(kind, &job)?);
         }
         let ended = state == State::Finished;
-        if shape.is_of_ended() && !ended {
+        if view.is_of_ended() && !ended {
             return Ok(LookupOutcome::Elsewhere(headers, state));
         }
         let noted = self.notes.get(caller.scope, &id, run.number());
-        let job = (&id, run, &body);
-        let (entry, hollow) = self.entry(caller, kind, shape, job, noted.as_ref()).await?;
+        let job = FetchedJob {
+            id: &id,
+            run,
+            body: &body,
+            noted: noted.as_ref(),
+        };
+        let (entry, hollow) = self.entry(caller, kind, view, job).await?;
         let kept = CachedEntry {
             entry,
             headers,
@@ -150,32 +165,32 @@ impl Legacy {
             stale: false,
         };
         // What a job says of itself while it waits or runs is the same in the queue, and its state is not in it.
-        let stored = (ended != shape.is_of_queued()) && self.memory.is_on();
+        let stored = (ended != view.is_of_queued()) && self.memory.is_on();
         if stored {
-            let form = Variant::plain(shape, caller.origin());
-            self.memory.keep(caller.scope, &id, ended, form, kept.clone(), asked);
+            let variant = Variant::plain(view, caller.origin());
+            self.memory.keep(caller.scope, &id, ended, variant, kept.clone(), asked);
         }
         let kept = Box::new(kept);
         Ok(LookupOutcome::Shown { state, kept, stored })
     }
 
-    /// The job whose detail is `body`, as `shape` shows it, and whether it lacks its prompt.
+    /// A job as `view` shows it, and whether it lacks its prompt.
     async fn entry(
         &self,
         caller: &Arc<Caller>,
         kind: DialectKind,
-        shape: View,
-        (id, run, body): (&Arc<str>, Run, &ParsedJob),
-        noted: Option<&Bytes>,
+        view: View,
+        job: FetchedJob<'_>,
     ) -> Result<(Entry, bool), LegacyError> {
-        let table = self.table(shape);
+        let FetchedJob { id, run, body, noted } = job;
+        let table = self.table(view);
         let unfit = |reason| LegacyError::Render {
             id: id.to_string(),
             table: table.name.clone(),
             reason,
         };
         let noted_text = noted.map(|note| &note[..]);
-        let prepared = body.prepare(shape, noted_text).map_err(|error| unfit(error.into()))?;
+        let prepared = body.prepare(view, noted_text).map_err(|error| unfit(error.into()))?;
         let classes = self.jobs.classes(caller, kind, prepared.classes_needed()).await?;
         let mut text = Vec::with_capacity(body.text().len() + 256);
         text.push(b'{');
@@ -193,7 +208,7 @@ impl Legacy {
                 self.notes.forget(caller.scope, id, run.number());
             }
         }
-        let prompt = self.tables.answers.prompt_row(shape);
+        let prompt = self.tables.answers.prompt_row(view);
         let hollow = prompt.is_some_and(|prompt| prepared.lacks(prompt));
         Ok((Entry::new(text, begin, place), hollow))
     }

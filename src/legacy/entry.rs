@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderValue};
 use parking_lot::RwLock;
 use std::sync::Arc;
 
-/// One job in one legacy shape: `{"id": entry}`, of which a list shows a part.
+/// One job in one legacy view: `{"id": entry}`, of which a list shows a part.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
     text: Bytes,

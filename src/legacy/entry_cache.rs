@@ -64,7 +64,7 @@ pub(super) struct CachedEntry {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Variant {
     /// Which table.
-    pub shape: View,
+    pub view: View,
     /// The CORS headers may vary by it.
     pub origin: Option<HeaderValue>,
     /// How it is compressed, if it is.
@@ -73,9 +73,9 @@ pub(super) struct Variant {
 
 impl Variant {
     /// Uncompressed, for a request from `origin`.
-    pub(super) fn plain(shape: View, origin: Option<&HeaderValue>) -> Self {
+    pub(super) fn plain(view: View, origin: Option<&HeaderValue>) -> Self {
         Self {
-            shape,
+            view,
             origin: origin.cloned(),
             encoding: None,
         }
@@ -97,7 +97,7 @@ struct CachedJob {
     ended: bool,
     run: Run,
     generation: IdGeneration,
-    forms: Vec<(Variant, CachedEntry)>,
+    variants: Vec<(Variant, CachedEntry)>,
 }
 
 /// A job of a scope.
@@ -120,7 +120,7 @@ fn key(scope: Scope, id: &Arc<str>) -> JobKey {
     JobKey { scope, id }
 }
 
-/// A moment in what is known of an id, for [`EntryCache::keep`]: what was asked before something was dropped may be untrue
+/// A generation of what is known of an id, for [`EntryCache::keep`]: what was asked before something was dropped may be untrue
 /// after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Generation {
@@ -157,7 +157,7 @@ const FORM_OVERHEAD: usize = 448;
 /// What the [`Head`] of an answer costs, in bytes.
 const HEAD_OVERHEAD: usize = 1024;
 /// Forms of one job that are kept; there are as many as there are origins that ask.
-const MOST_FORMS: usize = 16;
+const MAX_VARIANTS: usize = 16;
 /// What a version costs, in bytes: hash, key, and the cache's own bookkeeping.
 const VERSION_COST: u32 = 384;
 /// Which part of the budget versions may take.
@@ -167,20 +167,20 @@ const LARGEST_PART: usize = 8;
 
 impl CachedJob {
     fn cost(&self) -> usize {
-        let forms = self.forms.iter().map(|(form, kept)| {
+        let variants = self.variants.iter().map(|(variant, kept)| {
             let headers = kept
                 .headers
                 .iter()
                 .map(|(name, value)| name.as_str().len() + value.len() + 64);
-            let origin = form.origin.as_ref().map_or(0, HeaderValue::len);
+            let origin = variant.origin.as_ref().map_or(0, HeaderValue::len);
             kept.entry.length() + origin + headers.sum::<usize>() + FORM_OVERHEAD
         });
-        forms.sum::<usize>() + OVERHEAD
+        variants.sum::<usize>() + OVERHEAD
     }
 
     /// What the heads of answers will take besides, in bytes.
     fn heads(&self) -> usize {
-        let with_head = self.forms.iter().filter(|(form, _)| form.shape.is_sent_whole());
+        let with_head = self.variants.iter().filter(|(variant, _)| variant.view.is_sent_whole());
         with_head.count() * HEAD_OVERHEAD
     }
 }
@@ -225,7 +225,7 @@ impl EntryCache {
     }
 
     /// What is kept of a job in this form.
-    pub(super) fn get(&self, scope: Scope, id: &Arc<str>, form: &Variant) -> Option<CachedEntry> {
+    pub(super) fn get(&self, scope: Scope, id: &Arc<str>, variant: &Variant) -> Option<CachedEntry> {
         if !self.is_on() {
             return None;
         }
@@ -233,7 +233,7 @@ impl EntryCache {
         if !self.runs.is_current(job.generation) {
             return None;
         }
-        let (_, kept) = job.forms.iter().find(|(known, _)| known == form)?;
+        let (_, kept) = job.variants.iter().find(|(known, _)| known == variant)?;
         Some(CachedEntry {
             stale: job.since.elapsed() >= self.ttl,
             ..kept.clone()
@@ -241,12 +241,12 @@ impl EntryCache {
     }
 
     /// The version that a job's text has or had: what never changes has it still.
-    pub(super) fn version(&self, scope: Scope, id: &Arc<str>, shape: View) -> Option<KnownVersion> {
-        let known = self.versions.get(&(key(scope, id), shape))?;
+    pub(super) fn version(&self, scope: Scope, id: &Arc<str>, view: View) -> Option<KnownVersion> {
+        let known = self.versions.get(&(key(scope, id), view))?;
         self.runs.is_current(known.generation).then_some(known)
     }
 
-    /// A moment in what is known of `id`.
+    /// A generation of what is known of `id`.
     pub(super) fn now(&self, id: &str) -> Generation {
         Generation {
             drops: self.drops.load(Ordering::SeqCst),
@@ -255,8 +255,8 @@ impl EntryCache {
     }
 
     /// Whether nothing was dropped since then.
-    fn is_still(&self, moment: Generation) -> bool {
-        moment.drops == self.drops.load(Ordering::SeqCst) && self.runs.is_current(moment.generation)
+    fn is_still(&self, generation: Generation) -> bool {
+        generation.drops == self.drops.load(Ordering::SeqCst) && self.runs.is_current(generation.generation)
     }
 
     /// Keeps a text that was asked for at `asked`, unless something was dropped since then.
@@ -265,20 +265,20 @@ impl EntryCache {
         scope: Scope,
         id: &Arc<str>,
         ended: bool,
-        form: Variant,
+        variant: Variant,
         kept: CachedEntry,
         asked: Generation,
     ) {
         if kept.entry.length() > self.largest || !self.is_still(asked) {
             return;
         }
-        if form.encoding.is_none() {
+        if variant.encoding.is_none() {
             let known = KnownVersion {
                 version: kept.entry.version,
                 run: kept.run,
                 generation: asked.generation,
             };
-            self.versions.insert((key(scope, id), form.shape), known);
+            self.versions.insert((key(scope, id), variant.view), known);
         }
         let key = key(scope, id);
         let is_it = |job: &Arc<CachedJob>| {
@@ -287,25 +287,25 @@ impl EntryCache {
         let known = self.jobs.get(&key).filter(is_it);
         // A compressed form is as old as what it was made from; a text that was asked for again makes all new.
         let mut job = match known {
-            Some(job) if form.encoding.is_some() || job.since.elapsed() < self.ttl => CachedJob::clone(&job),
+            Some(job) if variant.encoding.is_some() || job.since.elapsed() < self.ttl => CachedJob::clone(&job),
             _ => CachedJob {
                 since: Instant::now(),
                 ended,
                 run: kept.run,
                 generation: asked.generation,
-                forms: Vec::new(),
+                variants: Vec::new(),
             },
         };
         // A new text makes what was compressed from the old one needless.
         let stays = |known: &Variant| {
-            let is_other = known.shape != form.shape || known.origin != form.origin;
-            is_other || (form.encoding.is_some() && known.encoding != form.encoding)
+            let is_other = known.view != variant.view || known.origin != variant.origin;
+            is_other || (variant.encoding.is_some() && known.encoding != variant.encoding)
         };
-        job.forms.retain(|(known, _)| stays(known));
-        if job.forms.len() >= MOST_FORMS {
-            job.forms.remove(0);
+        job.variants.retain(|(known, _)| stays(known));
+        if job.variants.len() >= MAX_VARIANTS {
+            job.variants.remove(0);
         }
-        job.forms.push((form, kept));
+        job.variants.push((variant, kept));
         let cost = job.cost();
         if cost <= self.largest {
             self.jobs.insert(key, Arc::new(job));
@@ -335,8 +335,8 @@ impl EntryCache {
 
     fn invalidate(&self, scope: Scope, id: &Arc<str>) {
         self.jobs.invalidate(&key(scope, id));
-        for shape in View::ALL {
-            self.versions.invalidate(&(key(scope, id), shape));
+        for &view in View::ALL {
+            self.versions.invalidate(&(key(scope, id), view));
         }
     }
 

@@ -3,7 +3,7 @@
 use super::{
     Legacy, LegacyError,
     answer::{Inquiry, LegacyAnswer},
-    listing::Part,
+    listing::{Listing, Part},
     pagination::Pagination,
 };
 use crate::{
@@ -20,11 +20,11 @@ impl Legacy {
         caller: &Arc<Caller>,
         kind: DialectKind,
     ) -> Result<LegacyAnswer, LegacyError> {
-        let window = Pagination::parse(inquiry.query, &self.tables.answers.history.pagination)?;
+        let pagination = Pagination::parse(inquiry.query, &self.tables.answers.history.pagination)?;
         // Every state is asked for and the queued ones passed over: early servers refuse the filter word for
         // cancelled jobs, and remembering that would hide those jobs after an upgrade.
         let since = self.hidden.now();
-        let newest = window.newest_ended();
+        let newest = pagination.newest_ended();
         let enough = |jobs: &[Listed]| newest.is_some_and(|count| self.are_newest_ended(jobs, count, caller));
         let wanted = newest.map_or(ListFilter::All, |_| ListFilter::Newest);
         let mut list = self.jobs.list(caller, kind, wanted, enough).await?;
@@ -37,13 +37,19 @@ impl Legacy {
         let age = |one: &Listed, other: &Listed| one.created.total_cmp(&other.created);
         list.jobs
             .sort_by(|one, other| one.ended.total_cmp(&other.ended).then(age(one, other)));
-        let shown = list.jobs.get(window.oldest_first(list.jobs.len())).unwrap_or_default();
+        let shown = list
+            .jobs
+            .get(pagination.oldest_first(list.jobs.len()))
+            .unwrap_or_default();
         let mut parts = vec![Part::text("{")];
         parts.extend(Part::jobs(shown));
         parts.push(Part::text("}"));
-        let headers = Arc::new(carried(&list.headers));
-        self.listing(parts, View::History, headers, inquiry, (caller, kind))
-            .await
+        let listing = Listing {
+            parts,
+            view: View::History,
+            headers: Arc::new(carried(&list.headers)),
+        };
+        self.listing(listing, inquiry, caller, kind).await
     }
 
     /// Whether the `count` jobs that ended last are certainly among `jobs`, which are those created last. The order

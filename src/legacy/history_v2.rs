@@ -4,7 +4,7 @@ use super::{
     Legacy, LegacyError,
     answer::{Inquiry, LegacyAnswer},
     json_string,
-    listing::Part,
+    listing::{Listing, Part},
     pagination::Pagination,
 };
 use crate::{
@@ -22,21 +22,27 @@ impl Legacy {
         kind: DialectKind,
     ) -> Result<LegacyAnswer, LegacyError> {
         let table = &self.tables.answers.history_v2;
-        let window = Pagination::parse(inquiry.query, &table.pagination)?;
-        let needed = window.needed();
+        let pagination = Pagination::parse(inquiry.query, &table.pagination)?;
+        let needed = pagination.needed();
         let is_shown =
             |job: &&Listed| job.state == State::Finished && !self.hidden.is_hidden(caller.scope, &job.id, job.created);
         let enough = |jobs: &[Listed]| needed.is_some_and(|needed| jobs.iter().filter(is_shown).count() >= needed);
         let wanted = needed.map_or(ListFilter::All, |_| ListFilter::Newest);
         let mut list = self.jobs.list(caller, kind, wanted, enough).await?;
         self.hidden.retain_shown(caller.scope, &mut list.jobs);
-        let shown = list.jobs.get(window.newest_first(list.jobs.len())).unwrap_or_default();
+        let shown = list
+            .jobs
+            .get(pagination.newest_first(list.jobs.len()))
+            .unwrap_or_default();
         let name = json_string(&table.list);
         let mut parts = vec![Part::text(format!("{{{name}: ["))];
         parts.extend(Part::jobs(shown));
         parts.push(Part::text("]}"));
-        let headers = Arc::new(carried(&list.headers));
-        self.listing(parts, View::HistoryV2, headers, inquiry, (caller, kind))
-            .await
+        let listing = Listing {
+            parts,
+            view: View::HistoryV2,
+            headers: Arc::new(carried(&list.headers)),
+        };
+        self.listing(listing, inquiry, caller, kind).await
     }
 }

@@ -10,9 +10,9 @@ use std::sync::{
 };
 
 /// How many jobs, each for a scope, are remembered as shown empty: some 4 MB. The longest unused go first.
-const MOST_JOBS: u64 = 1 << 14;
+const MAX_JOBS: u64 = 1 << 14;
 /// How many scopes are remembered as having been shown one.
-const MOST_SCOPES: u64 = 1 << 12;
+const MAX_SCOPES: u64 = 1 << 12;
 
 /// Who was shown what.
 pub struct Hollow {
@@ -28,11 +28,11 @@ impl Default for Hollow {
     fn default() -> Self {
         Self {
             jobs: Cache::builder()
-                .max_capacity(MOST_JOBS)
+                .max_capacity(MAX_JOBS)
                 .eviction_policy(EvictionPolicy::lru())
                 .build(),
             scopes: Cache::builder()
-                .max_capacity(MOST_SCOPES)
+                .max_capacity(MAX_SCOPES)
                 .eviction_policy(EvictionPolicy::lru())
                 .build(),
             resubmissions: AtomicU64::new(0),
@@ -94,10 +94,10 @@ mod tests {
     #[test]
     fn as_many_are_remembered_as_there_is_room_for() {
         let hollow = Hollow::default();
-        for nth in 0..2 * MOST_JOBS {
+        for nth in 0..2 * MAX_JOBS {
             hollow.shown(Scope::default(), &nth.to_string().into());
         }
         hollow.jobs.run_pending_tasks();
-        assert!(hollow.jobs.entry_count() <= MOST_JOBS);
+        assert!(hollow.jobs.entry_count() <= MAX_JOBS);
     }
 }

@@ -73,7 +73,7 @@ impl Legacy {
                 _ => Vec::new(),
             },
             LegacyWrite::Queue { .. } | LegacyWrite::History => match body.map(|body| WriteBody::parse(body, names)) {
-                Some(Ok(orders)) if !orders.clear => orders.delete.into_iter().map(Arc::from).collect(),
+                Some(Ok(write_body)) if !write_body.clear => write_body.delete.into_iter().map(Arc::from).collect(),
                 // All of them, or what the server may have understood better.
                 _ => return self.memory.forget_all(),
             },

@@ -51,27 +51,37 @@ enum Piece {
     Gone,
 }
 
+/// What an answer lists.
+pub(super) struct Listing {
+    /// Text and jobs, in their order.
+    pub(super) parts: Vec<Part>,
+    /// How each job is shown.
+    pub(super) view: View,
+    /// Of the upstream's answer.
+    pub(super) headers: Arc<HeaderMap>,
+}
+
 impl Legacy {
-    /// The answer that lists `parts` in `shape`.
+    /// The answer that is a list.
     pub(super) async fn listing(
         self: &Arc<Self>,
-        parts: Vec<Part>,
-        shape: View,
-        headers: Arc<HeaderMap>,
+        listing: Listing,
         inquiry: Inquiry<'_>,
-        (caller, kind): (&Arc<Caller>, DialectKind),
+        caller: &Arc<Caller>,
+        kind: DialectKind,
     ) -> Result<LegacyAnswer, LegacyError> {
-        let (version, cached) = self.look_over(&parts, shape, caller);
+        let Listing { parts, view, headers } = listing;
+        let (version, cached) = self.look_over(&parts, view, caller);
         let answer = LegacyAnswer {
             cached,
-            ..LegacyAnswer::whole(self.table(shape), Vec::new(), headers)
+            ..LegacyAnswer::whole(self.table(view), Vec::new(), headers)
         };
         if let Some(version) = version
             && inquiry.knows(version)
         {
             return Ok(answer.with_version(version, inquiry));
         }
-        let (body, now) = begun(self.pieces(parts, shape, caller, kind), shape).await?;
+        let (body, now) = begun(self.pieces(parts, view, caller, kind), view).await?;
         let answer = LegacyAnswer { body, ..answer };
         Ok(match now.or(version) {
             Some(version) => answer.with_version(version, inquiry),
@@ -80,8 +90,8 @@ impl Legacy {
     }
 
     /// The version of the whole, if every part's is known without asking; and how many entries are in memory.
-    fn look_over(&self, parts: &[Part], shape: View, caller: &Caller) -> (Option<Version>, Cached) {
-        let form = Variant::plain(shape, caller.origin());
+    fn look_over(&self, parts: &[Part], view: View, caller: &Caller) -> (Option<Version>, Cached) {
+        let variant = Variant::plain(view, caller.origin());
         let mut versions = Some(Versions::default());
         let (mut kept, mut of) = (0, 0);
         for part in parts {
@@ -89,11 +99,11 @@ impl Legacy {
                 Part::Text(text) => versions.iter_mut().for_each(|versions| versions.text(text)),
                 Part::Job(job, position) => {
                     of += 1;
-                    let recalled = self.recall_listed(caller.scope, job, &form);
+                    let recalled = self.recall_listed(caller.scope, job, &variant);
                     kept += usize::from(recalled.is_some());
                     let version = match recalled {
                         Some(recalled) => Some(recalled.entry.version),
-                        None => self.known_version(caller, job, shape),
+                        None => self.known_version(caller, job, view),
                     };
                     match (version, &mut versions) {
                         (Some(version), Some(versions)) => versions.part(version, *position),
@@ -105,8 +115,8 @@ impl Legacy {
         (versions.map(|versions| versions.whole()), Cached::Entries { kept, of })
     }
 
-    fn known_version(&self, caller: &Caller, job: &Listed, shape: View) -> Option<Version> {
-        let known = self.memory.version(caller.scope, &job.id, shape)?;
+    fn known_version(&self, caller: &Caller, job: &Listed, view: View) -> Option<Version> {
+        let known = self.memory.version(caller.scope, &job.id, view)?;
         known.run.is_same(&job.run).then_some(known.version)
     }
 
@@ -114,19 +124,19 @@ impl Legacy {
     fn pieces(
         self: &Arc<Self>,
         parts: Vec<Part>,
-        shape: View,
+        view: View,
         caller: &Arc<Caller>,
         kind: DialectKind,
     ) -> impl Stream<Item = Result<Piece, LegacyError>> + Send + 'static {
-        let form = Variant::plain(shape, caller.origin());
-        let shared = Arc::new((Arc::clone(self), Arc::clone(caller), form));
+        let variant = Variant::plain(view, caller.origin());
+        let shared = Arc::new((Arc::clone(self), Arc::clone(caller), variant));
         let pieces = stream::iter(parts).map(move |part| {
             let shared = Arc::clone(&shared);
             async move {
-                let (legacy, caller, form) = &*shared;
+                let (legacy, caller, variant) = &*shared;
                 match part {
                     Part::Text(text) => Ok(Piece::Text(text)),
-                    Part::Job(job, position) => match legacy.shown(caller, kind, form, &job).await? {
+                    Part::Job(job, position) => match legacy.shown(caller, kind, variant, &job).await? {
                         Some(entry) => Ok(Piece::Entry(entry, position)),
                         None => Ok(Piece::Gone),
                     },
@@ -149,17 +159,17 @@ impl Legacy {
         self: &Arc<Self>,
         caller: &Arc<Caller>,
         kind: DialectKind,
-        form: &Variant,
+        variant: &Variant,
         job: &Listed,
     ) -> Result<Option<Entry>, LegacyError> {
-        if let Some(kept) = self.recall_listed(caller.scope, job, form) {
+        if let Some(kept) = self.recall_listed(caller.scope, job, variant) {
             return Ok(Some(self.shows(caller.scope, &job.id, kept)));
         }
         let id = &job.id;
         // The list may be right, and the detail a moment older.
         for _ in 0..2 {
-            let (told, _) = self.tell(caller, kind, form.shape, id, Some(job)).await?;
-            match told {
+            let (outcome, _) = self.fetch(caller, kind, variant.view, id, Some(job)).await?;
+            match outcome {
                 LookupOutcome::Shown { kept, .. } => return Ok(Some(self.shows(caller.scope, id, *kept))),
                 LookupOutcome::Absent(_) => return Ok(None),
                 LookupOutcome::NoSuchPath(_, error) => return Err(error.into()),
@@ -175,11 +185,11 @@ impl Legacy {
 /// The body: whole with its version where it fits in the head start, otherwise a stream that begins with it.
 async fn begun(
     pieces: impl Stream<Item = Result<Piece, LegacyError>> + Send + 'static,
-    shape: View,
+    view: View,
 ) -> Result<(LegacyBody, Option<Version>), LegacyError> {
     let mut pieces = Box::pin(pieces);
     let mut versions = Versions::default();
-    let mut writer = Writer { shape, first: true };
+    let mut writer = Writer { view, first: true };
     let mut body = Vec::new();
     let mut size = 0;
     while let Some(piece) = pieces.next().await {
@@ -207,7 +217,7 @@ async fn begun(
 
 /// Puts commas between entries.
 struct Writer {
-    shape: View,
+    view: View,
     /// No entry since the last text.
     first: bool,
 }
@@ -225,7 +235,7 @@ impl Writer {
                     out.push(Bytes::from_static(b", "));
                 }
                 self.first = false;
-                match self.shape {
+                match self.view {
                     View::History => out.push(entry.member()),
                     _ => out.extend(entry.item(position)),
                 }

@@ -265,11 +265,7 @@ impl Legacy {
 
     /// Whether `/queue` or `/api/queue` shows cloud items (docs/contract.md section 1).
     pub fn shows_cloud_items(&self, api: bool, kind: DialectKind) -> bool {
-        api && match self.surface {
-            Surface::Auto => kind == DialectKind::Cloud,
-            Surface::Comfyui => false,
-            Surface::Cloud => true,
-        }
+        api && self.surface.is_cloud(kind == DialectKind::Cloud)
     }
 }
 

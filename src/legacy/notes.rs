@@ -15,7 +15,7 @@ use std::sync::{
 /// What a note costs besides its text: its key, and the cache's own bookkeeping.
 const OVERHEAD: usize = 256;
 /// Runs of one id that are noted, the latest ones.
-const MOST_RUNS: usize = 4;
+const MAX_RUNS: usize = 4;
 
 /// What is noted of one run.
 #[derive(Clone)]
@@ -88,7 +88,7 @@ impl Notes {
                 .iter()
                 .flat_map(|noted| noted.iter())
                 .filter(|other| !other.is_of(number));
-            std::iter::once(&note).chain(others).take(MOST_RUNS).cloned().collect()
+            std::iter::once(&note).chain(others).take(MAX_RUNS).cloned().collect()
         });
         // At once: a few notes more can be many megabytes.
         self.kept.run_pending_tasks();

@@ -125,39 +125,39 @@ fn digit(character: char) -> Option<u32> {
 mod tests {
     use super::*;
 
-    fn window(count: Option<i64>, skip: Option<i64>) -> Pagination {
+    fn pagination(count: Option<i64>, skip: Option<i64>) -> Pagination {
         Pagination { count, skip }
     }
 
     #[test]
     fn a_count_alone_takes_the_newest_and_an_offset_counts_from_the_oldest() {
-        assert_eq!(window(None, None).oldest_first(5), 0..5);
-        assert_eq!(window(Some(2), None).oldest_first(5), 3..5);
-        assert_eq!(window(Some(9), None).oldest_first(5), 0..5);
-        assert_eq!(window(Some(2), Some(1)).oldest_first(5), 1..3);
-        assert_eq!(window(None, Some(4)).oldest_first(5), 4..5);
-        assert_eq!(window(Some(2), Some(99)).oldest_first(5), 5..5);
+        assert_eq!(pagination(None, None).oldest_first(5), 0..5);
+        assert_eq!(pagination(Some(2), None).oldest_first(5), 3..5);
+        assert_eq!(pagination(Some(9), None).oldest_first(5), 0..5);
+        assert_eq!(pagination(Some(2), Some(1)).oldest_first(5), 1..3);
+        assert_eq!(pagination(None, Some(4)).oldest_first(5), 4..5);
+        assert_eq!(pagination(Some(2), Some(99)).oldest_first(5), 5..5);
     }
 
     #[test]
     fn no_entries_for_a_count_of_zero_or_less_but_one_with_an_offset() {
-        assert_eq!(window(Some(0), None).oldest_first(5), 5..5);
-        assert_eq!(window(Some(-1), None).oldest_first(5), 5..5);
-        assert_eq!(window(Some(0), Some(2)).oldest_first(5), 2..3);
-        assert_eq!(window(Some(i64::MIN), Some(0)).oldest_first(5), 0..1);
+        assert_eq!(pagination(Some(0), None).oldest_first(5), 5..5);
+        assert_eq!(pagination(Some(-1), None).oldest_first(5), 5..5);
+        assert_eq!(pagination(Some(0), Some(2)).oldest_first(5), 2..3);
+        assert_eq!(pagination(Some(i64::MIN), Some(0)).oldest_first(5), 0..1);
     }
 
     #[test]
     fn a_negative_offset_counts_as_absent() {
-        assert_eq!(window(Some(2), Some(-1)).oldest_first(5), 3..5);
-        assert_eq!(window(None, Some(-7)).oldest_first(5), 0..5);
+        assert_eq!(pagination(Some(2), Some(-1)).oldest_first(5), 3..5);
+        assert_eq!(pagination(None, Some(-7)).oldest_first(5), 0..5);
     }
 
     #[test]
     fn the_cloud_counts_from_the_newest() {
-        assert_eq!(window(Some(2), Some(1)).newest_first(5), 1..3);
-        assert_eq!(window(Some(9), Some(4)).newest_first(5), 4..5);
-        assert_eq!(window(Some(0), None).newest_first(5), 0..0);
+        assert_eq!(pagination(Some(2), Some(1)).newest_first(5), 1..3);
+        assert_eq!(pagination(Some(9), Some(4)).newest_first(5), 4..5);
+        assert_eq!(pagination(Some(0), None).newest_first(5), 0..0);
     }
 
     #[test]
@@ -190,6 +190,6 @@ mod tests {
             skip: "o".to_owned(),
         };
         let parsed = Pagination::parse("x=1&n=%32&n=9&o=+4", &names).expect("numbers");
-        assert_eq!(parsed, window(Some(2), Some(4)));
+        assert_eq!(parsed, pagination(Some(2), Some(4)));
     }
 }

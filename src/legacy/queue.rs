@@ -4,7 +4,7 @@ use super::{
     Legacy, LegacyError,
     answer::{Inquiry, LegacyAnswer},
     json_string,
-    listing::Part,
+    listing::{Listing, Part},
 };
 use crate::{
     http::headers::carried,
@@ -22,7 +22,7 @@ impl Legacy {
         kind: DialectKind,
     ) -> Result<LegacyAnswer, LegacyError> {
         let cloud_items = self.shows_cloud_items(api, kind);
-        let shape = if cloud_items { View::QueueCloud } else { View::Queue };
+        let view = if cloud_items { View::QueueCloud } else { View::Queue };
         let table = self.tables.answers.queue(cloud_items);
         let list = self.jobs.list(caller, kind, ListFilter::Queued, |_| false).await?;
         let (mut running, mut pending): (Vec<Listed>, Vec<Listed>) = (Vec::new(), Vec::new());
@@ -56,7 +56,11 @@ impl Legacy {
             parts.extend(Part::jobs(&jobs));
         }
         parts.push(Part::text("]}"));
-        let headers = Arc::new(carried(&list.headers));
-        self.listing(parts, shape, headers, inquiry, (caller, kind)).await
+        let listing = Listing {
+            parts,
+            view,
+            headers: Arc::new(carried(&list.headers)),
+        };
+        self.listing(listing, inquiry, caller, kind).await
     }
 }

@@ -18,7 +18,7 @@ use twox_hash::XxHash3_64;
 const GENERATIONS: usize = 1 << 16;
 /// How many submitted ids are waited for. Of one that was dropped, an older run may be remembered as the newest until
 /// `cache.ttl` is over.
-const MOST_AWAITED: u64 = 1 << 14;
+const MAX_AWAITED: u64 = 1 << 14;
 
 /// A generation of an id: what was asked in one is not good in the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -49,7 +49,7 @@ impl Default for Runs {
             generations: (0..GENERATIONS).map(|_| AtomicU32::new(0)).collect(),
             seed: RandomState::new().hash_one(GENERATIONS),
             awaited: Cache::builder()
-                .max_capacity(MOST_AWAITED)
+                .max_capacity(MAX_AWAITED)
                 .eviction_policy(EvictionPolicy::lru())
                 .build(),
         }
@@ -124,10 +124,10 @@ mod tests {
     #[test]
     fn as_many_ids_are_waited_for_as_there_is_room_for_and_the_latest_of_them() {
         let runs = Runs::default();
-        let ids: Vec<Arc<str>> = (0..2 * MOST_AWAITED).map(|nth| nth.to_string().into()).collect();
+        let ids: Vec<Arc<str>> = (0..2 * MAX_AWAITED).map(|nth| nth.to_string().into()).collect();
         ids.iter().for_each(|id| runs.submitted(id, Some(1.0)));
         runs.awaited.run_pending_tasks();
-        assert!(runs.awaited.entry_count() <= MOST_AWAITED);
+        assert!(runs.awaited.entry_count() <= MAX_AWAITED);
         let last = ids.last().expect("an id");
         assert!(!runs.is_newest(last, Some(0.0)));
     }

@@ -18,10 +18,10 @@ pub(super) struct WriteBody {
 
 impl WriteBody {
     /// Reads a body as the self-hosted server does. Neither member may be there, which does nothing.
-    pub(super) fn parse(body: &[u8], names: &WriteRequest) -> Result<Self, LegacyError> {
-        let found = find(body, [&names.clear, &names.delete]);
+    pub(super) fn parse(text: &[u8], names: &WriteRequest) -> Result<Self, LegacyError> {
+        let found = find(text, [&names.clear, &names.delete]);
         let [clear, delete] = found.map_err(|error| wrong(error.to_string()))?;
-        let mut orders = Self {
+        let mut body = Self {
             clear: clear.is_some_and(is_true),
             delete: Vec::new(),
         };
@@ -29,11 +29,11 @@ impl WriteBody {
             let mut seen = HashSet::new();
             each(ids, &names.delete, |id| {
                 if seen.insert(id.clone()) {
-                    orders.delete.push(id);
+                    body.delete.push(id);
                 }
             })?;
         }
-        Ok(orders)
+        Ok(body)
     }
 }
 
@@ -128,16 +128,16 @@ mod tests {
             ("{}", false),
         ] {
             let body = format!("{{\"clear\": {value}}}");
-            let orders = WriteBody::parse(body.as_bytes(), &names()).expect("orders");
-            assert_eq!(orders.clear, truth, "{value}");
+            let body = WriteBody::parse(body.as_bytes(), &names()).expect("body");
+            assert_eq!(body.clear, truth, "{value}");
         }
-        assert_eq!(WriteBody::parse(b"{}", &names()).expect("orders"), WriteBody::default());
+        assert_eq!(WriteBody::parse(b"{}", &names()).expect("body"), WriteBody::default());
     }
 
     #[test]
     fn ids_are_taken_once_and_what_is_no_text_is_passed_over() {
         let body = br#"{"delete": ["a", 5, null, "b", "a", ["c"]]}"#;
-        assert_eq!(WriteBody::parse(body, &names()).expect("orders").delete, ["a", "b"]);
+        assert_eq!(WriteBody::parse(body, &names()).expect("body").delete, ["a", "b"]);
     }
 
     #[test]
@@ -151,8 +151,8 @@ mod tests {
             ("null", &[]),
         ] {
             let body = format!("{{\"delete\": {delete}}}");
-            let orders = WriteBody::parse(body.as_bytes(), &names()).expect("orders");
-            assert_eq!(orders.delete, ids, "{delete}");
+            let body = WriteBody::parse(body.as_bytes(), &names()).expect("body");
+            assert_eq!(body.delete, ids, "{delete}");
         }
         assert!(WriteBody::parse(br#"{"delete": "\ud83c"}"#, &names()).is_err());
     }

@@ -34,14 +34,14 @@ impl Legacy {
         held: impl Send + 'static,
     ) -> Result<LegacyAnswer, LegacyError> {
         let (legacy, write, body, caller) = (Arc::clone(self), write.clone(), body.clone(), Arc::clone(caller));
-        let touching = InvalidateOnDrop::new(self, &write, Some(body.clone()), caller.scope);
-        let (tell, told) = oneshot::channel();
+        let invalidation = InvalidateOnDrop::new(self, &write, Some(body.clone()), caller.scope);
+        let (sender, outcome) = oneshot::channel();
         let task = tokio::spawn(async move {
             let outcome = legacy.write_all(&write, &body, &caller).await;
-            touching.end().await;
+            invalidation.end().await;
             drop(held);
             let shown = || Outside::new(format!("{write:?}"));
-            match tell.send(outcome) {
+            match sender.send(outcome) {
                 Ok(()) => {}
                 Err(Ok(_)) => tracing::info!(write = %shown(), "a client left before its write was done; it is done"),
                 Err(Err(error)) => {
@@ -49,7 +49,7 @@ impl Legacy {
                 }
             }
         });
-        match told.await {
+        match outcome.await {
             Ok(outcome) => outcome,
             // Nothing is said by a task that panicked, and so does whoever waits for it.
             Err(_) => match task.await {
@@ -81,11 +81,11 @@ impl Legacy {
         caller: &Arc<Caller>,
         kind: DialectKind,
     ) -> Result<LegacyAnswer, LegacyError> {
-        let orders = WriteBody::parse(body, &self.tables.writes.request)?;
+        let write_body = WriteBody::parse(body, &self.tables.writes.request)?;
         let cloud = self.shows_cloud_items(api, kind);
         let queued = self.jobs.queue(caller, kind).await?;
-        let wanted: HashSet<&str> = orders.delete.iter().map(String::as_str).collect();
-        if orders.clear {
+        let wanted: HashSet<&str> = write_body.delete.iter().map(String::as_str).collect();
+        if write_body.clear {
             queued.lists_all(&[State::Pending])?;
         }
         let touched: &[State] = match cloud {
@@ -94,7 +94,7 @@ impl Legacy {
         };
         let named: Vec<&str> = wanted.iter().copied().collect();
         let beyond = queued.beyond(&named, touched)?;
-        let cleared = |job: &Listed| orders.clear && job.state == State::Pending;
+        let cleared = |job: &Listed| write_body.clear && job.state == State::Pending;
         // Self-hosted, a running job is not in the queue any more.
         let deleted = |job: &Listed| wanted.contains(&*job.id) && (cloud || job.state == State::Pending);
         let meant = queued.jobs.iter().filter(|job| cleared(job) || deleted(job));
@@ -113,13 +113,13 @@ impl Legacy {
         }
         // Of an id that waits more than once a clear takes all, and a delete one, as the server does.
         let mut seen = HashSet::new();
-        let once = meant.iter().filter(|job| orders.clear || seen.insert(&job.id));
+        let once = meant.iter().filter(|job| write_body.clear || seen.insert(&job.id));
         let ids: Vec<String> = once.map(|job| &job.id).chain(&beyond).map(<_>::to_string).collect();
         let mut cancelled = self.jobs.cancel(caller, kind, &ids).await?;
         cancelled.retain(|id| wanted.contains(id.as_str()));
         Ok(match cloud {
             false => done(queued.headers),
-            true => self.cloud_queue(&cancelled, orders.clear, queued.headers),
+            true => self.cloud_queue(&cancelled, write_body.clear, queued.headers),
         })
     }
 
@@ -197,14 +197,14 @@ impl Legacy {
 
     /// `POST /history` where the server has none: hides those jobs that have ended.
     async fn hide(&self, body: &[u8], caller: &Arc<Caller>, kind: DialectKind) -> Result<LegacyAnswer, LegacyError> {
-        let orders = WriteBody::parse(body, &self.tables.writes.request)?;
-        let wanted: HashSet<&str> = orders.delete.iter().map(String::as_str).collect();
+        let write_body = WriteBody::parse(body, &self.tables.writes.request)?;
+        let wanted: HashSet<&str> = write_body.delete.iter().map(String::as_str).collect();
         // An id that has not ended is not in the history, and will be once it has. Of those that have there is one an id.
         let is_wanted = |job: &&Listed| job.state == State::Finished && wanted.contains(&*job.id);
         // A clear needs the newest ones, a delete those that it names.
         let enough = |jobs: &[Listed]| !jobs.is_empty() && jobs.iter().filter(is_wanted).count() == wanted.len();
         let listed = self.jobs.list(caller, kind, ListFilter::Newest, enough).await?;
-        if orders.clear {
+        if write_body.clear {
             self.may_clear(&listed, kind)?;
             // After the newest: what is created meanwhile is newer than those, and what is still queued now had not
             // ended when it was cleared.

@@ -79,8 +79,8 @@ impl AnswerTables {
     }
 
     /// The tables of all views.
-    pub fn all(&self) -> [&Table; 6] {
-        View::ALL.map(|view| self.table(view))
+    pub fn all(&self) -> impl Iterator<Item = &Table> {
+        View::ALL.iter().map(|&view| self.table(view))
     }
 
     /// What a job is searched for.

@@ -6,11 +6,11 @@ use serde::Deserialize;
 use std::collections::{BTreeMap, btree_map::Entry};
 
 /// How much is remembered of one class, in bytes: far more than the inputs of any class take. What says more is not known.
-const MOST_BYTES: usize = 1 << 20;
+const MAX_BYTES: usize = 1 << 20;
 /// What an input costs besides its name.
 const INPUT_BYTES: usize = 64;
 /// How many inputs may lie below each other.
-const MOST_LEVELS: usize = 8;
+const MAX_LEVELS: usize = 8;
 
 /// The words of a class's description, as a dialect table writes them: inputs by name, each `[type, options]`.
 #[derive(Clone, Debug, Deserialize)]
@@ -109,9 +109,9 @@ impl ClassInputs {
             return Ok(None);
         };
         let mut reader = Reader { names, bytes: 0 };
-        let inputs = reader.inputs(inputs, MOST_LEVELS)?;
+        let inputs = reader.inputs(inputs, MAX_LEVELS)?;
         let bytes = reader.bytes;
-        Ok((bytes <= MOST_BYTES).then_some(Self { inputs, bytes }))
+        Ok((bytes <= MAX_BYTES).then_some(Self { inputs, bytes }))
     }
 
     /// About how many bytes of memory it takes.
@@ -127,7 +127,7 @@ impl ClassInputs {
 }
 
 impl Inputs {
-    // Recursion is as deep as what was read, at most `MOST_LEVELS`.
+    // Recursion is as deep as what was read, at most `MAX_LEVELS`.
     fn find_behind<'v>(
         &self,
         start: usize,
@@ -184,7 +184,7 @@ impl Reader<'_> {
             })?;
             for (name, description) in described {
                 self.bytes = self.bytes.saturating_add(name.len() + INPUT_BYTES);
-                if self.bytes > MOST_BYTES {
+                if self.bytes > MAX_BYTES {
                     break;
                 }
                 if let Entry::Vacant(place) = inputs.entry(name.into_boxed_str()) {
@@ -251,7 +251,7 @@ impl Reader<'_> {
             let (Some(key), Some(inputs)) = (member(option, &names.key)?, member(option, &names.inputs)?) else {
                 continue;
             };
-            if let Some(key) = string_value(key).filter(|_| self.bytes <= MOST_BYTES) {
+            if let Some(key) = string_value(key).filter(|_| self.bytes <= MAX_BYTES) {
                 self.bytes = self.bytes.saturating_add(key.len());
                 read.push((key.into_boxed_str(), self.inputs(inputs, levels)?));
             }

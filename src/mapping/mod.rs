@@ -30,7 +30,7 @@ mod writes;
 
 pub use answers::AnswerTables;
 pub use classes::Classes;
-pub use derive::moment;
+pub use derive::rfc3339_from_ms;
 pub use files::{TableFile, files_in, names};
 pub use inputs::{ChoiceNames, ClassInputs, InputNames, NestedNames, ValueType};
 pub use job::{JobFields, ListedJob, ListedJobs, ParsedJob};

@@ -106,11 +106,10 @@ pub fn markdown(tables: &Tables, name: Option<&str>) -> Result<String, UnknownTa
             tables
                 .answers
                 .all()
-                .into_iter()
                 .find(|table| table.name == name)
                 .ok_or_else(|| UnknownTable::new(name))?,
         ],
-        None => tables.answers.all().to_vec(),
+        None => tables.answers.all().collect(),
     };
     for table in shown {
         out += &format!(

@@ -1,7 +1,10 @@
 //! The legacy views of a job.
 
+use crate::routes::LegacyRoute;
+use strum::VariantArray;
+
 /// Which table a job is shown by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, VariantArray)]
 pub enum View {
     /// `/history`, and one entry of it.
     History,
@@ -19,12 +22,17 @@ pub enum View {
 
 impl View {
     /// All of them.
-    pub const ALL: [Self; 6] = [
-        Self::History,
-        Self::HistoryV2,
-        Self::HistoryV2Detail,
-        Self::Queue,
-        Self::QueueCloud,
-        Self::JobStatus,
-    ];
+    pub const ALL: &[Self] = Self::VARIANTS;
+
+    /// The view that a route shows; `cloud_items` says whether its queue shows cloud items.
+    pub fn of_route(route: &LegacyRoute, cloud_items: bool) -> Self {
+        match route {
+            LegacyRoute::History | LegacyRoute::HistoryOne(_) => Self::History,
+            LegacyRoute::HistoryV2 => Self::HistoryV2,
+            LegacyRoute::HistoryV2One(_) => Self::HistoryV2Detail,
+            LegacyRoute::Queue { .. } if cloud_items => Self::QueueCloud,
+            LegacyRoute::Queue { .. } => Self::Queue,
+            LegacyRoute::JobStatus(_) => Self::JobStatus,
+        }
+    }
 }

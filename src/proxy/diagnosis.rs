@@ -104,12 +104,12 @@ impl Diagnosis {
 
     /// What is behind `error`, if it is one of those that need asking; remembered for a while.
     pub async fn of(&self, error: &JobsError) -> Option<Finding> {
-        let unclear = match error {
+        let is_undecided = match error {
             JobsError::Missing { .. } | JobsError::Shape { .. } => true,
             JobsError::Upstream(error) => speaks_no_http(error),
             JobsError::Refused { .. } | JobsError::TooLong { .. } | JobsError::Unlistable { .. } => false,
         };
-        if !unclear {
+        if !is_undecided {
             return None;
         }
         let mut last = self.last.lock().await;

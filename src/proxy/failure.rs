@@ -32,15 +32,15 @@ pub(super) fn forbidden() -> Response<Body> {
 
 /// The request is refused before anything was done with it, and its connection ends: where one request ends and the
 /// next begins is in doubt.
-pub(super) fn refused_unread(unclear: InvalidRequest) -> Answer {
-    let (status, kind) = match unclear {
+pub(super) fn refused_unread(invalid: InvalidRequest) -> Answer {
+    let (status, kind) = match invalid {
         InvalidRequest::Connect => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
         InvalidRequest::Headers => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large"),
         InvalidRequest::Long => (StatusCode::URI_TOO_LONG, "uri_too_long"),
         _ => (StatusCode::BAD_REQUEST, "unclear_request"),
     };
     let details = "it was not passed on, and this connection ends".to_owned();
-    let mut answer = failure(status, kind, unclear.to_string(), details);
+    let mut answer = failure(status, kind, invalid.to_string(), details);
     answer
         .response
         .headers_mut()

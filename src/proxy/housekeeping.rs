@@ -74,7 +74,7 @@ impl Pipeline {
             return health.seen();
         }
         // One asks for all who want to know.
-        let _knocking = self.shared.probing.lock().await;
+        let _probing = self.shared.probing.lock().await;
         if is_there() {
             return health.seen();
         }

@@ -25,7 +25,7 @@ use tokio::time::Instant;
 
 impl Pipeline {
     /// How the request of `head` reaches the upstream.
-    async fn passage<'a>(
+    async fn forwarded_request<'a>(
         &'a self,
         record: &'a RequestRecord,
         head: &RequestHead,
@@ -77,11 +77,11 @@ impl Pipeline {
     ) -> Option<(ForwardedRequest<'a>, Parts)> {
         let caller = caller(record, &head, self.scope(&head));
         let kind = self.legacy.jobs().dialect_after(sent, &caller).await?;
-        let passage = ForwardedRequest {
+        let forwarded = ForwardedRequest {
             shutdown,
             ..self.passage_to(record, &head, Some(kind)).ok()?
         };
-        (passage.uri != before).then(|| (passage, head.into_parts()))
+        (forwarded.uri != before).then(|| (forwarded, head.into_parts()))
     }
 
     pub(super) async fn pass(&self, request: ClientRequest<'_>) -> Result<Response<Body>, UpstreamError> {
@@ -91,11 +91,11 @@ impl Pipeline {
             body,
             shutdown,
         } = request;
-        let passage = ForwardedRequest {
+        let forwarded = ForwardedRequest {
             shutdown,
-            ..self.passage(record, &head).await?
+            ..self.forwarded_request(record, &head).await?
         };
-        passage.forward(Request::from_parts(head.into_parts(), body)).await
+        forwarded.forward(Request::from_parts(head.into_parts(), body)).await
     }
 
     /// As [`Pipeline::pass`]; the answer may have hidden jobs in it.
@@ -122,7 +122,7 @@ impl Pipeline {
             shutdown,
         } = request;
         let scope = self.scope(&head);
-        let lesson = PromptRecorder {
+        let recorder = PromptRecorder {
             notes: self.legacy.notes(),
             runs: self.legacy.runs(),
             hollow: self.legacy.hollow(),
@@ -132,16 +132,16 @@ impl Pipeline {
             max_body: self.shared.max_noted,
             budget: &self.shared.budget,
         };
-        let passage = ForwardedRequest {
+        let forwarded = ForwardedRequest {
             shutdown: shutdown.clone(),
-            ..self.passage(record, &head).await?
+            ..self.forwarded_request(record, &head).await?
         };
         let elsewhere = self.legacy.jobs().may_change().then(|| {
-            let (before, sent) = (passage.uri.clone(), Instant::now());
+            let (before, sent) = (forwarded.uri.clone(), Instant::now());
             move |head| self.passage_elsewhere(record, RequestHead::new(head), before, sent, shutdown)
         });
         let request = Request::from_parts(head.into_parts(), body);
-        match passage.prompt(request, &lesson, elsewhere).await {
+        match forwarded.prompt(request, &recorder, elsewhere).await {
             Ok(response) => Ok(Answer::upstream(response)),
             Err(PromptError::Upstream(error)) => Err(error),
             Err(refused @ (PromptError::Hollow | PromptError::TooLarge { .. })) => {
@@ -162,7 +162,7 @@ impl Pipeline {
             body,
             shutdown,
         } = request;
-        let passage = ForwardedRequest {
+        let forwarded = ForwardedRequest {
             upstream,
             record,
             call: Call::Elsewhere,
@@ -171,6 +171,6 @@ impl Pipeline {
             shutdown,
             uri: upstream.uri_as_sent(head.uri())?,
         };
-        passage.forward(Request::from_parts(head.into_parts(), body)).await
+        forwarded.forward(Request::from_parts(head.into_parts(), body)).await
     }
 }

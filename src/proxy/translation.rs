@@ -1,4 +1,4 @@
-//! What reads and writes of the legacy surface share: who is to answer, a turn to do so, and the answer.
+//! What reads and writes of the legacy surface share: who is to answer, a permit to do so, and the answer.
 
 use super::Pipeline;
 use crate::http::request_head::RequestHead;
@@ -23,8 +23,8 @@ use http::StatusCode;
 use std::{fmt::Debug, sync::Arc, time::Duration};
 use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
-/// How long a request may wait for its turn to be translated.
-const TURN: Duration = Duration::from_secs(2);
+/// How long a request may wait for its translation permit.
+const PERMIT_WAIT: Duration = Duration::from_secs(2);
 
 impl Pipeline {
     /// Whose a legacy call is, and who is to answer it.
@@ -50,16 +50,19 @@ impl Pipeline {
         self.shared.legacy_upstream.is_none()
     }
 
-    /// A turn to make an answer. Most are made in a moment, so a burst waits in line; behind a server that hangs the line
+    /// A permit to make an answer. Most are made in a moment, so a burst waits in line; behind a server that hangs the line
     /// does not move, and nobody is kept for long.
     pub(super) async fn translation_permit(&self) -> Option<OwnedSemaphorePermit> {
-        let translation_permit = timeout(TURN, Arc::clone(&self.shared.translation_permits).acquire_owned())
-            .await
-            .ok()?;
+        let translation_permit = timeout(
+            PERMIT_WAIT,
+            Arc::clone(&self.shared.translation_permits).acquire_owned(),
+        )
+        .await
+        .ok()?;
         translation_permit.ok()
     }
 
-    /// What is answered where no turn has come.
+    /// What is answered where no permit has come free.
     pub(super) fn too_busy(&self, route: RouteName) -> Answer {
         self.modes.translated(route, true);
         busy()

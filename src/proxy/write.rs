@@ -62,9 +62,9 @@ impl Pipeline {
             }
         };
         if forwards {
-            let touching = InvalidateOnDrop::new(&self.legacy, write, None, caller.scope);
+            let invalidation = InvalidateOnDrop::new(&self.legacy, write, None, caller.scope);
             let answer = passed(self.forward(call.request).await);
-            touching.end().await;
+            invalidation.end().await;
             return answer;
         }
         let ClientRequest {
@@ -168,7 +168,8 @@ impl Pipeline {
 
     /// The legacy call as it came, to the server's own endpoint.
     async fn resend(&self, write: &ReadWrite<'_>) -> Result<Response<Body>, UpstreamError> {
-        let touching = InvalidateOnDrop::new(&self.legacy, write.write, write.text.clone().ok(), write.caller.scope);
+        let invalidation =
+            InvalidateOnDrop::new(&self.legacy, write.write, write.text.clone().ok(), write.caller.scope);
         let request = ClientRequest {
             record: write.record,
             head: write.head.clone(),
@@ -176,7 +177,7 @@ impl Pipeline {
             shutdown: None,
         };
         let answer = self.pass(request).await;
-        touching.end().await;
+        invalidation.end().await;
         answer
     }
 }

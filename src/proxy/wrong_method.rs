@@ -44,11 +44,11 @@ impl Pipeline {
                 }
             }
             // Nobody knows what it does there.
-            let touching = (!request.head.method().is_safe())
+            let invalidation = (!request.head.method().is_safe())
                 .then(|| InvalidateOnDrop::new(&self.legacy, &LegacyWrite::History, None, scope));
             let answer = passed(self.forward(request).await);
-            if let Some(touching) = touching {
-                touching.end().await;
+            if let Some(invalidation) = invalidation {
+                invalidation.end().await;
             }
             self.annotate(answer, &asked)
         })

@@ -43,6 +43,25 @@ pub enum Method {
     Write,
 }
 
+/// Which calls of the Jobs API answer an endpoint: what it costs the server, and what the server must have for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Calls {
+    /// The list, and the detail of each job that is shown.
+    AllJobs,
+    /// The same, of what is queued.
+    QueuedJobs,
+    /// The detail of one job.
+    OneJob,
+    /// The list of what is queued, and a cancel of many.
+    CancelMany,
+    /// The list of what is queued, and a cancel of one.
+    CancelRunning,
+    /// A cancel of one.
+    CancelOne,
+    /// The list: there is no call that makes a server forget jobs, so they are hidden.
+    Hide,
+}
+
 /// The paths of an endpoint.
 #[derive(Clone, Copy, Debug)]
 pub struct PathPattern {
@@ -67,8 +86,10 @@ pub struct EndpointRow {
     pub request: Option<(Method, PathPattern)>,
     /// Whose mode it goes by; `None` for what is no legacy endpoint.
     pub mode: Option<RouteName>,
-    /// The mapping table that it is answered by, or read by.
-    pub table: Option<&'static str>,
+    /// Which calls answer it from the Jobs API; `None` for what is no legacy endpoint.
+    pub calls: Option<Calls>,
+    /// Whether its answers need the descriptions of node classes, too.
+    pub classes: bool,
 }
 
 /// A path with and without `/api`.
@@ -97,7 +118,8 @@ pub const ENDPOINTS: [EndpointRow; 13] = [
         shown: "GET /history",
         request: Some((Method::Read, both("/history", None))),
         mode: Some(RouteName::History),
-        table: Some("history"),
+        calls: Some(Calls::AllJobs),
+        classes: true,
     },
     EndpointRow {
         endpoint: Endpoint::HistoryEntry,
@@ -105,7 +127,8 @@ pub const ENDPOINTS: [EndpointRow; 13] = [
         shown: "GET /history/{id}",
         request: Some((Method::Read, both("/history/", Some("")))),
         mode: Some(RouteName::HistoryEntry),
-        table: Some("history"),
+        calls: Some(Calls::OneJob),
+        classes: true,
     },
     EndpointRow {
         endpoint: Endpoint::Queue,
@@ -113,7 +136,8 @@ pub const ENDPOINTS: [EndpointRow; 13] = [
         shown: "GET /queue",
         request: Some((Method::Read, both("/queue", None))),
         mode: Some(RouteName::Queue),
-        table: Some("queue"),
+        calls: Some(Calls::QueuedJobs),
+        classes: true,
     },
     EndpointRow {
         endpoint: Endpoint::HistoryV2,
@@ -121,7 +145,8 @@ pub const ENDPOINTS: [EndpointRow; 13] = [
         shown: "GET /api/history_v2",
         request: Some((Method::Read, api("/history_v2", None))),
         mode: Some(RouteName::HistoryV2),
-        table: Some("history_v2"),
+        calls: Some(Calls::AllJobs),
+        classes: false,
     },
     EndpointRow {
         endpoint: Endpoint::HistoryV2Entry,
@@ -129,7 +154,8 @@ pub const ENDPOINTS: [EndpointRow; 13] = [
         shown: "GET /api/history_v2/{id}",
         request: Some((Method::Read, api("/history_v2/", Some("")))),
         mode: Some(RouteName::HistoryV2Entry),
-        table: Some("history_v2_detail"),
+        calls: Some(Calls::OneJob),
+        classes: true,
     },
     EndpointRow {
         endpoint: Endpoint::JobStatus,
@@ -137,7 +163,8 @@ pub const ENDPOINTS: [EndpointRow; 13] = [
         shown: "GET /api/job/{id}/status",
         request: Some((Method::Read, api("/job/", Some("/status")))),
         mode: Some(RouteName::JobStatus),
-        table: Some("job_status"),
+        calls: Some(Calls::OneJob),
+        classes: false,
     },
     EndpointRow {
         endpoint: Endpoint::QueueWrite,
@@ -145,7 +172,8 @@ pub const ENDPOINTS: [EndpointRow; 13] = [
         shown: "POST /queue",
         request: Some((Method::Write, both("/queue", None))),
         mode: Some(RouteName::Queue),
-        table: Some("writes"),
+        calls: Some(Calls::CancelMany),
+        classes: false,
     },
     EndpointRow {
         endpoint: Endpoint::HistoryWrite,
@@ -153,7 +181,8 @@ pub const ENDPOINTS: [EndpointRow; 13] = [
         shown: "POST /history",
         request: Some((Method::Write, both("/history", None))),
         mode: Some(RouteName::History),
-        table: Some("writes"),
+        calls: Some(Calls::Hide),
+        classes: false,
     },
     EndpointRow {
         endpoint: Endpoint::Interrupt,
@@ -161,7 +190,8 @@ pub const ENDPOINTS: [EndpointRow; 13] = [
         shown: "POST /interrupt",
         request: Some((Method::Write, both("/interrupt", None))),
         mode: Some(RouteName::Interrupt),
-        table: Some("writes"),
+        calls: Some(Calls::CancelRunning),
+        classes: false,
     },
     EndpointRow {
         endpoint: Endpoint::JobCancel,
@@ -169,7 +199,8 @@ pub const ENDPOINTS: [EndpointRow; 13] = [
         shown: "POST /api/job/{id}/cancel",
         request: Some((Method::Write, api("/job/", Some("/cancel")))),
         mode: Some(RouteName::JobCancel),
-        table: None,
+        calls: Some(Calls::CancelOne),
+        classes: false,
     },
     EndpointRow {
         endpoint: Endpoint::Prompt,
@@ -177,7 +208,8 @@ pub const ENDPOINTS: [EndpointRow; 13] = [
         shown: "POST /prompt",
         request: Some((Method::Write, both("/prompt", None))),
         mode: None,
-        table: Some("prompt"),
+        calls: None,
+        classes: false,
     },
     EndpointRow {
         endpoint: Endpoint::WrongMethod,
@@ -185,7 +217,8 @@ pub const ENDPOINTS: [EndpointRow; 13] = [
         shown: "wrong method",
         request: None,
         mode: None,
-        table: None,
+        calls: None,
+        classes: false,
     },
     EndpointRow {
         endpoint: Endpoint::Other,
@@ -193,7 +226,8 @@ pub const ENDPOINTS: [EndpointRow; 13] = [
         shown: "everything else",
         request: None,
         mode: None,
-        table: None,
+        calls: None,
+        classes: false,
     },
 ];
 

@@ -2,12 +2,13 @@
 
 mod endpoints;
 
-pub use endpoints::{ENDPOINTS, Endpoint, EndpointRow, PathPattern};
+pub use endpoints::{Calls, ENDPOINTS, Endpoint, EndpointRow, PathPattern};
 
 use http::Method;
 use memchr::memchr;
 use percent_encoding::percent_decode_str;
 use std::{borrow::Cow, sync::Arc};
+use strum::VariantArray;
 
 /// One legacy endpoint that is answered from the Jobs API (docs/contract.md section 1).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,7 +47,7 @@ pub enum LegacyWrite {
 }
 
 /// A legacy endpoint without its ids and methods: what modes, counts and reports go by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, VariantArray)]
 pub enum RouteName {
     /// `/history`
     History,
@@ -68,16 +69,7 @@ pub enum RouteName {
 
 impl RouteName {
     /// Every route there is.
-    pub const ALL: [Self; 8] = [
-        Self::History,
-        Self::HistoryEntry,
-        Self::HistoryV2,
-        Self::HistoryV2Entry,
-        Self::Queue,
-        Self::JobStatus,
-        Self::Interrupt,
-        Self::JobCancel,
-    ];
+    pub const ALL: &[Self] = Self::VARIANTS;
 
     /// Whether it can be read: the others only change something.
     pub fn has_reads(self) -> bool {
@@ -104,6 +96,14 @@ impl LegacyRoute {
         }
     }
 
+    /// The job that it asks for by its id.
+    pub fn id(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::HistoryOne(id) | Self::HistoryV2One(id) | Self::JobStatus(id) => Some(id),
+            Self::History | Self::HistoryV2 | Self::Queue { .. } => None,
+        }
+    }
+
     /// Whose mode it goes by.
     pub fn name(&self) -> RouteName {
         match self {
@@ -125,6 +125,14 @@ impl LegacyWrite {
             Self::History => Endpoint::HistoryWrite,
             Self::Interrupt => Endpoint::Interrupt,
             Self::JobCancel(_) => Endpoint::JobCancel,
+        }
+    }
+
+    /// The job that it is about, where its path says so.
+    pub fn id(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::JobCancel(id) => Some(id),
+            Self::Queue { .. } | Self::History | Self::Interrupt => None,
         }
     }
 

@@ -9,8 +9,8 @@ const HEADERS: u8 = 1;
 const CONTINUATION: u8 = 9;
 /// The bytes that may come besides requests, more than these for each byte of a request or an answer: a client that reads
 /// a long answer says so again and again.
-const MOST_NOISE: u64 = 1 << 20;
-const MOST_NOISE_A_BYTE: u64 = 8;
+const MAX_NOISE: u64 = 1 << 20;
+const MAX_NOISE_A_BYTE: u64 = 8;
 
 /// Follows the frames of one connection.
 #[derive(Default)]
@@ -97,7 +97,7 @@ impl Frames {
 
     /// Whether too much else came, for so many bytes of answers.
     pub(super) fn are_noise(&self, answers: u64) -> bool {
-        self.noise > MOST_NOISE + MOST_NOISE_A_BYTE.saturating_mul(self.requests.saturating_add(answers))
+        self.noise > MAX_NOISE + MAX_NOISE_A_BYTE.saturating_mul(self.requests.saturating_add(answers))
     }
 }
 

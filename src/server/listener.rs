@@ -17,7 +17,7 @@ const PROBE_AFTER: Duration = Duration::from_secs(60);
 const PROBE_EVERY: Duration = Duration::from_secs(15);
 /// The most bytes of an answer that the system takes before it sends them.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-const MOST_UNSENT: u32 = 128 << 10;
+const MAX_UNSENT: u32 = 128 << 10;
 
 /// A bound listener.
 pub(super) enum Listener {
@@ -106,7 +106,7 @@ fn prepare(stream: &TcpStream) -> io::Result<()> {
     let socket = SockRef::from(stream);
     socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(PROBE_AFTER).with_interval(PROBE_EVERY))?;
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    socket.set_tcp_notsent_lowat(MOST_UNSENT)?;
+    socket.set_tcp_notsent_lowat(MAX_UNSENT)?;
     Ok(())
 }
 

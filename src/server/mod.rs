@@ -54,8 +54,8 @@ const NO_PLACE_TIME: Duration = Duration::from_secs(1);
 const NO_PLACE_MOST: usize = 64;
 /// Streams at the same time on one HTTP/2 connection, and the most bytes of an answer that each keeps back for a client
 /// who does not read.
-const MOST_STREAMS: u32 = 100;
-const MOST_KEPT_BACK: usize = 64 << 10;
+const MAX_STREAMS: u32 = 100;
+const MAX_KEPT_BACK: usize = 64 << 10;
 /// The most that a request line holds besides its target, and more.
 const REST_OF_HEAD: usize = 1024;
 /// hyper's own figures: headers it has room for without asking for memory, and the smallest buffer it works with.
@@ -188,8 +188,8 @@ fn http(config: &ServerConfig) -> auto::Builder<TokioExecutor> {
     }
     http.http2()
         .timer(TokioTimer::new())
-        .max_concurrent_streams(MOST_STREAMS)
-        .max_send_buf_size(MOST_KEPT_BACK)
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_send_buf_size(MAX_KEPT_BACK)
         .max_header_list_size(u32::try_from(buffer).unwrap_or(u32::MAX));
     http
 }

@@ -84,7 +84,7 @@ impl ClientFingerprint {
 }
 
 impl ClientId {
-    /// Everyone who came when there were [`MOST_CLIENTS`] already.
+    /// Everyone who came when there were [`MAX_CLIENTS`] already.
     pub(super) fn others() -> Self {
         Self {
             agent: "(all others)".to_owned(),

@@ -16,7 +16,7 @@ use std::{
 };
 
 /// Fields of a route told apart; all further ones are one.
-const MOST_FIELDS: usize = 40;
+const MAX_FIELDS: usize = 40;
 /// What all fields beyond the bound are called.
 pub(super) const OTHER: &str = "(others)";
 
@@ -122,7 +122,7 @@ impl Findings {
         };
         let mut counted = BTreeSet::new();
         for finding in findings {
-            let known = found.fields.contains_key(&finding.field) || found.fields.len() < MOST_FIELDS;
+            let known = found.fields.contains_key(&finding.field) || found.fields.len() < MAX_FIELDS;
             let name = if known { finding.field.as_str() } else { OTHER };
             if !counted.insert((name, finding.kind)) {
                 continue;
@@ -250,12 +250,12 @@ mod tests {
     #[test]
     fn fields_are_bounded() {
         let findings = Findings::default();
-        for number in 0..MOST_FIELDS + 10 {
+        for number in 0..MAX_FIELDS + 10 {
             let one = [finding(&format!("field{number}"), Kind::Difference, "2")];
             findings.note(Endpoint::History, Compared::Different, &one);
         }
         let fields = &findings.by_route()[&Endpoint::History].fields;
-        assert_eq!(fields.len(), MOST_FIELDS + 1);
+        assert_eq!(fields.len(), MAX_FIELDS + 1);
         assert_eq!(fields[OTHER].differences, 10);
     }
 }

@@ -2,9 +2,11 @@
 
 use crate::config;
 use http::StatusCode;
+use strum::{IntoStaticStr, VariantArray};
 
 /// The mode under which a request was answered; `Pass` where modes do not apply.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum Mode {
     /// Not a legacy route: passed through.
     Pass,
@@ -24,27 +26,11 @@ pub enum Mode {
 
 impl Mode {
     /// All of them.
-    pub const ALL: [Self; 7] = [
-        Self::Pass,
-        Self::Translate,
-        Self::Forward,
-        Self::Shadow,
-        Self::Canary,
-        Self::Auto,
-        Self::Gone,
-    ];
+    pub const ALL: &[Self] = Self::VARIANTS;
 
     /// The label.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Pass => "pass",
-            Self::Translate => "translate",
-            Self::Forward => "forward",
-            Self::Shadow => "shadow",
-            Self::Canary => "canary",
-            Self::Auto => "auto",
-            Self::Gone => "gone",
-        }
+        self.into()
     }
 }
 
@@ -62,7 +48,8 @@ impl From<config::Mode> for Mode {
 }
 
 /// Where an answer came from: under `canary` and `auto` the mode does not tell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum Source {
     /// Made from the Jobs API.
     JobsApi,
@@ -74,45 +61,40 @@ pub enum Source {
 
 impl Source {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::JobsApi, Self::Upstream, Self::Jobshim];
+    pub const ALL: &[Self] = Self::VARIANTS;
 
     /// The label.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::JobsApi => "jobs_api",
-            Self::Upstream => "upstream",
-            Self::Jobshim => "jobshim",
-        }
+        self.into()
     }
 }
 
 /// The first digit of a status.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum StatusClass {
     /// The client went away before there was an answer.
     None,
     /// 1xx: an upgrade.
+    #[strum(serialize = "1xx")]
     Informational,
     /// 2xx
+    #[strum(serialize = "2xx")]
     Success,
     /// 3xx
+    #[strum(serialize = "3xx")]
     Redirection,
     /// 4xx
+    #[strum(serialize = "4xx")]
     ClientError,
     /// 5xx and what is none of HTTP's.
+    #[strum(serialize = "5xx")]
     ServerError,
 }
 
 impl StatusClass {
     /// All of them.
-    pub const ALL: [Self; 6] = [
-        Self::None,
-        Self::Informational,
-        Self::Success,
-        Self::Redirection,
-        Self::ClientError,
-        Self::ServerError,
-    ];
+    pub const ALL: &[Self] = Self::VARIANTS;
 
     /// The class of an answer's status.
     pub fn of(status: Option<StatusCode>) -> Self {
@@ -128,19 +110,13 @@ impl StatusClass {
 
     /// The label.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Informational => "1xx",
-            Self::Success => "2xx",
-            Self::Redirection => "3xx",
-            Self::ClientError => "4xx",
-            Self::ServerError => "5xx",
-        }
+        self.into()
     }
 }
 
 /// What the upstream is asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum Call {
     /// A page of `GET /api/jobs`.
     List,
@@ -155,37 +131,23 @@ pub enum Call {
     /// What a client sent, passed on.
     Pass,
     /// A legacy call, passed on to `legacy.upstream`.
+    #[strum(serialize = "legacy_upstream")]
     Elsewhere,
 }
 
 impl Call {
     /// All of them.
-    pub const ALL: [Self; 7] = [
-        Self::List,
-        Self::Detail,
-        Self::Cancel,
-        Self::Class,
-        Self::Probe,
-        Self::Pass,
-        Self::Elsewhere,
-    ];
+    pub const ALL: &[Self] = Self::VARIANTS;
 
     /// The label.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::List => "list",
-            Self::Detail => "detail",
-            Self::Cancel => "cancel",
-            Self::Class => "class",
-            Self::Probe => "probe",
-            Self::Pass => "pass",
-            Self::Elsewhere => "legacy_upstream",
-        }
+        self.into()
     }
 }
 
 /// Why a call to the upstream has no answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum Failure {
     /// No connection.
     Connect,
@@ -203,30 +165,17 @@ pub enum Failure {
 
 impl Failure {
     /// All of them.
-    pub const ALL: [Self; 6] = [
-        Self::Connect,
-        Self::Timeout,
-        Self::Interrupted,
-        Self::TooLarge,
-        Self::NoRoom,
-        Self::Abandoned,
-    ];
+    pub const ALL: &[Self] = Self::VARIANTS;
 
     /// The label.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Connect => "connect",
-            Self::Timeout => "timeout",
-            Self::Interrupted => "interrupted",
-            Self::TooLarge => "too_large",
-            Self::NoRoom => "no_room",
-            Self::Abandoned => "abandoned",
-        }
+        self.into()
     }
 }
 
 /// Whether an answer was in memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum CacheResult {
     /// It was.
     Hit,
@@ -236,19 +185,17 @@ pub enum CacheResult {
 
 impl CacheResult {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Hit, Self::Miss];
+    pub const ALL: &[Self] = Self::VARIANTS;
 
     /// The label.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Hit => "hit",
-            Self::Miss => "miss",
-        }
+        self.into()
     }
 }
 
 /// How a shadow comparison came out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum Compared {
     /// Both answers say the same.
     Same,
@@ -264,40 +211,31 @@ pub enum Compared {
 
 impl Compared {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Same, Self::Different, Self::Noise, Self::Failed, Self::Dropped];
+    pub const ALL: &[Self] = Self::VARIANTS;
 
     /// The label.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Same => "same",
-            Self::Different => "different",
-            Self::Noise => "noise",
-            Self::Failed => "failed",
-            Self::Dropped => "dropped",
-        }
+        self.into()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::HashSet;
+    use std::{collections::HashSet, fmt::Debug};
 
     #[test]
-    fn every_list_is_in_the_order_of_its_numbers_and_has_no_name_twice() {
-        fn check<T: Copy>(all: &[T], number: fn(T) -> usize, name: fn(T) -> &'static str) {
-            for (place, &one) in all.iter().enumerate() {
-                assert_eq!(number(one), place, "{}", name(one));
-            }
-            let names: HashSet<_> = all.iter().map(|&one| name(one)).collect();
-            assert_eq!(names.len(), all.len());
+    fn no_set_has_a_word_twice() {
+        fn check<T: Copy + Debug + Into<&'static str>>(all: &[T]) {
+            let words: HashSet<&str> = all.iter().map(|&one| one.into()).collect();
+            assert_eq!(words.len(), all.len(), "{all:?}");
         }
-        check(&Mode::ALL, |one| one as usize, Mode::name);
-        check(&Source::ALL, |one| one as usize, Source::name);
-        check(&StatusClass::ALL, |one| one as usize, StatusClass::name);
-        check(&Call::ALL, |one| one as usize, Call::name);
-        check(&Failure::ALL, |one| one as usize, Failure::name);
-        check(&Compared::ALL, |one| one as usize, Compared::name);
-        check(&CacheResult::ALL, |one| one as usize, CacheResult::name);
+        check(Mode::ALL);
+        check(Source::ALL);
+        check(StatusClass::ALL);
+        check(Call::ALL);
+        check(Failure::ALL);
+        check(Compared::ALL);
+        check(CacheResult::ALL);
     }
 }

@@ -128,7 +128,7 @@ impl Observer {
         HeaderValue::from_bytes(&made).unwrap_or(HeaderValue::from_static("0"))
     }
 
-    /// A call to the server at `authority` begins, for the request that `tally` counts for. Its `headers` are told of the trace.
+    /// A call to the server at `authority` begins, for the request that `stats` counts for. Its `headers` are told of the trace.
     pub fn calling(
         &self,
         call: Call,
@@ -154,7 +154,7 @@ impl Observer {
         self.metrics.panics.inc();
     }
 
-    /// `count` jobs were looked up in memory for the request that `tally` counts for.
+    /// `count` jobs were looked up in memory for the request that `stats` counts for.
     pub fn cache(&self, stats: &RequestStats, result: CacheResult, count: u32) {
         stats.cache(result, count);
         self.metrics.cache(result, u64::from(count));

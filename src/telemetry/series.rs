@@ -17,10 +17,16 @@ use std::{
 
 /// How often the counters are looked at.
 pub const STEP: Duration = Duration::from_secs(5);
-/// The hour: steps kept, and how many looks make one.
-const HOUR: (usize, u32) = (720, 1);
-/// The day.
-const DAY: (usize, u32) = (288, 60);
+/// How much of the past a track keeps.
+struct Resolution {
+    /// Steps kept.
+    steps: usize,
+    /// How many looks make one.
+    looks: u32,
+}
+
+const HOUR: Resolution = Resolution { steps: 720, looks: 1 };
+const DAY: Resolution = Resolution { steps: 288, looks: 60 };
 
 /// Which of the two is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +64,8 @@ struct Track {
 #[derive(Clone, Debug, Default)]
 struct Look {
     requests: BTreeMap<usize, u64>,
-    cache: [u64; 2],
+    hits: u64,
+    misses: u64,
     durations: [[u64; BUCKETS]; 2],
 }
 
@@ -66,10 +73,26 @@ struct Look {
 #[derive(Debug)]
 struct Step {
     at_ms: u64,
-    requests: Box<[(u16, u32)]>,
-    cache: [u32; 2],
-    /// p50 and p95, in ms, of answers from the Jobs API and of those of the upstream.
-    latency: [Option<(f32, f32)>; 2],
+    requests: Box<[KindCount]>,
+    hits: u32,
+    misses: u32,
+    /// Of answers from the Jobs API, and of those of the upstream.
+    latency: [Option<Latency>; 2],
+}
+
+/// How many requests of one kind came in a step.
+#[derive(Debug)]
+struct KindCount {
+    /// The kind's number: thousands of steps are kept.
+    kind: u16,
+    count: u32,
+}
+
+/// How long answers took in a step, in ms.
+#[derive(Clone, Copy, Debug)]
+struct Latency {
+    p50: f32,
+    p95: f32,
 }
 
 /// Whose latencies are shown.
@@ -93,7 +116,8 @@ impl Look {
         }
         Self {
             requests: requests.collect(),
-            cache: CacheResult::ALL.map(|result| metrics.cached(result)),
+            hits: metrics.cached(CacheResult::Hit),
+            misses: metrics.cached(CacheResult::Miss),
             durations,
         }
     }
@@ -102,7 +126,8 @@ impl Look {
         let less = |now: u64, before: u64| u32::try_from(now.saturating_sub(before)).unwrap_or(u32::MAX);
         let changed = self.requests.iter().filter_map(|(&number, &count)| {
             let more = less(count, before.requests.get(&number).copied().unwrap_or(0));
-            (more > 0).then_some((u16::try_from(number).ok()?, more))
+            let kind = u16::try_from(number).ok()?;
+            (more > 0).then_some(KindCount { kind, count: more })
         });
         let latency = |source: usize| {
             let (now, before) = (self.durations.get(source)?, before.durations.get(source)?);
@@ -112,24 +137,26 @@ impl Look {
                     .map_or(0, |(now, before)| now.saturating_sub(*before))
             });
             let ms = |q| quantile(&counts, q).map(|seconds| (seconds * 1000.0) as f32);
-            Some((ms(0.5)?, ms(0.95)?))
+            Some(Latency {
+                p50: ms(0.5)?,
+                p95: ms(0.95)?,
+            })
         };
-        let [hits, misses] = self.cache;
-        let [hits_before, misses_before] = before.cache;
         Step {
             at_ms: now_ms(),
             requests: changed.collect(),
-            cache: [less(hits, hits_before), less(misses, misses_before)],
+            hits: less(self.hits, before.hits),
+            misses: less(self.misses, before.misses),
             latency: [latency(0), latency(1)],
         }
     }
 }
 
 impl Track {
-    fn new((length, looks): (usize, u32)) -> Self {
+    fn new(resolution: Resolution) -> Self {
         Self {
-            length,
-            looks,
+            length: resolution.steps,
+            looks: resolution.looks,
             looked: 0,
             before: Look::default(),
             steps: VecDeque::new(),
@@ -156,14 +183,14 @@ impl Track {
             named: BTreeMap::new(),
         };
         for (place, step) in self.steps.iter().enumerate() {
-            for &(number, count) in &step.requests {
-                if let Some(kind) = RequestKind::numbered(usize::from(number)) {
-                    columns.count(kind, place, count);
+            for requests in &step.requests {
+                if let Some(kind) = RequestKind::numbered(usize::from(requests.kind)) {
+                    columns.count(kind, place, requests.count);
                 }
             }
         }
         let per_step = |value: fn(&Step) -> Value| -> Value { self.steps.iter().map(value).collect() };
-        let quantiles = |source: usize, pick: fn((f32, f32)) -> f32| -> Value {
+        let quantiles = |source: usize, pick: fn(Latency) -> f32| -> Value {
             let at = |step: &Step| step.latency.get(source).copied().flatten().map(pick);
             self.steps.iter().map(|step| json!(at(step))).collect()
         };
@@ -173,10 +200,10 @@ impl Track {
             .map(|(group, named)| (group.to_owned(), json!(named)))
             .collect();
         columns.insert("at".to_owned(), per_step(|step| json!(step.at_ms / 1000)));
-        columns.insert("hits".to_owned(), per_step(|step| json!(step.cache[0])));
-        columns.insert("misses".to_owned(), per_step(|step| json!(step.cache[1])));
+        columns.insert("hits".to_owned(), per_step(|step| json!(step.hits)));
+        columns.insert("misses".to_owned(), per_step(|step| json!(step.misses)));
         let latency = SOURCES.iter().enumerate().map(|(source, name)| {
-            let both = json!({"p50": quantiles(source, |both| both.0), "p95": quantiles(source, |both| both.1)});
+            let both = json!({"p50": quantiles(source, |latency| latency.p50), "p95": quantiles(source, |latency| latency.p95)});
             (name.name().to_owned(), both)
         });
         columns.insert("latency".to_owned(), Value::Object(latency.collect()));
@@ -235,7 +262,8 @@ pub fn names() -> Value {
         .iter()
         .map(|route| (route.name().to_owned(), json!(route.shown())))
         .collect();
-    json!({"routes": routes, "modes": Mode::ALL.map(Mode::name)})
+    let modes: Vec<_> = Mode::ALL.iter().map(|mode| mode.name()).collect();
+    json!({"routes": routes, "modes": modes})
 }
 
 #[cfg(test)]

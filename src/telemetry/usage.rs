@@ -17,9 +17,9 @@ use std::{
 };
 
 /// Clients told apart; all further ones are one.
-const MOST_CLIENTS: usize = 500;
+const MAX_CLIENTS: usize = 500;
 /// Clients found by their number.
-const MOST_NUMBERS: usize = 4 * MOST_CLIENTS;
+const MAX_NUMBERS: usize = 4 * MAX_CLIENTS;
 /// How long a client is remembered that calls no more, by [`Clients::watched_ms`].
 const REMEMBERED: Duration = Duration::from_secs(400 * 86_400);
 
@@ -56,10 +56,10 @@ impl UsageTable {
     /// A client with this number comes for the first time, or for the first time in a while.
     fn meet(&mut self, number: u64, who: ClientId) -> &Routes {
         // Anybody can look like any number of clients.
-        if self.numbers.len() >= MOST_NUMBERS {
+        if self.numbers.len() >= MAX_NUMBERS {
             self.numbers.clear();
         }
-        let is_full = self.clients.len() >= MOST_CLIENTS && !self.clients.contains_key(&who);
+        let is_full = self.clients.len() >= MAX_CLIENTS && !self.clients.contains_key(&who);
         let who = if is_full { ClientId::others() } else { who };
         let routes = self.clients.entry(who).or_default();
         self.numbers.entry(number).or_insert(Arc::clone(routes))
@@ -270,12 +270,12 @@ mod tests {
     #[test]
     fn beyond_the_bound_all_further_clients_are_one() {
         let usage = Usage::default();
-        for number in 0..MOST_CLIENTS + 50 {
+        for number in 0..MAX_CLIENTS + 50 {
             usage.note(&who(&number.to_string()), Endpoint::History, Source::JobsApi);
         }
         usage.note(&who("3"), Endpoint::History, Source::JobsApi);
         let clients = usage.clients().clients;
-        assert_eq!(clients.len(), MOST_CLIENTS + 1);
+        assert_eq!(clients.len(), MAX_CLIENTS + 1);
         let others = clients
             .iter()
             .find(|client| client.who == ClientId::others())

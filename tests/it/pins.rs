@@ -68,15 +68,15 @@ fn metrics_and_their_labels_have_their_names() {
     for kind in (0..).map_while(RequestKind::numbered) {
         metrics.request(kind, Duration::from_millis(1), 1, 1);
     }
-    for call in Call::ALL {
-        for status in StatusClass::ALL {
+    for &call in Call::ALL {
+        for &status in StatusClass::ALL {
             metrics.call(call, status, Duration::from_millis(1));
         }
-        for failure in Failure::ALL {
+        for &failure in Failure::ALL {
             metrics.failure(call, failure);
         }
     }
-    for result in CacheResult::ALL {
+    for &result in CacheResult::ALL {
         metrics.cache(result, 1);
     }
     for route in Endpoint::ALL {

@@ -1,6 +1,7 @@
 //! Days.
 
 use super::invalid_value::InvalidValue;
+use jiff::civil::{Date, date};
 
 /// A day as `2026-03-31` or a Unix time, in seconds since 1970; `off` for none.
 pub(crate) fn day_or_off(text: &str) -> Result<Option<u64>, InvalidValue> {
@@ -17,28 +18,10 @@ pub(crate) fn day_or_off(text: &str) -> Result<Option<u64>, InvalidValue> {
 /// The end of the year 9999, after which an HTTP date cannot be written.
 const LAST_SECOND: u64 = 253_402_300_800;
 
-/// Midnight UTC of `YYYY-MM-DD`, from 1970 on: Howard Hinnant's `days_from_civil`.
+/// Midnight UTC of `YYYY-MM-DD`, from 1970 on.
 fn day(text: &str) -> Option<u64> {
-    let mut parts = text.split('-').map(|part| part.parse::<u64>().ok());
-    let (year, month, day) = (parts.next()??, parts.next()??, parts.next()??);
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let days = match month {
-        4 | 6 | 9 | 11 => 30,
-        2 => 28 + u64::from(leap),
-        _ => 31,
-    };
-    let sound = (1970..=9999).contains(&year) && (1..=12).contains(&month) && (1..=days).contains(&day);
-    if !sound || parts.next().is_some() {
-        return None;
-    }
-    let (year, from_march) = if month > 2 {
-        (year, month - 3)
-    } else {
-        (year - 1, month + 9)
-    };
-    let day_of_year = (153 * from_march + 2) / 5 + day - 1;
-    let before = year * 365 + year / 4 - year / 100 + year / 400;
-    Some((before + day_of_year - 719_468) * 86_400)
+    let day = Date::strptime("%Y-%m-%d", text).ok()?;
+    u64::try_from(day.duration_since(date(1970, 1, 1)).as_secs()).ok()
 }
 
 #[cfg(test)]

@@ -3,9 +3,11 @@
 use super::invalid_value::InvalidValue;
 use crate::{config::field_path::FieldPath, routes::RouteName};
 use std::{collections::BTreeMap, fmt};
+use strum::{EnumString, IntoStaticStr, VariantNames};
 
 /// Who answers the calls of a legacy route.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames)]
+#[strum(serialize_all = "lowercase")]
 pub enum Mode {
     /// The Jobs API, by translation.
     Translate,
@@ -20,16 +22,6 @@ pub enum Mode {
     /// Nobody: 410.
     Gone,
 }
-
-/// The words for modes.
-const MODES: [(&str, Mode); 6] = [
-    ("translate", Mode::Translate),
-    ("forward", Mode::Forward),
-    ("shadow", Mode::Shadow),
-    ("canary", Mode::Canary),
-    ("auto", Mode::Auto),
-    ("gone", Mode::Gone),
-];
 
 /// A part of a whole, in hundredths of a percent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -98,8 +90,7 @@ impl Policy {
 
 impl fmt::Display for Policy {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let word = MODES.iter().find(|(_, mode)| *mode == self.mode).map(|(word, _)| *word);
-        out.write_str(word.unwrap_or_default())?;
+        out.write_str(self.mode.into())?;
         match self.mode {
             Mode::Canary | Mode::Gone => write!(out, " {}", self.percent)?,
             Mode::Translate | Mode::Forward | Mode::Shadow | Mode::Auto => {}
@@ -198,11 +189,8 @@ pub(crate) fn paths(text: &str) -> Result<Vec<FieldPath>, InvalidValue> {
 }
 
 fn mode_of(word: &str) -> Result<Mode, InvalidValue> {
-    let found = MODES.iter().find(|(known, _)| *known == word);
-    let words = || MODES.map(|(word, _)| word).join(", ");
-    found
-        .map(|(_, mode)| *mode)
-        .ok_or_else(|| format!("{word:?} is no mode; there are {}", words()).into())
+    word.parse()
+        .map_err(|_| format!("{word:?} is no mode; there are {}", Mode::VARIANTS.join(", ")).into())
 }
 
 /// One `ROUTE=MODE` a line, or several with `;` between them.
@@ -211,11 +199,17 @@ pub(crate) fn routes(text: &str) -> Result<RoutePolicies, InvalidValue> {
     lines
         .map(|line| {
             let (name, mode) = line.split_once('=').ok_or("ROUTE=MODE is expected")?;
-            let route = RouteName::ALL.into_iter().find(|route| route.as_str() == name.trim());
-            let names = || RouteName::ALL.map(RouteName::as_str).join(", ");
+            let route = RouteName::ALL.iter().find(|route| route.as_str() == name.trim());
+            let names = || {
+                RouteName::ALL
+                    .iter()
+                    .map(|route| route.as_str())
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            };
             let route = route.ok_or_else(|| format!("{name:?} is no legacy route; there are {}", names()))?;
             let policy = policy(mode).map_err(|reason| format!("{name}: {reason}"))?;
-            Ok((route, policy))
+            Ok((*route, policy))
         })
         .collect()
 }

@@ -1,9 +1,11 @@
 //! Words of which one is chosen.
 
 use super::invalid_value::InvalidValue;
+use strum::EnumString;
 
 /// `upstream.dialect`: `auto` asks the server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString)]
+#[strum(serialize_all = "lowercase")]
 pub enum DialectChoice {
     /// Found out by asking.
     Auto,
@@ -14,7 +16,8 @@ pub enum DialectChoice {
 }
 
 /// `legacy.surface`: `auto` is the upstream's dialect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString)]
+#[strum(serialize_all = "lowercase")]
 pub enum Surface {
     /// The upstream's dialect.
     Auto,
@@ -24,8 +27,20 @@ pub enum Surface {
     Cloud,
 }
 
+impl Surface {
+    /// Whether it is the cloud's, before a server that is or is not the cloud.
+    pub fn is_cloud(self, server_is_cloud: bool) -> bool {
+        match self {
+            Self::Auto => server_is_cloud,
+            Self::Comfyui => false,
+            Self::Cloud => true,
+        }
+    }
+}
+
 /// `log.format`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString)]
+#[strum(serialize_all = "lowercase")]
 pub enum LogFormat {
     /// For people.
     Text,
@@ -34,29 +49,15 @@ pub enum LogFormat {
 }
 
 pub(crate) fn dialect(text: &str) -> Result<DialectChoice, InvalidValue> {
-    match text {
-        "auto" => Ok(DialectChoice::Auto),
-        "comfyui" => Ok(DialectChoice::Comfyui),
-        "cloud" => Ok(DialectChoice::Cloud),
-        _ => Err("auto, comfyui or cloud is expected".into()),
-    }
+    text.parse().map_err(|_| "auto, comfyui or cloud is expected".into())
 }
 
 pub(crate) fn surface(text: &str) -> Result<Surface, InvalidValue> {
-    match text {
-        "auto" => Ok(Surface::Auto),
-        "comfyui" => Ok(Surface::Comfyui),
-        "cloud" => Ok(Surface::Cloud),
-        _ => Err("auto, comfyui or cloud is expected".into()),
-    }
+    text.parse().map_err(|_| "auto, comfyui or cloud is expected".into())
 }
 
 pub(crate) fn log_format(text: &str) -> Result<LogFormat, InvalidValue> {
-    match text {
-        "text" => Ok(LogFormat::Text),
-        "json" => Ok(LogFormat::Json),
-        _ => Err("text or json is expected".into()),
-    }
+    text.parse().map_err(|_| "text or json is expected".into())
 }
 
 pub(crate) fn flag(text: &str) -> Result<bool, InvalidValue> {

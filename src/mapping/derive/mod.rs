@@ -21,7 +21,7 @@ use members::{NewMember, extend, keys, no_objects, put_in, unwrap_items};
 use nodes::{node_meta, output_nodes};
 use serde::Deserialize;
 use std::collections::BTreeMap;
-pub use time::moment;
+pub use time::rfc3339_from_ms;
 use time::{milliseconds, rfc3339};
 
 /// A derivation as a table writes it: its name, the path it works on, and what it needs to know.

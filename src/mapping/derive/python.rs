@@ -9,7 +9,7 @@ use crate::mapping::{
 use std::{borrow::Cow, fmt::Write};
 
 /// The most digits of a text that Python reads as an integer.
-const MOST_DIGITS: usize = 4_300;
+const MAX_DIGITS: usize = 4_300;
 
 /// The zeros of the decimal digits that are not ASCII (Unicode's Nd); the nine others follow each.
 const ZEROS: [u32; 67] = [
@@ -139,7 +139,7 @@ fn read_int(text: &str) -> Option<String> {
         return None;
     }
     let digits = digits.replace('_', "");
-    if digits.len() > MOST_DIGITS {
+    if digits.len() > MAX_DIGITS {
         return None;
     }
     let significant = digits.trim_start_matches('0');

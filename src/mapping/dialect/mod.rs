@@ -15,6 +15,7 @@ use super::{
 };
 use bytes::Bytes;
 use std::sync::Arc;
+use strum::IntoStaticStr;
 
 /// A dialect table, and how jobs are read by it.
 #[derive(Clone, Debug)]
@@ -41,7 +42,8 @@ pub enum Word {
 }
 
 /// Where a job stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub enum State {
     /// Waiting.
     Pending,
@@ -54,11 +56,7 @@ pub enum State {
 impl State {
     /// For people.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Running => "running",
-            Self::Finished => "finished",
-        }
+        self.into()
     }
 }
 

@@ -8,7 +8,7 @@ use super::{
 use std::marker::PhantomData;
 
 /// How many members of one object are told apart: far more than the largest workflow has nodes.
-const MOST_MEMBERS: usize = 10_000;
+const MAX_MEMBERS: usize = 10_000;
 
 /// A set of paths into one kind of document. Slots are given out in the order in which paths are added.
 ///
@@ -46,7 +46,7 @@ struct Node {
 /// As many as most workflows have nodes.
 const USUAL_MEMBERS: usize = 64;
 /// How far back an inner value is looked for among those before it: further than most workflows have kinds of nodes.
-const MOST_KINDS: usize = 32;
+const MAX_KINDS: usize = 32;
 
 /// An object of whose members each one's own member of one name is wanted.
 #[derive(Clone, Debug, Default)]
@@ -92,7 +92,7 @@ impl Group {
     fn roomy() -> Self {
         Self {
             members: Vec::with_capacity(USUAL_MEMBERS),
-            kinds: Vec::with_capacity(MOST_KINDS),
+            kinds: Vec::with_capacity(MAX_KINDS),
         }
     }
 
@@ -103,7 +103,7 @@ impl Group {
 
     fn push(&mut self, key: Span, inner: Option<Span>, text: &[u8]) {
         let kind = inner.map(|inner| {
-            let mut lately = self.kinds.iter().enumerate().rev().take(MOST_KINDS);
+            let mut lately = self.kinds.iter().enumerate().rev().take(MAX_KINDS);
             let alike = lately.find(|(_, kind)| kind.of(text) == inner.of(text));
             let known = alike.map(|(kind, _)| kind);
             known.unwrap_or_else(|| {
@@ -264,7 +264,7 @@ impl<D> PathSet<D> {
             let inner = inner_member(scanner, member)?;
             if let Some(place) = found.groups.get_mut(*group) {
                 match place {
-                    Some(group) if group.members.len() < MOST_MEMBERS => group.push(key, inner, text),
+                    Some(group) if group.members.len() < MAX_MEMBERS => group.push(key, inner, text),
                     _ => *place = None,
                 }
             }

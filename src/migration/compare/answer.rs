@@ -3,7 +3,7 @@
 use crate::{
     http::buffered::Buffer,
     legacy::{LegacyAnswer, LegacyError},
-    mapping::{Table, Tables},
+    mapping::{Table, Tables, View},
     routes::LegacyRoute,
 };
 use bytes::Bytes;
@@ -67,21 +67,22 @@ pub(super) enum Envelope<'a> {
 }
 
 /// The table and the envelope of a route's answers.
-pub(super) fn shape<'a>(route: &LegacyRoute, tables: &'a Tables, cloud_items: bool) -> (&'a Table, Envelope<'a>) {
+pub(super) fn table_and_envelope<'a>(
+    route: &LegacyRoute,
+    tables: &'a Tables,
+    cloud_items: bool,
+) -> (&'a Table, Envelope<'a>) {
     let tables = &tables.answers;
-    match route {
-        LegacyRoute::History | LegacyRoute::HistoryOne(_) => (&tables.history.table, Envelope::ById),
-        LegacyRoute::HistoryV2One(_) => (&tables.history_v2_detail.table, Envelope::ById),
-        LegacyRoute::JobStatus(_) => (&tables.job_status.table, Envelope::Bare),
-        LegacyRoute::HistoryV2 => {
-            let table = &tables.history_v2;
-            (&table.table, Envelope::List(&table.list))
-        }
+    let envelope = match route {
+        LegacyRoute::History | LegacyRoute::HistoryOne(_) | LegacyRoute::HistoryV2One(_) => Envelope::ById,
+        LegacyRoute::JobStatus(_) => Envelope::Bare,
+        LegacyRoute::HistoryV2 => Envelope::List(&tables.history_v2.list),
         LegacyRoute::Queue { .. } => {
             let table = tables.queue(cloud_items);
-            (&table.table, Envelope::Queue([&table.running, &table.pending]))
+            Envelope::Queue([&table.running, &table.pending])
         }
-    }
+    };
+    (tables.table(View::of_route(route, cloud_items)), envelope)
 }
 
 fn text(value: Option<&HeaderValue>) -> String {

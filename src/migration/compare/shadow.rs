@@ -1,7 +1,7 @@
 //! Making the translated answer beside a forwarded one, and telling a difference from a moment that passed.
 
 use super::{
-    answer::{Taken, shape},
+    answer::{Taken, table_and_envelope},
     difference::Rules,
     tee::tee,
 };
@@ -21,7 +21,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 /// The largest answer, in bytes, that is kept for a comparison.
-const MOST_KEPT: usize = 16 << 20;
+const MAX_KEPT: usize = 16 << 20;
 
 /// The comparisons that may go on at the same time.
 pub struct Shadow {
@@ -106,7 +106,7 @@ impl Shadow {
         let is_plain = !has_body || !head.headers.contains_key(CONTENT_ENCODING);
         let (body, whole) = match has_body {
             true => {
-                let (body, whole) = tee(body, self.budget.buffer(MOST_KEPT));
+                let (body, whole) = tee(body, self.budget.buffer(MAX_KEPT));
                 (body, Some(whole))
             }
             false => (body, None),
@@ -169,7 +169,7 @@ impl Comparison {
         };
         let began = Instant::now();
         let answer = legacy.answer(route, inquiry, caller).await?;
-        let translated = Taken::translated(answer, self.budget.buffer(MOST_KEPT)).await?;
+        let translated = Taken::translated(answer, self.budget.buffer(MAX_KEPT)).await?;
         self.observer.metrics().shadowed(route.endpoint(), began.elapsed());
         Ok(translated)
     }
@@ -179,7 +179,7 @@ impl Comparison {
         let kind = surface.jobs().known_dialect().unwrap_or(DialectKind::Comfyui);
         let api = matches!(self.shadowed.route, LegacyRoute::Queue { api: true });
         let tables = surface.tables();
-        let (table, envelope) = shape(&self.shadowed.route, tables, surface.shows_cloud_items(api, kind));
+        let (table, envelope) = table_and_envelope(&self.shadowed.route, tables, surface.shows_cloud_items(api, kind));
         let id = table.id_path(surface.jobs().names(kind).id_name());
         Rules::new(table, envelope, id, &self.ignored).compare(legacy, translated)
     }

@@ -98,7 +98,7 @@ fn trials(
 ) -> Result<CanaryTrials, StoreError> {
     let mut stored: BTreeMap<_, _> = store.rows(&ROLLBACKS)?.into_iter().collect();
     let mut trials = CanaryTrials::new();
-    for route in RouteName::ALL {
+    for &route in RouteName::ALL {
         let trial = CanaryTrial::of(route, config.policy(route), tables, store);
         let back = stored.remove(route.as_str());
         let is_over = |back: &RollbackRecord| trial.as_ref().is_none_or(|trial| trial.terms() != back.terms);

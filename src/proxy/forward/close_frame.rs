@@ -217,17 +217,17 @@ mod tests {
         for cut in [1, 2, 3, 4, 300] {
             let (mut server, end) = duplex(1 << 16);
             let (stop, stopped) = oneshot::channel::<()>();
-            let mut farewell = CloseFrameInjector::new(end, async { drop(stopped.await) });
+            let mut injector = CloseFrameInjector::new(end, async { drop(stopped.await) });
             let (first, second) = (frame(1, 5), frame(2, 300));
             server.write_all(&first).await.expect("sent");
             server.write_all(&second[..cut]).await.expect("sent");
             let mut got = vec![0; first.len() + cut];
-            farewell.read_exact(&mut got).await.expect("read");
+            injector.read_exact(&mut got).await.expect("read");
             stop.send(()).expect("a listener");
             server.write_all(&second[cut..]).await.expect("sent");
             server.write_all(&first).await.expect("sent");
             drop(server);
-            farewell.read_to_end(&mut got).await.expect("read");
+            injector.read_to_end(&mut got).await.expect("read");
             assert_eq!(got, [&first[..], &second, &GOING_AWAY].concat(), "cut after {cut}");
         }
     }
@@ -235,14 +235,14 @@ mod tests {
     #[tokio::test]
     async fn a_socket_that_the_server_has_closed_gets_no_second_farewell() {
         let (mut server, end) = duplex(64);
-        let mut farewell = CloseFrameInjector::new(end, std::future::ready(()));
-        farewell.state = State::Open;
+        let mut injector = CloseFrameInjector::new(end, std::future::ready(()));
+        injector.state = State::Open;
         let close = frame(CLOSE, 2);
-        farewell.frames.follow(&close);
+        injector.frames.follow(&close);
         server.write_all(b"more").await.expect("sent");
         drop(server);
         let mut got = Vec::new();
-        farewell.read_to_end(&mut got).await.expect("read");
+        injector.read_to_end(&mut got).await.expect("read");
         assert_eq!(got, b"");
     }
 }

@@ -151,7 +151,7 @@ impl ForwardedRequest<'_> {
     pub async fn prompt<'a, E, F>(
         self,
         request: Request<Body>,
-        lesson: &PromptRecorder<'_>,
+        recorder: &PromptRecorder<'_>,
         elsewhere: Option<E>,
     ) -> Result<Response<Body>, PromptError>
     where
@@ -160,28 +160,28 @@ impl ForwardedRequest<'_> {
     {
         let upstream = self.upstream;
         let (mut head, body) = request.into_parts();
-        let buffer = lesson.budget.request_buffer(lesson.max_body);
+        let buffer = recorder.budget.request_buffer(recorder.max_body);
         let whole = match start(body, buffer)
             .await
             .map_err(|error| UpstreamError::Client(error.into()))?
         {
             // Unread, it could carry what must not go on.
             Start::NoRoom(body, limit) => {
-                discard(body, lesson.max_body).await;
+                discard(body, recorder.max_body).await;
                 return Err(UpstreamError::NoRoom { limit }.into());
             }
             Start::Long(body) => {
                 let body = match is_plain(&head.headers) {
-                    Ok(true) => lesson.filtered(body),
+                    Ok(true) => recorder.filtered(body),
                     Ok(false) => {
-                        let limit = lesson.max_body;
+                        let limit = recorder.max_body;
                         discard(body, limit).await;
                         return Err(PromptError::TooLarge { limit });
                     }
                     // Nor can the server read it.
                     Err(_) => body,
                 };
-                let submission = Submission::new(lesson, Chosen::unread());
+                let submission = Submission::new(recorder, Chosen::unread());
                 let response = self
                     .forward(Request::from_parts(head, body))
                     .await
@@ -190,38 +190,38 @@ impl ForwardedRequest<'_> {
             }
             Start::Whole(whole) => whole,
         };
-        let mut text = match decode(&head.headers, &whole, lesson.max_body, lesson.budget) {
+        let mut text = match decode(&head.headers, &whole, recorder.max_body, recorder.budget) {
             Ok(text) => text,
             Err(DecodeError::NoRoom { limit }) => return Err(UpstreamError::NoRoom { limit }.into()),
             Err(DecodeError::TooLarge { limit }) => return Err(PromptError::TooLarge { limit }),
             // Nor can the server read it.
             Err(_) => {
-                let submission = Submission::new(lesson, Chosen::unread());
-                let response = self.submit(head, whole, lesson, elsewhere).await?;
+                let submission = Submission::new(recorder, Chosen::unread());
+                let response = self.submit(head, whole, recorder, elsewhere).await?;
                 return Ok(submission.answered(response, None, upstream).await?);
             }
         };
-        let sent = match redacted(&lesson.table.request, &text) {
+        let sent = match redacted(&recorder.table.request, &text) {
             Some(redacted) => {
                 log_redacted_key();
                 set_text(&mut head, redacted.len());
                 // One of them is held from now on.
                 drop((whole, text));
-                text = lesson.budget.counted(redacted).map_err(no_room)?;
+                text = recorder.budget.counted(redacted).map_err(no_room)?;
                 text.clone()
             }
             None => whole,
         };
-        let observed = lesson.table.request.observed(&head.headers);
-        let noted = note(lesson.table, &text, observed.as_deref());
-        let chosen = lesson.table.request.chosen(&text);
+        let observed = recorder.table.request.observed(&head.headers);
+        let noted = note(recorder.table, &text, observed.as_deref());
+        let chosen = recorder.table.request.chosen(&text);
         drop(text);
-        if chosen.hollow && lesson.hollow.was_shown_to(lesson.scope) {
-            lesson.hollow.sent_back();
+        if chosen.hollow && recorder.hollow.was_shown_to(recorder.scope) {
+            recorder.hollow.sent_back();
             return Err(PromptError::Hollow);
         }
-        let submission = Submission::new(lesson, chosen);
-        let response = self.submit(head, sent, lesson, elsewhere).await?;
+        let submission = Submission::new(recorder, chosen);
+        let response = self.submit(head, sent, recorder, elsewhere).await?;
         Ok(submission.answered(response, noted, upstream).await?)
     }
 
@@ -230,7 +230,7 @@ impl ForwardedRequest<'_> {
         self,
         head: Parts,
         body: Bytes,
-        lesson: &PromptRecorder<'_>,
+        recorder: &PromptRecorder<'_>,
         elsewhere: Option<E>,
     ) -> Result<Response<Body>, UpstreamError>
     where
@@ -238,16 +238,16 @@ impl ForwardedRequest<'_> {
         F: Future<Output = Option<(ForwardedRequest<'a>, Parts)>>,
     {
         let again = elsewhere.map(|elsewhere| (elsewhere, head.clone(), body.clone()));
-        let response = self.forward(lesson.listable(head, body)?).await?;
+        let response = self.forward(recorder.listable(head, body)?).await?;
         let is_absent = matches!(
             response.status(),
             StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED
         );
         if is_absent
             && let Some((elsewhere, head, body)) = again
-            && let Some((passage, head)) = elsewhere(head).await
+            && let Some((forwarded, head)) = elsewhere(head).await
         {
-            return passage.forward(lesson.listable(head, body)?).await;
+            return forwarded.forward(recorder.listable(head, body)?).await;
         }
         Ok(response)
     }
@@ -262,13 +262,13 @@ fn set_text(head: &mut Parts, length: usize) {
 /// A prompt on its way. When it is dropped before its answer has said which job it became, the server may have taken it all
 /// the same.
 struct Submission<'a> {
-    lesson: &'a PromptRecorder<'a>,
+    recorder: &'a PromptRecorder<'a>,
     chosen: Chosen,
 }
 
 impl<'a> Submission<'a> {
-    fn new(lesson: &'a PromptRecorder<'a>, chosen: Chosen) -> Self {
-        Self { lesson, chosen }
+    fn new(recorder: &'a PromptRecorder<'a>, chosen: Chosen) -> Self {
+        Self { recorder, chosen }
     }
 
     /// The server has answered.
@@ -290,7 +290,7 @@ impl<'a> Submission<'a> {
 
     /// It became job `id` with this number.
     fn became(mut self, id: &str, number: Option<f64>, noted: Option<Bytes>) {
-        let PromptRecorder { notes, runs, scope, .. } = self.lesson;
+        let PromptRecorder { notes, runs, scope, .. } = self.recorder;
         if let Some(noted) = noted {
             notes.keep(*scope, id, number, noted);
         }
@@ -303,7 +303,7 @@ impl<'a> Submission<'a> {
 impl Drop for Submission<'_> {
     fn drop(&mut self) {
         if let Some(id) = &self.chosen.id {
-            self.lesson.runs.submitted(id, None);
+            self.recorder.runs.submitted(id, None);
         }
     }
 }
@@ -316,7 +316,7 @@ async fn keep(
     upstream: &Upstream,
 ) -> Result<Response<Body>, UpstreamError> {
     let (head, body) = response.into_parts();
-    let body = match start(body, submission.lesson.budget.buffer(MOST_ANSWER))
+    let body = match start(body, submission.recorder.budget.buffer(MOST_ANSWER))
         .await
         .map_err(|error| upstream.broken_off(&*error))?
     {
@@ -327,7 +327,7 @@ async fn keep(
         }
         Start::Long(body) => body,
         Start::Whole(whole) => {
-            if let Some((id, number)) = job_in(&whole, submission.lesson.table) {
+            if let Some((id, number)) = job_in(&whole, submission.recorder.table) {
                 submission.became(&id, number, noted);
             }
             full(whole)

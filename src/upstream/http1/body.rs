@@ -5,15 +5,15 @@ use bytes::{Buf, Bytes, BytesMut};
 use http::HeaderMap;
 
 /// The most bytes of a chunk's size with its extensions, and of all trailers, in bytes; and the most trailers.
-const MOST_OF_LINE: usize = 4096;
-const MOST_OF_TRAILERS: usize = 16 << 10;
-const MOST_TRAILERS: usize = 64;
+const MAX_LINE: usize = 4096;
+const MAX_TRAILER_BYTES: usize = 16 << 10;
+const MAX_TRAILERS: usize = 64;
 
 /// Content that comes in pieces of at most so many bytes is copied out of what it was read into, which would otherwise be kept
 /// as long as any piece of it waits for a client: a byte that came alone would keep 8 KiB.
 const SMALL: usize = 512;
 /// The most bytes of small chunks that become one piece.
-const MOST_TOGETHER: usize = 8 << 10;
+const MAX_TOGETHER: usize = 8 << 10;
 
 /// Reads a body of one of the three kinds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,7 +98,7 @@ impl Reader {
                     if here > SMALL && together.is_empty() {
                         return Ok(content(left, bytes));
                     }
-                    if here > SMALL || together.len() + here > MOST_TOGETHER {
+                    if here > SMALL || together.len() + here > MAX_TOGETHER {
                         return Ok(Piece::Content(together.into()));
                     }
                     together.extend_from_slice(bytes.get(..here).unwrap_or_default());
@@ -175,13 +175,13 @@ fn size(bytes: &mut BytesMut) -> Result<Option<u64>, NotHttp> {
     let Some(end) = memchr::memchr(b'\n', bytes) else {
         // What cannot become a size is not waited for.
         let hopeless = bytes.first().is_some_and(|first| !first.is_ascii_hexdigit());
-        return match hopeless || bytes.len() > MOST_OF_LINE {
+        return match hopeless || bytes.len() > MAX_LINE {
             true => Err(NotHttp::Chunk),
             false => Ok(None),
         };
     };
     let line = bytes.get(..end).and_then(|line| line.strip_suffix(b"\r"));
-    let line = line.filter(|line| line.len() <= MOST_OF_LINE && !line.contains(&b'\r'));
+    let line = line.filter(|line| line.len() <= MAX_LINE && !line.contains(&b'\r'));
     let line = line.ok_or(NotHttp::Chunk)?;
     let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
     let (digits, rest) = line.split_at(digits);
@@ -198,7 +198,7 @@ fn size(bytes: &mut BytesMut) -> Result<Option<u64>, NotHttp> {
 }
 
 fn trailers(bytes: &mut BytesMut) -> Result<Option<HeaderMap>, NotHttp> {
-    let mut headers = [httparse::EMPTY_HEADER; MOST_TRAILERS];
+    let mut headers = [httparse::EMPTY_HEADER; MAX_TRAILERS];
     match httparse::parse_headers(bytes, &mut headers) {
         // httparse takes a bare line feed for a line's end, which others read on over.
         Ok(httparse::Status::Complete((length, parsed))) if !has_bare_line_feed(bytes, length) => {
@@ -206,7 +206,7 @@ fn trailers(bytes: &mut BytesMut) -> Result<Option<HeaderMap>, NotHttp> {
             bytes.advance(length);
             Ok(Some(trailers))
         }
-        Ok(httparse::Status::Partial) if bytes.len() <= MOST_OF_TRAILERS => Ok(None),
+        Ok(httparse::Status::Partial) if bytes.len() <= MAX_TRAILER_BYTES => Ok(None),
         _ => Err(NotHttp::Trailers),
     }
 }
@@ -333,7 +333,7 @@ mod tests {
         while let Piece::Content(piece) = reader.read(&mut wire).expect("a body") {
             pieces.push(piece.len());
         }
-        assert_eq!(pieces, [MOST_TOGETHER, 10_000 - MOST_TOGETHER]);
+        assert_eq!(pieces, [MAX_TOGETHER, 10_000 - MAX_TOGETHER]);
         let mut wire = BytesMut::from(&*format!("1000\r\n{}\r\n1\r\nx\r\n0\r\n\r\n", "x".repeat(4096)));
         let place = wire.as_ptr();
         let Ok(Piece::Content(large)) = Reader::chunked().read(&mut wire) else {

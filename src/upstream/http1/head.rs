@@ -14,7 +14,7 @@ use hyper::ext::ReasonPhrase;
 use std::mem::MaybeUninit;
 
 /// The most headers that an answer may have.
-const MOST_HEADERS: usize = 100;
+const MAX_HEADERS: usize = 100;
 /// So many bytes tell HTTP from other protocols.
 const TELLING: usize = 16;
 
@@ -43,7 +43,7 @@ pub fn read_head(bytes: &mut BytesMut, method: &Method, seen: &mut usize) -> Res
         if bytes.is_empty() || *seen >= TELLING && !fresh.contains(&b'\n') {
             return unfinished(bytes, seen);
         }
-        let mut headers = [const { MaybeUninit::uninit() }; MOST_HEADERS];
+        let mut headers = [const { MaybeUninit::uninit() }; MAX_HEADERS];
         let mut parsed = httparse::Response::new(&mut []);
         let httparse::Status::Complete(length) =
             httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut parsed, bytes, &mut headers)?

@@ -35,7 +35,7 @@ struct LastAttempts {
 
 /// A try under way. Dropped before its end, it leaves the next try to somebody else.
 pub(super) struct Attempt<'a> {
-    reach: &'a CircuitBreaker,
+    breaker: &'a CircuitBreaker,
 }
 
 impl CircuitBreaker {
@@ -60,7 +60,7 @@ impl CircuitBreaker {
                 None
             });
             match kept_out {
-                None => return Ok(Attempt { reach: self }),
+                None => return Ok(Attempt { breaker: self }),
                 Some((kind, true)) => return Err(kind.into()),
                 Some((kind, false)) => timeout_at(until.into(), over).await.map_err(|_| kind)?,
             }
@@ -75,7 +75,7 @@ impl CircuitBreaker {
 impl Attempt<'_> {
     /// Notes that there is a connection now.
     pub(super) fn succeeded(self) {
-        self.reach.known(|known| known.failure = None);
+        self.breaker.known(|known| known.failure = None);
     }
 
     /// Notes that there is none. What is no word about whether somebody listens there (a name that does not resolve, a
@@ -90,7 +90,7 @@ impl Attempt<'_> {
                     | io::ErrorKind::NetworkUnreachable
             )
         });
-        self.reach.known(|known| {
+        self.breaker.known(|known| {
             known.failure = failure;
             known.failures += u64::from(failure.is_some());
         });
@@ -99,8 +99,8 @@ impl Attempt<'_> {
 
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
-        self.reach.known(|known| known.trying = None);
-        self.reach.over.notify_waiters();
+        self.breaker.known(|known| known.trying = None);
+        self.breaker.over.notify_waiters();
     }
 }
 
@@ -111,25 +111,25 @@ mod tests {
 
     const REFUSED: Option<io::ErrorKind> = Some(io::ErrorKind::ConnectionRefused);
 
-    async fn refuse(reach: &CircuitBreaker) {
-        reach.attempt().await.expect("leave").failed(REFUSED);
+    async fn refuse(breaker: &CircuitBreaker) {
+        breaker.attempt().await.expect("leave").failed(REFUSED);
     }
 
     #[tokio::test]
     async fn everybody_may_try_while_nothing_is_known() {
-        let reach = CircuitBreaker::default();
-        let (one, another) = (reach.attempt().await, reach.attempt().await);
-        assert!(one.is_ok() && another.is_ok() && reach.is_open());
+        let breaker = CircuitBreaker::default();
+        let (one, another) = (breaker.attempt().await, breaker.attempt().await);
+        assert!(one.is_ok() && another.is_ok() && breaker.is_open());
     }
 
     #[tokio::test]
     async fn after_a_refusal_one_tries_and_the_others_fail_or_go_on_with_it() {
         for comes_back in [false, true] {
-            let reach = CircuitBreaker::default();
-            refuse(&reach).await;
-            assert!(!reach.is_open());
-            let trying = reach.attempt().await.expect("leave");
-            let others = join_all((0..3).map(|_| reach.attempt()));
+            let breaker = CircuitBreaker::default();
+            refuse(&breaker).await;
+            assert!(!breaker.is_open());
+            let trying = breaker.attempt().await.expect("leave");
+            let others = join_all((0..3).map(|_| breaker.attempt()));
             let outcome = async {
                 tokio::task::yield_now().await;
                 match comes_back {
@@ -147,39 +147,39 @@ mod tests {
                 };
                 assert_eq!(kind, expected);
             }
-            assert_eq!(reach.is_open(), comes_back);
-            assert!(reach.attempt().await.is_ok(), "the next one tries");
+            assert_eq!(breaker.is_open(), comes_back);
+            assert!(breaker.attempt().await.is_ok(), "the next one tries");
         }
     }
 
     #[tokio::test]
     async fn a_try_that_hangs_keeps_nobody_waiting_for_long() {
-        let reach = CircuitBreaker::default();
-        refuse(&reach).await;
-        let _hanging = reach.attempt().await.expect("leave");
-        let kept_out = reach.attempt().await.err().expect("a failure");
+        let breaker = CircuitBreaker::default();
+        refuse(&breaker).await;
+        let _hanging = breaker.attempt().await.expect("leave");
+        let kept_out = breaker.attempt().await.err().expect("a failure");
         assert_eq!(kept_out.kind(), io::ErrorKind::ConnectionRefused);
     }
 
     #[tokio::test]
     async fn a_try_that_is_given_up_leaves_it_to_one_of_those_who_wait() {
-        let reach = CircuitBreaker::default();
-        refuse(&reach).await;
-        let given_up = reach.attempt().await.expect("leave");
+        let breaker = CircuitBreaker::default();
+        refuse(&breaker).await;
+        let given_up = breaker.attempt().await.expect("leave");
         let giving_up = async {
             tokio::task::yield_now().await;
             drop(given_up);
         };
-        let (next, ()) = tokio::join!(reach.attempt(), giving_up);
-        assert!(!reach.is_open() && next.is_ok());
+        let (next, ()) = tokio::join!(breaker.attempt(), giving_up);
+        assert!(!breaker.is_open() && next.is_ok());
     }
 
     #[tokio::test]
     async fn a_certificate_that_is_not_trusted_keeps_nobody_from_trying() {
-        let reach = CircuitBreaker::default();
+        let breaker = CircuitBreaker::default();
         let untrusted = Some(io::ErrorKind::InvalidData);
-        reach.attempt().await.expect("leave").failed(untrusted);
-        let (one, another) = (reach.attempt().await, reach.attempt().await);
+        breaker.attempt().await.expect("leave").failed(untrusted);
+        let (one, another) = (breaker.attempt().await, breaker.attempt().await);
         assert!(one.is_ok() && another.is_ok());
     }
 }

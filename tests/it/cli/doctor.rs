@@ -78,7 +78,7 @@ async fn a_server_that_can_do_all_has_an_answer_for_each_route() {
         ("GET /object_info/{class}", "yes"),
         ("queued jobs are told", "with their prompts"),
         ("origin rule", "let in"),
-        ("GET /history, /history/{id}", "from the Jobs API"),
+        ("GET /history/{id}", "from the Jobs API"),
         ("POST /queue", "by POST /api/jobs/{id}/cancel"),
         ("POST /history", "by the server's own POST /history"),
         ("everything else", "passes through"),
@@ -114,7 +114,7 @@ async fn a_server_that_cannot_cancel_does_it_by_its_own_endpoints_or_not_at_all(
         said.assert_rows(&[
             ("POST /api/jobs/{id}/cancel", "no (405)"),
             ("queued jobs are told", "without their prompts"),
-            ("GET /queue, /api/queue", "known only if it was sent through jobshim"),
+            ("GET /queue", "known only if it was sent through jobshim"),
             ("POST /queue", outcome),
             ("POST /api/job/{id}/cancel", "501"),
         ]);

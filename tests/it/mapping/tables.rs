@@ -284,13 +284,3 @@ fn times_are_milliseconds_or_seconds_and_come_out_as_text() {
         assert_eq!(render(&table, &format!(r#"{{"t": {time}}}"#)), expected);
     }
 }
-
-#[test]
-fn every_table_that_an_endpoint_names_is_there() {
-    for row in jobshim::routes::ENDPOINTS {
-        let is_there = row
-            .table
-            .is_none_or(|table| jobshim::mapping::names().any(|name| name == table));
-        assert!(is_there, "{}: {:?}", row.label, row.table);
-    }
-}

@@ -32,10 +32,10 @@ use tokio::{
 /// Only a flood that nobody stops goes on so long.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// What all floods, one after the other, may cost at any moment, in KiB.
-const MOST_MEMORY: u64 = 24 << 10;
+const MAX_MEMORY: u64 = 24 << 10;
 /// How many requests of one flood may reach the upstream: as many as one connection may have at the same time, and more
 /// that are taken back before it is noticed.
-const MOST_REQUESTS: usize = 200;
+const MAX_REQUESTS: usize = 200;
 
 struct Flood {
     name: &'static str,
@@ -208,14 +208,14 @@ async fn whoever_floods_a_connection_loses_it_and_costs_a_bounded_memory() {
                 flood.name
             );
             println!("{said}");
-            if ended.is_err() || during.status != 200 || reached > MOST_REQUESTS {
+            if ended.is_err() || during.status != 200 || reached > MAX_REQUESTS {
                 wrong.push(said);
             }
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     let cost = program.peak_memory() - memory;
-    assert!(cost < MOST_MEMORY, "{cost} KiB");
+    assert!(cost < MAX_MEMORY, "{cost} KiB");
     program.until_open_files(files).await;
 }
 

@@ -25,9 +25,9 @@ use tokio::{
 /// How much room there is to read into, in bytes: as much as is to come, or more whenever an answer fills it. A large answer
 /// costs less in large pieces.
 const LEAST_ROOM: usize = 8 << 10;
-const MOST_ROOM: usize = 400 << 10;
+const MAX_ROOM: usize = 400 << 10;
 /// How much may lie ready to be written while more is asked of a request's body, in bytes.
-const MOST_TO_WRITE: usize = 16 << 10;
+const MAX_TO_WRITE: usize = 16 << 10;
 
 /// Why there is no answer, or no more of it.
 #[derive(Debug, thiserror::Error)]
@@ -132,7 +132,7 @@ impl Connection {
     pub(super) fn rest(&mut self) {
         self.come = BytesMut::new();
         self.room = LEAST_ROOM;
-        self.head.shrink_to(MOST_TO_WRITE);
+        self.head.shrink_to(MAX_TO_WRITE);
     }
 
     /// Whether the server has kept an idle connection open and said nothing on it, as far as is known by now.
@@ -164,7 +164,7 @@ impl Connection {
                 Err(error) => return Poll::Ready(Some(Err(error.into()))),
             }
             if let Some(left) = reader.left() {
-                self.room = usize::try_from(left).unwrap_or(usize::MAX).clamp(LEAST_ROOM, MOST_ROOM);
+                self.room = usize::try_from(left).unwrap_or(usize::MAX).clamp(LEAST_ROOM, MAX_ROOM);
             }
             match ready!(self.poll_come(cx)) {
                 Ok(0) if reader.ends_by_itself() => return Poll::Ready(Some(Err(ConnectionError::Closed))),
@@ -255,7 +255,7 @@ impl Connection {
 
     /// Gets the next piece of the body, or its end, ready to be written, unless enough is.
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ConnectionError>> {
-        if !self.content.is_empty() || self.head.len() > MOST_TO_WRITE {
+        if !self.content.is_empty() || self.head.len() > MAX_TO_WRITE {
             return Poll::Ready(Ok(()));
         }
         let Some((body, upload)) = &mut self.upload else {
@@ -319,7 +319,7 @@ impl Connection {
         let read = ready!(pin!(self.io.read_buf(&mut self.come)).poll(cx))?;
         self.heard = self.heard.saturating_add(read);
         if read == room {
-            self.room = (self.room * 2).min(MOST_ROOM);
+            self.room = (self.room * 2).min(MAX_ROOM);
         } else if read < self.room / 4 {
             self.room = (self.room / 2).max(LEAST_ROOM);
         }

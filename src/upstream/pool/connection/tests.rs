@@ -78,7 +78,7 @@ async fn the_last_piece_of_a_request_is_sent_though_the_answer_has_begun_before(
     assert!(connection.is_idle());
     connection.rest();
     assert!(
-        connection.head.capacity() <= MOST_TO_WRITE,
+        connection.head.capacity() <= MAX_TO_WRITE,
         "{}",
         connection.head.capacity()
     );

@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_millis(800);
 /// What that may become on the busiest of machines.
 const LONG: Duration = Duration::from_secs(20);
 /// How much more memory the program may hold after a failure than before all, in KiB.
-const MOST_MEMORY: u64 = 6 << 10;
+const MAX_MEMORY: u64 = 6 << 10;
 
 /// What a request is, by how it goes through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -231,7 +231,7 @@ async fn however_the_upstream_fails_the_answer_is_right_and_nothing_of_it_stays(
         program.until_open_files(files).await;
         let held = program.memory();
         println!("{manner:?}: {held} KiB, {memory} before");
-        if held > memory + MOST_MEMORY {
+        if held > memory + MAX_MEMORY {
             wrong.push(format!("after {manner:?}: {held} KiB, {memory} before"));
         }
     }
