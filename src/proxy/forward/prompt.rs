@@ -27,7 +27,7 @@ use http_body_util::{BodyExt, BodyStream, StreamBody};
 use hyper::body::{Body as _, Frame};
 
 /// The largest answer to `POST /prompt` that is looked into, in bytes: it holds an id, and what a few nodes object to.
-const MOST_ANSWER: usize = 64 << 10;
+const MAX_ANSWER: usize = 64 << 10;
 
 /// What is noted, for whom, and where.
 pub struct PromptRecorder<'a> {
@@ -316,7 +316,7 @@ async fn keep(
     upstream: &Upstream,
 ) -> Result<Response<Body>, UpstreamError> {
     let (head, body) = response.into_parts();
-    let body = match start(body, submission.recorder.budget.buffer(MOST_ANSWER))
+    let body = match start(body, submission.recorder.budget.buffer(MAX_ANSWER))
         .await
         .map_err(|error| upstream.broken_off(&*error))?
     {

@@ -55,6 +55,10 @@ async fn request_and_answer_pass_to_the_byte_whatever_they_are() {
                         .send(Method::POST, jobshim.address, target, sent, body.clone())
                         .await
                         .expect("an answer");
+                    if body.len() > 8 << 20 && sent.iter().any(|(name, _)| *name == "content-encoding") {
+                        assert_eq!(reply.status, 413, "nobody knows what it says: {shown}");
+                        continue;
+                    }
                     assert_eq!((reply.status.as_u16(), reply.text().as_str()), (200, answer), "{shown}");
                     for (name, value) in headers {
                         assert_eq!(reply.header(name), value);
