@@ -5,7 +5,7 @@ use crate::support::{
     TableFolder as Folder,
     program::{Program, run},
     start,
-    upstream::Recorder,
+    upstream::Scripted,
 };
 use jobshim::{
     config::DialectChoice,
@@ -28,8 +28,8 @@ pub async fn talk(mut stream: impl AsyncRead + AsyncWrite + Unpin, sent: &[u8]) 
     String::from_utf8_lossy(&said).into_owned()
 }
 
-pub async fn recorder() -> Recorder {
-    Recorder::start(200, &[("content-type", "text/plain")], "seen").await
+pub async fn recorder() -> Scripted {
+    Scripted::always(200, &[("content-type", "text/plain")], "seen").await
 }
 
 #[tokio::test(flavor = "multi_thread")]
