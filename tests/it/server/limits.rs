@@ -235,11 +235,12 @@ async fn kept(at: SocketAddr, from: &str) -> Result<TcpStream, String> {
         .write_all(b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n")
         .await
         .expect("sent");
-    let head = timeout(LONG, read_head(&mut stream)).await.expect("in time");
+    let head = within("the head of an answer", read_head(&mut stream)).await;
     let head = head.expect("an answer");
     match head.contains(" 200 ") {
         true => {
-            stream.read_exact(&mut [0; 2]).await.expect("a body");
+            let reading = within("a body", stream.read_exact(&mut [0; 2])).await;
+            reading.expect("a body");
             Ok(stream)
         }
         false => Err(head),
@@ -341,8 +342,11 @@ async fn requests_on_one_connection() {
         let request = Request::get("http://a/x")
             .body(Full::<Bytes>::default())
             .expect("a request");
-        let answer = sender.send_request(request).await.expect("an answer");
-        let body = answer.into_body().collect().await.expect("a body").to_bytes();
+        let answer = within("an answer", sender.send_request(request))
+            .await
+            .expect("an answer");
+        let body = within("a whole body", answer.into_body().collect()).await;
+        let body = body.expect("a body").to_bytes();
         assert_eq!(body, "ok");
     }
     timeout(LONG, ended)
