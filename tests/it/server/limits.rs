@@ -4,8 +4,7 @@ use crate::support::{
     Client, facing,
     raw::{exchange, statuses},
     start,
-    tape::Tape,
-    upstream::{Scripted, read_head, reply},
+    upstream::{RawServer, Scripted, read_head, reply},
     wait::within,
 };
 use bytes::Bytes;
@@ -67,8 +66,8 @@ async fn header_bytes() {
 
 #[tokio::test]
 async fn header_count() {
-    let tape = Tape::start().await;
-    let url = format!("http://{}", tape.address);
+    let tape = RawServer::tape().await;
+    let url = tape.url();
     for most in [10, 100, 300] {
         let jobshim = facing(&url, |config| config.server.max_headers = most).await;
         for (more, status) in [(0, 200), (1, 431)] {
@@ -85,8 +84,8 @@ async fn header_count() {
 
 #[tokio::test]
 async fn a_head_that_is_at_every_limit_at_once() {
-    let tape = Tape::start().await;
-    let jobshim = facing(&format!("http://{}", tape.address), |_| {}).await;
+    let tape = RawServer::tape().await;
+    let jobshim = facing(&tape.url(), |_| {}).await;
     let line = format!("GET /{}", "x".repeat((16 << 10) - 1));
     let many: String = (0..97).map(|nth| format!("X-{nth:02}: y\r\n")).collect();
     // Host, Connection, those of five bytes each, and one that takes the rest.

@@ -38,6 +38,7 @@ pub mod needs;
 pub mod pin;
 pub mod program;
 pub mod raw;
+pub mod raw_server;
 pub mod scripted;
 pub mod server;
 pub mod shelf;

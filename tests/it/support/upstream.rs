@@ -1,60 +1,17 @@
-//! Upstreams: [`Scripted`] where HTTP is enough, those of raw bytes, and one of https.
+//! Upstreams: [`Scripted`] where HTTP is enough, [`RawServer`] where bytes are the point, and one of https.
 
 pub use super::{
     gate::Gate,
+    raw_server::{RawServer, Received, raw, raw_bytes, read_head, read_request},
     scripted::{Arrived, Scripted, TestBody, reply},
 };
 
 use super::accepting::{ANY, Accepting};
-use bytes::Bytes;
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use rustls::{ServerConfig, pki_types::PrivateKeyDer};
-use std::{convert::Infallible, future::Future, net::SocketAddr, sync::Arc};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-};
+use std::{convert::Infallible, sync::Arc};
 use tokio_rustls::TlsAcceptor;
-
-/// An upstream of raw bytes: `answer` gets the connection once the head of a request has been read.
-pub async fn raw<F, A>(answer: F) -> SocketAddr
-where
-    F: Fn(TcpStream, String) -> A + Send + Sync + 'static,
-    A: Future<Output = ()> + Send + 'static,
-{
-    let answer = Arc::new(answer);
-    let server = Accepting::start(ANY, move |mut stream, _| {
-        let answer = Arc::clone(&answer);
-        async move {
-            if let Some(head) = read_head(&mut stream).await {
-                answer(stream, head).await;
-            }
-        }
-    });
-    server.await.detach()
-}
-
-/// A raw upstream that writes `bytes` and closes.
-pub async fn raw_bytes(bytes: impl Into<Bytes>) -> SocketAddr {
-    let bytes = bytes.into();
-    raw(move |mut stream, _| {
-        let bytes = bytes.clone();
-        async move {
-            let _ = stream.write_all(&bytes).await;
-        }
-    })
-    .await
-}
-
-/// The head of a message, to the empty line and no further; `None` when the connection ended before.
-pub async fn read_head(stream: &mut TcpStream) -> Option<String> {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        head.push(stream.read_u8().await.ok()?);
-    }
-    Some(String::from_utf8_lossy(&head).into_owned())
-}
 
 /// A https server for `localhost`.
 pub struct Secure {
