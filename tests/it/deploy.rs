@@ -4,7 +4,7 @@ use crate::support::{
     needs::{is_left_out, missing},
     program::{Program, run},
     raw::{exchange, statuses},
-    upstream::Recorder,
+    upstream::Scripted,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -210,7 +210,7 @@ fn the_kubernetes_manifests_fit_together_and_set_what_jobshim_knows() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kubelet_gets_the_answers_that_it_needs_from_the_manifests_settings() {
-    let upstream = Recorder::start(200, &[], "{}").await;
+    let upstream = Scripted::always(200, &[], "{}").await;
     let url = upstream.url();
     for path in ["deploy/kubernetes/sidecar.yaml", "deploy/kubernetes/deployment.yaml"] {
         let manifests = documents(path);

@@ -5,7 +5,7 @@ use crate::support::{
     metrics::Metrics,
     program::{Program, run},
     start,
-    upstream::{Gate, Recorder, raw},
+    upstream::{Scripted, raw},
     wait::{PATIENCE, within},
 };
 use http::Method;
@@ -215,7 +215,7 @@ async fn nothing_that_clients_send_becomes_a_label() {
 
 #[tokio::test]
 async fn bytes_of_answers_are_counted_as_the_client_got_them() {
-    let recorder = Recorder::start(200, &[], "0123456789").await;
+    let recorder = Scripted::always(200, &[], "0123456789").await;
     let mut jobshim = start(&recorder.url(), |_| {}).await;
     let admin = jobshim.admin(&[]).await;
     let client = Client::new();
@@ -233,14 +233,15 @@ async fn bytes_of_answers_are_counted_as_the_client_got_them() {
 
 #[tokio::test]
 async fn a_client_that_leaves_is_counted_as_such_and_so_is_the_call_made_for_it() {
-    let gate = Gate::start(board()).await;
-    let mut jobshim = start(&gate.url(), |_| {}).await;
+    let upstream = Scripted::of_board(board()).await;
+    let gate = upstream.hold_details();
+    let mut jobshim = start(&upstream.url(), |_| {}).await;
     let admin = jobshim.admin(&[]).await;
     let client = Client::new();
     let mut leaving = TcpStream::connect(jobshim.address).await.expect("a connection");
     let request = b"GET /history/done HTTP/1.1\r\nhost: x\r\n\r\n";
     leaving.write_all(request).await.expect("sent");
-    gate.until_waiting(1).await;
+    gate.until_came(1).await;
     let during = Metrics::of(&client, admin).await;
     assert_eq!(during.value("jobshim_requests_in_flight{}"), 1.0);
     assert_eq!(during.value("jobshim_connections_open{}"), 1.0);
@@ -318,7 +319,7 @@ async fn tunnels_are_counted_while_they_are_open_and_their_bytes_afterwards() {
 
 #[tokio::test]
 async fn a_request_id_is_passed_on_or_made_and_the_trace_is_passed_on() {
-    let recorder = Recorder::start(404, &[], "{}").await;
+    let recorder = Scripted::always(404, &[], "{}").await;
     let jobshim = start(&recorder.url(), |config| {
         config.upstream.dialect = jobshim::config::DialectChoice::Comfyui;
     })

@@ -6,8 +6,7 @@ use crate::{
         Client, facing,
         metrics::Metrics,
         start,
-        unsteady::read_request,
-        upstream::{Scripted, raw, reply},
+        upstream::{Scripted, raw, read_request, reply},
     },
 };
 use serde_json::Value;

@@ -5,7 +5,7 @@ use crate::support::{
     program::run,
     server::{Server, Setup, board},
     start,
-    upstream::Recorder,
+    upstream::Scripted,
 };
 use http::{HeaderName, HeaderValue, Method};
 use jobshim::{
@@ -68,7 +68,7 @@ async fn the_access_token_opens_and_stays_here() {
             assert_eq!(reply.status, 200, "{target} {right:?}: {}", reply.text());
         }
     }
-    let arrived = server.with(|state| state.arrived.clone());
+    let arrived = server.upstream.all();
     assert!(arrived.len() >= 6);
     for one in arrived {
         assert!(!format!("{one:?}").contains("let-me-in"), "{one:?}");
@@ -79,7 +79,7 @@ async fn the_access_token_opens_and_stays_here() {
 
 #[tokio::test]
 async fn a_socket_comes_in_by_the_access_token_and_goes_on_with_the_key() {
-    let recorder = Recorder::start(200, &[], "").await;
+    let recorder = Scripted::always(200, &[], "").await;
     let jobshim = in_front_of(&recorder.url()).await;
     for (target, headers) in [
         ("/ws?clientId=a", &[("authorization", "Bearer let-me-in")][..]),

@@ -3,7 +3,7 @@
 use crate::support::{
     Client, TableFolder as Folder,
     program::{Program, run},
-    upstream::{Gate, Recorder},
+    upstream::Scripted,
     wait::until,
 };
 use http::Method;
@@ -79,18 +79,19 @@ async fn serve_starts_while_the_upstream_is_down_and_says_so() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_lets_in_flight_answers_finish_and_takes_no_new_connection() {
-    let upstream = Gate::start(one_job(Rules::Comfyui)).await;
+    let upstream = Scripted::of_board(one_job(Rules::Comfyui)).await;
+    let gate = upstream.hold_details();
     let mut program = Program::before(&upstream.url(), &[]);
     let address = program.address();
     let in_flight = tokio::spawn(async move { Client::new().get(address, "/history/only-one").await });
-    upstream.until_waiting(1).await;
+    gate.until_came(1).await;
     program.signal("TERM");
     program.line_with("stopping");
     until("no connection is taken any more", async || {
         tokio::net::TcpStream::connect(address).await.is_err()
     })
     .await;
-    upstream.open();
+    gate.open();
     let reply = in_flight.await.expect("an answer");
     assert!(reply.text().contains("only-one"), "{}", reply.text());
     assert_eq!(program.end().code(), Some(0));
@@ -98,7 +99,8 @@ async fn a_stop_lets_in_flight_answers_finish_and_takes_no_new_connection() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_does_not_wait_longer_than_the_drain_timeout() {
-    let upstream = Gate::start(one_job(Rules::Comfyui)).await;
+    let upstream = Scripted::of_board(one_job(Rules::Comfyui)).await;
+    let gate = upstream.hold_details();
     let url = upstream.url();
     let mut program = Program::before(&url, &["--drain-timeout", "50ms"]);
     let address = program.address();
@@ -107,7 +109,7 @@ async fn a_stop_does_not_wait_longer_than_the_drain_timeout() {
             .send(http::Method::GET, address, "/history/only-one", &[], "")
             .await
     });
-    upstream.until_waiting(1).await;
+    gate.until_came(1).await;
     program.signal("TERM");
     assert_eq!(program.end().code(), Some(0));
     assert!(
@@ -320,8 +322,8 @@ async fn health_says_whether_the_jobshim_of_this_configuration_is_there() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn health_asks_the_admin_listener_wherever_its_address_is_configured() {
-    let mut upstream = Some(Recorder::start(200, &[], "{}").await);
-    let url = upstream.as_ref().map(Recorder::url).unwrap_or_default();
+    let mut upstream = Some(Scripted::always(200, &[], "{}").await);
+    let url = upstream.as_ref().map(Scripted::url).unwrap_or_default();
     let arguments = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--upstream", &url];
     let mut program = Program::start(&arguments, &[]);
     let port = program.admin().port();

@@ -3,7 +3,7 @@
 use crate::support::{
     TableFolder,
     program::{Program, run},
-    upstream::Recorder,
+    upstream::Scripted,
 };
 use std::{fs, process::Command};
 
@@ -46,7 +46,7 @@ fn a_port_that_is_none_is_refused_and_does_not_mean_the_usual_one() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_configuration_from_a_pipe_stays_in_force_when_it_cannot_be_read_again() {
-    let recorder = Recorder::start(404, &[], "{}").await;
+    let recorder = Scripted::always(404, &[], "{}").await;
     let folder = TableFolder::with("faults-pipe", &[]);
     let pipe = folder.path.join("pipe").display().to_string();
     assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());

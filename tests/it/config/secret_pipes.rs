@@ -1,11 +1,11 @@
 //! Secrets that come through a pipe, and so can be read once.
 
-use crate::support::{Client, TableFolder, program::Program, upstream::Recorder};
+use crate::support::{Client, TableFolder, program::Program, upstream::Scripted};
 use std::{fs, process::Command};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_secret_from_a_pipe_stays_in_force_when_it_cannot_be_read_again() {
-    let recorder = Recorder::start(404, &[], "{}").await;
+    let recorder = Scripted::always(404, &[], "{}").await;
     let folder = TableFolder::with("secret-pipes", &[]);
     let [token, key] = ["token", "key"].map(|name| folder.path.join(name).display().to_string());
     for pipe in [&token, &key] {

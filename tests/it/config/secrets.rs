@@ -1,6 +1,6 @@
 //! Keys and tokens are shown by nothing: no `check`, no complaint, no answer.
 
-use crate::support::{Client, TableFolder as Folder, program::run, start, upstream::Recorder};
+use crate::support::{Client, TableFolder as Folder, program::run, start, upstream::Scripted};
 use http::{HeaderName, HeaderValue};
 use jobshim::config::DialectChoice;
 
@@ -83,7 +83,7 @@ fn no_complaint_shows_a_secret_however_it_was_mistyped() {
 
 #[tokio::test]
 async fn a_socket_target_that_cannot_be_sent_does_not_show_the_token() {
-    let recorder = Recorder::start(200, &[], "").await;
+    let recorder = Scripted::always(200, &[], "").await;
     let key = (
         HeaderName::from_static("x-api-key"),
         HeaderValue::from_str(&format!("key-7c1d{}", "x".repeat(100))).expect("a value"),

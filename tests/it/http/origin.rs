@@ -1,6 +1,6 @@
 //! The origin rule of docs/contract.md section 6: what jobshim answers by itself is refused where the server would refuse.
 
-use crate::support::{Client, Running, start, upstream::Recorder};
+use crate::support::{Client, Running, start, upstream::Scripted};
 use http::Method;
 use jobshim::config::DialectChoice;
 use std::net::SocketAddr;
@@ -69,8 +69,8 @@ async fn an_upstream_that_may_be_self_hosted_has_the_rule_and_the_cloud_has_not(
 async fn what_the_server_can_be_asked_it_decides_itself() {
     // A server with --enable-cors-header lets everyone in; one without refuses. Both are believed.
     for (status, body) in [(200, r#"{"jobs": [], "pagination": {"has_more": false}}"#), (403, "")] {
-        let recorder = Recorder::start(status, &[("access-control-allow-origin", "*")], body).await;
-        let jobshim = over(recorder.upstream.address, DialectChoice::Comfyui).await;
+        let recorder = Scripted::always(status, &[("access-control-allow-origin", "*")], body).await;
+        let jobshim = over(recorder.address, DialectChoice::Comfyui).await;
         for target in ["/history", "/view"] {
             for headers in [CROSS_SITE, OTHER_ORIGIN] {
                 let reply = Client::new().get_with(jobshim.address, target, headers).await;

@@ -5,52 +5,43 @@ use crate::support::{
     Client,
     shelf::{Item, Shelf},
     start,
-    upstream::{Scripted, read_head, reply},
+    upstream::{Arrived, Scripted, read_head, reply},
     wait::{until, within},
 };
 use jobshim::config::Config;
-use std::{
-    net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-};
+use std::net::SocketAddr;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
 
-/// A self-hosted server with pages of 100 jobs without end, and how often it was asked what it is.
-async fn endless() -> (Scripted, Arc<AtomicUsize>) {
-    let probes = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&probes);
-    let server = Scripted::start(move |request| {
-        let query = request.uri().query().unwrap_or_default().to_owned();
-        let probe = query.contains("sort_by=create_time");
-        counted.fetch_add(usize::from(probe), Ordering::SeqCst);
-        async move {
-            if probe {
-                return reply(400, &[], r#"{"error": "bad sort_by"}"#);
-            }
-            let offset = query.split('&').find_map(|parameter| parameter.strip_prefix("offset="));
-            let begin: usize = offset.map_or(0, |offset| offset.parse().expect("a number"));
-            let jobs: Vec<String> = (begin..begin + 100)
-                .map(|nth| format!(r#"{{"id": "{nth}", "status": "completed", "create_time": 1795461653499}}"#))
-                .collect();
-            let text = format!(
-                r#"{{"jobs": [{}], "pagination": {{"has_more": true}}}}"#,
-                jobs.join(", ")
-            );
-            reply(200, &[("content-type", "application/json")], text)
+fn is_probe(arrived: &Arrived) -> bool {
+    arrived.query().contains("sort_by=create_time")
+}
+
+/// A self-hosted server with pages of 100 jobs without end.
+async fn endless() -> Scripted {
+    Scripted::answering(|arrived| {
+        if is_probe(arrived) {
+            return reply(400, &[], r#"{"error": "bad sort_by"}"#);
         }
+        let mut parameters = arrived.query().split('&');
+        let offset = parameters.find_map(|parameter| parameter.strip_prefix("offset="));
+        let begin: usize = offset.map_or(0, |offset| offset.parse().expect("a number"));
+        let jobs: Vec<String> = (begin..begin + 100)
+            .map(|nth| format!(r#"{{"id": "{nth}", "status": "completed", "create_time": 1795461653499}}"#))
+            .collect();
+        let text = format!(
+            r#"{{"jobs": [{}], "pagination": {{"has_more": true}}}}"#,
+            jobs.join(", ")
+        );
+        reply(200, &[("content-type", "application/json")], text)
     })
-    .await;
-    (server, probes)
+    .await
 }
 
 async fn assert_names_it_and_asks_once(limit: &str, status: u16, set: impl FnOnce(&mut Config)) {
-    let (server, probes) = endless().await;
+    let server = endless().await;
     let jobshim = start(&server.url(), set).await;
     for route in ["/history", "/queue", "/api/history_v2", "/queue"] {
         let reply = Client::new().get(jobshim.address, route).await;
@@ -59,7 +50,7 @@ async fn assert_names_it_and_asks_once(limit: &str, status: u16, set: impl FnOnc
         assert!(!reply.text().contains("ComfyUI"), "{limit}, {route}: {}", reply.text());
     }
     assert_eq!(
-        probes.load(Ordering::SeqCst),
+        server.count(is_probe),
         1,
         "{limit}: the server is asked once what it is"
     );
@@ -99,15 +90,15 @@ async fn a_list_that_is_sent_while_it_is_made_is_being_made_until_its_last_job_o
     let ask = async || Client::new().get(at, "/queue").await.status.as_u16();
     // It has begun, and its last jobs have not been told.
     let gate = shelf.hold_details();
-    gate.add_permits(80);
+    gate.admit(80);
     let stream = begin(at, "/history").await;
     assert_eq!(ask().await, 503, "one is being made");
     drop(stream);
     until("its place is free", async || ask().await == 200).await;
-    gate.add_permits(80);
+    gate.admit(80);
     let mut stream = begin(at, "/history").await;
     assert_eq!(ask().await, 503, "one is being made");
-    gate.add_permits(1000);
+    gate.admit(1000);
     let mut rest = Vec::new();
     within("read", stream.read_to_end(&mut rest)).await.expect("read");
     assert!(rest.ends_with(b"0\r\n\r\n"), "{} bytes", rest.len());

@@ -5,7 +5,7 @@ use crate::support::{
     Client, Reply, Running, facing, raw,
     server::{Server, Setup, board},
     start, start_with,
-    upstream::{Recorder, Scripted, reply},
+    upstream::{Scripted, reply},
 };
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
@@ -96,7 +96,7 @@ fn assert_named(reply: &Reply, states: &str, what: &str) {
 #[tokio::test]
 async fn what_the_list_fails_at_does_not_go_on_and_every_other_byte_does() {
     for (dialect, stripped) in [(DialectChoice::Comfyui, true), (DialectChoice::Cloud, false)] {
-        let recorder = Recorder::start(200, &[], r#"{"prompt_id": "a"}"#).await;
+        let recorder = Scripted::always(200, &[], r#"{"prompt_id": "a"}"#).await;
         let jobshim = start(&recorder.url(), |config| config.upstream.dialect = dialect).await;
         for (sent, arrives) in PNGINFO {
             let whole = body(&format!(r#""y":  1e5 , {sent}"#));
@@ -115,7 +115,7 @@ async fn what_the_list_fails_at_does_not_go_on_and_every_other_byte_does() {
 
 #[tokio::test]
 async fn neither_does_it_from_a_compressed_prompt() {
-    let recorder = Recorder::start(200, &[], r#"{"prompt_id": "a"}"#).await;
+    let recorder = Scripted::always(200, &[], r#"{"prompt_id": "a"}"#).await;
     let jobshim = start(&recorder.url(), |config| {
         config.upstream.dialect = DialectChoice::Comfyui
     })
@@ -165,7 +165,7 @@ fn in_chunks(body: &str, size: usize) -> Vec<u8> {
 
 #[tokio::test]
 async fn what_must_not_go_on_is_blank_in_a_prompt_that_is_too_long_to_be_held() {
-    let recorder = Recorder::start(200, &[], r#"{"prompt_id": "a"}"#).await;
+    let recorder = Scripted::always(200, &[], r#"{"prompt_id": "a"}"#).await;
     let jobshim = start(&recorder.url(), |config| {
         config.upstream.dialect = DialectChoice::Comfyui;
         config.notes.max_body = 1_000;
@@ -199,7 +199,7 @@ async fn what_must_not_go_on_is_blank_in_a_prompt_that_is_too_long_to_be_held() 
 
 #[tokio::test]
 async fn a_prompt_of_which_too_much_would_have_to_be_read_is_refused() {
-    let recorder = Recorder::start(200, &[], r#"{"prompt_id": "a"}"#).await;
+    let recorder = Scripted::always(200, &[], r#"{"prompt_id": "a"}"#).await;
     let jobshim = start(&recorder.url(), |config| {
         config.upstream.dialect = DialectChoice::Comfyui;
         config.notes.max_body = 1_000;

@@ -4,18 +4,18 @@ use crate::support::{
     Client, Reply, Running,
     shelf::{Item, Shelf},
     start,
-    upstream::{read_head, reply},
+    upstream::{Scripted, read_head, reply},
     wait::{as_soon_as, within},
 };
 use http::Method;
-use std::{collections::HashMap, sync::atomic::Ordering, time::Duration};
+use std::{collections::HashMap, time::Duration};
 
 /// Finished jobs of 2 KB.
 pub fn finished(count: usize) -> impl Iterator<Item = Item> {
     (0..count).map(|nth| Item::new(nth, "completed", 2_000))
 }
 
-pub async fn over(shelf: &Shelf) -> Running {
+pub async fn over(shelf: &Scripted<Shelf>) -> Running {
     let jobshim = start(&shelf.url(), |_| {}).await;
     // The first answer finds the dialect out.
     get(&jobshim, "/history/none").await;
@@ -104,10 +104,10 @@ async fn history_asks_for_the_list_each_time_and_for_a_detail_once() {
         second.header("cache-status"),
         "jobshim; fwd=request; detail=\"5 of 5 entries from memory\""
     );
-    shelf.with(|items| items.push(Item::new(5, "failed", 10)));
+    shelf.with(|shelf| shelf.items.push(Item::new(5, "failed", 10)));
     assert!(get(&jobshim, "/history").await.text().contains("job-00005"));
     assert_eq!(shelf.counts(), (1, 1), "only the new one");
-    shelf.with(|items| items.remove(0));
+    shelf.with(|shelf| shelf.items.remove(0));
     assert!(
         !get(&jobshim, "/history").await.text().contains("job-00000"),
         "a deleted job vanishes at once"
@@ -124,12 +124,12 @@ async fn that_a_job_is_absent_or_unfinished_is_never_remembered() {
     let target = "/history/job-00000";
     assert_eq!(get(&jobshim, target).await.text(), "{}");
     for status in ["pending", "in_progress"] {
-        shelf.with(|items| *items = vec![Item::new(0, status, 10)]);
+        shelf.with(|shelf| shelf.items = vec![Item::new(0, status, 10)]);
         for _ in 0..2 {
             assert_eq!(get(&jobshim, target).await.text(), "{}", "{status}");
         }
     }
-    shelf.with(|items| *items = vec![Item::new(0, "completed", 10)]);
+    shelf.with(|shelf| shelf.items = vec![Item::new(0, "completed", 10)]);
     assert!(
         get(&jobshim, target)
             .await
@@ -161,7 +161,7 @@ async fn five_hundred_pending_jobs_are_one_call_a_poll_and_their_places_move_up(
     };
     let all = places(&get(&jobshim, "/api/queue").await);
     assert_eq!((all.len(), all[0].0, all[499].0), (500, 1, 500));
-    shelf.with(|items| items[0].status = "in_progress");
+    shelf.with(|shelf| shelf.items[0].status = "in_progress");
     shelf.counts();
     let moved = places(&get(&jobshim, "/api/queue").await);
     assert_eq!(shelf.counts(), (1, 0), "an item stays the same while it moves up");
@@ -175,7 +175,7 @@ async fn what_the_upstream_would_refuse_is_not_answered_from_memory() {
     let jobshim = over(&shelf).await;
     let target = "/history/job-00000";
     get(&jobshim, target).await;
-    shelf.instead(|_| Some(reply(403, &[], "")));
+    shelf.intercept(|_, _| Some(reply(403, &[], "")));
     let foreign: [&[(&str, &str)]; 2] = [
         &[("sec-fetch-site", "cross-site")],
         &[("origin", "http://elsewhere.example")],
@@ -199,7 +199,7 @@ async fn cors_headers_are_those_that_the_upstream_sent_to_that_origin() {
         ]
     };
     for (sent, allow) in [(None, "*"), (Some(own_origin.as_str()), "http://one.example")] {
-        *shelf.shared.headers.lock().expect("headers") = allowed(allow);
+        shelf.with(|shelf| shelf.headers = allowed(allow));
         let headers: Vec<(&str, &str)> = sent.iter().map(|origin| ("origin", *origin)).collect();
         for cached in ["jobshim; fwd=miss; stored", "jobshim; hit"] {
             let reply = Client::new()
@@ -228,7 +228,7 @@ async fn a_write_drops_what_it_touches() {
         ("/history", "not JSON", vec!["job-00000", "job-00001", "job-00002"]),
     ] {
         get(&jobshim, "/history").await;
-        shelf.instead(|path| path.ends_with("/history").then(|| reply(200, &[], "")));
+        shelf.intercept(|_, one| one.path().ends_with("/history").then(|| reply(200, &[], "")));
         shelf.counts();
         Client::new()
             .send(Method::POST, jobshim.address, target, &[], body)
@@ -259,14 +259,11 @@ async fn a_write_whose_client_goes_away_in_the_middle_drops_what_it_touches_too(
         let body = r#"{"delete": ["job-00000"]}"#;
         Client::new().send(Method::POST, at, "/history", &[], body).await
     });
-    as_soon_as("a call is open", || shelf.shared.open.load(Ordering::SeqCst) != 0).await;
+    as_soon_as("a call is open", || shelf.under_way() != 0).await;
     // The server has it and may have done it; nobody will hear.
     deleting.abort();
-    as_soon_as("no call is open any more", || {
-        shelf.shared.open.load(Ordering::SeqCst) == 0
-    })
-    .await;
-    gate.add_permits(1_000);
+    as_soon_as("no call is open any more", || shelf.under_way() == 0).await;
+    gate.admit(1_000);
     let asked_again = async {
         while shelf.counts().1 == 0 {
             get(&jobshim, target).await;
@@ -328,11 +325,11 @@ async fn without_a_budget_or_over_an_eighth_of_it_nothing_is_kept() {
 async fn a_failure_is_no_entry() {
     let shelf = Shelf::start(finished(1)).await;
     let jobshim = over(&shelf).await;
-    shelf.instead(|path| path.starts_with("/api/jobs/").then(|| reply(500, &[], "no")));
+    shelf.intercept(|_, one| one.path().starts_with("/api/jobs/").then(|| reply(500, &[], "no")));
     for target in ["/history/job-00000", "/history"] {
         assert_eq!(Client::new().get(jobshim.address, target).await.status, 500, "{target}");
     }
-    shelf.instead(|_| None);
+    shelf.intercept(|_, _| None);
     for target in ["/history/job-00000", "/history"] {
         assert!(get(&jobshim, target).await.text().contains("job-00000"), "{target}");
     }
@@ -341,7 +338,7 @@ async fn a_failure_is_no_entry() {
 #[tokio::test]
 async fn what_is_noted_of_a_job_after_it_was_read_is_in_the_next_answer() {
     let shelf = Shelf::start([Item::new(0, "completed", 10)]).await;
-    shelf.instead(|path| match path {
+    shelf.intercept(|_, one| match one.path() {
         "/api/jobs/job-00000" => Some(reply(
             200,
             &[],

@@ -2,7 +2,7 @@
 
 use crate::support::{
     self, Client, Reply, Running, start,
-    upstream::{Recorder, Scripted, raw, raw_bytes, reply},
+    upstream::{Scripted, raw, raw_bytes, reply},
 };
 use jobshim::{
     config::DialectChoice,
@@ -105,7 +105,7 @@ async fn a_refusal_reaches_the_client_as_it_is() {
             ("www-authenticate", "Bearer realm=\"a\""),
             ("access-control-allow-origin", "*"),
         ];
-        let upstream = Recorder::start(status, &headers, body).await;
+        let upstream = Scripted::always(status, &headers, body).await;
         let jobshim = start(&upstream.url(), |_| {}).await;
         let client = Client::new();
         for route in routes() {
@@ -177,12 +177,12 @@ async fn an_answer_that_is_not_json_or_of_another_shape_is_a_502() {
         r#"{"jobs": [], "status": "completed"} trailing"#,
     ];
     for body in bodies {
-        let upstream = Recorder::start(200, &[("content-type", "application/json")], body).await;
-        every_route_answers(&facing(upstream.upstream.address).await, 502, "bad_upstream_answer").await;
+        let upstream = Scripted::always(200, &[("content-type", "application/json")], body).await;
+        every_route_answers(&facing(upstream.address).await, 502, "bad_upstream_answer").await;
     }
     for status in [204, 301, 302, 400, 418] {
-        let upstream = Recorder::start(status, &[], "").await;
-        every_route_answers(&facing(upstream.upstream.address).await, 502, "bad_upstream_answer").await;
+        let upstream = Scripted::always(status, &[], "").await;
+        every_route_answers(&facing(upstream.address).await, 502, "bad_upstream_answer").await;
     }
 }
 
@@ -197,28 +197,23 @@ async fn an_answer_that_is_cut_short_is_a_502() {
 #[tokio::test]
 async fn an_answer_that_is_too_large_is_a_502() {
     let large = format!(r#"{{"jobs": [], "x": "{}"}}"#, "y".repeat(5000));
-    let announced = Recorder::start(200, &[], &large).await;
-    every_route_answers(
-        &facing(announced.upstream.address).await,
-        502,
-        "upstream_answer_too_large",
-    )
-    .await;
+    let announced = Scripted::always(200, &[], &large).await;
+    every_route_answers(&facing(announced.address).await, 502, "upstream_answer_too_large").await;
     let growing = raw_bytes(format!("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{large}")).await;
     every_route_answers(&facing(growing).await, 502, "upstream_answer_too_large").await;
 }
 
 #[tokio::test]
 async fn an_encoding_that_was_not_asked_for_is_a_502() {
-    let upstream = Recorder::start(200, &[("content-encoding", "gzip")], "not really").await;
-    every_route_answers(&facing(upstream.upstream.address).await, 502, "upstream_interrupted").await;
+    let upstream = Scripted::always(200, &[("content-encoding", "gzip")], "not really").await;
+    every_route_answers(&facing(upstream.address).await, 502, "upstream_interrupted").await;
 }
 
 #[tokio::test]
 async fn a_server_without_the_jobs_api_is_a_502_and_not_an_empty_history() {
     for status in [404, 405, 410] {
-        let upstream = Recorder::start(status, &[("content-type", "text/plain")], "404: Not Found").await;
-        every_route_answers(&facing(upstream.upstream.address).await, 502, "no_jobs_api").await;
+        let upstream = Scripted::always(status, &[("content-type", "text/plain")], "404: Not Found").await;
+        every_route_answers(&facing(upstream.address).await, 502, "no_jobs_api").await;
         every_route_answers(&start(&upstream.url(), |_| {}).await, 502, "no_jobs_api").await;
     }
 }
@@ -292,7 +287,7 @@ async fn any_other_failure_of_one_detail_fails_the_whole_list() {
 async fn a_page_that_promises_more_and_brings_nothing_is_a_502() {
     let page =
         r#"{"jobs": [{"id": "a", "status": "completed"}], "pagination": {"has_more": true, "next_cursor": "x"}}"#;
-    let upstream = Recorder::start(200, &[], page).await;
+    let upstream = Scripted::always(200, &[], page).await;
     for dialect in [DialectChoice::Comfyui, DialectChoice::Cloud] {
         let jobshim = start(&upstream.url(), |config| config.upstream.dialect = dialect).await;
         let reply = Client::new().get(jobshim.address, "/history").await;

@@ -4,7 +4,7 @@
 use crate::support::{
     Client,
     program::Program,
-    shelf::{BEGINNING, Item, Shelf},
+    shelf::{BEGINNING, Item, Shelf, is_list},
     start,
     upstream::{Scripted, read_head, reply},
     wait::{as_soon_as, within},
@@ -76,15 +76,12 @@ async fn a_long_list_begins_before_its_last_detail_and_breaks_when_one_fails() {
     let shelf = Shelf::start(finished(100, 100_000)).await;
     let gate = shelf.hold_details();
     let jobshim = start(&shelf.url(), |_| {}).await;
-    gate.add_permits(80);
+    gate.admit(80);
     let (mut stream, head) = begin(jobshim.address, "/history").await;
     assert!(head.starts_with("HTTP/1.1 200"), "{head}");
-    assert!(
-        shelf.shared.details.load(Ordering::SeqCst) < 100,
-        "it began before all was asked for"
-    );
-    shelf.instead(|path| path.starts_with("/api/jobs/").then(|| reply(500, &[], "no")));
-    gate.add_permits(100);
+    assert!(shelf.details() < 100, "it began before all was asked for");
+    shelf.intercept(|_, one| one.path().starts_with("/api/jobs/").then(|| reply(500, &[], "no")));
+    gate.admit(100);
     let mut rest = Vec::new();
     // Cut off or reset: both are no end.
     let _ = within("an end of the answer", stream.read_to_end(&mut rest)).await;
@@ -96,7 +93,9 @@ async fn a_long_list_begins_before_its_last_detail_and_breaks_when_one_fails() {
 async fn a_failure_before_the_list_has_begun_is_a_status() {
     let shelf = Shelf::start(finished(100, 1_000)).await;
     let jobshim = start(&shelf.url(), |_| {}).await;
-    shelf.instead(|path| (path == "/api/jobs/job-00099").then(|| reply(503, &[("retry-after", "7")], "later")));
+    shelf.intercept(|_, one| {
+        (one.path() == "/api/jobs/job-00099").then(|| reply(503, &[("retry-after", "7")], "later"))
+    });
     let reply = Client::new().get(jobshim.address, "/history").await;
     assert_eq!((reply.status.as_u16(), reply.header("retry-after")), (503, "7"));
 }
@@ -110,8 +109,8 @@ async fn a_client_that_reads_slowly_or_goes_away_leaves_nothing_behind() {
     let mut before = usize::MAX;
     let stopping = async {
         loop {
-            let now = shelf.shared.details.load(Ordering::SeqCst);
-            if now == before && shelf.shared.open.load(Ordering::SeqCst) == 0 {
+            let now = shelf.details();
+            if now == before && shelf.under_way() == 0 {
                 return now;
             }
             before = now;
@@ -133,15 +132,12 @@ async fn a_client_that_reads_slowly_or_goes_away_leaves_nothing_behind() {
             stream
         },
         async {
-            as_soon_as("sixteen calls are open", || {
-                shelf.shared.open.load(Ordering::SeqCst) >= 16
-            })
-            .await;
+            as_soon_as("sixteen calls are open", || shelf.under_way() >= 16).await;
         }
     );
     let () = second;
     drop(stream);
-    as_soon_as("its calls stop", || shelf.shared.open.load(Ordering::SeqCst) == 0).await;
+    as_soon_as("its calls stop", || shelf.under_way() == 0).await;
     drop(gate);
 }
 
@@ -194,14 +190,12 @@ async fn a_short_history_reads_on_while_an_older_job_may_have_ended_later() {
 async fn a_list_that_loses_jobs_between_two_pages_is_walked_anew() {
     let shelf = Shelf::start(finished(2_500, 10)).await;
     let jobshim = start(&shelf.url(), |_| {}).await;
-    let shared = std::sync::Arc::clone(&shelf.shared);
     // With the second list call, before it is answered, the five newest are deleted, once.
-    shelf.instead(move |path| {
-        if path == "/api/jobs" && shared.lists.load(Ordering::SeqCst) == 2 {
-            let mut items = shared.items.lock().expect("items");
-            if items.len() == 2_500 {
-                items.truncate(2_495);
-            }
+    let mut lists = 0;
+    shelf.intercept(move |shelf, one| {
+        lists += usize::from(is_list(one));
+        if is_list(one) && lists == 2 {
+            shelf.items.truncate(2_495);
         }
         None
     });

@@ -7,7 +7,7 @@ use crate::support::{
     raw::sender,
     server::{Server, Setup, board},
     start,
-    upstream::{Recorder, Scripted, TestBody, reply},
+    upstream::{Scripted, TestBody, reply},
     wait::until,
 };
 use bytes::Bytes;
@@ -117,7 +117,7 @@ async fn a_hidden_job_is_in_no_list_and_its_detail_is_the_servers_404() {
 #[tokio::test]
 async fn who_hides_nothing_gets_every_byte_and_asks_as_before() {
     let body = r#"{"jobs" : [ {"id": "a", "status": "completed" , "create_time": 1795000000000} ,{"id":"b"}],"pagination":{} } "#;
-    let recorder = Recorder::start(200, &[("content-type", "application/json"), ("etag", "\"x\"")], body).await;
+    let recorder = Scripted::always(200, &[("content-type", "application/json"), ("etag", "\"x\"")], body).await;
     let jobshim = start(&recorder.url(), |config| {
         config.upstream.dialect = DialectChoice::Comfyui
     })

@@ -7,7 +7,7 @@ use crate::support::{
     start,
     wait::as_soon_as,
 };
-use std::{net::SocketAddr, sync::atomic::Ordering};
+use std::net::SocketAddr;
 
 /// `count` requests at once, with a client each.
 async fn at_once(at: SocketAddr, count: usize, target: &'static str) -> Vec<tokio::task::JoinHandle<Reply>> {
@@ -22,8 +22,8 @@ async fn requests_for_the_same_thing_at_the_same_time_share_a_call() {
         let jobshim = over(&shelf).await;
         let gate = shelf.hold_details();
         let asking = at_once(jobshim.address, 50, "/history/job-00000").await;
-        as_soon_as("a call is open", || shelf.shared.open.load(Ordering::SeqCst) != 0).await;
-        gate.add_permits(100);
+        as_soon_as("a call is open", || shelf.under_way() != 0).await;
+        gate.admit(100);
         let mut texts = Vec::new();
         for one in asking {
             texts.push(one.await.expect("an answer").text());
@@ -56,23 +56,20 @@ async fn a_caller_that_hangs_up_does_not_cancel_the_call_for_the_others_and_the_
     let jobshim = over(&shelf).await;
     let gate = shelf.hold_details();
     let first = at_once(jobshim.address, 1, "/history/job-00000").await.remove(0);
-    as_soon_as("a call is open", || shelf.shared.details.load(Ordering::SeqCst) != 0).await;
+    as_soon_as("a call is open", || shelf.details() != 0).await;
     let second = at_once(jobshim.address, 1, "/history/job-00000").await.remove(0);
     // The second has come along once its head was read; a request of another kind behind it tells.
     get(&jobshim, "/queue").await;
     first.abort();
     get(&jobshim, "/queue").await;
-    assert_eq!(shelf.shared.open.load(Ordering::SeqCst), 1, "the call goes on");
-    gate.add_permits(1);
+    assert_eq!(shelf.under_way(), 1, "the call goes on");
+    gate.admit(1);
     assert!(second.await.expect("an answer").text().contains("job-00000"));
-    shelf.with(|items| items.push(Item::new(1, "completed", 10)));
+    shelf.with(|shelf| shelf.items.push(Item::new(1, "completed", 10)));
     let third = at_once(jobshim.address, 1, "/history/job-00001").await.remove(0);
-    as_soon_as("a call is open", || shelf.shared.open.load(Ordering::SeqCst) != 0).await;
+    as_soon_as("a call is open", || shelf.under_way() != 0).await;
     third.abort();
-    as_soon_as("no call is open any more", || {
-        shelf.shared.open.load(Ordering::SeqCst) == 0
-    })
-    .await;
+    as_soon_as("no call is open any more", || shelf.under_way() == 0).await;
 }
 
 #[tokio::test]

@@ -247,13 +247,14 @@ async fn a_class_is_asked_for_once() {
 
 #[tokio::test]
 async fn details_are_fetched_side_by_side_and_never_more_than_configured() {
-    let upstream = crate::support::upstream::Gate::start(many(Rules::Comfyui, 20)).await;
+    let upstream = crate::support::upstream::Scripted::of_board(many(Rules::Comfyui, 20)).await;
+    let gate = upstream.hold_details();
     let jobshim = start(&upstream.url(), |config| config.upstream.concurrency = 4).await;
     let address = jobshim.address;
     let request = tokio::spawn(async move { Client::new().get(address, "/history").await });
-    upstream.until_waiting(4).await;
-    assert_eq!(upstream.waiting(), 4, "the fifth waits for a free place");
-    upstream.open();
+    gate.until_came(4).await;
+    assert_eq!(gate.came(), 4, "the fifth waits for a free place");
+    gate.open();
     let reply = request.await.expect("an answer");
     assert_eq!(Json::parse(&reply.body).expect("JSON").keys().len(), 20);
 }

@@ -55,12 +55,12 @@ async fn a_list_has_another_version_once_a_job_comes_or_goes_and_the_same_one_af
         three,
         "another jobshim"
     );
-    shelf.with(|items| items.push(Item::new(3, "cancelled", 1)));
+    shelf.with(|shelf| shelf.items.push(Item::new(3, "cancelled", 1)));
     let four = version().await;
     assert_ne!(four, three);
-    shelf.with(|items| items.truncate(3));
+    shelf.with(|shelf| shelf.items.truncate(3));
     assert_eq!(version().await, three);
-    shelf.with(|items| items.truncate(2));
+    shelf.with(|shelf| shelf.items.truncate(2));
     let reply = get(&jobshim, "/history", &[("if-none-match", &three)]).await;
     assert_eq!(reply.status, 200, "what changed is sent");
 }

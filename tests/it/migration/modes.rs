@@ -2,10 +2,11 @@
 
 use crate::support::{
     Client, Reply, Running, StateFolder,
-    both::{Both, legacy},
     program::run,
     server::board,
     start_with,
+    surfaces::{Surfaces, legacy},
+    upstream::Scripted,
     wait::until,
 };
 use http::Method;
@@ -26,7 +27,7 @@ const ID: &str = "0b8d4d0a-6d0c-4b3e-9c39-0d6a0f8f1c11";
 const OWN: &str = r#"{"by": "the legacy endpoint"}"#;
 
 /// A server whose legacy answers cannot be mistaken for translated ones.
-async fn server() -> Both {
+async fn server() -> Scripted<Surfaces> {
     let mut board = board(Rules::Comfyui);
     let text = format!(r#"{{"id": "{ID}", "status": "completed", "create_time": 1700000000000, "priority": 7}}"#);
     board.jobs.push(Job::new(&text, &text).expect("a job"));
@@ -39,10 +40,10 @@ async fn server() -> Both {
         "/api/queue",
         "/api/history_v2",
     ];
-    Both::start(board, targets.map(|target| legacy(target, OWN)).into()).await
+    Surfaces::start(board, targets.map(|target| legacy(target, OWN)).into()).await
 }
 
-async fn jobshim(server: &Both, options: &[(&Key, &str)]) -> Running {
+async fn jobshim(server: &Scripted<Surfaces>, options: &[(&Key, &str)]) -> Running {
     let given = options
         .iter()
         .fold(Options::default(), |given, (key, value)| given.with(key, *value));
@@ -204,7 +205,7 @@ async fn a_canary_of_thirty_percent_takes_that_share_of_two_thousand_clients_and
     assert_eq!(back, 0, "clients went back when the share grew");
 }
 
-async fn jobshim_in(server: &Both, folder: &str, mode: &str) -> Running {
+async fn jobshim_in(server: &Scripted<Surfaces>, folder: &str, mode: &str) -> Running {
     jobshim(server, &[(&LEGACY.mode.key, mode), (&FOLDERS.state_dir.key, folder)]).await
 }
 
@@ -260,7 +261,7 @@ async fn forwarded_calls_go_to_the_legacy_upstream_without_the_headers_for_the_o
     let sent = [("authorization", "Bearer mine")];
     let reply = Client::new().get_with(jobshim.address, "/queue?x=%20y", &sent).await;
     assert_eq!(reply.status, 404, "no legacy answer is kept for that target");
-    let arrived = old.with(|surfaces| surfaces.arrived.clone());
+    let arrived = old.all();
     assert_eq!(arrived.len(), 1);
     assert_eq!(arrived[0].target, "/queue?x=%20y");
     assert_eq!(arrived[0].headers["authorization"], "Bearer mine");
@@ -271,12 +272,7 @@ async fn forwarded_calls_go_to_the_legacy_upstream_without_the_headers_for_the_o
     assert_eq!(get(&jobshim, "/history").await.status, 200);
     assert_eq!(get(&jobshim, "/system_stats").await.status, 404);
     assert_eq!(old.counts(), (0, 0));
-    assert!(new.with(|surfaces| {
-        surfaces
-            .arrived
-            .iter()
-            .all(|one| one.headers["x-secret"] == "for-the-new-one")
-    }));
+    assert_eq!(new.count(|one| one.headers["x-secret"] != "for-the-new-one"), 0);
 }
 
 #[tokio::test]
@@ -311,7 +307,7 @@ async fn a_write_is_made_once_whoever_makes_it() {
                     .send(Method::POST, jobshim.address, target, &sent, body)
                     .await
                     .expect("an answer");
-                let arrived = server.with(|surfaces| std::mem::take(&mut surfaces.arrived));
+                let arrived = server.take();
                 let writes: Vec<_> = arrived.iter().filter(|one| one.method == Method::POST).collect();
                 // Nothing is pending or running: a translated one may find nothing to cancel.
                 assert!(

@@ -2,11 +2,11 @@
 
 use crate::support::{
     Client, Running,
-    both::{Both, legacy},
     browser::Browser,
     server::board,
     start_with,
-    upstream::{Recorder, Scripted, reply},
+    surfaces::{Surfaces, legacy},
+    upstream::{Scripted, reply},
 };
 use http::Method;
 use jobshim::{
@@ -20,7 +20,7 @@ use jobshim::{
 const SUNSET: &str = "Wed, 31 Mar 2027 00:00:00 GMT";
 
 /// One job in each state, `done`, `waiting` and `running`.
-async fn server() -> Both {
+async fn server() -> Scripted<Surfaces> {
     let mut board = board(Rules::Comfyui);
     for (id, status) in [
         ("done", "completed"),
@@ -30,10 +30,10 @@ async fn server() -> Both {
         let text = format!(r#"{{"id": "{id}", "status": "{status}", "create_time": 1700000000000, "priority": 7}}"#);
         board.jobs.push(Job::new(&text, &text).expect("a job"));
     }
-    Both::start(board, vec![legacy("/history", "{}"), legacy("/queue", "{}")]).await
+    Surfaces::start(board, vec![legacy("/history", "{}"), legacy("/queue", "{}")]).await
 }
 
-async fn jobshim(server: &Both, options: &[(&Key, &str)]) -> Running {
+async fn jobshim(server: &Scripted<Surfaces>, options: &[(&Key, &str)]) -> Running {
     let given = options
         .iter()
         .fold(Options::default(), |given, (key, value)| given.with(key, *value));
@@ -177,7 +177,7 @@ async fn a_web_page_may_read_a_410_where_the_server_lets_it_read_answers() {
         assert_eq!(reply.header("access-control-allow-origin"), "http://editor.example");
         assert_eq!(reply.header("access-control-expose-headers"), "deprecation, link");
         assert_eq!((reply.header("vary"), reply.header("x-own")), ("Origin", ""));
-        let arrived = server.with(|surfaces| std::mem::take(&mut surfaces.arrived));
+        let arrived = server.take();
         assert!(
             arrived
                 .iter()
@@ -192,7 +192,7 @@ async fn a_web_page_may_read_a_410_where_the_server_lets_it_read_answers() {
 
 #[tokio::test]
 async fn a_410_is_not_given_to_a_web_page_that_the_server_refuses() {
-    let refusing = Recorder::start(403, &[], "").await;
+    let refusing = Scripted::always(403, &[], "").await;
     let gone = Options::default().with(&LEGACY.mode.key, "gone");
     let jobshim = start_with(gone.with(&UPSTREAM.url.key, refusing.url())).await;
     let page = [("sec-fetch-site", "cross-site"), ("origin", "http://evil.example")];

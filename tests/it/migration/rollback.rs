@@ -2,11 +2,11 @@
 
 use crate::support::{
     Client, StateFolder,
-    both::{Both, legacy},
     metrics::Metrics,
     program::Program,
     server::board,
     start_with,
+    surfaces::{Surfaces, legacy},
     upstream::{Scripted, reply},
 };
 use http::Method;
@@ -24,11 +24,11 @@ const TARGET: &str = "/history/broken";
 const CANARY: &str = "history_entry=canary:100,rollback.failures=10%";
 
 /// A server with a job that cannot be translated; its legacy endpoint shows it all the same.
-async fn server() -> Both {
+async fn server() -> Scripted<Surfaces> {
     let mut jobs = board(Rules::Comfyui);
     let sound = r#"{"id": "broken", "status": "completed", "create_time": 1}"#;
     jobs.jobs.push(Job::new(sound, r#"{"id": "broken""#).expect("a job"));
-    Both::start(jobs, vec![legacy(TARGET, "{}")]).await
+    Surfaces::start(jobs, vec![legacy(TARGET, "{}")]).await
 }
 
 async fn status(at: SocketAddr) -> u16 {
@@ -94,7 +94,7 @@ async fn a_server_that_is_down_says_nothing_of_the_canary() {
 }
 
 /// Starts the program with a state folder and a mode for the route.
-fn begin(server: &Both, state: &StateFolder, route: &str) -> Program {
+fn begin(server: &Scripted<Surfaces>, state: &StateFolder, route: &str) -> Program {
     let (url, folder) = (server.url(), state.path.display().to_string());
     let arguments = [
         "--listen",

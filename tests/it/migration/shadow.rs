@@ -2,12 +2,12 @@
 
 use crate::support::{
     Client, Running, TableFolder as Folder,
-    both::{Both, legacy},
     corpus::{Case, case, cases},
     metrics::Metrics,
     server::board,
     start_with,
-    upstream::Gate,
+    surfaces::{Surfaces, legacy},
+    upstream::Scripted,
 };
 use http::Method;
 use jobshim::routes::Endpoint;
@@ -58,7 +58,7 @@ async fn shadow(case: Case, options: &[(&Key, &str)]) -> BTreeMap<Endpoint, Foun
         .map(|legacy| (legacy.target.clone(), legacy.status, legacy.body.clone()))
         .collect();
     let label = format!("{}/{}", case.server, case.name);
-    let server = Both::start(case.board(), case.legacy).await;
+    let server = Surfaces::start(case.board(), case.legacy).await;
     let shadowing = [(&LEGACY.mode.key, "shadow"), (&SHADOW.max_in_flight.key, "64")];
     let jobshim = jobshim(&server.url(), &[&shadowing, options].concat()).await;
     let client = Client::new();
@@ -143,7 +143,7 @@ async fn a_job_status_is_compared_field_by_field() {
         answer.content_type = "application/json".to_owned();
         answer
     };
-    let server = Both::start(jobs, vec![status("success")]).await;
+    let server = Surfaces::start(jobs, vec![status("success")]).await;
     let jobshim = jobshim(&server.url(), &[(&LEGACY.mode.key, "shadow")]).await;
     Client::new().get(jobshim.address, &target).await;
     let found = findings(&jobshim, 1).await;
@@ -221,19 +221,19 @@ async fn a_table_with_one_row_broken_on_purpose_shows_exactly_that_field() {
 }
 
 /// A server with one finished job, whose legacy history says something else about its number.
-async fn differing_server() -> Both {
+async fn differing_server() -> Scripted<Surfaces> {
     let mut board = board(Rules::Comfyui);
     let text = format!(
         r#"{{"id": "{ID}", "status": "completed", "create_time": 1700000000000, "priority": 7, "workflow": {{"prompt": {{}}, "extra_data": {{"secret": "s3cret"}}}}}}"#
     );
     board.jobs.push(Job::new(&text, &text).expect("a job"));
-    let plain = Both::start(board.clone(), Vec::new()).await;
+    let plain = Surfaces::start(board.clone(), Vec::new()).await;
     let translated = Client::new()
         .get(jobshim(&plain.url(), &[]).await.address, "/history")
         .await
         .text();
     let other = translated.replace("[7, ", "[8, ").replace("s3cret", "another secret");
-    Both::start(board, vec![legacy("/history", &other)]).await
+    Surfaces::start(board, vec![legacy("/history", &other)]).await
 }
 
 #[tokio::test]
@@ -272,10 +272,8 @@ async fn of_a_head_the_heads_are_compared() {
     assert_eq!(head().await.header("content-type"), "text/plain");
     let found = findings(&jobshim, 2).await;
     assert_eq!(differing(&found), [("history", "(content type)", 1)]);
-    let heads = server.with(|surfaces| {
-        let asked = surfaces.arrived.iter().filter(|one| one.target == "/history");
-        asked.map(|one| one.method.clone()).collect::<Vec<_>>()
-    });
+    let asked = server.all().into_iter().filter(|one| one.target == "/history");
+    let heads: Vec<_> = asked.map(|one| one.method).collect();
     assert_eq!(
         heads,
         [Method::HEAD, Method::HEAD, Method::HEAD],
@@ -298,7 +296,7 @@ async fn what_two_reads_of_the_legacy_endpoint_show_between_themselves_is_noise(
 #[tokio::test]
 async fn a_queue_that_moved_between_the_two_answers_is_looked_at_once_more() {
     let case = case("comfyui-next", "busy");
-    let server = Both::start(case.board(), case.legacy).await;
+    let server = Surfaces::start(case.board(), case.legacy).await;
     let target = "/queue";
     let now = server.with(|surfaces| {
         let queue = surfaces.legacy.iter_mut().find(|legacy| legacy.target == target);
@@ -324,9 +322,10 @@ async fn the_client_waits_for_nothing_and_feels_no_failure() {
     let mut jobs = board(Rules::Comfyui);
     let text = format!(r#"{{"id": "{ID}", "status": "completed", "create_time": 1700000000000, "priority": 7}}"#);
     jobs.jobs.push(Job::new(&text, &text).expect("a job"));
-    let hanging = Gate::start(jobs).await;
+    let hanging = Scripted::of_board(jobs).await;
+    let gate = hanging.hold_details();
     let target = format!("/history/{ID}");
-    let old = Both::start(board(Rules::Comfyui), vec![legacy(&target, "{}")]).await;
+    let old = Surfaces::start(board(Rules::Comfyui), vec![legacy(&target, "{}")]).await;
     let old_url = old.url();
     let options = [
         (&LEGACY.mode.key, "shadow"),
@@ -348,7 +347,7 @@ async fn the_client_waits_for_nothing_and_feels_no_failure() {
         found[&Endpoint::HistoryEntry].count(Compared::Dropped) >= 40,
         "{found:#?}"
     );
-    assert!(hanging.waiting() <= 12, "{} translations were begun", hanging.waiting());
+    assert!(gate.came() <= 12, "{} translations were begun", gate.came());
     let refusing = [(&LEGACY.mode.key, "shadow"), (&LEGACY.upstream.key, old_url.as_str())];
     let without = jobshim("http://127.0.0.1:9", &refusing).await;
     assert_eq!(client.get(without.address, &target).await.text(), "{}");
@@ -379,7 +378,7 @@ async fn shadow_repeats_no_write_and_opens_no_second_socket() {
     // A read is compared after all of them: whatever they would have led to has been there before.
     client.get(jobshim.address, "/history").await;
     findings(&jobshim, 1).await;
-    let arrived = server.with(|surfaces| surfaces.arrived.clone());
+    let arrived = server.all();
     let effects: Vec<(String, String)> = arrived
         .iter()
         .filter(|one| one.method == Method::POST || one.target.starts_with("/ws"))
@@ -494,10 +493,7 @@ async fn a_canary_that_differs_too_often_goes_back_and_stays_there() {
     server.counts();
     let texts = ask_as(&jobshim, 60, "/history").await;
     assert!(texts.iter().all(|text| *text == translated_text));
-    let history = server.with(|surfaces| {
-        let arrived = surfaces.arrived.iter();
-        arrived.filter(|one| one.target == "/history").count()
-    });
+    let history = server.count(|one| one.target == "/history");
     assert!(history >= 60, "every one of 60 is forwarded: {history}");
     assert_eq!(ask_as(&jobshim, 1, "/queue").await.len(), 1, "other routes go on");
 }

@@ -5,7 +5,7 @@ use crate::support::{
     Client, Reply, Running, facing,
     program::{Program, run},
     start_with,
-    upstream::{Scripted, reply},
+    upstream::{Arrived, Gate, Scripted, reply},
     wait::until,
 };
 use bytes::Bytes;
@@ -22,7 +22,7 @@ use std::{
     io::Write,
     net::SocketAddr,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -32,52 +32,34 @@ use tokio::{sync::Semaphore, time::timeout};
 /// The key that a client was shown in place of its own, and that must not come back as one.
 const REDACTED: &str = r#""extra_data": {"api_key_comfy_org": "[REDACTED]"}"#;
 
-/// A server that keeps every `POST /prompt` and `POST /queue` waiting, and what came of prompts.
+/// A server that keeps every `POST /prompt` waiting.
 struct Slow {
     server: Scripted,
-    prompts: Arc<Mutex<Vec<Bytes>>>,
-    lists: Arc<AtomicUsize>,
-    gate: Arc<Semaphore>,
-    /// Holds lists back, too.
-    holds_lists: Arc<Semaphore>,
+    gate: Arc<Gate>,
+}
+
+fn is_prompt(arrived: &Arrived) -> bool {
+    arrived.path().ends_with("/prompt")
 }
 
 impl Slow {
     async fn start(list: usize) -> Self {
-        let prompts = Arc::<Mutex<Vec<Bytes>>>::default();
-        let lists = Arc::new(AtomicUsize::new(0));
-        let gate = Arc::new(Semaphore::new(0));
-        let holds_lists = Arc::new(Semaphore::new(Semaphore::MAX_PERMITS / 2));
-        let shared = (prompts.clone(), lists.clone(), gate.clone(), holds_lists.clone());
-        let server = Scripted::start(move |request| {
-            let (prompts, lists, gate, holds_lists) = shared.clone();
-            async move {
-                let is_prompt = request.uri().path().ends_with("/prompt");
-                let body = request.into_body().collect().await.expect("a whole body").to_bytes();
-                if is_prompt {
-                    prompts.lock().expect("prompts").push(body);
-                    gate.acquire().await.expect("a permit").forget();
-                    return reply(200, &[], r#"{"prompt_id": "a", "number": 1}"#);
-                }
-                lists.fetch_add(1, Ordering::SeqCst);
-                holds_lists.acquire().await.expect("a permit").forget();
-                let padding = "x".repeat(list);
-                let text = format!(r#"{{"x": "{padding}", "jobs": [], "pagination": {{"has_more": false}}}}"#);
-                reply(200, &[], text)
+        let server = Scripted::answering(move |arrived| {
+            if is_prompt(arrived) {
+                return reply(200, &[], r#"{"prompt_id": "a", "number": 1}"#);
             }
+            let padding = "x".repeat(list);
+            let text = format!(r#"{{"x": "{padding}", "jobs": [], "pagination": {{"has_more": false}}}}"#);
+            reply(200, &[], text)
         })
         .await;
-        Self {
-            server,
-            prompts,
-            lists,
-            gate,
-            holds_lists,
-        }
+        let gate = server.hold(is_prompt);
+        Self { server, gate }
     }
 
     fn prompts(&self) -> Vec<Bytes> {
-        self.prompts.lock().expect("prompts").clone()
+        let prompts = self.server.all().into_iter().filter(is_prompt);
+        prompts.map(|one| one.body).collect()
     }
 }
 
@@ -147,7 +129,7 @@ async fn a_prompt_for_which_there_is_no_room_is_refused_and_not_sent_on_as_it_ca
         assert_has_no_room(&refused.expect("it is refused, and waits for nothing"));
     }
     assert_eq!(slow.prompts().len(), 1, "nothing was sent on");
-    slow.gate.add_permits(3);
+    slow.gate.admit(3);
     assert_eq!(held.await.expect("an end").status, 200);
     for (headers, body) in [
         (&[][..], Bytes::from(second)),
@@ -169,7 +151,7 @@ async fn what_a_compressed_body_says_counts_like_the_body() {
     })
     .await;
     let at = jobshim.address;
-    slow.holds_lists.forget_permits(Semaphore::MAX_PERMITS);
+    let lists = slow.server.hold(|one| !is_prompt(one));
     let text = format!(r#"{{"delete": ["{}"]}}"#, "x".repeat(400_000));
     let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
     gzip.write_all(text.as_bytes()).expect("written");
@@ -180,10 +162,10 @@ async fn what_a_compressed_body_says_counts_like_the_body() {
         let gzip = gzip.clone();
         async move { post(at, "/queue", &headers, gzip).await }
     });
-    until("one is held", async || slow.lists.load(Ordering::SeqCst) == 1).await;
+    lists.until_came(1).await;
     let second = timeout(Duration::from_secs(10), post(at, "/queue", &headers, gzip.clone())).await;
     assert_has_no_room(&second.expect("it is refused, and waits for nothing"));
-    slow.holds_lists.add_permits(3);
+    lists.admit(3);
     assert_eq!(first.await.expect("an end").status, 200);
     let again = post(at, "/queue", &headers, gzip).await;
     assert_eq!(again.status, 200, "{}", again.text());
@@ -207,7 +189,7 @@ async fn nothing_is_kept_of_a_prompt_that_was_sent_also_when_something_was_taken
             program.memory() < limit
         };
         until(&what, is_free).await;
-        slow.gate.add_permits(1);
+        slow.gate.admit(1);
         assert_eq!(sending.await.expect("an end").status, 200);
     }
 }

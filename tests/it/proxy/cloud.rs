@@ -5,7 +5,7 @@ use crate::support::{
     program::Program,
     server::{PICTURE, Server, Setup, board},
     start,
-    upstream::{Arrived, Recorder},
+    upstream::{Arrived, Scripted},
 };
 use http::{HeaderName, HeaderValue, Method};
 use jobshim::{
@@ -53,7 +53,7 @@ async fn send(at: SocketAddr, method: Method, target: &str, headers: &[(&str, &s
         .expect("an answer")
 }
 
-fn last(recorder: &Recorder) -> Arrived {
+fn last(recorder: &Scripted) -> Arrived {
     recorder.arrived().pop().expect("a request")
 }
 
@@ -61,7 +61,7 @@ fn last(recorder: &Recorder) -> Arrived {
 
 #[tokio::test]
 async fn paths_of_a_local_server_get_the_clouds_prefix_and_all_else_stays_to_the_byte() {
-    let recorder = Recorder::start(200, &[], "{}").await;
+    let recorder = Scripted::always(200, &[], "{}").await;
     let jobshim = in_front_of(&recorder.url()).await;
     for (method, sent, arrives) in [
         (Method::POST, "/prompt", "/api/prompt"),
@@ -117,7 +117,7 @@ async fn paths_of_a_local_server_get_the_clouds_prefix_and_all_else_stays_to_the
 
 #[tokio::test]
 async fn the_prefix_is_the_tables_and_a_self_hosted_server_gets_none() {
-    let recorder = Recorder::start(200, &[], "{}").await;
+    let recorder = Scripted::always(200, &[], "{}").await;
     let table = std::fs::read_to_string("mappings/dialects/cloud.toml").expect("the table");
     let other = table
         .replace("prefix = \"/api\"", "prefix = \"/v9\"")
@@ -146,7 +146,7 @@ async fn the_prefix_is_the_tables_and_a_self_hosted_server_gets_none() {
 
 #[tokio::test]
 async fn either_dialects_sort_words_are_translated_to_the_upstreams() {
-    let recorder = Recorder::start(200, &[], "{}").await;
+    let recorder = Scripted::always(200, &[], "{}").await;
     for (choice, pairs) in [
         (
             DialectChoice::Cloud,
@@ -232,7 +232,7 @@ async fn either_dialects_sort_words_are_translated_to_the_upstreams() {
 
 #[tokio::test]
 async fn the_key_goes_with_every_call_and_a_clients_own_key_before_it() {
-    let recorder = Recorder::start(200, &[], r#"{"jobs": [], "pagination": {"has_more": false}}"#).await;
+    let recorder = Scripted::always(200, &[], r#"{"jobs": [], "pagination": {"has_more": false}}"#).await;
     let jobshim = in_front_of(&recorder.url()).await;
     for (method, target) in [
         (Method::GET, "/view?filename=a"),
@@ -247,7 +247,7 @@ async fn the_key_goes_with_every_call_and_a_clients_own_key_before_it() {
         send(jobshim.address, method.clone(), target, &[], "{}").await;
         let arrived = recorder.all().pop().expect("a request");
         assert_eq!(arrived.headers["x-api-key"], KEY, "{method} {target}");
-        let host = recorder.upstream.address.to_string();
+        let host = recorder.address.to_string();
         assert_eq!(arrived.headers["host"], host, "{method} {target}");
         send(jobshim.address, method.clone(), target, &[("x-api-key", "own")], "{}").await;
         let arrived = recorder.all().pop().expect("a request");
@@ -258,7 +258,7 @@ async fn the_key_goes_with_every_call_and_a_clients_own_key_before_it() {
 
 #[tokio::test]
 async fn the_socket_stays_at_the_root_and_the_key_becomes_its_token() {
-    let recorder = Recorder::start(200, &[], "").await;
+    let recorder = Scripted::always(200, &[], "").await;
     let jobshim = in_front_of(&recorder.url()).await;
     let encoded = "comfyui%2Dkey%2D7c1d%2F%2B%3D";
     for (sent, headers, arrives) in [
@@ -291,7 +291,7 @@ async fn the_socket_stays_at_the_root_and_the_key_becomes_its_token() {
 
 #[tokio::test]
 async fn a_redirect_to_a_signed_url_is_the_clients_and_the_key_never_goes_there() {
-    let storage = Recorder::start(200, &[("content-type", "image/png")], "a picture").await;
+    let storage = Scripted::always(200, &[("content-type", "image/png")], "a picture").await;
     let server = cloud(Some(storage.url())).await;
     server.with(|state| state.files.insert("output/a b.png".to_owned(), PICTURE.into()));
     let jobshim = in_front_of(&server.url()).await;

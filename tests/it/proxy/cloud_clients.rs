@@ -6,7 +6,7 @@ use crate::support::{
     json::Json,
     server::board,
     start,
-    upstream::{Arrived, Recorder, Scripted, reply},
+    upstream::{Arrived, Scripted, reply},
 };
 use flate2::{Compression, write::GzEncoder};
 use http::{HeaderName, HeaderValue, Method};
@@ -54,7 +54,7 @@ fn shown(arrived: &Arrived) -> (Option<&str>, Option<&str>) {
 
 #[tokio::test]
 async fn the_configured_key_goes_where_nothing_of_the_clients_own_is_shown_and_nowhere_else() {
-    let recorder = Recorder::start(200, &[], r#"{"jobs": [], "pagination": {"has_more": false}}"#).await;
+    let recorder = Scripted::always(200, &[], r#"{"jobs": [], "pagination": {"has_more": false}}"#).await;
     let jobshim = start(&recorder.url(), with_key).await;
     for (query, headers, expected) in [
         ("", &[][..], (Some(KEY), None)),
@@ -137,7 +137,7 @@ async fn the_configured_key_goes_where_nothing_of_the_clients_own_is_shown_and_n
 
 #[tokio::test]
 async fn a_bearer_token_of_a_self_hosted_server_stays_what_it_is() {
-    let recorder = Recorder::start(200, &[], "{}").await;
+    let recorder = Scripted::always(200, &[], "{}").await;
     let jobshim = start(&recorder.url(), |config| {
         config.upstream.dialect = DialectChoice::Comfyui
     })

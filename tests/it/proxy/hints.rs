@@ -5,7 +5,7 @@ use crate::support::{
     Client, Reply, TableFolder as Folder,
     program::{Program, run},
     start,
-    upstream::{Recorder, Scripted, reply, secure},
+    upstream::{Scripted, reply, secure},
 };
 use http::Method;
 use jobshim::{
@@ -113,7 +113,7 @@ async fn a_wrong_port_where_nothing_listens() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_port_where_another_program_listens() {
     for status in [200, 400, 404] {
-        let page = Recorder::start(status, &[("content-type", "text/html")], "<html>Hello</html>").await;
+        let page = Scripted::always(status, &[("content-type", "text/html")], "<html>Hello</html>").await;
         let parts = ["is not ComfyUI", "text/html", "port"];
         legacy_says(&page.url(), &parts).await;
         let (code, text) = doctor(&page.url());
@@ -246,7 +246,7 @@ async fn jobshim_itself_as_its_upstream_under_another_name() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_403_from_a_host_that_a_proxy_rewrote_or_a_sign_on_page_before() {
-    let upstream = Recorder::start(403, &[], "").await;
+    let upstream = Scripted::always(403, &[], "").await;
     let mut program = Program::before(&upstream.url(), &["--dialect", "comfyui"]);
     let address = program.address();
     let client = Client::new();
@@ -285,7 +285,7 @@ async fn a_403_from_a_host_that_a_proxy_rewrote_or_a_sign_on_page_before() {
 /// A refusal reaches the client as it is; the header and the log say what it means.
 async fn refused_with(status: u16, parts: &[&str]) {
     let body = r#"{"code": "NO", "message": "its own words"}"#;
-    let upstream = Recorder::start(status, &[("content-type", "application/json")], body).await;
+    let upstream = Scripted::always(status, &[("content-type", "application/json")], body).await;
     let mut program = Program::before(&upstream.url(), &["--dialect", "cloud"]);
     let address = program.address();
     let client = Client::new();
@@ -397,7 +397,7 @@ async fn a_certificate_that_is_not_trusted() {
 
 #[tokio::test]
 async fn an_error_of_the_upstream_is_told_from_one_of_jobshim() {
-    let upstream = Recorder::start(404, &[("proxy-status", "edge; received-status=404")], "gone").await;
+    let upstream = Scripted::always(404, &[("proxy-status", "edge; received-status=404")], "gone").await;
     let jobshim = start(&upstream.url(), |config| {
         config.upstream.dialect = DialectChoice::Comfyui
     })

@@ -6,10 +6,6 @@ use crate::support::{
     upstream::{Scripted, reply},
 };
 use http::Method;
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering::SeqCst},
-};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_login_page_in_front_is_the_clients_to_follow() {
@@ -61,16 +57,7 @@ async fn a_write_that_meets_it_does_nothing_and_its_client_is_told_where_to_log_
         (302, "comfyui", "auto"),
         (302, "comfyui", "forward"),
     ] {
-        let cancelled = Arc::new(AtomicUsize::new(0));
-        let counted = Arc::clone(&cancelled);
-        let server = Scripted::start(move |request| {
-            // Behind the login page are only the reads.
-            if request.uri().path().contains("cancel") {
-                counted.fetch_add(1, SeqCst);
-            }
-            async move { reply(status, &[("location", "/login")], "log in") }
-        })
-        .await;
+        let server = Scripted::always(status, &[("location", "/login")], "log in").await;
         let mut program = Program::before(&server.url(), &["--dialect", dialect, "--mode", mode]);
         let at = program.address();
         for (target, body) in [
@@ -88,7 +75,8 @@ async fn a_write_that_meets_it_does_nothing_and_its_client_is_told_where_to_log_
             assert_eq!(reply.status, status, "{what}: {}", reply.text());
             assert_eq!(reply.header("location"), "/login", "{what}");
             assert_eq!(reply.text(), "log in", "{what}");
-            assert_eq!(cancelled.load(SeqCst), 0, "{what}");
+            // Behind the login page are only the reads.
+            assert_eq!(server.count(|one| one.path().contains("cancel")), 0, "{what}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Methods that a legacy path does not know: the server's to answer where its endpoint is asked, refused as there elsewhere.
 
-use crate::support::{Client, Reply, Running, both::Both, server::board, start_with};
+use crate::support::{Client, Reply, Running, server::board, start_with, surfaces::Surfaces, upstream::Scripted};
 use http::Method;
 use jobshim::{
     config::{
@@ -26,7 +26,7 @@ const ASKED: [(Method, &str, u16); 12] = [
     (Method::HEAD, "/api/interrupt", 404),
 ];
 
-async fn jobshim(server: &Both, options: &[(&Key, &str)]) -> Running {
+async fn jobshim(server: &Scripted<Surfaces>, options: &[(&Key, &str)]) -> Running {
     let given = options
         .iter()
         .fold(Options::default(), |given, (key, value)| given.with(key, *value));
@@ -40,8 +40,8 @@ async fn ask(jobshim: &Running, method: &Method, target: &str) -> Reply {
         .expect("an answer")
 }
 
-async fn server() -> Both {
-    let server = Both::start(board(Rules::Comfyui), Vec::new()).await;
+async fn server() -> Scripted<Surfaces> {
+    let server = Surfaces::start(board(Rules::Comfyui), Vec::new()).await;
     server.with(|surfaces| surfaces.headers.push(("x-by", "the server".to_owned())));
     server
 }
@@ -54,7 +54,7 @@ async fn where_the_servers_endpoint_is_asked_they_are_the_servers() {
         for (method, target, _) in &ASKED {
             let reply = ask(&jobshim, method, target).await;
             assert_eq!(reply.header("x-by"), "the server", "{mode} {method} {target}");
-            let arrived = server.with(|surfaces| surfaces.arrived.pop()).expect("a call");
+            let arrived = server.take().pop().expect("a call");
             assert_eq!((&arrived.method, arrived.target.as_str()), (method, *target), "{mode}");
             assert_eq!(arrived.headers["x-sent"], "1");
             assert_eq!(arrived.body, "a body", "{mode} {method} {target}");

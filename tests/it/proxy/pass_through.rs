@@ -5,7 +5,7 @@ use crate::support::{
     program::Program,
     raw::sender,
     start,
-    upstream::{Arrived, Recorder, Scripted, TestBody, raw, read_head, reply},
+    upstream::{Arrived, Scripted, TestBody, raw, read_head, reply},
     wait::{at_rest, within},
 };
 use bytes::Bytes;
@@ -39,7 +39,7 @@ pub async fn raw_request(at: SocketAddr, request: &str) -> (TcpStream, String) {
     (stream, head)
 }
 
-fn only(recorder: &Recorder) -> Arrived {
+fn only(recorder: &Scripted) -> Arrived {
     let mut arrived = recorder.arrived();
     assert_eq!(arrived.len(), 1, "{arrived:?}");
     arrived.remove(0)
@@ -64,7 +64,7 @@ async fn methods_targets_and_bodies_arrive_as_sent() {
         "/%7Euser/%E2%82%AC?q=%zz",
     ];
     for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND"] {
-        let recorder = Recorder::start(201, &[("x-from", "upstream")], "made").await;
+        let recorder = Scripted::always(201, &[("x-from", "upstream")], "made").await;
         let jobshim = facing(&recorder.url(), |_| {}).await;
         let client = Client::new();
         let method: Method = method.parse().expect("a method");
@@ -90,7 +90,7 @@ async fn methods_targets_and_bodies_arrive_as_sent() {
 
 #[tokio::test]
 async fn writes_on_legacy_paths_without_a_translation_and_preflights_pass() {
-    let recorder = Recorder::start(200, &[("access-control-allow-methods", "POST")], "").await;
+    let recorder = Scripted::always(200, &[("access-control-allow-methods", "POST")], "").await;
     let jobshim = facing(&recorder.url(), |_| {}).await;
     for path in ["/history", "/api/queue", "/history/x", "/api/job/x/status"] {
         let reply = Client::new()
@@ -114,7 +114,7 @@ async fn hop_by_hop_headers_stay_on_their_connection_and_all_others_pass() {
         ("x-public", "yes"),
         ("server", "comfy"),
     ];
-    let recorder = Recorder::start(200, &answer, "x").await;
+    let recorder = Scripted::always(200, &answer, "x").await;
     let jobshim = facing(&recorder.url(), |_| {}).await;
     let (_stream, head) = raw_request(
         jobshim.address,
@@ -151,7 +151,7 @@ fn values(headers: &HeaderMap, names: [&str; 6]) -> [String; 6] {
 
 #[tokio::test]
 async fn host_origin_and_fetch_site_arrive_as_sent_and_forwarded_headers_are_added() {
-    let recorder = Recorder::start(200, &[], "").await;
+    let recorder = Scripted::always(200, &[], "").await;
     let jobshim = facing(&recorder.url(), |_| {}).await;
     let names = [
         "host",
@@ -204,19 +204,19 @@ async fn host_origin_and_fetch_site_arrive_as_sent_and_forwarded_headers_are_add
 
 #[tokio::test]
 async fn the_cloud_gets_its_own_host() {
-    let recorder = Recorder::start(200, &[], "").await;
+    let recorder = Scripted::always(200, &[], "").await;
     let jobshim = start(&recorder.url(), |config| config.upstream.dialect = DialectChoice::Cloud).await;
     Client::new()
         .get_with(jobshim.address, "/api/x", &[("host", "127.0.0.1:8188")])
         .await;
     let arrived = only(&recorder).headers;
-    assert_eq!(arrived["host"], recorder.upstream.address.to_string());
+    assert_eq!(arrived["host"], recorder.address.to_string());
     assert_eq!(arrived["x-forwarded-host"], "127.0.0.1:8188");
 }
 
 #[tokio::test]
 async fn a_base_path_of_the_upstream_goes_in_front() {
-    let recorder = Recorder::start(200, &[], r#"{"jobs": [], "pagination": {"has_more": false}}"#).await;
+    let recorder = Scripted::always(200, &[], r#"{"jobs": [], "pagination": {"has_more": false}}"#).await;
     for url in [
         format!("{}/comfy/one", recorder.url()),
         format!("{}/comfy/one/", recorder.url()),
@@ -235,7 +235,7 @@ async fn a_base_path_of_the_upstream_goes_in_front() {
 #[tokio::test]
 async fn redirects_and_not_modified_reach_the_client() {
     for status in [204, 301, 302, 304, 307, 404, 418, 500] {
-        let recorder = Recorder::start(
+        let recorder = Scripted::always(
             status,
             &[("location", "https://elsewhere.example/x"), ("etag", "\"e\"")],
             "",
@@ -287,16 +287,12 @@ async fn connections_to_the_upstream_are_used_again() {
         // A connection a request on the client's side: the pool behind is shared.
         assert_eq!(Client::new().get(jobshim.address, "/x").await.text(), "x");
     }
-    assert!(
-        upstream.connections.load(Ordering::SeqCst) <= 2,
-        "{:?}",
-        upstream.connections
-    );
+    assert!(upstream.connections() <= 2, "{:?}", upstream.connections());
 }
 
 #[tokio::test]
 async fn http2_with_prior_knowledge_is_served_and_becomes_http1_behind() {
-    let recorder = Recorder::start(
+    let recorder = Scripted::always(
         200,
         &[("connection", "keep-alive")],
         r#"{"jobs": [], "pagination": {"has_more": false}}"#,

@@ -2,12 +2,12 @@
 
 use crate::support::{
     Client, TableFolder as Folder,
-    both::{Both, legacy},
     metrics::Metrics,
     program::Program,
     server::board,
     shelf::{Item, Shelf},
-    upstream::{Gate, raw},
+    surfaces::{Surfaces, legacy},
+    upstream::{Scripted, raw},
     wait::{as_soon_as, until, within},
 };
 use http::Method;
@@ -29,9 +29,9 @@ use tokio::{
 /// What the legacy endpoint of the test server says: nobody would translate to that.
 const OWN: &str = r#"{"by": "the legacy endpoint"}"#;
 
-async fn server() -> Both {
+async fn server() -> Scripted<Surfaces> {
     let targets = ["/queue", "/history"];
-    Both::start(board(Rules::Comfyui), targets.map(|target| legacy(target, OWN)).into()).await
+    Surfaces::start(board(Rules::Comfyui), targets.map(|target| legacy(target, OWN)).into()).await
 }
 
 /// The program with a configuration file that a test rewrites.
@@ -235,7 +235,7 @@ async fn the_metrics_tell_of_the_memory_in_force() {
     let mut board = board(Rules::Comfyui);
     let text = r#"{"id": "done", "status": "completed", "create_time": 1700000000000, "priority": 7}"#;
     board.jobs.push(Job::new(text, text).expect("a job"));
-    let server = Both::start(board, Vec::new()).await;
+    let server = Surfaces::start(board, Vec::new()).await;
     let tables = Folder::with("reload-memory", &[]);
     let config = format!("mappings_dir = \"{}\"\n", tables.path.display());
     let mut jobshim = Configured::start("reload-memory-config", &server.url(), &config);
@@ -256,11 +256,12 @@ async fn a_request_keeps_the_mode_that_it_began_with() {
     let mut board = board(Rules::Comfyui);
     let text = r#"{"id": "done", "status": "completed", "create_time": 1700000000000, "priority": 7}"#;
     board.jobs.push(Job::new(text, text).expect("a job"));
-    let gate = Gate::start(board).await;
-    let mut jobshim = Configured::start("reload-in-flight", &gate.url(), "[legacy]\nmode = \"translate\"\n");
+    let upstream = Scripted::of_board(board).await;
+    let gate = upstream.hold_details();
+    let mut jobshim = Configured::start("reload-in-flight", &upstream.url(), "[legacy]\nmode = \"translate\"\n");
     let address = jobshim.program.address();
     let begun = tokio::spawn(async move { Client::new().get(address, "/history/done").await });
-    gate.until_waiting(1).await;
+    gate.until_came(1).await;
     jobshim.rewrite("[legacy]\nmode = \"gone\"\n", "the configuration was read again");
     assert_eq!(Client::new().get(address, "/history/done").await.status, 410);
     gate.open();

@@ -6,7 +6,7 @@ use crate::support::{
     json::Json,
     program::Program,
     server::{PICTURE, Server, Setup, board},
-    upstream::Recorder,
+    upstream::Scripted,
     wait::within,
 };
 use futures_util::StreamExt;
@@ -297,7 +297,7 @@ async fn a_local_script_runs_whole_on_a_self_hosted_server() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_script_runs_whole_on_the_cloud_and_its_key_is_seen_by_the_cloud_alone() {
-    let storage = Recorder::start(200, &[("content-type", "image/png")], PICTURE).await;
+    let storage = Scripted::always(200, &[("content-type", "image/png")], PICTURE).await;
     let setup = Setup {
         keys: &[KEY, OTHER_KEY],
         page: Some(100),
@@ -324,15 +324,15 @@ async fn the_same_script_runs_whole_on_the_cloud_and_its_key_is_seen_by_the_clou
     session(&server, program.address()).await;
     server.with(|state| {
         assert_eq!(state.board.in_state("in_progress"), ["theirs"], "another's job goes on");
-        for one in &state.arrived {
-            let key = match one.target.starts_with("/ws") {
-                true => one.target.contains(ENCODED_KEY),
-                false => one.headers.get("x-api-key").is_some_and(|key| key == KEY),
-            };
-            assert!(key, "{one:?}");
-            assert_eq!(one.headers["host"], server.url()["http://".len()..], "{one:?}");
-        }
     });
+    for one in server.upstream.all() {
+        let key = match one.target.starts_with("/ws") {
+            true => one.target.contains(ENCODED_KEY),
+            false => one.headers.get("x-api-key").is_some_and(|key| key == KEY),
+        };
+        assert!(key, "{one:?}");
+        assert_eq!(one.headers["host"], server.url()["http://".len()..], "{one:?}");
+    }
     let stored = storage.all();
     assert_eq!(stored.len(), 1);
     assert!(!format!("{stored:?}").contains("7c1d9e2a"), "{stored:?}");

@@ -4,7 +4,8 @@
 use crate::support::{
     self, Running,
     raw::{exchange, statuses},
-    tape::{Tape, Told},
+    tape::Told,
+    upstream::RawServer,
 };
 
 /// What may reach the upstream of one vector.
@@ -293,8 +294,8 @@ fn tunnels() -> Vec<Vector> {
     ]
 }
 
-pub async fn facing(tape: &Tape) -> Running {
-    support::facing(&format!("http://{}", tape.address), |config| {
+pub async fn facing(tape: &RawServer<Told>) -> Running {
+    support::facing(&tape.url(), |config| {
         // What a proxy in front says of its client must not get lost either.
         config.listen.trusted_proxies = "127.0.0.1".parse().expect("a list");
     })
@@ -305,7 +306,7 @@ pub const NEXT: &str = "GET /next HTTP/1.1\r\nHost: next\r\nConnection: close\r\
 pub const NEXT_TOLD: &str = "GET /next [host: next] [x-forwarded-for: 127.0.0.1]";
 
 /// What is wrong with how a vector was taken, if anything is.
-async fn judge(vector: &Vector, jobshim: &Running, tape: &Tape) -> Option<String> {
+async fn judge(vector: &Vector, jobshim: &Running, tape: &RawServer<Told>) -> Option<String> {
     tape.take();
     let bytes = [&vector.bytes, NEXT.as_bytes()].concat();
     let answers = match exchange(jobshim.address, &bytes).await {
@@ -342,7 +343,7 @@ async fn judge(vector: &Vector, jobshim: &Running, tape: &Tape) -> Option<String
 }
 
 /// What is wrong with how the request of another client is taken, who shares the connections to the upstream.
-pub async fn judge_next(jobshim: &Running, tape: &Tape) -> Option<String> {
+pub async fn judge_next(jobshim: &Running, tape: &RawServer<Told>) -> Option<String> {
     let after = exchange(jobshim.address, NEXT.as_bytes()).await.unwrap_or_default();
     // The end of a request that was cut may only be noticed now.
     let told: Vec<Told> = tape
@@ -360,7 +361,7 @@ pub fn assert_none(wrong: &[String], of: usize) {
 }
 
 async fn judge_all(vectors: Vec<Vector>) {
-    let tape = Tape::start().await;
+    let tape = RawServer::tape().await;
     let jobshim = facing(&tape).await;
     let mut wrong = Vec::new();
     for vector in &vectors {

@@ -6,7 +6,8 @@ use crate::{
     support::{
         Running,
         http2::{DATA, END_HEADERS, END_STREAM, GO_AWAY, HEADERS, PREFACE, RESET, SETTINGS, block, frame},
-        tape::{Tape, Told},
+        tape::Told,
+        upstream::RawServer,
     },
 };
 use std::time::Duration;
@@ -57,7 +58,7 @@ type Vector = (&'static str, Vec<(&'static str, &'static str)>, Option<&'static 
 #[rustfmt::skip]
 #[tokio::test]
 async fn http2_requests_that_would_be_read_differently_as_http1() {
-    let tape = Tape::start().await;
+    let tape = RawServer::tape().await;
     let jobshim = facing(&tape).await;
     let mut wrong = Vec::new();
     let base = [

@@ -4,11 +4,10 @@ use crate::support::{
     Client, Running,
     raw::{exchange, statuses},
     start,
-    upstream::{Recorder, Scripted, reply},
+    upstream::{Scripted, reply},
 };
 use http::Method;
 use jobshim::config::DialectChoice;
-use std::sync::{Arc, Mutex, atomic::Ordering};
 
 async fn facing(url: &str, dialect: DialectChoice) -> Running {
     start(url, |config| config.upstream.dialect = dialect).await
@@ -62,7 +61,7 @@ const PASSED: [(&str, Option<&str>); 37] = [
 
 #[tokio::test]
 async fn what_passes_stays_below_the_base_path_of_the_one_upstream() {
-    let recorder = Recorder::start(200, &[], "ok").await;
+    let recorder = Scripted::always(200, &[], "ok").await;
     let jobshim = facing(&format!("{}/base", recorder.url()), DialectChoice::Comfyui).await;
     let mut wrong = Vec::new();
     for method in ["GET", "POST", "DELETE"] {
@@ -84,7 +83,7 @@ async fn what_passes_stays_below_the_base_path_of_the_one_upstream() {
 
 #[tokio::test]
 async fn a_path_that_gets_a_prefix_cannot_climb_out_of_it() {
-    let recorder = Recorder::start(200, &[], "ok").await;
+    let recorder = Scripted::always(200, &[], "ok").await;
     let jobshim = facing(&recorder.url(), DialectChoice::Cloud).await;
     for (target, expected) in [
         ("/view", Some("/api/view")),
@@ -146,7 +145,7 @@ const WITH_ID: [(&str, &str, &str); 6] = [
 
 #[tokio::test]
 async fn an_id_is_one_segment_encoded_again() {
-    let recorder = Recorder::start(404, &[], r#"{"error": "Job not found"}"#).await;
+    let recorder = Scripted::always(404, &[], r#"{"error": "Job not found"}"#).await;
     let jobshim = facing(&format!("{}/base", recorder.url()), DialectChoice::Comfyui).await;
     let mut wrong = Vec::new();
     for (method, route, call) in WITH_ID {
@@ -177,10 +176,10 @@ async fn an_id_is_one_segment_encoded_again() {
 
 #[tokio::test]
 async fn no_header_names_another_upstream_or_another_path() {
-    let decoy = Recorder::start(200, &[], "decoy").await;
-    let recorder = Recorder::start(200, &[], r#"{"jobs": [], "pagination": {"has_more": false}}"#).await;
+    let decoy = Scripted::always(200, &[], "decoy").await;
+    let recorder = Scripted::always(200, &[], r#"{"jobs": [], "pagination": {"has_more": false}}"#).await;
     let jobshim = facing(&recorder.url(), DialectChoice::Comfyui).await;
-    let host = decoy.upstream.address.to_string();
+    let host = decoy.address.to_string();
     let url = format!("{}/evil", decoy.url());
     let headers = [
         ("host", host.as_str()),
@@ -220,23 +219,19 @@ async fn no_header_names_another_upstream_or_another_path() {
             );
         }
     }
-    assert_eq!(decoy.upstream.connections.load(Ordering::SeqCst), 0);
+    assert_eq!(decoy.connections(), 0);
 }
 
 #[tokio::test]
 async fn a_redirect_of_the_server_leads_the_client_and_not_jobshim() {
-    let decoy = Recorder::start(200, &[], "decoy").await;
+    let decoy = Scripted::always(200, &[], "decoy").await;
     let url = decoy.url();
-    let upstream = Scripted::start(move |_| {
-        let url = url.clone();
-        async move { reply(302, &[("location", &url)], "") }
-    })
-    .await;
+    let upstream = Scripted::always(302, &[("location", &url)], "").await;
     let jobshim = facing(&upstream.url(), DialectChoice::Comfyui).await;
     assert_eq!(Client::new().get(jobshim.address, "/view").await.status, 302);
     // As a login page's does, also where it was asked for a list.
     assert_eq!(Client::new().get(jobshim.address, "/history").await.status, 302);
-    assert_eq!(decoy.upstream.connections.load(Ordering::SeqCst), 0);
+    assert_eq!(decoy.connections(), 0);
 }
 
 #[tokio::test]
@@ -249,12 +244,8 @@ async fn ids_and_classes_that_the_server_itself_names_are_segments_too() {
                 "workflow": {{"prompt": {prompt}, "extra_data": {{}}}}}}"#
         )
     };
-    let asked = Arc::new(Mutex::new(Vec::new()));
-    let notes = Arc::clone(&asked);
-    let upstream = Scripted::start(move |request| {
-        let target = request.uri().to_string();
-        notes.lock().expect("notes").push(target.clone());
-        let body = match target.as_str() {
+    let upstream = Scripted::answering(move |arrived| {
+        let body = match arrived.target.as_str() {
             "/api/jobs" => format!(
                 r#"{{"jobs": [{}, {}, {}], "pagination": {{"has_more": false}}}}"#,
                 job("../evil"),
@@ -264,13 +255,13 @@ async fn ids_and_classes_that_the_server_itself_names_are_segments_too() {
             "/api/jobs/a%2Fb%3Fc%3Dd" => job("a/b?c=d"),
             _ => "{}".to_owned(),
         };
-        async move { reply(200, &[("content-type", "application/json")], body) }
+        reply(200, &[("content-type", "application/json")], body)
     })
     .await;
     let jobshim = facing(&upstream.url(), DialectChoice::Comfyui).await;
     let history = Client::new().get(jobshim.address, "/history").await;
     assert_eq!(history.status, 200, "{}", history.text());
-    let mut asked = asked.lock().expect("notes").clone();
+    let mut asked: Vec<String> = upstream.all().into_iter().map(|one| one.target).collect();
     asked.sort();
     assert_eq!(
         asked,

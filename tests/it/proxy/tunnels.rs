@@ -3,7 +3,7 @@
 use super::pass_through::raw_request;
 use crate::support::{
     Client, facing,
-    upstream::{Recorder, raw, read_head},
+    upstream::{Scripted, raw, read_head},
     wait::within,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -48,7 +48,7 @@ async fn an_upgrade_becomes_a_tunnel_after_the_upstreams_101() {
 
 #[tokio::test]
 async fn an_upgrade_that_is_not_granted_stays_http() {
-    let recorder = Recorder::start(403, &[], "no sockets here").await;
+    let recorder = Scripted::always(403, &[], "no sockets here").await;
     let jobshim = facing(&recorder.url(), |_| {}).await;
     let request = "GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
     let (mut stream, head) = raw_request(jobshim.address, request).await;

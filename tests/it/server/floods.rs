@@ -9,6 +9,7 @@ use crate::support::{
     },
     program::Program,
     upstream::{raw, raw_bytes},
+    wait::within,
 };
 use bytes::Bytes;
 use http::Request;
@@ -130,7 +131,11 @@ fn floods() -> Vec<Flood> {
 }
 
 /// Reads frames to the end, and tells why the connection was ended, if that was said.
-async fn reason(mut stream: impl AsyncRead + Unpin) -> Option<u8> {
+async fn reason(stream: impl AsyncRead + Unpin) -> Option<u8> {
+    within("the end of a connection", read_reason(stream)).await
+}
+
+async fn read_reason(mut stream: impl AsyncRead + Unpin) -> Option<u8> {
     let mut reason = None;
     let mut head = [0; 9];
     while stream.read_exact(&mut head).await.is_ok() {
@@ -177,7 +182,7 @@ async fn whoever_floods_a_connection_loses_it_and_costs_a_bounded_memory() {
         async move {
             let _ = match hangs {
                 // Until jobshim gives it up.
-                true => stream.read_to_end(&mut Vec::new()).await.map(drop),
+                true => within("its end", stream.read_to_end(&mut Vec::new())).await.map(drop),
                 false => {
                     stream
                         .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
@@ -271,7 +276,8 @@ async fn who_reads_a_long_answer_slowly_in_small_windows_gets_all_of_it() {
     let request = Request::get("http://a/x")
         .body(Empty::<Bytes>::new())
         .expect("a request");
-    let mut body = sender.send_request(request).await.expect("an answer").into_body();
+    let answer = within("an answer", sender.send_request(request)).await;
+    let mut body = answer.expect("an answer").into_body();
     let (mut length, begun) = (0, Instant::now());
     while let Some(frame) = timeout(PATIENCE, body.frame()).await.expect("in time") {
         length += frame.expect("whole").data_ref().map_or(0, Bytes::len);

@@ -4,8 +4,7 @@ use crate::support::{
     Client, facing,
     raw::{exchange, statuses},
     start,
-    tape::Tape,
-    upstream::{Gate, Recorder, Scripted, read_head, reply},
+    upstream::{RawServer, Scripted, read_head, reply},
     wait::within,
 };
 use bytes::Bytes;
@@ -50,7 +49,7 @@ async fn ask_http2(at: SocketAddr, path: &str, headers: &[(&str, String)]) -> u1
 
 #[tokio::test]
 async fn header_bytes() {
-    let recorder = Recorder::start(200, &[], "ok").await;
+    let recorder = Scripted::always(200, &[], "ok").await;
     let jobshim = facing(&recorder.url(), |config| config.server.max_header_bytes = 1000).await;
     // "host" and "a", "connection" and "close", "x" and what is left of a thousand bytes.
     let rest = 1000 - (4 + 1) - (10 + 5) - 1;
@@ -67,8 +66,8 @@ async fn header_bytes() {
 
 #[tokio::test]
 async fn header_count() {
-    let tape = Tape::start().await;
-    let url = format!("http://{}", tape.address);
+    let tape = RawServer::tape().await;
+    let url = tape.url();
     for most in [10, 100, 300] {
         let jobshim = facing(&url, |config| config.server.max_headers = most).await;
         for (more, status) in [(0, 200), (1, 431)] {
@@ -85,8 +84,8 @@ async fn header_count() {
 
 #[tokio::test]
 async fn a_head_that_is_at_every_limit_at_once() {
-    let tape = Tape::start().await;
-    let jobshim = facing(&format!("http://{}", tape.address), |_| {}).await;
+    let tape = RawServer::tape().await;
+    let jobshim = facing(&tape.url(), |_| {}).await;
     let line = format!("GET /{}", "x".repeat((16 << 10) - 1));
     let many: String = (0..97).map(|nth| format!("X-{nth:02}: y\r\n")).collect();
     // Host, Connection, those of five bytes each, and one that takes the rest.
@@ -102,7 +101,7 @@ async fn a_head_that_is_at_every_limit_at_once() {
 
 #[tokio::test]
 async fn uri_length() {
-    let recorder = Recorder::start(200, &[], "ok").await;
+    let recorder = Scripted::always(200, &[], "ok").await;
     let jobshim = facing(&recorder.url(), |config| config.server.max_uri_bytes = 100).await;
     for (length, status) in [(100, 200), (101, 414), (5_000, 414)] {
         for target in [
@@ -122,7 +121,7 @@ async fn uri_length() {
 
 #[tokio::test]
 async fn body_of_a_write() {
-    let recorder = Recorder::start(200, &[], r#"{"jobs": [], "pagination": {"has_more": false}}"#).await;
+    let recorder = Scripted::always(200, &[], r#"{"jobs": [], "pagination": {"has_more": false}}"#).await;
     let jobshim = facing(&recorder.url(), |config| config.legacy.max_body = 100).await;
     for (length, status) in [(100, 200), (101, 413), (1_000_000, 413)] {
         for path in ["/queue", "/interrupt"] {
@@ -235,11 +234,12 @@ async fn kept(at: SocketAddr, from: &str) -> Result<TcpStream, String> {
         .write_all(b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n")
         .await
         .expect("sent");
-    let head = timeout(LONG, read_head(&mut stream)).await.expect("in time");
+    let head = within("the head of an answer", read_head(&mut stream)).await;
     let head = head.expect("an answer");
     match head.contains(" 200 ") {
         true => {
-            stream.read_exact(&mut [0; 2]).await.expect("a body");
+            let reading = within("a body", stream.read_exact(&mut [0; 2])).await;
+            reading.expect("a body");
             Ok(stream)
         }
         false => Err(head),
@@ -261,7 +261,7 @@ async fn place_again(at: SocketAddr, from: &str) -> TcpStream {
 
 #[tokio::test]
 async fn connections() {
-    let recorder = Recorder::start(200, &[], "ok").await;
+    let recorder = Scripted::always(200, &[], "ok").await;
     let jobshim = facing(&recorder.url(), |config| config.server.max_connections = 3).await;
     let mut open = Vec::new();
     for _ in 0..3 {
@@ -280,7 +280,7 @@ async fn connections() {
 
 #[tokio::test]
 async fn connections_of_one_address() {
-    let recorder = Recorder::start(200, &[], "ok").await;
+    let recorder = Scripted::always(200, &[], "ok").await;
     let jobshim = facing(&recorder.url(), |config| config.server.max_connections_per_address = 2).await;
     let mut open = Vec::new();
     for address in ["127.0.0.1", "127.0.0.2"] {
@@ -296,13 +296,14 @@ async fn connections_of_one_address() {
 
 #[tokio::test]
 async fn translations_at_the_same_time() {
-    let gate = Gate::start(Board::new(Rules::Comfyui)).await;
-    let jobshim = facing(&gate.url(), |config| config.legacy.max_translations = 2).await;
+    let upstream = Scripted::of_board(Board::new(Rules::Comfyui)).await;
+    let gate = upstream.hold_details();
+    let jobshim = facing(&upstream.url(), |config| config.legacy.max_translations = 2).await;
     let at = jobshim.address;
     let made: Vec<_> = (0..2)
         .map(|nth| tokio::spawn(async move { Client::new().get(at, &format!("/history/{nth}")).await.status }))
         .collect();
-    timeout(LONG, gate.until_waiting(2)).await.expect("both are being made");
+    timeout(LONG, gate.until_came(2)).await.expect("both are being made");
     let refused = Client::new().get(at, "/history/2").await;
     assert_eq!(
         (refused.status.as_u16(), refused.header("retry-after")),
@@ -321,7 +322,7 @@ async fn translations_at_the_same_time() {
 
 #[tokio::test]
 async fn requests_on_one_connection() {
-    let recorder = Recorder::start(200, &[], "ok").await;
+    let recorder = Scripted::always(200, &[], "ok").await;
     let jobshim = facing(&recorder.url(), |config| config.server.max_requests = 3).await;
     let request = "GET /x HTTP/1.1\r\nHost: a\r\n\r\n";
     let answers = exchange(jobshim.address, request.repeat(5).as_bytes())
@@ -340,8 +341,11 @@ async fn requests_on_one_connection() {
         let request = Request::get("http://a/x")
             .body(Full::<Bytes>::default())
             .expect("a request");
-        let answer = sender.send_request(request).await.expect("an answer");
-        let body = answer.into_body().collect().await.expect("a body").to_bytes();
+        let answer = within("an answer", sender.send_request(request))
+            .await
+            .expect("an answer");
+        let body = within("a whole body", answer.into_body().collect()).await;
+        let body = body.expect("a body").to_bytes();
         assert_eq!(body, "ok");
     }
     timeout(LONG, ended)

@@ -5,7 +5,8 @@ use crate::support::{
     TableFolder as Folder,
     program::{Program, run},
     start,
-    upstream::Recorder,
+    upstream::Scripted,
+    wait::within,
 };
 use jobshim::{
     config::DialectChoice,
@@ -22,14 +23,14 @@ pub const REQUEST: &str = "GET /view HTTP/1.1\r\nHost: comfy.lan\r\nConnection: 
 /// Everything that comes back for `sent`, to the end of the connection.
 pub async fn talk(mut stream: impl AsyncRead + AsyncWrite + Unpin, sent: &[u8]) -> String {
     // A connection that is not let in may be closed while this is written.
-    let _ = stream.write_all(sent).await;
+    let _ = within("room for a request", stream.write_all(sent)).await;
     let mut said = Vec::new();
-    let _ = stream.read_to_end(&mut said).await;
+    let _ = within("the end of what is said", stream.read_to_end(&mut said)).await;
     String::from_utf8_lossy(&said).into_owned()
 }
 
-pub async fn recorder() -> Recorder {
-    Recorder::start(200, &[("content-type", "text/plain")], "seen").await
+pub async fn recorder() -> Scripted {
+    Scripted::always(200, &[("content-type", "text/plain")], "seen").await
 }
 
 #[tokio::test(flavor = "multi_thread")]

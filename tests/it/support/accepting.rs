@@ -1,7 +1,5 @@
-//! The one loop that accepts connections. Every fake server stands on it: [`Scripted`](super::upstream::Scripted) where HTTP
-//! is enough, with recorders, gates and simulated servers on top of it, and [`Counting`](super::unsteady::Counting),
-//! [`Tape`](super::tape::Tape) and [`raw`](super::upstream::raw) where bytes are the point that no HTTP library would send,
-//! or would let be seen.
+//! The one loop that accepts connections. Every fake server stands on it: [`Scripted`](super::scripted::Scripted), whatever
+//! it serves, [`RawServer`](super::raw_server::RawServer), and the one of https.
 
 use std::{
     future::Future,

@@ -1,18 +1,8 @@
 //! An upstream with as many jobs as a test wants, each as large as it wants, that counts what it is asked. Whoever asks
 //! sees itself in the answer.
 
-use super::upstream::{Scripted, TestBody, reply};
-use http::{HeaderMap, Method, Request, Response};
-use hyper::body::Incoming;
-use std::{
-    future::Future,
-    pin::Pin,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
-};
-use tokio::sync::Semaphore;
+use super::upstream::{Arrived, Scripted, TestBody, reply};
+use http::{HeaderMap, Response};
 
 /// One job of the shelf.
 #[derive(Clone, Debug)]
@@ -56,37 +46,11 @@ impl Item {
     }
 }
 
-type Hold = Arc<dyn Fn(&str) -> Option<Response<TestBody>> + Send + Sync>;
-
-/// What the tests look at and change.
-#[derive(Default)]
-pub struct Shared {
-    pub items: Mutex<Vec<Item>>,
-    pub lists: AtomicUsize,
-    pub details: AtomicUsize,
-    /// Calls that are being answered.
-    pub open: AtomicUsize,
-    /// Details and writes wait for a permit when there is a gate.
-    pub gate: Mutex<Option<Arc<Semaphore>>>,
-    /// Answers instead, by path.
-    pub instead: Mutex<Option<Hold>>,
-    /// Added to every answer.
-    pub headers: Mutex<Vec<(String, String)>>,
-}
-
-/// The upstream; it stops when dropped.
+/// What the server has.
 pub struct Shelf {
-    pub upstream: Scripted,
-    pub shared: Arc<Shared>,
-}
-
-/// Counts a call until its answer is there or given up.
-struct Open(Arc<Shared>);
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::SeqCst);
-    }
+    pub items: Vec<Item>,
+    /// Added to every answer.
+    pub headers: Vec<(String, String)>,
 }
 
 fn who(headers: &HeaderMap, query: &str) -> String {
@@ -102,95 +66,61 @@ fn who(headers: &HeaderMap, query: &str) -> String {
     who
 }
 
+/// The question by which jobshim finds the dialect out; it counts as no list.
+fn is_probe(arrived: &Arrived) -> bool {
+    arrived.path() == "/api/jobs" && arrived.query().contains("sort_by=create_time")
+}
+
+/// Whether it asks for a page of the list.
+pub fn is_list(arrived: &Arrived) -> bool {
+    arrived.path() == "/api/jobs" && !is_probe(arrived)
+}
+
 impl Shelf {
-    pub async fn start(items: impl IntoIterator<Item = Item>) -> Self {
-        let shared = Arc::new(Shared {
-            items: Mutex::new(items.into_iter().collect()),
-            ..Shared::default()
-        });
-        let answering = Arc::clone(&shared);
-        let upstream = Scripted::start(move |request| {
-            answering.open.fetch_add(1, Ordering::SeqCst);
-            let open = Open(Arc::clone(&answering));
-            let answer: Pin<Box<dyn Future<Output = Response<TestBody>> + Send>> = Box::pin(answer(open, request));
-            answer
-        })
-        .await;
-        Self { upstream, shared }
+    pub async fn start(items: impl IntoIterator<Item = Item>) -> Scripted<Self> {
+        let shelf = Self {
+            items: items.into_iter().collect(),
+            headers: Vec::new(),
+        };
+        Scripted::with_state(shelf, |shelf, arrived| shelf.answer(arrived)).await
     }
 
-    pub fn url(&self) -> String {
-        self.upstream.url()
-    }
-
-    /// How many lists and details were asked for since the last time.
-    pub fn counts(&self) -> (usize, usize) {
-        (
-            self.shared.lists.swap(0, Ordering::SeqCst),
-            self.shared.details.swap(0, Ordering::SeqCst),
-        )
-    }
-
-    pub fn with<T>(&self, change: impl FnOnce(&mut Vec<Item>) -> T) -> T {
-        change(&mut self.shared.items.lock().expect("items"))
-    }
-
-    /// From now on `answer` has the first word on every path.
-    pub fn instead(&self, answer: impl Fn(&str) -> Option<Response<TestBody>> + Send + Sync + 'static) {
-        *self.shared.instead.lock().expect("instead") = Some(Arc::new(answer));
-    }
-
-    /// Details and writes wait until permits are added to what this gives.
-    pub fn hold_details(&self) -> Arc<Semaphore> {
-        let gate = Arc::new(Semaphore::new(0));
-        *self.shared.gate.lock().expect("gate") = Some(Arc::clone(&gate));
-        gate
+    fn answer(&self, arrived: &Arrived) -> Response<TestBody> {
+        let headers = self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let headers: Vec<(&str, &str)> = headers.collect();
+        if is_probe(arrived) {
+            return reply(400, &headers, r#"{"error": "bad sort_by"}"#);
+        }
+        let Some(id) = arrived.of_job() else {
+            return match is_list(arrived) {
+                true => reply(200, &headers, list(&self.items, arrived.query())),
+                false => reply(404, &headers, "404: Not Found"),
+            };
+        };
+        let Some(item) = self.items.iter().find(|item| item.id == id) else {
+            return reply(404, &headers, r#"{"error": "Job not found"}"#);
+        };
+        let padding = "x".repeat(item.size);
+        let who = who(&arrived.headers, arrived.query());
+        let body = format!(
+            r#"{}, "workflow": {{"prompt": {{"who": "{who}", "padding": "{padding}"}}, "extra_data": {{}}}}, "outputs": {{"9": {{"images": []}}}}, "outputs_count": 1}}"#,
+            item.listed()
+        );
+        reply(200, &headers, body)
     }
 }
 
-async fn answer(open: Open, request: Request<Incoming>) -> Response<TestBody> {
-    let shared = &open.0;
-    let path = request.uri().path().to_owned();
-    let query = request.uri().query().unwrap_or_default().to_owned();
-    let headers = shared.headers.lock().expect("headers").clone();
-    let headers: Vec<(&str, &str)> = headers
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.as_str()))
-        .collect();
-    if path == "/api/jobs" && query.contains("sort_by=create_time") {
-        return reply(400, &headers, r#"{"error": "bad sort_by"}"#);
+impl Scripted<Shelf> {
+    /// How many lists and details were asked for since the last time.
+    pub fn counts(&self) -> (usize, usize) {
+        let arrived = self.take();
+        let count = |is_meant: fn(&Arrived) -> bool| arrived.iter().filter(|one| is_meant(one)).count();
+        (count(is_list), count(|one| one.of_job().is_some()))
     }
-    if path == "/api/jobs" {
-        shared.lists.fetch_add(1, Ordering::SeqCst);
-    } else if path.starts_with("/api/jobs/") {
-        shared.details.fetch_add(1, Ordering::SeqCst);
-    }
-    if path.starts_with("/api/jobs/") || request.method() == Method::POST {
-        let gate = shared.gate.lock().expect("gate").clone();
-        if let Some(gate) = gate {
-            gate.acquire().await.expect("a permit").forget();
-        }
-    }
-    let instead = shared.instead.lock().expect("instead").clone();
-    if let Some(response) = instead.and_then(|instead| instead(&path)) {
-        return response;
-    }
-    let items = shared.items.lock().expect("items").clone();
-    match path.strip_prefix("/api/jobs/") {
-        Some(id) => match items.iter().find(|item| item.id == id) {
-            Some(item) => {
-                let padding = "x".repeat(item.size);
-                let who = who(request.headers(), &query);
-                let body = format!(
-                    r#"{}, "workflow": {{"prompt": {{"who": "{who}", "padding": "{padding}"}}, "extra_data": {{}}}}, "outputs": {{"9": {{"images": []}}}}, "outputs_count": 1}}"#,
-                    item.listed()
-                );
-                reply(200, &headers, body)
-            }
-            None => reply(404, &headers, r#"{"error": "Job not found"}"#),
-        },
-        None if path == "/api/jobs" => reply(200, &headers, list(&items, &query)),
-        None => reply(404, &headers, "404: Not Found"),
+
+    /// How many details were asked for since [`counts`](Self::counts) was last called.
+    pub fn details(&self) -> usize {
+        self.count(|one| one.of_job().is_some())
     }
 }
 

@@ -1,9 +1,8 @@
 //! An upstream that writes down every byte it gets, and reads it as strictly as HTTP/1.1 can be read.
 
-use super::accepting::{ANY, Accepting};
-use std::{
-    net::SocketAddr,
-    sync::{Arc, Mutex},
+use super::{
+    accepting::ANY,
+    raw_server::{Notes, RawServer},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -12,13 +11,6 @@ use tokio::{
 
 /// What it answers, unless told otherwise.
 pub const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
-
-/// The running upstream; it stops when dropped.
-pub struct Tape {
-    pub address: SocketAddr,
-    messages: Arc<Mutex<Vec<Told>>>,
-    _server: Accepting,
-}
 
 /// One message as it arrived.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,25 +23,14 @@ pub enum Told {
     InvalidRequest(String),
 }
 
-impl Tape {
-    pub async fn start() -> Self {
-        let messages = Arc::new(Mutex::new(Vec::new()));
-        let notes = Arc::clone(&messages);
-        let server = Accepting::start(ANY, move |stream, _| listen(stream, Arc::clone(&notes))).await;
-        Self {
-            address: server.address,
-            messages,
-            _server: server,
-        }
-    }
-
-    /// What arrived since it was last asked.
-    pub fn take(&self) -> Vec<Told> {
-        std::mem::take(&mut *self.messages.lock().expect("the tape"))
+impl RawServer<Told> {
+    /// Answers everything, and notes each message.
+    pub async fn tape() -> Self {
+        Self::start(ANY, |stream, _, notes| listen(stream, notes)).await
     }
 }
 
-async fn listen(mut stream: TcpStream, notes: Arc<Mutex<Vec<Told>>>) {
+async fn listen(mut stream: TcpStream, notes: Notes<Told>) {
     let mut read = Vec::new();
     loop {
         match message(&read) {

@@ -1,116 +1,15 @@
-//! An upstream of raw bytes that counts what arrives, connection by connection.
+//! An upstream that misbehaves, each time as a test orders.
 
 use super::{
-    accepting::{ANY, Accepting},
-    upstream::read_head,
+    accepting::ANY,
+    raw_server::{RawServer, Received},
 };
 use std::{
-    future::Future,
     net::SocketAddr,
     sync::{Arc, Mutex},
     time::Duration,
 };
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-};
-
-/// A request as it arrived.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Received {
-    /// Such as `GET /x`.
-    pub call: String,
-    /// The number of its connection, from 0.
-    pub connection: usize,
-    /// Its place on that connection, from 0.
-    pub nth: usize,
-}
-
-impl Received {
-    fn is_upgrade(&self) -> bool {
-        self.call == "GET /ws"
-    }
-}
-
-/// It stops, and drops its connections, when dropped.
-pub struct Counting {
-    pub address: SocketAddr,
-    received: Arc<Mutex<Vec<Received>>>,
-    server: Accepting,
-}
-
-impl Counting {
-    /// `answer` gets every request, and the connection to answer on; a connection goes on as long as it comes back.
-    pub async fn start<F, A>(answer: F) -> Self
-    where
-        F: Fn(TcpStream, Received) -> A + Send + Sync + 'static,
-        A: Future<Output = Option<TcpStream>> + Send + 'static,
-    {
-        Self::start_at(ANY, answer).await
-    }
-
-    /// The same, at an address that is free.
-    pub async fn start_at<F, A>(address: SocketAddr, answer: F) -> Self
-    where
-        F: Fn(TcpStream, Received) -> A + Send + Sync + 'static,
-        A: Future<Output = Option<TcpStream>> + Send + 'static,
-    {
-        let received = Arc::new(Mutex::new(Vec::new()));
-        let (notes, answer) = (Arc::clone(&received), Arc::new(answer));
-        let server = Accepting::start(address, move |mut stream, connection| {
-            let (notes, answer) = (Arc::clone(&notes), Arc::clone(&answer));
-            async move {
-                for nth in 0.. {
-                    let Some(call) = read_request(&mut stream).await else {
-                        return;
-                    };
-                    let one = Received { call, connection, nth };
-                    notes.lock().expect("notes").push(one.clone());
-                    let Some(again) = answer(stream, one).await else { return };
-                    stream = again;
-                }
-            }
-        });
-        let server = server.await;
-        Self {
-            address: server.address,
-            received,
-            server,
-        }
-    }
-
-    /// Stops it, and waits until its address is free.
-    async fn end(self) {
-        self.server.end().await;
-    }
-
-    /// What arrived for `call`.
-    pub fn received(&self, call: &str) -> Vec<Received> {
-        let all = self.received.lock().expect("notes");
-        all.iter().filter(|one| one.call == call).cloned().collect()
-    }
-}
-
-/// Method and target of a request, whose body is read and dropped; `None` at the end of the connection.
-pub async fn read_request(stream: &mut TcpStream) -> Option<String> {
-    let head = read_head(stream).await?;
-    let header = |name: &str| {
-        let lines = head.lines().filter_map(|line| line.split_once(": "));
-        let mut values = lines.filter(|(known, _)| known.eq_ignore_ascii_case(name));
-        values.next().map(|(_, value)| value.to_owned())
-    };
-    if let Some(length) = header("content-length") {
-        let mut body = vec![0; length.parse().expect("a length")];
-        stream.read_exact(&mut body).await.ok()?;
-    } else if header("transfer-encoding").is_some() {
-        let mut end = Vec::new();
-        while !end.ends_with(b"0\r\n\r\n") {
-            end.push(stream.read_u8().await.ok()?);
-        }
-    }
-    let mut words = head.split(' ');
-    Some(format!("{} {}", words.next()?, words.next()?))
-}
+use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 /// How an upstream misbehaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,7 +49,7 @@ pub struct Unsteady {
     pub address: SocketAddr,
     answer: fn(&str) -> String,
     manner: Arc<Mutex<Manner>>,
-    upstream: Option<Counting>,
+    upstream: Option<RawServer<Received>>,
 }
 
 impl Unsteady {
@@ -168,7 +67,7 @@ impl Unsteady {
 
     async fn listen(&mut self) {
         let (answer, manner) = (self.answer, Arc::clone(&self.manner));
-        let upstream = Counting::start_at(self.address, move |stream, one| {
+        let upstream = RawServer::answering(self.address, move |stream, one| {
             let manner = *manner.lock().expect("a manner");
             let body = answer(&one.call);
             respond(stream, manner, one, body)
@@ -203,6 +102,10 @@ impl Unsteady {
 /// How long a connection may lie idle, where that has a limit: longer than between two calls for one request.
 const MOMENT: Duration = Duration::from_millis(150);
 
+fn is_upgrade(one: &Received) -> bool {
+    one.call == "GET /ws"
+}
+
 /// What it answers to `one`, with `body` if it behaves; the connection, if that goes on.
 async fn respond(mut stream: TcpStream, manner: Manner, one: Received, body: String) -> Option<TcpStream> {
     let announced = body.len() - usize::from(manner == Manner::AnnouncesLess);
@@ -210,7 +113,7 @@ async fn respond(mut stream: TcpStream, manner: Manner, one: Received, body: Str
         Manner::Fails => format!("500 Internal Server Error\r\ncontent-length: {announced}"),
         Manner::IsBusy => format!("429 Too Many Requests\r\nretry-after: 7\r\ncontent-length: {announced}"),
         // The body is what goes through the tunnel.
-        _ if one.is_upgrade() => "101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: echo/1".to_owned(),
+        _ if is_upgrade(&one) => "101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: echo/1".to_owned(),
         _ => format!("200 OK\r\ncontent-type: application/json\r\ncontent-length: {announced}"),
     };
     let head = format!("HTTP/1.1 {head}\r\n\r\n");
@@ -241,10 +144,10 @@ async fn respond(mut stream: TcpStream, manner: Manner, one: Received, body: Str
             None
         }
         Manner::EndsInBody | Manner::Garbage => None,
-        Manner::ClosesIdle if !one.is_upgrade() => {
+        Manner::ClosesIdle if !is_upgrade(&one) => {
             let used = tokio::time::timeout(MOMENT, stream.peek(&mut [0])).await;
             used.is_ok().then_some(stream)
         }
-        _ => (!one.is_upgrade()).then_some(stream),
+        _ => (!is_upgrade(&one)).then_some(stream),
     }
 }

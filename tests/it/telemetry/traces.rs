@@ -3,7 +3,7 @@
 use crate::support::{
     Client,
     program::{Program, run},
-    upstream::{Arrived, Recorder, Scripted, reply},
+    upstream::{Arrived, Scripted, reply},
     wait::until,
 };
 use http::Method;
@@ -159,8 +159,8 @@ fn begin(upstream: &str, environment: &[(&str, &str)]) -> Program {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_is_a_span_below_the_clients_and_its_calls_are_spans_below_it() {
     let (collector, server) = (
-        Recorder::start(200, &[], "").await,
-        Recorder::start(404, &[], "{}").await,
+        Scripted::always(200, &[], "").await,
+        Scripted::always(404, &[], "{}").await,
     );
     let collected = collector.url();
     let mut program = begin(&server.url(), &[("OTEL_EXPORTER_OTLP_ENDPOINT", &collected)]);
@@ -223,10 +223,7 @@ async fn a_request_is_a_span_below_the_clients_and_its_calls_are_spans_below_it(
     assert_eq!((&detail.trace, &detail.parent), (&history.trace, &history.id));
     assert_eq!((detail.kind, detail.status), (3, 2));
     assert_eq!(detail.attribute("http.response.status_code"), "404");
-    assert_eq!(
-        detail.attribute("server.port"),
-        server.upstream.address.port().to_string()
-    );
+    assert_eq!(detail.attribute("server.port"), server.address.port().to_string());
     assert_eq!(below_history, format!("00-{trace}-{}-01", detail.id));
     let (view, pass) = (named("GET"), named("GET pass"));
     assert_ne!(view.trace, trace, "a trace of its own");
@@ -238,8 +235,8 @@ async fn a_request_is_a_span_below_the_clients_and_its_calls_are_spans_below_it(
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_collector_nothing_is_sent_and_the_clients_trace_passes_as_it_is() {
     let (collector, server) = (
-        Recorder::start(200, &[], "").await,
-        Recorder::start(404, &[], "{}").await,
+        Scripted::always(200, &[], "").await,
+        Scripted::always(404, &[], "{}").await,
     );
     let collected = collector.url();
     let named = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", collected.as_str());
@@ -275,7 +272,7 @@ async fn a_collector_that_fails_is_told_of_once_and_hurts_no_request() {
         async move { reply(status, &[], "") }
     })
     .await;
-    let server = Recorder::start(200, &[], "{}").await;
+    let server = Scripted::always(200, &[], "{}").await;
     let endpoint = format!("{}/v1/traces", collector.url());
     let environment = [
         ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", endpoint.as_str()),

@@ -6,7 +6,7 @@ use crate::support::{
     metrics::Metrics,
     program::{Program, run},
     start_with,
-    upstream::{Recorder, Scripted, reply},
+    upstream::{Scripted, reply},
     wait::{PATIENCE, until},
 };
 use http::Method;
@@ -59,7 +59,7 @@ async fn usage_of(client: &Client, admin: SocketAddr, calls: u64) -> Value {
 
 #[tokio::test]
 async fn clients_are_told_apart_by_agent_address_and_credential_and_only_legacy_calls_count() {
-    let recorder = Recorder::start(404, &[], "{}").await;
+    let recorder = Scripted::always(404, &[], "{}").await;
     let mut jobshim = start_with(
         Options::default()
             .with(&UPSTREAM.url.key, recorder.url())
@@ -117,7 +117,7 @@ fn seen(upstream: &str, more: &[&str]) -> Program {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn usage_survives_a_restart_of_the_program_and_the_report_tells_of_it() {
-    let recorder = Recorder::start(404, &[], "{}").await;
+    let recorder = Scripted::always(404, &[], "{}").await;
     let folder = StateFolder::new("usage-survives");
     let path = folder.path.display().to_string();
     let begin = || seen(&recorder.url(), &["--state-dir", &path]);
@@ -167,7 +167,7 @@ async fn usage_survives_a_restart_of_the_program_and_the_report_tells_of_it() {
 
 #[tokio::test]
 async fn usage_is_stored_while_jobshim_runs_so_that_a_crash_loses_no_more_than_a_minute() {
-    let recorder = Recorder::start(404, &[], "{}").await;
+    let recorder = Scripted::always(404, &[], "{}").await;
     let folder = StateFolder::new("usage-crash");
     let begin = || {
         let options = Options::default().with(&UPSTREAM.url.key, recorder.url());
@@ -292,7 +292,7 @@ async fn a_log_line_tells_of_each_request_and_no_secret_is_told_anywhere() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_log_of_requests_can_be_switched_off() {
-    let recorder = Recorder::start(200, &[], "{}").await;
+    let recorder = Scripted::always(200, &[], "{}").await;
     let url = recorder.url();
     let mut program = Program::before(&url, &["--log-access", "off"]);
     assert_eq!(Client::new().get(program.address(), "/view").await.status, 200);

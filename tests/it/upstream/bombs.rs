@@ -13,7 +13,7 @@ use std::{
     fs,
     net::SocketAddr,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -68,7 +68,7 @@ impl Shim {
     }
 }
 
-/// What the upstream answers, and what it was asked.
+/// What the upstream answers.
 #[derive(Default)]
 struct Bomb {
     list: Vec<u8>,
@@ -113,32 +113,22 @@ impl Bomb {
         }
     }
 
-    /// Answers with it; also the `accept-encoding` of every request.
-    async fn serve(self) -> (Scripted, Arc<Mutex<Vec<String>>>) {
+    async fn serve(self) -> Scripted {
         let (list, detail, class) = (
             Bytes::from(self.list),
             Bytes::from(self.detail),
             Bytes::from(self.class),
         );
         let headers = self.headers;
-        let asked = Arc::new(Mutex::new(Vec::new()));
-        let notes = Arc::clone(&asked);
-        let upstream = Scripted::start(move |request| {
-            let encodings = request.headers().get_all("accept-encoding").iter();
-            let encodings: Vec<_> = encodings
-                .map(|value| value.to_str().expect("text").to_owned())
-                .collect();
-            notes.lock().expect("notes").push(encodings.join(", "));
-            let body = match request.uri().path() {
-                "/api/jobs" => list.clone(),
-                path if path.starts_with("/api/jobs/") => detail.clone(),
-                _ => class.clone(),
+        Scripted::answering(move |arrived| {
+            let body = match (arrived.path(), arrived.of_job()) {
+                ("/api/jobs", _) => &list,
+                (_, Some(_)) => &detail,
+                _ => &class,
             };
-            let headers = headers.clone();
-            async move { reply(200, &headers, body) }
+            reply(200, &headers, body.clone())
         })
-        .await;
-        (upstream, asked)
+        .await
     }
 }
 
@@ -172,7 +162,7 @@ async fn what_is_json_however_odd_is_passed_on_as_it_is() {
         ("no numbers", b"[NaN, -Infinity, 1e999999999, -0.0]".to_vec()),
     ];
     for (name, value) in odd {
-        let (upstream, _) = Bomb::everywhere(&value).serve().await;
+        let upstream = Bomb::everywhere(&value).serve().await;
         let shim = Shim::facing(upstream.address, &[]);
         for route in ROUTES {
             let reply = shim.get(route).await;
@@ -207,7 +197,7 @@ async fn what_is_no_json_is_a_502_wherever_it_is() {
         ),
     ];
     for (name, value) in broken {
-        let (upstream, _) = Bomb::everywhere(&value).serve().await;
+        let upstream = Bomb::everywhere(&value).serve().await;
         let shim = Shim::facing(upstream.address, &[]);
         for route in ROUTES {
             assert_refused(
@@ -230,7 +220,7 @@ async fn the_last_of_repeated_ids_and_states_counts_on_every_route() {
         detail: job.into_bytes(),
         ..Bomb::default()
     };
-    let (upstream, _) = bomb.serve().await;
+    let upstream = bomb.serve().await;
     let shim = Shim::facing(upstream.address, &[]);
     for route in ["/history", "/history/ID", "/api/history_v2/ID"] {
         let reply = shim.get(route).await;
@@ -261,7 +251,7 @@ async fn ten_million_keys_are_read_without_a_place_for_each() {
         detail,
         ..Bomb::default()
     };
-    let (upstream, asked) = bomb.serve().await;
+    let upstream = bomb.serve().await;
     let shim = Shim::facing(upstream.address, &[]);
     assert_eq!(shim.get("/history").await.text(), "{}");
     let reply = shim.get("/history/ID").await;
@@ -269,7 +259,7 @@ async fn ten_million_keys_are_read_without_a_place_for_each() {
     assert!(holds(&reply.body, &nodes));
     // The answer as it came and as it goes, each while it grows, and little else.
     shim.assert_peak_below(4 * size + 64);
-    assert_eq!(asked.lock().expect("notes").len(), 2);
+    assert_eq!(upstream.all().len(), 2);
 }
 
 /// A prompt of more nodes than can be told apart is shown, without a call for each of its classes.
@@ -286,7 +276,7 @@ async fn a_hundred_thousand_classes_are_not_asked_for() {
         detail: detail.into_bytes(),
         ..Bomb::default()
     };
-    let (upstream, asked) = bomb.serve().await;
+    let upstream = bomb.serve().await;
     let shim = Shim::facing(upstream.address, &[]);
     let reply = shim.get("/history/ID").await;
     assert!(
@@ -294,7 +284,7 @@ async fn a_hundred_thousand_classes_are_not_asked_for() {
         "{:.300}",
         reply.text()
     );
-    assert_eq!(asked.lock().expect("notes").len(), 1);
+    assert_eq!(upstream.all().len(), 1);
 }
 
 /// How many bytes the other end of a connection has got and not read, by the system's own table.
@@ -374,7 +364,7 @@ async fn an_answer_that_would_unfold_a_thousandfold_is_refused_unread() {
             class: folded(),
             headers: vec![("content-type", "application/json"), ("content-encoding", encoding)],
         };
-        let (upstream, asked) = bomb.serve().await;
+        let upstream = bomb.serve().await;
         let shim = Shim::facing(upstream.address, &[]);
         for route in ROUTES {
             let reply = shim.get(route).await;
@@ -382,9 +372,12 @@ async fn an_answer_that_would_unfold_a_thousandfold_is_refused_unread() {
             let said = reply.text();
             assert!(said.contains(encoding) && said.contains("encod"), "{route}: {said}");
         }
-        let asked = asked.lock().expect("notes");
+        let asked = upstream.all();
         assert!(asked.len() >= ROUTES.len());
-        assert!(asked.iter().all(|encodings| encodings == "identity"), "{asked:?}");
+        for one in asked {
+            let encodings: Vec<_> = one.headers.get_all("accept-encoding").iter().collect();
+            assert_eq!(encodings, ["identity"]);
+        }
         shim.assert_peak_below(64);
     }
     // Nor is it unfolded when nothing says that it is folded.
@@ -393,7 +386,7 @@ async fn an_answer_that_would_unfold_a_thousandfold_is_refused_unread() {
         detail: folded(),
         ..Bomb::default()
     };
-    let (upstream, _) = bomb.serve().await;
+    let upstream = bomb.serve().await;
     let shim = Shim::facing(upstream.address, &[]);
     for route in ROUTES {
         assert_refused(&shim.get(route).await, "bad_upstream_answer", route);

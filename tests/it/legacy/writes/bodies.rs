@@ -272,7 +272,7 @@ async fn a_compressed_prompt_is_noted_and_goes_on_as_it_was_sent() {
 
 #[tokio::test]
 async fn a_prompt_that_cannot_be_read_goes_on_as_it_was_sent() {
-    let recorder = Recorder::start(200, &[], r#"{"prompt_id": "a"}"#).await;
+    let recorder = Scripted::always(200, &[], r#"{"prompt_id": "a"}"#).await;
     let jobshim = start(&recorder.url(), |config| {
         config.upstream.dialect = DialectChoice::Comfyui
     })
@@ -287,7 +287,7 @@ async fn a_prompt_that_cannot_be_read_goes_on_as_it_was_sent() {
 
 #[tokio::test]
 async fn a_redacted_key_is_taken_out_of_a_compressed_prompt() {
-    let recorder = Recorder::start(200, &[], r#"{"prompt_id": "a"}"#).await;
+    let recorder = Scripted::always(200, &[], r#"{"prompt_id": "a"}"#).await;
     let jobshim = start(&recorder.url(), |config| {
         config.upstream.dialect = DialectChoice::Comfyui
     })

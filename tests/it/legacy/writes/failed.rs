@@ -99,7 +99,7 @@ async fn a_refusal_of_the_list_reaches_the_client_as_it_is_and_a_dead_server_is_
         ("access-control-allow-origin", "*"),
     ];
     for status in [401, 402, 403, 429, 500, 503] {
-        let upstream = Recorder::start(status, &headers, r#"{"code": "NO"}"#).await;
+        let upstream = Scripted::always(status, &headers, r#"{"code": "NO"}"#).await;
         let jobshim = start(&upstream.url(), |_| {}).await;
         for target in [
             "/queue",
@@ -274,7 +274,7 @@ async fn what_neither_the_jobs_api_nor_the_legacy_endpoint_can_do_is_a_501() {
         assert_eq!(states(&server).len(), 2, "nothing was touched");
     }
     // Before 0.6.0 there is no Jobs API at all, and the legacy writes are there.
-    let server = Recorder::start(404, &[], "404: Not Found").await;
+    let server = Scripted::always(404, &[], "404: Not Found").await;
     let jobshim = start(&server.url(), |_| {}).await;
     assert_eq!(post(&jobshim, "/queue", r#"{"clear": true}"#).await.status, 501);
     let forwarded = server.arrived();

@@ -15,7 +15,7 @@ use crate::support::{
     program::Program,
     server::{Server, Setup, board},
     start,
-    upstream::{Recorder, raw},
+    upstream::{Scripted, raw},
 };
 use http::Method;
 use jobshim::{

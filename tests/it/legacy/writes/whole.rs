@@ -3,19 +3,16 @@
 use super::*;
 use crate::support::{
     facing,
-    upstream::{Scripted, reply},
+    upstream::{Gate, Scripted, reply},
     wait::until,
 };
-use std::sync::Mutex;
-use tokio::sync::Semaphore;
 
 const JOBS: usize = 10;
 
 /// A server whose waiting jobs are cancelled one by one, as their ids are no UUIDs, and each only once that is allowed.
 struct Reluctant {
     upstream: Scripted,
-    cancels: Arc<Mutex<Vec<String>>>,
-    allowed: Arc<Semaphore>,
+    cancels: Arc<Gate>,
 }
 
 impl Reluctant {
@@ -24,42 +21,27 @@ impl Reluctant {
         for nth in 0..JOBS {
             board.add(job(&id(nth), "pending", nth));
         }
-        let (cancels, allowed) = (Arc::<Mutex<Vec<_>>>::default(), Arc::new(Semaphore::new(0)));
-        let (board, shared) = (Arc::new(board), (Arc::clone(&cancels), Arc::clone(&allowed)));
-        let upstream = Scripted::start(move |request| {
-            let (board, (cancels, allowed)) = (Arc::clone(&board), shared.clone());
-            async move {
-                let (status, body) = match request.method() {
-                    &Method::POST => {
-                        cancels.lock().expect("notes").push(request.uri().path().to_owned());
-                        allowed.acquire().await.expect("a permit").forget();
-                        (200, r#"{"cancelled": true}"#.to_owned())
-                    }
-                    _ => board.list(request.uri().query().unwrap_or_default()),
-                };
-                reply(status, &[("content-type", "application/json")], body)
-            }
+        let upstream = Scripted::answering(move |arrived| {
+            let (status, body) = match arrived.method {
+                Method::POST => (200, r#"{"cancelled": true}"#.to_owned()),
+                _ => board.list(arrived.query()),
+            };
+            reply(status, &[("content-type", "application/json")], body)
         })
         .await;
-        Self {
-            upstream,
-            cancels,
-            allowed,
-        }
+        let cancels = upstream.hold_details();
+        Self { upstream, cancels }
     }
 
     fn arrived(&self) -> Vec<String> {
-        self.cancels.lock().expect("notes").clone()
-    }
-
-    async fn until_arrived(&self, count: usize) {
-        until(&format!("{count} cancels"), async || self.arrived().len() >= count).await;
+        let posted = self.upstream.all().into_iter().filter(|one| one.method == Method::POST);
+        posted.map(|one| one.target).collect()
     }
 
     /// Lets all cancels be done, and waits for each of them.
     async fn assert_all_are_done(&self) {
-        self.allowed.add_permits(JOBS);
-        self.until_arrived(JOBS).await;
+        self.cancels.admit(JOBS);
+        self.cancels.until_came(JOBS).await;
         let all: Vec<_> = (0..JOBS).map(|nth| format!("/api/jobs/{}/cancel", id(nth))).collect();
         let mut arrived = self.arrived();
         arrived.sort();
@@ -77,7 +59,7 @@ async fn order_and_leave(at: SocketAddr, body: &str, server: &Reluctant) {
     let length = body.len();
     let request = format!("POST /queue HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n{body}");
     client.write_all(request.as_bytes()).await.expect("sent");
-    server.until_arrived(1).await;
+    server.cancels.until_came(1).await;
 }
 
 fn delete_all() -> String {
@@ -141,11 +123,11 @@ async fn a_write_that_takes_longer_than_the_programs_end_may_leaves_in_the_log_w
         &server.upstream.url(),
         &["--dialect", "comfyui", "--drain-timeout", "100ms"],
     );
-    server.allowed.add_permits(1);
+    server.cancels.admit(1);
     let at = program.address();
     let body = delete_all();
     let leaving = tokio::spawn(async move { Client::new().send(Method::POST, at, "/queue", &[], body).await });
-    server.until_arrived(2).await;
+    server.cancels.until_came(2).await;
     leaving.abort();
     program.signal("TERM");
     let line = program.line_with("jobshim ended while jobs were being cancelled");

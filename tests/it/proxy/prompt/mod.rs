@@ -14,7 +14,7 @@ use crate::support::{
     raw::sender,
     server::{Server, Setup, board},
     start,
-    upstream::{Arrived, Recorder, Scripted, TestBody, reply},
+    upstream::{Arrived, Scripted, TestBody, reply},
     wait::at_rest,
 };
 use bytes::Bytes;
@@ -79,7 +79,7 @@ async fn pending(at: SocketAddr, headers: &[(&str, &str)]) -> Value {
     get(at, "/queue", headers).await["queue_pending"][0].clone()
 }
 
-fn last(recorder: &Recorder) -> Arrived {
+fn last(recorder: &Scripted) -> Arrived {
     recorder.arrived().pop().expect("a request")
 }
 

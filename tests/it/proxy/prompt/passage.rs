@@ -37,7 +37,7 @@ async fn request_and_answer_pass_to_the_byte_whatever_they_are() {
             ("content-encoding", "gzip"),
             ("x-own", "1"),
         ];
-        let recorder = Recorder::start(200, &headers, answer).await;
+        let recorder = Scripted::always(200, &headers, answer).await;
         let jobshim = facing(&recorder.url(), |_| {}).await;
         for target in ["/prompt", "/api/prompt", "/prompt?x=1%20"] {
             for body in bodies() {
@@ -171,7 +171,7 @@ async fn an_answer_that_breaks_off_or_is_long_is_what_the_client_gets() {
         r#"{{"prompt_id": "a", "node_errors": {{"x": "{}"}}}}"#,
         "y".repeat(1 << 20)
     );
-    let recorder = Recorder::start(200, &[], &long).await;
+    let recorder = Scripted::always(200, &[], &long).await;
     let jobshim = facing(&recorder.url(), |_| {}).await;
     let reply = Client::new()
         .send(Method::POST, jobshim.address, "/prompt", &[], "{\"prompt\": {}}")

@@ -19,7 +19,7 @@ async fn a_redacted_key_is_taken_out_on_the_way_in_and_nothing_else() {
         ),
     ] {
         for max_bytes in [1 << 20, 0] {
-            let recorder = Recorder::start(200, &[], r#"{"prompt_id": "a"}"#).await;
+            let recorder = Scripted::always(200, &[], r#"{"prompt_id": "a"}"#).await;
             let jobshim = facing(&recorder.url(), |config| config.notes.max_bytes = max_bytes).await;
             for target in ["/prompt", "/api/prompt"] {
                 let reply = Client::new()
@@ -44,7 +44,7 @@ async fn a_redacted_key_is_taken_out_on_the_way_in_and_nothing_else() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_log_warns_of_a_redacted_key_and_holds_no_real_one() {
-    let recorder = Recorder::start(200, &[], r#"{"prompt_id": "a"}"#).await;
+    let recorder = Scripted::always(200, &[], r#"{"prompt_id": "a"}"#).await;
     let mut program = Program::before(&recorder.url(), &["-vv", "--dialect", "comfyui"]);
     let at = program.address();
     for key in ["a-real-key-7c1d", "[REDACTED]"] {

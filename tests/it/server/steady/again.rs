@@ -1,8 +1,10 @@
 //! What is sent again, and what never is.
 
 use crate::support::{
-    Client, facing,
-    unsteady::{Counting, Received},
+    Client,
+    accepting::ANY,
+    facing,
+    upstream::{RawServer, Received, read_request},
 };
 use http::Method;
 use tokio::{
@@ -18,8 +20,8 @@ async fn answer(mut stream: TcpStream) -> Option<TcpStream> {
 }
 
 /// Takes one request on each connection; when a second one has arrived, does `then` with it and closes.
-async fn closing_when_reused(then: &'static [u8]) -> Counting {
-    Counting::start(move |mut stream, one| async move {
+async fn closing_when_reused(then: &'static [u8]) -> RawServer<Received> {
+    RawServer::answering(ANY, move |mut stream, one| async move {
         if one.nth == 0 {
             return answer(stream).await;
         }
@@ -30,7 +32,7 @@ async fn closing_when_reused(then: &'static [u8]) -> Counting {
 }
 
 /// Where the requests for `call` arrived: connection and place on it.
-fn places(upstream: &Counting, call: &str) -> Vec<(usize, usize)> {
+fn places(upstream: &RawServer<Received>, call: &str) -> Vec<(usize, usize)> {
     let received = upstream.received(call).into_iter();
     received.map(|one: Received| (one.connection, one.nth)).collect()
 }
@@ -38,7 +40,7 @@ fn places(upstream: &Counting, call: &str) -> Vec<(usize, usize)> {
 #[tokio::test]
 async fn a_get_whose_reused_connection_dies_unanswered_is_sent_once_more_on_a_new_one() {
     let upstream = closing_when_reused(b"").await;
-    let jobshim = facing(&format!("http://{}", upstream.address), |_| {}).await;
+    let jobshim = facing(&upstream.url(), |_| {}).await;
     let client = Client::new();
     for method in [Method::GET, Method::HEAD] {
         // What was sent again had a connection for itself alone, so the pool is empty.
@@ -57,7 +59,7 @@ async fn a_get_whose_reused_connection_dies_unanswered_is_sent_once_more_on_a_ne
 
 #[tokio::test]
 async fn a_translated_read_survives_it_too() {
-    let upstream = Counting::start(|mut stream, one| async move {
+    let upstream = RawServer::answering(ANY, |mut stream, one| async move {
         if one.nth == 1 {
             return None;
         }
@@ -67,7 +69,7 @@ async fn a_translated_read_survives_it_too() {
         Some(stream)
     })
     .await;
-    let jobshim = facing(&format!("http://{}", upstream.address), |_| {}).await;
+    let jobshim = facing(&upstream.url(), |_| {}).await;
     let client = Client::new();
     for nth in 0..6 {
         let reply = client.get(jobshim.address, "/queue").await;
@@ -86,7 +88,7 @@ async fn what_may_have_been_taken_is_never_sent_again() {
     ] {
         for path in ["/prompt", "/upload/image", "/api/jobs/x/cancel"] {
             let upstream = closing_when_reused(b"").await;
-            let jobshim = facing(&format!("http://{}", upstream.address), |_| {}).await;
+            let jobshim = facing(&upstream.url(), |_| {}).await;
             let client = Client::new();
             assert_eq!(client.get(jobshim.address, "/first").await.text(), "{}");
             let reply = client.send(method.clone(), jobshim.address, path, &[], body).await;
@@ -105,7 +107,7 @@ async fn a_cancel_is_sent_once_whatever_becomes_of_its_connection() {
         "21111111-2222-4333-8444-555555555555",
     ];
     for waiting in [1, 2] {
-        let upstream = Counting::start(move |mut stream, one| async move {
+        let upstream = RawServer::answering(ANY, move |mut stream, one| async move {
             if one.call.starts_with("POST") {
                 return None;
             }
@@ -120,7 +122,7 @@ async fn a_cancel_is_sent_once_whatever_becomes_of_its_connection() {
             Some(stream)
         })
         .await;
-        let jobshim = facing(&format!("http://{}", upstream.address), |_| {}).await;
+        let jobshim = facing(&upstream.url(), |_| {}).await;
         let client = Client::new();
         let clear = client.send(Method::POST, jobshim.address, "/queue", &[], r#"{"clear": true}"#);
         let reply = clear.await.expect("an answer");
@@ -135,15 +137,15 @@ async fn a_cancel_is_sent_once_whatever_becomes_of_its_connection() {
 #[tokio::test]
 async fn a_get_is_not_sent_again_once_a_byte_came_back_or_on_a_new_connection() {
     let upstream = closing_when_reused(b"HTTP/1.1 200 O").await;
-    let jobshim = facing(&format!("http://{}", upstream.address), |_| {}).await;
+    let jobshim = facing(&upstream.url(), |_| {}).await;
     let client = Client::new();
     client.get(jobshim.address, "/first").await;
     let reply = client.get(jobshim.address, "/begun").await;
     assert_eq!(reply.status, 502, "{}", reply.text());
     assert_eq!(places(&upstream, "GET /begun").len(), 1);
 
-    let upstream = Counting::start(|_, _| async { None }).await;
-    let jobshim = facing(&format!("http://{}", upstream.address), |_| {}).await;
+    let upstream = RawServer::answering(ANY, |_, _| async { None }).await;
+    let jobshim = facing(&upstream.url(), |_| {}).await;
     let reply = client.get(jobshim.address, "/new").await;
     assert_eq!(reply.status, 502, "{}", reply.text());
     assert_eq!(places(&upstream, "GET /new"), [(0, 0)]);
@@ -151,14 +153,14 @@ async fn a_get_is_not_sent_again_once_a_byte_came_back_or_on_a_new_connection() 
 
 #[tokio::test]
 async fn it_is_sent_once_more_and_no_oftener() {
-    let upstream = Counting::start(|stream, one| async move {
+    let upstream = RawServer::answering(ANY, |stream, one| async move {
         match one.call == "GET /never" {
             true => None,
             false => answer(stream).await,
         }
     })
     .await;
-    let jobshim = facing(&format!("http://{}", upstream.address), |_| {}).await;
+    let jobshim = facing(&upstream.url(), |_| {}).await;
     let client = Client::new();
     // Several connections in the pool, so that one more would be at hand for every try.
     let mut warm = JoinSet::new();
@@ -176,12 +178,12 @@ async fn it_is_sent_once_more_and_no_oftener() {
 #[tokio::test]
 async fn connections_that_the_server_closed_while_they_lay_idle_cost_no_request() {
     // Answers, and closes at once, without a word about it.
-    let upstream = Counting::start(|stream, _| async move {
+    let upstream = RawServer::answering(ANY, |stream, _| async move {
         drop(answer(stream).await);
         None
     })
     .await;
-    let jobshim = facing(&format!("http://{}", upstream.address), |_| {}).await;
+    let jobshim = facing(&upstream.url(), |_| {}).await;
     let client = Client::new();
     for nth in 0..200 {
         let reply = client.get(jobshim.address, "/x").await;
@@ -214,7 +216,7 @@ async fn a_server_that_refuses_fails_every_call_at_once_and_the_first_after_it_i
     let upstream = TcpListener::bind(address).await.expect("the same port");
     let serving = tokio::spawn(async move {
         let (mut stream, _) = upstream.accept().await.expect("a connection");
-        crate::support::unsteady::read_request(&mut stream).await;
+        read_request(&mut stream).await;
         answer(stream).await
     });
     assert_eq!(Client::new().get(jobshim.address, "/x").await.text(), "{}");

@@ -150,7 +150,7 @@ async fn many_connections_round_after_round_make_no_error_and_leave_nothing() {
         let (answered, errors) = round(at, &load).await;
         // What the pool keeps is no leak.
         until("all descriptors are back", async || {
-            program.open_files() <= files + upstream.open()
+            program.open_files() <= files + upstream.open_connections()
         })
         .await;
         let (held, took) = (program.memory(), begun.elapsed());
@@ -161,7 +161,7 @@ async fn many_connections_round_after_round_make_no_error_and_leave_nothing() {
             load.busy,
             errors.len(),
             program.open_files(),
-            upstream.open(),
+            upstream.open_connections(),
         );
         assert!(errors.is_empty(), "{errors:#?}");
         // The allocator keeps more or less of what is free. What leaks grows with each round.

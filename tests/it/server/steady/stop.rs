@@ -3,7 +3,7 @@
 use crate::support::{
     Client,
     program::Program,
-    upstream::{Gate, Recorder, raw, read_head},
+    upstream::{Gate, Scripted, raw, read_head},
     wait::{until, within},
 };
 use jobshim::demo::{Board, Rules};
@@ -147,7 +147,7 @@ async fn a_tunnel_of_another_protocol_gets_nothing_put_into_it_and_may_end_by_it
 
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_are_taken_until_the_drain_delay_is_over_and_readiness_is_denied_at_once() {
-    let upstream = Recorder::start(200, &[], "ok").await;
+    let upstream = Scripted::always(200, &[], "ok").await;
     let mut program = start(&upstream.url(), &["--drain-delay", "700ms", "--admin", "127.0.0.1:0"]);
     let (at, admin) = (program.address(), program.admin());
     let client = Client::new();
@@ -180,20 +180,21 @@ async fn connections_are_taken_until_the_drain_delay_is_over_and_readiness_is_de
     assert_eq!(program.end().code(), Some(0));
 }
 
-/// A request that is under way, held back by `upstream`.
-async fn under_way(at: SocketAddr, upstream: &Gate) -> TcpStream {
+/// A request that is under way, held back at `gate`.
+async fn under_way(at: SocketAddr, gate: &Gate) -> TcpStream {
     let mut client = TcpStream::connect(at).await.expect("a connection");
     let request = b"GET /api/jobs/x HTTP/1.1\r\nhost: x\r\n\r\n";
     client.write_all(request).await.expect("sent");
-    upstream.until_waiting(1).await;
+    gate.until_came(1).await;
     client
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_signal_ends_it_at_once() {
-    let upstream = Gate::start(Board::new(Rules::Comfyui)).await;
+    let upstream = Scripted::of_board(Board::new(Rules::Comfyui)).await;
+    let gate = upstream.hold_details();
     let mut program = start(&upstream.url(), &["--drain-timeout", "10m"]);
-    let _client = under_way(program.address(), &upstream).await;
+    let _client = under_way(program.address(), &gate).await;
     program.signal("TERM");
     program.line_with("stopping");
     let first = Instant::now();
@@ -214,21 +215,22 @@ async fn a_second_signal_ends_it_at_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_that_is_signalled_twice_in_a_moment_is_one_stop() {
     for under_timeout in [false, true] {
-        let upstream = Gate::start(Board::new(Rules::Comfyui)).await;
+        let upstream = Scripted::of_board(Board::new(Rules::Comfyui)).await;
+        let gate = upstream.hold_details();
         let url = upstream.url();
         let arguments = arguments(&url, &[]);
         let mut program = match under_timeout {
             true => Program::start_under_timeout(&arguments),
             false => Program::start(&arguments, &[]),
         };
-        let mut client = under_way(program.address(), &upstream).await;
+        let mut client = under_way(program.address(), &gate).await;
         // `timeout` signals the program, and then the group that the program is in.
         program.signal("TERM");
         if !under_timeout {
             program.signal("INT");
         }
         program.line_with("stopping");
-        upstream.open();
+        gate.open();
         let head = within("the answer to an upgrade", read_head(&mut client)).await;
         let head = head.expect("an answer");
         assert!(head.starts_with("HTTP/1.1 404"), "{head}");

@@ -1,10 +1,9 @@
 //! What a simulated server answers: the Jobs API, files, the WebSocket and the legacy writes.
 
 use super::{EPOCH, Setup, State};
-use crate::support::upstream::{TestBody, reply};
+use crate::support::upstream::{Arrived, TestBody, reply};
 use bytes::Bytes;
-use http::{Response, request::Parts};
-use hyper::upgrade::OnUpgrade;
+use http::Response;
 use jobshim::demo::{Job, Rules};
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
@@ -30,15 +29,9 @@ impl State {
         self.board.rules == Rules::Cloud
     }
 
-    pub(super) fn answer(
-        &mut self,
-        setup: &Setup,
-        head: &Parts,
-        body: &Bytes,
-        upgrade: OnUpgrade,
-    ) -> Response<TestBody> {
-        let (sent, query) = (head.uri.path(), head.uri.query().unwrap_or_default());
-        let header = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
+    pub(super) fn answer(&mut self, setup: &Setup, arrived: &Arrived) -> Response<TestBody> {
+        let (sent, query, body) = (arrived.path(), arrived.query(), &arrived.body);
+        let header = |name: &str| arrived.headers.get(name).and_then(|value| value.to_str().ok());
         let parameter = |name: &str| {
             let found = query
                 .split('&')
@@ -66,7 +59,7 @@ impl State {
         if id.is_some_and(|id| self.is_foreign(&id, key.as_ref())) {
             return json_reply(403, r#"{"code": "FORBIDDEN", "message": "the job is another user's"}"#);
         }
-        let method = match head.method.as_str() {
+        let method = match arrived.method.as_str() {
             "HEAD" => "GET",
             method => method,
         };
@@ -111,7 +104,7 @@ impl State {
                 let nonce = header("sec-websocket-key").unwrap_or_default();
                 let client = parameter("clientId").unwrap_or_default();
                 let queued = self.queued(key.as_ref());
-                return self.sockets.open(nonce, client, key, queued, upgrade);
+                return self.sockets.open(nonce, client, key, queued, arrived.upgrade.clone());
             }
             ("POST", "/queue" | "/interrupt" | "/history") if setup.legacy_writes => {
                 let order: Option<Value> = serde_json::from_slice(body).ok();

@@ -5,18 +5,14 @@ mod answers;
 mod prompts;
 mod sockets;
 
-use super::upstream::{Arrived, Scripted, reply};
+use super::upstream::{Arrived, Scripted, TestBody, reply};
 use bytes::Bytes;
-use http::Method;
-use http_body_util::BodyExt;
+use http::{Method, Response};
 use jobshim::demo::{Board, Job, Rules};
 use prompts::Submitted;
 use serde_json::json;
 use sockets::Sockets;
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex},
-};
+use std::collections::BTreeMap;
 
 /// What is in every file that a job makes.
 pub const PICTURE: &[u8] = b"\x89PNG\r\n\x1a\n not really";
@@ -40,7 +36,14 @@ pub struct Setup {
     pub headers: Vec<(&'static str, &'static str)>,
 }
 
-type Intercept = Box<dyn FnMut(&mut State, &Arrived) -> Option<(u16, String)> + Send>;
+impl Setup {
+    fn with_headers(&self, mut response: Response<TestBody>) -> Response<TestBody> {
+        for (name, value) in &self.headers {
+            response.headers_mut().append(*name, value.parse().expect("a value"));
+        }
+        response
+    }
+}
 
 /// What a server knows.
 pub struct State {
@@ -53,7 +56,6 @@ pub struct State {
     pub files: BTreeMap<String, Bytes>,
     /// Ids for the next prompts, the first one last; made up when there are none.
     pub ids: Vec<String>,
-    pub arrived: Vec<Arrived>,
     submitted: BTreeMap<String, Submitted>,
     sockets: Sockets,
     count: i64,
@@ -61,10 +63,8 @@ pub struct State {
 
 /// A running simulated server; it stops when dropped.
 pub struct Server {
-    pub upstream: Scripted,
-    state: Arc<Mutex<State>>,
+    pub upstream: Scripted<State>,
     setup: Setup,
-    intercept: Arc<Mutex<Option<Intercept>>>,
 }
 
 /// A time that no test depends on, in ms; the n-th job is created n ms later.
@@ -72,53 +72,23 @@ const EPOCH: i64 = 1_795_000_000_000;
 
 impl Server {
     pub async fn start(board: Board, setup: Setup) -> Self {
-        let state = Arc::new(Mutex::new(State {
+        let state = State {
             board,
             stopped: BTreeMap::new(),
             owners: BTreeMap::new(),
             files: BTreeMap::new(),
             ids: Vec::new(),
-            arrived: Vec::new(),
             submitted: BTreeMap::new(),
             sockets: Sockets::default(),
             count: 0,
-        }));
-        let intercept: Arc<Mutex<Option<Intercept>>> = Arc::default();
-        let shared = (Arc::clone(&state), setup.clone(), Arc::clone(&intercept));
-        let upstream = Scripted::start(move |mut request| {
-            let (state, setup, intercept) = shared.clone();
-            let upgrade = hyper::upgrade::on(&mut request);
-            async move {
-                let (head, body) = request.into_parts();
-                // A client that goes away leaves half a body.
-                let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
-                let arrived = Arrived {
-                    method: head.method.clone(),
-                    target: head.uri.to_string(),
-                    headers: head.headers.clone(),
-                    body,
-                };
-                let mut state = state.lock().expect("state");
-                state.arrived.push(arrived.clone());
-                let mut intercept = intercept.lock().expect("an intercept");
-                let intercepted = intercept.as_mut().and_then(|answer| answer(&mut state, &arrived));
-                let mut response = match intercepted {
-                    Some((status, body)) => reply(status, &[("content-type", "application/json")], body),
-                    None => state.answer(&setup, &head, &arrived.body, upgrade),
-                };
-                for (name, value) in &setup.headers {
-                    response.headers_mut().append(*name, value.parse().expect("a value"));
-                }
-                response
-            }
+        };
+        let own = setup.clone();
+        let upstream = Scripted::with_state(state, move |state, arrived| {
+            let response = state.answer(&own, arrived);
+            own.with_headers(response)
         })
         .await;
-        Self {
-            upstream,
-            state,
-            setup,
-            intercept,
-        }
+        Self { upstream, setup }
     }
 
     pub fn url(&self) -> String {
@@ -127,19 +97,23 @@ impl Server {
 
     /// Looks at what the server knows, or changes it.
     pub fn with<T>(&self, look: impl FnOnce(&mut State) -> T) -> T {
-        look(&mut self.state.lock().expect("state"))
+        self.upstream.with(look)
     }
 
     /// Answers by `answer` first, wherever that gives an answer.
-    pub fn intercept(&self, answer: impl FnMut(&mut State, &Arrived) -> Option<(u16, String)> + Send + 'static) {
-        *self.intercept.lock().expect("an intercept") = Some(Box::new(answer));
+    pub fn intercept(&self, mut answer: impl FnMut(&mut State, &Arrived) -> Option<(u16, String)> + Send + 'static) {
+        let setup = self.setup.clone();
+        self.upstream.intercept(move |state, arrived| {
+            let (status, body) = answer(state, arrived)?;
+            let response = reply(status, &[("content-type", "application/json")], body);
+            Some(setup.with_headers(response))
+        });
     }
 
     /// What arrived so far under a path that begins with `prefix`.
     pub fn arrived(&self, method: Method, prefix: &str) -> Vec<Arrived> {
-        let all = self.with(|state| state.arrived.clone());
-        all.into_iter()
-            .filter(|one| one.method == method && one.target.starts_with(prefix))
+        let all = self.upstream.all().into_iter();
+        all.filter(|one| one.method == method && one.target.starts_with(prefix))
             .collect()
     }
 

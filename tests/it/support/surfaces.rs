@@ -1,30 +1,53 @@
-//! A server with both surfaces, the Jobs API and the legacy endpoints, each of which a test may take away; it counts.
+//! A server with both surfaces, the Jobs API and the legacy endpoints, each of which a test may take away.
 
 use super::{
     corpus::Legacy,
     upstream::{Arrived, Scripted, TestBody, reply},
 };
 use http::{Method, Response};
-use http_body_util::BodyExt;
 use jobshim::demo::{Board, Rules};
-use std::sync::{Arc, Mutex};
 
-/// What the server has and has seen.
+/// What the server has.
 pub struct Surfaces {
     pub board: Board,
     /// What the legacy endpoints answer, by target.
     pub legacy: Vec<Legacy>,
     pub has_jobs_api: bool,
-    pub arrived: Vec<Arrived>,
     /// Added to every answer.
     pub headers: Vec<(&'static str, String)>,
     /// In legacy answers this is another text each time.
     pub counting: Option<&'static str>,
     /// What the legacy endpoint of a target answers after the next time.
     pub next: Option<(&'static str, String)>,
+    answers: usize,
 }
 
 impl Surfaces {
+    pub async fn start(board: Board, legacy: Vec<Legacy>) -> Scripted<Self> {
+        let surfaces = Self {
+            board,
+            legacy,
+            has_jobs_api: true,
+            headers: Vec::new(),
+            counting: None,
+            next: None,
+            answers: 0,
+        };
+        Scripted::with_state(surfaces, |surfaces, arrived| {
+            let mut response = surfaces.answer(arrived);
+            surfaces.answers += 1;
+            if let Some((target, body)) = surfaces.next.take_if(|(target, _)| *target == arrived.target) {
+                let answer = surfaces.legacy.iter_mut().find(|legacy| legacy.target == target);
+                answer.expect("a legacy answer").body = body;
+            }
+            for (name, value) in &surfaces.headers {
+                response.headers_mut().append(*name, value.parse().expect("a value"));
+            }
+            response
+        })
+        .await
+    }
+
     fn answer(&self, arrived: &Arrived) -> Response<TestBody> {
         let json = |status, body: String| {
             let content_type = match self.board.rules {
@@ -33,7 +56,7 @@ impl Surfaces {
             };
             reply(status, &[("content-type", content_type)], body)
         };
-        let (path, query) = arrived.target.split_once('?').unwrap_or((&arrived.target, ""));
+        let (path, query) = (arrived.path(), arrived.query());
         let own = path.strip_prefix("/api").unwrap_or(path);
         if arrived.method == Method::POST {
             return match own {
@@ -46,7 +69,7 @@ impl Surfaces {
             };
         }
         if self.has_jobs_api {
-            let found = match (path.strip_prefix("/api/jobs/"), own.strip_prefix("/object_info/")) {
+            let found = match (arrived.of_job(), own.strip_prefix("/object_info/")) {
                 (Some(id), _) => Some(self.board.detail(id)),
                 (_, Some(class)) => Some(self.board.class(class)),
                 _ => (path == "/api/jobs").then(|| self.board.list(query)),
@@ -58,7 +81,7 @@ impl Surfaces {
         match self.legacy.iter().find(|legacy| legacy.target == arrived.target) {
             Some(legacy) => {
                 let body = match self.counting {
-                    Some(text) => legacy.body.replace(text, &format!("[{}, ", 100 + self.arrived.len())),
+                    Some(text) => legacy.body.replace(text, &format!("[{}, ", 100 + self.answers)),
                     None => legacy.body.clone(),
                 };
                 reply(legacy.status, &[("content-type", &legacy.content_type)], body)
@@ -68,64 +91,10 @@ impl Surfaces {
     }
 }
 
-/// A running server with both surfaces; it stops when dropped.
-pub struct Both {
-    pub upstream: Scripted,
-    surfaces: Arc<Mutex<Surfaces>>,
-}
-
-impl Both {
-    pub async fn start(board: Board, legacy: Vec<Legacy>) -> Self {
-        let surfaces = Arc::new(Mutex::new(Surfaces {
-            board,
-            legacy,
-            has_jobs_api: true,
-            arrived: Vec::new(),
-            headers: Vec::new(),
-            counting: None,
-            next: None,
-        }));
-        let shared = Arc::clone(&surfaces);
-        let upstream = Scripted::start(move |request| {
-            let surfaces = Arc::clone(&shared);
-            async move {
-                let (head, body) = request.into_parts();
-                let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
-                let arrived = Arrived {
-                    method: head.method,
-                    target: head.uri.to_string(),
-                    headers: head.headers,
-                    body,
-                };
-                let mut surfaces = surfaces.lock().expect("surfaces");
-                let mut response = surfaces.answer(&arrived);
-                if let Some((target, body)) = surfaces.next.take_if(|(target, _)| *target == arrived.target) {
-                    let answer = surfaces.legacy.iter_mut().find(|legacy| legacy.target == target);
-                    answer.expect("a legacy answer").body = body;
-                }
-                surfaces.arrived.push(arrived);
-                for (name, value) in &surfaces.headers {
-                    response.headers_mut().append(*name, value.parse().expect("a value"));
-                }
-                response
-            }
-        })
-        .await;
-        Self { upstream, surfaces }
-    }
-
-    pub fn url(&self) -> String {
-        self.upstream.url()
-    }
-
-    /// Looks at what the server has, or changes it.
-    pub fn with<T>(&self, look: impl FnOnce(&mut Surfaces) -> T) -> T {
-        look(&mut self.surfaces.lock().expect("surfaces"))
-    }
-
+impl Scripted<Surfaces> {
     /// How many requests arrived at the Jobs API, and how many at the legacy endpoints; they are forgotten.
     pub fn counts(&self) -> (usize, usize) {
-        let arrived = self.with(|surfaces| std::mem::take(&mut surfaces.arrived));
+        let arrived = self.take();
         let jobs = |one: &&Arrived| one.target.starts_with("/api/jobs") || one.target.contains("/object_info");
         let to_jobs = arrived.iter().filter(jobs).count();
         (to_jobs, arrived.len() - to_jobs)
