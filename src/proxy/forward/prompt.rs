@@ -113,7 +113,7 @@ fn log_redacted_key() {
 
 fn log_unlistable() {
     tracing::info!(
-        "POST /prompt carried what the server's list fails at (see [prompt] in the dialect's table); the server got it without, and clients are shown it"
+        "POST /prompt carried what the server's list fails at (see [prompt] in the dialect's table); the server got it without"
     );
 }
 
