@@ -216,16 +216,16 @@ async fn examine(
 }
 
 async fn queued(jobs: &Arc<Jobs>, kind: DialectKind) -> Queued {
-    let (dialect, caller) = (jobs.names(kind), Arc::new(Caller::default()));
+    let (dialect, session) = (jobs.names(kind), jobs.on_behalf_of(&Arc::default(), kind));
     let Some(prompt) = &dialect.names.detail.prompt else {
         return Queued::Unclear("the dialect's table does not say where a prompt is".to_owned());
     };
-    let list = match jobs.list(&caller, kind, ListFilter::Queued, |_| true).await {
+    let list = match session.list(ListFilter::Queued, |_| true).await {
         Ok(list) => list,
         Err(error) => return Queued::Unclear(error.to_string()),
     };
     for job in list.jobs {
-        match jobs.detail(&caller, kind, &job.id).await {
+        match session.detail(&job.id).await {
             Ok(Detail::Found { state, body, .. }) if state != State::Finished => {
                 let told = find(body.text(), [prompt]).is_ok_and(|[told]| told.is_some());
                 return if told { Queued::Told } else { Queued::NotTold };

@@ -1,6 +1,6 @@
 //! `POST /api/jobs/{id}/cancel` and `POST /api/jobs/cancel`: stops jobs, one by one or many at a time.
 
-use super::{Caller, DialectKind, Jobs, JobsError, accept, caller::filled, unreadable};
+use super::{JobsError, JobsSession, accept, caller::filled, unreadable};
 use crate::{
     http::{outside::Outside, segments::has_dots},
     mapping::json::{elements, find, string_value},
@@ -48,16 +48,16 @@ impl Drop for CancelProgress<'_> {
     }
 }
 
-impl Jobs {
+impl JobsSession {
     /// Cancels `ids` and gives those that were; one that had ended meanwhile is none of them. When a call fails, the
     /// log says what was done before.
-    pub async fn cancel(&self, caller: &Caller, kind: DialectKind, ids: &[String]) -> Result<Vec<String>, JobsError> {
+    pub async fn cancel(&self, ids: &[String]) -> Result<Vec<String>, JobsError> {
         let mut stats = CancelProgress {
             ids,
             cancelled: Vec::new(),
             asked_all: false,
         };
-        let outcome = self.cancel_all(caller, kind, ids, &mut stats.cancelled).await;
+        let outcome = self.cancel_all(ids, &mut stats.cancelled).await;
         stats.asked_all = true;
         if let Err(error) = &outcome {
             let (done, left) = stats.shown();
@@ -66,37 +66,31 @@ impl Jobs {
         outcome.map(|()| std::mem::take(&mut stats.cancelled))
     }
 
-    async fn cancel_all(
-        &self,
-        caller: &Caller,
-        kind: DialectKind,
-        ids: &[String],
-        cancelled: &mut Vec<String>,
-    ) -> Result<(), JobsError> {
+    async fn cancel_all(&self, ids: &[String], cancelled: &mut Vec<String>) -> Result<(), JobsError> {
         // A malformed id would have the whole batch refused.
         let (batched, alone): (Vec<&String>, Vec<&String>) = ids.iter().partition(|id| is_uuid(id));
-        for batch in batched.chunks(self.names(kind).names.cancel.batch) {
-            match self.cancel_batch(caller, kind, batch).await? {
+        for batch in batched.chunks(self.dialect().names.cancel.batch) {
+            match self.cancel_batch(batch).await? {
                 Batch::Cancelled(ids) => cancelled.extend(ids),
-                Batch::NotTaken => self.cancel_each(caller, kind, batch, cancelled).await?,
+                Batch::NotTaken => self.cancel_each(batch, cancelled).await?,
             }
         }
-        self.cancel_each(caller, kind, &alone, cancelled).await
+        self.cancel_each(&alone, cancelled).await
     }
 
-    async fn cancel_batch(&self, caller: &Caller, kind: DialectKind, ids: &[&String]) -> Result<Batch, JobsError> {
-        let names = &self.names(kind).names.cancel;
+    async fn cancel_batch(&self, ids: &[&String]) -> Result<Batch, JobsError> {
+        let names = &self.dialect().names.cancel;
         if ids.len() == 1 {
             return Ok(Batch::NotTaken);
         }
         let list = serde_json::json!({ &names.ids: ids });
-        let answer = self.post(caller, kind, &names.many, list.to_string()).await?;
+        let answer = self.post(&names.many, list.to_string()).await?;
         if matches!(answer.status.as_u16(), 400 | 404 | 405 | 501) {
             return Ok(Batch::NotTaken);
         }
         let path = &names.many;
         let answer = accept(&Method::POST, path, answer)?;
-        let said = self.said(kind, path, &answer.body)?;
+        let said = self.said(path, &answer.body)?;
         let mut cancelled = Vec::new();
         elements(said, |id| cancelled.extend(string_value(id))).map_err(|error| unreadable(path, &error))?;
         if said == b"true" {
@@ -105,24 +99,18 @@ impl Jobs {
         Ok(Batch::Cancelled(cancelled))
     }
 
-    async fn cancel_each(
-        &self,
-        caller: &Caller,
-        kind: DialectKind,
-        ids: &[&String],
-        cancelled: &mut Vec<String>,
-    ) -> Result<(), JobsError> {
+    async fn cancel_each(&self, ids: &[&String], cancelled: &mut Vec<String>) -> Result<(), JobsError> {
         for id in ids {
-            let Some(answer) = self.cancel_one(caller, kind, id).await? else {
+            let Some(answer) = self.cancel_one(id).await? else {
                 continue;
             };
             // Unknown by now: not a job that could go on.
             if answer.status == StatusCode::NOT_FOUND {
                 continue;
             }
-            let path = &self.names(kind).names.cancel.path;
+            let path = &self.dialect().names.cancel.path;
             let answer = accept(&Method::POST, path, answer)?;
-            if self.said(kind, path, &answer.body)? == b"true" {
+            if self.said(path, &answer.body)? == b"true" {
                 cancelled.push((*id).clone());
             }
         }
@@ -131,12 +119,12 @@ impl Jobs {
 
     /// Cancels one job and gives the answer as it came, or `None` for what can be no job's id;
     /// [`JobsError::Missing`] when the server cannot cancel, [`JobsError::Refused`] when it will not.
-    pub async fn cancel_one(&self, caller: &Caller, kind: DialectKind, id: &str) -> Result<Option<Answer>, JobsError> {
+    pub async fn cancel_one(&self, id: &str) -> Result<Option<Answer>, JobsError> {
         if has_dots(id) {
             return Ok(None);
         }
-        let path = filled(&self.names(kind).names.cancel.path, id);
-        let answer = self.post(caller, kind, &path, Bytes::new()).await?;
+        let path = filled(&self.dialect().names.cancel.path, id);
+        let answer = self.post(&path, Bytes::new()).await?;
         let unknown_job = answer.status == StatusCode::NOT_FOUND && answer.body.trim_ascii_start().starts_with(b"{");
         match answer.status.as_u16() {
             404 | 405 | 501 if !unknown_job => Err(JobsError::Missing {
@@ -149,8 +137,8 @@ impl Jobs {
     }
 
     /// What an answer says was cancelled.
-    fn said<'a>(&self, kind: DialectKind, path: &str, body: &'a [u8]) -> Result<&'a [u8], JobsError> {
-        let cancelled = &self.names(kind).names.cancel.cancelled;
+    fn said<'a>(&self, path: &str, body: &'a [u8]) -> Result<&'a [u8], JobsError> {
+        let cancelled = &self.dialect().names.cancel.cancelled;
         let [said] = find(body, [cancelled]).map_err(|error| unreadable(path, &error))?;
         said.ok_or_else(|| JobsError::Shape {
             call: format!("POST {path}"),
@@ -158,21 +146,16 @@ impl Jobs {
         })
     }
 
-    async fn post(
-        &self,
-        caller: &Caller,
-        kind: DialectKind,
-        path: &str,
-        body: impl Into<Bytes>,
-    ) -> Result<Answer, JobsError> {
-        let mut headers: HeaderMap = caller.headers(self.host_for(Some(kind)));
+    async fn post(&self, path: &str, body: impl Into<Bytes>) -> Result<Answer, JobsError> {
+        let mut headers: HeaderMap = self.caller.headers(self.jobs.host_for(Some(self.kind)));
         headers.insert(
             http::header::CONTENT_TYPE,
             http::HeaderValue::from_static("application/json"),
         );
-        let target = caller.target(path, "");
+        let target = self.caller.target(path, "");
         Ok(self
-            .call(Call::Cancel, caller, Method::POST, &target, headers, body.into())
+            .jobs
+            .call(Call::Cancel, &self.caller, Method::POST, &target, headers, body.into())
             .await?)
     }
 }

@@ -1,6 +1,6 @@
 //! What node classes are: which are output nodes, and which inputs they have. Asked once a class, remembered.
 
-use super::{Caller, DialectKind, Jobs, JobsError, accept, caller::filled, unreadable};
+use super::{JobsError, JobsSession, accept, caller::filled, unreadable};
 use crate::{
     http::segments::has_dots,
     jobs_api::coalescer::Coalescer,
@@ -114,18 +114,13 @@ impl ClassMemory {
     }
 }
 
-impl Jobs {
+impl JobsSession {
     /// Finds out about `classes`.
-    pub async fn classes(
-        self: &Arc<Self>,
-        caller: &Arc<Caller>,
-        kind: DialectKind,
-        classes: Vec<String>,
-    ) -> Result<KnownClasses, JobsError> {
-        let (mut known, unknown) = self.classes.look_up(classes);
+    pub async fn classes(&self, classes: Vec<String>) -> Result<KnownClasses, JobsError> {
+        let (mut known, unknown) = self.jobs.classes.look_up(classes);
         if !unknown.is_empty() {
             let learnt: Vec<_> = stream::iter(unknown)
-                .map(|class| self.class(caller, kind, class).boxed())
+                .map(|class| self.class(class).boxed())
                 .buffer_unordered(SIDE_BY_SIDE)
                 .try_collect()
                 .await?;
@@ -135,44 +130,37 @@ impl Jobs {
         Ok(KnownClasses(known))
     }
 
-    async fn class(
-        self: &Arc<Self>,
-        caller: &Arc<Caller>,
-        kind: DialectKind,
-        class: String,
-    ) -> Result<Named, JobsError> {
+    async fn class(&self, class: String) -> Result<Named, JobsError> {
         let ask = || {
-            let (jobs, caller, class) = (Arc::clone(self), Arc::clone(caller), class.clone());
-            async move { jobs.ask_class(&caller, kind, &class).await }
+            let (session, class) = (self.clone(), class.clone());
+            async move { session.ask_class(&class).await }
         };
-        let known = match self.classes.asked.share(class.clone(), Result::is_ok, ask).await {
+        let known = match self.jobs.classes.asked.share(class.clone(), Result::is_ok, ask).await {
             // The failure may be another user's: this one asks for itself.
-            (Err(_), true) => self.ask_class(caller, kind, &class).await?,
+            (Err(_), true) => self.ask_class(&class).await?,
             (outcome, _) => outcome?,
         };
         // An unknown class may be installed the next moment.
         if let Some(known) = &known {
-            self.classes.learn(&class, known);
+            self.jobs.classes.learn(&class, known);
         }
         Ok((class, known))
     }
 
     /// `None`: the server does not describe this class.
-    async fn ask_class(
-        &self,
-        caller: &Caller,
-        kind: DialectKind,
-        class: &str,
-    ) -> Result<Option<Arc<Class>>, JobsError> {
+    async fn ask_class(&self, class: &str) -> Result<Option<Arc<Class>>, JobsError> {
         if has_dots(class) {
             return Ok(None);
         }
-        let names = &self.names(kind).names.classes;
+        let names = &self.dialect().names.classes;
         let path = filled(&names.path, class);
-        let answer = self.ask(Call::Class, caller, Some(kind), &path, "").await?;
+        let answer = self
+            .jobs
+            .ask(Call::Class, &self.caller, Some(self.kind), &path, "")
+            .await?;
         if matches!(answer.status, StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST) {
             // A server of the other dialect describes classes elsewhere.
-            self.doubt_dialect();
+            self.jobs.doubt_dialect();
             return Ok(None);
         }
         let answer = accept(&Method::GET, &path, answer)?;

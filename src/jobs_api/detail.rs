@@ -1,6 +1,6 @@
 //! `GET /api/jobs/{id}`: one job, or the knowledge that there is none.
 
-use super::{Caller, DialectKind, Jobs, JobsError, Listed, Run, accept, caller::filled, page::is_text, unreadable};
+use super::{Jobs, JobsError, JobsSession, Listed, Run, accept, caller::filled, page::is_text, unreadable};
 use crate::mapping::dialect::State;
 use crate::{http::segments::has_dots, mapping::ParsedJob, telemetry::Call, upstream::Answer};
 use http::{HeaderMap, Method, StatusCode};
@@ -26,22 +26,25 @@ pub enum Detail {
     NoSuchPath(HeaderMap, JobsError),
 }
 
-impl Jobs {
+impl JobsSession {
     /// Asks for one job.
-    pub async fn detail(&self, caller: &Caller, kind: DialectKind, id: &str) -> Result<Detail, JobsError> {
+    pub async fn detail(&self, id: &str) -> Result<Detail, JobsError> {
         if has_dots(id) {
             return Ok(Detail::Absent(None));
         }
-        let dialect = self.names(kind);
+        let dialect = self.dialect();
         let path = filled(&dialect.names.detail.path, id);
-        let answer = self.ask(Call::Detail, caller, Some(kind), &path, "").await?;
+        let answer = self
+            .jobs
+            .ask(Call::Detail, &self.caller, Some(self.kind), &path, "")
+            .await?;
         // A server without the Jobs API says 404 too, but in words; an unknown job is an object.
         if answer.status == StatusCode::NOT_FOUND && answer.body.trim_ascii_start().starts_with(b"{") {
             return Ok(Detail::Absent(Some(answer.headers)));
         }
         let answer = match answer.status {
-            StatusCode::NOT_FOUND => return self.no_such_path(caller, kind, &path, answer).await,
-            _ => accept(&Method::GET, &path, answer).inspect_err(|error| self.doubt_if_missing(error))?,
+            StatusCode::NOT_FOUND => return self.no_such_path(&path, answer).await,
+            _ => accept(&Method::GET, &path, answer).inspect_err(|error| self.jobs.doubt_if_missing(error))?,
         };
         is_text(&path, &answer.body)?;
         let body = dialect.parse_job(answer.body);
@@ -56,44 +59,40 @@ impl Jobs {
     }
 
     /// What a 404 in words says of a job: that it is unknown, where the Jobs API is there all the same.
-    async fn no_such_path(
-        &self,
-        caller: &Caller,
-        kind: DialectKind,
-        path: &str,
-        answer: Answer,
-    ) -> Result<Detail, JobsError> {
+    async fn no_such_path(&self, path: &str, answer: Answer) -> Result<Detail, JobsError> {
         let error = JobsError::Missing {
             call: format!("GET {path}"),
             status: answer.status,
         };
-        match self.probe(caller).await {
-            Ok(spoken) if spoken == kind => Ok(Detail::NoSuchPath(answer.headers, error)),
+        match self.jobs.probe(&self.caller).await {
+            Ok(spoken) if spoken == self.kind => Ok(Detail::NoSuchPath(answer.headers, error)),
             _ => {
-                self.doubt_dialect();
+                self.jobs.doubt_dialect();
                 Err(error)
             }
         }
     }
 
-    fn doubt_if_missing(&self, error: &JobsError) {
-        if matches!(error, JobsError::Missing { .. }) {
-            self.doubt_dialect();
-        }
-    }
-
     /// The list and the detail of one job say different things, again and again.
-    pub fn contradiction(&self, kind: DialectKind, id: &str) -> JobsError {
+    pub fn contradiction(&self, id: &str) -> JobsError {
         JobsError::Shape {
-            call: format!("GET {}", self.names(kind).names.detail.path),
+            call: format!("GET {}", self.dialect().names.detail.path),
             reason: format!("the list says that job {id:?} has ended, and its own detail that it has not"),
         }
     }
 
     /// What the list told of a queued job, in place of its detail.
-    pub fn listed_detail(&self, kind: DialectKind, listed: &Listed) -> Result<ParsedJob, JobsError> {
-        let dialect = self.names(kind);
+    pub fn listed_detail(&self, listed: &Listed) -> Result<ParsedJob, JobsError> {
+        let dialect = self.dialect();
         let body = dialect.parse_job(listed.text.clone());
         body.map_err(|error| unreadable(&dialect.names.list.path, &error))
+    }
+}
+
+impl Jobs {
+    fn doubt_if_missing(&self, error: &JobsError) {
+        if matches!(error, JobsError::Missing { .. }) {
+            self.doubt_dialect();
+        }
     }
 }

@@ -4,7 +4,7 @@
 //! counted, each one begins with the last job of the page before: if that job is not in it, jobs were deleted
 //! meanwhile, others moved up behind our back, and the walk begins anew.
 
-use super::{Caller, CallerKey, DialectKind, JobKey, Jobs, JobsError, Page, accept, caller::encode};
+use super::{CallerKey, DialectKind, JobKey, JobsError, JobsSession, Page, accept, caller::encode};
 use crate::mapping::dialect::Word;
 use crate::{
     http::buffered::Share,
@@ -59,70 +59,56 @@ enum Walk {
     Moved,
 }
 
-impl Jobs {
+impl JobsSession {
     /// Lists jobs, newest created first, page by page until `enough` of them are there or none are left. Where the server
     /// cannot list all jobs, a list of all has those that have ended.
-    pub async fn list(
-        self: &Arc<Self>,
-        caller: &Arc<Caller>,
-        kind: DialectKind,
-        wanted: ListFilter,
-        enough: impl Fn(&[Listed]) -> bool,
-    ) -> Result<List, JobsError> {
-        match self.list_as_asked(caller, kind, wanted, &enough).await {
-            Err(error) if self.may_be_one_job(kind, &error) => {
-                Box::pin(self.list_in_spite(caller, kind, wanted, error)).await
-            }
+    pub async fn list(&self, wanted: ListFilter, enough: impl Fn(&[Listed]) -> bool) -> Result<List, JobsError> {
+        match self.list_as_asked(wanted, &enough).await {
+            Err(error) if self.may_be_one_job(&error) => Box::pin(self.list_in_spite(wanted, error)).await,
             outcome => outcome,
         }
     }
 
     /// The list, if the server has it as it was asked for.
     pub(super) async fn list_as_asked(
-        self: &Arc<Self>,
-        caller: &Arc<Caller>,
-        kind: DialectKind,
+        &self,
         wanted: ListFilter,
         enough: &impl Fn(&[Listed]) -> bool,
     ) -> Result<List, JobsError> {
-        let outcome = self.walk_until_still(caller, kind, wanted, enough).await;
+        let outcome = self.walk_until_still(wanted, enough).await;
         if outcome.as_ref().is_err_and(JobsError::casts_doubt) {
-            self.doubt_dialect();
+            self.jobs.doubt_dialect();
         }
         outcome
     }
 
     async fn walk_until_still(
-        self: &Arc<Self>,
-        caller: &Arc<Caller>,
-        kind: DialectKind,
+        &self,
         wanted: ListFilter,
         enough: &impl Fn(&[Listed]) -> bool,
     ) -> Result<List, JobsError> {
         let mut bytes = 0;
         let walks = async {
             for _ in 0..MAX_WALKS {
-                if let Walk::Done(list) = self.walk(caller, kind, wanted, enough, &mut bytes).await? {
+                if let Walk::Done(list) = self.walk(wanted, enough, &mut bytes).await? {
                     return Ok(list);
                 }
             }
-            Err(self.unfit(kind, "it changes faster than its pages can be read"))
+            Err(self.unfit("it changes faster than its pages can be read"))
         };
         // The limits of one answer are those of a list too, in however many pages it comes.
-        let limit = self.upstream.answer_timeout();
+        let limit = self.jobs.upstream.answer_timeout();
         let in_time = timeout(limit, walks).await;
-        in_time.unwrap_or_else(|_| Err(self.upstream.timed_out(limit).into()))
+        in_time.unwrap_or_else(|_| Err(self.jobs.upstream.timed_out(limit).into()))
     }
 
     async fn walk(
-        self: &Arc<Self>,
-        caller: &Arc<Caller>,
-        kind: DialectKind,
+        &self,
         wanted: ListFilter,
         enough: &impl Fn(&[Listed]) -> bool,
         bytes: &mut usize,
     ) -> Result<Walk, JobsError> {
-        let dialect = self.names(kind);
+        let dialect = self.dialect();
         let names = &dialect.names.list;
         let filter = match wanted {
             ListFilter::All | ListFilter::Newest => None,
@@ -131,27 +117,27 @@ impl Jobs {
         };
         let part = names.part.filter(|_| wanted == ListFilter::Newest);
         let limit = names.page.or(part).map(|page| format!("{}={page}", names.limit));
-        let caller_key = caller.caller_key();
+        let caller_key = self.caller.caller_key();
         let mut jobs: Vec<Listed> = Vec::new();
         let mut seen: HashSet<JobKey> = HashSet::new();
-        let mut share = self.upstream.budget().share();
+        let mut share = self.jobs.upstream.budget().share();
         let mut next: Option<String> = None;
         // Where the next page begins, and the job that must be in it, where pages are counted.
         let mut overlap: Option<(usize, Arc<str>)> = None;
-        for _ in 0..self.limits.pages {
+        for _ in 0..self.jobs.limits.pages {
             let query: Vec<String> = [filter.clone(), limit.clone(), next.take()]
                 .into_iter()
                 .flatten()
                 .collect();
             let call = PageCall {
                 caller_key: caller_key.clone(),
-                kind,
+                kind: self.kind,
                 query: query.join("&"),
             };
-            let page = self.page(caller, call).await?;
+            let page = self.page(call).await?;
             *bytes = bytes.saturating_add(page.bytes);
-            if *bytes > self.upstream.max_answer_bytes() {
-                return Err(self.upstream.too_large().into());
+            if *bytes > self.jobs.upstream.max_answer_bytes() {
+                return Err(self.jobs.upstream.too_large().into());
             }
             if let Some((_, last)) = &overlap
                 && !page.keys.iter().any(|(id, _)| id == last)
@@ -162,8 +148,8 @@ impl Jobs {
             let before = seen.len();
             jobs.extend(page.jobs.iter().filter(|job| seen.insert(job.key())).cloned());
             seen.extend(page.keys.iter().cloned());
-            if seen.len() > self.limits.jobs {
-                return Err(self.too_long(kind, self.limits.jobs, "jobs", "legacy.max_jobs"));
+            if seen.len() > self.jobs.limits.jobs {
+                return Err(self.too_long(self.jobs.limits.jobs, "jobs", "legacy.max_jobs"));
             }
             let complete = page.more == Some(false) && page.cursor.is_none();
             if complete || enough(&jobs) {
@@ -176,10 +162,10 @@ impl Jobs {
             }
             // Silence is no proof that there is no more.
             if page.more.is_none() && page.cursor.is_none() {
-                return Err(self.unfit(kind, "it does not say whether there is more"));
+                return Err(self.unfit("it does not say whether there is more"));
             }
             if seen.len() == before {
-                return Err(self.unfit(kind, "it says there is more, but a page brought nothing new"));
+                return Err(self.unfit("it says there is more, but a page brought nothing new"));
             }
             next = Some(match (&page.cursor, &names.after, &names.offset, page.keys.last()) {
                 (Some(cursor), Some(after), ..) => format!("{after}={}", encode(cursor)),
@@ -189,36 +175,36 @@ impl Jobs {
                     overlap = Some((at, Arc::clone(last)));
                     format!("{offset}={at}")
                 }
-                _ => return Err(self.unfit(kind, "it says there is more, but not where")),
+                _ => return Err(self.unfit("it says there is more, but not where")),
             });
         }
         // Part of a list must not look like all of it.
-        Err(self.too_long(kind, self.limits.pages, "pages", "legacy.max_pages"))
+        Err(self.too_long(self.jobs.limits.pages, "pages", "legacy.max_pages"))
     }
 
     /// One page, or that of somebody else who asks for it at the same time.
-    async fn page(self: &Arc<Self>, caller: &Arc<Caller>, call: PageCall) -> Result<Arc<Page>, JobsError> {
-        let (jobs, caller) = (Arc::clone(self), Arc::clone(caller));
-        let (kind, query) = (call.kind, call.query.clone());
+    async fn page(&self, call: PageCall) -> Result<Arc<Page>, JobsError> {
+        let (session, query) = (self.clone(), call.query.clone());
         let ask = move || {
-            let (jobs, caller, query) = (Arc::clone(&jobs), Arc::clone(&caller), query.clone());
+            let (session, query) = (session.clone(), query.clone());
             async move {
-                let dialect = jobs.names(kind);
+                let (jobs, dialect) = (&session.jobs, session.dialect());
                 let path = &dialect.names.list.path;
-                let answer = jobs.ask(Call::List, &caller, Some(kind), path, &query).await?;
+                let (caller, kind) = (&session.caller, Some(session.kind));
+                let answer = jobs.ask(Call::List, caller, kind, path, &query).await?;
                 let answer = accept(&Method::GET, path, answer)?;
                 dialect.read_page(&answer, jobs.upstream.budget()).map(Arc::new)
             }
         };
         // Which jobs there are is true only of the moment in which it was asked.
         let lasts = |_: &Result<Arc<Page>, JobsError>| false;
-        let (page, _) = self.pages.share(call, lasts, ask).await;
+        let (page, _) = self.jobs.pages.share(call, lasts, ask).await;
         page
     }
 
-    fn too_long(&self, kind: DialectKind, most: usize, of: &'static str, limit: &'static str) -> JobsError {
+    fn too_long(&self, most: usize, of: &'static str, limit: &'static str) -> JobsError {
         JobsError::TooLong {
-            call: format!("GET {}", self.names(kind).names.list.path),
+            call: format!("GET {}", self.dialect().names.list.path),
             most,
             of,
             limit,
@@ -226,13 +212,13 @@ impl Jobs {
     }
 
     /// No job of a list says when it was created.
-    pub fn undated(&self, kind: DialectKind) -> JobsError {
-        self.unfit(kind, "no job in it says when it was created")
+    pub fn undated(&self) -> JobsError {
+        self.unfit("no job in it says when it was created")
     }
 
-    fn unfit(&self, kind: DialectKind, reason: &str) -> JobsError {
+    fn unfit(&self, reason: &str) -> JobsError {
         JobsError::Shape {
-            call: format!("GET {}", self.names(kind).names.list.path),
+            call: format!("GET {}", self.dialect().names.list.path),
             reason: reason.to_owned(),
         }
     }

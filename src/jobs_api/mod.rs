@@ -13,6 +13,7 @@ mod list;
 mod page;
 mod probing;
 mod run;
+mod session;
 mod unlistable;
 
 pub use crate::mapping::dialect::{Dialect, KeyNames, PathRules, SocketNames, State};
@@ -24,6 +25,7 @@ pub use error::JobsError;
 pub use list::{List, ListFilter};
 pub use page::{JobKey, Listed, Page};
 pub use run::Run;
+pub use session::JobsSession;
 pub use unlistable::Queue;
 
 use list::PageCall;

@@ -4,7 +4,7 @@
 //! as a whole where one cannot be read. So a part of such a list cannot be had, but a list of other states can, and a job
 //! can be read, and cancelled, by its id.
 
-use super::{Caller, DialectKind, Jobs, JobsError, List, ListFilter, Listed};
+use super::{JobsError, JobsSession, List, ListFilter, Listed};
 use crate::{
     http::buffered::Share,
     mapping::dialect::{
@@ -79,12 +79,12 @@ impl Queue {
     }
 }
 
-impl Jobs {
+impl JobsSession {
     /// What has not ended, as far as the server can list it.
-    pub async fn queue(self: &Arc<Self>, caller: &Arc<Caller>, kind: DialectKind) -> Result<Queue, JobsError> {
-        let whole = self.list_as_asked(caller, kind, ListFilter::Queued, &|_| false).await;
+    pub async fn queue(&self) -> Result<Queue, JobsError> {
+        let whole = self.list_as_asked(ListFilter::Queued, &|_| false).await;
         let refused = match whole {
-            Err(error) if self.may_be_one_job(kind, &error) => error,
+            Err(error) if self.may_be_one_job(&error) => error,
             whole => {
                 let List {
                     jobs, headers, shares, ..
@@ -101,23 +101,23 @@ impl Jobs {
         let mut shares = Vec::new();
         // In this order: a job that begins to run in between is in both.
         for (state, words) in [(State::Pending, &[Pending]), (State::Running, &[Running])] {
-            match self.list_in(caller, kind, words).await {
+            match self.list_in(words).await {
                 Ok(list) => {
                     jobs.retain(|job| !list.jobs.iter().any(|other| other.id == job.id));
                     jobs.extend(list.jobs);
                     shares.extend(list.shares);
                     headers = Some(list.headers);
                 }
-                Err(error) if self.may_be_one_job(kind, &error) => unlisted.push(state),
+                Err(error) if self.may_be_one_job(&error) => unlisted.push(state),
                 Err(error) => return Err(error),
             }
         }
-        if headers.is_none() && self.ended(caller, kind).await.is_err() {
+        if headers.is_none() && self.ended().await.is_err() {
             // It fails at everything.
             return Err(refused);
         }
         let unlisted = (!unlisted.is_empty()).then(|| Unlisted {
-            error: self.unlistable(kind, &unlisted),
+            error: self.unlistable(&unlisted),
             states: unlisted,
         });
         Ok(Queue {
@@ -129,25 +129,19 @@ impl Jobs {
     }
 
     /// The list that was `refused`, from what the server can list. It is part of what was asked for, or an error.
-    pub(super) async fn list_in_spite(
-        self: &Arc<Self>,
-        caller: &Arc<Caller>,
-        kind: DialectKind,
-        wanted: ListFilter,
-        refused: JobsError,
-    ) -> Result<List, JobsError> {
+    pub(super) async fn list_in_spite(&self, wanted: ListFilter, refused: JobsError) -> Result<List, JobsError> {
         match wanted {
-            ListFilter::Queued => self.queue(caller, kind).await?.whole(),
+            ListFilter::Queued => self.queue().await?.whole(),
             ListFilter::In(_) => Err(refused),
             // Whoever asks for all looks for what has ended.
-            ListFilter::All | ListFilter::Newest => match self.ended(caller, kind).await {
+            ListFilter::All | ListFilter::Newest => match self.ended().await {
                 Ok(list) => Ok(List {
                     complete: false,
                     ..list
                 }),
-                Err(error) if self.may_be_one_job(kind, &error) => {
-                    let queue = self.queue(caller, kind).await;
-                    Err(queue.map_or(refused, |_| self.unlistable(kind, &[State::Finished])))
+                Err(error) if self.may_be_one_job(&error) => {
+                    let queue = self.queue().await;
+                    Err(queue.map_or(refused, |_| self.unlistable(&[State::Finished])))
                 }
                 Err(error) => Err(error),
             },
@@ -156,18 +150,13 @@ impl Jobs {
 
     /// What the refusal of one job's detail comes from, where lists fail too and not all of them: a server that fails at
     /// everything has other troubles.
-    pub async fn why_refused(
-        self: &Arc<Self>,
-        caller: &Arc<Caller>,
-        kind: DialectKind,
-        refused: JobsError,
-    ) -> JobsError {
-        if !self.may_be_one_job(kind, &refused) {
+    pub async fn why_refused(&self, refused: JobsError) -> JobsError {
+        if !self.may_be_one_job(&refused) {
             return refused;
         }
-        let (queue, ended) = (self.queue(caller, kind).await, self.ended(caller, kind).await);
+        let (queue, ended) = (self.queue().await, self.ended().await);
         match (queue, ended) {
-            (Ok(_), Err(error)) if self.may_be_one_job(kind, &error) => self.unlistable(kind, &[State::Finished]),
+            (Ok(_), Err(error)) if self.may_be_one_job(&error) => self.unlistable(&[State::Finished]),
             (
                 Ok(Queue {
                     unlisted: Some(one), ..
@@ -178,32 +167,26 @@ impl Jobs {
         }
     }
 
-    async fn ended(self: &Arc<Self>, caller: &Arc<Caller>, kind: DialectKind) -> Result<List, JobsError> {
+    async fn ended(&self) -> Result<List, JobsError> {
         let [all, early] = ENDED;
-        match self.list_in(caller, kind, all).await {
-            Err(JobsError::Shape { .. }) => self.list_in(caller, kind, early).await,
+        match self.list_in(all).await {
+            Err(JobsError::Shape { .. }) => self.list_in(early).await,
             outcome => outcome,
         }
     }
 
-    async fn list_in(
-        self: &Arc<Self>,
-        caller: &Arc<Caller>,
-        kind: DialectKind,
-        words: &'static [Word],
-    ) -> Result<List, JobsError> {
-        self.list_as_asked(caller, kind, ListFilter::In(words), &|_| false)
-            .await
+    async fn list_in(&self, words: &'static [Word]) -> Result<List, JobsError> {
+        self.list_as_asked(ListFilter::In(words), &|_| false).await
     }
 
     /// Whether a refusal may come from one job alone.
-    pub(super) fn may_be_one_job(&self, kind: DialectKind, error: &JobsError) -> bool {
+    pub(super) fn may_be_one_job(&self, error: &JobsError) -> bool {
         let fails = |error: &JobsError| matches!(error, JobsError::Refused { answer, .. } if answer.status == StatusCode::INTERNAL_SERVER_ERROR);
-        self.names(kind).names.prompt.is_some() && fails(error)
+        self.dialect().names.prompt.is_some() && fails(error)
     }
 
-    fn unlistable(&self, kind: DialectKind, states: &[State]) -> JobsError {
-        let dialect = self.names(kind);
+    fn unlistable(&self, states: &[State]) -> JobsError {
+        let dialect = self.dialect();
         let states: Vec<&str> = states.iter().map(|state| state.name()).collect();
         let members = dialect.names.prompt.iter().flat_map(|rules| rules.members());
         JobsError::Unlistable {

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     auth::scope::Scope,
     http::encoding::{Encoding, NOT_WORTH_IT},
-    jobs_api::{Caller, DialectKind},
+    jobs_api::{Caller, JobsSession},
     mapping::{View, dialect::State},
     routes::LegacyRoute,
 };
@@ -82,20 +82,21 @@ impl Legacy {
         id: &Arc<str>,
         view: View,
         inquiry: Inquiry<'_>,
-        caller: &Arc<Caller>,
-        kind: DialectKind,
+        session: &JobsSession,
     ) -> Result<LegacyAnswer, LegacyError> {
-        let (outcome, shared) = self.fetch(caller, kind, view, id, None).await?;
+        let (outcome, shared) = self.fetch(session, view, id, None).await?;
         Ok(match outcome {
             LookupOutcome::Shown {
                 state: State::Finished,
                 kept,
                 ..
-            } if self.hidden.is_hidden(caller.scope, id, kept.run.created()) => self.none(view, kept.headers, None),
+            } if self.hidden.is_hidden(session.caller().scope, id, kept.run.created()) => {
+                self.none(view, kept.headers, None)
+            }
             LookupOutcome::Shown { kept, stored, .. } => {
-                let variant = Variant::plain(view, caller.origin());
+                let variant = Variant::plain(view, session.caller().origin());
                 let cached = Cached::Miss { shared, stored };
-                let answer = self.answer_one(*kept, id, variant, caller.scope, cached, inquiry);
+                let answer = self.answer_one(*kept, id, variant, session.caller().scope, cached, inquiry);
                 Box::pin(self.finished(answer)).await
             }
             LookupOutcome::Elsewhere(headers, state) => self.none(view, headers, Some(state)),

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     auth::scope::Scope,
     http::headers::carried,
-    jobs_api::{Caller, CallerKey, Detail, DialectKind, JobsError, Listed, Run},
+    jobs_api::{CallerKey, Detail, DialectKind, JobsError, JobsSession, Listed, Run},
     mapping::{ParsedJob, Table, View, dialect::State},
 };
 use bytes::Bytes;
@@ -78,25 +78,24 @@ impl Legacy {
     /// Asks for one job, which a list may have told of, or joins who does; and whether it joined.
     pub(super) async fn fetch(
         self: &Arc<Self>,
-        caller: &Arc<Caller>,
-        kind: DialectKind,
+        session: &JobsSession,
         view: View,
         id: &Arc<str>,
         listed: Option<&Listed>,
     ) -> Result<(LookupOutcome, bool), LegacyError> {
         let call = Lookup {
-            caller_key: caller.caller_key(),
-            kind,
+            caller_key: session.caller().caller_key(),
+            kind: session.kind(),
             view,
             id: Arc::clone(id),
             listed: listed.map(|job| job.run.key()),
             since: self.memory.now(id),
         };
         let ask = || {
-            let (legacy, caller, id) = (Arc::clone(self), Arc::clone(caller), Arc::clone(id));
+            let (legacy, session, id) = (Arc::clone(self), session.clone(), Arc::clone(id));
             let listed = listed.cloned();
             // In a box, as the call is moved as it is until it flies.
-            async move { Box::pin(legacy.ask(&caller, kind, view, id, listed)).await }
+            async move { Box::pin(legacy.ask(&session, view, id, listed)).await }
         };
         // What has ended stays as it is, unless it is run again.
         let lasts = |outcome: &Result<LookupOutcome, LegacyError>| match outcome {
@@ -113,16 +112,15 @@ impl Legacy {
 
     async fn ask(
         &self,
-        caller: &Arc<Caller>,
-        kind: DialectKind,
+        session: &JobsSession,
         view: View,
         id: Arc<str>,
         listed: Option<Listed>,
     ) -> Result<LookupOutcome, LegacyError> {
         let asked = self.memory.now(&id);
-        let detail = match self.jobs.detail(caller, kind, &id).await {
+        let detail = match session.detail(&id).await {
             Ok(detail) => detail,
-            Err(error) => return Err(Box::pin(self.jobs.why_refused(caller, kind, error)).await.into()),
+            Err(error) => return Err(Box::pin(session.why_refused(error)).await.into()),
         };
         let (mut state, mut run, mut body, headers) = match detail {
             Detail::Absent(headers) => {
@@ -142,20 +140,20 @@ impl Legacy {
         };
         if let Some(job) = listed.filter(|job| view.is_of_queued() && !run.is_same(&job.run)) {
             // Where the id stands for a finished run, too, or for another queued one, the detail is that one's.
-            (state, run, body) = (job.state, job.run, self.jobs.listed_detail(kind, &job)?);
+            (state, run, body) = (job.state, job.run, session.listed_detail(&job)?);
         }
         let ended = state == State::Finished;
         if view.is_of_ended() && !ended {
             return Ok(LookupOutcome::Elsewhere(headers, state));
         }
-        let noted = self.notes.get(caller.scope, &id, run.number());
+        let noted = self.notes.get(session.caller().scope, &id, run.number());
         let job = FetchedJob {
             id: &id,
             run,
             body: &body,
             noted: noted.as_ref(),
         };
-        let (entry, hollow) = self.entry(caller, kind, view, job).await?;
+        let (entry, hollow) = self.entry(session, view, job).await?;
         let kept = CachedEntry {
             entry,
             headers,
@@ -167,8 +165,9 @@ impl Legacy {
         // What a job says of itself while it waits or runs is the same in the queue, and its state is not in it.
         let stored = (ended != view.is_of_queued()) && self.memory.is_on();
         if stored {
-            let variant = Variant::plain(view, caller.origin());
-            self.memory.keep(caller.scope, &id, ended, variant, kept.clone(), asked);
+            let variant = Variant::plain(view, session.caller().origin());
+            self.memory
+                .keep(session.caller().scope, &id, ended, variant, kept.clone(), asked);
         }
         let kept = Box::new(kept);
         Ok(LookupOutcome::Shown { state, kept, stored })
@@ -177,8 +176,7 @@ impl Legacy {
     /// A job as `view` shows it, and whether it lacks its prompt.
     async fn entry(
         &self,
-        caller: &Arc<Caller>,
-        kind: DialectKind,
+        session: &JobsSession,
         view: View,
         job: FetchedJob<'_>,
     ) -> Result<(Entry, bool), LegacyError> {
@@ -191,7 +189,7 @@ impl Legacy {
         };
         let noted_text = noted.map(|note| &note[..]);
         let prepared = body.prepare(view, noted_text).map_err(|error| unfit(error.into()))?;
-        let classes = self.jobs.classes(caller, kind, prepared.classes_needed()).await?;
+        let classes = session.classes(prepared.classes_needed()).await?;
         let mut text = Vec::with_capacity(body.text().len() + 256);
         text.push(b'{');
         text.extend_from_slice(json_string(id).as_bytes());
@@ -205,7 +203,7 @@ impl Legacy {
                 .prepare(View::History, noted_text)
                 .map_err(|error| unfit(error.into()))?;
             if !most.uses_observed() {
-                self.notes.forget(caller.scope, id, run.number());
+                self.notes.forget(session.caller().scope, id, run.number());
             }
         }
         let prompt = self.tables.answers.prompt_row(view);

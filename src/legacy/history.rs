@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     http::headers::carried,
-    jobs_api::{Caller, DialectKind, ListFilter, Listed},
+    jobs_api::{Caller, JobsSession, ListFilter, Listed},
     mapping::{View, dialect::State},
 };
 use std::sync::Arc;
@@ -17,21 +17,20 @@ impl Legacy {
     pub(super) async fn history(
         self: &Arc<Self>,
         inquiry: Inquiry<'_>,
-        caller: &Arc<Caller>,
-        kind: DialectKind,
+        session: &JobsSession,
     ) -> Result<LegacyAnswer, LegacyError> {
         let pagination = Pagination::parse(inquiry.query, &self.tables.answers.history.pagination)?;
         // Every state is asked for and the queued ones passed over: early servers refuse the filter word for
         // cancelled jobs, and remembering that would hide those jobs after an upgrade.
         let since = self.hidden.now();
         let newest = pagination.newest_ended();
-        let enough = |jobs: &[Listed]| newest.is_some_and(|count| self.are_newest_ended(jobs, count, caller));
+        let enough = |jobs: &[Listed]| newest.is_some_and(|count| self.are_newest_ended(jobs, count, session.caller()));
         let wanted = newest.map_or(ListFilter::All, |_| ListFilter::Newest);
-        let mut list = self.jobs.list(caller, kind, wanted, enough).await?;
+        let mut list = session.list(wanted, enough).await?;
         if list.complete {
-            self.hidden.forget_gone(caller.scope, since, &list.jobs);
+            self.hidden.forget_gone(session.caller().scope, since, &list.jobs);
         }
-        self.hidden.retain_shown(caller.scope, &mut list.jobs);
+        self.hidden.retain_shown(session.caller().scope, &mut list.jobs);
         // Of jobs that ended in the same moment the one created earlier is in front; of jobs that were created in the
         // same moment the list has the older one first.
         let age = |one: &Listed, other: &Listed| one.created.total_cmp(&other.created);
@@ -49,7 +48,7 @@ impl Legacy {
             view: View::History,
             headers: Arc::new(carried(&list.headers)),
         };
-        self.listing(listing, inquiry, caller, kind).await
+        self.listing(listing, inquiry, session).await
     }
 
     /// Whether the `count` jobs that ended last are certainly among `jobs`, which are those created last. The order

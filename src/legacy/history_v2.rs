@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     http::headers::carried,
-    jobs_api::{Caller, DialectKind, ListFilter, Listed},
+    jobs_api::{JobsSession, ListFilter, Listed},
     mapping::{View, dialect::State},
 };
 use std::sync::Arc;
@@ -18,18 +18,18 @@ impl Legacy {
     pub(super) async fn history_v2(
         self: &Arc<Self>,
         inquiry: Inquiry<'_>,
-        caller: &Arc<Caller>,
-        kind: DialectKind,
+        session: &JobsSession,
     ) -> Result<LegacyAnswer, LegacyError> {
         let table = &self.tables.answers.history_v2;
         let pagination = Pagination::parse(inquiry.query, &table.pagination)?;
         let needed = pagination.needed();
-        let is_shown =
-            |job: &&Listed| job.state == State::Finished && !self.hidden.is_hidden(caller.scope, &job.id, job.created);
+        let is_shown = |job: &&Listed| {
+            job.state == State::Finished && !self.hidden.is_hidden(session.caller().scope, &job.id, job.created)
+        };
         let enough = |jobs: &[Listed]| needed.is_some_and(|needed| jobs.iter().filter(is_shown).count() >= needed);
         let wanted = needed.map_or(ListFilter::All, |_| ListFilter::Newest);
-        let mut list = self.jobs.list(caller, kind, wanted, enough).await?;
-        self.hidden.retain_shown(caller.scope, &mut list.jobs);
+        let mut list = session.list(wanted, enough).await?;
+        self.hidden.retain_shown(session.caller().scope, &mut list.jobs);
         let shown = list
             .jobs
             .get(pagination.newest_first(list.jobs.len()))
@@ -43,6 +43,6 @@ impl Legacy {
             view: View::HistoryV2,
             headers: Arc::new(carried(&list.headers)),
         };
-        self.listing(listing, inquiry, caller, kind).await
+        self.listing(listing, inquiry, session).await
     }
 }

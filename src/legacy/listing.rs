@@ -12,7 +12,7 @@ use crate::http::entity_tag::{Version, Versions};
 use crate::{
     auth::scope::Scope,
     http::outside::Outside,
-    jobs_api::{Caller, DialectKind, Listed},
+    jobs_api::{Caller, JobsSession, Listed},
     mapping::View,
 };
 use bytes::Bytes;
@@ -67,11 +67,10 @@ impl Legacy {
         self: &Arc<Self>,
         listing: Listing,
         inquiry: Inquiry<'_>,
-        caller: &Arc<Caller>,
-        kind: DialectKind,
+        session: &JobsSession,
     ) -> Result<LegacyAnswer, LegacyError> {
         let Listing { parts, view, headers } = listing;
-        let (version, cached) = self.look_over(&parts, view, caller);
+        let (version, cached) = self.look_over(&parts, view, session.caller());
         let answer = LegacyAnswer {
             cached,
             ..LegacyAnswer::whole(self.table(view), Vec::new(), headers)
@@ -81,7 +80,7 @@ impl Legacy {
         {
             return Ok(answer.with_version(version, inquiry));
         }
-        let (body, now) = begun(self.pieces(parts, view, caller, kind), view).await?;
+        let (body, now) = begun(self.pieces(parts, view, session), view).await?;
         let answer = LegacyAnswer { body, ..answer };
         Ok(match now.or(version) {
             Some(version) => answer.with_version(version, inquiry),
@@ -125,18 +124,17 @@ impl Legacy {
         self: &Arc<Self>,
         parts: Vec<Part>,
         view: View,
-        caller: &Arc<Caller>,
-        kind: DialectKind,
+        session: &JobsSession,
     ) -> impl Stream<Item = Result<Piece, LegacyError>> + Send + 'static {
-        let variant = Variant::plain(view, caller.origin());
-        let shared = Arc::new((Arc::clone(self), Arc::clone(caller), variant));
+        let variant = Variant::plain(view, session.caller().origin());
+        let shared = Arc::new((Arc::clone(self), session.clone(), variant));
         let pieces = stream::iter(parts).map(move |part| {
             let shared = Arc::clone(&shared);
             async move {
-                let (legacy, caller, variant) = &*shared;
+                let (legacy, session, variant) = &*shared;
                 match part {
                     Part::Text(text) => Ok(Piece::Text(text)),
-                    Part::Job(job, position) => match legacy.shown(caller, kind, variant, &job).await? {
+                    Part::Job(job, position) => match legacy.shown(session, variant, &job).await? {
                         Some(entry) => Ok(Piece::Entry(entry, position)),
                         None => Ok(Piece::Gone),
                     },
@@ -157,20 +155,19 @@ impl Legacy {
     /// One job of a list, remembered or asked for; `None` when it is gone.
     async fn shown(
         self: &Arc<Self>,
-        caller: &Arc<Caller>,
-        kind: DialectKind,
+        session: &JobsSession,
         variant: &Variant,
         job: &Listed,
     ) -> Result<Option<Entry>, LegacyError> {
-        if let Some(kept) = self.recall_listed(caller.scope, job, variant) {
-            return Ok(Some(self.shows(caller.scope, &job.id, kept)));
+        if let Some(kept) = self.recall_listed(session.caller().scope, job, variant) {
+            return Ok(Some(self.shows(session.caller().scope, &job.id, kept)));
         }
         let id = &job.id;
         // The list may be right, and the detail a moment older.
         for _ in 0..2 {
-            let (outcome, _) = self.fetch(caller, kind, variant.view, id, Some(job)).await?;
+            let (outcome, _) = self.fetch(session, variant.view, id, Some(job)).await?;
             match outcome {
-                LookupOutcome::Shown { kept, .. } => return Ok(Some(self.shows(caller.scope, id, *kept))),
+                LookupOutcome::Shown { kept, .. } => return Ok(Some(self.shows(session.caller().scope, id, *kept))),
                 LookupOutcome::Absent(_) => return Ok(None),
                 LookupOutcome::NoSuchPath(_, error) => return Err(error.into()),
                 LookupOutcome::Elsewhere(_, state) => {
@@ -178,7 +175,7 @@ impl Legacy {
                 }
             }
         }
-        Err(self.jobs.contradiction(kind, id).into())
+        Err(session.contradiction(id).into())
     }
 }
 

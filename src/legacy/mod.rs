@@ -32,7 +32,7 @@ pub use passing::Hiding;
 use crate::{
     config::{Config, Surface},
     http::{body_decoding::DecodeError, outside::Outside},
-    jobs_api::{Caller, DialectKind, Jobs, JobsError, ListLimits, coalescer::Coalescer},
+    jobs_api::{Caller, DialectKind, Jobs, JobsError, JobsSession, ListLimits, coalescer::Coalescer},
     legacy::{hollow::Hollow, notes::Notes, runs::Runs},
     mapping::{RenderError, TableError, Tables, View},
     routes::LegacyRoute,
@@ -235,12 +235,14 @@ impl Legacy {
         caller: &Arc<Caller>,
     ) -> Result<LegacyAnswer, LegacyError> {
         let kind = self.jobs.dialect(caller).await?;
-        let outcome = self.answer_over(kind, route, inquiry, caller).await;
+        let session = self.jobs.on_behalf_of(caller, kind);
+        let outcome = self.answer_over(&session, route, inquiry).await;
         if let Err(LegacyError::Jobs(JobsError::Shape { .. } | JobsError::Missing { .. })) = outcome {
             // The server behind may have been replaced: it is asked once what it is now.
             let now = self.jobs.dialect(caller).await?;
             if now != kind {
-                return self.answer_over(now, route, inquiry, caller).await;
+                let session = self.jobs.on_behalf_of(caller, now);
+                return self.answer_over(&session, route, inquiry).await;
             }
         }
         outcome
@@ -248,18 +250,17 @@ impl Legacy {
 
     async fn answer_over(
         self: &Arc<Self>,
-        kind: DialectKind,
+        session: &JobsSession,
         route: &LegacyRoute,
         inquiry: Inquiry<'_>,
-        caller: &Arc<Caller>,
     ) -> Result<LegacyAnswer, LegacyError> {
         match route {
-            LegacyRoute::History => self.history(inquiry, caller, kind).await,
-            LegacyRoute::HistoryV2 => self.history_v2(inquiry, caller, kind).await,
-            LegacyRoute::Queue { api } => self.queue(*api, inquiry, caller, kind).await,
-            LegacyRoute::HistoryOne(id) => self.one(id, View::History, inquiry, caller, kind).await,
-            LegacyRoute::HistoryV2One(id) => self.one(id, View::HistoryV2Detail, inquiry, caller, kind).await,
-            LegacyRoute::JobStatus(id) => self.one(id, View::JobStatus, inquiry, caller, kind).await,
+            LegacyRoute::History => self.history(inquiry, session).await,
+            LegacyRoute::HistoryV2 => self.history_v2(inquiry, session).await,
+            LegacyRoute::Queue { api } => self.queue(*api, inquiry, session).await,
+            LegacyRoute::HistoryOne(id) => self.one(id, View::History, inquiry, session).await,
+            LegacyRoute::HistoryV2One(id) => self.one(id, View::HistoryV2Detail, inquiry, session).await,
+            LegacyRoute::JobStatus(id) => self.one(id, View::JobStatus, inquiry, session).await,
         }
     }
 

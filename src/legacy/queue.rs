@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     http::headers::carried,
-    jobs_api::{Caller, DialectKind, ListFilter, Listed},
+    jobs_api::{DialectKind, JobsSession, ListFilter, Listed},
     mapping::{View, dialect::State},
 };
 use std::{cmp::Ordering, sync::Arc};
@@ -18,13 +18,12 @@ impl Legacy {
         self: &Arc<Self>,
         api: bool,
         inquiry: Inquiry<'_>,
-        caller: &Arc<Caller>,
-        kind: DialectKind,
+        session: &JobsSession,
     ) -> Result<LegacyAnswer, LegacyError> {
-        let cloud_items = self.shows_cloud_items(api, kind);
+        let cloud_items = self.shows_cloud_items(api, session.kind());
         let view = if cloud_items { View::QueueCloud } else { View::Queue };
         let table = self.tables.answers.queue(cloud_items);
-        let list = self.jobs.list(caller, kind, ListFilter::Queued, |_| false).await?;
+        let list = session.list(ListFilter::Queued, |_| false).await?;
         let (mut running, mut pending): (Vec<Listed>, Vec<Listed>) = (Vec::new(), Vec::new());
         for job in list.jobs {
             match job.state {
@@ -38,7 +37,7 @@ impl Legacy {
         pending.sort_by(|one, other| one.created.total_cmp(&other.created));
         if !cloud_items {
             // Self-hosted, the queue is a heap of numbers, then ids. The cloud numbers no jobs.
-            let by_id = |one: &Listed, other: &Listed| match kind {
+            let by_id = |one: &Listed, other: &Listed| match session.kind() {
                 DialectKind::Comfyui => one.id.cmp(&other.id),
                 DialectKind::Cloud => Ordering::Equal,
             };
@@ -61,6 +60,6 @@ impl Legacy {
             view,
             headers: Arc::new(carried(&list.headers)),
         };
-        self.listing(listing, inquiry, caller, kind).await
+        self.listing(listing, inquiry, session).await
     }
 }

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     http::{headers::carried, outside::Outside},
-    jobs_api::{Caller, DialectKind, JobsError, List, ListFilter, Listed},
+    jobs_api::{Caller, DialectKind, JobsError, JobsSession, List, ListFilter, Listed},
     mapping::dialect::State,
     routes::LegacyWrite,
     store::StoreError,
@@ -65,25 +65,19 @@ impl Legacy {
         body: &[u8],
         caller: &Arc<Caller>,
     ) -> Result<LegacyAnswer, LegacyError> {
-        let kind = self.jobs.dialect(caller).await?;
+        let session = &self.jobs.on_behalf_of(caller, self.jobs.dialect(caller).await?);
         match write {
-            LegacyWrite::Queue { api } => self.write_queue(*api, body, caller, kind).await,
-            LegacyWrite::Interrupt => self.interrupt(body, caller, kind).await,
-            LegacyWrite::JobCancel(id) => self.cancel_job(id, caller, kind).await,
-            LegacyWrite::History => self.hide(body, caller, kind).await,
+            LegacyWrite::Queue { api } => self.write_queue(*api, body, session).await,
+            LegacyWrite::Interrupt => self.interrupt(body, session).await,
+            LegacyWrite::JobCancel(id) => self.cancel_job(id, session).await,
+            LegacyWrite::History => self.hide(body, session).await,
         }
     }
 
-    async fn write_queue(
-        &self,
-        api: bool,
-        body: &[u8],
-        caller: &Arc<Caller>,
-        kind: DialectKind,
-    ) -> Result<LegacyAnswer, LegacyError> {
+    async fn write_queue(&self, api: bool, body: &[u8], session: &JobsSession) -> Result<LegacyAnswer, LegacyError> {
         let write_body = WriteBody::parse(body, &self.tables.writes.request)?;
-        let cloud = self.shows_cloud_items(api, kind);
-        let queued = self.jobs.queue(caller, kind).await?;
+        let cloud = self.shows_cloud_items(api, session.kind());
+        let queued = session.queue().await?;
         let wanted: HashSet<&str> = write_body.delete.iter().map(String::as_str).collect();
         if write_body.clear {
             queued.lists_all(&[State::Pending])?;
@@ -107,7 +101,7 @@ impl Legacy {
         }
         let named = meant.iter().filter(|job| deleted(job) && !cleared(job));
         let named = named.map(|job| &job.id).chain(&beyond);
-        let ids = self.hollow.unsure(caller.scope, named);
+        let ids = self.hollow.unsure(session.caller().scope, named);
         if !ids.is_empty() {
             return Err(LegacyError::Hollow { ids });
         }
@@ -115,7 +109,7 @@ impl Legacy {
         let mut seen = HashSet::new();
         let once = meant.iter().filter(|job| write_body.clear || seen.insert(&job.id));
         let ids: Vec<String> = once.map(|job| &job.id).chain(&beyond).map(<_>::to_string).collect();
-        let mut cancelled = self.jobs.cancel(caller, kind, &ids).await?;
+        let mut cancelled = session.cancel(&ids).await?;
         cancelled.retain(|id| wanted.contains(id.as_str()));
         Ok(match cloud {
             false => done(queued.headers),
@@ -139,14 +133,9 @@ impl Legacy {
         }
     }
 
-    async fn interrupt(
-        &self,
-        body: &[u8],
-        caller: &Arc<Caller>,
-        kind: DialectKind,
-    ) -> Result<LegacyAnswer, LegacyError> {
+    async fn interrupt(&self, body: &[u8], session: &JobsSession) -> Result<LegacyAnswer, LegacyError> {
         let target = Target::parse(body, &self.tables.writes.request)?;
-        let queued = self.jobs.queue(caller, kind).await?;
+        let queued = session.queue().await?;
         let beyond = match &target {
             Target::Any => queued.lists_all(&[State::Running]).map(|()| Vec::new())?,
             Target::One(id) => queued.beyond(&[id], &[State::Running])?,
@@ -155,19 +144,19 @@ impl Legacy {
         let running = queued.jobs.iter().filter(|job| job.state == State::Running);
         let meant: Vec<&Listed> = match &target {
             // An account of the cloud runs several jobs at once, and one of them is meant (docs/contract.md section 5).
-            Target::Any if kind == DialectKind::Cloud => first_active(&queued.jobs).into_iter().collect(),
+            Target::Any if session.kind() == DialectKind::Cloud => first_active(&queued.jobs).into_iter().collect(),
             Target::Any => running.collect(),
             Target::One(id) => running.filter(|job| *job.id == **id).collect(),
             Target::Nothing => Vec::new(),
         };
         let ids = meant.into_iter().map(|job| &job.id).chain(&beyond);
         let ids: Vec<String> = ids.map(<_>::to_string).collect();
-        self.jobs.cancel(caller, kind, &ids).await?;
+        session.cancel(&ids).await?;
         Ok(done(queued.headers))
     }
 
-    async fn cancel_job(&self, id: &str, caller: &Arc<Caller>, kind: DialectKind) -> Result<LegacyAnswer, LegacyError> {
-        let Some(answer) = self.jobs.cancel_one(caller, kind, id).await? else {
+    async fn cancel_job(&self, id: &str, session: &JobsSession) -> Result<LegacyAnswer, LegacyError> {
+        let Some(answer) = session.cancel_one(id).await? else {
             return Ok(LegacyAnswer {
                 asked: false,
                 ..LegacyAnswer::not_found(&self.tables.answers.job_status, Arc::default())
@@ -181,44 +170,46 @@ impl Legacy {
         })
     }
 
-    /// That a clear would be of all that there is: where no job says when it was created, only those that are listed are
-    /// known.
-    fn may_clear(&self, listed: &List, kind: DialectKind) -> Result<(), JobsError> {
-        let unknown = !listed.complete && !listed.jobs.is_empty() && listed.jobs.iter().all(|job| job.created <= 0.0);
-        match unknown {
-            true => Err(self.jobs.undated(kind)),
-            false => Ok(()),
-        }
-    }
-
-    async fn queued(&self, caller: &Arc<Caller>, kind: DialectKind) -> Result<List, LegacyError> {
-        Ok(self.jobs.list(caller, kind, ListFilter::Queued, |_| false).await?)
+    async fn queued(&self, session: &JobsSession) -> Result<List, LegacyError> {
+        Ok(session.list(ListFilter::Queued, |_| false).await?)
     }
 
     /// `POST /history` where the server has none: hides those jobs that have ended.
-    async fn hide(&self, body: &[u8], caller: &Arc<Caller>, kind: DialectKind) -> Result<LegacyAnswer, LegacyError> {
+    async fn hide(&self, body: &[u8], session: &JobsSession) -> Result<LegacyAnswer, LegacyError> {
         let write_body = WriteBody::parse(body, &self.tables.writes.request)?;
         let wanted: HashSet<&str> = write_body.delete.iter().map(String::as_str).collect();
         // An id that has not ended is not in the history, and will be once it has. Of those that have there is one an id.
         let is_wanted = |job: &&Listed| job.state == State::Finished && wanted.contains(&*job.id);
         // A clear needs the newest ones, a delete those that it names.
         let enough = |jobs: &[Listed]| !jobs.is_empty() && jobs.iter().filter(is_wanted).count() == wanted.len();
-        let listed = self.jobs.list(caller, kind, ListFilter::Newest, enough).await?;
+        let listed = session.list(ListFilter::Newest, enough).await?;
         if write_body.clear {
-            self.may_clear(&listed, kind)?;
+            may_clear(&listed, session)?;
             // After the newest: what is created meanwhile is newer than those, and what is still queued now had not
             // ended when it was cleared.
-            let queued = self.queued(caller, kind).await?;
+            let queued = self.queued(session).await?;
             if let Some(cleared) = Cleared::of(&listed.jobs, &queued.jobs) {
-                self.hidden.change(caller.scope, Change::Clear(cleared)).await?;
+                self.hidden
+                    .change(session.caller().scope, Change::Clear(cleared))
+                    .await?;
             }
         }
         let as_of = |job: &Listed| (job.id.to_string(), Some(job.created).filter(|created| *created > 0.0));
         let jobs: Vec<_> = listed.jobs.iter().filter(is_wanted).map(as_of).collect();
         if !jobs.is_empty() {
-            self.hidden.change(caller.scope, Change::Delete(jobs)).await?;
+            self.hidden.change(session.caller().scope, Change::Delete(jobs)).await?;
         }
         Ok(done(listed.headers))
+    }
+}
+
+/// That a clear would be of all that there is: where no job says when it was created, only those that are listed are
+/// known.
+fn may_clear(listed: &List, session: &JobsSession) -> Result<(), JobsError> {
+    let unknown = !listed.complete && !listed.jobs.is_empty() && listed.jobs.iter().all(|job| job.created <= 0.0);
+    match unknown {
+        true => Err(session.undated()),
+        false => Ok(()),
     }
 }
 
