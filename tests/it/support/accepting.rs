@@ -1,13 +1,17 @@
 //! The one loop that accepts connections. Every fake server stands on it: [`Scripted`](super::scripted::Scripted), whatever
 //! it serves, [`RawServer`](super::raw_server::RawServer), and the one of https.
 
+use super::wait::within;
 use std::{
     future::Future,
+    io::ErrorKind,
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    time::Duration,
 };
 use tokio::{
     net::{TcpListener, TcpStream},
     task::JoinSet,
+    time::sleep,
 };
 
 /// Any free port of this machine.
@@ -26,7 +30,7 @@ impl Accepting {
         F: Fn(TcpStream, usize) -> A + Send + 'static,
         A: Future<Output = ()> + Send + 'static,
     {
-        let listener = TcpListener::bind(address).await.expect("a port");
+        let listener = within("an address that is free", listener(address)).await;
         let address = listener.local_addr().expect("an address");
         let mut task = JoinSet::new();
         task.spawn(async move {
@@ -50,5 +54,15 @@ impl Accepting {
     pub fn detach(mut self) -> SocketAddr {
         self.task.detach_all();
         self.address
+    }
+}
+
+/// One at `address`, once whoever listened there before has let go of it.
+async fn listener(address: SocketAddr) -> TcpListener {
+    loop {
+        match TcpListener::bind(address).await {
+            Err(error) if error.kind() == ErrorKind::AddrInUse => sleep(Duration::from_millis(10)).await,
+            outcome => return outcome.expect("a port"),
+        }
     }
 }
