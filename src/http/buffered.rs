@@ -103,6 +103,11 @@ impl BufferBudget {
         self.0.held.load(Relaxed)
     }
 
+    /// The most bytes that one request may hold.
+    pub fn most_of_requests(&self) -> usize {
+        Self::for_requests(self.0.limit)
+    }
+
     /// The most bytes of requests within a budget of `limit`.
     pub const fn for_requests(limit: usize) -> usize {
         limit / 2

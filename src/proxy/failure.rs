@@ -165,7 +165,7 @@ pub(super) fn refused_prompt(error: &PromptError) -> Answer {
         PromptError::TooLarge { .. } => (
             StatusCode::PAYLOAD_TOO_LARGE,
             "body_too_large",
-            "no job was made; the limit is notes.max_body",
+            "no job was made; the limit is notes.max_body, and for extra_data half of server.max_buffered",
         ),
         PromptError::Upstream(error) => return upstream_failure(error, None),
         PromptError::Hollow => (

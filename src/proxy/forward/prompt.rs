@@ -77,14 +77,21 @@ impl PromptRecorder<'_> {
         let unlistable = self.jobs.known_names().names.prompt.clone();
         let rules = [Some(&key), unlistable.as_ref()];
         let names = rules.into_iter().flatten().flat_map(RequestRules::outermost);
-        let mut filter = MemberFilter::new(names.map(str::to_owned).collect(), self.max_body, self.budget);
+        let names = names.map(str::to_owned).collect();
+        // A workflow in it may have whole images in it.
+        let mut filter = MemberFilter::new(names, self.budget.most_of_requests(), self.budget);
+        let mut is_said = false;
         let mut edit = move |mut member: HeldMember<'_>| {
-            if key.blank(&mut member) {
+            let had_key = key.blank(&mut member);
+            let was_unlistable = unlistable.as_ref().is_some_and(|rules| rules.blank(&mut member));
+            // A member may be there any number of times.
+            if had_key && !is_said {
                 log_redacted_key();
             }
-            if unlistable.as_ref().is_some_and(|rules| rules.blank(&mut member)) {
+            if was_unlistable && !is_said {
                 log_unlistable();
             }
+            is_said |= had_key || was_unlistable;
         };
         let end = stream::iter([None]);
         let frames = BodyStream::new(body).map(Some).chain(end).map(move |frame| {

@@ -203,6 +203,7 @@ async fn a_prompt_of_which_too_much_would_have_to_be_read_is_refused() {
     let jobshim = start(&recorder.url(), |config| {
         config.upstream.dialect = DialectChoice::Comfyui;
         config.notes.max_body = 1_000;
+        config.server.max_buffered = 8_000;
     })
     .await;
     let long_extra = body(&format!(
