@@ -2,7 +2,7 @@
 
 use super::{
     answers::AnswerTables,
-    dialect::JobNames,
+    dialect::names::JobNames,
     json::{Found, PathSet, ScanError, Scanner, Slot, Span},
     plan::{Job, PreparedEntry},
     view::View,

@@ -1,6 +1,6 @@
 //! How an upstream speaks the Jobs API: the names it uses, read from a dialect table.
 
-mod names;
+pub(super) mod names;
 
 pub use names::{
     CancelNames, ClassNames, DetailNames, DialectNames, JobNames, KeyNames, ListNames, PathRules, Probe, ServerNames,

@@ -43,7 +43,7 @@ pub struct PromptRecorder<'a> {
     pub jobs: &'a Jobs,
     /// Whose job it is.
     pub scope: Scope,
-    /// The largest request body, in bytes, that is looked into.
+    /// The largest request body, in bytes, that is held whole and noted.
     pub max_body: usize,
     /// What is read is held within it.
     pub budget: &'a BufferBudget,
@@ -79,7 +79,7 @@ impl PromptRecorder<'_> {
         let names = rules.into_iter().flatten().flat_map(RequestRules::outermost);
         let names = names.map(str::to_owned).collect();
         // A workflow in it may have whole images in it.
-        let mut filter = MemberFilter::new(names, self.budget.most_of_requests(), self.budget);
+        let mut filter = MemberFilter::new(names, self.budget);
         let mut is_said = false;
         let mut edit = move |mut member: HeldMember<'_>| {
             let had_key = key.blank(&mut member);

@@ -29,7 +29,6 @@ enum Position {
 pub struct MemberFilter {
     names: Vec<String>,
     budget: BufferBudget,
-    limit: usize,
     cursor: Cursor,
     position: Position,
     name: Vec<u8>,
@@ -44,12 +43,11 @@ pub struct HeldMember<'a> {
 }
 
 impl MemberFilter {
-    /// Of the members `names`, of which each may be `limit` bytes long, counted within `budget` as of a request.
-    pub fn new(names: Vec<String>, limit: usize, budget: &BufferBudget) -> Self {
+    /// Of the members `names` of a request's body, each of which counts within `budget`.
+    pub fn new(names: Vec<String>, budget: &BufferBudget) -> Self {
         Self {
             names,
             budget: budget.clone(),
-            limit,
             cursor: Cursor::default(),
             position: Position::GoesOn,
             name: Vec::new(),
@@ -60,7 +58,7 @@ impl MemberFilter {
     /// which there is none of them is not copied.
     ///
     /// # Errors
-    /// A member is longer than the limit, or has no room.
+    /// A member is longer than requests may ever hold, or has no room now.
     pub fn copy(&mut self, piece: &Bytes, edit: &mut impl FnMut(HeldMember<'_>)) -> Result<Bytes, BufferError> {
         let mut out = BytesMut::new();
         // What comes from here on has neither been held nor gone on.
@@ -92,7 +90,7 @@ impl MemberFilter {
                             out.extend_from_slice(piece.get(from..until_here).unwrap_or_default());
                             from = until_here;
                             self.name = key;
-                            Position::Held(self.budget.request_buffer(self.limit))
+                            Position::Held(self.budget.request_buffer(self.budget.most_of_requests()))
                         }
                     };
                 }

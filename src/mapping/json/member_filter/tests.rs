@@ -4,7 +4,7 @@ use proptest::prelude::*;
 /// Has every letter of the members `extra` written large, in pieces of `size` bytes.
 fn copied(text: &str, size: usize) -> String {
     let budget = BufferBudget::new(1 << 20);
-    let mut filter = MemberFilter::new(vec!["extra".to_owned()], 1 << 10, &budget);
+    let mut filter = MemberFilter::new(vec!["extra".to_owned()], &budget);
     let mut edit = |member: HeldMember<'_>| member.value.make_ascii_uppercase();
     let mut out = Vec::new();
     for piece in text.as_bytes().chunks(size) {
@@ -52,12 +52,11 @@ fn a_member_that_is_too_long_or_has_no_room_is_an_error_and_what_is_before_and_b
     assert_eq!(copied(&text, 100), text.replace(r#""a""#, r#""A""#));
     let text = Bytes::from(format!(r#"{{"extra": "{long}"}}"#));
     let mut edit = |_: HeldMember<'_>| ();
-    for (all, error) in [
-        (1 << 20, BufferError::TooLong(1 << 10)),
-        (1 << 10, BufferError::NoRoom(1 << 10)),
-    ] {
-        let budget = BufferBudget::new(all);
-        let mut filter = MemberFilter::new(vec!["extra".to_owned()], 1 << 10, &budget);
+    for (others, error) in [(0, BufferError::TooLong(1 << 10)), (300, BufferError::NoRoom(2 << 10))] {
+        let budget = BufferBudget::new(2 << 10);
+        let mut other = budget.request_buffer(others);
+        other.expect(others).expect("room");
+        let mut filter = MemberFilter::new(vec!["extra".to_owned()], &budget);
         let copied: Result<Vec<_>, _> = text
             .chunks(300)
             .map(|piece| filter.copy(&Bytes::copy_from_slice(piece), &mut edit))
@@ -69,7 +68,7 @@ fn a_member_that_is_too_long_or_has_no_room_is_an_error_and_what_is_before_and_b
 #[test]
 fn a_piece_without_any_of_them_is_not_copied() {
     let budget = BufferBudget::new(1 << 20);
-    let mut filter = MemberFilter::new(vec!["extra".to_owned()], 1 << 10, &budget);
+    let mut filter = MemberFilter::new(vec!["extra".to_owned()], &budget);
     let piece = Bytes::from_static(br#"{"a": 1, "b": ["#);
     let copy = filter.copy(&piece, &mut |_| ()).expect("room");
     assert_eq!(copy.as_ptr(), piece.as_ptr());
@@ -80,7 +79,7 @@ proptest! {
     fn a_text_that_nothing_is_changed_in_goes_on_as_it_is(text in "[{}\\[\\]\",:\\\\ a1extra]{0,60}", size in 1usize..9) {
         let text = format!("{{\"extra\": [{text}");
         let budget = BufferBudget::new(1 << 20);
-        let mut filter = MemberFilter::new(vec!["extra".to_owned()], 1 << 10, &budget);
+        let mut filter = MemberFilter::new(vec!["extra".to_owned()], &budget);
         let mut out = Vec::new();
         for piece in text.as_bytes().chunks(size) {
             out.extend_from_slice(&filter.copy(&Bytes::copy_from_slice(piece), &mut |_| ()).expect("room"));
