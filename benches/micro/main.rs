@@ -99,8 +99,11 @@ fn list_page(bencher: Bencher) {
         body: Bytes::from(page()),
     };
     let budget = BufferBudget::new(64 << 20);
-    assert_eq!(dialect.read_page(&answer, &budget).expect("a page").jobs.len(), PAGE);
+    assert_eq!(
+        dialect.read_page(&answer, PAGE, &budget).expect("a page").jobs.len(),
+        PAGE
+    );
     bencher
         .counter(BytesCount::new(answer.body.len()))
-        .bench(|| dialect.read_page(black_box(&answer), &budget).expect("a page"));
+        .bench(|| dialect.read_page(black_box(&answer), PAGE, &budget).expect("a page"));
 }

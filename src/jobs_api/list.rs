@@ -149,7 +149,7 @@ impl JobsSession {
             jobs.extend(page.jobs.iter().filter(|job| seen.insert(job.key())).cloned());
             seen.extend(page.keys.iter().cloned());
             if seen.len() > self.jobs.limits.jobs {
-                return Err(self.too_long(self.jobs.limits.jobs, "jobs", "legacy.max_jobs"));
+                return Err(dialect.too_many_jobs(self.jobs.limits.jobs));
             }
             let complete = page.more == Some(false) && page.cursor.is_none();
             if complete || enough(&jobs) {
@@ -193,7 +193,8 @@ impl JobsSession {
                 let (caller, kind) = (&session.caller, Some(session.kind));
                 let answer = jobs.ask(Call::List, caller, kind, path, &query).await?;
                 let answer = accept(&Method::GET, path, answer)?;
-                dialect.read_page(&answer, jobs.upstream.budget()).map(Arc::new)
+                let page = dialect.read_page(&answer, jobs.limits.jobs, jobs.upstream.budget());
+                page.map(Arc::new)
             }
         };
         // Which jobs there are is true only of the moment in which it was asked.

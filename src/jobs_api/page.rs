@@ -4,7 +4,7 @@ use super::{JobsError, Run, unreadable};
 use crate::mapping::dialect::{Dialect, State};
 use crate::{
     http::{
-        buffered::{BufferBudget, BufferError},
+        buffered::{BufferBudget, BufferError, Share},
         outside::Outside,
     },
     mapping::{
@@ -68,19 +68,25 @@ pub struct Page {
     pub headers: HeaderMap,
     /// How long it was, in bytes.
     pub bytes: usize,
+    /// What its jobs take.
+    _share: Share,
+}
+
+/// About what a job takes in a page or in a list of many, in bytes, besides its text: itself, its id, and its key twice.
+fn room(id: &str) -> usize {
+    id.len() + size_of::<Listed>() + 2 * size_of::<JobKey>()
 }
 
 impl Page {
-    /// About what its jobs take for as long as a list is read, in bytes, besides their texts.
+    /// About what its jobs take in a list, in bytes, besides their texts.
     pub fn room(&self) -> usize {
-        let of_one = |(id, _): &JobKey| id.len() + size_of::<Listed>() + 2 * size_of::<JobKey>();
-        self.keys.iter().map(of_one).sum()
+        self.keys.iter().map(|(id, _)| room(id)).sum()
     }
 }
 
 impl Dialect {
-    /// Reads one page, in one pass over it. What is kept of it is held within `budget`.
-    pub fn read_page(&self, answer: &Answer, budget: &BufferBudget) -> Result<Page, JobsError> {
+    /// Reads one page of at most `max_jobs` jobs, in one pass over it. What is kept of it is held within `budget`.
+    pub fn read_page(&self, answer: &Answer, max_jobs: usize, budget: &BufferBudget) -> Result<Page, JobsError> {
         let body = &answer.body;
         let names = &self.names.list;
         let wrong = |error| unreadable(&names.path, &error);
@@ -93,12 +99,14 @@ impl Dialect {
                 reason: format!("it has no list \"{}\"", names.jobs),
             });
         };
-        let (jobs, keys) = self.read_entries(list, budget)?;
+        let mut share = budget.share();
+        let (jobs, keys) = self.read_entries(list, max_jobs, budget, &mut share)?;
         Ok(Page {
             jobs,
             keys,
             headers: answer.headers.clone(),
             bytes: body.len(),
+            _share: share,
             more: match more {
                 Some(b"true") => Some(true),
                 Some(b"false") => Some(false),
@@ -108,7 +116,13 @@ impl Dialect {
         })
     }
 
-    fn read_entries(&self, list: &[u8], budget: &BufferBudget) -> Result<(Vec<Listed>, Vec<JobKey>), JobsError> {
+    fn read_entries(
+        &self,
+        list: &[u8],
+        max_jobs: usize,
+        budget: &BufferBudget,
+        share: &mut Share,
+    ) -> Result<(Vec<Listed>, Vec<JobKey>), JobsError> {
         let wrong = |error| unreadable(&self.names.list.path, &error);
         let (mut jobs, mut keys) = (Vec::new(), Vec::new());
         // Copies of the entries that are kept: they do not keep the whole page.
@@ -118,6 +132,10 @@ impl Dialect {
         while let Some(entry) = listed.read_next().map_err(wrong)? {
             // A state that the table does not know is neither queued nor finished to any legacy client.
             let (id, job) = self.listed(&entry)?;
+            if keys.len() >= max_jobs {
+                return Err(self.too_many_jobs(max_jobs));
+            }
+            share.grow(room(&id)).map_err(no_room)?;
             let key = job.as_ref().map_or((id, None), Listed::key);
             if let Some(job) = job {
                 let kept = if job.state == State::Finished { &[] } else { entry.text };
@@ -132,6 +150,15 @@ impl Dialect {
             job.text = texts.split_to(length);
         }
         Ok((jobs, keys))
+    }
+
+    pub(super) fn too_many_jobs(&self, max_jobs: usize) -> JobsError {
+        JobsError::TooLong {
+            call: format!("GET {}", self.names.list.path),
+            most: max_jobs,
+            of: "jobs",
+            limit: "legacy.max_jobs",
+        }
     }
 
     /// The job that `text`, a list entry or a detail, is of; `None` where that is not told, or its state is unknown.

@@ -112,9 +112,11 @@ impl JobsSession {
                 Err(error) => return Err(error),
             }
         }
-        if headers.is_none() && self.ended().await.is_err() {
-            // It fails at everything.
-            return Err(refused);
+        if headers.is_none()
+            && let Err(error) = self.ended().await
+        {
+            // It fails at everything, or could not be asked.
+            return Err(if self.may_be_one_job(&error) { refused } else { error });
         }
         let unlisted = (!unlisted.is_empty()).then(|| Unlisted {
             error: self.unlistable(&unlisted),
@@ -139,10 +141,11 @@ impl JobsSession {
                     complete: false,
                     ..list
                 }),
-                Err(error) if self.may_be_one_job(&error) => {
-                    let queue = self.queue().await;
-                    Err(queue.map_or(refused, |_| self.unlistable(&[State::Finished])))
-                }
+                Err(error) if self.may_be_one_job(&error) => Err(match self.queue().await {
+                    Ok(_) => self.unlistable(&[State::Finished]),
+                    Err(error) if self.may_be_one_job(&error) => refused,
+                    Err(error) => error,
+                }),
                 Err(error) => Err(error),
             },
         }

@@ -168,6 +168,7 @@ pub(super) fn refused_prompt(error: &PromptError) -> Answer {
             "no job was made; the limit is notes.max_body, and for extra_data half of server.max_buffered",
         ),
         PromptError::Upstream(error) => return upstream_failure(error, None),
+        PromptError::Unreadable(error) => return unreadable(*error),
         PromptError::Hollow => (
             StatusCode::BAD_REQUEST,
             "empty_prompt",

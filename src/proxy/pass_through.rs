@@ -144,7 +144,7 @@ impl Pipeline {
         match forwarded.prompt(request, &recorder, elsewhere).await {
             Ok(response) => Ok(Answer::upstream(response)),
             Err(PromptError::Upstream(error)) => Err(error),
-            Err(refused @ (PromptError::Hollow | PromptError::TooLarge { .. })) => {
+            Err(refused @ (PromptError::Hollow | PromptError::TooLarge { .. } | PromptError::Unreadable(_))) => {
                 record.source(Source::Jobshim);
                 Ok(refused_prompt(&refused))
             }

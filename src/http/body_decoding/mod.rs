@@ -77,9 +77,13 @@ pub fn decode(headers: &HeaderMap, body: &Bytes, limit: usize, budget: &BufferBu
     }
 }
 
-/// Whether [`decode`] would take a body with these headers as it is, but for its length.
+/// Whether what is ASCII of a body with these headers stands in it as that, as it came.
 pub fn is_plain(headers: &HeaderMap) -> Result<bool, DecodeError> {
-    Ok(coding(headers)?.is_none() && charset(headers)? == Charset::Utf8)
+    let has_ascii = matches!(
+        charset(headers)?,
+        Charset::Utf8 | Charset::Utf8Marked | Charset::Ascii | Charset::Latin1
+    );
+    Ok(has_ascii && coding(headers)?.is_none())
 }
 
 /// Makes `headers` those of a decoded body.
@@ -104,7 +108,7 @@ enum Coding {
 /// The one coding of a body. Others than these two the server does not undo: brotli and zstd would be packages that it does
 /// not come with.
 fn coding(headers: &HeaderMap) -> Result<Option<Coding>, DecodeError> {
-    let mut found = None;
+    let (mut found, mut others) = (None, false);
     for value in headers.get_all(CONTENT_ENCODING) {
         let names = value.to_str().map_err(|_| DecodeError::Coding)?;
         for name in names.split(',').map(str::trim) {
@@ -113,6 +117,7 @@ fn coding(headers: &HeaderMap) -> Result<Option<Coding>, DecodeError> {
                 || name.eq_ignore_ascii_case("identity")
                 || Encoding::for_label(name.as_bytes()).is_some()
             {
+                others = true;
                 continue;
             }
             let coding = match () {
@@ -125,7 +130,11 @@ fn coding(headers: &HeaderMap) -> Result<Option<Coding>, DecodeError> {
             }
         }
     }
-    Ok(found)
+    // Beside another word the server takes gzip for none.
+    match others && found.is_some() {
+        true => Err(DecodeError::Coding),
+        false => Ok(found),
+    }
 }
 
 fn gunzipped(body: &[u8], mut out: Buffer) -> Result<Bytes, DecodeError> {

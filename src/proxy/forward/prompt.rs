@@ -58,6 +58,7 @@ impl PromptRecorder<'_> {
         let text = match decode(&head.headers, &body, self.max_body, self.budget) {
             Ok(text) => text,
             Err(DecodeError::NoRoom { limit }) => return Err(UpstreamError::NoRoom { limit }),
+            // It was read before, or the server cannot read it either.
             Err(_) => return Ok(Request::from_parts(head, full(body))),
         };
         let Some(rest) = redacted(rules, &text) else {
@@ -136,6 +137,9 @@ pub enum PromptError {
         /// The most bytes that are read.
         limit: usize,
     },
+    /// The server may read it, and jobshim cannot.
+    #[error("the body cannot be read: {0}")]
+    Unreadable(DecodeError),
     /// It is the empty one that its client was shown in place of a job's own.
     #[error("the prompt is the empty one that is shown where a queued job's own is not known: it cannot be sent back")]
     Hollow,
@@ -185,8 +189,10 @@ impl ForwardedRequest<'_> {
                         discard(body, limit).await;
                         return Err(PromptError::TooLarge { limit });
                     }
-                    // Nor can the server read it.
-                    Err(_) => body,
+                    Err(error) => {
+                        discard(body, recorder.max_body).await;
+                        return Err(PromptError::Unreadable(error));
+                    }
                 };
                 let submission = Submission::new(recorder, Chosen::unread());
                 let response = self
@@ -201,6 +207,8 @@ impl ForwardedRequest<'_> {
             Ok(text) => text,
             Err(DecodeError::NoRoom { limit }) => return Err(UpstreamError::NoRoom { limit }.into()),
             Err(DecodeError::TooLarge { limit }) => return Err(PromptError::TooLarge { limit }),
+            // The server may know more codings and charsets, and takes an unknown coding for none.
+            Err(error @ (DecodeError::Coding | DecodeError::Charset)) => return Err(PromptError::Unreadable(error)),
             // Nor can the server read it.
             Err(_) => {
                 let submission = Submission::new(recorder, Chosen::unread());

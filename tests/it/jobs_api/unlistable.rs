@@ -213,7 +213,7 @@ async fn a_prompt_of_which_too_much_would_have_to_be_read_is_refused() {
     let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
     let plain = body(&format!(r#""x": "{}", "extra_pnginfo": null"#, "z".repeat(PADDING)));
     gzip.write_all(plain.as_bytes()).expect("written");
-    let latin = [("content-type", "application/json; charset=latin-1")];
+    let utf16 = [("content-type", "application/json; charset=utf-16")];
     let client = Client::new();
     for (headers, sent, what) in [
         (&[][..], Bytes::from(long_extra), "the member itself is long"),
@@ -222,13 +222,53 @@ async fn a_prompt_of_which_too_much_would_have_to_be_read_is_refused() {
             gzip.finish().expect("gzip").into(),
             "it is long once it is decoded",
         ),
-        (&latin, plain.into(), "it is long and not UTF-8"),
+        (&utf16, plain.into(), "it is long and in another charset"),
     ] {
         let sending = client.send(Method::POST, jobshim.address, "/prompt", headers, sent);
         let reply = sending.await.expect("an answer");
         assert_eq!(reply.status, 413, "{what}: {}", reply.text());
         assert!(reply.text().contains("notes.max_body"), "{what}: {}", reply.text());
         assert!(recorder.arrived().is_empty(), "{what}: no job was made");
+    }
+}
+
+#[tokio::test]
+async fn a_prompt_that_the_server_may_read_and_jobshim_cannot_is_refused() {
+    let recorder = Scripted::always(200, &[], r#"{"prompt_id": "a"}"#).await;
+    let jobshim = start(&recorder.url(), |config| {
+        config.upstream.dialect = DialectChoice::Comfyui;
+        config.notes.max_body = 1_000;
+    })
+    .await;
+    let client = Client::new();
+    let extra = r#""extra_pnginfo": null"#;
+    for sent in [body(extra), long_body(extra)] {
+        for header in [
+            // The server takes a word that it does not know for none.
+            ("content-encoding", "foo"),
+            ("content-encoding", "x-gzip"),
+            ("content-encoding", "gzip, identity"),
+            ("content-encoding", "br"),
+            ("content-encoding", "zstd"),
+            // Python knows these.
+            ("content-type", "application/json; charset=cp437"),
+            ("content-type", "application/json; charset=utf-7"),
+            ("content-type", "application/json; charset*=utf-8''utf-8"),
+        ] {
+            let headers = [header];
+            let sending = client.send(Method::POST, jobshim.address, "/prompt", &headers, sent.clone());
+            let reply = sending.await.expect("an answer");
+            assert_eq!(reply.status, 415, "{header:?}: {}", reply.text());
+            assert!(recorder.arrived().is_empty(), "{header:?}: no job was made");
+        }
+    }
+    for charset in ["utf-8", "us-ascii", "iso-8859-1"] {
+        let kind = format!("application/json; charset={charset}");
+        let headers = [("content-type", kind.as_str())];
+        let sending = client.send(Method::POST, jobshim.address, "/prompt", &headers, long_body(extra));
+        assert_eq!(sending.await.expect("an answer").status, 200, "{charset}");
+        let arrived = recorder.arrived().pop().expect("a request");
+        assert!(!String::from_utf8_lossy(&arrived.body).contains("null"), "{charset}");
     }
 }
 

@@ -327,3 +327,25 @@ async fn what_is_held_of_a_passing_job_until_it_is_known_counts() {
     first.abort();
     until("room again", async || jobshim.buffered() == 0).await;
 }
+
+#[tokio::test]
+async fn what_a_list_takes_of_many_small_jobs_counts() {
+    let jobs = |count: usize| {
+        let jobs =
+            (0..count).map(|nth| format!(r#"{{"id": "{nth}", "status": "completed", "create_time": 1795000000000}}"#));
+        let jobs = jobs.collect::<Vec<_>>().join(",");
+        format!(r#"{{"jobs": [{jobs}], "pagination": {{"has_more": false}}}}"#)
+    };
+    for (count, status) in [(100, 200), (10_000, 503)] {
+        let json = [("content-type", "application/json")];
+        let server = Scripted::answering(move |arrived| match arrived.of_job() {
+            None => reply(200, &json, jobs(count)),
+            Some(_) => reply(404, &json, r#"{"error": "Job not found"}"#),
+        });
+        let server = server.await;
+        let jobshim = facing(&server.url(), |config| config.server.max_buffered = 3 << 20).await;
+        let answer = Client::new().get(jobshim.address, "/history").await;
+        assert_eq!(answer.status, status, "{count} jobs: {}", answer.text());
+        until("room again", async || jobshim.buffered() == 0).await;
+    }
+}
