@@ -136,17 +136,22 @@ impl Config {
     /// A body that is allowed by itself must have room at least where there is no other.
     fn check_room(&self, reader: &mut Reader<'_>) {
         let all = self.server.max_buffered;
+        // What is kept of a list's page is there beside the page.
+        let answers = all / 2;
         let requests = BufferBudget::for_requests(all);
-        let (of_all, of_half) = ("answers may take all of it", "requests may take half of it");
+        let (of_answers, of_requests) = (
+            "a list may take twice its length while it is read",
+            "requests may take half of it",
+        );
         for (key, most, room, whose) in [
             (
                 &UPSTREAM.max_answer_bytes.key,
                 self.upstream.max_answer_bytes,
-                all,
-                of_all,
+                answers,
+                of_answers,
             ),
-            (&LEGACY.max_body.key, self.legacy.max_body, requests, of_half),
-            (&NOTES.max_body.key, self.notes.max_body, requests, of_half),
+            (&LEGACY.max_body.key, self.legacy.max_body, requests, of_requests),
+            (&NOTES.max_body.key, self.notes.max_body, requests, of_requests),
         ] {
             if most > room {
                 let name = key.name;

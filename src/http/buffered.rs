@@ -8,6 +8,7 @@
 
 use crate::http::body::{Body, BoxError};
 use bytes::Bytes;
+use http::{HeaderMap, header::EXPECT};
 use http_body_util::BodyExt;
 use hyper::body::Body as _;
 use std::{
@@ -22,6 +23,9 @@ use std::{
 const BLOCK: RangeInclusive<usize> = 4 << 10..=1 << 20;
 /// How much a client's word on the length of its body is believed before anything has come, in bytes.
 const BELIEVED: usize = 64 << 10;
+
+/// The most that is read of a body that is refused, in bytes.
+const DISCARDED: usize = 64 << 20;
 
 /// How many bytes of bodies may be held at the same time; a clone is the same budget.
 #[derive(Clone, Debug)]
@@ -154,11 +158,11 @@ impl BufferBudget {
         }
     }
 
-    /// Reads a client's body to its end.
-    pub async fn read(&self, mut body: Body, limit: usize) -> Result<Bytes, ReadError> {
+    /// Reads the body of a request with `headers` to its end; also one that is refused, as far as it is discarded.
+    pub async fn read(&self, headers: &HeaderMap, mut body: Body, limit: usize) -> Result<Bytes, ReadError> {
         let gathered = self.gather(&mut body, limit).await;
-        if matches!(gathered, Err(ReadError::Buffer(BufferError::NoRoom(_)))) {
-            discard(body, limit).await;
+        if matches!(gathered, Err(ReadError::Buffer(_))) {
+            discard(headers, body).await;
         }
         gathered
     }
@@ -175,10 +179,12 @@ impl BufferBudget {
     }
 }
 
-/// Reads up to `limit` bytes more and keeps none: a client that is hung up on while it sends may never read the answer.
-pub async fn discard(mut body: Body, limit: usize) {
+/// Reads what a client sends of a body that is refused, and keeps none: a client that is hung up on while it sends may
+/// never read the answer. One that waits for the word to go on is not given it (RFC 9110 section 10.1.1).
+pub async fn discard(headers: &HeaderMap, mut body: Body) {
     let mut read = 0;
-    while read < limit
+    while !headers.contains_key(EXPECT)
+        && read < DISCARDED
         && let Some(Ok(frame)) = body.frame().await
     {
         read = read.saturating_add(frame.data_ref().map_or(0, Bytes::len));
@@ -189,6 +195,11 @@ impl Share {
     /// `bytes`, which hold their share of the budget from now on.
     pub fn with(self, bytes: Vec<u8>) -> Bytes {
         Bytes::from_owner(Owner { bytes, _share: self })
+    }
+
+    /// Takes over what `other` holds.
+    pub fn absorb(&mut self, mut other: Self) {
+        self.bytes += std::mem::take(&mut other.bytes);
     }
 
     /// Takes `more` bytes.
@@ -303,7 +314,16 @@ impl Buffer {
     }
 
     /// What is in it, without the room that was not needed. It counts for as long as any part of it is held.
-    pub fn into_bytes(mut self) -> Bytes {
+    pub fn into_bytes(self) -> Bytes {
+        let (bytes, share) = self.into_vec();
+        match bytes.is_empty() {
+            true => Bytes::new(),
+            false => share.with(bytes),
+        }
+    }
+
+    /// What is in it, to be changed, and its share.
+    pub fn into_vec(mut self) -> (Vec<u8>, Share) {
         let mut blocks = self.blocks.into_iter();
         let mut bytes = blocks.next().unwrap_or_default();
         if bytes.len() < self.length {
@@ -315,10 +335,7 @@ impl Buffer {
         }
         bytes.shrink_to_fit();
         self.share.shrink_to(bytes.len());
-        match bytes.is_empty() {
-            true => Bytes::new(),
-            false => self.share.with(bytes),
-        }
+        (bytes, self.share)
     }
 }
 

@@ -28,7 +28,7 @@ pub struct List {
     /// For the CORS headers that the answer must carry on.
     pub headers: HeaderMap,
     /// What its jobs take.
-    pub(super) shares: Vec<Share>,
+    pub shares: Vec<Share>,
 }
 
 /// Which jobs a list is asked for.

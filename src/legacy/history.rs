@@ -36,10 +36,8 @@ impl Legacy {
         let age = |one: &Listed, other: &Listed| one.created.total_cmp(&other.created);
         list.jobs
             .sort_by(|one, other| one.ended.total_cmp(&other.ended).then(age(one, other)));
-        let shown = list
-            .jobs
-            .get(pagination.oldest_first(list.jobs.len()))
-            .unwrap_or_default();
+        let shown = pagination.oldest_first(list.jobs.len());
+        let shown = list.jobs.into_iter().skip(shown.start).take(shown.len());
         let mut parts = vec![Part::text("{")];
         parts.extend(Part::jobs(shown));
         parts.push(Part::text("}"));
@@ -47,6 +45,7 @@ impl Legacy {
             parts,
             view: View::History,
             headers: Arc::new(carried(&list.headers)),
+            shares: list.shares,
         };
         self.listing(listing, inquiry, session).await
     }

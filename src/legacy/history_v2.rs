@@ -30,10 +30,8 @@ impl Legacy {
         let wanted = needed.map_or(ListFilter::All, |_| ListFilter::Newest);
         let mut list = session.list(wanted, enough).await?;
         self.hidden.retain_shown(session.caller().scope, &mut list.jobs);
-        let shown = list
-            .jobs
-            .get(pagination.newest_first(list.jobs.len()))
-            .unwrap_or_default();
+        let shown = pagination.newest_first(list.jobs.len());
+        let shown = list.jobs.into_iter().skip(shown.start).take(shown.len());
         let name = json_string(&table.list);
         let mut parts = vec![Part::text(format!("{{{name}: ["))];
         parts.extend(Part::jobs(shown));
@@ -42,6 +40,7 @@ impl Legacy {
             parts,
             view: View::HistoryV2,
             headers: Arc::new(carried(&list.headers)),
+            shares: list.shares,
         };
         self.listing(listing, inquiry, session).await
     }

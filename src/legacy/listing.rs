@@ -8,10 +8,13 @@ use super::{
     entry::Entry,
     entry_cache::{CachedEntry, Variant},
 };
-use crate::http::entity_tag::{Version, Versions};
 use crate::{
     auth::scope::Scope,
-    http::outside::Outside,
+    http::{
+        buffered::Share,
+        entity_tag::{Version, Versions},
+        outside::Outside,
+    },
     jobs_api::{Caller, JobsSession, Listed},
     mapping::View,
 };
@@ -37,9 +40,9 @@ impl Part {
     }
 
     /// All of `jobs`, each with its place.
-    pub(super) fn jobs(jobs: &[Listed]) -> impl Iterator<Item = Self> {
-        let places = jobs.iter().zip(1..);
-        places.map(|(job, position)| Self::Job(job.clone(), position))
+    pub(super) fn jobs(jobs: impl IntoIterator<Item = Listed>) -> impl Iterator<Item = Self> {
+        let places = jobs.into_iter().zip(1..);
+        places.map(|(job, position)| Self::Job(job, position))
     }
 }
 
@@ -59,6 +62,8 @@ pub(super) struct Listing {
     pub(super) view: View,
     /// Of the upstream's answer.
     pub(super) headers: Arc<HeaderMap>,
+    /// What its jobs take, until the last of them is sent.
+    pub(super) shares: Vec<Share>,
 }
 
 impl Legacy {
@@ -69,7 +74,12 @@ impl Legacy {
         inquiry: Inquiry<'_>,
         session: &JobsSession,
     ) -> Result<LegacyAnswer, LegacyError> {
-        let Listing { parts, view, headers } = listing;
+        let Listing {
+            parts,
+            view,
+            headers,
+            shares,
+        } = listing;
         let (version, cached) = self.look_over(&parts, view, session.caller());
         let answer = LegacyAnswer {
             cached,
@@ -80,7 +90,7 @@ impl Legacy {
         {
             return Ok(answer.with_version(version, inquiry));
         }
-        let (body, now) = begun(self.pieces(parts, view, session), view).await?;
+        let (body, now) = begun(self.pieces(parts, shares, view, session), view).await?;
         let answer = LegacyAnswer { body, ..answer };
         Ok(match now.or(version) {
             Some(version) => answer.with_version(version, inquiry),
@@ -123,15 +133,16 @@ impl Legacy {
     fn pieces(
         self: &Arc<Self>,
         parts: Vec<Part>,
+        shares: Vec<Share>,
         view: View,
         session: &JobsSession,
     ) -> impl Stream<Item = Result<Piece, LegacyError>> + Send + 'static {
         let variant = Variant::plain(view, session.caller().origin());
-        let shared = Arc::new((Arc::clone(self), session.clone(), variant));
+        let shared = Arc::new((Arc::clone(self), session.clone(), variant, shares));
         let pieces = stream::iter(parts).map(move |part| {
             let shared = Arc::clone(&shared);
             async move {
-                let (legacy, session, variant) = &*shared;
+                let (legacy, session, variant, _) = &*shared;
                 match part {
                     Part::Text(text) => Ok(Piece::Text(text)),
                     Part::Job(job, position) => match legacy.shown(session, variant, &job).await? {

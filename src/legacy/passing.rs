@@ -15,7 +15,7 @@ use crate::{
     jobs_api::{DialectKind, Jobs},
     mapping::{
         dialect::{Dialect, State},
-        json::{ElementFilter, ListFilter, ObjectPrefix, Undecided},
+        json::{ElementFilter, ListFilter, ObjectPrefix},
         json_text,
     },
 };
@@ -33,6 +33,7 @@ use hyper::body::{Frame, SizeHint};
 use percent_encoding::percent_decode_str;
 use std::{
     borrow::Cow,
+    collections::VecDeque,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -174,9 +175,10 @@ impl Hiding {
                 without(&mut head.headers, &OF_THE_BYTES);
                 let path = self.judge.dialect().names.list.jobs.clone();
                 let elements = ListFilter::new(path, self.judge.clone(), budget);
-                let body = Filtered {
+                let body = FilteredList {
                     body,
                     elements: Some(elements),
+                    ready: VecDeque::new(),
                 };
                 body.boxed_unsync()
             }
@@ -229,48 +231,48 @@ async fn judged(mut body: Body, judge: &HiddenFilter, budget: &BufferBudget) -> 
 }
 
 /// A list without its hidden jobs, as it comes.
-struct Filtered {
+struct FilteredList {
     body: Body,
     /// Until it has come to its end.
     elements: Option<ListFilter<HiddenFilter>>,
+    /// What is to go on before anything else is read.
+    ready: VecDeque<Frame<Bytes>>,
 }
 
-impl hyper::body::Body for Filtered {
+impl hyper::body::Body for FilteredList {
     type Data = Bytes;
     type Error = BoxError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let list = &mut *self;
         loop {
-            let frame = ready!(Pin::new(&mut self.body).poll_frame(cx)).transpose()?;
-            let mut out = Vec::new();
-            let other = match frame.map(Frame::into_data) {
-                Some(Ok(data)) => {
-                    if let Some(elements) = &mut self.elements {
-                        elements
-                            .copy(&data, &mut out)
-                            .map_err(|error: Undecided| BoxError::from(error))?;
-                    }
-                    if out.is_empty() {
-                        continue;
-                    }
-                    return Poll::Ready(Some(Ok(Frame::data(out.into()))));
-                }
-                Some(Err(other)) => Some(other),
-                None => None,
-            };
-            if let Some(mut elements) = self.elements.take() {
-                elements.end(&mut out);
+            if let Some(frame) = list.ready.pop_front() {
+                return Poll::Ready(Some(Ok(frame)));
             }
-            return Poll::Ready(match (out.is_empty(), other) {
-                (true, other) => other.map(Ok),
-                // Of a text that was cut short: nothing follows.
-                (false, _) => Some(Ok(Frame::data(out.into()))),
-            });
+            let Some(elements) = &mut list.elements else {
+                return Poll::Ready(None);
+            };
+            let frame = ready!(Pin::new(&mut list.body).poll_frame(cx)).transpose()?;
+            match frame.map(Frame::into_data) {
+                Some(Ok(data)) => match elements.copy(&data) {
+                    Ok(pieces) => list.ready = pieces.into_iter().map(Frame::data).collect(),
+                    Err(error) => {
+                        tracing::warn!(%error, "a list that passes through is cut short: hidden jobs in it cannot be left out");
+                        list.elements = None;
+                        return Poll::Ready(Some(Err(error.into())));
+                    }
+                },
+                behind => {
+                    let left = elements.end().into_iter().map(Frame::data);
+                    list.ready = left.chain(behind.and_then(Result::err)).collect();
+                    list.elements = None;
+                }
+            }
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.elements.is_none() && self.body.is_end_stream()
+        self.elements.is_none() && self.ready.is_empty()
     }
 
     fn size_hint(&self) -> SizeHint {

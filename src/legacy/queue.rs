@@ -52,13 +52,14 @@ impl Legacy {
         for ((name, jobs), lead) in names.into_iter().zip([running, pending]).zip(["{", "], "]) {
             let name = json_string(name);
             parts.push(Part::text(format!("{lead}{name}: [")));
-            parts.extend(Part::jobs(&jobs));
+            parts.extend(Part::jobs(jobs));
         }
         parts.push(Part::text("]}"));
         let listing = Listing {
             parts,
             view,
             headers: Arc::new(carried(&list.headers)),
+            shares: list.shares,
         };
         self.listing(listing, inquiry, session).await
     }

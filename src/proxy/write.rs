@@ -73,7 +73,8 @@ impl Pipeline {
             body,
             shutdown,
         } = call.request;
-        let body = match self.shared.budget.read(body, self.shared.max_write_body).await {
+        let limit = self.shared.max_write_body;
+        let body = match self.shared.budget.read(head.headers(), body, limit).await {
             Ok(body) => body,
             Err(ReadError::Buffer(BufferError::TooLong(limit))) => return too_large(limit),
             Err(ReadError::Buffer(BufferError::NoRoom(limit))) => {
@@ -81,7 +82,7 @@ impl Pipeline {
             }
             Err(ReadError::Body(error)) => return upstream_failure(&UpstreamError::Client(error.into()), None),
         };
-        let text = decode(head.headers(), &body, self.shared.max_write_body, &self.shared.budget);
+        let text = decode(head.headers(), &body, limit, &self.shared.budget);
         let write = ReadWrite {
             record,
             write,

@@ -56,8 +56,9 @@ section! {
     /// The most bytes of bodies that are read whole, all requests and all answers of the server together
     ///
     /// Read whole are legacy writes, POST /prompt, what they say when they are compressed, lists and details of jobs, and
-    /// comparisons. What is kept of a list while its pages are read counts, too. Requests may take half of it. What is beyond is refused with 503 and Retry-After. It is at least
-    /// upstream.max_answer_bytes, and twice legacy.max_body and notes.max_body.
+    /// comparisons. What is kept of a list while its pages are read counts, too. Requests may take half of it. What is beyond
+    /// is refused with 503 and Retry-After. It is at least twice upstream.max_answer_bytes, legacy.max_body and
+    /// notes.max_body.
     max_buffered: usize = values::size {
         flag: "--max-buffered", value: "SIZE", variable: "JOBSHIM_MAX_BUFFERED", default: "512MiB",
     }

@@ -3,13 +3,14 @@
 //! `grammar` passes over one value; `scanner` is a position in a text, moved value by value; `text` reads members, elements and
 //! strings; `search` finds many paths (`member_path`) in one pass. What comes in pieces is followed by `cursor`: `prefix` holds the beginning of
 //! an object until it is known, `list_filter` copies a text without some elements of a list,
-//! `member_filter` with some members changed.
+//! `member_filter` with some members changed; what of it goes on is `outgoing`.
 
 mod cursor;
 mod grammar;
 mod list_filter;
 mod member_filter;
 mod member_path;
+mod outgoing;
 mod prefix;
 mod scanner;
 mod search;

@@ -59,6 +59,11 @@ impl HeldObject {
         Ok(())
     }
 
+    /// What is held, with its share of the budget.
+    pub(super) fn into_parts(self) -> (Vec<u8>, Share) {
+        (self.text, self.share)
+    }
+
     /// Judges the members so far, behind one of them, if there is enough that is new.
     pub(super) fn judge_so_far(&mut self, judge: &impl ElementFilter) -> Result<Option<bool>, Undecided> {
         if self.text.len() < self.judge_at {
@@ -116,6 +121,7 @@ impl ObjectPrefix {
 
     /// All that was taken.
     pub fn into_bytes(self) -> Bytes {
-        self.held.share.with(self.held.text)
+        let (text, share) = self.held.into_parts();
+        share.with(text)
     }
 }

@@ -1,6 +1,8 @@
 //! Pass-through: a request forwarded unchanged but for what a proxy must add and remove.
 
+mod beginning;
 mod close_frame;
+mod long_prompt;
 mod prompt;
 mod target;
 mod trailers;

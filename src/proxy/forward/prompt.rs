@@ -1,12 +1,16 @@
 //! `POST /prompt`: passes through, and what it says that the Jobs API will not tell later is noted on the way.
 
-use super::ForwardedRequest;
+use super::{
+    ForwardedRequest,
+    beginning::Beginning,
+    long_prompt::{LongPrompt, log_redacted_key, log_unlistable},
+};
 use crate::{
     auth::scope::Scope,
     http::{
-        body::{Body, BoxError, full},
+        body::{Body, full},
         body_decoding::{DecodeError, decode, is_plain, set_decoded},
-        buffered::{Buffer, BufferBudget, BufferError, discard},
+        buffered::{BufferBudget, BufferError, discard},
     },
     jobs_api::Jobs,
     legacy::{
@@ -16,15 +20,14 @@ use crate::{
     },
     mapping::{
         Chosen, PromptTable, RequestRules,
-        json::{HeldMember, MemberFilter, find, string_value},
+        json::{find, string_value},
     },
     upstream::{Upstream, UpstreamError},
 };
 use bytes::Bytes;
-use futures_util::{StreamExt, future::ready, stream};
-use http::{HeaderValue, Request, Response, StatusCode, header::CONTENT_LENGTH, request::Parts};
-use http_body_util::{BodyExt, BodyStream, StreamBody};
-use hyper::body::{Body as _, Frame};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header::CONTENT_LENGTH, request::Parts};
+use http_body_util::{BodyExt, Full};
+use std::future::ready;
 
 /// The largest answer to `POST /prompt` that is looked into, in bytes: it holds an id, and what a few nodes object to.
 const MAX_ANSWER: usize = 64 << 10;
@@ -71,58 +74,6 @@ impl PromptRecorder<'_> {
         let rest = self.budget.counted(rest).map_err(no_room)?;
         Ok(Request::from_parts(head, full(rest)))
     }
-
-    /// A prompt that is too long to be held, as long as it was: what must not go on is blank.
-    fn filtered(&self, body: Body) -> Body {
-        let key = self.table.request.clone();
-        let unlistable = self.jobs.known_names().names.prompt.clone();
-        let rules = [Some(&key), unlistable.as_ref()];
-        let names = rules.into_iter().flatten().flat_map(RequestRules::outermost);
-        let names = names.map(str::to_owned).collect();
-        // A workflow in it may have whole images in it.
-        let mut filter = MemberFilter::new(names, self.budget);
-        let mut is_said = false;
-        let mut edit = move |mut member: HeldMember<'_>| {
-            let had_key = key.blank(&mut member);
-            let was_unlistable = unlistable.as_ref().is_some_and(|rules| rules.blank(&mut member));
-            // A member may be there any number of times.
-            if had_key && !is_said {
-                log_redacted_key();
-            }
-            if was_unlistable && !is_said {
-                log_unlistable();
-            }
-            is_said |= had_key || was_unlistable;
-        };
-        let end = stream::iter([None]);
-        let frames = BodyStream::new(body).map(Some).chain(end).map(move |frame| {
-            let Some(frame) = frame else {
-                return Ok(Frame::data(filter.end()));
-            };
-            match frame?.into_data() {
-                Ok(piece) => Ok(Frame::data(filter.copy(&piece, &mut edit)?)),
-                Err(frame) => Ok(frame),
-            }
-        });
-        // Nothing but held bytes came: an empty piece would be one of the connection's, too.
-        let some = |frame: &Result<Frame<Bytes>, BoxError>| {
-            let goes_on = !matches!(frame, Ok(frame) if frame.data_ref().is_some_and(Bytes::is_empty));
-            ready(goes_on)
-        };
-        StreamBody::new(frames.filter(some)).boxed_unsync()
-    }
-}
-
-fn log_redacted_key() {
-    tracing::warn!(
-        "POST /prompt carried a redacted key in place of a key; it was removed: the client seems to resubmit what it read"
-    );
-}
-
-fn log_unlistable() {
-    tracing::info!(
-        "POST /prompt carried what the server's list fails at (see [prompt] in the dialect's table); the server got it without"
-    );
 }
 
 /// Why a prompt has no answer of the server.
@@ -145,16 +96,6 @@ pub enum PromptError {
     Hollow,
 }
 
-/// What of a body came within the limit.
-enum Start {
-    /// All of it.
-    Whole(Bytes),
-    /// More than the limit: the body again, from its beginning.
-    Long(Body),
-    /// There was no room for it beside all others, whose limit this is: the body again.
-    NoRoom(Body, usize),
-}
-
 impl ForwardedRequest<'_> {
     /// Forwards a `POST /prompt`. Whatever cannot be understood passes as it came and is not noted; the body decides,
     /// not `Content-Type`, as several clients send JSON without one. Where the server has no such endpoint, nothing was
@@ -172,25 +113,29 @@ impl ForwardedRequest<'_> {
         let upstream = self.upstream;
         let (mut head, body) = request.into_parts();
         let buffer = recorder.budget.request_buffer(recorder.max_body);
-        let whole = match start(body, buffer)
+        let whole = match Beginning::read(body, buffer)
             .await
             .map_err(|error| UpstreamError::Client(error.into()))?
         {
             // Unread, it could carry what must not go on.
-            Start::NoRoom(body, limit) => {
-                discard(body, recorder.max_body).await;
+            Beginning::NoRoom(body, limit) => {
+                discard(&head.headers, body).await;
                 return Err(UpstreamError::NoRoom { limit }.into());
             }
-            Start::Long(body) => {
+            Beginning::Long(body) => {
                 let body = match is_plain(&head.headers) {
-                    Ok(true) => recorder.filtered(body),
+                    Ok(true) => {
+                        let (key, names) = (&recorder.table.request, recorder.jobs.known_names());
+                        let unlistable = names.names.prompt.as_ref();
+                        LongPrompt::new(body, key, unlistable, recorder.budget).into_body()
+                    }
                     Ok(false) => {
                         let limit = recorder.max_body;
-                        discard(body, limit).await;
+                        discard(&head.headers, body).await;
                         return Err(PromptError::TooLarge { limit });
                     }
                     Err(error) => {
-                        discard(body, recorder.max_body).await;
+                        discard(&head.headers, body).await;
                         return Err(PromptError::Unreadable(error));
                     }
                 };
@@ -201,7 +146,7 @@ impl ForwardedRequest<'_> {
                     .map_err(long_prompt)?;
                 return Ok(submission.answered(response, None, upstream).await?);
             }
-            Start::Whole(whole) => whole,
+            Beginning::Whole(whole, _) => whole,
         };
         let mut text = match decode(&head.headers, &whole, recorder.max_body, recorder.budget) {
             Ok(text) => text,
@@ -331,24 +276,34 @@ async fn keep(
     upstream: &Upstream,
 ) -> Result<Response<Body>, UpstreamError> {
     let (head, body) = response.into_parts();
-    let body = match start(body, submission.recorder.budget.buffer(MAX_ANSWER))
+    let body = match Beginning::read(body, submission.recorder.budget.buffer(MAX_ANSWER))
         .await
         .map_err(|error| upstream.broken_off(&*error))?
     {
         // The job is there: its client must hear of it.
-        Start::NoRoom(body, limit) => {
+        Beginning::NoRoom(body, limit) => {
             tracing::warn!(error = %BufferError::NoRoom(limit), "an answer passes unread");
             body
         }
-        Start::Long(body) => body,
-        Start::Whole(whole) => {
+        Beginning::Long(body) => body,
+        Beginning::Whole(whole, trailers) => {
             if let Some((id, number)) = job_in(&whole, submission.recorder.table) {
                 submission.became(&id, number, noted);
             }
-            full(whole)
+            with_trailers(whole, trailers)
         }
     };
     Ok(Response::from_parts(head, body))
+}
+
+fn with_trailers(data: Bytes, trailers: Option<HeaderMap>) -> Body {
+    match trailers {
+        None => full(data),
+        Some(trailers) => Full::new(data)
+            .map_err(|never| match never {})
+            .with_trailers(ready(Some(Ok(trailers))))
+            .boxed_unsync(),
+    }
 }
 
 /// The id and the number of the job that a prompt became.
@@ -385,29 +340,4 @@ fn long_prompt(error: UpstreamError) -> PromptError {
 fn no_room(error: BufferError) -> UpstreamError {
     let (BufferError::NoRoom(limit) | BufferError::TooLong(limit)) = error;
     UpstreamError::NoRoom { limit }
-}
-
-/// Reads a body to its end, or to where it is longer than `read` may be, has no room beside all others, or holds what is no
-/// data.
-async fn start(mut body: Body, mut read: Buffer) -> Result<Start, BoxError> {
-    match read.announce(body.size_hint().lower()) {
-        Ok(()) => {}
-        Err(BufferError::TooLong(_)) => return Ok(Start::Long(body)),
-        Err(BufferError::NoRoom(limit)) => return Ok(Start::NoRoom(body, limit)),
-    }
-    while let Some(frame) = body.frame().await {
-        let frame = frame?;
-        let kept = frame.data_ref().map(|data| read.push(data));
-        if matches!(kept, Some(Ok(()))) {
-            continue;
-        }
-        let first = (!read.is_empty()).then(|| Ok(Frame::data(read.into_bytes())));
-        let again = stream::iter(first.into_iter().chain([Ok(frame)])).chain(BodyStream::new(body));
-        let again = StreamBody::new(again).boxed_unsync();
-        return Ok(match kept {
-            Some(Err(BufferError::NoRoom(limit))) => Start::NoRoom(again, limit),
-            _ => Start::Long(again),
-        });
-    }
-    Ok(Start::Whole(read.into_bytes()))
 }

@@ -2,12 +2,12 @@
 //! job can be listed, and where a job came another way, all that can be answered is.
 
 use crate::support::{
-    Client, Reply, Running, facing, raw,
+    Client, Reply, Running, facing,
+    prompts::{PNGINFO, body},
     server::{Server, Setup, board},
     start, start_with,
     upstream::{Scripted, reply},
 };
-use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
 use http::{Method, Request};
 use http_body_util::BodyExt;
@@ -29,33 +29,6 @@ use std::{
         atomic::{AtomicBool, Ordering::SeqCst},
     },
 };
-
-/// What clients put there that is no object, and what the server gets of it.
-const PNGINFO: [(&str, &str); 8] = [
-    (r#""extra_pnginfo": null"#, ""),
-    (r#""extra_pnginfo": []"#, ""),
-    (r#""extra_pnginfo": "text""#, ""),
-    (r#""extra_pnginfo": 1.0"#, ""),
-    (r#""extra_pnginfo": {"workflow": null}"#, r#""extra_pnginfo": {}"#),
-    (
-        r#""extra_pnginfo": { "a" : 1.0, "workflow":[1], "b": "\ud83d" }"#,
-        r#""extra_pnginfo": { "a" : 1.0, "b": "\ud83d" }"#,
-    ),
-    (
-        r#""extra_pnginfo": {"work\u0066low": false, "a": 2}"#,
-        r#""extra_pnginfo": {"a": 2}"#,
-    ),
-    (
-        r#""extra_pnginfo": {"workflow": {"id": null}}"#,
-        r#""extra_pnginfo": {"workflow": {"id": null}}"#,
-    ),
-];
-
-fn body(extra_data: &str) -> String {
-    format!(
-        r#"{{"prompt" : {{"9": {{"class_type": "SaveImage", "inputs": {{"x": 1.0}}}}}}, "extra_data": {{{extra_data}}}, "client_id": "me"}}"#
-    )
-}
 
 async fn post(at: SocketAddr, target: &str, body: impl ToString) -> Reply {
     Client::new()
@@ -137,139 +110,6 @@ async fn neither_does_it_from_a_compressed_prompt() {
     assert_eq!(String::from_utf8_lossy(&arrived.body), rest);
     assert_eq!(arrived.headers["content-length"], rest.len().to_string());
     assert!(!arrived.headers.contains_key("content-encoding"));
-}
-
-/// Longer than what is read at once below.
-const PADDING: usize = 5_000;
-
-/// A prompt that is longer than `notes.max_body`, which is far more than its extra data.
-fn long_body(extra_data: &str) -> String {
-    format!(
-        r#"{{"a": "{}", "extra_data": {{{extra_data}}}, "b": "{}", "prompt": {{"9": {{}}}}}}"#,
-        "x".repeat(PADDING),
-        "y".repeat(PADDING)
-    )
-}
-
-fn in_chunks(body: &str, size: usize) -> Vec<u8> {
-    let mut request =
-        b"POST /prompt HTTP/1.1\r\nhost: a\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n".to_vec();
-    for chunk in body.as_bytes().chunks(size) {
-        request.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
-        request.extend_from_slice(chunk);
-        request.extend_from_slice(b"\r\n");
-    }
-    request.extend_from_slice(b"0\r\n\r\n");
-    request
-}
-
-#[tokio::test]
-async fn what_must_not_go_on_is_blank_in_a_prompt_that_is_too_long_to_be_held() {
-    let recorder = Scripted::always(200, &[], r#"{"prompt_id": "a"}"#).await;
-    let jobshim = start(&recorder.url(), |config| {
-        config.upstream.dialect = DialectChoice::Comfyui;
-        config.notes.max_body = 1_000;
-    })
-    .await;
-    let key = r#""api_key_comfy_org": "[REDACTED]""#;
-    for (sent, arrives) in PNGINFO.into_iter().chain([(key, ""), (r#""x": 1"#, r#""x": 1"#)]) {
-        let whole = long_body(&format!(r#""y":  1e5 , {sent}"#));
-        for size in [1, 7, 4096, whole.len()] {
-            let reply = raw::exchange(jobshim.address, &in_chunks(&whole, size)).await;
-            let reply = reply.expect("an answer");
-            assert!(reply.starts_with("HTTP/1.1 200"), "{sent}: {reply}");
-            let arrived = recorder.arrived().pop().expect("a request");
-            let text = String::from_utf8(arrived.body.to_vec()).expect("text");
-            assert_eq!(text.len(), whole.len(), "{sent} in pieces of {size}");
-            let bare = |text: &str| text.chars().filter(|c| *c != ' ').collect::<String>();
-            let rest = match arrives {
-                "" => long_body(r#""y":  1e5"#),
-                arrives => long_body(&format!(r#""y":  1e5 , {arrives}"#)),
-            };
-            assert_eq!(bare(&text), bare(&rest), "{sent} in pieces of {size}");
-        }
-        // With its length said beforehand.
-        let reply = post(jobshim.address, "/prompt", &whole).await;
-        assert_eq!(reply.status, 200, "{sent}: {}", reply.text());
-        let arrived = recorder.arrived().pop().expect("a request");
-        assert_eq!(arrived.headers["content-length"], whole.len().to_string());
-        assert_eq!(sent == arrives, arrived.body == whole, "{sent}");
-    }
-}
-
-#[tokio::test]
-async fn a_prompt_of_which_too_much_would_have_to_be_read_is_refused() {
-    let recorder = Scripted::always(200, &[], r#"{"prompt_id": "a"}"#).await;
-    let jobshim = start(&recorder.url(), |config| {
-        config.upstream.dialect = DialectChoice::Comfyui;
-        config.notes.max_body = 1_000;
-        config.server.max_buffered = 8_000;
-    })
-    .await;
-    let long_extra = body(&format!(
-        r#""x": "{}", "extra_pnginfo": {{"workflow": null}}"#,
-        "z".repeat(PADDING)
-    ));
-    let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
-    let plain = body(&format!(r#""x": "{}", "extra_pnginfo": null"#, "z".repeat(PADDING)));
-    gzip.write_all(plain.as_bytes()).expect("written");
-    let utf16 = [("content-type", "application/json; charset=utf-16")];
-    let client = Client::new();
-    for (headers, sent, what) in [
-        (&[][..], Bytes::from(long_extra), "the member itself is long"),
-        (
-            &[("content-encoding", "gzip")],
-            gzip.finish().expect("gzip").into(),
-            "it is long once it is decoded",
-        ),
-        (&utf16, plain.into(), "it is long and in another charset"),
-    ] {
-        let sending = client.send(Method::POST, jobshim.address, "/prompt", headers, sent);
-        let reply = sending.await.expect("an answer");
-        assert_eq!(reply.status, 413, "{what}: {}", reply.text());
-        assert!(reply.text().contains("notes.max_body"), "{what}: {}", reply.text());
-        assert!(recorder.arrived().is_empty(), "{what}: no job was made");
-    }
-}
-
-#[tokio::test]
-async fn a_prompt_that_the_server_may_read_and_jobshim_cannot_is_refused() {
-    let recorder = Scripted::always(200, &[], r#"{"prompt_id": "a"}"#).await;
-    let jobshim = start(&recorder.url(), |config| {
-        config.upstream.dialect = DialectChoice::Comfyui;
-        config.notes.max_body = 1_000;
-    })
-    .await;
-    let client = Client::new();
-    let extra = r#""extra_pnginfo": null"#;
-    for sent in [body(extra), long_body(extra)] {
-        for header in [
-            // The server takes a word that it does not know for none.
-            ("content-encoding", "foo"),
-            ("content-encoding", "x-gzip"),
-            ("content-encoding", "gzip, identity"),
-            ("content-encoding", "br"),
-            ("content-encoding", "zstd"),
-            // Python knows these.
-            ("content-type", "application/json; charset=cp437"),
-            ("content-type", "application/json; charset=utf-7"),
-            ("content-type", "application/json; charset*=utf-8''utf-8"),
-        ] {
-            let headers = [header];
-            let sending = client.send(Method::POST, jobshim.address, "/prompt", &headers, sent.clone());
-            let reply = sending.await.expect("an answer");
-            assert_eq!(reply.status, 415, "{header:?}: {}", reply.text());
-            assert!(recorder.arrived().is_empty(), "{header:?}: no job was made");
-        }
-    }
-    for charset in ["utf-8", "us-ascii", "iso-8859-1"] {
-        let kind = format!("application/json; charset={charset}");
-        let headers = [("content-type", kind.as_str())];
-        let sending = client.send(Method::POST, jobshim.address, "/prompt", &headers, long_body(extra));
-        assert_eq!(sending.await.expect("an answer").status, 200, "{charset}");
-        let arrived = recorder.arrived().pop().expect("a request");
-        assert!(!String::from_utf8_lossy(&arrived.body).contains("null"), "{charset}");
-    }
 }
 
 #[tokio::test]

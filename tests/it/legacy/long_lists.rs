@@ -7,7 +7,7 @@ use crate::support::{
     shelf::{BEGINNING, Item, Shelf, is_list},
     start,
     upstream::{Scripted, read_head, reply},
-    wait::{as_soon_as, within},
+    wait::{as_soon_as, until, within},
 };
 use jobshim::config::DialectChoice;
 use std::{
@@ -87,6 +87,27 @@ async fn a_long_list_begins_before_its_last_detail_and_breaks_when_one_fails() {
     let _ = within("an end of the answer", stream.read_to_end(&mut rest)).await;
     assert!(rest.len() > 4 << 20, "{} bytes", rest.len());
     assert!(!rest.ends_with(b"0\r\n\r\n"), "a short history looks complete");
+}
+
+#[tokio::test]
+async fn what_is_kept_of_a_long_list_counts_until_the_last_of_it_is_sent() {
+    let shelf = Shelf::start(finished(1_000, 5_000)).await;
+    let gate = shelf.hold_details();
+    let jobshim = start(&shelf.url(), |config| config.cache.max_bytes = 0).await;
+    gate.admit(900);
+    let (mut stream, head) = begin(jobshim.address, "/history").await;
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    // Each job takes more than that, and none of their details waits.
+    until("its jobs alone are held", async || {
+        (150_000..400_000).contains(&jobshim.buffered())
+    })
+    .await;
+    gate.admit(100);
+    let mut rest = Vec::new();
+    within("its end", stream.read_to_end(&mut rest))
+        .await
+        .expect("all of it");
+    until("nothing is held", async || jobshim.buffered() == 0).await;
 }
 
 #[tokio::test]

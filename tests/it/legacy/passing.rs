@@ -326,10 +326,80 @@ async fn a_server_that_compresses_unasked_is_named_in_the_log_and_its_list_goes_
     let mut program = Program::before(&server.url(), &["--dialect", "comfyui"]);
     let at = program.address();
     let body = json!({"delete": [uuid(1)]}).to_string();
-    let deleted = Client::new().send(Method::POST, at, "/history", &ANNA, body).await;
+    let client = Client::new();
+    let deleted = client.send(Method::POST, at, "/history", &ANNA, body).await;
     assert_eq!(deleted.expect("an answer").status, 200);
     let packed = [ANNA[0], ("x-packed", "1"), ("accept-encoding", "gzip")];
     let reply = get(at, "/api/jobs", &packed).await;
     assert_eq!(reply.body, &compressed[..]);
     program.line_with("deleted jobs may be shown");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_for_which_there_is_no_room_is_cut_and_the_log_says_why() {
+    let long = "x".repeat(700_000);
+    let server = Scripted::answering(move |arrived| {
+        let json = [("content-type", "application/json")];
+        if arrived.method == Method::POST {
+            return reply(404, &json, "{}");
+        }
+        let named = format!(
+            r#"{{"id": "{}", "status": "completed", "create_time": {}}}"#,
+            uuid(1),
+            time(1)
+        );
+        // What names it comes last.
+        let unnamed = format!(r#"{{"x": "{long}", {}"#, &named[1..]);
+        let query = arrived.query();
+        let jobs = if query.contains("long") {
+            [named, unnamed].join(", ")
+        } else {
+            named
+        };
+        reply(
+            200,
+            &json,
+            format!(r#"{{"jobs": [{jobs}], "pagination": {{"has_more": false}}}}"#),
+        )
+    })
+    .await;
+    let limits = [
+        "--dialect",
+        "comfyui",
+        "--max-buffered",
+        "800KiB",
+        "--max-answer-bytes",
+        "400KiB",
+    ];
+    let limits = [
+        &limits[..],
+        &["--legacy-max-body", "64KiB", "--notes-max-body", "64KiB"],
+    ]
+    .concat();
+    let mut program = Program::before(&server.url(), &limits);
+    let at = program.address();
+    let client = Client::new();
+    let deleted = client.send(
+        Method::POST,
+        at,
+        "/history",
+        &[],
+        json!({"delete": [uuid(1)]}).to_string(),
+    );
+    assert_eq!(deleted.await.expect("an answer").status, 200);
+    let mut sender = sender::<Empty<Bytes>>(at).await;
+    let request = Request::get("/api/jobs?long").header("host", "a").body(Empty::new());
+    let answer = async {
+        sender
+            .send_request(request.expect("a request"))
+            .await?
+            .into_body()
+            .collect()
+            .await
+    };
+    answer.await.expect_err("it does not look whole");
+    let said = program.line_with("is cut short");
+    assert!(said.contains("server.max_buffered"), "{said}");
+    let whole = client.get(at, "/api/jobs").await;
+    assert_eq!((whole.status.as_u16(), whole.text().contains(&uuid(1))), (200, false));
 }

@@ -37,6 +37,7 @@ pub mod metrics;
 pub mod needs;
 pub mod pin;
 pub mod program;
+pub mod prompts;
 pub mod raw;
 pub mod raw_server;
 pub mod scripted;

@@ -4,10 +4,12 @@
 use super::{
     cursor::{Cursor, Mark},
     member_path::MemberPath,
+    outgoing::Outgoing,
     prefix::{ElementFilter, HeldObject, Undecided},
     text::key_is,
 };
 use crate::http::buffered::BufferBudget;
+use bytes::Bytes;
 
 /// How much of an object is held, in bytes, before its beginning is judged: most are shorter, and judged whole.
 const USUAL: usize = 4 << 10;
@@ -62,8 +64,13 @@ impl<J: ElementFilter> ListFilter<J> {
         }
     }
 
-    /// Copies the next piece to `out`, or what of it is to go on.
-    pub fn copy(&mut self, piece: &[u8], out: &mut Vec<u8>) -> Result<(), Undecided> {
+    /// What of the next piece is to go on, and what of those before it that was held.
+    ///
+    /// # Errors
+    /// An element cannot be judged, or has no room to be held.
+    pub fn copy(&mut self, piece: &[u8]) -> Result<Vec<Bytes>, Undecided> {
+        let mut outgoing = Outgoing::new(&self.budget);
+        let out = &mut outgoing;
         for &byte in piece {
             let mark = self.cursor.step(byte);
             match &mut self.position {
@@ -119,14 +126,16 @@ impl<J: ElementFilter> ListFilter<J> {
                 }
             }
         }
-        Ok(())
+        Ok(outgoing.into_pieces())
     }
 
     /// The text has come to its end; what is left of one that was cut short goes on.
-    pub fn end(&mut self, out: &mut Vec<u8>) {
+    pub fn end(&mut self) -> Vec<Bytes> {
+        let mut out = Outgoing::new(&self.budget);
         if let ListPosition::Inside { element, some, .. } = &mut self.position {
-            element.end(&self.judge, some, out);
+            element.end(&self.judge, some, &mut out);
         }
+        out.into_pieces()
     }
 }
 
@@ -154,7 +163,7 @@ impl Element {
         Self::Held(HeldObject::judged_from(USUAL, budget))
     }
 
-    fn take(&mut self, byte: u8, out: &mut Vec<u8>) -> Result<(), Undecided> {
+    fn take(&mut self, byte: u8, out: &mut Outgoing) -> Result<(), Undecided> {
         match self {
             Self::Held(held) => held.push(byte)?,
             Self::GoesOn => out.push(byte),
@@ -164,7 +173,7 @@ impl Element {
     }
 
     /// Judges by the members so far, behind one of them.
-    fn judge(&mut self, judge: &impl ElementFilter, some: &mut bool, out: &mut Vec<u8>) -> Result<(), Undecided> {
+    fn judge(&mut self, judge: &impl ElementFilter, some: &mut bool, out: &mut Outgoing) -> Result<(), Undecided> {
         if let Self::Held(held) = self
             && let Some(left_out) = held.judge_so_far(judge)?
         {
@@ -173,12 +182,12 @@ impl Element {
         Ok(())
     }
 
-    fn settle(&mut self, left_out: bool, some: &mut bool, out: &mut Vec<u8>) {
-        let Self::Held(held) = self else {
+    fn settle(&mut self, left_out: bool, some: &mut bool, out: &mut Outgoing) {
+        let becomes = if left_out { Self::LeftOut } else { Self::GoesOn };
+        let Self::Held(held) = std::mem::replace(self, becomes) else {
             return;
         };
         if left_out {
-            *self = Self::LeftOut;
             return;
         }
         if *some {
@@ -186,12 +195,12 @@ impl Element {
         }
         // White space alone is no element: the list is empty.
         *some |= !held.text.trim_ascii().is_empty();
-        out.append(&mut held.text);
-        *self = Self::GoesOn;
+        let (text, share) = held.into_parts();
+        out.held(text, share);
     }
 
     /// The element is whole.
-    fn end(&mut self, judge: &impl ElementFilter, some: &mut bool, out: &mut Vec<u8>) {
+    fn end(&mut self, judge: &impl ElementFilter, some: &mut bool, out: &mut Outgoing) {
         if let Self::Held(held) = self {
             let left_out = judge.excludes(&held.text, true).unwrap_or(false);
             self.settle(left_out, some, out);

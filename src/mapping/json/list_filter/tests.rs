@@ -31,9 +31,9 @@ fn copied(list: &str, text: &str, size: usize) -> String {
     let mut elements = ListFilter::new(path(list), Outs, &room());
     let mut out = Vec::new();
     for piece in text.as_bytes().chunks(size) {
-        elements.copy(piece, &mut out).expect("clear");
+        out.extend(elements.copy(piece).expect("clear").concat());
     }
-    elements.end(&mut out);
+    out.extend(elements.end().concat());
     String::from_utf8(out).expect("text")
 }
 
@@ -87,14 +87,14 @@ fn a_long_element_is_judged_by_its_beginning_and_not_held() {
         );
         let mut copy = Vec::new();
         for piece in text.as_bytes().chunks(1000) {
-            elements.copy(piece, &mut copy).expect("clear");
+            copy.extend(elements.copy(piece).expect("clear").concat());
         }
         let left = if out == 1 { r#"{"jobs": []}"# } else { text.as_str() };
         assert_eq!(copy, left.as_bytes());
     }
     let unclear = format!(r#"{{"jobs": [{{"long": "{long}", "out": 1}}]}}"#);
     assert_eq!(
-        ListFilter::new(path("jobs"), Outs, &room()).copy(unclear.as_bytes(), &mut Vec::new()),
+        ListFilter::new(path("jobs"), Outs, &room()).copy(unclear.as_bytes()),
         Err(Undecided::Untold)
     );
     let mut beginning = ObjectPrefix::new(&room());
@@ -130,9 +130,9 @@ proptest! {
         let mut elements = ListFilter::new(path("jobs"), None, &room());
         let mut out = Vec::new();
         for piece in text.as_bytes().chunks(size) {
-            elements.copy(piece, &mut out).expect("clear");
+            out.extend(elements.copy(piece).expect("clear").concat());
         }
-        elements.end(&mut out);
+        out.extend(elements.end().concat());
         // What is no element, such as nothing between two commas, may lose its comma.
         let bare = |text: &[u8]| text.iter().copied().filter(|byte| *byte != b',').collect::<Vec<u8>>();
         prop_assert_eq!(bare(&out), bare(text.as_bytes()));
@@ -144,13 +144,12 @@ fn what_is_held_counts_and_is_given_back() {
     let text = format!(r#"{{"jobs": [{{"long": "{}", "out": 1}}]}}"#, "x".repeat(100_000));
     let budget = BufferBudget::new(1 << 20);
     let mut filter = ListFilter::new(path("jobs"), Outs, &budget);
-    let mut out = Vec::new();
-    filter.copy(&text.as_bytes()[..90_000], &mut out).expect("room");
+    let mut out = filter.copy(&text.as_bytes()[..90_000]).expect("room");
     assert!((80_000..200_000).contains(&budget.held()), "{}", budget.held());
-    filter.copy(&text.as_bytes()[90_000..], &mut out).expect("room");
-    assert_eq!((out.as_slice(), budget.held()), (&br#"{"jobs": []}"#[..], 0));
+    out.extend(filter.copy(&text.as_bytes()[90_000..]).expect("room"));
+    assert_eq!((out.concat().as_slice(), budget.held()), (&br#"{"jobs": []}"#[..], 0));
     let small = BufferBudget::new(50_000);
-    let copied = ListFilter::new(path("jobs"), Outs, &small).copy(text.as_bytes(), &mut out);
+    let copied = ListFilter::new(path("jobs"), Outs, &small).copy(text.as_bytes());
     assert_eq!(copied, Err(Undecided::NoRoom(BufferError::NoRoom(50_000))));
     let mut beginning = ObjectPrefix::new(&small);
     assert!(matches!(
@@ -159,4 +158,23 @@ fn what_is_held_counts_and_is_given_back() {
     ));
     drop(beginning);
     assert_eq!(small.held(), 0);
+}
+
+#[test]
+fn what_was_held_counts_until_it_is_sent() {
+    for length in [100, 100_000] {
+        let text = format!(r#"{{"jobs": [{{"long": "{}", "out": 2}}, 5"#, "x".repeat(length));
+        let budget = BufferBudget::new(1 << 20);
+        let mut filter = ListFilter::new(path("jobs"), Outs, &budget);
+        let mut pieces = Vec::new();
+        for piece in text.as_bytes().chunks(90) {
+            pieces.extend(filter.copy(piece).expect("room"));
+        }
+        drop(filter);
+        assert!(text.as_bytes().starts_with(&pieces.concat()));
+        let held = budget.held();
+        assert!((length..2 * length + 1000).contains(&held), "{held} of {length}");
+        drop(pieces);
+        assert_eq!(budget.held(), 0);
+    }
 }

@@ -3,10 +3,11 @@
 
 use super::{
     cursor::{Cursor, Mark},
+    outgoing::Outgoing,
     text::key_is,
 };
 use crate::http::buffered::{Buffer, BufferBudget, BufferError};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 /// The longest key that is compared, in bytes.
 const LONGEST_KEY: usize = 1 << 10;
@@ -59,8 +60,8 @@ impl MemberFilter {
     ///
     /// # Errors
     /// A member is longer than requests may ever hold, or has no room now.
-    pub fn copy(&mut self, piece: &Bytes, edit: &mut impl FnMut(HeldMember<'_>)) -> Result<Bytes, BufferError> {
-        let mut out = BytesMut::new();
+    pub fn copy(&mut self, piece: &Bytes, edit: &mut impl FnMut(HeldMember<'_>)) -> Result<Vec<Bytes>, BufferError> {
+        let mut out = Outgoing::new(&self.budget);
         // What comes from here on has neither been held nor gone on.
         let mut from = 0;
         for (at, &byte) in piece.iter().enumerate() {
@@ -87,7 +88,7 @@ impl MemberFilter {
                         false => Position::GoesOn,
                         true => {
                             let until_here = at + 1;
-                            out.extend_from_slice(piece.get(from..until_here).unwrap_or_default());
+                            out.extend(piece.get(from..until_here).unwrap_or_default());
                             from = until_here;
                             self.name = key;
                             Position::Held(self.budget.request_buffer(self.budget.most_of_requests()))
@@ -118,10 +119,10 @@ impl MemberFilter {
         let rest = piece.get(from..).unwrap_or_default();
         match &mut self.position {
             Position::Held(held) => held.push(rest)?,
-            _ if from == 0 && out.is_empty() => return Ok(piece.clone()),
-            _ => out.extend_from_slice(rest),
+            _ if from == 0 && out.is_empty() => return Ok(vec![piece.clone()]),
+            _ => out.extend(rest),
         }
-        Ok(out.freeze())
+        Ok(out.into_pieces())
     }
 
     /// The text has come to its end; what is left of one that was cut short goes on.
@@ -132,19 +133,19 @@ impl MemberFilter {
         }
     }
 
-    fn finish(&mut self, out: &mut BytesMut, edit: &mut impl FnMut(HeldMember<'_>)) {
-        let held = self.end();
-        let start = out.len();
-        out.extend_from_slice(&held);
-        drop(held);
-        let rest = out.get_mut(start..).unwrap_or_default();
-        if let Some((_, value)) = rest
+    fn finish(&mut self, out: &mut Outgoing, edit: &mut impl FnMut(HeldMember<'_>)) {
+        let Position::Held(held) = std::mem::replace(&mut self.position, Position::GoesOn) else {
+            return;
+        };
+        let (mut text, share) = held.into_vec();
+        if let Some((_, value)) = text
             .iter()
             .position(|byte| *byte == b':')
-            .and_then(|colon| rest.split_at_mut_checked(colon + 1))
+            .and_then(|colon| text.split_at_mut_checked(colon + 1))
         {
             edit(HeldMember { key: &self.name, value });
         }
+        out.held(text, share);
     }
 }
 

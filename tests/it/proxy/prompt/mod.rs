@@ -2,6 +2,7 @@
 
 mod extra_data;
 mod learnt;
+mod long;
 mod passage;
 mod redacted;
 
