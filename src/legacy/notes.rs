@@ -1,5 +1,8 @@
 //! What `POST /prompt` taught: kept per scope and job until the job's own detail says it, bounded in bytes. An id that is
 //! used again has a note for each run.
+//!
+//! Whoever the server tells of a job may see what is noted of it, whoever sent it: many servers show everybody the same
+//! jobs, under whatever credentials. A note is only asked for with the server's own answer about the job at hand.
 
 use crate::{
     auth::scope::Scope,
@@ -16,6 +19,8 @@ use std::sync::{
 const OVERHEAD: usize = 256;
 /// Runs of one id that are noted, the latest ones.
 const MAX_RUNS: usize = 4;
+/// Scopes that are found by an id besides the one that asks, the latest ones.
+const MAX_SENDERS: usize = 4;
 
 /// What is noted of one run.
 #[derive(Clone)]
@@ -39,6 +44,8 @@ type Noted = Arc<[Note]>;
 #[derive(Clone)]
 pub struct Notes {
     kept: Cache<(Scope, Arc<str>), Noted>,
+    /// Who sent prompts under an id, the latest first.
+    senders: Cache<Arc<str>, Arc<[Scope]>>,
     /// Something was noted once: where clients post no prompts through here, nothing need be looked for.
     any: Arc<AtomicBool>,
 }
@@ -60,7 +67,17 @@ impl Notes {
             let bytes = texts.fold(key.1.len(), usize::saturating_add);
             u32::try_from(bytes).unwrap_or(u32::MAX)
         };
+        let weigh_senders = |id: &Arc<str>, _: &Arc<[Scope]>| {
+            let bytes = OVERHEAD.saturating_add(id.len());
+            u32::try_from(bytes).unwrap_or(u32::MAX)
+        };
         Self {
+            // Small beside the notes themselves.
+            senders: Cache::builder()
+                .max_capacity(max_bytes / 8)
+                .weigher(weigh_senders)
+                .eviction_policy(EvictionPolicy::lru())
+                .build(),
             kept: Cache::builder()
                 .max_capacity(max_bytes)
                 .weigher(weigh)
@@ -70,19 +87,32 @@ impl Notes {
         }
     }
 
-    /// The note on the run of `id` that has this number.
+    /// The note on the run of `id` that has this number, of `scope` itself if there is one. The server has answered this
+    /// scope about that job.
     pub fn get(&self, scope: Scope, id: &Arc<str>, number: Option<f64>) -> Option<Bytes> {
-        let any = self.any.load(Relaxed);
-        let noted = any.then(|| self.kept.get(&(scope, Arc::clone(id)))).flatten()?;
-        let note = noted.iter().find(|note| note.is_of(number))?;
-        Some(note.text.clone())
+        if !self.any.load(Relaxed) {
+            return None;
+        }
+        let of = |scope: Scope| {
+            let noted = self.kept.get(&(scope, Arc::clone(id)))?;
+            let note = noted.iter().find(|note| note.is_of(number))?;
+            Some(note.text.clone())
+        };
+        of(scope).or_else(|| self.senders.get(id)?.iter().find_map(|&sender| of(sender)))
     }
 
     /// Keeps a note, which [`note`] wrote, on the run of `id` that has this number.
     pub fn keep(&self, scope: Scope, id: &str, number: Option<f64>, text: Bytes) {
         self.any.store(true, Relaxed);
+        let id: Arc<str> = id.into();
+        self.senders.entry(Arc::clone(&id)).and_upsert_with(|before| {
+            let before = before.map(|before| before.into_value());
+            let others = before.iter().flat_map(|senders| senders.iter()).copied();
+            let others = others.filter(|other| *other != scope);
+            std::iter::once(scope).chain(others).take(MAX_SENDERS).collect()
+        });
         let note = Note { number, text };
-        self.kept.entry((scope, id.into())).and_upsert_with(|before| {
+        self.kept.entry((scope, id)).and_upsert_with(|before| {
             let before = before.map(|before| before.into_value());
             let others = before
                 .iter()
@@ -94,8 +124,16 @@ impl Notes {
         self.kept.run_pending_tasks();
     }
 
-    /// Forgets the note on the run of `id` that has this number.
+    /// Forgets the notes on the run of `id` that has this number: the server tells all of it by now.
     pub fn forget(&self, scope: Scope, id: &Arc<str>, number: Option<f64>) {
+        let senders = self.senders.get(id);
+        let senders = senders.iter().flat_map(|senders| senders.iter()).copied();
+        for sender in senders.filter(|sender| *sender != scope).chain([scope]) {
+            self.forget_of(sender, id, number);
+        }
+    }
+
+    fn forget_of(&self, scope: Scope, id: &Arc<str>, number: Option<f64>) {
         self.kept.entry((scope, Arc::clone(id))).and_compute_with(|before| {
             let others: Noted = match before {
                 Some(before) => before

@@ -99,23 +99,73 @@ async fn a_queued_job_is_whole_however_often_its_status_is_asked() {
     }
 }
 
-#[tokio::test]
-async fn what_one_user_submitted_is_shown_to_no_other() {
-    let (_server, jobshim) = new_server(Rules::Comfyui, Setup::default()).await;
-    let at = jobshim.address;
-    let anna = [("comfy-user", "anna")];
-    submit_as(at, &anna, json!({"prompt": nodes()})).await;
-    assert_eq!(pending(at, &anna).await[2], nodes());
-    for other in [
+/// Who else may ask than Anna.
+fn others() -> [Vec<(&'static str, &'static str)>; 5] {
+    [
         vec![],
         vec![("comfy-user", "bert")],
         vec![("authorization", "anna")],
         vec![("cookie", "anna")],
         vec![("x-api-key", "anna")],
-    ] {
-        assert_eq!(pending(at, &other).await[2], json!({}), "{other:?}");
+    ]
+}
+
+#[tokio::test]
+async fn whom_the_server_shows_a_job_sees_its_prompt_whoever_submitted_it() {
+    let (_server, jobshim) = new_server(Rules::Comfyui, Setup::default()).await;
+    let at = jobshim.address;
+    let anna = [("comfy-user", "anna")];
+    // Bert looked before anything was known of the job.
+    assert_eq!(
+        get(at, "/queue", &[("comfy-user", "bert")]).await["queue_pending"],
+        json!([])
+    );
+    submit_as(at, &anna, json!({"prompt": nodes()})).await;
+    for who in others().into_iter().chain([anna.to_vec()]) {
+        assert_eq!(pending(at, &who).await[2], nodes(), "{who:?}");
     }
-    assert_eq!(pending(at, &anna).await[2], nodes());
+}
+
+#[tokio::test]
+async fn where_the_server_tells_users_apart_nothing_of_a_prompt_crosses() {
+    for refusal in [401, 403, 404] {
+        let (server, jobshim) = new_server(Rules::Comfyui, Setup::default()).await;
+        // Anna's jobs are hers alone; some servers count them in the list all the same.
+        for lists_them in [false, true] {
+            server.intercept(move |_, arrived| {
+                let is_anna = arrived.headers.get("comfy-user").is_some_and(|user| user == "anna");
+                let path = arrived.path();
+                let refuses = !is_anna && path.starts_with("/api/jobs") && (path != "/api/jobs" || !lists_them);
+                let list = r#"{"jobs": [], "pagination": {"has_more": false}}"#;
+                match path {
+                    "/api/jobs" if refuses => Some((200, list.to_owned())),
+                    _ => refuses.then(|| (refusal, r#"{"error": "Job not found"}"#.to_owned())),
+                }
+            });
+            let at = jobshim.address;
+            let anna = [("comfy-user", "anna")];
+            let secret = json!({"1": {"class_type": "SecretNode", "inputs": {"text": "a secret"}}});
+            let id = submit_as(at, &anna, json!({"prompt": secret})).await;
+            for target in [
+                "/queue",
+                "/api/queue",
+                &format!("/history/{id}"),
+                &format!("/api/history_v2/{id}"),
+                "/history",
+            ] {
+                for who in others() {
+                    let reply = Client::new().get_with(at, target, &who).await;
+                    let text = reply.text();
+                    assert!(
+                        !text.contains("ecret"),
+                        "{refusal} {lists_them} {target} {who:?}: {text}"
+                    );
+                }
+            }
+            let of_anna = Client::new().get_with(at, "/queue", &anna).await.text();
+            assert!(of_anna.contains("a secret"), "{of_anna}");
+        }
+    }
 }
 
 #[tokio::test]
