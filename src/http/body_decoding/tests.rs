@@ -58,7 +58,6 @@ fn a_coding_that_the_server_undoes_is_undone() {
         (&["utf-8"], text.to_vec()),
         (&["gzip"], gzip(text)),
         (&["GZip "], gzip(text)),
-        (&["identity", "gzip"], gzip(text)),
         (&["gzip"], [gzip(first), gzip(second)].concat()),
         (&["deflate"], zlib(text)),
         (&["deflate"], raw(text)),
@@ -86,6 +85,8 @@ fn a_coding_that_the_server_does_not_undo_is_an_error() {
         &["gzip, gzip"],
         &["gzip", "gzip"],
         &["gzip, br"],
+        &["identity", "gzip"],
+        &["gzip, identity"],
         &["é"],
     ] {
         for body in [gzip(&gzip(TEXT.as_bytes())), TEXT.into()] {

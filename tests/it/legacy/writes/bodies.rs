@@ -56,10 +56,9 @@ const WRITTEN: [(Headers, Written); 6] = [
     ),
 ];
 
-/// Bodies that cannot be read, each with its headers.
-fn unreadable(text: &str) -> Vec<(Headers, Vec<u8>)> {
+/// In a coding or a charset that jobshim does not read, and a server may.
+fn unknown(text: &str) -> Vec<(Headers, Vec<u8>)> {
     let (plain, zipped) = (text.as_bytes(), gzip(text.as_bytes()));
-    let cut = zipped[..zipped.len() - 12].to_vec();
     vec![
         (&[("content-encoding", "br")], plain.to_vec()),
         (&[("content-encoding", "zstd")], plain.to_vec()),
@@ -67,22 +66,36 @@ fn unreadable(text: &str) -> Vec<(Headers, Vec<u8>)> {
         (&[("content-encoding", "snappy")], [b"\x12\x44", plain].concat()),
         (&[("content-encoding", "gzip, gzip")], gzip(&zipped)),
         (
-            &[("content-encoding", "gzip"), ("content-encoding", "gzip")],
+            &[("content-encoding", "identity"), ("content-encoding", "gzip")],
             zipped.clone(),
         ),
-        (&[("content-encoding", "gzip")], cut),
-        (&[("content-encoding", "gzip")], plain.to_vec()),
-        (&[("content-encoding", "deflate")], zlib(plain)[..9].to_vec()),
-        (&[], zipped),
-        (&[], b"\xff\xfe".to_vec()),
+        (&[("content-encoding", "gzip"), ("content-encoding", "gzip")], zipped),
         (
             &[("content-type", "application/json; charset=nonsense")],
             plain.to_vec(),
         ),
         (&[("content-type", "application/json; charset=utf-32le")], utf16(plain)),
+    ]
+}
+
+/// Not what its headers say it is: nobody can read it.
+fn broken(text: &str) -> Vec<(Headers, Vec<u8>)> {
+    let (plain, zipped) = (text.as_bytes(), gzip(text.as_bytes()));
+    let cut = zipped[..zipped.len() - 12].to_vec();
+    vec![
+        (&[("content-encoding", "gzip")], cut),
+        (&[("content-encoding", "gzip")], plain.to_vec()),
+        (&[("content-encoding", "deflate")], zlib(plain)[..9].to_vec()),
+        (&[], zipped),
+        (&[], b"\xff\xfe".to_vec()),
         (&[("content-type", "application/json; charset=us-ascii")], "é".into()),
         (&[("content-type", "application/json; charset=utf-16")], b"x".to_vec()),
     ]
+}
+
+/// Bodies that cannot be read, each with its headers.
+fn unreadable(text: &str) -> Vec<(Headers, Vec<u8>)> {
+    [unknown(text), broken(text)].concat()
 }
 
 async fn send(jobshim: &Running, target: &str, headers: &[(&str, &str)], body: impl Into<bytes::Bytes>) -> Reply {
@@ -271,17 +284,23 @@ async fn a_compressed_prompt_is_noted_and_goes_on_as_it_was_sent() {
 }
 
 #[tokio::test]
-async fn a_prompt_that_cannot_be_read_goes_on_as_it_was_sent() {
+async fn a_prompt_that_nobody_can_read_goes_on_as_it_was_sent_and_one_that_a_server_may_read_is_refused() {
     let recorder = Scripted::always(200, &[], r#"{"prompt_id": "a"}"#).await;
     let jobshim = start(&recorder.url(), |config| {
         config.upstream.dialect = DialectChoice::Comfyui
     })
     .await;
-    for (headers, body) in unreadable(r#"{"prompt": {}}"#) {
+    for (headers, body) in broken(r#"{"prompt": {}}"#) {
         let reply = send(&jobshim, "/prompt", headers, body.clone()).await;
         assert_eq!(reply.status, 200, "{headers:?}");
         let arrived = recorder.arrived().pop().expect("a call");
         assert_eq!(arrived.body, body, "{headers:?}");
+    }
+    recorder.take();
+    for (headers, body) in unknown(r#"{"prompt": {}}"#) {
+        let reply = send(&jobshim, "/prompt", headers, body).await;
+        assert_eq!(reply.status, 415, "{headers:?}");
+        assert!(recorder.arrived().is_empty(), "{headers:?}");
     }
 }
 
