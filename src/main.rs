@@ -61,7 +61,9 @@ fn main() -> ExitCode {
             });
             block_on(async move { exit_code(demo::run(listen, stop_signal()).await) })
         }
-        Some(Command::Report { admin, days }) => block_on(async { exit_code(report::run(&admin, days).await) }),
+        Some(Command::Report { admin, days, format }) => {
+            block_on(async { exit_code(report::run(&admin, days, format).await) })
+        }
         Some(Command::Check(options)) => check(&options),
         Some(Command::Doctor(options)) => examine(&options),
         Some(Command::Health { ready, options }) => ask_health(&options, ready),

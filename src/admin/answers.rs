@@ -6,9 +6,10 @@ use crate::{
     config::Mode,
     jobs_api::DialectKind,
     mapping::rfc3339_from_ms,
+    migration::verdict::{Evidence, ShownVerdict, Verdict},
     proxy::{Pipeline, Proxy, shutdown::DrainStage},
     routes::RouteName,
-    telemetry::{Seen, Span, names, now_ms},
+    telemetry::{Clients, Seen, Span, names, now_ms},
 };
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, Uri, header::CONTENT_TYPE};
@@ -63,6 +64,8 @@ fn metrics(pipeline: &Pipeline) -> Response<Full<Bytes>> {
         let is_canary = modes.policy(route).mode == Mode::Canary;
         metrics.canary(route.as_str(), is_canary.then(|| modes.back(route).is_some()));
     }
+    let verdicts = verdicts(pipeline, &pipeline.observer().usage().clients());
+    metrics.verdicts(verdicts.iter().map(|verdict| [verdict.route, verdict.verdict]));
     match metrics.text() {
         Ok(metrics) => with_type(StatusCode::OK, metrics, METRICS),
         Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
@@ -102,13 +105,35 @@ fn upstream(pipeline: &Pipeline, seen: &Seen) -> Value {
     })
 }
 
-/// Who calls the legacy surface.
+/// Who calls the legacy surface, and what there is to say of each route.
 fn usage(pipeline: &Pipeline) -> Value {
-    let mut shown = json!(pipeline.observer().usage().clients());
+    let clients = pipeline.observer().usage().clients();
+    let mut shown = json!(clients);
     if let Value::Object(fields) = &mut shown {
         fields.insert("now_ms".to_owned(), json!(now_ms()));
+        fields.insert("verdicts".to_owned(), json!(verdicts(pipeline, &clients)));
     }
     shown
+}
+
+/// The verdict on each legacy route.
+fn verdicts(pipeline: &Pipeline, clients: &Clients) -> Vec<ShownVerdict> {
+    let (observer, modes) = (pipeline.observer(), pipeline.modes());
+    let (findings, recent) = (observer.findings().by_route(), observer.series().recent());
+    let legacy = Endpoint::ALL.into_iter();
+    let legacy = legacy.filter_map(|route| Some((route, route.mode_of()?)));
+    let verdicts = legacy.map(|(route, name)| {
+        let evidence = Evidence {
+            policy: modes.policy(name),
+            is_read: route.is_read(),
+            back: modes.back(name),
+            found: findings.get(&route),
+            recent: recent.get(&route).copied().unwrap_or_default(),
+            quiet_days: clients.quiet_days(route),
+        };
+        Verdict::of(&evidence).shown(route.name())
+    });
+    verdicts.collect()
 }
 
 /// All that the page shows.
@@ -119,6 +144,8 @@ fn overview(pipeline: &Pipeline, uri: &Uri) -> Value {
         _ => Span::Hour,
     };
     let findings = observer.findings().by_route();
+    let mut usage = usage(pipeline);
+    let verdicts = usage.as_object_mut().and_then(|usage| usage.remove("verdicts"));
     let legacy = Endpoint::ALL.into_iter();
     let legacy = legacy.filter_map(|route| Some(json!({"route": route.name(), "mode": route.mode_of()?.as_str()})));
     json!({
@@ -128,7 +155,8 @@ fn overview(pipeline: &Pipeline, uri: &Uri) -> Value {
         "legacy": legacy.collect::<Vec<_>>(),
         "upstream": upstream(pipeline, &observer.health().seen()),
         "series": observer.series().columns(span),
-        "usage": usage(pipeline),
+        "usage": usage,
+        "verdicts": verdicts,
         "modes": RouteName::ALL.iter().map(|&route| json!({
             "route": route.as_str(),
             "mode": modes.policy(route).to_string(),

@@ -50,6 +50,9 @@ pub enum Command {
         /// Days without a call after which a route is safe to remove
         #[arg(long, value_name = "N", default_value_t = 30)]
         days: u64,
+        /// How to print it
+        #[arg(long, value_enum, default_value_t)]
+        format: ReportFormat,
     },
     /// Check configuration and tables, and print what is in force; exits 0 or 2
     Check(Options),
@@ -106,4 +109,14 @@ pub enum Format {
     Toml,
     /// The guide for people who migrate
     Markdown,
+}
+
+/// How a report is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ReportFormat {
+    /// Tables for people
+    #[default]
+    Text,
+    /// What the admin listener says, for programs
+    Json,
 }

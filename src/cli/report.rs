@@ -1,10 +1,12 @@
 //! `jobshim report`: who still calls the legacy surface, as a table, with a verdict for each route.
 
+use super::arguments::ReportFormat;
 use crate::routes::Endpoint;
 use crate::{
     admin::ask,
     config::{has_sound_port, shown_url},
     http::outside::Outside,
+    migration::verdict::Verdict,
     telemetry::{Client, Clients, Use},
 };
 use http::{StatusCode, Uri};
@@ -25,9 +27,9 @@ pub enum ReportError {
     Answer(String, String),
 }
 
-/// Asks the jobshim whose admin listener is at `admin`, and prints what it has seen. A route is safe to remove after
-/// `days` without a call.
-pub async fn run(admin: &str, days: u64) -> Result<(), ReportError> {
+/// Asks the jobshim whose admin listener is at `admin`, and prints what it has seen. A route is unused after `days`
+/// without a call.
+pub async fn run(admin: &str, days: u64, format: ReportFormat) -> Result<(), ReportError> {
     let base = admin.trim_end_matches('/');
     let uri: Uri = format!("{base}/usage")
         .parse()
@@ -48,20 +50,33 @@ pub async fn run(admin: &str, days: u64) -> Result<(), ReportError> {
         )));
     }
     let seen: Shown = serde_json::from_slice(&text).map_err(|error| refuse(error.to_string()))?;
-    print!("{}", report(&seen.clients, seen.now_ms, days, base));
+    match format {
+        ReportFormat::Text => print!("{}", report(&seen, days, base)),
+        ReportFormat::Json => println!("{}", String::from_utf8_lossy(&text).trim_end()),
+    }
     Ok(())
 }
 
 /// `/usage`.
 #[derive(serde::Deserialize)]
-struct Shown {
+pub struct Shown {
     now_ms: u64,
     #[serde(flatten)]
     clients: Clients,
+    verdicts: Vec<RouteVerdict>,
+}
+
+/// What the running jobshim says of a route.
+#[derive(serde::Deserialize)]
+struct RouteVerdict {
+    route: String,
+    words: String,
+    next_step: String,
 }
 
 /// The whole report.
-pub fn report(seen: &Clients, now: u64, days: u64, admin: &str) -> String {
+pub fn report(shown: &Shown, days: u64, admin: &str) -> String {
+    let (seen, now) = (&shown.clients, shown.now_ms);
     let mut out = format!(
         "Legacy calls that {admin} has seen since {}\n\n",
         ago(now, seen.since_ms)
@@ -97,9 +112,22 @@ pub fn report(seen: &Clients, now: u64, days: u64, admin: &str) -> String {
         table(&mut out, &rows);
         out.push('\n');
     }
-    let verdicts: Vec<[String; 2]> = legacy_routes()
-        .map(|route| [route.shown().to_owned(), verdict(route, seen, now, days)])
-        .collect();
+    let head = ["route", "verdict", "calls", "next step"].map(str::to_owned);
+    let verdicts = legacy_routes().filter_map(|route| {
+        let told = shown.verdicts.iter().find(|told| told.route == route.name())?;
+        let unused = Verdict::Unused(seen.quiet_days(route));
+        let (words, next_step) = match seen.quiet_days(route) >= days {
+            true => (unused.to_string(), unused.next_step().to_owned()),
+            false => (told.words.clone(), told.next_step.clone()),
+        };
+        Some([
+            route.shown().to_owned(),
+            words,
+            calls(route, seen, now, days),
+            next_step,
+        ])
+    });
+    let verdicts: Vec<[String; 4]> = std::iter::once(head).chain(verdicts).collect();
     table(&mut out, &verdicts);
     out
 }
@@ -108,33 +136,32 @@ fn legacy_routes() -> impl Iterator<Item = Endpoint> {
     Endpoint::ALL.into_iter().filter(|route| route.is_legacy())
 }
 
-/// Whether a route can go.
-fn verdict(route: Endpoint, seen: &Clients, now: u64, days: u64) -> String {
+/// Who calls a route, or for how long nobody has.
+fn calls(route: Endpoint, seen: &Clients, now: u64, days: u64) -> String {
     let mut users: Vec<(&Client, &Use)> = seen
         .clients
         .iter()
         .filter_map(|client| Some((client, client.routes.get(route.name())?)))
         .collect();
     users.sort_by_key(|(_, used)| std::cmp::Reverse(used.last_watched_ms));
-    let last = users.first().map(|(_, used)| used.last_seen_ms);
     // By how long jobshim watched, not by the clock: it may have been set, and jobshim may not have run.
-    let quiet_since = |watched: u64| seen.watched_ms.saturating_sub(watched) / DAY;
-    let quiet = quiet_since(users.first().map_or(0, |(_, used)| used.last_watched_ms));
+    let quiet = seen.quiet_days(route);
     let plural = if quiet == 1 { "day" } else { "days" };
-    if quiet >= days {
-        return format!("no legacy call for {quiet} {plural}: safe to remove");
-    }
-    let holding: Vec<String> = users
+    let is_recent = |used: &Use| seen.watched_ms.saturating_sub(used.last_watched_ms) / DAY < days;
+    let mut holding = users
         .iter()
-        .filter(|(_, used)| quiet_since(used.last_watched_ms) < days)
-        .map(|(client, _)| format!("{} ({})", shown_agent(client), client.who.addresses))
-        .collect();
-    match (holding.as_slice(), last) {
-        ([], _) | (_, None) => format!("no legacy call for {quiet} {plural}: too early to tell before {days}"),
-        ([one], Some(last)) => format!("held up by {one}; last call {}", ago(now, last)),
-        ([one, rest @ ..], Some(last)) => {
-            format!("held up by {one} and {} more; last call {}", rest.len(), ago(now, last))
+        .filter(|(_, used)| is_recent(used))
+        .map(|(client, _)| format!("{} ({})", shown_agent(client), client.who.addresses));
+    match (users.first(), holding.next(), holding.count()) {
+        (Some((_, last)), Some(one), 0) => format!("held up by {one}; last call {}", ago(now, last.last_seen_ms)),
+        (Some((_, last)), Some(one), more) => {
+            format!(
+                "held up by {one} and {more} more; last call {}",
+                ago(now, last.last_seen_ms)
+            )
         }
+        _ if quiet < days => format!("none for {quiet} {plural}: too early to tell before {days}"),
+        _ => format!("none for {quiet} {plural}"),
     }
 }
 
@@ -203,6 +230,20 @@ mod tests {
         }
     }
 
+    /// What is seen at `now_ms`; every route is translated.
+    fn shown(clients: Clients, now_ms: u64) -> Shown {
+        let verdicts = legacy_routes().map(|route| RouteVerdict {
+            route: route.name().to_owned(),
+            words: Verdict::Translated.to_string(),
+            next_step: Verdict::Translated.next_step().to_owned(),
+        });
+        Shown {
+            now_ms,
+            clients,
+            verdicts: verdicts.collect(),
+        }
+    }
+
     #[test]
     fn each_route_has_a_verdict() {
         let now = 100 * DAY;
@@ -215,31 +256,31 @@ mod tests {
                 client("gone/1", "queue", now - 41 * DAY),
             ],
         };
-        let text = report(&seen, now, 30, "http://a");
+        let text = report(&shown(seen.clone(), now), 30, "http://a");
         let verdict = |route: &str| {
             let verdict = text.lines().rev().find_map(|line| line.strip_prefix(route));
             verdict.unwrap_or_else(|| panic!("{route}: {text}")).trim().to_owned()
         };
-        assert_eq!(
-            verdict("GET /history "),
-            "held up by requests/2 (192.0.2.0/24) and 1 more; last call 2 minutes ago"
+        let history = verdict("GET /history ");
+        assert!(history.starts_with("translated: "), "{history}");
+        assert!(
+            history.contains("held up by requests/2 (192.0.2.0/24) and 1 more; last call 2 minutes ago"),
+            "{history}"
         );
-        assert_eq!(verdict("GET /queue "), "no legacy call for 41 days: safe to remove");
-        assert_eq!(
-            verdict("POST /interrupt "),
-            "no legacy call for 50 days: safe to remove"
-        );
+        for (route, days) in [("GET /queue ", 41), ("POST /interrupt ", 50)] {
+            let verdict = verdict(route);
+            let words = format!("unused for {days} days: safe to remove, the server's own endpoint and jobshim for it");
+            assert!(verdict.starts_with(&words), "{verdict}");
+            assert!(verdict.contains(&format!("none for {days} days")), "{verdict}");
+        }
         // For most of the time, jobshim did not run.
         let short = Clients {
             watched_ms: 20 * DAY,
             clients: Vec::new(),
             ..seen
         };
-        let text = report(&short, now, 30, "http://a");
-        assert!(
-            text.contains("no legacy call for 20 days: too early to tell before 30"),
-            "{text}"
-        );
+        let text = report(&shown(short, now), 30, "http://a");
+        assert!(text.contains("none for 20 days: too early to tell before 30"), "{text}");
         assert!(!text.contains("safe to remove"), "{text}");
     }
 
@@ -263,10 +304,10 @@ mod tests {
                 ..client("curl/8", "history", now)
             }],
         };
-        let ahead = report(&seen, now + 1_000 * DAY, 30, "http://a");
+        let ahead = report(&shown(seen.clone(), now + 1_000 * DAY), 30, "http://a");
         assert!(!ahead.contains("safe to remove"), "{ahead}");
         assert!(ahead.contains("held up by curl/8 (192.0.2.0/24)"), "{ahead}");
-        let back = report(&seen, now - 50 * DAY, 30, "http://a");
+        let back = report(&shown(seen, now - 50 * DAY), 30, "http://a");
         assert!(!back.contains("safe to remove") && !back.contains("just now"), "{back}");
         assert!(
             back.contains("last call at an unknown time: the clock was ahead then"),

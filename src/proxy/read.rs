@@ -49,7 +49,7 @@ impl Pipeline {
     ) -> Answer {
         record.source(Source::JobsApi);
         self.count_cached(record, answer.cached);
-        self.modes.translated(route.name(), false);
+        self.modes.succeeded(route.name());
         let terms = (self.number, self.legacy.jobs().known_dialect());
         let head = answer.head.take();
         let answer = match head.as_ref().and_then(|head| head.made_on(terms)) {
@@ -94,8 +94,10 @@ impl Pipeline {
         }
         if !matches!(decision, Decision::Forward { .. }) {
             let Some(translation_permit) = self.translation_permit().await else {
-                return self.too_busy(route.name());
+                let request = self.modes.request_number(call.caller().scope, route);
+                return self.too_busy(route.name(), request);
             };
+            let request = self.modes.request_number(call.caller().scope, route);
             let inquiry = self.inquiry(&call.request.head);
             let outcome = Box::pin(self.legacy.answer(route, inquiry, &call.caller())).await;
             // What goes on being asked for while it is sent is still one of the answers that are being made.
@@ -111,7 +113,7 @@ impl Pipeline {
             let outcome = match outcome {
                 Err(LegacyError::Jobs(error @ JobsError::Unlistable { .. })) => {
                     let method = call.request.head.method().clone();
-                    let answer = Box::pin(self.read_in_spite(route, error, call.request)).await;
+                    let answer = Box::pin(self.read_in_spite(route, error, call.request, request)).await;
                     return for_method(&method, answer);
                 }
                 outcome => outcome,
@@ -122,7 +124,9 @@ impl Pipeline {
                 if let Ok(answer) = &outcome {
                     self.count_cached(record, answer.cached);
                 }
-                let answer = self.answered(outcome, inquiry.encoding, route, route.name()).await;
+                let answer = self
+                    .answered(outcome, inquiry.encoding, route, route.name(), request)
+                    .await;
                 return for_method(call.request.head.method(), answer);
             }
         }
@@ -137,18 +141,25 @@ impl Pipeline {
 
     /// The answer of the server's own endpoint to what its Jobs API fails at because of one job, which that endpoint does
     /// not mind; the error where it is not there.
-    async fn read_in_spite(&self, route: &LegacyRoute, error: JobsError, request: ClientRequest<'_>) -> Answer {
+    async fn read_in_spite(
+        &self,
+        route: &LegacyRoute,
+        error: JobsError,
+        request: ClientRequest<'_>,
+        number: u64,
+    ) -> Answer {
         self.shared.log_hint.say(&error.to_string());
         let record = request.record;
         match self.forward(request).await {
             Ok(response) if !is_gone(response.status()) => {
                 // What the client was spared is a failure all the same.
-                self.modes.translated(route.name(), true);
+                self.modes.failed(route.name(), number);
                 Answer::upstream(response)
             }
             _ => {
                 record.source(Source::JobsApi);
-                self.answered(Err(error.into()), None, route, route.name()).await
+                self.answered(Err(error.into()), None, route, route.name(), number)
+                    .await
             }
         }
     }

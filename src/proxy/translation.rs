@@ -63,23 +63,26 @@ impl Pipeline {
     }
 
     /// What is answered where no permit has come free.
-    pub(super) fn too_busy(&self, route: RouteName) -> Answer {
-        self.modes.translated(route, true);
+    pub(super) fn too_busy(&self, route: RouteName, request: u64) -> Answer {
+        self.modes.failed(route, request);
         busy()
     }
 
-    /// The response of a translation of `route`, on which a canary of it is judged.
+    /// The response of a translation of `route`, on which a canary of it is judged; `request` is the client's as a number.
     pub(super) async fn answered(
         &self,
         outcome: Result<LegacyAnswer, LegacyError>,
         encoding: Option<Encoding>,
         asked: &(dyn Debug + Sync),
         route: RouteName,
+        request: u64,
     ) -> Answer {
         let down = outcome.as_ref().is_err_and(|error| self.is_down(error));
         let answer = self.translate(outcome, encoding, asked).await;
-        let failed = answer.response.status().is_server_error() && !down;
-        self.modes.translated(route, failed);
+        match answer.response.status().is_server_error() && !down {
+            true => self.modes.failed(route, request),
+            false => self.modes.succeeded(route),
+        }
         answer
     }
 

@@ -104,7 +104,7 @@ impl Pipeline {
         match self.resend(&write).await {
             Ok(response) if is_gone(response.status()) => {
                 let Some(outcome) = self.through_jobs_api(&mut write).await else {
-                    return self.too_busy(write.write.name());
+                    return self.too_busy(write.write.name(), self.number_of(&write));
                 };
                 self.translated(&write, outcome).await
             }
@@ -117,7 +117,7 @@ impl Pipeline {
     async fn write_by_jobs_api(&self, mut write: ReadWrite<'_>) -> Answer {
         let name = write.write.name();
         let Some(outcome) = self.through_jobs_api(&mut write).await else {
-            return self.too_busy(name);
+            return self.too_busy(name, self.number_of(&write));
         };
         let missing = match outcome {
             // Nothing was done yet, and the server's own endpoint does not mind that job.
@@ -126,7 +126,7 @@ impl Pipeline {
                 return match self.resend(&write).await {
                     Ok(response) if !is_gone(response.status()) => {
                         // What the client was spared is a failure all the same.
-                        self.modes.translated(name, true);
+                        self.modes.failed(name, self.number_of(&write));
                         Answer::upstream(response)
                     }
                     _ => self.translated(&write, Err(error.into())).await,
@@ -138,7 +138,7 @@ impl Pipeline {
         match self.resend(&write).await {
             Ok(response) if matches!(response.status().as_u16(), 404 | 405 | 501) => {
                 write.record.source(Source::Jobshim);
-                self.modes.translated(name, true);
+                self.modes.failed(name, self.number_of(&write));
                 match missing {
                     twin @ LegacyError::Twin { .. } => legacy_failure(twin, None),
                     _ => not_implemented(&call(&write.head)),
@@ -149,9 +149,15 @@ impl Pipeline {
         }
     }
 
+    fn number_of(&self, write: &ReadWrite<'_>) -> u64 {
+        self.modes
+            .request_number(write.caller.scope, (write.write, &write.sent))
+    }
+
     async fn translated(&self, write: &ReadWrite<'_>, outcome: Result<LegacyAnswer, LegacyError>) -> Answer {
         write.record.source(Source::JobsApi);
-        self.answered(outcome, None, write.write, write.write.name()).await
+        self.answered(outcome, None, write.write, write.write.name(), self.number_of(write))
+            .await
     }
 
     /// The outcome of a write, which has a permit until it is done and keeps the program from ending; `None` when there is

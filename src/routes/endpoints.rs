@@ -280,6 +280,12 @@ impl Endpoint {
         self.row().mode
     }
 
+    /// Whether it changes nothing.
+    pub fn is_read(self) -> bool {
+        let request = &self.row().request;
+        request.as_ref().is_some_and(|(method, _)| *method == Method::Read)
+    }
+
     /// Whether it is an endpoint of the legacy surface.
     pub fn is_legacy(self) -> bool {
         self.mode_of().is_some()

@@ -11,7 +11,7 @@ use std::{borrow::Cow, sync::Arc};
 use strum::VariantArray;
 
 /// One legacy endpoint that is answered from the Jobs API (docs/contract.md section 1).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum LegacyRoute {
     /// `GET /history`
     History,
@@ -31,7 +31,7 @@ pub enum LegacyRoute {
 }
 
 /// One legacy endpoint that changes something (docs/contract.md section 5).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum LegacyWrite {
     /// `POST /queue`
     Queue {

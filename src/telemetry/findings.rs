@@ -1,8 +1,8 @@
 //! What comparisons found: by route how they came out, and which fields are not the same, with one sample each. Bounded:
 //! fields are rows of tables, and those beyond the bound are counted together. `/metrics` and the page are read from here.
 
-use super::{health::now_ms, labels::Compared};
-use crate::routes::Endpoint;
+use super::{client::LONGEST_AGENT, health::now_ms, job_outcomes::JobOutcomes, labels::Compared};
+use crate::{http::outside::is_visible, routes::Endpoint};
 use parking_lot::Mutex;
 use prometheus_client::{
     collector::Collector,
@@ -17,6 +17,8 @@ use std::{
 
 /// Fields of a route told apart; all further ones are one.
 const MAX_FIELDS: usize = 40;
+/// User agents of a route told apart; all further ones are one.
+const MAX_CLIENTS: usize = 20;
 /// What all fields beyond the bound are called.
 pub(super) const OTHER: &str = "(others)";
 
@@ -31,6 +33,17 @@ pub enum Kind {
     Noise,
 }
 
+impl Kind {
+    /// How two answers came out that have nothing worse than this.
+    fn outcome(self) -> Compared {
+        match self {
+            Self::Difference => Compared::Different,
+            Self::Loss => Compared::Lost,
+            Self::Noise => Compared::Noise,
+        }
+    }
+}
+
 /// One place where two answers are not the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
@@ -40,6 +53,42 @@ pub struct Finding {
     pub kind: Kind,
     /// What stands there.
     pub sample: Sample,
+    /// Which of the jobs in the answers it is of; `None` where it is of all of them.
+    pub job: Option<u64>,
+}
+
+/// What came of comparing two answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Comparison {
+    /// The jobs that are in either, each as a number that is the same for the same id.
+    pub jobs: Vec<u64>,
+    /// Where the answers are not the same.
+    pub findings: Vec<Finding>,
+}
+
+impl Comparison {
+    /// How it came out, all in all.
+    pub fn outcome(&self) -> Compared {
+        let none = if self.jobs.is_empty() {
+            Compared::Empty
+        } else {
+            Compared::Same
+        };
+        let found = self.findings.iter().map(|finding| finding.kind.outcome());
+        found.max().unwrap_or(none)
+    }
+
+    /// How each job came out.
+    pub fn by_job(&self) -> impl Iterator<Item = (u64, Compared)> {
+        // An answer that is no list at all is one thing that differs.
+        let none = (self.jobs.is_empty() && !self.findings.is_empty()).then_some(0);
+        self.jobs.iter().copied().chain(none).map(|job| {
+            let findings = self.findings.iter();
+            let of_job = findings.filter(|finding| finding.job.is_none_or(|one| one == job));
+            let worst = of_job.map(|finding| finding.kind.outcome()).max();
+            (job, worst.unwrap_or(Compared::Same))
+        })
+    }
 }
 
 /// What two answers say in one place, shortened and without their texts.
@@ -75,12 +124,18 @@ pub struct Field {
 }
 
 /// What was found on one route.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Found {
     /// How many comparisons came out which way.
     pub compared: BTreeMap<Compared, u64>,
+    /// How many jobs came out which way, each counted once, of the latest thousand.
+    pub jobs: BTreeMap<Compared, u64>,
     /// By row of the table.
     pub fields: BTreeMap<String, Field>,
+    /// In how many answers that differ or lose something, by the user agent of who asked.
+    pub clients: BTreeMap<String, u64>,
+    #[serde(skip)]
+    outcomes: JobOutcomes,
 }
 
 impl Found {
@@ -89,10 +144,31 @@ impl Found {
         self.compared.get(&outcome).copied().unwrap_or(0)
     }
 
-    /// How many answers were compared with their translation.
+    /// How many answers were compared in which something could differ.
     pub fn answers(&self) -> u64 {
-        let compared = [Compared::Same, Compared::Different, Compared::Noise];
-        compared.map(|outcome| self.count(outcome)).iter().sum()
+        let outcomes = [Compared::Same, Compared::Noise, Compared::Lost, Compared::Different];
+        outcomes.map(|outcome| self.count(outcome)).iter().sum()
+    }
+
+    /// How many jobs were compared, of the latest thousand.
+    pub fn compared_jobs(&self) -> u64 {
+        self.jobs.values().sum()
+    }
+
+    /// How many jobs came out this way.
+    pub fn jobs(&self, outcome: Compared) -> u64 {
+        self.jobs.get(&outcome).copied().unwrap_or(0)
+    }
+
+    fn note_client(&mut self, agent: &str) {
+        let agent: String = agent
+            .chars()
+            .filter(|letter| is_visible(*letter))
+            .take(LONGEST_AGENT)
+            .collect();
+        let is_known = self.clients.contains_key(&agent) || self.clients.len() < MAX_CLIENTS;
+        let agent = if is_known { agent } else { OTHER.to_owned() };
+        *self.clients.entry(agent).or_default() += 1;
     }
 }
 
@@ -110,10 +186,30 @@ pub struct News<'a> {
 pub struct Findings(Mutex<BTreeMap<Endpoint, Found>>);
 
 impl Findings {
-    /// A comparison came out so, with these findings.
-    pub fn note<'a>(&self, route: Endpoint, outcome: Compared, findings: &'a [Finding]) -> News<'a> {
+    /// Two answers to who has this user agent were compared.
+    pub fn note<'a>(&self, route: Endpoint, comparison: &'a Comparison, agent: &str) -> News<'a> {
+        let outcome = comparison.outcome();
         let mut all = self.0.lock();
         let found = all.entry(route).or_default();
+        for (job, outcome) in comparison.by_job() {
+            found.outcomes.note(job, outcome);
+        }
+        if matches!(outcome, Compared::Different | Compared::Lost) {
+            found.note_client(agent);
+        }
+        let news = Self::count(found, outcome, &comparison.findings);
+        let outcomes = [Compared::Same, Compared::Noise, Compared::Lost, Compared::Different];
+        let counts = outcomes.map(|outcome| (outcome, found.outcomes.count(outcome)));
+        found.jobs = counts.into_iter().filter(|(_, count)| *count > 0).collect();
+        news
+    }
+
+    /// Two answers could not be compared.
+    pub fn note_missing(&self, route: Endpoint, outcome: Compared) -> News<'static> {
+        Self::count(self.0.lock().entry(route).or_default(), outcome, &[])
+    }
+
+    fn count<'a>(found: &mut Found, outcome: Compared, findings: &'a [Finding]) -> News<'a> {
         let count = found.compared.entry(outcome).or_default();
         *count += 1;
         let mut news = News {
@@ -218,6 +314,14 @@ mod tests {
                 forwarded: "1".to_owned(),
                 translated: translated.to_owned(),
             },
+            job: Some(1),
+        }
+    }
+
+    fn comparison(findings: &[Finding]) -> Comparison {
+        Comparison {
+            jobs: vec![1, 2],
+            findings: findings.to_vec(),
         }
     }
 
@@ -230,32 +334,55 @@ mod tests {
             finding("a", Kind::Loss, "4"),
             finding("b", Kind::Noise, "5"),
         ];
-        let news = findings.note(Endpoint::History, Compared::Different, &first);
+        let first = comparison(&first);
+        let news = findings.note(Endpoint::History, &first, "curl");
         assert!(news.outcome);
-        assert_eq!(news.differing, [&first[0]]);
-        let second = [finding("a", Kind::Difference, "6"), finding("b", Kind::Loss, "7")];
-        let news = findings.note(Endpoint::History, Compared::Different, &second);
+        assert_eq!(news.differing, [&first.findings[0]]);
+        let second = comparison(&[finding("a", Kind::Difference, "6"), finding("b", Kind::Loss, "7")]);
+        let news = findings.note(Endpoint::History, &second, "curl");
         assert!(!news.outcome && news.differing.is_empty(), "{news:?}");
-        let third = [finding("a", Kind::Loss, "8")];
-        findings.note(Endpoint::History, Compared::Same, &third);
+        findings.note(Endpoint::History, &comparison(&[finding("a", Kind::Loss, "8")]), "n8n");
+        findings.note(Endpoint::History, &comparison(&[]), "good");
+        findings.note(Endpoint::History, &Comparison::default(), "early");
         let found = &findings.by_route()[&Endpoint::History];
-        assert_eq!((found.answers(), found.count(Compared::Different)), (3, 2));
+        let counts = [Compared::Different, Compared::Lost, Compared::Same, Compared::Empty];
+        assert_eq!(counts.map(|outcome| found.count(outcome)), [2, 1, 1, 1]);
+        assert_eq!((found.compared_jobs(), found.jobs(Compared::Different)), (2, 1));
+        assert_eq!(found.clients, [("curl".to_owned(), 2), ("n8n".to_owned(), 1)].into());
         let (a, b) = (&found.fields["a"], &found.fields["b"]);
         assert_eq!((a.differences, a.losses, a.noise), (2, 2, 0));
-        assert_eq!(a.sample, second[0].sample);
+        assert_eq!(a.sample, second.findings[0].sample);
         assert_eq!((b.differences, b.losses, b.noise), (0, 1, 1));
-        assert_eq!(b.sample, second[1].sample);
+        assert_eq!(b.sample, second.findings[1].sample);
     }
 
     #[test]
-    fn fields_are_bounded() {
+    fn what_is_of_the_whole_answer_is_of_every_job_in_it() {
+        let order = Finding {
+            job: None,
+            ..finding("(order)", Kind::Difference, "another")
+        };
+        let by_job = |jobs: &[u64]| {
+            let comparison = Comparison {
+                jobs: jobs.to_vec(),
+                findings: vec![order.clone()],
+            };
+            comparison.by_job().collect::<Vec<_>>()
+        };
+        assert_eq!(by_job(&[1, 2]), [(1, Compared::Different), (2, Compared::Different)]);
+        assert_eq!(by_job(&[]), [(0, Compared::Different)]);
+    }
+
+    #[test]
+    fn fields_and_clients_are_bounded() {
         let findings = Findings::default();
         for number in 0..MAX_FIELDS + 10 {
-            let one = [finding(&format!("field{number}"), Kind::Difference, "2")];
-            findings.note(Endpoint::History, Compared::Different, &one);
+            let one = comparison(&[finding(&format!("field{number}"), Kind::Difference, "2")]);
+            findings.note(Endpoint::History, &one, &format!("client {number}"));
         }
-        let fields = &findings.by_route()[&Endpoint::History].fields;
-        assert_eq!(fields.len(), MAX_FIELDS + 1);
-        assert_eq!(fields[OTHER].differences, 10);
+        let found = &findings.by_route()[&Endpoint::History];
+        assert_eq!(found.fields.len(), MAX_FIELDS + 1);
+        assert_eq!(found.fields[OTHER].differences, 10);
+        assert_eq!(found.clients.len(), MAX_CLIENTS + 1);
     }
 }

@@ -193,16 +193,20 @@ impl CacheResult {
     }
 }
 
-/// How a shadow comparison came out.
+/// How a shadow comparison came out; what is worse is greater, up to [`Compared::Different`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]
 pub enum Compared {
+    /// There was nothing in them that could differ, such as an empty list.
+    Empty,
     /// Both answers say the same.
     Same,
-    /// They do not.
-    Different,
     /// They do not, but the legacy endpoint differs from itself in the same way.
     Noise,
+    /// They do, but for what the Jobs API does not carry.
+    Lost,
+    /// They do not.
+    Different,
     /// The translation has no answer to compare.
     Failed,
     /// It was not made, so as not to hurt.

@@ -7,12 +7,14 @@ use super::{
     labels::{CacheResult, Call, Failure, Mode, Source, StatusClass},
 };
 use crate::routes::Endpoint;
+use parking_lot::Mutex;
 use prometheus_client::{
     encoding::prometheus_text,
     metrics::{counter::Counter, family::Family, gauge::Gauge, info::Info},
     registry::{Registry, Unit},
 };
 use std::{
+    collections::BTreeMap,
     fmt,
     sync::{Arc, OnceLock},
 };
@@ -121,6 +123,9 @@ pub struct Metrics {
     /// 1 while the upstream answers.
     pub upstream_up: Gauge,
     rolled_back: Family<Vec<Label>, Gauge>,
+    verdicts: Family<Vec<Label>, Gauge>,
+    /// The verdict that is shown of each route.
+    shown_verdicts: Mutex<BTreeMap<&'static str, &'static str>>,
 }
 
 impl Metrics {
@@ -148,6 +153,8 @@ impl Metrics {
             tunnel_bytes: Cells::new(2),
             upstream_up: Gauge::default(),
             rolled_back: Family::default(),
+            verdicts: Family::default(),
+            shown_verdicts: Mutex::default(),
             registry: Registry::default(),
         };
         let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
@@ -166,6 +173,11 @@ impl Metrics {
             "canary_rolled_back",
             "By route in mode canary: 1 when it has gone back to forwarding by itself, 0 while it goes on",
             metrics.rolled_back.clone(),
+        );
+        registry.register(
+            "verdict",
+            "1 for the verdict on each legacy route, as the page and the report have it in words",
+            metrics.verdicts.clone(),
         );
         Self { registry, ..metrics }
     }
@@ -285,6 +297,19 @@ impl Metrics {
         match rolled_back {
             Some(back) => drop(self.rolled_back.get_or_create(&labels).set(i64::from(back))),
             None => drop(self.rolled_back.remove(&labels)),
+        }
+    }
+
+    /// The verdicts on all routes.
+    pub fn verdicts(&self, verdicts: impl Iterator<Item = [&'static str; 2]>) {
+        let mut shown = self.shown_verdicts.lock();
+        for [route, verdict] in verdicts {
+            let labels = |verdict| vec![("route", route), ("verdict", verdict)];
+            let before = shown.insert(route, verdict);
+            if let Some(before) = before.filter(|before| *before != verdict) {
+                self.verdicts.remove(&labels(before));
+            }
+            self.verdicts.get_or_create(&labels(verdict)).set(1);
         }
     }
 

@@ -17,6 +17,27 @@ use std::{
 
 /// How often the counters are looked at.
 pub const STEP: Duration = Duration::from_secs(5);
+/// So many of the latest steps are recent: five minutes.
+const RECENT: usize = 60;
+
+/// What became of the latest calls of a route.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Recent {
+    /// All of them.
+    pub calls: u64,
+    /// Answered with 5xx.
+    pub failed: u64,
+    /// Answered from the Jobs API, not with 5xx.
+    pub translated: u64,
+}
+
+impl Recent {
+    /// Whether more than half of them failed.
+    pub fn mostly_fails(self) -> bool {
+        self.failed > self.calls / 2
+    }
+}
+
 /// How much of the past a track keeps.
 struct Resolution {
     /// Steps kept.
@@ -243,6 +264,28 @@ impl Series {
         let look = Look::at(metrics);
         let mut tracks = self.tracks.lock();
         tracks.iter_mut().for_each(|track| track.look(&look));
+    }
+
+    /// What became of the calls of each route in the last five minutes.
+    pub fn recent(&self) -> BTreeMap<Endpoint, Recent> {
+        let tracks = self.tracks.lock();
+        let [hour, _] = &*tracks;
+        let mut recent = BTreeMap::<Endpoint, Recent>::new();
+        let counts = hour.steps.iter().rev().take(RECENT).flat_map(|step| &step.requests);
+        for requests in counts {
+            let Some(kind) = RequestKind::numbered(usize::from(requests.kind)) else {
+                continue;
+            };
+            let route = recent.entry(kind.route).or_default();
+            let count = u64::from(requests.count);
+            route.calls += count;
+            if kind.status == StatusClass::ServerError {
+                route.failed += count;
+            } else if kind.source == Source::JobsApi {
+                route.translated += count;
+            }
+        }
+        recent
     }
 
     /// What happened in the last hour or day, in columns.

@@ -16,6 +16,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// A day, in ms.
+const DAY_MS: u64 = 86_400_000;
 /// Clients told apart; all further ones are one.
 const MAX_CLIENTS: usize = 500;
 /// Clients found by their number.
@@ -77,6 +79,15 @@ pub struct Clients {
     pub watched_ms: u64,
     /// Those that called last come first.
     pub clients: Vec<Client>,
+}
+
+impl Clients {
+    /// For how many days nobody has called `route`, of those that jobshim was there.
+    pub fn quiet_days(&self, route: Endpoint) -> u64 {
+        let uses = self.clients.iter().filter_map(|client| client.routes.get(route.name()));
+        let last = uses.map(|used| used.last_watched_ms).max().unwrap_or(0);
+        self.watched_ms.saturating_sub(last) / DAY_MS
+    }
 }
 
 /// Who calls the legacy surface.

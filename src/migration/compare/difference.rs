@@ -8,9 +8,10 @@ use crate::{
         Allowance, Fidelity, Table,
         json::{check, decode, elements, members},
     },
-    telemetry::{Finding, Kind, Sample},
+    telemetry::{Comparison, Finding, Kind, Sample},
 };
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use twox_hash::XxHash3_64;
 
 /// How deep two values are compared; what lies deeper is compared as text.
 const DEPTH: usize = 64;
@@ -24,6 +25,8 @@ pub(super) struct Rules<'a> {
     id: Option<&'a FieldPath>,
     envelope: Envelope<'a>,
     ignored: &'a [FieldPath],
+    /// The job that was asked for, where the answer does not name it.
+    asked: Option<&'a str>,
 }
 
 struct Row<'a> {
@@ -34,12 +37,13 @@ struct Row<'a> {
 
 impl<'a> Rules<'a> {
     /// Entries as `table` has them, in `envelope`; what lies at or below an `ignored` path is not looked at, where `*`
-    /// is any one segment. `id` is where an entry has its id.
+    /// is any one segment. `id` is where an entry has its id, `asked` the job of an answer that does not name it.
     pub(super) fn new(
         table: &'a Table,
         envelope: Envelope<'a>,
         id: Option<&'a FieldPath>,
         ignored: &'a [FieldPath],
+        asked: Option<&'a str>,
     ) -> Self {
         let rows = table.rows.iter().map(|row| {
             let line = row.get_ref();
@@ -54,34 +58,36 @@ impl<'a> Rules<'a> {
             id,
             envelope,
             ignored,
+            asked,
         }
     }
 
     /// What of `legacy` the answer `translated` has otherwise: status, content type, and the body where both have one.
-    pub(super) fn compare(&self, legacy: &Taken, translated: &Taken) -> Vec<Finding> {
+    pub(super) fn compare(&self, legacy: &Taken, translated: &Taken) -> Comparison {
         let mut found = Found {
             rules: self,
-            findings: Vec::new(),
+            comparison: Comparison::default(),
+            job: None,
         };
         if legacy.status != translated.status {
             found.around("(status)", &legacy.status.to_string(), &translated.status.to_string());
-            return found.findings;
+            return found.comparison;
         }
         if legacy.status != 200 {
-            return found.findings;
+            return found.comparison;
         }
         if legacy.content_type != translated.content_type {
             found.around("(content type)", &legacy.content_type, &translated.content_type);
         }
         let (Some(legacy), Some(translated)) = (&legacy.body, &translated.body) else {
-            return found.findings;
+            return found.comparison;
         };
         let (Ok(one), Ok(other)) = (check(legacy), check(translated)) else {
             found.around("(not JSON)", "", "");
-            return found.findings;
+            return found.comparison;
         };
         found.envelopes(one.of(legacy), other.of(translated));
-        found.findings
+        found.comparison
     }
 
     fn is_ignored(&self, path: &[Segment]) -> bool {
@@ -141,12 +147,20 @@ fn redacted(value: Option<&[u8]>) -> String {
 
 struct Found<'a> {
     rules: &'a Rules<'a>,
-    findings: Vec<Finding>,
+    comparison: Comparison,
+    /// The job that is compared.
+    job: Option<u64>,
+}
+
+/// A job's id as a number.
+fn numbered(id: &str) -> u64 {
+    XxHash3_64::oneshot(id.as_bytes())
 }
 
 impl Found<'_> {
     fn around(&mut self, field: &str, legacy: &str, translated: &str) {
-        self.findings.push(Finding {
+        self.comparison.findings.push(Finding {
+            job: self.job,
             field: field.to_owned(),
             kind: Kind::Difference,
             sample: Sample {
@@ -159,7 +173,11 @@ impl Found<'_> {
 
     fn envelopes(&mut self, one: &[u8], other: &[u8]) {
         match self.rules.envelope {
-            Envelope::Bare => self.values(&mut Vec::new(), one, other),
+            Envelope::Bare => {
+                let asked = self.rules.asked.map(numbered);
+                self.comparison.jobs.extend(asked);
+                self.values(&mut Vec::new(), one, other);
+            }
             Envelope::ById => self.entries(object(one), object(other), true),
             Envelope::List(name) => {
                 let (one, other) = (self.listed(one, name), self.listed(other, name));
@@ -194,19 +212,36 @@ impl Found<'_> {
 
     fn entries(&mut self, legacy: Vec<(String, &[u8])>, translated: Vec<(String, &[u8])>, ordered: bool) {
         let known: HashMap<&str, &[u8]> = translated.iter().map(|(id, entry)| (id.as_str(), *entry)).collect();
-        let mut missing = 0;
+        let had: HashSet<&str> = legacy.iter().map(|(id, _)| id.as_str()).collect();
+        let mut unpaired = Vec::new();
         for (id, entry) in &legacy {
+            let job = numbered(id);
+            self.comparison.jobs.push(job);
+            self.job = Some(job);
             match known.get(id.as_str()) {
                 Some(other) => self.values(&mut Vec::new(), entry, other),
-                None => missing += 1,
+                None => unpaired.push(job),
             }
         }
-        if missing > 0 || legacy.len() != translated.len() {
+        let missing = unpaired.len();
+        let more = translated.iter().filter(|(id, _)| !had.contains(id.as_str()));
+        let more: Vec<u64> = more.map(|(id, _)| numbered(id)).collect();
+        self.comparison.jobs.extend(&more);
+        unpaired.extend(more);
+        self.job = None;
+        if !unpaired.is_empty() || legacy.len() != translated.len() {
             let (had, has) = (
                 legacy.len().to_string(),
                 format!("{}, {missing} of those missing", translated.len()),
             );
-            self.around("(entries)", &had, &has);
+            for job in unpaired {
+                self.job = Some(job);
+                self.around("(entries)", &had, &has);
+            }
+            self.job = None;
+            if self.comparison.findings.is_empty() {
+                self.around("(entries)", &had, &has);
+            }
         } else if ordered && legacy.iter().map(|(id, _)| id).ne(translated.iter().map(|(id, _)| id)) {
             self.around("(order)", "one", "another");
         }
@@ -222,7 +257,8 @@ impl Found<'_> {
             )
         };
         let shown = FieldPath::text_of(path);
-        self.findings.push(Finding {
+        self.comparison.findings.push(Finding {
+            job: self.job,
             field: row.map_or_else(unknown, |row| row.path.to_string()),
             kind: if lost { Kind::Loss } else { Kind::Difference },
             sample: Sample {

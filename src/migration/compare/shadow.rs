@@ -12,11 +12,14 @@ use crate::{
     legacy::{Inquiry, Legacy, LegacyError},
     migration::modes::Modes,
     routes::LegacyRoute,
-    telemetry::{Compared, Finding, Kind, Observer, REQUEST_ID},
+    telemetry::{Compared, Comparison, Kind, News, Observer, REQUEST_ID},
     upstream::{Upstream, UpstreamError},
 };
 use bytes::Bytes;
-use http::{HeaderMap, Method, Response, header::CONTENT_ENCODING};
+use http::{
+    HeaderMap, HeaderValue, Method, Response,
+    header::{CONTENT_ENCODING, USER_AGENT},
+};
 use std::{collections::BTreeSet, sync::Arc, time::Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
@@ -72,6 +75,12 @@ pub struct Shadowed {
     pub reread: Reread,
 }
 
+impl Shadowed {
+    fn request_number(&self) -> u64 {
+        self.modes.request_number(self.caller.scope, &self.route)
+    }
+}
+
 impl Shadow {
     /// What is found goes to `observer`.
     pub fn new(config: &ShadowConfig, observer: Arc<Observer>, budget: &BufferBudget) -> Self {
@@ -96,7 +105,7 @@ impl Shadow {
         }
         let Ok(permit) = Arc::clone(&self.free).try_acquire_owned() else {
             let route = shadowed.route.endpoint();
-            self.observer.findings().note(route, Compared::Dropped, &[]);
+            self.observer.findings().note_missing(route, Compared::Dropped);
             return response;
         };
         let (head, body) = response.into_parts();
@@ -118,7 +127,7 @@ impl Shadow {
             self.budget.clone(),
         );
         tokio::spawn(async move {
-            let comparison = Comparison {
+            let run = ShadowRun {
                 shadowed,
                 observer,
                 ignored,
@@ -132,18 +141,18 @@ impl Shadow {
                 };
                 match is_plain {
                     true => Ok(Taken::of(status, &headers, body)),
-                    false => comparison.shadowed.reread.take().await.map_err(drop),
+                    false => run.shadowed.reread.take().await.map_err(drop),
                 }
             };
             // Both at once: the two answers are to be from the same moment.
-            let (legacy, translated) = tokio::join!(legacy, comparison.translate());
-            comparison.judge(legacy, translated).await;
+            let (legacy, translated) = tokio::join!(legacy, run.translate());
+            run.judge(legacy, translated).await;
         });
         Response::from_parts(head, body)
     }
 }
 
-struct Comparison {
+struct ShadowRun {
     shadowed: Shadowed,
     observer: Arc<Observer>,
     ignored: Vec<FieldPath>,
@@ -151,7 +160,7 @@ struct Comparison {
     _permit: OwnedSemaphorePermit,
 }
 
-impl Comparison {
+impl ShadowRun {
     /// What translation makes of the request now; `None` if that is too long to be held.
     async fn translate(&self) -> Result<Option<Taken>, LegacyError> {
         let Shadowed {
@@ -174,14 +183,21 @@ impl Comparison {
         Ok(translated)
     }
 
-    fn differences(&self, legacy: &Taken, translated: &Taken) -> Vec<Finding> {
+    fn differences(&self, legacy: &Taken, translated: &Taken) -> Comparison {
         let surface = &self.shadowed.legacy;
         let kind = surface.jobs().known_dialect().unwrap_or(DialectKind::Comfyui);
         let api = matches!(self.shadowed.route, LegacyRoute::Queue { api: true });
         let tables = surface.tables();
         let (table, envelope) = table_and_envelope(&self.shadowed.route, tables, surface.shows_cloud_items(api, kind));
         let id = table.id_path(surface.jobs().names(kind).id_name());
-        Rules::new(table, envelope, id, &self.ignored).compare(legacy, translated)
+        Rules::new(
+            table,
+            envelope,
+            id,
+            &self.ignored,
+            self.shadowed.route.id().map(|id| &**id),
+        )
+        .compare(legacy, translated)
     }
 
     async fn judge(self, legacy: Result<Taken, ()>, translated: Result<Option<Taken>, LegacyError>) {
@@ -191,17 +207,15 @@ impl Comparison {
             (Ok(first), Ok(Some(translated))) => self.look(first, translated).await,
             (_, Err(error)) => Err(error),
         };
-        let has = |found: &[Finding], kind| found.iter().any(|finding| finding.kind == kind);
-        let compared = match &outcome {
-            Ok(Some(found)) if has(found, Kind::Difference) => Compared::Different,
-            Ok(Some(found)) if has(found, Kind::Noise) => Compared::Noise,
-            Ok(Some(_)) => Compared::Same,
-            Ok(None) => Compared::Dropped,
-            Err(_) => Compared::Failed,
-        };
-        let found = outcome.as_ref().ok().and_then(Option::as_deref).unwrap_or_default();
         let route = self.shadowed.route.endpoint();
-        let news = self.observer.findings().note(route, compared, found);
+        let headers = &self.shadowed.reread.headers;
+        let agent = headers.get(USER_AGENT).map_or(b"".as_slice(), HeaderValue::as_bytes);
+        let findings = self.observer.findings();
+        let news: News<'_> = match &outcome {
+            Ok(Some(comparison)) => findings.note(route, comparison, &String::from_utf8_lossy(agent)),
+            Ok(None) => findings.note_missing(route, Compared::Dropped),
+            Err(_) => findings.note_missing(route, Compared::Failed),
+        };
         let request = self.shadowed.reread.headers.get(REQUEST_ID);
         let request_id = request.and_then(|id| id.to_str().ok()).unwrap_or_default();
         for finding in news.differing {
@@ -214,7 +228,7 @@ impl Comparison {
             );
         }
         match &outcome {
-            Ok(Some(_)) => self.shadowed.modes.compared(name, compared == Compared::Different),
+            Ok(Some(comparison)) => self.shadowed.modes.compared(name, comparison),
             Ok(None) => {}
             Err(error) => {
                 if news.outcome {
@@ -225,13 +239,13 @@ impl Comparison {
                         "a translated answer that was to be compared is a failure"
                     );
                 }
-                self.shadowed.modes.translated(name, true);
+                self.shadowed.modes.failed(name, self.shadowed.request_number());
             }
         }
     }
 
     /// Where the two answers are not the same, and what that means. `None` when the legacy endpoint cannot be read again.
-    async fn look(&self, first: Taken, translated: Taken) -> Result<Option<Vec<Finding>>, LegacyError> {
+    async fn look(&self, first: Taken, translated: Taken) -> Result<Option<Comparison>, LegacyError> {
         let found = self.differences(&first, &translated);
         if !has_differences(&found) {
             return Ok(Some(found));
@@ -260,9 +274,14 @@ impl Comparison {
             }
         }
         let again = self.differences(&second, &third);
-        let noisy: BTreeSet<String> = moved.into_iter().chain(again).map(|finding| finding.field).collect();
+        let noisy: BTreeSet<String> = moved
+            .findings
+            .into_iter()
+            .chain(again.findings)
+            .map(|finding| finding.field)
+            .collect();
         let mut found = self.differences(&second, &translated);
-        for finding in &mut found {
+        for finding in &mut found.findings {
             if finding.kind == Kind::Difference && noisy.contains(&finding.field) {
                 finding.kind = Kind::Noise;
             }
@@ -271,6 +290,6 @@ impl Comparison {
     }
 }
 
-fn has_differences(found: &[Finding]) -> bool {
-    found.iter().any(|finding| finding.kind == Kind::Difference)
+fn has_differences(found: &Comparison) -> bool {
+    found.outcome() == Compared::Different
 }

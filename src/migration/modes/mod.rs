@@ -10,16 +10,19 @@ pub use decide::Decision;
 pub use rollback::{ROLLBACKS, RollbackRecord};
 
 use crate::{
+    auth::scope::Scope,
     config::{LegacyConfig, Policy},
     routes::RouteName,
     store::{Store, StoreError},
+    telemetry::Comparison,
 };
 use auto::JobsApi;
 use rollback::CanaryTrial;
 use std::{
     collections::BTreeMap,
-    hash::RandomState,
+    hash::{BuildHasher, Hash, RandomState},
     sync::{Arc, atomic::AtomicU64},
+    time::Instant,
 };
 
 /// The canaries that may go back.
@@ -68,17 +71,30 @@ impl Modes {
         self.config.policy(route)
     }
 
-    /// A translated answer of `route` was made; `failed` when it is a failure that forwarding would have spared the client.
-    pub fn translated(&self, route: RouteName, failed: bool) {
+    /// A translated answer of `route` was made.
+    pub fn succeeded(&self, route: RouteName) {
         if let Some(trial) = self.trials.get(&route) {
-            trial.answered(failed);
+            trial.succeeded();
         }
     }
 
-    /// A translated answer of `route` was compared with the legacy one.
-    pub fn compared(&self, route: RouteName, differs: bool) {
+    /// A translated answer of `route` is a failure that forwarding would have spared the client, or did; `request` is its
+    /// [`Self::request_number`].
+    pub fn failed(&self, route: RouteName, request: u64) {
         if let Some(trial) = self.trials.get(&route) {
-            trial.compared(differs);
+            trial.failed(request, Instant::now());
+        }
+    }
+
+    /// A client's request as a number, which is the same when it is sent again.
+    pub fn request_number(&self, scope: Scope, request: impl Hash) -> u64 {
+        self.random.hash_one((scope, request))
+    }
+
+    /// A translated answer of `route` was compared with the legacy one.
+    pub fn compared(&self, route: RouteName, comparison: &Comparison) {
+        if let Some(trial) = self.trials.get(&route) {
+            trial.compared(comparison);
         }
     }
 
@@ -146,11 +162,11 @@ mod tests {
     async fn a_canary_that_went_back_stays_so_until_its_own_terms_change() {
         let canary = "history=canary:100,rollback.failures=5%";
         let modes = modes(canary);
-        for _ in 0..19 {
-            modes.translated(RouteName::History, true);
+        for request in 0..19 {
+            modes.failed(RouteName::History, request);
             assert!(!is_forwarded(&modes), "too few answers to judge by");
         }
-        modes.translated(RouteName::History, true);
+        modes.failed(RouteName::History, 19);
         let back = modes.back(RouteName::History).expect("it has gone back");
         assert_eq!(back.reason, "20 failures in 20 answers, more than 5%");
         assert!(is_forwarded(&modes));
@@ -158,15 +174,15 @@ mod tests {
         let other = reloaded(&format!("{canary};queue=gone"), 1);
         assert!(is_forwarded(&other), "another route was changed");
         for _ in 0..1_000 {
-            other.translated(RouteName::History, false);
+            other.succeeded(RouteName::History);
         }
         assert!(is_forwarded(&other), "it stays there");
         let changed = reloaded("history=canary:50,rollback.failures=5%", 1);
         assert!(!is_forwarded(&changed), "its share was changed");
         assert!(!is_forwarded(&reloaded(canary, 2)), "the tables were changed");
         // What ends under the old terms does not count for the new ones.
-        for _ in 0..100 {
-            modes.translated(RouteName::History, true);
+        for request in 0..100 {
+            modes.failed(RouteName::History, request);
         }
         assert!(!is_forwarded(&changed));
     }
@@ -175,10 +191,10 @@ mod tests {
     async fn old_answers_weigh_less_so_that_a_late_failure_is_seen() {
         let modes = modes("history=canary:100,rollback.failures=10%");
         for _ in 0..100_000 {
-            modes.translated(RouteName::History, false);
+            modes.succeeded(RouteName::History);
         }
-        for _ in 0..200 {
-            modes.translated(RouteName::History, true);
+        for request in 0..200 {
+            modes.failed(RouteName::History, request);
         }
         assert!(is_forwarded(&modes));
     }

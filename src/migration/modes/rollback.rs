@@ -5,17 +5,26 @@ use crate::{
     config::{Policy, Rollback, Share},
     routes::RouteName,
     store::{Store, Table},
-    telemetry::now_ms,
+    telemetry::{Compared, Comparison, JobOutcomes, now_ms},
 };
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use std::sync::{Arc, OnceLock};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant},
+};
 use tokio::task::spawn_blocking;
 
 /// So many answers must be known before their share says anything.
 const ENOUGH: u64 = 20;
 /// So many count; older ones weigh half, and half again.
 const WINDOW: u64 = 1_000;
+
+/// Within this time after a failure the same request is a retry.
+const RETRY: Duration = Duration::from_secs(5);
+/// Failed requests that are told from retries.
+const MAX_FAILED: usize = 1_000;
 
 /// By route, the canaries that have gone back.
 pub const ROLLBACKS: Table<String, RollbackRecord> = Table::new("rollbacks", "a canary that went back");
@@ -39,7 +48,7 @@ struct Ratio {
 
 impl Ratio {
     /// Counts one more, and says so if there are too many now.
-    fn count(&mut self, bad: bool, what: &str, most: Share) -> Option<String> {
+    fn count(&mut self, bad: bool, most: Share) -> Option<String> {
         if self.of >= WINDOW {
             self.of /= 2;
             self.bad /= 2;
@@ -47,8 +56,39 @@ impl Ratio {
         self.of += 1;
         self.bad += u64::from(bad);
         let Self { of, bad } = *self;
-        (of >= ENOUGH && most.is_exceeded(bad, of)).then(|| format!("{bad} {what} in {of} answers, more than {most}"))
+        (of >= ENOUGH && most.is_exceeded(bad, of)).then(|| format!("{bad} failures in {of} answers, more than {most}"))
     }
+}
+
+/// How answers came out.
+#[derive(Debug, Default)]
+struct Answers {
+    ratio: Ratio,
+    /// The latest requests that failed, and when.
+    failed: VecDeque<(u64, Instant)>,
+}
+
+impl Answers {
+    /// Whether `request` failed a moment ago, and is sent again now.
+    fn is_retry(&mut self, request: u64, now: Instant) -> bool {
+        let is_recent = |(_, at): &(u64, Instant)| now.saturating_duration_since(*at) < RETRY;
+        while self.failed.len() >= MAX_FAILED || self.failed.front().is_some_and(|oldest| !is_recent(oldest)) {
+            self.failed.pop_front();
+        }
+        let is_retry = self.failed.iter().any(|(failed, _)| *failed == request);
+        if !is_retry {
+            self.failed.push_back((request, now));
+        }
+        is_retry
+    }
+}
+
+/// How comparisons came out.
+#[derive(Debug, Default)]
+struct Comparisons {
+    /// Those in which something could differ.
+    answers: u64,
+    jobs: JobOutcomes,
 }
 
 /// One route's canary, on the same terms all along.
@@ -56,8 +96,8 @@ pub(super) struct CanaryTrial {
     route: RouteName,
     limits: Rollback,
     terms: String,
-    answers: Mutex<Ratio>,
-    comparisons: Mutex<Ratio>,
+    answers: Mutex<Answers>,
+    comparisons: Mutex<Comparisons>,
     back: OnceLock<RollbackRecord>,
     store: Arc<Store>,
 }
@@ -97,18 +137,42 @@ impl CanaryTrial {
         let _ = self.back.set(back);
     }
 
-    /// A translated answer was given; `failed` when it is a failure.
-    pub(super) fn answered(&self, failed: bool) {
+    /// A translated answer was given.
+    pub(super) fn succeeded(&self) {
         if let Some(most) = self.limits.failures {
-            self.judge(self.answers.lock().count(failed, "failures", most));
+            self.judge(self.answers.lock().ratio.count(false, most));
         }
     }
 
-    /// A translated answer was compared with the legacy one.
-    pub(super) fn compared(&self, differs: bool) {
-        if let Some(most) = self.limits.differences {
-            self.judge(self.comparisons.lock().count(differs, "differences", most));
+    /// A translated answer is a failure. One that is asked for again at once counts once: clients retry failures alone.
+    pub(super) fn failed(&self, request: u64, now: Instant) {
+        if let Some(most) = self.limits.failures {
+            let mut answers = self.answers.lock();
+            if !answers.is_retry(request, now) {
+                self.judge(answers.ratio.count(true, most));
+            }
         }
+    }
+
+    /// A translated answer was compared with the legacy one. Jobs count, each once: polls of one that has not ended, and
+    /// empty lists, say nothing.
+    pub(super) fn compared(&self, comparison: &Comparison) {
+        let Some(most) = self.limits.differences else {
+            return;
+        };
+        if comparison.outcome() == Compared::Empty {
+            return;
+        }
+        let mut comparisons = self.comparisons.lock();
+        let Comparisons { answers, jobs } = &mut *comparisons;
+        *answers += 1;
+        for (job, outcome) in comparison.by_job() {
+            jobs.note(job, outcome);
+        }
+        let (of, different) = (jobs.jobs(), jobs.count(Compared::Different));
+        let is_exceeded = *answers >= ENOUGH && most.is_exceeded(different, of);
+        let reason = || format!("{different} of {of} jobs differ in {answers} answers, more than {most}");
+        self.judge(is_exceeded.then(reason));
     }
 
     fn judge(&self, reason: Option<String>) {

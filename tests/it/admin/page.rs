@@ -10,7 +10,7 @@ use jobshim::{
     },
     demo::{Board, Job, Options, Rules, Simulator},
     routes::RouteName,
-    telemetry::{Compared, Finding, Kind, Sample},
+    telemetry::{Comparison, Finding, Kind, Sample},
 };
 use serde_json::{Value, json};
 use std::net::SocketAddr;
@@ -23,8 +23,8 @@ async fn lived_in() -> (Simulator, Running, SocketAddr) {
     let canary = Settings::default().with(&LEGACY.routes.key, "history_v2=canary:30,rollback.failures=1%");
     let mut jobshim = start_with(canary.with(&UPSTREAM.url.key, simulator.url())).await;
     let admin = jobshim.admin(&[]).await;
-    for _ in 0..20 {
-        jobshim.pipeline().modes().translated(RouteName::HistoryV2, true);
+    for nth in 0..20 {
+        jobshim.pipeline().modes().failed(RouteName::HistoryV2, nth);
     }
     let client = Client::new();
     let python = [("user-agent", "python-requests/2.31.0"), ("x-api-key", "one")];
@@ -47,13 +47,18 @@ async fn lived_in() -> (Simulator, Running, SocketAddr) {
             forwarded: "\"temp\"".to_owned(),
             translated: "\"output\" <b>bold</b>".to_owned(),
         },
+        job: Some(1),
+    };
+    let comparison = |kind| Comparison {
+        jobs: vec![1],
+        findings: vec![finding(kind)],
     };
     observer
         .findings()
-        .note(Endpoint::History, Compared::Same, &[finding(Kind::Loss)]);
+        .note(Endpoint::History, &comparison(Kind::Loss), "n8n");
     observer
         .findings()
-        .note(Endpoint::History, Compared::Different, &[finding(Kind::Difference)]);
+        .note(Endpoint::History, &comparison(Kind::Difference), "n8n");
     observer.cache_holds(3, 4096);
     (simulator, jobshim, admin)
 }
@@ -88,7 +93,7 @@ async fn the_page_shows_calls_clients_differences_and_the_upstream_and_asks_nobo
             "GET /history/{id}",
             "outputs.*.images[].type",
             "\"output\" <b>bold</b>",
-            "1 different, 1 same",
+            "1 different, 1 lost",
             "1 of 2",
             "No difference, as the Jobs API does not carry it: GET /history outputs.*.images[].type (1).",
             "outputs.9.images[0].type",

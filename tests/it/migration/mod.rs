@@ -4,3 +4,4 @@ mod modes;
 mod notices;
 mod rollback;
 mod shadow;
+mod verdicts;

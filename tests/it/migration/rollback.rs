@@ -18,7 +18,10 @@ use jobshim::{
     demo::{Job, Rules},
 };
 use serde_json::{Value, json};
-use std::net::SocketAddr;
+use std::{
+    net::SocketAddr,
+    sync::atomic::{AtomicUsize, Ordering::SeqCst},
+};
 
 const TARGET: &str = "/history/broken";
 const CANARY: &str = "history_entry=canary:100,rollback.failures=10%";
@@ -31,8 +34,23 @@ async fn server() -> Scripted<Surfaces> {
     Surfaces::start(jobs, vec![legacy(TARGET, "{}")]).await
 }
 
+/// Asked by somebody else each time: what one client sends again after a failure is a retry.
 async fn status(at: SocketAddr) -> u16 {
-    Client::new().get(at, TARGET).await.status.as_u16()
+    static CLIENTS: AtomicUsize = AtomicUsize::new(0);
+    let key = CLIENTS.fetch_add(1, SeqCst).to_string();
+    let reply = Client::new().get_with(at, TARGET, &[("x-api-key", &key)]).await;
+    reply.status.as_u16()
+}
+
+#[tokio::test]
+async fn what_one_client_sends_again_after_a_failure_counts_once() {
+    let server = server().await;
+    let options = Options::default().with(&LEGACY.routes.key, CANARY);
+    let jobshim = start_with(options.with(&UPSTREAM.url.key, server.url())).await;
+    let client = Client::new();
+    for _ in 0..60 {
+        assert_eq!(client.get(jobshim.address, TARGET).await.status, 502);
+    }
 }
 
 #[tokio::test]
@@ -70,8 +88,10 @@ async fn a_canary_whose_writes_fail_too_often_goes_back() {
     let jobshim = start_with(options.with(&UPSTREAM.url.key, server.url())).await;
     let client = Client::new();
     let mut statuses = Vec::new();
-    for _ in 0..22 {
-        let order = client.send(Method::POST, jobshim.address, "/queue", &[], r#"{"clear": true}"#);
+    for nth in 0..22 {
+        let key = nth.to_string();
+        let headers = [("x-api-key", &*key)];
+        let order = client.send(Method::POST, jobshim.address, "/queue", &headers, r#"{"clear": true}"#);
         statuses.push(order.await.expect("an answer").status.as_u16());
     }
     assert_eq!(statuses.split_off(20), [200, 200], "{statuses:?}");

@@ -28,7 +28,7 @@ use tokio::time::{sleep, timeout};
 
 const ID: &str = "0b8d4d0a-6d0c-4b3e-9c39-0d6a0f8f1c11";
 
-async fn jobshim(url: &str, options: &[(&Key, &str)]) -> Running {
+pub(super) async fn jobshim(url: &str, options: &[(&Key, &str)]) -> Running {
     let given = options
         .iter()
         .fold(Options::default(), |given, (key, value)| given.with(key, *value));
@@ -36,7 +36,7 @@ async fn jobshim(url: &str, options: &[(&Key, &str)]) -> Running {
 }
 
 /// The findings, once `count` comparisons have come to an end one way or another.
-async fn findings(jobshim: &Running, count: u64) -> BTreeMap<Endpoint, Found> {
+pub(super) async fn findings(jobshim: &Running, count: u64) -> BTreeMap<Endpoint, Found> {
     let waiting = async {
         loop {
             let found = jobshim.observer().findings().by_route();
@@ -51,7 +51,7 @@ async fn findings(jobshim: &Running, count: u64) -> BTreeMap<Endpoint, Found> {
 }
 
 /// Asks everything that was recorded, and gives what was found. Every client must have got the recorded answer.
-async fn shadow(case: Case, options: &[(&Key, &str)]) -> BTreeMap<Endpoint, Found> {
+pub(super) async fn shadow(case: Case, options: &[(&Key, &str)]) -> BTreeMap<Endpoint, Found> {
     let requests: Vec<(String, u16, String)> = case
         .legacy
         .iter()
@@ -75,7 +75,7 @@ async fn shadow(case: Case, options: &[(&Key, &str)]) -> BTreeMap<Endpoint, Foun
         findings(&jobshim, compared).await;
     }
     let found = findings(&jobshim, compared).await;
-    let ended: u64 = found.values().map(Found::answers).sum();
+    let ended: u64 = found.values().flat_map(|found| found.compared.values()).sum();
     assert_eq!(
         ended, compared,
         "{label}: every answer about jobs is compared: {found:#?}"
@@ -84,7 +84,7 @@ async fn shadow(case: Case, options: &[(&Key, &str)]) -> BTreeMap<Endpoint, Foun
 }
 
 /// The fields with differences, by route, and how often.
-fn differing(found: &BTreeMap<Endpoint, Found>) -> Vec<(&'static str, &str, u64)> {
+pub(super) fn differing(found: &BTreeMap<Endpoint, Found>) -> Vec<(&'static str, &str, u64)> {
     let fields = found.iter().flat_map(|(route, found)| {
         let differences = found
             .fields
@@ -104,8 +104,8 @@ async fn every_recorded_case_and_route_shows_no_difference() {
             let found = shadow(case, &[]).await;
             assert_eq!(differing(&found), [], "{label}: {found:#?}");
             for (route, found) in found {
-                assert_eq!(found.count(Compared::Same), found.answers(), "{label}: {found:#?}");
-                assert_eq!(found.compared.len(), 1, "{label}: {found:#?}");
+                let fine = [Compared::Same, Compared::Lost].map(|outcome| found.count(outcome));
+                assert_eq!(fine.iter().sum::<u64>(), found.answers(), "{label}: {found:#?}");
                 *routes.entry(route).or_insert(0) += found.answers();
             }
         }

@@ -160,7 +160,7 @@ async fn usage_survives_a_restart_of_the_program_and_the_report_tells_of_it() {
         "{printed}"
     );
     assert!(
-        printed.contains("no legacy call for 0 days: too early to tell before 30"),
+        printed.contains("none for 0 days: too early to tell before 30"),
         "{printed}"
     );
 }

@@ -1,0 +1,261 @@
+//! What there is to say of one legacy route: the same words on the page, in the report, in `/usage` and in `/metrics`.
+
+use super::modes::RollbackRecord;
+use crate::{
+    config::{Mode, Policy, Share},
+    telemetry::{Compared, Found, Recent},
+};
+use serde::Serialize;
+use std::fmt;
+use strum::{IntoStaticStr, VariantNames};
+
+/// So many answers about jobs must have been compared before a route is called ready.
+pub const ENOUGH: u64 = 20;
+/// After so many days without a call a route is called unused.
+pub const UNUSED_DAYS: u64 = 30;
+/// Fields and clients that are named; the others are counted.
+const NAMED: usize = 3;
+
+/// What is known of a route.
+#[derive(Debug)]
+pub struct Evidence<'a> {
+    /// Its mode.
+    pub policy: &'a Policy,
+    /// Whether answers of it can be compared: those of writes cannot.
+    pub is_read: bool,
+    /// That its canary has gone back.
+    pub back: Option<&'a RollbackRecord>,
+    /// What comparisons found.
+    pub found: Option<&'a Found>,
+    /// What became of the latest calls.
+    pub recent: Recent,
+    /// For how many days nobody has called it, of those that jobshim was there.
+    pub quiet_days: u64,
+}
+
+/// What there is to say of a route.
+#[derive(Clone, Debug, PartialEq, Eq, IntoStaticStr, VariantNames)]
+#[strum(serialize_all = "snake_case")]
+pub enum Verdict {
+    /// Its calls fail.
+    Failing(Recent),
+    /// Its canary went back by itself.
+    RolledBack {
+        /// Why.
+        reason: String,
+        /// When, in ms since 1970.
+        at_ms: u64,
+    },
+    /// Nobody calls it any more, for so many days.
+    Unused(u64),
+    /// Translations say something else.
+    Differs(Differing),
+    /// Translations lack what the Jobs API does not carry.
+    Loses(Differing),
+    /// Enough was compared, and all of these jobs are the same.
+    ReadyForCanary(u64),
+    /// This share of its clients is answered from the Jobs API.
+    Canary(Share),
+    /// So many answers about jobs were compared, too few to say anything.
+    Watching(u64),
+    /// It is answered from the Jobs API.
+    Translated,
+    /// It is answered by the server's own endpoint, and nothing is compared.
+    Forwarded,
+    /// It is answered with 410.
+    Gone,
+}
+
+/// In how many jobs two answers are not the same, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Differing {
+    jobs: u64,
+    of: u64,
+    fields: Vec<String>,
+    clients: Vec<String>,
+}
+
+/// A verdict as it is shown.
+#[derive(Clone, Debug, Serialize)]
+pub struct ShownVerdict {
+    /// The route.
+    pub route: &'static str,
+    /// In one word, as `/metrics` has it.
+    pub verdict: &'static str,
+    /// In a sentence.
+    pub words: String,
+    /// What to do now.
+    pub next_step: &'static str,
+    /// Something is wrong.
+    pub bad: bool,
+    /// When it came about, in ms since 1970, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at_ms: Option<u64>,
+}
+
+impl Verdict {
+    /// The one word of each.
+    pub const NAMES: &[&str] = Self::VARIANTS;
+
+    /// By what is known; what is worse comes first.
+    pub fn of(evidence: &Evidence<'_>) -> Self {
+        let Evidence {
+            policy,
+            is_read,
+            back,
+            found,
+            recent,
+            quiet_days,
+        } = *evidence;
+        if recent.mostly_fails() {
+            return Self::Failing(recent);
+        }
+        if let Some(back) = back {
+            return Self::RolledBack {
+                reason: back.reason.clone(),
+                at_ms: back.at_ms,
+            };
+        }
+        if quiet_days >= UNUSED_DAYS {
+            return Self::Unused(quiet_days);
+        }
+        let compares = is_read && (policy.mode == Mode::Shadow || (policy.mode == Mode::Canary && policy.compare));
+        let compared = compares.then(|| Self::of_comparisons(found));
+        match (compared, policy.mode) {
+            (Some(bad @ (Self::Differs(_) | Self::Loses(_))), _) => bad,
+            (_, Mode::Canary) => Self::Canary(policy.percent),
+            (Some(verdict), _) => verdict,
+            (None, Mode::Translate) => Self::Translated,
+            (None, Mode::Auto) if recent.translated > 0 => Self::Translated,
+            (None, Mode::Gone) => Self::Gone,
+            (None, _) => Self::Forwarded,
+        }
+    }
+
+    fn of_comparisons(found: Option<&Found>) -> Self {
+        let Some(found) = found else {
+            return Self::Watching(0);
+        };
+        let of = found.compared_jobs();
+        let differing = |outcome, is_meant: fn(&crate::telemetry::Field) -> bool| {
+            let fields = found.fields.iter().filter(|(_, field)| is_meant(field));
+            Differing {
+                jobs: found.jobs(outcome),
+                of,
+                fields: fields.map(|(name, _)| name.clone()).collect(),
+                clients: found.clients.keys().cloned().collect(),
+            }
+        };
+        if found.jobs(Compared::Different) > 0 {
+            Self::Differs(differing(Compared::Different, |field| field.differences > 0))
+        } else if found.jobs(Compared::Lost) > 0 {
+            Self::Loses(differing(Compared::Lost, |field| field.losses > 0))
+        } else if found.answers() >= ENOUGH {
+            Self::ReadyForCanary(of)
+        } else {
+            Self::Watching(found.answers())
+        }
+    }
+
+    /// The word for it.
+    pub fn name(&self) -> &'static str {
+        self.into()
+    }
+
+    /// Whether something is wrong.
+    pub fn is_bad(&self) -> bool {
+        matches!(
+            self,
+            Self::Failing(_) | Self::RolledBack { .. } | Self::Differs(_) | Self::Loses(_)
+        )
+    }
+
+    /// What to do now.
+    pub fn next_step(&self) -> &'static str {
+        match self {
+            Self::Failing(_) => "look at the log for the cause, or set mode forward for this route",
+            Self::RolledBack { .. } => "mend the cause; another mode, or other numbers of the canary, begin it anew",
+            Self::Unused(_) => "remove the server's own endpoint; when every route is unused, remove jobshim",
+            Self::Differs(_) => "look at the differing answers, then mend the table of this route",
+            Self::Loses(_) => "find out whether these clients read these fields; if nobody does, set mode canary",
+            Self::ReadyForCanary(_) => "set mode canary:5%",
+            Self::Canary(share) if *share == Share::ALL => "set mode translate",
+            Self::Canary(_) => "raise the canary's share while nothing differs or fails",
+            Self::Watching(_) => "wait for more jobs",
+            Self::Translated => "move the clients to the Jobs API; the server's own endpoint may go",
+            Self::Forwarded => "set mode shadow, to see whether it can be translated",
+            Self::Gone => "look who still calls it, then remove jobshim",
+        }
+    }
+
+    /// As it is shown of `route`.
+    pub fn shown(&self, route: &'static str) -> ShownVerdict {
+        ShownVerdict {
+            route,
+            verdict: self.name(),
+            words: self.to_string(),
+            next_step: self.next_step(),
+            bad: self.is_bad(),
+            at_ms: match self {
+                Self::RolledBack { at_ms, .. } => Some(*at_ms),
+                _ => None,
+            },
+        }
+    }
+}
+
+fn some(names: &[String]) -> String {
+    let named = names.iter().take(NAMED).map(|name| match name.as_str() {
+        "" => "(no user agent)",
+        name => name,
+    });
+    let named = named.collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(NAMED) {
+        0 => named,
+        more => format!("{named} and {more} more"),
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failing(Recent { calls, failed, .. }) => write!(out, "failing: {failed} of the last {calls} calls"),
+            Self::RolledBack { reason, .. } => write!(out, "rolled back: {reason}"),
+            Self::Unused(days) => write!(
+                out,
+                "unused for {days} days: safe to remove, the server's own endpoint and jobshim for it"
+            ),
+            Self::Differs(Differing {
+                jobs,
+                of,
+                fields,
+                clients,
+            }) => write!(
+                out,
+                "differs: {jobs} of {of} jobs, in {}; seen by {}",
+                some(fields),
+                some(clients)
+            ),
+            Self::Loses(Differing {
+                jobs,
+                of,
+                fields,
+                clients,
+            }) => write!(
+                out,
+                "loses {} in {jobs} of {of} jobs, which the Jobs API does not carry; ready, if nobody reads that: seen by {}",
+                some(fields),
+                some(clients)
+            ),
+            Self::ReadyForCanary(jobs) => write!(out, "ready for canary: all of {jobs} compared jobs are the same"),
+            Self::Canary(share) => write!(out, "canary at {share}"),
+            Self::Watching(answers) => write!(out, "watching: {answers} of {ENOUGH} answers about jobs compared"),
+            Self::Translated => write!(out, "translated: the server's own endpoint is not asked any more"),
+            Self::Forwarded => write!(out, "forwarded, and not compared"),
+            Self::Gone => write!(out, "gone: answered with 410"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,230 @@
+use super::*;
+use crate::config::{self, Options, settings::LEGACY};
+use crate::routes::Endpoint;
+use crate::routes::RouteName;
+use crate::telemetry::{Comparison, Finding, Findings, Kind, Sample};
+
+fn policy(text: &str) -> Policy {
+    let options = Options::default().with(&LEGACY.routes.key, format!("history={text}"));
+    let loaded = config::load(&options, |_| None).expect("a configuration");
+    loaded.config.legacy.policy(RouteName::History).clone()
+}
+
+/// What is found in answers about `jobs` jobs, of which those below `bad` show this.
+fn found(jobs: u64, bad: u64, kind: Kind) -> Found {
+    let findings = Findings::default();
+    for job in 0..jobs {
+        let finding = Finding {
+            field: "outputs".to_owned(),
+            kind,
+            sample: Sample::default(),
+            job: Some(job),
+        };
+        let comparison = Comparison {
+            jobs: vec![job],
+            findings: if job < bad { vec![finding] } else { Vec::new() },
+        };
+        findings.note(Endpoint::History, &comparison, "n8n");
+    }
+    findings.by_route().remove(&Endpoint::History).expect("a route")
+}
+
+#[test]
+fn each_has_its_words_and_what_is_worse_comes_first() {
+    let fine = Recent {
+        calls: 9,
+        failed: 0,
+        translated: 9,
+    };
+    let failing = Recent {
+        calls: 9,
+        failed: 5,
+        translated: 4,
+    };
+    let back = RollbackRecord {
+        terms: String::new(),
+        at_ms: 7,
+        reason: "3 of 20 jobs differ".to_owned(),
+    };
+    let (same, differs, loses) = (
+        found(20, 0, Kind::Noise),
+        found(40, 3, Kind::Difference),
+        found(40, 30, Kind::Loss),
+    );
+    let few = found(3, 0, Kind::Noise);
+    for (mode, found, recent, back, quiet_days, name, words, bad) in [
+        (
+            "translate",
+            None,
+            failing,
+            None,
+            0,
+            "failing",
+            "failing: 5 of the last 9 calls",
+            true,
+        ),
+        (
+            "shadow",
+            Some(&same),
+            failing,
+            None,
+            0,
+            "failing",
+            "failing: 5 of the last 9 calls",
+            true,
+        ),
+        (
+            "canary:5",
+            Some(&same),
+            fine,
+            Some(&back),
+            0,
+            "rolled_back",
+            "rolled back: 3 of 20 jobs differ",
+            true,
+        ),
+        (
+            "translate",
+            None,
+            fine,
+            None,
+            30,
+            "unused",
+            "unused for 30 days: safe to remove, the server's own endpoint and jobshim for it",
+            false,
+        ),
+        (
+            "shadow",
+            Some(&differs),
+            fine,
+            None,
+            0,
+            "differs",
+            "differs: 3 of 40 jobs, in outputs; seen by n8n",
+            true,
+        ),
+        (
+            "canary:5,compare",
+            Some(&differs),
+            fine,
+            None,
+            0,
+            "differs",
+            "differs: 3 of 40 jobs, in outputs; seen by n8n",
+            true,
+        ),
+        (
+            "shadow",
+            Some(&loses),
+            fine,
+            None,
+            0,
+            "loses",
+            "loses outputs in 30 of 40 jobs, which the Jobs API does not carry; ready, if nobody reads that: seen by n8n",
+            true,
+        ),
+        (
+            "shadow",
+            Some(&same),
+            fine,
+            None,
+            0,
+            "ready_for_canary",
+            "ready for canary: all of 20 compared jobs are the same",
+            false,
+        ),
+        (
+            "shadow",
+            Some(&few),
+            fine,
+            None,
+            0,
+            "watching",
+            "watching: 3 of 20 answers about jobs compared",
+            false,
+        ),
+        (
+            "shadow",
+            None,
+            fine,
+            None,
+            0,
+            "watching",
+            "watching: 0 of 20 answers about jobs compared",
+            false,
+        ),
+        ("canary:5", Some(&same), fine, None, 0, "canary", "canary at 5%", false),
+        (
+            "translate",
+            None,
+            fine,
+            None,
+            0,
+            "translated",
+            "translated: the server's own endpoint is not asked any more",
+            false,
+        ),
+        (
+            "auto",
+            None,
+            fine,
+            None,
+            29,
+            "translated",
+            "translated: the server's own endpoint is not asked any more",
+            false,
+        ),
+        (
+            "auto",
+            None,
+            Recent::default(),
+            None,
+            0,
+            "forwarded",
+            "forwarded, and not compared",
+            false,
+        ),
+        (
+            "forward",
+            None,
+            fine,
+            None,
+            0,
+            "forwarded",
+            "forwarded, and not compared",
+            false,
+        ),
+        ("gone", None, fine, None, 0, "gone", "gone: answered with 410", false),
+    ] {
+        let policy = policy(mode);
+        let verdict = Verdict::of(&Evidence {
+            policy: &policy,
+            is_read: true,
+            back,
+            found,
+            recent,
+            quiet_days,
+        });
+        let shown = verdict.shown("history");
+        assert_eq!(
+            (shown.verdict, shown.words.as_str(), shown.bad),
+            (name, words, bad),
+            "{mode}"
+        );
+        assert!(!shown.next_step.is_empty());
+    }
+}
+
+#[test]
+fn answers_of_writes_are_never_called_compared() {
+    let policy = policy("shadow");
+    let verdict = Verdict::of(&Evidence {
+        policy: &policy,
+        is_read: false,
+        back: None,
+        found: None,
+        recent: Recent::default(),
+        quiet_days: 0,
+    });
+    assert_eq!(verdict, Verdict::Forwarded);
+}

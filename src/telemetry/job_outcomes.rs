@@ -1,0 +1,72 @@
+//! How the latest jobs came out that were compared, each counted once: a client may ask for one of them a thousand times.
+
+use super::labels::Compared;
+use std::collections::{HashMap, VecDeque};
+
+/// So many jobs count, the latest ones.
+const WINDOW: usize = 1_000;
+
+/// How jobs came out in comparisons.
+#[derive(Clone, Debug, Default)]
+pub struct JobOutcomes {
+    /// In the order in which they came first.
+    order: VecDeque<u64>,
+    worst: HashMap<u64, Compared>,
+}
+
+impl JobOutcomes {
+    /// A job came out so. What was found of it once is not undone by a later look: the two answers differed.
+    pub fn note(&mut self, job: u64, outcome: Compared) {
+        if let Some(worst) = self.worst.get_mut(&job) {
+            *worst = (*worst).max(outcome);
+            return;
+        }
+        if self.order.len() >= WINDOW
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.worst.remove(&oldest);
+        }
+        self.order.push_back(job);
+        self.worst.insert(job, outcome);
+    }
+
+    /// How many jobs there are.
+    pub fn jobs(&self) -> u64 {
+        self.order.len() as u64
+    }
+
+    /// How many came out so, at the worst.
+    pub fn count(&self, outcome: Compared) -> u64 {
+        self.worst.values().filter(|worst| **worst == outcome).count() as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_counts_once_by_the_worst_that_was_found_of_it() {
+        let mut outcomes = JobOutcomes::default();
+        for outcome in [Compared::Same, Compared::Lost, Compared::Different, Compared::Same] {
+            outcomes.note(1, outcome);
+        }
+        outcomes.note(2, Compared::Lost);
+        outcomes.note(2, Compared::Noise);
+        outcomes.note(3, Compared::Same);
+        let counts = [Compared::Different, Compared::Lost, Compared::Same, Compared::Noise];
+        assert_eq!(outcomes.jobs(), 3);
+        assert_eq!(counts.map(|outcome| outcomes.count(outcome)), [1, 1, 1, 0]);
+    }
+
+    #[test]
+    fn the_oldest_are_forgotten() {
+        let mut outcomes = JobOutcomes::default();
+        outcomes.note(0, Compared::Different);
+        (1..=WINDOW as u64).for_each(|job| outcomes.note(job, Compared::Same));
+        assert_eq!(
+            (outcomes.jobs(), outcomes.count(Compared::Different)),
+            (WINDOW as u64, 0)
+        );
+    }
+}

@@ -1,0 +1,263 @@
+//! A verdict on each route: lost is not same, what could not differ does not count, a fault of a table is found, and page,
+//! report and metrics use the same words.
+
+use super::shadow::{differing, findings, jobshim, shadow};
+use crate::support::{
+    Client, Running, TableFolder as Folder,
+    corpus::case,
+    metrics::Metrics,
+    program::run,
+    server::board,
+    start_with,
+    surfaces::{Surfaces, legacy},
+    upstream::{Scripted, reply},
+    wait::until,
+};
+use jobshim::{
+    config::{
+        Options,
+        settings::{FOLDERS, LEGACY, SHADOW, UPSTREAM},
+    },
+    demo::{Job, Rules},
+    routes::{Endpoint, RouteName},
+    telemetry::{Compared, STEP},
+};
+use serde_json::Value;
+use std::net::SocketAddr;
+
+const HISTORY: &str = include_str!("../../../mappings/answers/history.toml");
+
+fn id(nth: usize) -> String {
+    format!("{nth:08}-0000-4000-8000-000000000000")
+}
+
+/// A server with so many finished jobs, whose legacy endpoint shows each of them as the tables do, and says of every other
+/// id that there is none.
+async fn finished(count: usize) -> Scripted<Surfaces> {
+    let mut jobs = board(Rules::Comfyui);
+    for nth in 0..count {
+        let text = format!(
+            r#"{{"id": "{}", "status": "completed", "create_time": 1700000000000, "priority": {nth}, "outputs": {{"9": {{"images": [{{"filename": "a.png", "type": "output"}}]}}}}}}"#,
+            id(nth)
+        );
+        jobs.jobs.push(Job::new(&text, &text).expect("a job"));
+    }
+    let plain = Surfaces::start(jobs.clone(), Vec::new()).await;
+    let translating = jobshim(&plain.url(), &[]).await;
+    let client = Client::new();
+    let mut answers = vec![legacy(&format!("/history/{}", id(count)), "{}")];
+    for nth in 0..count {
+        let target = format!("/history/{}", id(nth));
+        let text = client.get(translating.address, &target).await.text();
+        answers.push(legacy(&target, &text));
+    }
+    Surfaces::start(jobs, answers).await
+}
+
+async fn ask(at: SocketAddr, key: usize, target: &str) {
+    let headers = [("x-api-key", &*key.to_string()), ("user-agent", "poller/1")];
+    assert_eq!(Client::new().get_with(at, target, &headers).await.status, 200);
+}
+
+async fn compared(jobshim: &Running, count: u64) {
+    findings(jobshim, count).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_canary_that_loses_outputs_goes_back_within_twenty_answers_about_finished_jobs_however_many_polls_said_nothing()
+ {
+    let server = finished(30).await;
+    let broken = HISTORY.replace(
+        "derive = \"unwrap_items\", of = \"outputs\"",
+        "derive = \"unwrap_items\", of = \"nothing\"",
+    );
+    assert_ne!(broken, HISTORY);
+    let folder = Folder::with("verdicts-canary", &[("history.toml", &broken)]);
+    let path = folder.path.display().to_string();
+    let canary = "history_entry=canary:0,compare,rollback.differences=1%";
+    let options = [
+        (&LEGACY.routes.key, canary),
+        (&FOLDERS.mappings_dir.key, path.as_str()),
+        (&SHADOW.max_in_flight.key, "64"),
+    ];
+    let jobshim = jobshim(&server.url(), &options).await;
+    let at = jobshim.address;
+    let unfinished = format!("/history/{}", id(30));
+    for poll in 0..500 {
+        ask(at, poll, &unfinished).await;
+        compared(&jobshim, poll as u64 + 1).await;
+    }
+    let pipeline = jobshim.pipeline();
+    let modes = pipeline.modes();
+    assert!(
+        modes.back(RouteName::HistoryEntry).is_none(),
+        "nothing could differ yet"
+    );
+    let found = jobshim.observer().findings().by_route();
+    assert_eq!(found[&Endpoint::HistoryEntry].answers(), 0);
+    for nth in 0..20 {
+        assert!(modes.back(RouteName::HistoryEntry).is_none(), "{nth} are too few");
+        ask(at, nth, &format!("/history/{}", id(nth))).await;
+        compared(&jobshim, 501 + nth as u64).await;
+    }
+    let is_back = async || modes.back(RouteName::HistoryEntry).is_some();
+    until("it goes back", is_back).await;
+    let back = modes.back(RouteName::HistoryEntry).expect("a record");
+    assert_eq!(back.reason, "20 of 20 jobs differ in 20 answers, more than 1%");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_without_their_prompts_are_lost_and_no_answer_that_is_the_same() {
+    let found = shadow(case("comfyui-0.27", "busy"), &[]).await;
+    let queue = &found[&Endpoint::Queue];
+    assert_eq!(queue.count(Compared::Same), 0, "{queue:#?}");
+    assert!(
+        queue.count(Compared::Lost) > 0 && queue.jobs(Compared::Lost) > 0,
+        "{queue:#?}"
+    );
+    assert_eq!(
+        queue.clients.values().sum::<u64>(),
+        queue.count(Compared::Lost),
+        "{queue:#?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_of_twenty_faults_of_a_table_is_found() {
+    let rows = [
+        ("to = \"prompt[0]\"\nfrom = [\"priority\"]", "prompt[0]"),
+        ("to = \"prompt[1]\"\nfrom = [\"id\"]", "prompt[1]"),
+        (
+            "to = \"status\"\nfrom = [\"execution_status\", { part = \"status\" }]",
+            "status",
+        ),
+        (
+            "from = [{ derive = \"unwrap_items\", of = \"outputs\", exactly = [\"filename\", \"type\", \"subfolder\", \"mediaType\"], when = { mediaType = \"3d\" }, take = \"filename\" }]",
+            "outputs",
+        ),
+    ];
+    let sources = [
+        "status",
+        "create_time",
+        "workflow.extra_data",
+        "workflow.prompt",
+        "outputs_count",
+    ];
+    let faults = rows.iter().flat_map(|row| sources.map(|source| (row, source)));
+    let mut found_of = 0;
+    for ((from, field), source) in faults {
+        let row = match *field {
+            "outputs" => format!("from = [\"{source}\"]"),
+            field => format!("to = \"{field}\"\nfrom = [\"{source}\"]"),
+        };
+        let broken = HISTORY.replace(from, &row);
+        assert_ne!(broken, HISTORY, "{from}");
+        let folder = Folder::with(
+            &format!("verdicts-{}-{found_of}", field.len()),
+            &[("history.toml", &broken)],
+        );
+        let path = folder.path.display().to_string();
+        let found = shadow(case("comfyui-next", "gallery"), &[(&FOLDERS.mappings_dir.key, &path)]).await;
+        assert!(
+            differing(&found)
+                .iter()
+                .any(|(route, on, _)| *route == "history" && on == field),
+            "{field} from {source}: {found:#?}"
+        );
+        let history = &found[&Endpoint::History];
+        assert!(
+            history.jobs(Compared::Different) > 0,
+            "{field} from {source}: {history:#?}"
+        );
+        found_of += 1;
+    }
+    assert_eq!(found_of, 20);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_equal_pairs_give_no_false_alarm() {
+    let server = finished(50).await;
+    let jobshim = jobshim(
+        &server.url(),
+        &[(&LEGACY.mode.key, "shadow"), (&SHADOW.max_in_flight.key, "64")],
+    )
+    .await;
+    let text = {
+        let translating = super::shadow::jobshim(&server.url(), &[]).await;
+        Client::new().get(translating.address, "/history").await.text()
+    };
+    server.with(|surfaces| surfaces.legacy.push(legacy("/history", &text)));
+    for nth in 0..200 {
+        ask(jobshim.address, nth, "/history").await;
+        compared(&jobshim, nth as u64 + 1).await;
+    }
+    let found = jobshim.observer().findings().by_route();
+    let history = &found[&Endpoint::History];
+    assert_eq!(
+        (history.count(Compared::Same), history.compared_jobs()),
+        (200, 50),
+        "{history:#?}"
+    );
+    assert!(history.fields.is_empty(), "{history:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn page_report_and_metrics_say_the_same_and_a_route_that_fails_is_bad() {
+    // Lists fail, and one job is answered.
+    let server = Scripted::answering(|arrived| match arrived.of_job() {
+        Some(id) => reply(
+            200,
+            &[],
+            format!(r#"{{"id": "{id}", "status": "completed", "create_time": 1}}"#),
+        ),
+        None => reply(500, &[], "no"),
+    })
+    .await;
+    let options = Options::default()
+        .with(&UPSTREAM.url.key, server.url())
+        .with(&UPSTREAM.dialect.key, "comfyui");
+    let mut jobshim = start_with(options).await;
+    let admin = jobshim.admin(&[]).await;
+    let client = Client::new();
+    client.get(jobshim.address, "/history/a").await;
+    for _ in 0..3 {
+        let status = client.get(jobshim.address, "/history").await.status;
+        assert!(status.is_server_error(), "{status}");
+    }
+    let observer = jobshim.observer();
+    observer.series().look(observer.metrics());
+    assert!(STEP.as_secs() * 60 == 300, "recent are five minutes");
+    let overview: Value = serde_json::from_slice(&client.get(admin, "/overview").await.body).expect("JSON");
+    let usage: Value = serde_json::from_slice(&client.get(admin, "/usage").await.body).expect("JSON");
+    assert_eq!(overview["verdicts"], usage["verdicts"]);
+    let report = run(&["report", "--admin", &format!("http://{admin}")], &[]);
+    let report = String::from_utf8_lossy(&report.stdout).into_owned();
+    let json = run(
+        &["report", "--format", "json", "--admin", &format!("http://{admin}")],
+        &[],
+    );
+    let json: Value = serde_json::from_slice(&json.stdout).expect("JSON");
+    assert_eq!(json["verdicts"], usage["verdicts"]);
+    let metrics = Metrics::of(&client, admin).await;
+    for (route, verdict, words, bad) in [
+        ("history", "failing", "failing: 3 of the last 3 calls", true),
+        (
+            "history_entry",
+            "translated",
+            "translated: the server's own endpoint is not asked any more",
+            false,
+        ),
+    ] {
+        let verdicts = overview["verdicts"].as_array().expect("a list");
+        let shown = verdicts.iter().find(|one| one["route"] == route).expect("a route");
+        assert_eq!(
+            (&shown["verdict"], &shown["words"], &shown["bad"]),
+            (&verdict.into(), &words.into(), &bad.into())
+        );
+        assert!(report.contains(words), "{report}");
+        assert_eq!(
+            metrics.value(&format!(r#"jobshim_verdict{{route="{route}",verdict="{verdict}"}}"#)),
+            1.0
+        );
+    }
+}
