@@ -12,7 +12,7 @@ use crate::{
     legacy::{Inquiry, Legacy, LegacyError},
     migration::modes::Modes,
     routes::LegacyRoute,
-    telemetry::{Compared, Finding, Kind, Observer, REQUEST_ID},
+    telemetry::{Compared, Finding, Kind, Observer, REQUEST_ID, now_ms},
     upstream::{Upstream, UpstreamError},
 };
 use bytes::Bytes;
@@ -204,6 +204,11 @@ impl Comparison {
         let news = self.observer.findings().note(route, compared, found);
         let request = self.shadowed.reread.headers.get(REQUEST_ID);
         let request_id = request.and_then(|id| id.to_str().ok()).unwrap_or_default();
+        if compared == Compared::Different {
+            let differing = found.iter().filter(|finding| finding.kind == Kind::Difference);
+            let differing = differing.map(|finding| &finding.sample);
+            self.observer.differing().note(route, now_ms(), request_id, differing);
+        }
         for finding in news.differing {
             tracing::warn!(
                 route = name.as_str(),

@@ -1,5 +1,6 @@
 //! Tests of `admin`.
 
 mod listener;
+mod overview;
 mod page;
 mod readiness;
