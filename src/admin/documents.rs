@@ -69,7 +69,7 @@ fn document(title: &str, body: &str) -> Response<Full<Bytes>> {
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n<title>{title} · jobshim</title>\n\
          <link rel=\"icon\" href=\"data:,\">\n<style>{styles}</style>\n</head>\n<body>\n\
-         <p class=\"back\"><a href=\"/\">jobshim</a></p>\n<article>{body}</article>\n</body>\n</html>\n"
+         <p class=\"back\"><a href=\"/\">← jobshim</a></p>\n<article>{body}</article>\n</body>\n</html>\n"
     );
     html(page, POLICY)
 }

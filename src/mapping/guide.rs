@@ -50,7 +50,10 @@ fn instead(calls: Calls, dialect: &Dialect) -> String {
             "`POST {}` with `{{\"{}\": [ids]}}`, at most {} of them; to clear the queue, ask {queued} first",
             cancel.many, cancel.ids, cancel.batch
         ),
-        Calls::CancelRunning => format!("`POST {}`; without an id, ask {queued} first", cancel.path),
+        Calls::CancelRunning => format!(
+            "`POST {}`; without an id, ask `GET {list}?{}={}` first",
+            cancel.path, names.list.status, names.states.running
+        ),
         Calls::CancelOne => format!("`POST {}`", cancel.path),
         Calls::Hide => "nothing: no call of the Jobs API deletes a job".to_owned(),
     }

@@ -66,7 +66,6 @@ fn source_in_words(source: &toml::Value, quote: Quote) -> String {
         return "an object made of other fields".to_owned();
     }
     let of = quote(word("of").unwrap_or_default());
-    let and = |words: Vec<String>| words.join(" and ");
     let names = |key| {
         let named = source.get(key).and_then(toml::Value::as_table);
         named
@@ -95,7 +94,8 @@ fn source_in_words(source: &toml::Value, quote: Quote) -> String {
                     None => path,
                 })
             };
-            let without = and(members.into_iter().flatten().filter_map(member).collect());
+            let members: Vec<String> = members.into_iter().flatten().filter_map(member).collect();
+            let without = members.join(" and without ");
             match word("put") {
                 Some(put) => format!("{of} without {without}, and with {}", quote(put)),
                 None => format!("{of} without {without}"),
@@ -103,7 +103,7 @@ fn source_in_words(source: &toml::Value, quote: Quote) -> String {
         }
         Some("extend") => {
             let with = [names("with"), names("add")].concat();
-            format!("{of} with {}", and(with))
+            format!("{of} with {}", with.join(", "))
         }
         Some("kind") => format!("{of} where it is a {}", word("is").unwrap_or_default()),
         Some("keys") => format!("the keys of {of}"),

@@ -112,7 +112,7 @@ impl Events {
 
     /// All that are kept, the latest first.
     pub fn latest(&self) -> Vec<Event> {
-        let mut all: Vec<Event> = self.0.lock().iter().cloned().collect();
+        let mut all: Vec<Event> = self.0.lock().iter().rev().cloned().collect();
         all.sort_by_key(|event| std::cmp::Reverse(event.at_ms));
         all
     }

@@ -1,7 +1,7 @@
 //! How often something happened in the last hour and the last day: counts by minute and by hour, so that what is old falls
 //! out. Only times in which something happened take room.
 
-use super::series::Span;
+use super::{series::Span, usage::Use};
 use serde::Serialize;
 use std::{collections::VecDeque, time::Duration};
 
@@ -33,6 +33,22 @@ impl Counts {
 pub(super) struct Recent {
     hour: Window<60>,
     day: Window<24>,
+}
+
+/// How one client uses one route, in all and lately.
+#[derive(Debug)]
+pub(super) struct Tally {
+    /// In all.
+    pub(super) used: Use,
+    /// Lately.
+    pub(super) recent: Recent,
+}
+
+impl From<Use> for Tally {
+    fn from(used: Use) -> Self {
+        let recent = Recent::default();
+        Self { used, recent }
+    }
 }
 
 /// The last `N` periods, and the one that has begun.

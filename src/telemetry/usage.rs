@@ -5,7 +5,7 @@ use super::{
     client::{ClientFingerprint, ClientId},
     health::now_ms,
     labels::{Source, StatusClass},
-    recent::{Counts, Recent},
+    recent::{Counts, Tally},
     series::Span,
 };
 use crate::routes::Endpoint;
@@ -104,20 +104,6 @@ struct UsageTable {
 
 /// How one client uses each route.
 type Routes = Arc<Mutex<[Option<Tally>; Endpoint::LEGACY]>>;
-
-/// How one client uses one route, in all and lately.
-#[derive(Debug)]
-struct Tally {
-    used: Use,
-    recent: Recent,
-}
-
-impl From<Use> for Tally {
-    fn from(used: Use) -> Self {
-        let recent = Recent::default();
-        Self { used, recent }
-    }
-}
 
 impl Default for Usage {
     fn default() -> Self {

@@ -3,4 +3,5 @@
 mod listener;
 mod overview;
 mod page;
+mod page_told;
 mod readiness;
