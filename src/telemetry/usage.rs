@@ -145,8 +145,12 @@ impl Usage {
     }
 
     fn watched_ms(&self) -> u64 {
-        let (began, before) = self.began;
-        before.saturating_add(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX))
+        self.watched_ms_at(self.elapsed())
+    }
+
+    fn watched_ms_at(&self, elapsed: Duration) -> u64 {
+        let (_, before) = self.began;
+        before.saturating_add(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX))
     }
 
     fn table(&self) -> MutexGuard<'_, UsageTable> {
@@ -175,11 +179,12 @@ impl Usage {
         });
         let failed = status == StatusClass::ServerError;
         let translated = source == Source::JobsApi && !failed;
-        recent.add(self.elapsed(), translated, failed);
+        let elapsed = self.elapsed();
+        recent.add(elapsed, translated, failed);
         used.count += 1;
         used.translated += u64::from(translated);
         used.last_seen_ms = now;
-        used.last_watched_ms = self.watched_ms();
+        used.last_watched_ms = self.watched_ms_at(elapsed);
     }
 
     /// All clients.

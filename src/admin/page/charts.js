@@ -83,8 +83,8 @@ function draw(id, series, lines, options = {}) {
   box.dataset.colors = lines.map(one => color(...one.colors)).join("|");
   const key = [box.dataset.series, box.dataset.colors, dark.matches, box.clientWidth, span].join("#");
   const data = withGaps(series.at, lines, series.step_s);
-  // Where nobody points, the legend tells of the last step.
-  const latest = plot => setTimeout(() => {
+  // Where nobody points, the legend tells of the last step, once the plot itself has been drawn.
+  const latest = plot => queueMicrotask(() => {
     const steps = plot.data[0].length;
     if (steps && plot.cursor.left < 0 && plots[id].plot === plot) plot.setLegend({ idx: steps - 1 });
   });

@@ -19,22 +19,29 @@ function show(seen) {
   for (const one of document.querySelectorAll(".span-words")) one.textContent = span === "hour" ? "last hour" : "last 24 hours";
 }
 
+async function asked(wanted) {
+  const answer = await fetch(`/overview?span=${wanted}`, { cache: "no-store" });
+  if (!answer.ok) throw new Error(answer.status);
+  return answer.json();
+}
+
 async function refresh() {
+  const wanted = span;
+  let seen;
   try {
-    const wanted = span, answer = await fetch(`/overview?span=${wanted}`, { cache: "no-store" });
-    if (!answer.ok) throw new Error(answer.status);
-    const seen = await answer.json();
-    if (wanted !== span) return;
-    last = seen;
-    byId("stale").hidden = true;
-    show(last);
-    document.body.dataset.shown = String(last.now_ms);
-    document.body.dataset.shownSpan = wanted;
-  } catch (error) {
+    seen = await asked(wanted);
+  } catch {
     byId("stale").hidden = false;
     if (last) showTitle(last, true);
-    document.body.dataset.error = String(error);
+    return;
   }
+  // Somebody has chosen the other span meanwhile.
+  if (wanted !== span) return;
+  last = seen;
+  byId("stale").hidden = true;
+  show(last);
+  document.body.dataset.shown = String(last.now_ms);
+  document.body.dataset.shownSpan = wanted;
 }
 
 for (const button of document.querySelectorAll("[data-span]")) {
@@ -50,4 +57,4 @@ byId("client-order").addEventListener("input", again);
 document.addEventListener("visibilitychange", () => { if (!document.hidden) refresh(); });
 dark.addEventListener("change", again);
 addEventListener("resize", again);
-(async () => { for (;;) { await refresh(); await new Promise(done => setTimeout(done, document.hidden ? 30000 : 3000)); } })();
+(async () => { for (;;) { await refresh().catch(console.error); await new Promise(done => setTimeout(done, document.hidden ? 30000 : 3000)); } })();

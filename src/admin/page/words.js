@@ -2,7 +2,8 @@
 // Words for numbers and times, and the small pieces that tables are made of. Whatever clients sent is text, never markup.
 const byId = id => document.getElementById(id);
 const sum = column => (column || []).reduce((all, one) => all + one, 0);
-const count = number => number >= 1e6 ? (number / 1e6).toFixed(1) + " M" : number >= 1e4 ? (number / 1e3).toFixed(1) + " k" : String(number);
+const short = number => number.toFixed(1).replace(/\.0$/, "");
+const count = number => number >= 1e6 ? short(number / 1e6) + " M" : number >= 1e4 ? short(number / 1e3) + " k" : String(number);
 
 // A few of many are never 0 %, and all but a few never 100 %.
 const percent = (part, all) => {
@@ -12,7 +13,7 @@ const percent = (part, all) => {
   if (part >= all) return "100 %";
   if (exact < 0.1) return "< 0.1 %";
   if (exact > 99.9) return "> 99.9 %";
-  return (exact < 10 || exact > 90 ? exact.toFixed(1).replace(/\.0$/, "") : exact.toFixed(0)) + " %";
+  return (exact < 10 || exact > 90 ? short(exact) : exact.toFixed(0)) + " %";
 };
 
 const lasted = ms => {

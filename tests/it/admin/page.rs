@@ -85,7 +85,7 @@ async fn the_page_shows_calls_clients_differences_and_the_upstream_and_asks_nobo
     for (name, width, scheme) in SIZES {
         look_as(&browser, width, scheme).await;
         browser.go(&url).await;
-        browser.until("document.body.dataset.shown && document.querySelector('#plot-routes canvas') && document.querySelector('#plot-routes').dataset.series.includes('POST') && document.querySelector('#tile-legacy').textContent === '37'").await;
+        browser.until("document.body.dataset.shown && document.querySelector('#plot-routes canvas') && document.querySelector('#plot-routes').dataset.series.includes('POST') && document.querySelector('#events tbody tr') && document.querySelector('#tile-legacy').textContent === '37'").await;
         browser.picture(&format!("page-{name}.png")).await;
         let text = browser.run("return document.body.innerText").await;
         let text = text.as_str().expect("text");
@@ -104,6 +104,7 @@ async fn the_page_shows_calls_clients_differences_and_the_upstream_and_asks_nobo
             "outputs.9.images[0].type",
             "The canary of GET /api/history_v2 rolled back",
             "2 fields request 0123-request",
+            "Canary rolled back",
             "20 failures in 20 answers, more than 1%",
             "canary 30%, back over 1% failures: rolled back, forwarded",
             "GET /api/job/{id}/status",
