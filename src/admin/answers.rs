@@ -125,7 +125,10 @@ fn overview(pipeline: &Pipeline, uri: &Uri) -> Value {
     let (mut usage, mut within) = (observer.usage().clients(), observer.usage().within(span));
     let clients = mem::take(&mut usage.clients).into_iter().map(|client| {
         let mut shown = json!(client);
-        shown["within"] = json!(within.remove(&client.who).unwrap_or_default());
+        if let Value::Object(fields) = &mut shown {
+            let within = within.remove(&client.who).unwrap_or_default();
+            fields.insert("within".to_owned(), json!(within));
+        }
         shown
     });
     let clients: Vec<Value> = clients.collect();

@@ -79,6 +79,7 @@ function draw(id, series, lines, options = {}) {
   const box = byId(id), css = getComputedStyle(document.documentElement);
   const soft = css.getPropertyValue("--soft").trim(), grid = css.getPropertyValue("--line").trim();
   box.classList.toggle("nothing", !lines.some(one => one.values.some(options.zero ? value => value != null : value => value)));
+  box.dataset.nothing = series.at.length < 2 ? `first shown after ${lasted(2000 * series.step_s)}` : "nothing in this time";
   box.dataset.series = lines.map(one => one.label).join("|");
   box.dataset.colors = lines.map(one => color(...one.colors)).join("|");
   const key = [box.dataset.series, box.dataset.colors, dark.matches, box.clientWidth, span].join("#");
