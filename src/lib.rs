@@ -7,7 +7,7 @@
 #[expect(clippy::print_stdout, reason = "what a command answers goes to the standard output")]
 pub mod cli;
 
-/// The second listener: health, metrics, usage, the page.
+/// The second listener: health, metrics, usage, the page, the configuration in force, the guide.
 pub mod admin;
 
 /// Listeners: TLS, PROXY protocol, limits on connections, idle clients, draining. It knows nothing of endpoints.
@@ -40,7 +40,7 @@ pub mod upstream;
 /// Who asks: scope, access token, trusted proxies.
 pub mod auth;
 
-/// Request log, metrics, usage, time series, traces. It is told, and asks nobody.
+/// Request log, metrics, usage, time series, events, traces. It is told, and asks nobody.
 pub mod telemetry;
 
 /// File, environment and flags: one validated `Config`.

@@ -17,11 +17,10 @@ use jobshim::{
         health::{self, HealthError},
         report,
     },
-    config::{self, Config, Loaded, LogConfig, LogFormat, Options, settings::UPSTREAM},
+    config::{self, Config, InForce, Loaded, LogConfig, LogFormat, Options, settings::UPSTREAM},
     http::outside::VisibleFields,
-    mapping::{Tables, print},
+    mapping::{Tables, guide::guide, print},
     proxy::{Proxy, STORE_EVERY, housekeeping, reload::Reloader},
-    routes::RouteName,
     server::{BindError, Server, Tls},
 };
 use std::{
@@ -173,6 +172,7 @@ fn serve(options: &Options) -> ExitCode {
         Ok(proxy) => Arc::new(proxy),
         Err(error) => return refuse(&error),
     };
+    proxy.put_in_force(InForce::of(&loaded));
     let reloader = Reloader::new(options.clone(), loaded, Arc::clone(&proxy), set_verbosity);
     block_on(async move {
         let stop = stop_signal();
@@ -236,19 +236,7 @@ fn check(options: &Options) -> ExitCode {
     if let Some(Err(error)) = loaded.config.listen.tls().as_ref().map(Tls::new) {
         return refuse(&error);
     }
-    for value in &loaded.values {
-        let shown = match value.shown() {
-            nothing if nothing.is_empty() => "(none)".to_owned(),
-            shown => shown,
-        };
-        println!("{:<26} {shown:<28} {}", value.key.name, value.origin);
-    }
-    println!();
-    for &route in RouteName::ALL {
-        let policy = loaded.config.legacy.policy(route);
-        let meaning = policy.meaning(route, loaded.config.legacy_url());
-        println!("{:<26} {:<28} {meaning}", route.as_str(), policy.to_string());
-    }
+    print!("{}", InForce::of(&loaded));
     println!("\nconfiguration and tables are good");
     ExitCode::SUCCESS
 }
@@ -305,7 +293,7 @@ fn print_mapping(name: Option<&str>, format: Format, dir: Option<&Path>) -> Exit
     };
     let printed = match format {
         Format::Toml => print::toml(&tables, name),
-        Format::Markdown => print::markdown(&tables, name),
+        Format::Markdown => guide(&tables, name),
     };
     match printed {
         Ok(text) => {

@@ -1,6 +1,6 @@
 //! What there is to see, by path.
 
-use super::page;
+use super::{documents, page};
 use crate::routes::Endpoint;
 use crate::{
     config::Mode,
@@ -17,6 +17,7 @@ use http_body_util::Full;
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
+    mem,
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -33,9 +34,11 @@ pub(super) async fn answer(proxy: &Proxy, uri: &Uri) -> Response<Full<Bytes>> {
         "/usage" => json(StatusCode::OK, &usage(pipeline)),
         "/overview" => json(StatusCode::OK, &overview(pipeline, uri)),
         "/" => page::page(),
+        "/config" => documents::config(&proxy.in_force()),
+        "/guide" => documents::guide_page(pipeline.legacy().tables()),
         path => text(
             StatusCode::NOT_FOUND,
-            format!("there is no {path} here; there are /, /healthz, /readyz, /metrics and /usage\n"),
+            format!("there is no {path} here; there are /, /config, /guide, /healthz, /readyz, /metrics and /usage\n"),
         ),
     }
 }
@@ -144,8 +147,17 @@ fn overview(pipeline: &Pipeline, uri: &Uri) -> Value {
         _ => Span::Hour,
     };
     let findings = observer.findings().by_route();
-    let mut usage = usage(pipeline);
-    let verdicts = usage.as_object_mut().and_then(|usage| usage.remove("verdicts"));
+    let verdicts = verdicts(pipeline, &observer.usage().clients());
+    let (mut usage, mut within) = (observer.usage().clients(), observer.usage().within(span));
+    let clients = mem::take(&mut usage.clients).into_iter().map(|client| {
+        let mut shown = json!(client);
+        if let Value::Object(fields) = &mut shown {
+            let within = within.remove(&client.who).unwrap_or_default();
+            fields.insert("within".to_owned(), json!(within));
+        }
+        shown
+    });
+    let clients: Vec<Value> = clients.collect();
     let legacy = Endpoint::ALL.into_iter();
     let legacy = legacy.filter_map(|route| Some(json!({"route": route.name(), "mode": route.mode_of()?.as_str()})));
     json!({
@@ -154,8 +166,8 @@ fn overview(pipeline: &Pipeline, uri: &Uri) -> Value {
         "names": names(),
         "legacy": legacy.collect::<Vec<_>>(),
         "upstream": upstream(pipeline, &observer.health().seen()),
-        "series": observer.series().columns(span),
-        "usage": usage,
+        "series": observer.series().columns(span, observer.metrics()),
+        "usage": {"since_ms": usage.since_ms, "watched_ms": usage.watched_ms, "clients": clients},
         "verdicts": verdicts,
         "modes": RouteName::ALL.iter().map(|&route| json!({
             "route": route.as_str(),
@@ -163,6 +175,8 @@ fn overview(pipeline: &Pipeline, uri: &Uri) -> Value {
             "back": modes.back(route),
         })).collect::<Vec<_>>(),
         "findings": findings.iter().map(|(route, found)| (route.name(), found)).collect::<BTreeMap<_, _>>(),
+        "differing": observer.differing().latest(),
+        "events": observer.events().latest(),
     })
 }
 

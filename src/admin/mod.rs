@@ -1,9 +1,10 @@
 //! The second listener, where jobshim shows what it does: `guard` says who may look, `answers` what there is to see,
-//! `ask` looks from another process.
+//! `page` watches it, `documents` are read, and `ask` looks from another process.
 //! It changes nothing and shows no credential.
 
 mod answers;
 mod ask;
+mod documents;
 mod guard;
 mod page;
 

@@ -6,6 +6,7 @@ mod setting;
 mod error;
 pub mod field_path;
 mod file;
+mod in_force;
 mod key;
 mod load;
 mod options;
@@ -16,6 +17,7 @@ mod validated;
 mod values;
 
 pub use error::{ConfigError, ConfigErrors};
+pub use in_force::{InForce, Line};
 pub use key::{Key, Kind, Section};
 pub use load::{Loaded, load};
 pub use options::Options;

@@ -3,7 +3,7 @@
 //! A table file (`files`) is read (`table`, `row`, `request`, `writes`), checked whole and compiled (`compile`, `shape`) to a
 //! flat `plan`. A job is searched once (`json`), by its `dialect`, for what all tables need (`answers`, `tables`); its entry in
 //! a `view` is written from the spans that were found (`job`, `plan`). `derive` holds the few things a path cannot say,
-//! `inputs` and `classes` what is known of node classes for that, and `print` shows the tables to people.
+//! `inputs` and `classes` what is known of node classes for that, and `print` and `guide` show the tables to people.
 
 mod answers;
 mod classes;
@@ -11,6 +11,7 @@ mod compile;
 mod derive;
 pub mod dialect;
 mod files;
+pub mod guide;
 mod inputs;
 mod job;
 pub mod json;

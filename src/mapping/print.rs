@@ -1,4 +1,4 @@
-//! The tables as people read them: as files, or as the field-equivalence guide.
+//! The tables as people read them: as files, or row by row in words.
 
 use super::{Fidelity, Table, Tables, json_text::json_text, names, row::Line};
 
@@ -16,22 +16,31 @@ pub struct Row {
 
 /// The rows of a table, in words.
 pub fn rows(table: &Table) -> impl Iterator<Item = Row> {
-    table.rows.iter().map(|row| in_words(row.get_ref()))
+    table.rows.iter().map(|row| in_words(row.get_ref(), str::to_owned))
 }
 
-fn in_words(line: &Line) -> Row {
+/// The same, with paths and values marked as Markdown has it.
+pub(super) fn quoted_rows(table: &Table) -> impl Iterator<Item = Row> {
+    let quote = |text: &str| format!("`{text}`");
+    table.rows.iter().map(move |row| in_words(row.get_ref(), quote))
+}
+
+/// How a path or a value stands in a sentence.
+type Quote = fn(&str) -> String;
+
+fn in_words(line: &Line, quote: Quote) -> Row {
     let mut sources: Vec<String> = line
         .from
         .iter()
-        .map(|source| source_in_words(source.get_ref()))
+        .map(|source| source_in_words(source.get_ref(), quote))
         .map(|source| match line.text {
             true => format!("JSON text of {source}"),
             false => source,
         })
         .collect();
-    sources.extend(line.default.as_ref().map(json_text));
+    sources.extend(line.default.as_ref().map(|value| quote(&json_text(value))));
     if line.null {
-        sources.push("null".to_owned());
+        sources.push(quote("null"));
     }
     if line.optional {
         sources.push("left out".to_owned());
@@ -48,19 +57,63 @@ fn in_words(line: &Line) -> Row {
     }
 }
 
-fn source_in_words(source: &toml::Value) -> String {
+fn source_in_words(source: &toml::Value, quote: Quote) -> String {
     let word = |key| source.get(key).and_then(toml::Value::as_str);
-    match (
-        source.as_str().or(word("verbatim")),
-        word("derive"),
-        word("of"),
-        word("part"),
-    ) {
-        (Some(path), ..) => path.to_owned(),
-        (_, Some(derivation), Some(path), _) => format!("{derivation}({path})"),
-        (_, Some(derivation), None, _) => derivation.to_owned(),
-        (.., Some(part)) => format!("built from other fields ({part})"),
-        _ => source.to_string(),
+    if let Some(path) = source.as_str().or(word("verbatim")) {
+        return quote(path);
+    }
+    if word("part").is_some() {
+        return "an object made of other fields".to_owned();
+    }
+    let of = quote(word("of").unwrap_or_default());
+    let names = |key| {
+        let named = source.get(key).and_then(toml::Value::as_table);
+        named
+            .into_iter()
+            .flatten()
+            .map(|(name, _)| quote(name))
+            .collect::<Vec<_>>()
+    };
+    match word("derive") {
+        Some("ms") => format!("{of} in milliseconds"),
+        Some("rfc3339") => format!("{of} as text (RFC 3339)"),
+        Some("map") => {
+            let values = source.get("values").and_then(toml::Value::as_table);
+            let pairs = values.into_iter().flatten();
+            let pairs: Vec<_> = pairs
+                .map(|(from, to)| format!("{} for {}", quote(&json_text(to)), quote(from)))
+                .collect();
+            format!("by {of}: {}", pairs.join(", "))
+        }
+        Some("drop") => {
+            let members = source.get("members").and_then(toml::Value::as_array);
+            let member = |member: &toml::Value| {
+                let path = quote(member.get("path")?.as_str()?);
+                Some(match member.get("is").and_then(toml::Value::as_str) {
+                    Some(value) => format!("{path} where that is {}", quote(value)),
+                    None => path,
+                })
+            };
+            let members: Vec<String> = members.into_iter().flatten().filter_map(member).collect();
+            let without = members.join(" and without ");
+            match word("put") {
+                Some(put) => format!("{of} without {without}, and with {}", quote(put)),
+                None => format!("{of} without {without}"),
+            }
+        }
+        Some("extend") => {
+            let with = [names("with"), names("add")].concat();
+            format!("{of} with {}", with.join(", "))
+        }
+        Some("kind") => format!("{of} where it is a {}", word("is").unwrap_or_default()),
+        Some("keys") => format!("the keys of {of}"),
+        Some("position") => "the place in the list, from 1".to_owned(),
+        Some("output_nodes") => format!("the output nodes of {of}"),
+        Some("typed_inputs") => format!("{of} with its inputs as the server converts them"),
+        Some("unwrap_items") => format!("{of}, with items that were a plain name as that name"),
+        Some("node_meta") => format!("for each node of {of}, which node of the prompt it comes from"),
+        Some(other) => format!("{other} of {of}"),
+        None => source.to_string(),
     }
 }
 
@@ -73,7 +126,7 @@ pub struct UnknownTable {
 }
 
 impl UnknownTable {
-    fn new(name: &str) -> Self {
+    pub(super) fn new(name: &str) -> Self {
         Self {
             name: name.to_owned(),
             known: names().collect(),
@@ -94,31 +147,4 @@ pub fn toml(tables: &Tables, name: Option<&str>) -> Result<String, UnknownTable>
         .iter()
         .map(|file| format!("# ==== {}.toml ====\n\n{}\n", file.name, file.text));
     Ok(files.collect())
-}
-
-/// The guide for people who migrate: a section a table, a row a field.
-pub fn markdown(tables: &Tables, name: Option<&str>) -> Result<String, UnknownTable> {
-    let mut out = String::from(
-        "# Legacy fields and where they are in the Jobs API\n\n`observed.*` is what the client itself sent with `POST /prompt`.\n",
-    );
-    let shown: Vec<&Table> = match name {
-        Some(name) => vec![
-            tables
-                .answers
-                .all()
-                .find(|table| table.name == name)
-                .ok_or_else(|| UnknownTable::new(name))?,
-        ],
-        None => tables.answers.all().collect(),
-    };
-    for table in shown {
-        out += &format!(
-            "\n## {}\n\n{}\n\n| legacy field | Jobs API | fidelity | note |\n| --- | --- | --- | --- |\n",
-            table.name, table.about
-        );
-        for row in rows(table) {
-            out += &format!("| `{}` | `{}` | {} | {} |\n", row.to, row.from, row.fidelity, row.note);
-        }
-    }
-    Ok(out)
 }

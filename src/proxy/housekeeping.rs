@@ -3,6 +3,7 @@
 use super::{Pipeline, Proxy};
 use crate::{
     jobs_api::Caller,
+    routes::RouteName,
     store::{Store, StoreError, Table},
     telemetry::{Clients, STEP, Seen},
 };
@@ -30,11 +31,17 @@ pub async fn housekeeping(proxy: Arc<Proxy>, store: Duration) {
     let mut stored = Instant::now();
     loop {
         look.tick().await;
-        let (entries, bytes) = proxy.pipeline().legacy.remembers();
+        let pipeline = proxy.pipeline();
+        let (entries, bytes) = pipeline.legacy.remembers();
         let observer = proxy.observer();
         observer.cache_holds(entries, bytes);
         observer.bodies_hold(proxy.buffered());
-        observer.series().look(observer.metrics());
+        observer.look();
+        for &route in RouteName::ALL {
+            if let Some(back) = pipeline.modes.back(route) {
+                observer.events().rolled_back(route.as_str(), back.at_ms, &back.reason);
+            }
+        }
         if stored.elapsed() >= store {
             stored = Instant::now();
             // A store that cannot be written says so in the log.

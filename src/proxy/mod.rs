@@ -27,7 +27,7 @@ pub use pipeline::Pipeline;
 
 use crate::{
     auth::access_token::Access,
-    config::Config,
+    config::{Config, InForce},
     http::{buffered::BufferBudget, peer::Peer, validate::HeadLimits},
     legacy::{self, Legacy},
     migration::{compare::Shadow, modes::Modes, notices::Notices},
@@ -48,6 +48,7 @@ use tokio::sync::{Mutex, Semaphore, watch};
 pub struct Proxy {
     shared: Arc<Shared>,
     pipeline: ArcSwap<Pipeline>,
+    in_force: ArcSwap<InForce>,
     stages: watch::Sender<DrainStage>,
 }
 
@@ -112,6 +113,7 @@ impl Proxy {
         Ok(Self {
             shared,
             pipeline: ArcSwap::from_pointee(pipeline),
+            in_force: ArcSwap::default(),
             stages,
         })
     }
@@ -119,6 +121,16 @@ impl Proxy {
     /// The pipeline in force now. A request keeps the one that it began with.
     pub fn pipeline(&self) -> Arc<Pipeline> {
         self.pipeline.load_full()
+    }
+
+    /// The configuration that led to it, for people.
+    pub fn in_force(&self) -> Arc<InForce> {
+        self.in_force.load_full()
+    }
+
+    /// Another configuration is in force.
+    pub fn put_in_force(&self, in_force: InForce) {
+        self.in_force.store(Arc::new(in_force));
     }
 
     /// What has been seen so far.

@@ -4,9 +4,10 @@
 //! connections know of none.
 
 use crate::{
-    config::{Loaded, Options, is_read_once, settings::SHADOW},
+    config::{InForce, Loaded, Options, is_read_once, settings::SHADOW},
     mapping::files_in,
     proxy::Proxy,
+    telemetry::EventKind,
 };
 use std::{
     env, fs,
@@ -109,7 +110,11 @@ impl Reloader {
         let work = spawn_blocking(move || {
             match self.take_over(asked) {
                 Ok(()) => {}
-                Err(reason) => tracing::warn!(%reason, "the new configuration is refused; the old one stays in force"),
+                Err(reason) => {
+                    let reason = reason.to_string();
+                    tracing::warn!(reason, "the new configuration is refused; the old one stays in force");
+                    self.proxy.observer().events().tell(EventKind::ReloadRefused, &reason);
+                }
             }
             self
         });
@@ -144,8 +149,12 @@ impl Reloader {
             .iter()
             .any(|key| *key == "tables" || *key == SHADOW.ignore.key.name)
         {
-            self.proxy.observer().findings().forget();
+            self.proxy.observer().forget_comparisons();
         }
+        self.proxy.put_in_force(InForce {
+            waiting: waiting.clone(),
+            ..InForce::of(&taken)
+        });
         (self.set_verbosity)(taken.config.log.verbosity);
         self.running = taken;
         if asked || !changed.is_empty() {
@@ -154,6 +163,7 @@ impl Reloader {
                 false => changed.join(", "),
             };
             tracing::info!(changed, "the configuration was read again");
+            self.proxy.observer().events().tell(EventKind::Reloaded, &changed);
         }
         if !waiting.is_empty() {
             tracing::warn!(keys = waiting.join(", "), "these changes wait for a restart");

@@ -1,8 +1,12 @@
 //! Whether the upstream answers: learnt from the calls that are made anyway.
 
+use super::events::{EventKind, Events};
 use parking_lot::Mutex;
 use std::{
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -13,7 +17,9 @@ pub struct Health {
     answered: AtomicU64,
     state: Mutex<State>,
     /// [`State::up`], to be read without the lock.
-    up: std::sync::atomic::AtomicBool,
+    up: AtomicBool,
+    /// Hear of every change.
+    events: Arc<Events>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -37,6 +43,14 @@ pub struct Seen {
 }
 
 impl Health {
+    /// Nothing is known yet; `events` will hear of every change.
+    pub(super) fn new(events: Arc<Events>) -> Self {
+        Self {
+            events,
+            ..Self::default()
+        }
+    }
+
     /// It answered.
     pub fn answered(&self) {
         self.answered.store(now_ms(), Relaxed);
@@ -54,6 +68,12 @@ impl Health {
         let mut state = self.state.lock();
         let now = SystemTime::now();
         if state.up != Some(up) {
+            match (up, state.up) {
+                (false, _) => self.events.tell(EventKind::Down, reason.as_deref().unwrap_or_default()),
+                (true, Some(false)) => self.events.tell(EventKind::Up, ""),
+                // That it answers at the start is as it should be.
+                (true, _) => {}
+            }
             state.up = Some(up);
             state.since = Some(now);
         }

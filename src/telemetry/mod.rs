@@ -3,12 +3,15 @@
 //! in `health`. It knows nothing of HTTP endpoints of its own: `admin` shows it.
 
 mod client;
+mod differing;
+mod events;
 mod findings;
 mod health;
 mod histogram;
 mod job_outcomes;
 mod labels;
 mod metrics;
+mod recent;
 mod request_record;
 mod request_stats;
 mod series;
@@ -21,14 +24,17 @@ mod upstream_call;
 mod usage;
 
 pub use client::{ClientFingerprint, ClientId};
+pub use differing::{Differing, DifferingAnswer};
+pub use events::{Event, EventKind, Events};
 pub use findings::{Comparison, Field, Finding, Findings, Found, Kind, News, Sample};
 pub use health::{Health, Seen, now_ms};
 pub use job_outcomes::JobOutcomes;
 pub use labels::{CacheResult, Call, Compared, Failure, Mode, Source, StatusClass};
 pub use metrics::{Metrics, RequestKind};
+pub use recent::Counts;
 pub use request_record::{REQUEST_ID, RecordedBody, RequestRecord};
 pub use request_stats::RequestStats;
-pub use series::{Recent, STEP, Series, Span, names};
+pub use series::{RecentCalls, STEP, Series, Span, names};
 pub use spans::Traces;
 pub use upstream_call::UpstreamCall;
 pub use usage::{Client, Clients, Usage, Use};
@@ -57,6 +63,8 @@ pub struct Observer {
     series: Series,
     usage: Usage,
     findings: Arc<Findings>,
+    differing: Differing,
+    events: Arc<Events>,
     traces: Traces,
     /// Whether each request is a line of the log.
     log_access: bool,
@@ -68,15 +76,18 @@ pub struct Observer {
 impl Default for Observer {
     fn default() -> Self {
         let findings = Arc::<Findings>::default();
+        let events = Arc::<Events>::default();
         let mut run = [0; 4];
         // Without random bytes, ids may repeat after a restart; the scopes' key has complained by then.
         let _ = SystemRandom::new().fill(&mut run);
         Self {
             metrics: Metrics::new(Arc::clone(&findings)),
-            health: Health::default(),
+            health: Health::new(Arc::clone(&events)),
             series: Series::default(),
             usage: Usage::default(),
             findings,
+            differing: Differing::default(),
+            events,
             traces: Traces::default(),
             log_access: false,
             run: u32::from_ne_bytes(run),
@@ -192,6 +203,13 @@ impl Observer {
         self.metrics.tunnel(from_client, to_client);
     }
 
+    /// Looks at the counters; to be called every [`STEP`].
+    pub fn look(&self) {
+        for (route, count) in self.series.look(&self.metrics) {
+            self.events.gone(route, count);
+        }
+    }
+
     /// What happened over time.
     pub fn series(&self) -> &Series {
         &self.series
@@ -205,6 +223,22 @@ impl Observer {
     /// What comparisons found.
     pub fn findings(&self) -> &Findings {
         &self.findings
+    }
+
+    /// The last answers that differed from their translation.
+    pub fn differing(&self) -> &Differing {
+        &self.differing
+    }
+
+    /// What comparisons found says nothing of other tables: they begin anew.
+    pub fn forget_comparisons(&self) {
+        self.findings.forget();
+        self.differing.forget();
+    }
+
+    /// What changed while jobshim ran.
+    pub fn events(&self) -> &Events {
+        &self.events
     }
 
     /// Makes spans.

@@ -152,7 +152,8 @@ impl Drop for RequestRecord {
         let (kind, elapsed) = (self.kind(), self.started.elapsed());
         self.observer.metrics.request(kind, elapsed, received, self.sent);
         if let Some(client) = &self.client {
-            self.observer.usage.note(client, kind.route, kind.source);
+            let usage = &self.observer.usage;
+            usage.note(client, kind.route, kind.source, kind.status);
         }
         let span = self.stats.span();
         span.note("jobshim.mode", kind.mode.name());

@@ -6,6 +6,7 @@ use super::{
     histogram::{BUCKETS, quantile},
     labels::{CacheResult, Mode, Source, StatusClass},
     metrics::{Metrics, RequestKind},
+    recent::Counts,
 };
 use crate::routes::Endpoint;
 use parking_lot::Mutex;
@@ -22,7 +23,7 @@ const RECENT: usize = 60;
 
 /// What became of the latest calls of a route.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Recent {
+pub struct RecentCalls {
     /// All of them.
     pub calls: u64,
     /// Answered with 5xx.
@@ -31,7 +32,7 @@ pub struct Recent {
     pub translated: u64,
 }
 
-impl Recent {
+impl RecentCalls {
     /// Whether more than half of them failed.
     pub fn mostly_fails(self) -> bool {
         self.failed > self.calls / 2
@@ -184,10 +185,10 @@ impl Track {
         }
     }
 
-    fn look(&mut self, look: &Look) {
+    fn look(&mut self, look: &Look) -> Option<&Step> {
         self.looked += 1;
         if self.looked < self.looks {
-            return;
+            return None;
         }
         self.looked = 0;
         self.steps.push_back(look.since(&self.before));
@@ -195,13 +196,15 @@ impl Track {
         if self.steps.len() > self.length {
             self.steps.pop_front();
         }
+        self.steps.back()
     }
 
-    /// Columns for the page: one number a step.
-    fn columns(&self) -> Value {
+    /// Columns for the page: one number a step. The totals also have what came since the last step, until `now`.
+    fn columns(&self, now: &Look) -> Value {
         let mut columns = Columns {
             length: self.steps.len(),
             named: BTreeMap::new(),
+            routes: BTreeMap::new(),
         };
         for (place, step) in self.steps.iter().enumerate() {
             for requests in &step.requests {
@@ -210,16 +213,30 @@ impl Track {
                 }
             }
         }
+        let begun = now.since(&self.before);
+        for requests in &begun.requests {
+            if let Some(kind) = RequestKind::numbered(usize::from(requests.kind)) {
+                columns.total(kind, requests.count);
+            }
+        }
+        let cached = |number: fn(&Step) -> u32| -> u64 {
+            let steps = self.steps.iter().chain([&begun]);
+            steps.map(|step| u64::from(number(step))).sum()
+        };
+        let (hits, misses) = (cached(|step| step.hits), cached(|step| step.misses));
         let per_step = |value: fn(&Step) -> Value| -> Value { self.steps.iter().map(value).collect() };
         let quantiles = |source: usize, pick: fn(Latency) -> f32| -> Value {
             let at = |step: &Step| step.latency.get(source).copied().flatten().map(pick);
             self.steps.iter().map(|step| json!(at(step))).collect()
         };
+        let totals = json!(columns.routes);
         let mut columns: Map<String, Value> = columns
             .named
             .into_iter()
             .map(|(group, named)| (group.to_owned(), json!(named)))
             .collect();
+        columns.insert("totals".to_owned(), totals);
+        columns.insert("cached".to_owned(), json!({"hits": hits, "misses": misses}));
         columns.insert("at".to_owned(), per_step(|step| json!(step.at_ms / 1000)));
         columns.insert("hits".to_owned(), per_step(|step| json!(step.hits)));
         columns.insert("misses".to_owned(), per_step(|step| json!(step.misses)));
@@ -233,19 +250,30 @@ impl Track {
     }
 }
 
-/// Requests by group and name.
+/// Requests by group and name, and those of each route in all.
 struct Columns {
     length: usize,
     named: BTreeMap<&'static str, BTreeMap<&'static str, Vec<u32>>>,
+    routes: BTreeMap<&'static str, Counts>,
 }
 
 impl Columns {
+    fn total(&mut self, kind: RequestKind, count: u32) {
+        let failed = kind.status == StatusClass::ServerError;
+        let translated = kind.source == Source::JobsApi && !failed;
+        let of = |counts: bool| u64::from(counts) * u64::from(count);
+        let all = self.routes.entry(kind.route.name()).or_default();
+        all.count += of(true);
+        all.translated += of(translated);
+        all.failed += of(failed);
+    }
+
     fn count(&mut self, kind: RequestKind, place: usize, count: u32) {
+        self.total(kind, count);
         let failed = kind.status == StatusClass::ServerError;
         let groups = [
             Some(("routes", kind.route.name())),
             kind.route.is_legacy().then(|| ("modes", kind.mode.name())),
-            kind.route.is_legacy().then(|| ("sources", kind.source.name())),
             failed.then_some(("errors", if kind.route.is_legacy() { "legacy" } else { "passed" })),
         ];
         for (group, name) in groups.into_iter().flatten() {
@@ -259,18 +287,28 @@ impl Columns {
 }
 
 impl Series {
-    /// Looks at the counters; to be called every [`STEP`].
-    pub fn look(&self, metrics: &Metrics) {
+    /// Looks at the counters; to be called every [`STEP`]. Gives how many calls of which routes were answered since with
+    /// 410, as their mode is `gone`.
+    pub fn look(&self, metrics: &Metrics) -> Vec<(Endpoint, u64)> {
         let look = Look::at(metrics);
         let mut tracks = self.tracks.lock();
-        tracks.iter_mut().for_each(|track| track.look(&look));
+        let [hour, day] = &mut *tracks;
+        day.look(&look);
+        let gone = |requests: &KindCount| {
+            let kind = RequestKind::numbered(usize::from(requests.kind))?;
+            let refused = kind.mode == Mode::Gone && kind.source == Source::Jobshim;
+            let gone = refused && kind.status == StatusClass::ClientError && kind.route.is_legacy();
+            gone.then_some((kind.route, u64::from(requests.count)))
+        };
+        let step = hour.look(&look);
+        step.map_or_else(Vec::new, |step| step.requests.iter().filter_map(gone).collect())
     }
 
     /// What became of the calls of each route in the last five minutes.
-    pub fn recent(&self) -> BTreeMap<Endpoint, Recent> {
+    pub fn recent(&self) -> BTreeMap<Endpoint, RecentCalls> {
         let tracks = self.tracks.lock();
         let [hour, _] = &*tracks;
-        let mut recent = BTreeMap::<Endpoint, Recent>::new();
+        let mut recent = BTreeMap::<Endpoint, RecentCalls>::new();
         let counts = hour.steps.iter().rev().take(RECENT).flat_map(|step| &step.requests);
         for requests in counts {
             let Some(kind) = RequestKind::numbered(usize::from(requests.kind)) else {
@@ -289,12 +327,13 @@ impl Series {
     }
 
     /// What happened in the last hour or day, in columns.
-    pub fn columns(&self, span: Span) -> Value {
+    pub fn columns(&self, span: Span, metrics: &Metrics) -> Value {
+        let now = Look::at(metrics);
         let tracks = self.tracks.lock();
         let [hour, day] = &*tracks;
         match span {
-            Span::Hour => hour.columns(),
-            Span::Day => day.columns(),
+            Span::Hour => hour.columns(&now),
+            Span::Day => day.columns(&now),
         }
     }
 }
@@ -313,6 +352,33 @@ pub fn names() -> Value {
 mod tests {
     use super::*;
     use std::sync::Arc;
+
+    #[test]
+    fn a_look_tells_which_calls_were_gone_since_the_last_one() {
+        let (metrics, series) = (Metrics::new(Arc::default()), Series::default());
+        let gone = RequestKind {
+            route: Endpoint::Queue,
+            mode: Mode::Gone,
+            source: Source::Jobshim,
+            status: StatusClass::ClientError,
+        };
+        let others = [
+            // A brown-out refuses some calls only.
+            RequestKind {
+                source: Source::JobsApi,
+                ..gone
+            },
+            RequestKind {
+                mode: Mode::Translate,
+                ..gone
+            },
+        ];
+        for kind in others.into_iter().chain([gone, gone]) {
+            metrics.request(kind, Duration::from_millis(1), 0, 0);
+        }
+        assert_eq!(series.look(&metrics), [(Endpoint::Queue, 2)]);
+        assert_eq!(series.look(&metrics), []);
+    }
 
     #[test]
     fn each_step_holds_what_came_since_the_one_before() {
@@ -336,20 +402,24 @@ mod tests {
         metrics.request(failed, Duration::from_millis(40), 0, 10);
         metrics.cache(CacheResult::Hit, 3);
         series.look(&metrics);
-        let hour = series.columns(Span::Hour);
+        let hour = series.columns(Span::Hour, &metrics);
         assert_eq!(hour["routes"]["history"], json!([2, 0, 3, 1]));
         assert_eq!(hour["modes"]["translate"], json!([2, 0, 3, 1]));
         assert_eq!(hour["errors"]["legacy"], json!([0, 0, 0, 1]));
+        // A failure is no answer from the Jobs API.
+        let totals = json!({"count": 6, "translated": 5, "failed": 1});
+        assert_eq!(hour["totals"]["history"], totals);
         assert_eq!(hour["hits"], json!([0, 0, 0, 3]));
         let p50 = &hour["latency"]["jobs_api"]["p50"];
         // Within the buckets from 1 to 2.5 ms and from 25 to 50 ms.
         assert!(p50[0].as_f64().is_some_and(|ms| (1.0..=2.5).contains(&ms)), "{p50}");
         assert_eq!(p50[1], Value::Null);
         assert!(p50[3].as_f64().is_some_and(|ms| (25.0..=50.0).contains(&ms)), "{p50}");
+        let day = series.columns(Span::Day, &metrics);
+        assert_eq!(day["at"], json!([]), "the day's first step is not over");
         assert_eq!(
-            series.columns(Span::Day)["at"],
-            json!([]),
-            "the day's first step is not over"
+            (&day["totals"]["history"], &day["cached"]["hits"]),
+            (&totals, &json!(3))
         );
     }
 }

@@ -4,7 +4,9 @@
 use super::{
     client::{ClientFingerprint, ClientId},
     health::now_ms,
-    labels::Source,
+    labels::{Source, StatusClass},
+    recent::{Counts, Tally},
+    series::Span,
 };
 use crate::routes::Endpoint;
 use parking_lot::{Mutex, MutexGuard};
@@ -33,7 +35,7 @@ const QUIET: Duration = Duration::from_secs(600);
 pub struct Use {
     /// Requests.
     pub count: u64,
-    /// Those that were answered from the Jobs API.
+    /// Those that were answered from the Jobs API: a failure is no answer.
     pub translated: u64,
     /// The first one.
     pub first_seen_ms: u64,
@@ -112,7 +114,7 @@ struct UsageTable {
 }
 
 /// How one client uses each route.
-type Routes = Arc<Mutex<[Option<Use>; Endpoint::LEGACY]>>;
+type Routes = Arc<Mutex<[Option<Tally>; Endpoint::LEGACY]>>;
 
 impl Default for Usage {
     fn default() -> Self {
@@ -127,9 +129,9 @@ impl From<Clients> for Usage {
     fn from(stored: Clients) -> Self {
         let legacy = Endpoint::ALL.iter().take(Endpoint::LEGACY);
         let clients = stored.clients.into_iter().map(|client| {
-            let mut routes: [Option<Use>; Endpoint::LEGACY] = Default::default();
+            let mut routes: [Option<Tally>; Endpoint::LEGACY] = Default::default();
             for (place, route) in routes.iter_mut().zip(legacy.clone()) {
-                *place = client.routes.get(route.name()).cloned();
+                *place = client.routes.get(route.name()).cloned().map(Tally::from);
             }
             (client.who, Arc::new(Mutex::new(routes)))
         });
@@ -148,9 +150,18 @@ impl From<Clients> for Usage {
 }
 
 impl Usage {
+    /// How long this run has lasted.
+    fn elapsed(&self) -> Duration {
+        self.began.0.elapsed()
+    }
+
     fn watched_ms(&self) -> u64 {
-        let (began, before) = self.began;
-        before.saturating_add(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX))
+        self.watched_ms_at(self.elapsed())
+    }
+
+    fn watched_ms_at(&self, elapsed: Duration) -> u64 {
+        let (_, before) = self.began;
+        before.saturating_add(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX))
     }
 
     fn table(&self) -> MutexGuard<'_, UsageTable> {
@@ -158,7 +169,7 @@ impl Usage {
     }
 
     /// A legacy request of whoever has `shown` this was answered.
-    pub fn note(&self, shown: &ClientFingerprint, route: Endpoint, source: Source) {
+    pub fn note(&self, shown: &ClientFingerprint, route: Endpoint, source: Source, status: StatusClass) {
         let number = shown.number(self.seed);
         let mut table = self.table();
         table.changed = true;
@@ -171,14 +182,20 @@ impl Usage {
             return;
         };
         let now = now_ms();
-        let used = place.get_or_insert_with(|| Use {
-            first_seen_ms: now,
-            ..Use::default()
+        let Tally { used, recent } = place.get_or_insert_with(|| {
+            Tally::from(Use {
+                first_seen_ms: now,
+                ..Use::default()
+            })
         });
+        let failed = status == StatusClass::ServerError;
+        let translated = source == Source::JobsApi && !failed;
+        let elapsed = self.elapsed();
+        recent.add(elapsed, translated, failed);
         used.count += 1;
-        used.translated += u64::from(source == Source::JobsApi);
+        used.translated += u64::from(translated);
         used.last_seen_ms = now;
-        used.last_watched_ms = self.watched_ms();
+        used.last_watched_ms = self.watched_ms_at(elapsed);
     }
 
     /// All clients.
@@ -187,7 +204,7 @@ impl Usage {
         let clients = table.clients.iter().map(|(who, routes)| {
             let routes = routes.lock();
             let used = Endpoint::ALL.iter().zip(&*routes);
-            let used = used.filter_map(|(route, used)| Some((route.name().to_owned(), used.clone()?)));
+            let used = used.filter_map(|(route, tally)| Some((route.name().to_owned(), tally.as_ref()?.used.clone())));
             Client {
                 who: who.clone(),
                 routes: used.collect(),
@@ -206,6 +223,21 @@ impl Usage {
         }
     }
 
+    /// What each client did in `span`, by client and route; those that did nothing are left out.
+    pub fn within(&self, span: Span) -> HashMap<ClientId, BTreeMap<&'static str, Counts>> {
+        let now = self.elapsed();
+        let table = self.table();
+        let clients = table.clients.iter().map(|(who, routes)| {
+            let routes = routes.lock();
+            let counts = Endpoint::ALL.iter().zip(&*routes).filter_map(|(route, tally)| {
+                let counts = tally.as_ref()?.recent.within(span, now);
+                (counts.count > 0).then_some((route.name(), counts))
+            });
+            (who.clone(), counts.collect())
+        });
+        clients.collect()
+    }
+
     /// All clients, if anything has changed since this was asked last; those that have not called for very long are
     /// forgotten.
     pub fn changes(&self) -> Option<Clients> {
@@ -219,7 +251,7 @@ impl Usage {
             table.stored_ms = watched;
             let remembered = u64::try_from(REMEMBERED.as_millis()).unwrap_or(u64::MAX);
             let oldest = watched.saturating_sub(remembered);
-            let is_recent = |used: &Use| used.last_watched_ms >= oldest;
+            let is_recent = |tally: &Tally| tally.used.last_watched_ms >= oldest;
             table
                 .clients
                 .retain(|_, routes| routes.lock().iter().flatten().any(is_recent));
@@ -260,10 +292,10 @@ mod tests {
     #[test]
     fn clients_are_counted_by_route_and_come_back_as_they_were_stored() {
         let usage = Usage::default();
-        usage.note(&who("a"), Endpoint::History, Source::JobsApi);
-        usage.note(&who("a"), Endpoint::History, Source::Upstream);
-        usage.note(&who("a"), Endpoint::JobCancel, Source::JobsApi);
-        usage.note(&who("b"), Endpoint::Queue, Source::JobsApi);
+        usage.note(&who("a"), Endpoint::History, Source::JobsApi, StatusClass::Success);
+        usage.note(&who("a"), Endpoint::History, Source::Upstream, StatusClass::Success);
+        usage.note(&who("a"), Endpoint::JobCancel, Source::JobsApi, StatusClass::Success);
+        usage.note(&who("b"), Endpoint::Queue, Source::JobsApi, StatusClass::Success);
         let stored = usage.changes().expect("changes");
         assert_eq!(usage.changes(), None);
         let a = stored.clients.iter().find(|client| client.who.agent == "a").expect("a");
@@ -282,9 +314,14 @@ mod tests {
     fn beyond_the_bound_all_further_clients_are_one() {
         let usage = Usage::default();
         for number in 0..MAX_CLIENTS + 50 {
-            usage.note(&who(&number.to_string()), Endpoint::History, Source::JobsApi);
+            usage.note(
+                &who(&number.to_string()),
+                Endpoint::History,
+                Source::JobsApi,
+                StatusClass::Success,
+            );
         }
-        usage.note(&who("3"), Endpoint::History, Source::JobsApi);
+        usage.note(&who("3"), Endpoint::History, Source::JobsApi, StatusClass::Success);
         let clients = usage.clients().clients;
         assert_eq!(clients.len(), MAX_CLIENTS + 1);
         let others = clients
@@ -318,7 +355,7 @@ mod tests {
         };
         for (last, kept) in [(499 * day, 1), (101 * day, 1), (99 * day, 0)] {
             let usage = stored(last);
-            usage.note(&who("b"), Endpoint::History, Source::JobsApi);
+            usage.note(&who("b"), Endpoint::History, Source::JobsApi, StatusClass::Success);
             let clients = usage.changes().expect("a change").clients;
             assert_eq!(clients.len(), 1 + kept, "{last}: {clients:#?}");
             assert!(usage.changes().is_none(), "nothing new");
@@ -374,7 +411,7 @@ mod tests {
         ];
         for (times, shown) in [(1, &apart[..]), (2, &apart), (3, &same)] {
             for shown in shown {
-                usage.note(shown, Endpoint::History, Source::JobsApi);
+                usage.note(shown, Endpoint::History, Source::JobsApi, StatusClass::Success);
             }
             let clients = usage.clients().clients;
             assert_eq!(clients.len(), apart.len(), "{clients:#?}");

@@ -197,11 +197,11 @@ pub struct JobNames {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct States {
-    pub(super) pending: String,
-    pub(super) running: String,
-    pub(super) completed: String,
-    pub(super) failed: String,
-    pub(super) cancelled: String,
+    pub(in crate::mapping) pending: String,
+    pub(in crate::mapping) running: String,
+    pub(in crate::mapping) completed: String,
+    pub(in crate::mapping) failed: String,
+    pub(in crate::mapping) cancelled: String,
 }
 
 /// A list call, and the status by which this dialect is known.

@@ -12,7 +12,7 @@ use crate::{
     legacy::{Inquiry, Legacy, LegacyError},
     migration::modes::Modes,
     routes::LegacyRoute,
-    telemetry::{Compared, Comparison, Kind, News, Observer, REQUEST_ID},
+    telemetry::{Compared, Comparison, Kind, News, Observer, REQUEST_ID, now_ms},
     upstream::{Upstream, UpstreamError},
 };
 use bytes::Bytes;
@@ -218,6 +218,14 @@ impl ShadowRun {
         };
         let request = self.shadowed.reread.headers.get(REQUEST_ID);
         let request_id = request.and_then(|id| id.to_str().ok()).unwrap_or_default();
+        if let Ok(Some(comparison)) = &outcome
+            && comparison.outcome() == Compared::Different
+        {
+            let differing = comparison.findings.iter();
+            let differing = differing.filter(|finding| finding.kind == Kind::Difference);
+            let differing = differing.map(|finding| &finding.sample);
+            self.observer.differing().note(route, now_ms(), request_id, differing);
+        }
         for finding in news.differing {
             tracing::warn!(
                 route = name.as_str(),

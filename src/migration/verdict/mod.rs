@@ -3,7 +3,7 @@
 use super::modes::RollbackRecord;
 use crate::{
     config::{Mode, Policy, Share},
-    telemetry::{Compared, Found, Recent},
+    telemetry::{Compared, Found, RecentCalls},
 };
 use serde::Serialize;
 use std::fmt;
@@ -28,7 +28,7 @@ pub struct Evidence<'a> {
     /// What comparisons found.
     pub found: Option<&'a Found>,
     /// What became of the latest calls.
-    pub recent: Recent,
+    pub recent: RecentCalls,
     /// For how many days nobody has called it, of those that jobshim was there.
     pub quiet_days: u64,
 }
@@ -38,7 +38,7 @@ pub struct Evidence<'a> {
 #[strum(serialize_all = "snake_case")]
 pub enum Verdict {
     /// Its calls fail.
-    Failing(Recent),
+    Failing(RecentCalls),
     /// Its canary went back by itself.
     RolledBack {
         /// Why.
@@ -219,7 +219,9 @@ fn some(names: &[String]) -> String {
 impl fmt::Display for Verdict {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Failing(Recent { calls, failed, .. }) => write!(out, "failing: {failed} of the last {calls} calls"),
+            Self::Failing(RecentCalls { calls, failed, .. }) => {
+                write!(out, "failing: {failed} of the last {calls} calls")
+            }
             Self::RolledBack { reason, .. } => write!(out, "rolled back: {reason}"),
             Self::Unused(days) => write!(
                 out,

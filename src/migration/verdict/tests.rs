@@ -31,12 +31,12 @@ fn found(jobs: u64, bad: u64, kind: Kind) -> Found {
 
 #[test]
 fn each_has_its_words_and_what_is_worse_comes_first() {
-    let fine = Recent {
+    let fine = RecentCalls {
         calls: 9,
         failed: 0,
         translated: 9,
     };
-    let failing = Recent {
+    let failing = RecentCalls {
         calls: 9,
         failed: 5,
         translated: 4,
@@ -177,7 +177,7 @@ fn each_has_its_words_and_what_is_worse_comes_first() {
         (
             "auto",
             None,
-            Recent::default(),
+            RecentCalls::default(),
             None,
             0,
             "forwarded",
@@ -223,7 +223,7 @@ fn answers_of_writes_are_never_called_compared() {
         is_read: false,
         back: None,
         found: None,
-        recent: Recent::default(),
+        recent: RecentCalls::default(),
         quiet_days: 0,
     });
     assert_eq!(verdict, Verdict::Forwarded);

@@ -10,12 +10,27 @@ use jobshim::{
     },
     demo::{Board, Job, Options, Rules, Simulator},
     routes::RouteName,
-    telemetry::{Comparison, Finding, Kind, Sample},
+    telemetry::{Comparison, Finding, Kind, Sample, now_ms},
 };
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 
-async fn lived_in() -> (Simulator, Running, SocketAddr) {
+/// Wide and narrow, light and dark.
+pub(super) const SIZES: [(&str, u32, &str); 4] = [
+    ("desktop-light", 1280, "light"),
+    ("desktop-dark", 1280, "dark"),
+    ("phone-light", 390, "light"),
+    ("phone-dark", 390, "dark"),
+];
+
+pub(super) async fn look_as(browser: &Browser, width: u32, scheme: &str) {
+    let metrics = json!({"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500});
+    browser.devtools("Emulation.setDeviceMetricsOverride", metrics).await;
+    let features = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
+    browser.devtools("Emulation.setEmulatedMedia", features).await;
+}
+
+pub(super) async fn lived_in() -> (Simulator, Running, SocketAddr) {
     let mut board = Board::new(Rules::Comfyui);
     let text = r#"{"id": "done", "status": "completed", "create_time": 1700000000000, "priority": 7}"#;
     board.jobs.push(Job::new(text, text).expect("a job"));
@@ -59,6 +74,10 @@ async fn lived_in() -> (Simulator, Running, SocketAddr) {
     observer
         .findings()
         .note(Endpoint::History, &comparison(Kind::Difference), "n8n");
+    let sample = finding(Kind::Difference).sample;
+    observer
+        .differing()
+        .note(Endpoint::History, now_ms(), "0123-request", [&sample, &sample]);
     observer.cache_holds(3, 4096);
     (simulator, jobshim, admin)
 }
@@ -68,18 +87,10 @@ async fn the_page_shows_calls_clients_differences_and_the_upstream_and_asks_nobo
     let Some(browser) = Browser::open().await else { return };
     let (simulator, jobshim, admin) = lived_in().await;
     let url = format!("http://{admin}/");
-    for (name, width, scheme) in [
-        ("desktop-light", 1280, "light"),
-        ("desktop-dark", 1280, "dark"),
-        ("phone-light", 390, "light"),
-        ("phone-dark", 390, "dark"),
-    ] {
-        let metrics = json!({"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500});
-        browser.devtools("Emulation.setDeviceMetricsOverride", metrics).await;
-        let features = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
-        browser.devtools("Emulation.setEmulatedMedia", features).await;
+    for (name, width, scheme) in SIZES {
+        look_as(&browser, width, scheme).await;
         browser.go(&url).await;
-        browser.until("document.body.dataset.shown && document.querySelector('#plot-routes canvas') && document.querySelector('#tile-legacy').textContent === '37'").await;
+        browser.until("document.body.dataset.shown && document.querySelector('#plot-routes canvas') && document.querySelector('#plot-routes').dataset.series.includes('POST') && document.querySelector('#events tbody tr') && document.querySelector('#tile-legacy').textContent === '37'").await;
         browser.picture(&format!("page-{name}.png")).await;
         let text = browser.run("return document.body.innerText").await;
         let text = text.as_str().expect("text");
@@ -95,11 +106,12 @@ async fn the_page_shows_calls_clients_differences_and_the_upstream_and_asks_nobo
             "\"output\" <b>bold</b>",
             "1 different, 1 lost",
             "1 of 2",
-            "No difference, as the Jobs API does not carry it: GET /history outputs.*.images[].type (1).",
             "outputs.9.images[0].type",
-            "The canary of GET /api/history_v2 went back",
+            "The canary of GET /api/history_v2 rolled back",
+            "2 fields request 0123-request",
+            "Canary rolled back",
             "20 failures in 20 answers, more than 1%",
-            "canary 30%, back over 1% failures: gone back, forwarded",
+            "canary 30%, back over 1% failures: rolled back, forwarded",
             "GET /api/job/{id}/status",
         ] {
             assert!(text.contains(shown), "{name}: {shown} is not in {text}");
@@ -112,6 +124,17 @@ async fn the_page_shows_calls_clients_differences_and_the_upstream_and_asks_nobo
             .run("return document.querySelector('#plot-routes').dataset.series")
             .await;
         assert_eq!(lines, "GET /history|GET /history/{id}|GET /queue|POST /queue", "{name}");
+        assert_eq!(
+            browser.run("return document.title").await,
+            "! 1 canary rolled back · jobshim"
+        );
+        if width == 390 {
+            let smallest = "return Math.min(...[...document.querySelectorAll('button, select, input')].map(one => one.getBoundingClientRect().height))";
+            let smallest = browser.run(smallest).await;
+            assert!(smallest.as_f64() >= Some(44.0), "{name}: {smallest} px are hard to hit");
+            let lines = "return [...document.querySelectorAll('#clients tbody tr')].map(row => new Set([...row.cells].filter(cell => cell.offsetHeight).map(cell => Math.round(cell.getBoundingClientRect().top / 12))).size)";
+            assert_eq!(browser.run(lines).await, json!([2, 2]), "{name}: a client is two lines");
+        }
         // Nothing sticks out sideways.
         let widths = browser
             .run("return [document.documentElement.scrollWidth, innerWidth]")

@@ -3,4 +3,5 @@
 mod blocks;
 mod commands;
 mod facts;
+mod guide;
 mod picture;

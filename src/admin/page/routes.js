@@ -1,0 +1,82 @@
+"use strict";
+// How it stands: the server, the tiles, each route, and what somebody has to do.
+const NOTHING = { count: 0, translated: 0, failed: 0 };
+const plus = (one, other) => ({ count: one.count + other.count, translated: one.translated + other.translated, failed: one.failed + other.failed });
+const total = all => all.reduce(plus, NOTHING);
+
+function showServer({ upstream, version }) {
+  byId("version").textContent = version;
+  byId("upstream").className = upstream.answers ? "up" : upstream.answers === false ? "down" : "";
+  const what = upstream.about ? upstream.about.replace(/\.$/, "") : "dialect not known yet";
+  const since = upstream.since ? ` since ${moment(Date.parse(upstream.since) / 1000)}` : "";
+  byId("upstream-text").textContent = `${upstream.url} ${upstream.answers ? "answers" : upstream.answers === false ? "does not answer" : "has not been asked"}${since} · ${what}`;
+}
+
+function tile(id, words, kind) {
+  byId(id).textContent = words;
+  byId(id).className = kind || "";
+}
+
+function showTiles({ series, legacy, findings }) {
+  const calls = total(legacy.map(({ route }) => series.totals[route] || NOTHING));
+  tile("tile-legacy", count(calls.count));
+  tile("tile-translated", percent(calls.translated, calls.count), calls.count && calls.failed === calls.count ? "warn" : "");
+  const medians = series.latency.jobs_api.p50.filter(value => value != null);
+  tile("tile-latency", medians.length ? medians[medians.length - 1].toFixed(1) + " ms" : "–");
+  const { hits, misses } = series.cached;
+  tile("tile-cache", percent(hits, hits + misses));
+  const errors = total(Object.values(series.totals)).failed;
+  tile("tile-errors", count(errors), errors ? "warn" : "");
+  const found = Object.values(findings);
+  const [all, different, lost] = [compared, one => one.compared.different || 0, one => one.compared.lost || 0].map(of => sum(found.map(of)));
+  tile("tile-differing", all ? `${count(different)} of ${count(all)}` : "–", different ? "warn" : "");
+  tile("tile-lost", all ? `${count(lost)} of ${count(all)}` : "–", lost ? "warn" : "");
+  byId("tile-lost").closest("div").hidden = !found.some(one => "lost" in one.compared);
+}
+
+// A verdict stands with what it names: an endpoint, or a mode's first endpoint.
+function verdictOf({ verdicts, legacy }, { route, mode }) {
+  const named = name => (verdicts || []).find(one => one.route === name);
+  const isFirst = legacy.find(one => one.mode === mode).route === route;
+  return named(route) || (isFirst ? named(mode) : undefined);
+}
+
+function showRoutes(seen, shown) {
+  const modes = Object.fromEntries(seen.modes.map(one => [one.route, one]));
+  cells("routes", seen.legacy.map(one => {
+    const { route, mode } = one, { mode: words, back } = modes[mode], verdict = verdictOf(seen, one);
+    const uses = seen.usage.clients.map(client => client.routes[route]).filter(Boolean);
+    const calls = seen.series.totals[route] || NOTHING;
+    const hasFailed = calls.count > 0 && calls.failed === calls.count;
+    return [text(shown(route), hasFailed ? "warn" : ""), back ? text(`${words}: rolled back, forwarded`, "warn") : words,
+      seen.verdicts ? text(verdict ? verdict.words : "", verdict && verdict.bad ? "warn" : "") : null,
+      count(calls.count), bar(calls), count(seen.usage.clients.filter(client => client.within[route]).length),
+      uses.length ? ago(seen.now_ms, Math.max(...uses.map(use => use.last_seen_ms))) : text(`none in ${lasted(seen.now_ms - seen.usage.since_ms)}`, "soft"),
+      seen.verdicts ? text(verdict && verdict.next_step || "", "soft") : null];
+  }), ["Route", "Mode", "Verdict", "Calls", "From the Jobs API", "Clients", "Last call", "Next step"]);
+}
+
+function showAlerts({ upstream, modes, now_ms }, shown) {
+  const alerts = modes.filter(one => one.back).map(one => make("p", "alert",
+    `The canary of ${shown(one.route)} rolled back ${ago(now_ms, one.back.at_ms)}: ${one.back.reason}. The route is forwarded until its mode or the tables change.`));
+  if (upstream.answers === false) {
+    const reason = upstream.last_failure ? `: ${upstream.last_failure.reason}` : "";
+    const page = /^https?:\/\//.test(upstream.url) ? link(upstream.url, upstream.url) : code(upstream.url);
+    alerts.unshift(make("div", "alert", make("b", "", `The server does not answer${reason}.`), " What to do:", make("ul", "",
+      make("li", "", "See whether it runs: ", page, " has to open from the machine of jobshim."),
+      make("li", "", "If it is elsewhere, change ", code("upstream.url"), ": ", link("/config", "what is in force"), "."),
+      make("li", "", code("jobshim doctor"), " names the cause and what mends it."),
+      make("li", "", "Nothing has to be restarted: the next request asks it again, and ", link("/readyz", "/readyz"), " asks it now. Until then clients get 502, 503 or 504."))));
+  }
+  byId("alerts").replaceChildren(...alerts);
+}
+
+// What the tab says while nobody looks at the page.
+function showTitle({ upstream, modes, verdicts, series }, isStale) {
+  const back = modes.filter(one => one.back).length, bad = (verdicts || []).filter(one => one.bad).length;
+  const many = (number, word) => `${number} ${word}${number === 1 ? "" : "s"}`;
+  const failed = total(Object.values(series.totals)).failed;
+  const state = isStale ? "! jobshim does not answer" : upstream.answers === false ? "! server down" : back ? `! ${many(back, "canary").replace("canarys", "canaries")} rolled back`
+    : bad ? `! ${many(bad, "bad verdict")}` : failed ? `! ${count(failed)} 5xx` : upstream.answers ? "✓" : "…";
+  document.title = isStale ? state : `${state} · jobshim`;
+}

@@ -1,0 +1,106 @@
+//! The guide for people who move their code to the Jobs API: endpoints, words, examples, and each field of the tables.
+
+use super::{
+    Tables,
+    dialect::Dialect,
+    print::{UnknownTable, quoted_rows},
+};
+use crate::routes::{Calls, ENDPOINTS};
+use std::fmt::Write;
+
+/// What does not depend on the tables, with places for what does.
+const TEMPLATE: &str = include_str!("guide.md");
+
+/// The guide, as Markdown; of one table its fields alone.
+pub fn guide(tables: &Tables, name: Option<&str>) -> Result<String, UnknownTable> {
+    if let Some(name) = name {
+        let one = tables.answers.all().find(|table| table.name == name);
+        return one.map(fields).ok_or_else(|| UnknownTable::new(name));
+    }
+    let mut guide = TEMPLATE
+        .replace("{endpoints}", endpoints(&tables.comfyui).trim_end())
+        .replace("{states}", states(tables).trim_end());
+    for table in tables.answers.all() {
+        guide.push('\n');
+        guide += &fields(table);
+    }
+    Ok(guide)
+}
+
+/// A table of endpoints, and what to ask instead.
+fn endpoints(dialect: &Dialect) -> String {
+    let mut out = String::from("| legacy endpoint | instead |\n| --- | --- |\n");
+    for row in &ENDPOINTS {
+        if let Some(calls) = row.calls {
+            let _ = writeln!(out, "| `{}` | {} |", row.shown, instead(calls, dialect));
+        }
+    }
+    out
+}
+
+fn instead(calls: Calls, dialect: &Dialect) -> String {
+    let names = &dialect.names;
+    let (list, detail, cancel) = (&names.list.path, &names.detail.path, &names.cancel);
+    let queued = format!("`GET {list}?{}`", dialect.queued_filter());
+    match calls {
+        Calls::AllJobs => format!("`GET {list}`, and `GET {detail}` for the outputs of each"),
+        Calls::QueuedJobs => queued,
+        Calls::OneJob => format!("`GET {detail}`"),
+        Calls::CancelMany => format!(
+            "`POST {}` with `{{\"{}\": [ids]}}`, at most {} of them; to clear the queue, ask {queued} first",
+            cancel.many, cancel.ids, cancel.batch
+        ),
+        Calls::CancelRunning => format!(
+            "`POST {}`; without an id, ask `GET {list}?{}={}` first",
+            cancel.path, names.list.status, names.states.running
+        ),
+        Calls::CancelOne => format!("`POST {}`", cancel.path),
+        Calls::Hide => "nothing: no call of the Jobs API deletes a job".to_owned(),
+    }
+}
+
+/// The words for states on both sides.
+fn states(tables: &Tables) -> String {
+    let states = &tables.comfyui.names.states;
+    let rows = [
+        (&states.pending, "in `queue_pending`", "not in `/history`"),
+        (&states.running, "in `queue_running`", "not in `/history`"),
+        (&states.completed, "in neither", "`success`, and `completed` is true"),
+        (
+            &states.failed,
+            "in neither",
+            "`error`, with an `execution_error` message",
+        ),
+        (
+            &states.cancelled,
+            "in neither",
+            "`error`, with an `execution_interrupted` message",
+        ),
+    ];
+    let mut out =
+        String::from("| Jobs API `status` | `/queue` | `/history`: `status.status_str` |\n| --- | --- | --- |\n");
+    for (word, queue, history) in rows {
+        let _ = writeln!(out, "| `{word}` | {queue} | {history} |");
+    }
+    out
+}
+
+/// A section: a row a field.
+fn fields(table: &super::Table) -> String {
+    let mut out = format!(
+        "### {}\n\n{}\n\n| legacy field | Jobs API | fidelity | note |\n| --- | --- | --- | --- |\n",
+        table.name, table.about
+    );
+    for row in quoted_rows(table) {
+        let cell = |text: &str| text.replace('|', "\\|");
+        let _ = writeln!(
+            out,
+            "| `{}` | {} | {} | {} |",
+            cell(&row.to),
+            cell(&row.from),
+            row.fidelity,
+            cell(&row.note)
+        );
+    }
+    out
+}

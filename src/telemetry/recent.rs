@@ -1,0 +1,148 @@
+//! How often something happened in the last hour and the last day: counts by minute and by hour, so that what is old falls
+//! out. Only times in which something happened take room.
+
+use super::{series::Span, usage::Use};
+use serde::Serialize;
+use std::{collections::VecDeque, time::Duration};
+
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Requests of one kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// All of them.
+    pub count: u64,
+    /// Those that were answered from the Jobs API.
+    pub translated: u64,
+    /// Those whose answer was a 5xx.
+    pub failed: u64,
+}
+
+impl Counts {
+    /// One more.
+    fn add(&mut self, translated: bool, failed: bool) {
+        self.count += 1;
+        self.translated += u64::from(translated);
+        self.failed += u64::from(failed);
+    }
+}
+
+/// The counts of the last hour, and of the last day.
+#[derive(Debug, Default)]
+pub(super) struct Recent {
+    hour: Window<60>,
+    day: Window<24>,
+}
+
+/// How one client uses one route, in all and lately.
+#[derive(Debug)]
+pub(super) struct Tally {
+    /// In all.
+    pub(super) used: Use,
+    /// Lately.
+    pub(super) recent: Recent,
+}
+
+impl From<Use> for Tally {
+    fn from(used: Use) -> Self {
+        let recent = Recent::default();
+        Self { used, recent }
+    }
+}
+
+/// The last `N` periods, and the one that has begun.
+#[derive(Debug, Default)]
+struct Window<const N: u64>(VecDeque<Period>);
+
+#[derive(Debug)]
+struct Period {
+    number: u64,
+    counts: Counts,
+}
+
+impl Recent {
+    /// A request came, this long after the clock began.
+    pub(super) fn add(&mut self, at: Duration, translated: bool, failed: bool) {
+        self.hour.add(number(at, MINUTE), translated, failed);
+        self.day.add(number(at, HOUR), translated, failed);
+    }
+
+    /// What came in the span that ends now.
+    pub(super) fn within(&self, span: Span, now: Duration) -> Counts {
+        match span {
+            Span::Hour => self.hour.sum(number(now, MINUTE)),
+            Span::Day => self.day.sum(number(now, HOUR)),
+        }
+    }
+}
+
+fn number(at: Duration, period: Duration) -> u64 {
+    at.as_secs() / period.as_secs()
+}
+
+impl<const N: u64> Window<N> {
+    fn add(&mut self, number: u64, translated: bool, failed: bool) {
+        while self.0.front().is_some_and(|period| period.number + N < number) {
+            self.0.pop_front();
+        }
+        match self.0.back_mut() {
+            Some(last) if last.number >= number => last.counts.add(translated, failed),
+            _ => {
+                let mut counts = Counts::default();
+                counts.add(translated, failed);
+                self.0.push_back(Period { number, counts });
+            }
+        }
+    }
+
+    fn sum(&self, now: u64) -> Counts {
+        let recent = self.0.iter().filter(|period| period.number + N >= now);
+        recent.fold(Counts::default(), |sum, Period { counts, .. }| Counts {
+            count: sum.count + counts.count,
+            translated: sum.translated + counts.translated,
+            failed: sum.failed + counts.failed,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counts(recent: &Recent, minutes: u32) -> (u64, u64) {
+        let now = MINUTE * minutes;
+        let [hour, day] = [Span::Hour, Span::Day].map(|span| recent.within(span, now).count);
+        (hour, day)
+    }
+
+    #[test]
+    fn what_is_older_than_an_hour_or_a_day_falls_out() {
+        let mut recent = Recent::default();
+        for minute in [0, 0, 30, 70] {
+            recent.add(MINUTE * minute, true, false);
+        }
+        assert_eq!(counts(&recent, 70), (2, 4));
+        assert_eq!(counts(&recent, 130), (1, 4));
+        assert_eq!(counts(&recent, 140), (0, 4));
+        assert_eq!(counts(&recent, 25 * 60), (0, 1));
+        assert_eq!(counts(&recent, 27 * 60), (0, 0));
+    }
+
+    #[test]
+    fn it_takes_no_more_room_however_long_it_counts() {
+        let mut recent = Recent::default();
+        for minute in 0..10_000 {
+            recent.add(MINUTE * minute, minute % 2 == 0, minute % 4 == 1);
+        }
+        assert!(recent.hour.0.len() <= 61 && recent.day.0.len() <= 25, "{recent:?}");
+        let hour = recent.within(Span::Hour, MINUTE * 9_999);
+        let expected = Counts {
+            count: 61,
+            translated: 30,
+            failed: 15,
+        };
+        assert_eq!((hour.count, hour.translated), (expected.count, expected.translated));
+        assert!(hour.failed.abs_diff(expected.failed) <= 1, "{hour:?}");
+    }
+}
