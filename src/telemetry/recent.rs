@@ -19,15 +19,6 @@ pub struct Counts {
     pub failed: u64,
 }
 
-impl Counts {
-    /// One more.
-    fn add(&mut self, translated: bool, failed: bool) {
-        self.count += 1;
-        self.translated += u64::from(translated);
-        self.failed += u64::from(failed);
-    }
-}
-
 /// The counts of the last hour, and of the last day.
 #[derive(Debug, Default)]
 pub(super) struct Recent {
@@ -53,12 +44,28 @@ impl From<Use> for Tally {
 
 /// The last `N` periods, and the one that has begun.
 #[derive(Debug, Default)]
-struct Window<const N: u64>(VecDeque<Period>);
+struct Window<const N: u32>(VecDeque<Period>);
 
-#[derive(Debug)]
+/// What came in one period: in small numbers, as there may be many thousands.
+#[derive(Debug, Default)]
 struct Period {
-    number: u64,
-    counts: Counts,
+    number: u32,
+    count: u32,
+    translated: u32,
+    failed: u32,
+}
+
+impl Period {
+    /// One more.
+    fn add(&mut self, translated: bool, failed: bool) {
+        for (count, more) in [
+            (&mut self.count, true),
+            (&mut self.translated, translated),
+            (&mut self.failed, failed),
+        ] {
+            *count = count.saturating_add(u32::from(more));
+        }
+    }
 }
 
 impl Recent {
@@ -77,31 +84,38 @@ impl Recent {
     }
 }
 
-fn number(at: Duration, period: Duration) -> u64 {
-    at.as_secs() / period.as_secs()
+fn number(at: Duration, period: Duration) -> u32 {
+    u32::try_from(at.as_secs() / period.as_secs()).unwrap_or(u32::MAX)
 }
 
-impl<const N: u64> Window<N> {
-    fn add(&mut self, number: u64, translated: bool, failed: bool) {
-        while self.0.front().is_some_and(|period| period.number + N < number) {
+impl<const N: u32> Window<N> {
+    fn add(&mut self, number: u32, translated: bool, failed: bool) {
+        while self
+            .0
+            .front()
+            .is_some_and(|period| period.number.saturating_add(N) < number)
+        {
             self.0.pop_front();
         }
         match self.0.back_mut() {
-            Some(last) if last.number >= number => last.counts.add(translated, failed),
+            Some(last) if last.number >= number => last.add(translated, failed),
             _ => {
-                let mut counts = Counts::default();
-                counts.add(translated, failed);
-                self.0.push_back(Period { number, counts });
+                let mut period = Period {
+                    number,
+                    ..Period::default()
+                };
+                period.add(translated, failed);
+                self.0.push_back(period);
             }
         }
     }
 
-    fn sum(&self, now: u64) -> Counts {
-        let recent = self.0.iter().filter(|period| period.number + N >= now);
-        recent.fold(Counts::default(), |sum, Period { counts, .. }| Counts {
-            count: sum.count + counts.count,
-            translated: sum.translated + counts.translated,
-            failed: sum.failed + counts.failed,
+    fn sum(&self, now: u32) -> Counts {
+        let recent = self.0.iter().filter(|period| period.number.saturating_add(N) >= now);
+        recent.fold(Counts::default(), |sum, period| Counts {
+            count: sum.count + u64::from(period.count),
+            translated: sum.translated + u64::from(period.translated),
+            failed: sum.failed + u64::from(period.failed),
         })
     }
 }

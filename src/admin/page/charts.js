@@ -65,9 +65,9 @@ function mark(plot) {
   ctx.restore();
 }
 
-// The day is named with the first hour of another day than the one before, and than today.
-function times(ticks, apart) {
-  let before = day(now);
+// The day is named where another one begins, and first of all where the chart does not begin today.
+function times(ticks, apart, start) {
+  let before = day(start) === day(now) ? day(now) : "";
   return ticks.map(tick => {
     const [words, of] = [clock(tick, apart < 60), day(tick)], other = of !== before;
     before = of;
@@ -100,7 +100,7 @@ function draw(id, series, lines, options = {}) {
     scales: { x: { range }, y: { range: (_, low, high) => [0, options.top || Math.max(high || 0, 1) * 1.12] } },
     padding: [8, 30, 0, 4],
     axes: [
-      { ...axis, space: 85, size: (_, values) => values?.some(value => value.includes("\n")) ? 46 : 30, values: (_, ticks, __, ___, apart) => times(ticks, apart) },
+      { ...axis, space: 85, size: (_, values) => values?.some(value => value.includes("\n")) ? 46 : 30, values: (plot, ticks, __, ___, apart) => times(ticks, apart, plot.scales.x.min) },
       { ...axis, size: (_, values) => 16 + 7.5 * Math.max(2, ...(values || []).map(value => value.length)), incrs: options.digits ? undefined : WHOLE, values: (_, ticks) => ticks.map(tick => count(+tick.toFixed(3))) },
     ],
     hooks: { draw: [mark] },

@@ -35,8 +35,13 @@ async fn a_few_of_many_are_not_0_percent_and_a_gap_is_a_gap_and_a_day_has_a_name
         .run("return withGaps([0, 5, 20, 25], [{ values: [1, 2, 3, 4] }], 5)")
         .await;
     assert_eq!(gaps, json!([[0, 5, 10, 20, 25], [1, 2, null, 3, 4]]));
-    let days = "const noon = new Date().setHours(12, 0, 0, 0) / 1000; return times([noon - 86400, noon - 80000, noon], 3600).map(one => one.includes('\\n'))";
-    assert_eq!(browser.run(days).await, json!([true, false, true]));
+    let days = "const noon = new Date().setHours(12, 0, 0, 0) / 1000, day = 86400; \
+        const named = (ticks, start) => times(ticks, 3600, start).map(one => one.includes('\\n')); \
+        return [named([noon - day, noon - 80000, noon], noon - day - 60), named([noon - 3600, noon], noon - day), named([noon, noon + 60], noon - 60)]";
+    assert_eq!(
+        browser.run(days).await,
+        json!([[true, false, true], [true, false], [false, false]])
+    );
     assert_eq!(
         browser
             .run("return document.querySelector('#no-differing').textContent")

@@ -134,6 +134,9 @@ impl Browser {
 
     /// A picture of the whole page, kept as `name` beside other build output.
     pub async fn picture(&self, name: &str) -> PathBuf {
+        // What was never drawn has no size yet.
+        self.run("return new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(() => drawn())))")
+            .await;
         let picture = self.png(json!({"captureBeyondViewport": true})).await;
         let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
         fs::write(&path, picture).expect("a file");
