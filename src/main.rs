@@ -17,7 +17,10 @@ use jobshim::{
         health::{self, HealthError},
         report,
     },
-    config::{self, Config, Loaded, LogConfig, LogFormat, Options, settings::UPSTREAM},
+    config::{
+        self, Config, Key, Loaded, LogConfig, LogFormat, Options,
+        settings::{ADMIN, FOLDERS, LISTEN, UPSTREAM},
+    },
     http::outside::VisibleFields,
     mapping::{Tables, print},
     proxy::{Proxy, STORE_EVERY, housekeeping, reload::Reloader},
@@ -27,7 +30,7 @@ use jobshim::{
 use std::{
     future::Future,
     io::{self, IsTerminal},
-    path::Path,
+    path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
     time::{Duration, Instant},
@@ -49,29 +52,69 @@ const BAD_CONFIGURATION: u8 = 2;
 const SAME_STOP: Duration = Duration::from_millis(500);
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    match cli.command {
-        None => serve(&cli.options),
-        Some(Command::Serve(options)) => serve(&options),
-        Some(Command::Demo { listen }) => {
-            let _ = log_to_stderr(&LogConfig {
-                format: LogFormat::Text,
-                access: false,
-                verbosity: 0,
-            });
-            block_on(async move { exit_code(demo::run(listen, stop_signal()).await) })
-        }
-        Some(Command::Report { admin, days }) => block_on(async { exit_code(report::run(&admin, days).await) }),
-        Some(Command::Check(options)) => check(&options),
-        Some(Command::Doctor(options)) => examine(&options),
-        Some(Command::Health { ready, options }) => ask_health(&options, ready),
-        Some(Command::Explain { request, options }) => explain_request(&request, &options),
-        Some(Command::Mapping {
+    let Cli { command, options } = Cli::parse();
+    let command = match command {
+        None => return serve(&options),
+        Some(command) => command,
+    };
+    // Options may stand before the command as well as behind it.
+    match command {
+        Command::Serve(more) => serve(&options.followed_by(more)),
+        Command::Check(more) => check(&options.followed_by(more)),
+        Command::Doctor(more) => examine(&options.followed_by(more)),
+        Command::Health { ready, options: more } => ask_health(&options.followed_by(more), ready),
+        Command::Explain { request, options: more } => explain_request(&request, &options.followed_by(more)),
+        Command::Demo { listen } => match only("demo", &options, &[&LISTEN.address.key]) {
+            Ok(()) => show_demo(with(options, &LISTEN.address.key, listen)),
+            Err(code) => code,
+        },
+        Command::Report { admin, days } => match only("report", &options, &[&ADMIN.address.key]) {
+            Ok(()) => report_usage(&with(options, &ADMIN.address.key, admin), days),
+            Err(code) => code,
+        },
+        Command::Mapping {
             name,
             format,
             mappings_dir,
-        }) => print_mapping(name.as_deref(), format, mappings_dir.as_deref()),
+        } => match only("mapping", &options, &[&FOLDERS.mappings_dir.key]) {
+            Ok(()) => {
+                let dir = options.get(&FOLDERS.mappings_dir.key).map(PathBuf::from);
+                print_mapping(name.as_deref(), format, mappings_dir.or(dir).as_deref())
+            }
+            Err(code) => code,
+        },
     }
+}
+
+/// Refuses options in front of `command` that it does not take: what is passed over in silence looks obeyed.
+fn only(command: &str, options: &Options, keys: &[&Key]) -> Result<(), ExitCode> {
+    let file = options.config.is_some().then_some("--config");
+    match file.or_else(|| options.other_than(keys)) {
+        Some(flag) => Err(refuse(&format!("{command} takes no {flag}"))),
+        None => Ok(()),
+    }
+}
+
+/// `options`, and `value` of a flag behind the command.
+fn with(options: Options, key: &Key, value: Option<String>) -> Options {
+    match value {
+        Some(value) => options.with(key, value),
+        None => options,
+    }
+}
+
+fn show_demo(options: Options) -> ExitCode {
+    let _ = log_to_stderr(&LogConfig {
+        format: LogFormat::Text,
+        access: false,
+        verbosity: 0,
+    });
+    block_on(async move { exit_code(demo::run(options, stop_signal()).await) })
+}
+
+fn report_usage(options: &Options, days: u64) -> ExitCode {
+    let admin = options.get(&ADMIN.address.key).unwrap_or("http://127.0.0.1:8186");
+    block_on(async { exit_code(report::run(admin, days).await) })
 }
 
 /// Merges and checks the configuration; complaints go to stderr, and the exit code comes back.

@@ -26,7 +26,7 @@ pub struct Cli {
     /// What to do; serve when left out.
     #[command(subcommand)]
     pub command: Option<Command>,
-    /// The options of serve.
+    /// The options of serve. They may stand before the command or behind it.
     #[command(flatten)]
     pub options: Options,
 }
@@ -38,15 +38,15 @@ pub enum Command {
     Serve(Options),
     /// A simulated server and the proxy in one process, with curl lines to try
     Demo {
-        /// Where the proxy of the demo listens
-        #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8187")]
-        listen: std::net::SocketAddr,
+        /// Where the proxy of the demo listens [default: 127.0.0.1:8187]
+        #[arg(long, value_name = "ADDR")]
+        listen: Option<String>,
     },
     /// Print who still calls the legacy surface, and which routes are safe to remove
     Report {
         /// The admin listener of the jobshim that runs
-        #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8186")]
-        admin: String,
+        #[arg(long, value_name = "URL")]
+        admin: Option<String>,
         /// Days without a call after which a route is safe to remove
         #[arg(long, value_name = "N", default_value_t = 30)]
         days: u64,

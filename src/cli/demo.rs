@@ -1,10 +1,7 @@
 //! `jobshim demo`: a small simulated upstream and the proxy in one process.
 
 use crate::{
-    config::{
-        self,
-        settings::{LISTEN, UPSTREAM},
-    },
+    config::{self, settings::UPSTREAM},
     demo::{Options, Simulator, jobs, now},
     proxy::{Proxy, StartError},
     server::{BindError, Server},
@@ -23,26 +20,27 @@ pub enum DemoError {
     /// The proxy's address is taken, say.
     #[error("{0}; another address can be given with --listen")]
     Listen(#[from] BindError),
-    /// The built-in configuration or tables are broken.
+    /// Its curl lines could not reach it.
+    #[error("the demo is for curl lines: --listen takes an address and a port here")]
+    Socket,
+    /// An option cannot be used.
     #[error(transparent)]
     Config(#[from] config::ConfigErrors),
-    /// As above.
+    /// The tables are broken.
     #[error(transparent)]
     Start(#[from] StartError),
 }
 
-/// Runs until `stop` resolves.
-pub async fn run(listen: SocketAddr, stop: impl Future<Output = ()>) -> Result<(), DemoError> {
+/// Runs by `options` until `stop` resolves.
+pub async fn run(options: config::Options, stop: impl Future<Output = ()>) -> Result<(), DemoError> {
     let simulator = Simulator::start(jobs::board(now()), Options::default())
         .await
         .map_err(DemoError::Simulator)?;
-    let options = config::Options::default()
-        .with(&LISTEN.address.key, listen.to_string())
-        .with(&UPSTREAM.url.key, format!("http://{}", simulator.address()));
+    let options = options.with(&UPSTREAM.url.key, simulator.url());
     let config = config::load(&options, |_| None)?.config;
     let live = Arc::new(Proxy::new(&config)?);
     let server = Server::bind(&config).await?;
-    let address = server.local_addr().unwrap_or(listen);
+    let address = server.local_addr().ok_or(DemoError::Socket)?;
     print!("{}", welcome(address, simulator.address()));
     let steps = async {
         loop {

@@ -31,6 +31,29 @@ impl Options {
         self
     }
 
+    /// These, and `later` ones, which win; what may be repeated is joined.
+    pub fn followed_by(mut self, later: Self) -> Self {
+        self.config = later.config.or(self.config);
+        for key in keys() {
+            let Some(new) = later.given.get(key.name) else {
+                continue;
+            };
+            let joined = match (self.given.get(key.name), key.kind) {
+                (Some(old), Kind::Table | Kind::Tables | Kind::List) => format!("{old}\n{new}"),
+                (Some(old), Kind::Count) => number(old).saturating_add(number(new)).to_string(),
+                _ => new.clone(),
+            };
+            self.given.insert(key.name, joined);
+        }
+        self
+    }
+
+    /// The first flag that was given and is none of `keys`.
+    pub fn other_than(&self, keys: &[&Key]) -> Option<&'static str> {
+        let is_other = |key: &&Key| self.given.contains_key(key.name) && !keys.iter().any(|one| one.name == key.name);
+        self::keys().find(is_other).map(|key| key.flag)
+    }
+
     /// What the flag of `key` was given, if it was.
     pub fn get(&self, key: &Key) -> Option<&str> {
         self.given.get(key.name).map(String::as_str)
@@ -81,6 +104,10 @@ impl FromArgMatches for Options {
         *self = Self::from_arg_matches(matches)?;
         Ok(())
     }
+}
+
+fn number(count: &str) -> u8 {
+    count.parse().unwrap_or(0)
 }
 
 fn argument(key: &Key) -> Arg {

@@ -1,4 +1,5 @@
 //! Tests of `cli`.
 
+mod arguments;
 mod commands;
 mod doctor;
