@@ -6,16 +6,18 @@
     reason = "what a command answers, and what is wrong before there is a log"
 )]
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 #[cfg(feature = "otel")]
 use jobshim::cli::traces;
 use jobshim::{
     admin::Admin,
     cli::{
+        admin_url::admin_url,
         arguments::{Cli, Command, Format},
         demo, doctor, explain,
         health::{self, HealthError},
         report,
+        warnings::warnings,
     },
     config::{
         self, Config, Key, Loaded, LogConfig, LogFormat, Options,
@@ -28,9 +30,9 @@ use jobshim::{
     server::{BindError, Server, Tls},
 };
 use std::{
+    env,
     future::Future,
     io::{self, IsTerminal},
-    path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
     time::{Duration, Instant},
@@ -64,42 +66,45 @@ fn main() -> ExitCode {
         Command::Doctor(more) => examine(&options.followed_by(more)),
         Command::Health { ready, options: more } => ask_health(&options.followed_by(more), ready),
         Command::Explain { request, options: more } => explain_request(&request, &options.followed_by(more)),
-        Command::Demo { listen } => match only("demo", &options, &[&LISTEN.address.key]) {
-            Ok(()) => show_demo(with(options, &LISTEN.address.key, listen)),
-            Err(code) => code,
-        },
-        Command::Report { admin, days } => match only("report", &options, &[&ADMIN.address.key]) {
-            Ok(()) => report_usage(&with(options, &ADMIN.address.key, admin), days),
-            Err(code) => code,
-        },
+        Command::Demo { listen, admin, dialect } => {
+            let own = Options::default()
+                .given(&LISTEN.address.key, listen)
+                .given(&ADMIN.address.key, admin)
+                .given(&UPSTREAM.dialect.key, dialect);
+            let keys = [&LISTEN.address.key, &ADMIN.address.key, &UPSTREAM.dialect.key];
+            match options.config {
+                Some(_) => refuse(&"demo takes no --config"),
+                None => only("demo", options, &keys, own).map_or_else(|code| code, show_demo),
+            }
+        }
+        Command::Report { admin, config, days } => {
+            let own = Options::of_file(config).given(&ADMIN.address.key, admin);
+            only("report", options, &[&ADMIN.address.key], own)
+                .map_or_else(|code| code, |options| report_usage(&options, days))
+        }
         Command::Mapping {
             name,
             format,
             mappings_dir,
-        } => match only("mapping", &options, &[&FOLDERS.mappings_dir.key]) {
-            Ok(()) => {
-                let dir = options.get(&FOLDERS.mappings_dir.key).map(PathBuf::from);
-                print_mapping(name.as_deref(), format, mappings_dir.or(dir).as_deref())
-            }
-            Err(code) => code,
-        },
+            config,
+        } => {
+            let own = Options::of_file(config).given(&FOLDERS.mappings_dir.key, mappings_dir);
+            only("mapping", options, &[&FOLDERS.mappings_dir.key], own)
+                .map_or_else(|code| code, |options| print_mapping(name.as_deref(), format, &options))
+        }
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "jobshim", &mut io::stdout());
+            ExitCode::SUCCESS
+        }
     }
 }
 
-/// Refuses options in front of `command` that it does not take: what is passed over in silence looks obeyed.
-fn only(command: &str, options: &Options, keys: &[&Key]) -> Result<(), ExitCode> {
-    let file = options.config.is_some().then_some("--config");
-    match file.or_else(|| options.other_than(keys)) {
+/// The options of a `command` that takes `keys` alone: those in front of it, and its `own` behind it. Others are refused: what
+/// is passed over in silence looks obeyed.
+fn only(command: &str, options: Options, keys: &[&Key], own: Options) -> Result<Options, ExitCode> {
+    match options.other_than(keys) {
         Some(flag) => Err(refuse(&format!("{command} takes no {flag}"))),
-        None => Ok(()),
-    }
-}
-
-/// `options`, and `value` of a flag behind the command.
-fn with(options: Options, key: &Key, value: Option<String>) -> Options {
-    match value {
-        Some(value) => options.with(key, value),
-        None => options,
+        None => Ok(options.followed_by(own)),
     }
 }
 
@@ -113,13 +118,24 @@ fn show_demo(options: Options) -> ExitCode {
 }
 
 fn report_usage(options: &Options, days: u64) -> ExitCode {
-    let admin = options.get(&ADMIN.address.key).unwrap_or("http://127.0.0.1:8186");
-    block_on(async { exit_code(report::run(admin, days).await) })
+    match admin_url(options, variable) {
+        Ok(admin) => block_on(async { exit_code(report::run(&admin, days).await) }),
+        Err(error) => refuse(&error),
+    }
 }
 
 /// Merges and checks the configuration; complaints go to stderr, and the exit code comes back.
 fn load(options: &Options) -> Result<Loaded, ExitCode> {
-    config::load(options, |name| std::env::var(name).ok()).map_err(|errors| refuse(&errors))
+    config::load(options, variable).map_err(|errors| refuse(&errors))
+}
+
+fn variable(name: &str) -> Option<String> {
+    env::var(name).ok()
+}
+
+/// Those of the environment that are text.
+fn variables() -> impl Iterator<Item = (String, String)> {
+    env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
 fn refuse(error: &dyn std::fmt::Display) -> ExitCode {
@@ -214,6 +230,9 @@ fn serve(options: &Options) -> ExitCode {
         Ok(proxy) => Arc::new(proxy),
         Err(error) => return refuse(&error),
     };
+    for warning in warnings(&loaded, proxy.pipeline().legacy().tables(), variables()) {
+        tracing::warn!("{warning}");
+    }
     let reloader = Reloader::new(options.clone(), loaded, Arc::clone(&proxy), set_verbosity);
     block_on(async move {
         let stop = stop_signal();
@@ -271,9 +290,10 @@ fn check(options: &Options) -> ExitCode {
         state_dir: None,
         ..loaded.config.clone()
     };
-    if let Err(error) = Proxy::new(&without_state) {
-        return refuse(&error);
-    }
+    let proxy = match Proxy::new(&without_state) {
+        Ok(proxy) => proxy,
+        Err(error) => return refuse(&error),
+    };
     if let Some(Err(error)) = loaded.config.listen.tls().as_ref().map(Tls::new) {
         return refuse(&error);
     }
@@ -290,7 +310,11 @@ fn check(options: &Options) -> ExitCode {
         let meaning = policy.meaning(route, loaded.config.legacy_url());
         println!("{:<26} {:<28} {meaning}", route.as_str(), policy.to_string());
     }
-    println!("\nconfiguration and tables are good");
+    println!();
+    for warning in warnings(&loaded, proxy.pipeline().legacy().tables(), variables()) {
+        println!("warning: {warning}");
+    }
+    println!("configuration and tables are good");
     ExitCode::SUCCESS
 }
 
@@ -339,8 +363,12 @@ fn explain_request(request: &[String], options: &Options) -> ExitCode {
     block_on(async { exit_code(explain::run(&loaded.config, method, target, live).await) })
 }
 
-fn print_mapping(name: Option<&str>, format: Format, dir: Option<&Path>) -> ExitCode {
-    let tables = match Tables::load(dir) {
+fn print_mapping(name: Option<&str>, format: Format, options: &Options) -> ExitCode {
+    let folder = match config::load_one(&FOLDERS.mappings_dir, options, variable) {
+        Ok(folder) => folder,
+        Err(errors) => return refuse(&errors),
+    };
+    let tables = match Tables::load(folder.as_deref()) {
         Ok(tables) => tables,
         Err(error) => return refuse(&error),
     };

@@ -8,6 +8,7 @@ pub mod field_path;
 mod file;
 mod key;
 mod load;
+mod nearest;
 mod options;
 mod provenance;
 mod reader;
@@ -17,8 +18,9 @@ mod values;
 
 pub use error::{ConfigError, ConfigErrors};
 pub use key::{Key, Kind, Section};
-pub use load::{Loaded, load};
-pub use options::Options;
+pub use load::{Loaded, load, load_one};
+pub use nearest::nearest;
+pub use options::{Options, Words};
 pub use provenance::{GivenValue, Origin};
 pub use setting::Setting;
 pub use settings::{

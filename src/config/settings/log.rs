@@ -12,14 +12,15 @@ section! {
     /// Log lines as text or json
     format: values::LogFormat = values::log_format {
         flag: "--log-format", value: "WORD", variable: "JOBSHIM_LOG_FORMAT", default: "text",
+        words: &["text", "json"],
     }
 
-    /// A log line for each request: on or off
+    /// A log line for each request
     ///
     /// It is written once the request is answered, with its id, route, mode, status, bytes, time, and calls to the server; no
     /// path, no credential.
-    access: bool = values::on_off {
-        flag: "--log-access", value: "WORD", variable: "JOBSHIM_LOG_ACCESS", default: "on",
+    access: bool = values::flag {
+        flag: "--log-access", value: "true|false", variable: "JOBSHIM_LOG_ACCESS", default: "true",
     }
 
     /// More log lines; twice for still more
