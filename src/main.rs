@@ -253,7 +253,7 @@ fn serve(options: &Options) -> ExitCode {
         reloader.start();
         tracing::info!(address = %server.address(), upstream = %config.upstream.name(), "listening");
         let greeting = proxy.pipeline();
-        tokio::spawn(async move { greeting.greet_upstream().await });
+        tokio::spawn(async move { greeting.greet_upstream(&config).await });
         if let Some(admin) = admin {
             tracing::info!(admin = %admin.local_addr(), "health, metrics and usage can be seen");
             tokio::spawn(admin.run(Arc::clone(&proxy)));
