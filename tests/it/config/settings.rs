@@ -120,6 +120,19 @@ fn each_bad_value_is_refused_with_its_key_and_where_it_was_written() {
 }
 
 #[test]
+fn a_url_without_its_scheme_is_told_what_it_may_mean() {
+    let refused_url = |url: &str| refused(&Options::default().with(&UPSTREAM.url.key, url)).remove(0);
+    for url in ["127.0.0.1:8188", "comfy.lan:8188", "[::1]:8188"] {
+        let said = refused_url(url);
+        assert!(said.ends_with(&format!("did you mean http://{url}?")), "{said}");
+    }
+    for url in ["user:word@comfy.lan:8188", "comfy.lan"] {
+        let said = refused_url(url);
+        assert!(!said.contains("did you mean") && !said.contains("word"), "{said}");
+    }
+}
+
+#[test]
 fn every_complaint_is_made_at_once() {
     let (_folder, options) = with_file(
         "many",
