@@ -23,11 +23,11 @@ use jobshim::{
         self, Config, Key, Loaded, LogConfig, LogFormat, Options,
         settings::{ADMIN, FOLDERS, LISTEN, UPSTREAM},
     },
-    http::outside::VisibleFields,
     mapping::{Tables, print},
     proxy::{Proxy, STORE_EVERY, housekeeping, reload::Reloader},
     routes::RouteName,
     server::{BindError, Server, Tls},
+    telemetry::{JsonLines, TextFields},
 };
 use std::{
     env,
@@ -41,7 +41,9 @@ use tokio::{
     runtime,
     signal::unix::{Signal, SignalKind, signal},
 };
-use tracing_subscriber::{Layer, filter::LevelFilter, fmt, layer::SubscriberExt, reload, util::SubscriberInitExt};
+use tracing_subscriber::{
+    Layer, filter::LevelFilter, fmt, fmt::format::JsonFields, layer::SubscriberExt, reload, util::SubscriberInitExt,
+};
 
 /// With the C library's a pass-through costs some 4 % more; see docs/performance.md.
 #[global_allocator]
@@ -164,10 +166,16 @@ fn log_to_stderr(log: &LogConfig) -> impl Fn(u8) + Send + Sync + use<> {
     let lines = fmt::layer().with_target(false).with_writer(std::io::stderr);
     let lines = match log.format {
         LogFormat::Text => lines
-            .fmt_fields(VisibleFields::default())
+            .fmt_fields(TextFields::default())
             .with_ansi(std::io::stderr().is_terminal())
             .boxed(),
-        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+        LogFormat::Json => {
+            let format = fmt::format().json().flatten_event(true).with_target(false);
+            lines
+                .fmt_fields(JsonFields::new())
+                .event_format(JsonLines::new(format))
+                .boxed()
+        }
     };
     tracing_subscriber::registry().with(filter).with(lines).init();
     move |verbosity| {

@@ -107,7 +107,7 @@ impl Jobs {
         let before = self.found(|found| found.replace((kind, Instant::now())));
         if before.map(|(known, _)| known) != Some(kind) {
             tracing::info!(
-                dialect = kind.name(),
+                dialect = %kind.name(),
                 about = self.names(kind).names.about,
                 "the upstream's dialect is known"
             );

@@ -122,7 +122,7 @@ impl Pipeline {
                 if let Ok(answer) = &outcome {
                     self.count_cached(record, answer.cached);
                 }
-                let answer = self.answered(outcome, inquiry.encoding, route, route.name()).await;
+                let answer = self.answered(outcome, inquiry.encoding, route.name()).await;
                 return for_method(call.request.head.method(), answer);
             }
         }
@@ -148,7 +148,7 @@ impl Pipeline {
             }
             _ => {
                 record.source(Source::JobsApi);
-                self.answered(Err(error.into()), None, route, route.name()).await
+                self.answered(Err(error.into()), None, route.name()).await
             }
         }
     }

@@ -150,7 +150,7 @@ impl Pipeline {
 
     async fn translated(&self, write: &ReadWrite<'_>, outcome: Result<LegacyAnswer, LegacyError>) -> Answer {
         write.record.source(Source::JobsApi);
-        self.answered(outcome, None, write.write, write.write.name()).await
+        self.answered(outcome, None, write.write.name()).await
     }
 
     /// The outcome of a write, which has a permit until it is done and keeps the program from ending; `None` when there is

@@ -7,6 +7,7 @@ mod findings;
 mod health;
 mod histogram;
 mod labels;
+mod log_line;
 mod metrics;
 mod request_record;
 mod request_stats;
@@ -23,6 +24,7 @@ pub use client::{ClientFingerprint, ClientId};
 pub use findings::{Field, Finding, Findings, Found, Kind, News, Sample};
 pub use health::{Health, Seen, now_ms};
 pub use labels::{CacheResult, Call, Compared, Failure, Mode, Source, StatusClass};
+pub use log_line::{JsonLines, RequestName, TextFields, of_this_request};
 pub use metrics::{Metrics, RequestKind};
 pub use request_record::{REQUEST_ID, RecordedBody, RequestRecord};
 pub use request_stats::RequestStats;
@@ -100,7 +102,7 @@ impl Observer {
         RequestRecord {
             observer: Arc::clone(self),
             stats: Arc::new(RequestStats::of(span)),
-            id: self.request_id(head.flagged()),
+            name: RequestName::new(self.request_id(head.flagged()), head.parts()),
             started: Instant::now(),
             route,
             mode: AtomicU8::new(Mode::Pass as u8),

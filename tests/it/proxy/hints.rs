@@ -319,6 +319,8 @@ async fn jobshim_itself_as_its_upstream_under_another_name() {
         }
     });
     for arguments in [&[][..], &["--access-token", "s3cret"]] {
+        // The one before has ended; who connects now waits for this one.
+        tell.send_replace(None);
         let flags = [&["--listen", "127.0.0.1:0", "--upstream", &other_name], arguments].concat();
         let mut program = Program::start(&flags, &[]);
         let address = program.address();
