@@ -32,7 +32,7 @@ use jobshim::{
 use std::{
     env,
     future::Future,
-    io::{self, IsTerminal},
+    io::{self, IsTerminal, Write},
     process::ExitCode,
     sync::Arc,
     time::{Duration, Instant},
@@ -95,8 +95,9 @@ fn main() -> ExitCode {
                 .map_or_else(|code| code, |options| print_mapping(name.as_deref(), format, &options))
         }
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "jobshim", &mut io::stdout());
-            ExitCode::SUCCESS
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "jobshim", &mut script);
+            exit_code(io::stdout().write_all(&script))
         }
     }
 }

@@ -15,35 +15,39 @@ use http::{HeaderMap, Method, StatusCode};
 const LEGACY_PATH: &str = "/queue";
 
 impl Pipeline {
-    /// Asks the upstream what it is, and logs the answer, or why there is none.
+    /// Asks the upstream what it is, and logs the answer, or why there is none. What was configured is not asked for.
     pub async fn greet_upstream(&self, config: &Config) {
         let jobs = self.legacy.jobs();
+        if !jobs.may_change() {
+            tracing::info!("legacy calls are {}", outlook(config, false));
+            return;
+        }
         let kind = match jobs.dialect(&Caller::default()).await {
             Ok(kind) => kind,
             Err(error) => return self.greet_in_vain(&error, config).await,
         };
-        // A configured dialect is nothing that anybody said.
-        if let Err(error) = jobs.ping(&Caller::default()).await {
-            return self.greet_in_vain(&error.into(), config).await;
-        }
-        self.say_connected(kind).await;
+        self.say_connected(kind, config).await;
         let has_both = kind == DialectKind::Comfyui && self.has_legacy_endpoints().await;
         tracing::info!("legacy calls are {}", outlook(config, has_both));
     }
 
     async fn greet_in_vain(&self, error: &JobsError, config: &Config) {
         let is_missing = matches!(error, JobsError::Missing { .. });
-        if is_missing && config.legacy.mode.mode == Mode::Auto && self.has_legacy_endpoints().await {
-            self.say_connected(DialectKind::Comfyui).await;
-            // It says what that means.
-            self.modes.jobs_api.found(false);
+        let needs_none = modes(config).all(|mode| matches!(mode, Mode::Auto | Mode::Forward));
+        if is_missing && needs_none && self.has_legacy_endpoints().await {
+            self.say_connected(DialectKind::Comfyui, config).await;
+            match modes(config).any(|mode| mode == Mode::Auto) {
+                // It says what that means.
+                true => self.modes.jobs_api.found(false),
+                false => tracing::info!("legacy calls are {}", outlook(config, true)),
+            }
             return;
         }
         let cause = self.shared.diagnosis.cause(error).await;
         tracing::warn!(reason = %error, cause, "the upstream's dialect is not known yet; it is asked again with the first legacy request");
     }
 
-    async fn say_connected(&self, kind: DialectKind) {
+    async fn say_connected(&self, kind: DialectKind, config: &Config) {
         let server = match kind {
             DialectKind::Cloud => "Comfy Cloud".to_owned(),
             DialectKind::Comfyui => match self.shared.diagnosis.version(&self.shared.upstream).await {
@@ -52,7 +56,7 @@ impl Pipeline {
             },
         };
         tracing::info!(
-            upstream = self.shared.upstream.name(),
+            upstream = %config.upstream.name(),
             "connected to {}",
             Outside::new(server)
         );
@@ -62,6 +66,11 @@ impl Pipeline {
         let server = self.shared.legacy_upstream.as_ref().unwrap_or(&self.shared.upstream);
         has_legacy_endpoints(server).await
     }
+}
+
+/// Those of all routes.
+fn modes(config: &Config) -> impl Iterator<Item = Mode> {
+    RouteName::ALL.iter().map(|&route| config.legacy.policy(route).mode)
 }
 
 /// Whether a server has endpoints for legacy calls of its own.
@@ -92,8 +101,7 @@ pub fn outlook(config: &Config, has_legacy_endpoints: bool) -> String {
             parts.collect::<Vec<_>>().join("; ")
         }
     };
-    let mut modes = RouteName::ALL.iter().map(|&route| config.legacy.policy(route).mode);
-    match has_legacy_endpoints && modes.all(|mode| matches!(mode, Mode::Translate | Mode::Auto)) {
+    match has_legacy_endpoints && modes(config).all(|mode| matches!(mode, Mode::Translate | Mode::Auto)) {
         true => {
             format!("{text}; the server still has its own legacy endpoints, which --mode forward or shadow would use")
         }

@@ -165,7 +165,10 @@ pub(crate) fn policy(text: &str) -> Result<Policy, InvalidValue> {
                     None => (first, None),
                 };
                 mode = Some(mode_of(word)?);
-                percent = value.map(share).transpose()?;
+                percent = match value {
+                    Some("") => return Err(format!("a percentage is expected behind {word}:, such as {word}:5").into()),
+                    value => value.map(share).transpose()?,
+                };
             }
             (other, _) => {
                 return Err(format!("{other:?} is no option of a mode; {}", known_names(other, OPTIONS)).into());
@@ -270,8 +273,8 @@ mod tests {
             ("mirror", "\"mirror\" is no mode; there are translate, forward"),
             ("canary", "canary needs the percentage"),
             ("canary:101", "\"101\" is no percentage"),
-            ("canary:", "\"\" is no percentage"),
-            ("gone:", "\"\" is no percentage"),
+            ("canary:", "a percentage is expected behind canary:, such as canary:5"),
+            ("gone:", "a percentage is expected behind gone:"),
             ("shaddow", "\"shaddow\" is no mode; did you mean shadow?"),
             (
                 "canary:5,rolback.failures=1%",

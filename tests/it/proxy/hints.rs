@@ -238,6 +238,9 @@ async fn an_old_server_is_for_mode_auto_as_error_log_and_doctor_say() {
         "{:#?}",
         program.log
     );
+    let mut program = Program::before(&server.url(), &["--mode", "forward"]);
+    program.line_with("connected to ComfyUI 0.3.75");
+    program.line_with("legacy calls are passed to");
     let output = run(&["doctor", "--mode", "auto", "--upstream", &server.url()], &[]);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(output.status.code(), Some(0), "{text}");
