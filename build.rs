@@ -52,7 +52,7 @@ mod config {
     pub(crate) mod settings;
     /// Types and parsers are the program's.
     mod values {}
-    pub(crate) use options::Options;
+    pub(crate) use options::{Options, Words};
 }
 
 use clap::CommandFactory;

@@ -6,27 +6,32 @@
     reason = "what a command answers, and what is wrong before there is a log"
 )]
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 #[cfg(feature = "otel")]
 use jobshim::cli::traces;
 use jobshim::{
     admin::Admin,
     cli::{
-        arguments::{Cli, Command, Format},
+        admin_url::admin_url,
+        arguments::{Cli, Command, Format, ReportFormat},
         demo, doctor, explain,
         health::{self, HealthError},
         report,
+        warnings::warnings,
     },
-    config::{self, Config, InForce, Loaded, LogConfig, LogFormat, Options, settings::UPSTREAM},
-    http::outside::VisibleFields,
+    config::{
+        self, Config, InForce, Key, Loaded, LogConfig, LogFormat, Options,
+        settings::{ADMIN, FOLDERS, LISTEN, UPSTREAM},
+    },
     mapping::{Tables, guide::guide, print},
     proxy::{Proxy, STORE_EVERY, housekeeping, reload::Reloader},
     server::{BindError, Server, Tls},
+    telemetry::{JsonLines, TextFields},
 };
 use std::{
+    env,
     future::Future,
-    io::{self, IsTerminal},
-    path::Path,
+    io::{self, IsTerminal, Write},
     process::ExitCode,
     sync::Arc,
     time::{Duration, Instant},
@@ -35,7 +40,9 @@ use tokio::{
     runtime,
     signal::unix::{Signal, SignalKind, signal},
 };
-use tracing_subscriber::{Layer, filter::LevelFilter, fmt, layer::SubscriberExt, reload, util::SubscriberInitExt};
+use tracing_subscriber::{
+    Layer, filter::LevelFilter, fmt, fmt::format::JsonFields, layer::SubscriberExt, reload, util::SubscriberInitExt,
+};
 
 /// With the C library's a pass-through costs some 4 % more; see docs/performance.md.
 #[global_allocator]
@@ -48,36 +55,94 @@ const BAD_CONFIGURATION: u8 = 2;
 const SAME_STOP: Duration = Duration::from_millis(500);
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    match cli.command {
-        None => serve(&cli.options),
-        Some(Command::Serve(options)) => serve(&options),
-        Some(Command::Demo { listen }) => {
-            let _ = log_to_stderr(&LogConfig {
-                format: LogFormat::Text,
-                access: false,
-                verbosity: 0,
-            });
-            block_on(async move { exit_code(demo::run(listen, stop_signal()).await) })
+    let Cli { command, options } = Cli::parse();
+    let command = match command {
+        None => return serve(&options),
+        Some(command) => command,
+    };
+    // Options may stand before the command as well as behind it.
+    match command {
+        Command::Serve(more) => serve(&options.followed_by(more)),
+        Command::Check(more) => check(&options.followed_by(more)),
+        Command::Doctor(more) => examine(&options.followed_by(more)),
+        Command::Health { ready, options: more } => ask_health(&options.followed_by(more), ready),
+        Command::Explain { request, options: more } => explain_request(&request, &options.followed_by(more)),
+        Command::Demo { listen, admin, dialect } => {
+            let own = Options::default()
+                .given(&LISTEN.address.key, listen)
+                .given(&ADMIN.address.key, admin)
+                .given(&UPSTREAM.dialect.key, dialect);
+            let keys = [&LISTEN.address.key, &ADMIN.address.key, &UPSTREAM.dialect.key];
+            match options.config {
+                Some(_) => refuse(&"demo takes no --config"),
+                None => only("demo", options, &keys, own).map_or_else(|code| code, show_demo),
+            }
         }
-        Some(Command::Report { admin, days, format }) => {
-            block_on(async { exit_code(report::run(&admin, days, format).await) })
+        Command::Report {
+            admin,
+            config,
+            days,
+            format,
+        } => {
+            let own = Options::of_file(config).given(&ADMIN.address.key, admin);
+            only("report", options, &[&ADMIN.address.key], own)
+                .map_or_else(|code| code, |options| report_usage(&options, days, format))
         }
-        Some(Command::Check(options)) => check(&options),
-        Some(Command::Doctor(options)) => examine(&options),
-        Some(Command::Health { ready, options }) => ask_health(&options, ready),
-        Some(Command::Explain { request, options }) => explain_request(&request, &options),
-        Some(Command::Mapping {
+        Command::Mapping {
             name,
             format,
             mappings_dir,
-        }) => print_mapping(name.as_deref(), format, mappings_dir.as_deref()),
+            config,
+        } => {
+            let own = Options::of_file(config).given(&FOLDERS.mappings_dir.key, mappings_dir);
+            only("mapping", options, &[&FOLDERS.mappings_dir.key], own)
+                .map_or_else(|code| code, |options| print_mapping(name.as_deref(), format, &options))
+        }
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "jobshim", &mut script);
+            exit_code(io::stdout().write_all(&script))
+        }
+    }
+}
+
+/// The options of a `command` that takes `keys` alone: those in front of it, and its `own` behind it. Others are refused: what
+/// is passed over in silence looks obeyed.
+fn only(command: &str, options: Options, keys: &[&Key], own: Options) -> Result<Options, ExitCode> {
+    match options.other_than(keys) {
+        Some(flag) => Err(refuse(&format!("{command} takes no {flag}"))),
+        None => Ok(options.followed_by(own)),
+    }
+}
+
+fn show_demo(options: Options) -> ExitCode {
+    let _ = log_to_stderr(&LogConfig {
+        format: LogFormat::Text,
+        access: false,
+        verbosity: 0,
+    });
+    block_on(async move { exit_code(demo::run(options, stop_signal()).await) })
+}
+
+fn report_usage(options: &Options, days: u64, format: ReportFormat) -> ExitCode {
+    match admin_url(options, variable) {
+        Ok(admin) => block_on(async { exit_code(report::run(&admin, days, format).await) }),
+        Err(error) => refuse(&error),
     }
 }
 
 /// Merges and checks the configuration; complaints go to stderr, and the exit code comes back.
 fn load(options: &Options) -> Result<Loaded, ExitCode> {
-    config::load(options, |name| std::env::var(name).ok()).map_err(|errors| refuse(&errors))
+    config::load(options, variable).map_err(|errors| refuse(&errors))
+}
+
+fn variable(name: &str) -> Option<String> {
+    env::var(name).ok()
+}
+
+/// Those of the environment that are text.
+fn variables() -> impl Iterator<Item = (String, String)> {
+    env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
 fn refuse(error: &dyn std::fmt::Display) -> ExitCode {
@@ -106,10 +171,16 @@ fn log_to_stderr(log: &LogConfig) -> impl Fn(u8) + Send + Sync + use<> {
     let lines = fmt::layer().with_target(false).with_writer(std::io::stderr);
     let lines = match log.format {
         LogFormat::Text => lines
-            .fmt_fields(VisibleFields::default())
+            .fmt_fields(TextFields::default())
             .with_ansi(std::io::stderr().is_terminal())
             .boxed(),
-        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+        LogFormat::Json => {
+            let format = fmt::format().json().flatten_event(true).with_target(false);
+            lines
+                .fmt_fields(JsonFields::new())
+                .event_format(JsonLines::new(format))
+                .boxed()
+        }
     };
     tracing_subscriber::registry().with(filter).with(lines).init();
     move |verbosity| {
@@ -173,6 +244,9 @@ fn serve(options: &Options) -> ExitCode {
         Err(error) => return refuse(&error),
     };
     proxy.put_in_force(InForce::of(&loaded));
+    for warning in warnings(&loaded, proxy.pipeline().legacy().tables(), variables()) {
+        tracing::warn!("{warning}");
+    }
     let reloader = Reloader::new(options.clone(), loaded, Arc::clone(&proxy), set_verbosity);
     block_on(async move {
         let stop = stop_signal();
@@ -193,7 +267,7 @@ fn serve(options: &Options) -> ExitCode {
         reloader.start();
         tracing::info!(address = %server.address(), upstream = %config.upstream.name(), "listening");
         let greeting = proxy.pipeline();
-        tokio::spawn(async move { greeting.greet_upstream().await });
+        tokio::spawn(async move { greeting.greet_upstream(&config).await });
         if let Some(admin) = admin {
             tracing::info!(admin = %admin.local_addr(), "health, metrics and usage can be seen");
             tokio::spawn(admin.run(Arc::clone(&proxy)));
@@ -230,14 +304,18 @@ fn check(options: &Options) -> ExitCode {
         state_dir: None,
         ..loaded.config.clone()
     };
-    if let Err(error) = Proxy::new(&without_state) {
-        return refuse(&error);
-    }
+    let proxy = match Proxy::new(&without_state) {
+        Ok(proxy) => proxy,
+        Err(error) => return refuse(&error),
+    };
     if let Some(Err(error)) = loaded.config.listen.tls().as_ref().map(Tls::new) {
         return refuse(&error);
     }
-    print!("{}", InForce::of(&loaded));
-    println!("\nconfiguration and tables are good");
+    println!("{}", InForce::of(&loaded));
+    for warning in warnings(&loaded, proxy.pipeline().legacy().tables(), variables()) {
+        println!("warning: {warning}");
+    }
+    println!("configuration and tables are good");
     ExitCode::SUCCESS
 }
 
@@ -286,8 +364,12 @@ fn explain_request(request: &[String], options: &Options) -> ExitCode {
     block_on(async { exit_code(explain::run(&loaded.config, method, target, live).await) })
 }
 
-fn print_mapping(name: Option<&str>, format: Format, dir: Option<&Path>) -> ExitCode {
-    let tables = match Tables::load(dir) {
+fn print_mapping(name: Option<&str>, format: Format, options: &Options) -> ExitCode {
+    let folder = match config::load_one(&FOLDERS.mappings_dir, options, variable) {
+        Ok(folder) => folder,
+        Err(errors) => return refuse(&errors),
+    };
+    let tables = match Tables::load(folder.as_deref()) {
         Ok(tables) => tables,
         Err(error) => return refuse(&error),
     };

@@ -1,7 +1,8 @@
 //! The commands as clap sees them.
 
-use crate::config::Options;
+use crate::config::{Options, Words};
 use clap::{Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use std::path::PathBuf;
 
 /// What the program was told on its command line.
@@ -26,7 +27,7 @@ pub struct Cli {
     /// What to do; serve when left out.
     #[command(subcommand)]
     pub command: Option<Command>,
-    /// The options of serve.
+    /// The options of serve. They may stand before the command or behind it.
     #[command(flatten)]
     pub options: Options,
 }
@@ -38,15 +39,24 @@ pub enum Command {
     Serve(Options),
     /// A simulated server and the proxy in one process, with curl lines to try
     Demo {
-        /// Where the proxy of the demo listens
-        #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8187")]
-        listen: std::net::SocketAddr,
+        /// Where the proxy of the demo listens [default: 127.0.0.1:8187]
+        #[arg(long, value_name = "ADDR")]
+        listen: Option<String>,
+        /// Where the page, health and metrics of the demo are shown; off for nowhere [default: 127.0.0.1:8186]
+        #[arg(long, value_name = "ADDR")]
+        admin: Option<String>,
+        /// Which server is simulated: comfyui, self-hosted, or cloud, Comfy Cloud [default: comfyui]
+        #[arg(long, value_name = "WORD", value_parser = Words(&["comfyui", "cloud"]), hide_possible_values = true)]
+        dialect: Option<String>,
     },
     /// Print who still calls the legacy surface, and which routes are safe to remove
     Report {
-        /// The admin listener of the jobshim that runs
-        #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8186")]
-        admin: String,
+        /// The admin listener of the jobshim that runs: a URL, or an address and a port [default: the one that is configured]
+        #[arg(long, value_name = "URL")]
+        admin: Option<String>,
+        /// A configuration file, which may say where the admin listener is [env: JOBSHIM_CONFIG]
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
         /// Days without a call after which a route is safe to remove
         #[arg(long, value_name = "N", default_value_t = 30)]
         days: u64,
@@ -98,7 +108,16 @@ pub enum Command {
         format: Format,
         /// A folder whose tables replace the built-in ones of the same name [env: JOBSHIM_MAPPINGS_DIR]
         #[arg(long, value_name = "DIR")]
-        mappings_dir: Option<PathBuf>,
+        mappings_dir: Option<String>,
+        /// A configuration file, which may name that folder [env: JOBSHIM_CONFIG]
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+    /// Print what lets a shell complete commands, options and modes
+    #[command(after_help = "Example, for the bash that runs:\n  source <(jobshim completions bash)")]
+    Completions {
+        /// The shell
+        shell: Shell,
     },
 }
 

@@ -1,15 +1,13 @@
 //! `jobshim demo`: a small simulated upstream and the proxy in one process.
 
 use crate::{
-    config::{
-        self,
-        settings::{LISTEN, UPSTREAM},
-    },
-    demo::{Options, Simulator, jobs, now},
-    proxy::{Proxy, StartError},
+    admin::Admin,
+    config::{self, DialectChoice, settings::UPSTREAM},
+    demo::{Options, Rules, Simulator, jobs, now},
+    proxy::{Proxy, STORE_EVERY, StartError, housekeeping},
     server::{BindError, Server},
 };
-use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{fmt::Write as _, future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
 /// How often the demo's queue moves on.
 const STEP: Duration = Duration::from_secs(5);
@@ -23,56 +21,126 @@ pub enum DemoError {
     /// The proxy's address is taken, say.
     #[error("{0}; another address can be given with --listen")]
     Listen(#[from] BindError),
-    /// The built-in configuration or tables are broken.
+    /// The address of the page is taken, say.
+    #[error("cannot listen on {0}: {1}; --admin takes another address, or off")]
+    Admin(SocketAddr, io::Error),
+    /// Its curl lines could not reach it.
+    #[error("the demo is for curl lines: --listen takes an address and a port here")]
+    Socket,
+    /// An option cannot be used.
     #[error(transparent)]
     Config(#[from] config::ConfigErrors),
-    /// As above.
+    /// The tables are broken.
     #[error(transparent)]
     Start(#[from] StartError),
 }
 
-/// Runs until `stop` resolves.
-pub async fn run(listen: SocketAddr, stop: impl Future<Output = ()>) -> Result<(), DemoError> {
-    let simulator = Simulator::start(jobs::board(now()), Options::default())
+/// Runs by `options` until `stop` resolves.
+pub async fn run(options: config::Options, stop: impl Future<Output = ()>) -> Result<(), DemoError> {
+    let asked = config::load(&options, |_| None)?.config;
+    let rules = match asked.upstream.dialect {
+        DialectChoice::Auto | DialectChoice::Comfyui => Rules::Comfyui,
+        DialectChoice::Cloud => Rules::Cloud,
+    };
+    let simulator = Simulator::start(jobs::board_of(rules, now()), Options::default())
         .await
         .map_err(DemoError::Simulator)?;
-    let options = config::Options::default()
-        .with(&LISTEN.address.key, listen.to_string())
-        .with(&UPSTREAM.url.key, format!("http://{}", simulator.address()));
-    let config = config::load(&options, |_| None)?.config;
+    let config = config::load(&options.with(&UPSTREAM.url.key, simulator.url()), |_| None)?.config;
     let live = Arc::new(Proxy::new(&config)?);
     let server = Server::bind(&config).await?;
-    let address = server.local_addr().unwrap_or(listen);
-    print!("{}", welcome(address, simulator.address()));
+    let admin = match &config.admin {
+        Some(admin) => {
+            let bound = Admin::bind(admin).await;
+            Some(bound.map_err(|error| DemoError::Admin(admin.address, error))?)
+        }
+        None => None,
+    };
+    let address = server.local_addr().ok_or(DemoError::Socket)?;
+    let page = admin.as_ref().map(Admin::local_addr);
+    print!("{}", welcome(address, page, rules, simulator.address()));
     let steps = async {
         loop {
             tokio::time::sleep(STEP).await;
             simulator.with_board(|board| jobs::advance(board, now()));
         }
     };
+    let shown = async {
+        match admin {
+            Some(admin) => admin.run(Arc::clone(&live)).await,
+            None => std::future::pending().await,
+        }
+    };
     tokio::select! {
-        () = server.run(live, stop) => {}
+        () = server.run(Arc::clone(&live), stop) => {}
         () = steps => {}
+        () = shown => {}
+        () = housekeeping(Arc::clone(&live), STORE_EVERY) => {}
     }
     Ok(())
 }
 
-fn welcome(proxy: SocketAddr, upstream: SocketAddr) -> String {
+/// What there is to see, and lines to copy: all of it can be pasted into a shell.
+fn welcome(proxy: SocketAddr, page: Option<SocketAddr>, rules: Rules, upstream: SocketAddr) -> String {
     let (done, waiting) = (jobs::id(1), jobs::id(10));
-    format!(
-        "A simulated server that speaks only the Jobs API is on http://{upstream}, jobshim in front of it on http://{proxy}.\n\
-         Its queue moves on every {} seconds. Try, in another terminal:\n\n  \
-         curl http://{proxy}/queue                     what runs and what waits, as old clients read it\n  \
-         curl http://{proxy}/history                   finished jobs, oldest finished first\n  \
-         curl \"http://{proxy}/history?max_items=2\"      the newest two\n  \
-         curl http://{proxy}/history/{done}\n                                                   one finished job: outputs, status, prompt\n  \
-         curl http://{proxy}/history/{waiting}\n                                                   {{}} until that job has finished, then its entry\n  \
-         curl http://{proxy}/api/history_v2            the same jobs as the cloud's old endpoint showed them\n  \
-         curl -d '{{\"delete\": [\"{waiting}\"]}}' http://{proxy}/queue\n                                                   takes that job out of the queue\n  \
-         curl -d '{{\"clear\": true}}' http://{proxy}/history\n                                                   hides the finished jobs: this server cannot forget them\n  \
-         curl http://{proxy}/api/jobs                  everything else passes through: this is the new API itself\n  \
-         curl -i http://{upstream}/history              the server alone: 404\n\n\
-         Ctrl-C ends it.\n",
+    let (server, alone) = match rules {
+        Rules::Comfyui | Rules::ComfyuiEarly => ("a simulated ComfyUI, which speaks only the Jobs API", "/history"),
+        Rules::Cloud => (
+            "a simulated Comfy Cloud, which speaks only the Jobs API",
+            "/api/history",
+        ),
+    };
+    let mut text = String::new();
+    let page = page.map(|page| (format!("http://{page}/"), "who calls what: open it in a browser"));
+    let proxied = (format!("http://{proxy}"), "jobshim, which old clients talk to");
+    let behind = (format!("http://{upstream}"), server);
+    let places: Vec<(String, &str)> = page.into_iter().chain([proxied, behind]).collect();
+    let width = places.iter().map(|(url, _)| url.len()).max().unwrap_or(0);
+    for (url, what) in places {
+        let _ = writeln!(text, "# {url:<width$}  {what}");
+    }
+    let _ = writeln!(
+        text,
+        "#\n# The queue moves on every {} seconds. Try, in another terminal:",
         STEP.as_secs()
-    )
+    );
+    for (what, command) in [
+        (
+            "what runs and what waits, as old clients read it",
+            format!("curl http://{proxy}/queue"),
+        ),
+        (
+            "finished jobs, oldest finished first",
+            format!("curl http://{proxy}/history"),
+        ),
+        ("the newest two", format!("curl \"http://{proxy}/history?max_items=2\"")),
+        (
+            "one finished job: outputs, status, prompt",
+            format!("curl http://{proxy}/history/{done}"),
+        ),
+        (
+            "{} until that job has finished, then its entry",
+            format!("curl http://{proxy}/history/{waiting}"),
+        ),
+        (
+            "the same jobs as the cloud's old endpoint showed them",
+            format!("curl http://{proxy}/api/history_v2"),
+        ),
+        (
+            "takes that job out of the queue",
+            format!("curl -d '{{\"delete\": [\"{waiting}\"]}}' http://{proxy}/queue"),
+        ),
+        (
+            "hides the finished jobs: this server cannot forget them",
+            format!("curl -d '{{\"clear\": true}}' http://{proxy}/history"),
+        ),
+        (
+            "everything else passes through: this is the new API itself",
+            format!("curl http://{proxy}/api/jobs"),
+        ),
+        ("the server alone: 404", format!("curl -i http://{upstream}{alone}")),
+    ] {
+        let _ = writeln!(text, "\n# {what}\n{command}");
+    }
+    text.push_str("\n# Ctrl-C ends it.\n");
+    text
 }

@@ -3,9 +3,9 @@
 //! It changes nothing there: it cancels a job that does not exist, and deletes no job from history and queue.
 
 use crate::{
-    config::Config,
+    config::{Config, Mode},
     http::buffered::BufferBudget,
-    jobs_api::{Caller, Detail, DialectKind, Jobs, ListFilter, ListLimits},
+    jobs_api::{Caller, Detail, DialectKind, Jobs, JobsError, ListFilter, ListLimits},
     mapping::{
         TableError, Tables,
         dialect::{Dialect, State},
@@ -13,9 +13,10 @@ use crate::{
     },
     proxy::{
         diagnosis::Diagnosis,
+        greeting::{has_legacy_endpoints, outlook},
         hints::{OriginHeaders, refusal},
     },
-    routes::{Calls, ENDPOINTS, EndpointRow},
+    routes::{Calls, ENDPOINTS, EndpointRow, RouteName},
     upstream::{Answer, SetupError, Upstream, UpstreamError},
 };
 use bytes::Bytes;
@@ -108,6 +109,7 @@ struct Examination {
     cancel: Found,
     cancel_many: Found,
     classes: Found,
+    own_reads: bool,
     own_queue: Found,
     own_history: Found,
     queued: Queued,
@@ -139,13 +141,16 @@ pub async fn run(config: &Config) -> Result<bool, DoctorError> {
         Err(error) => {
             row("upstream", &error);
             row("cause", &diagnosis.cause(&error).await);
-            println!("\nNo legacy route can be answered.");
-            return Ok(false);
+            let is_missing = matches!(error, JobsError::Missing { .. });
+            let own_endpoints = is_missing && has_legacy_endpoints(legacy_upstream(config, &upstream)?.as_ref()).await;
+            return Ok(without_jobs_api(config, own_endpoints));
         }
     };
     let dialect = jobs.names(kind);
     let examination = examine(&upstream, &jobs, kind, &tables, &diagnosis).await;
     print(dialect, kind, &examination);
+    let has_both = kind == DialectKind::Comfyui && examination.own_reads;
+    row("legacy calls are", &outlook(config, has_both));
     if let Found::Refused(status) = examination.list {
         let advice = refusal(status, &OriginHeaders::default(), kind == DialectKind::Cloud);
         row("cause", &advice.unwrap_or("the server refuses to answer"));
@@ -171,6 +176,37 @@ pub async fn run(config: &Config) -> Result<bool, DoctorError> {
         }
     );
     Ok(good)
+}
+
+/// Where forwarded calls go.
+fn legacy_upstream(config: &Config, upstream: &Arc<Upstream>) -> Result<Arc<Upstream>, SetupError> {
+    match &config.legacy.upstream {
+        Some(url) => {
+            let budget = BufferBudget::new(config.server.max_buffered);
+            Upstream::elsewhere(&config.upstream, url, &budget).map(Arc::new)
+        }
+        None => Ok(Arc::clone(upstream)),
+    }
+}
+
+/// Prints what becomes of legacy routes without the Jobs API; true when each has an answer.
+fn without_jobs_api(config: &Config, own_endpoints: bool) -> bool {
+    if !own_endpoints {
+        println!("\nNo legacy route can be answered.");
+        return false;
+    }
+    row("its own legacy endpoints", &Found::Yes);
+    let mut modes = RouteName::ALL.iter().map(|&route| config.legacy.policy(route).mode);
+    let forwards = modes.all(|mode| matches!(mode, Mode::Auto | Mode::Forward | Mode::Shadow));
+    println!(
+        "\n{}",
+        match forwards {
+            true => "Every legacy route is answered by the server's own legacy endpoints.",
+            false =>
+                "Not every legacy route can be answered. With --mode auto each can, by the server's own legacy endpoints.",
+        }
+    );
+    forwards
 }
 
 fn row(name: &str, value: &dyn fmt::Display) {
@@ -208,6 +244,7 @@ async fn examine(
         )
         .await,
         classes: get(&names.classes.path.replace("{class}", COMMON_CLASS)).await,
+        own_reads: has_legacy_endpoints(upstream).await,
         own_queue: post(&format!("{prefix}/queue"), none.clone()).await,
         own_history: post(&format!("{prefix}/history"), none).await,
         queued: queued(jobs, kind).await,

@@ -1,16 +1,13 @@
 //! `jobshim health`: whether the jobshim that runs by the same configuration is well; for containers without a shell.
 
+use super::admin_url::from_here;
 use crate::{
     admin::ask,
     config::{Config, ListenAddress},
     http::outside::Outside,
 };
 use http::{StatusCode, Uri};
-use std::{
-    io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    time::Duration,
-};
+use std::{io, net::SocketAddr, time::Duration};
 use tokio::{
     net::{TcpStream, UnixStream},
     time::timeout,
@@ -78,14 +75,4 @@ async fn connect(listen: &ListenAddress) -> Result<(), HealthError> {
         Ok(connected) => connected.map_err(|error| HealthError::Connect(listen.clone(), error)),
         Err(_) => Err(HealthError::TimedOut(listen.clone())),
     }
-}
-
-/// Where a listener is found from this machine.
-fn from_here(listen: SocketAddr) -> SocketAddr {
-    let ip = match listen.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    SocketAddr::new(ip, listen.port())
 }

@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+pub mod admin_url;
 pub mod arguments;
 pub mod demo;
 pub mod doctor;
@@ -8,3 +9,4 @@ pub mod health;
 pub mod report;
 #[cfg(feature = "otel")]
 pub mod traces;
+pub mod warnings;

@@ -18,7 +18,15 @@ pub enum ConfigError {
         /// What was expected.
         reason: String,
     },
-    /// The file cannot be read, is not TOML, or has a key that does not exist.
+    /// The file cannot be read.
+    #[error("{}: {reason}", .path.display())]
+    Unreadable {
+        /// As given.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// The file is not TOML, or has a key that does not exist.
     #[error("{}:{line}: {reason}", .path.display())]
     File {
         /// As given.

@@ -15,6 +15,8 @@ pub struct Key {
     pub default: &'static str,
     /// How its flag is given.
     pub kind: Kind,
+    /// What its value may be, or begin with, for shells to complete; empty where that cannot be listed.
+    pub words: &'static [&'static str],
     /// Its value is shown to nobody, only where it is kept.
     pub secret: bool,
     /// A running program takes a change over; others wait for a restart.
@@ -51,6 +53,7 @@ impl Key {
         variable: "",
         default: "",
         kind: Kind::Value,
+        words: &[],
         secret: false,
         live: false,
         common: false,

@@ -2,11 +2,12 @@
 
 use super::{
     error::{ConfigError, ConfigErrors},
-    file::{self, FileValues},
+    file::{self, FileValues, Written},
     key::Key,
     options::Options,
     provenance::{GivenValue, Origin},
     reader::Reader,
+    setting::Setting,
     settings::keys,
     validated::Config,
     values::{Pipes, Places},
@@ -96,6 +97,32 @@ fn load_knowing(
     pipes: Pipes,
 ) -> Result<Loaded, ConfigErrors> {
     let variable = |name: &str| environment(name).filter(|value| !value.is_empty());
+    let (values, errors) = merge(options, &variable);
+    let places = Places {
+        environment: &variable,
+        pipes: &pipes,
+    };
+    Loaded::validate(values, places, errors)
+}
+
+/// The value of one setting alone, whatever the others are.
+pub fn load_one<T>(
+    setting: &Setting<T>,
+    options: &Options,
+    environment: impl Fn(&str) -> Option<String>,
+) -> Result<T, ConfigErrors> {
+    let variable = |name: &str| environment(name).filter(|value| !value.is_empty());
+    let (values, mut errors) = merge(options, &variable);
+    let places = Places {
+        environment: &variable,
+        pipes: &Pipes::default(),
+    };
+    let value = Reader::new(&values, places, &mut errors).read(&setting.key, setting.parse);
+    value.filter(|_| errors.is_empty()).ok_or(ConfigErrors(errors))
+}
+
+/// A value for each key, and what is wrong with the file.
+fn merge(options: &Options, variable: &dyn Fn(&str) -> Option<String>) -> (Vec<GivenValue>, Vec<ConfigError>) {
     let path = options
         .config
         .clone()
@@ -108,15 +135,19 @@ fn load_knowing(
     let given = |key: &'static Key| {
         let flag = options.get(key).map(|value| (value.to_owned(), Origin::Flag(key.flag)));
         let from_environment = || variable(key.variable).map(|value| (value, Origin::Environment(key.variable)));
-        let (text, origin) = flag
-            .or_else(from_environment)
-            .or_else(|| file.remove(key.name))
-            .unwrap_or_else(|| (key.default.to_owned(), Origin::Default));
-        GivenValue { key, text, origin }
+        let ((text, origin), places) = match flag.or_else(from_environment) {
+            Some(given) => (given, Vec::new()),
+            None => match file.remove(key.name) {
+                Some(Written { text, origin, places }) => ((text, origin), places),
+                None => ((key.default.to_owned(), Origin::Default), Vec::new()),
+            },
+        };
+        GivenValue {
+            key,
+            text,
+            origin,
+            places,
+        }
     };
-    let places = Places {
-        environment: &variable,
-        pipes: &pipes,
-    };
-    Loaded::validate(keys().map(given).collect(), places, errors)
+    (keys().map(given).collect(), errors)
 }

@@ -4,8 +4,11 @@ use super::{
     key::{Key, Kind},
     settings::{SECTIONS, keys},
 };
-use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches};
-use std::{collections::BTreeMap, path::PathBuf};
+use clap::{
+    Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, ValueHint,
+    builder::{PossibleValue, StringValueParser, TypedValueParser},
+};
+use std::{collections::BTreeMap, ffi::OsStr, path::PathBuf};
 
 /// The options of serve, as text: one flag for each of [`keys`]. The configuration reads and checks them together with
 /// environment and file.
@@ -19,9 +22,22 @@ pub struct Options {
 impl Options {
     /// As if `--config` had been given, and nothing else.
     pub fn in_file(path: impl Into<PathBuf>) -> Self {
+        Self::of_file(Some(path.into()))
+    }
+
+    /// The same, if it was.
+    pub fn of_file(config: Option<PathBuf>) -> Self {
         Self {
-            config: Some(path.into()),
+            config,
             ..Self::default()
+        }
+    }
+
+    /// As if the flag of `key` had been given, if there is a value.
+    pub fn given(self, key: &Key, value: Option<String>) -> Self {
+        match value {
+            Some(value) => self.with(key, value),
+            None => self,
         }
     }
 
@@ -31,6 +47,29 @@ impl Options {
         self
     }
 
+    /// These, and `later` ones, which win; what may be repeated is joined.
+    pub fn followed_by(mut self, later: Self) -> Self {
+        self.config = later.config.or(self.config);
+        for key in keys() {
+            let Some(new) = later.given.get(key.name) else {
+                continue;
+            };
+            let joined = match (self.given.get(key.name), key.kind) {
+                (Some(old), Kind::Table | Kind::Tables | Kind::List) => format!("{old}\n{new}"),
+                (Some(old), Kind::Count) => number(old).saturating_add(number(new)).to_string(),
+                _ => new.clone(),
+            };
+            self.given.insert(key.name, joined);
+        }
+        self
+    }
+
+    /// The first flag that was given and is none of `keys`.
+    pub fn other_than(&self, keys: &[&Key]) -> Option<&'static str> {
+        let is_other = |key: &&Key| self.given.contains_key(key.name) && !keys.iter().any(|one| one.name == key.name);
+        self::keys().find(is_other).map(|key| key.flag)
+    }
+
     /// What the flag of `key` was given, if it was.
     pub fn get(&self, key: &Key) -> Option<&str> {
         self.given.get(key.name).map(String::as_str)
@@ -38,11 +77,12 @@ impl Options {
 }
 
 impl Args for Options {
-    fn augment_args(command: clap::Command) -> clap::Command {
+    fn augment_args(command: Command) -> Command {
         let file = Arg::new("config")
             .long("config")
             .value_name("FILE")
             .value_parser(clap::value_parser!(PathBuf))
+            .value_hint(ValueHint::FilePath)
             .help("A configuration file [env: JOBSHIM_CONFIG]");
         let settings = SECTIONS.iter().flat_map(|section| {
             section
@@ -53,7 +93,7 @@ impl Args for Options {
         command.arg(file).args(settings)
     }
 
-    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+    fn augment_args_for_update(command: Command) -> Command {
         Self::augment_args(command)
     }
 }
@@ -83,6 +123,27 @@ impl FromArgMatches for Options {
     }
 }
 
+fn number(count: &str) -> u8 {
+    count.parse().unwrap_or(0)
+}
+
+/// A text of which a shell knows the beginnings. Whether it can be used is for the configuration to say, with all other
+/// complaints.
+#[derive(Clone, Copy, Debug)]
+pub struct Words(pub &'static [&'static str]);
+
+impl TypedValueParser for Words {
+    type Value = String;
+
+    fn parse_ref(&self, command: &Command, argument: Option<&Arg>, value: &OsStr) -> Result<String, clap::Error> {
+        StringValueParser::new().parse_ref(command, argument, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(self.0.iter().copied().map(PossibleValue::new)))
+    }
+}
+
 fn argument(key: &Key) -> Arg {
     let long = key.flag.trim_start_matches("--");
     let default = match key.default {
@@ -93,6 +154,15 @@ fn argument(key: &Key) -> Arg {
         .long(long)
         .help(format!("{}{default} [env: {}]", key.help(), key.variable))
         .hide_short_help(!key.common);
+    let argument = match (key.words, key.value) {
+        ([], "FILE") => argument.value_hint(ValueHint::FilePath),
+        ([], "DIR") => argument.value_hint(ValueHint::DirPath),
+        ([], "true|false") => argument
+            .value_parser(Words(&["true", "false"]))
+            .hide_possible_values(true),
+        ([], _) => argument,
+        (words, _) => argument.value_parser(Words(words)).hide_possible_values(true),
+    };
     match key.kind {
         Kind::Value => argument.value_name(key.value).action(ArgAction::Set),
         Kind::Table | Kind::Tables | Kind::List => argument.value_name(key.value).action(ArgAction::Append),

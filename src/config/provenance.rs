@@ -39,9 +39,49 @@ pub struct GivenValue {
     pub text: String,
     /// Who wrote it.
     pub origin: Origin,
+    /// Of a table or a list in the file: where each line of the text stands.
+    pub(super) places: Vec<Place>,
+}
+
+/// Where a line of a text stands in the file.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Place {
+    /// Counted from 1.
+    pub line: usize,
+    /// The same of what is written in it, where that is a table again.
+    pub words: Vec<(String, usize)>,
+}
+
+impl Place {
+    /// The line of what a complaint quotes, or else the line where all of it begins.
+    fn of(&self, complaint: &str) -> usize {
+        let quoted = self
+            .words
+            .iter()
+            .find(|(word, _)| complaint.contains(&format!("{word:?}")));
+        quoted.map_or(self.line, |(_, line)| *line)
+    }
 }
 
 impl GivenValue {
+    /// Its lines, each as if it had been given alone.
+    pub(super) fn lines(&self) -> impl Iterator<Item = Self> {
+        let places = self.places.iter().map(Some).chain(std::iter::repeat(None));
+        self.text.lines().zip(places).map(|(line, place)| Self {
+            text: line.to_owned(),
+            places: place.cloned().into_iter().collect(),
+            ..self.clone()
+        })
+    }
+
+    /// Where it was written, as near as can be told, what `complaint` is about.
+    pub(super) fn origin_of(&self, complaint: &str) -> Origin {
+        match (&self.origin, self.places.as_slice()) {
+            (Origin::File(path, _), [place]) => Origin::File(path.clone(), place.of(complaint)),
+            (origin, _) => origin.clone(),
+        }
+    }
+
     /// The value as people may see it.
     pub fn shown(&self) -> String {
         let is_url = self.key.value == "URL" || self.text.contains("://");

@@ -2,7 +2,7 @@
 
 use super::{
     error::ConfigError,
-    key::Key,
+    key::{Key, Kind},
     provenance::GivenValue,
     values::{InvalidValue, Places},
 };
@@ -21,8 +21,26 @@ impl<'a> Reader<'a> {
 
     /// The value of `key`, as `parse` reads it; without one, there is a complaint.
     pub(super) fn read<T>(&mut self, key: &Key, parse: fn(&str, Places<'_>) -> Result<T, InvalidValue>) -> Option<T> {
-        let parsed = parse(&self.given(key)?.text, self.places);
-        parsed.map_err(|reason| self.refuse(key, reason)).ok()
+        let given = self.given(key)?;
+        let reason = match parse(&given.text, self.places) {
+            Ok(value) => return Some(value),
+            Err(reason) => reason,
+        };
+        // Each line of a table or a list is a complaint of its own, if it is wrong by itself.
+        let of_lines = match key.kind {
+            Kind::Table | Kind::Tables | Kind::List => given
+                .lines()
+                .filter_map(|line| Some((parse(&line.text, self.places).err()?, line)))
+                .collect(),
+            Kind::Value | Kind::Switch | Kind::Count => Vec::new(),
+        };
+        match of_lines.is_empty() {
+            true => self.complain(given, reason),
+            false => of_lines
+                .into_iter()
+                .for_each(|(reason, line)| self.complain(&line, reason)),
+        }
+        None
     }
 
     /// Whether `key` has any text.
@@ -32,13 +50,18 @@ impl<'a> Reader<'a> {
 
     /// Complains about the value of `key`.
     pub(super) fn refuse(&mut self, key: &Key, reason: impl Into<InvalidValue>) {
-        let complaint = self.given(key).map(|given| ConfigError::Value {
-            key: key.name.to_owned(),
+        if let Some(given) = self.given(key) {
+            self.complain(given, reason.into());
+        }
+    }
+
+    fn complain(&mut self, given: &GivenValue, reason: InvalidValue) {
+        self.errors.push(ConfigError::Value {
+            key: given.key.name.to_owned(),
             value: given.shown(),
-            origin: given.origin.clone(),
-            reason: reason.into().into_owned(),
+            origin: given.origin_of(&reason),
+            reason: reason.into_owned(),
         });
-        self.errors.extend(complaint);
     }
 
     fn given(&self, key: &Key) -> Option<&'a GivenValue> {

@@ -1,4 +1,4 @@
-//! The demo's jobs: a few of every kind, made up as a later ComfyUI would tell them.
+//! The demo's jobs: a few of every kind, made up as a later ComfyUI would tell them, or the cloud.
 
 use super::board::{Board, Job, Rules};
 use serde_json::{Value, json};
@@ -111,9 +111,43 @@ fn running(nth: i64, created: i64) -> Option<Job> {
     job(nth, "in_progress", created, &[("outputs_count", json!(0))], &[])
 }
 
-/// Six finished jobs, one running, three pending. `now` is in ms.
+/// The same job as a server with `rules` tells it.
+fn told_by(rules: Rules, job: Job) -> Option<Job> {
+    if rules != Rules::Cloud {
+        return Some(job);
+    }
+    let (mut entry, mut detail): (Value, Value) = (
+        serde_json::from_str(&job.entry).ok()?,
+        serde_json::from_str(&job.detail).ok()?,
+    );
+    entry.as_object_mut()?.remove("priority");
+    let members = detail.as_object_mut()?;
+    members.remove("priority");
+    members.remove("execution_start_time");
+    let changed = members.remove("execution_end_time");
+    let changed = changed.or_else(|| members.get("create_time").cloned());
+    members.insert("update_time".to_owned(), changed.unwrap_or_default());
+    if let Some(outputs) = members.get("outputs").and_then(Value::as_object) {
+        let meta = outputs.keys().map(|node| {
+            let parent = node.split_once('.').map(|(parent, _)| parent);
+            let shown = parent.unwrap_or(node);
+            let about = json!({"node_id": node, "display_node": shown, "parent_node": parent, "real_node_id": shown});
+            (node.clone(), about)
+        });
+        let meta = Value::Object(meta.collect());
+        members.insert("execution_meta".to_owned(), meta);
+    }
+    Job::new(&entry.to_string(), &detail.to_string())
+}
+
+/// Six finished jobs of a self-hosted server, one running, three pending. `now` is in ms.
 pub fn board(now: i64) -> Board {
-    let mut board = Board::new(Rules::Comfyui);
+    board_of(Rules::Comfyui, now)
+}
+
+/// The same of a server with `rules`.
+pub fn board_of(rules: Rules, now: i64) -> Board {
+    let mut board = Board::new(rules);
     let outcomes = [
         Outcome::Image,
         Outcome::Failed,
@@ -130,6 +164,7 @@ pub fn board(now: i64) -> Board {
         board.jobs.extend(queued(nth, now - 2_000 + nth));
     }
     board.jobs.reverse();
+    board.jobs = board.jobs.into_iter().filter_map(|job| told_by(rules, job)).collect();
     for (class, output) in [("EmptyImage", false), ("SaveImage", true)] {
         let description = json!({"name": class, "output_node": output}).to_string();
         board.classes.insert(class.to_owned(), description);
@@ -139,17 +174,22 @@ pub fn board(now: i64) -> Board {
 
 /// One step on: the running job ends, the oldest pending one starts, another one is queued.
 pub fn advance(board: &mut Board, now: i64) {
+    let rules = board.rules;
     let number = |id: &String| id.get(..8).and_then(|digits| digits.parse::<i64>().ok());
     for nth in board.in_state("in_progress").iter().filter_map(number) {
         finished(nth, now - 1_600, Outcome::Image)
+            .and_then(|job| told_by(rules, job))
             .into_iter()
             .for_each(|job| board.replace(job));
     }
     if let Some(nth) = board.in_state("pending").last().and_then(number) {
-        running(nth, now).into_iter().for_each(|job| board.replace(job));
+        running(nth, now)
+            .and_then(|job| told_by(rules, job))
+            .into_iter()
+            .for_each(|job| board.replace(job));
     }
     let newest = board.jobs.iter().filter_map(|job| number(&job.id)).max().unwrap_or(0);
-    if let Some(job) = queued(newest + 1, now) {
+    if let Some(job) = queued(newest + 1, now).and_then(|job| told_by(rules, job)) {
         board.add(job);
     }
 }

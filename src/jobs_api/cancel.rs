@@ -29,8 +29,9 @@ struct CancelProgress<'a> {
 impl CancelProgress<'_> {
     /// What was done and what was not, for the log.
     fn shown(&self) -> (String, String) {
-        let done = Outside::many(format_args!("{:?}", self.cancelled)).to_string();
-        (done, Outside::many(format_args!("{:?}", self.left())).to_string())
+        let left: Vec<&str> = self.left().into_iter().map(String::as_str).collect();
+        let shown = |ids: String| Outside::many(ids).to_string();
+        (shown(self.cancelled.join(", ")), shown(left.join(", ")))
     }
 
     fn left(&self) -> Vec<&String> {
@@ -43,7 +44,7 @@ impl Drop for CancelProgress<'_> {
     fn drop(&mut self) {
         if !self.asked_all {
             let (done, left) = self.shown();
-            tracing::warn!(%done, not_done = %left, "jobshim ended while jobs were being cancelled");
+            tracing::warn!(done, not_done = left, "jobshim ended while jobs were being cancelled");
         }
     }
 }
@@ -61,7 +62,7 @@ impl JobsSession {
         stats.asked_all = true;
         if let Err(error) = &outcome {
             let (done, left) = stats.shown();
-            tracing::warn!(%error, %done, not_done = %left, "jobs could not be cancelled");
+            tracing::warn!(%error, done, not_done = left, "jobs could not be cancelled");
         }
         outcome.map(|()| std::mem::take(&mut stats.cancelled))
     }

@@ -5,6 +5,7 @@
 //! such as that a job has not finished. So of any number of requests at most two calls are made one after the other.
 //! A call lives as long as somebody waits for it, whoever began it, and goes on while all of them are busy elsewhere.
 
+use crate::telemetry::of_this_request;
 use futures_util::{
     FutureExt,
     future::{BoxFuture, Shared, WeakShared},
@@ -136,11 +137,11 @@ impl<K: Eq + Hash + Clone + Send + 'static, V: Clone + Send + Sync + 'static> Co
         let (work, sending) = (call(), Arc::clone(&sent));
         // Requests that arrived in the same moment get their chance to come along: they run before a task that begins
         // now.
-        let task = Aborting(tokio::spawn(async move {
+        let task = Aborting(tokio::spawn(of_this_request(async move {
             let _guard = guard;
             sending.store(true, Ordering::Release);
             work.await
-        }));
+        })));
         let call = async move {
             match task.join().await {
                 Ok(outcome) => outcome,

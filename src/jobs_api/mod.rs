@@ -32,9 +32,9 @@ use list::PageCall;
 
 use crate::{
     config::DialectChoice,
-    http::outside::Outside,
     jobs_api::coalescer::Coalescer,
     mapping::{Tables, json::ScanError},
+    routes::shown_path,
     telemetry::{Call, Observer},
     upstream::{Answer, Upstream, UpstreamError},
 };
@@ -244,7 +244,7 @@ impl Jobs {
             .call(call, caller, Method::GET, &target, headers, Bytes::new())
             .await?;
         tracing::debug!(
-            path = %Outside::new(path),
+            call = shown_path(path),
             status = answer.status.as_u16(),
             bytes = answer.body.len(),
             "asked the upstream"

@@ -106,7 +106,11 @@ impl Jobs {
         let kind = self.probe(caller).await?;
         let before = self.found(|found| found.replace((kind, Instant::now())));
         if before.map(|(known, _)| known) != Some(kind) {
-            tracing::info!(dialect = ?kind, about = self.names(kind).names.about, "the upstream's dialect is known");
+            tracing::info!(
+                dialect = %kind.name(),
+                about = self.names(kind).names.about,
+                "the upstream's dialect is known"
+            );
         }
         Ok(kind)
     }

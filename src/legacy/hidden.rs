@@ -6,6 +6,7 @@ use crate::{
     jobs_api::Listed,
     mapping::dialect::State as JobState,
     store::{Store, StoreError, Table},
+    telemetry::of_this_request,
 };
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
@@ -272,7 +273,7 @@ impl Hidden {
     /// Makes a change; when this returns it is stored and in force. A caller that goes away does not undo it halfway.
     pub async fn change(self: &Arc<Self>, scope: Scope, change: Change) -> Result<(), StoreError> {
         let hidden = Arc::clone(self);
-        let work = tokio::spawn(async move { hidden.make(scope, change).await });
+        let work = tokio::spawn(of_this_request(async move { hidden.make(scope, change).await }));
         work.await.unwrap_or(Err(StoreError::Stopping))
     }
 
@@ -327,11 +328,11 @@ impl Hidden {
             return;
         }
         let hidden = Arc::clone(self);
-        tokio::spawn(async move {
+        tokio::spawn(of_this_request(async move {
             if let Err(error) = hidden.make(scope, Change::Forget(gone)).await {
                 tracing::warn!(%error, "jobs that are gone are still remembered as deleted");
             }
-        });
+        }));
     }
 }
 

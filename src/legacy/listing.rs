@@ -182,7 +182,7 @@ impl Legacy {
                 LookupOutcome::Absent(_) => return Ok(None),
                 LookupOutcome::NoSuchPath(_, error) => return Err(error.into()),
                 LookupOutcome::Elsewhere(_, state) => {
-                    tracing::debug!(id = %Outside::new(id), ?state, "a job that is listed as ended is not, by its own detail");
+                    tracing::debug!(id = %Outside::new(id), state = state.name(), "a job that is listed as ended is not, by its own detail");
                 }
             }
         }

@@ -222,7 +222,7 @@ impl Legacy {
             && error.is_unreachable()
             && let Some(stale) = self.remembered_stale(route, inquiry, caller).await
         {
-            tracing::warn!(%error, ?route, "answered from memory, as cache.max_stale allows");
+            tracing::warn!(%error, route = route.name().as_str(), "answered from memory, as cache.max_stale allows");
             return Ok(stale);
         }
         outcome

@@ -10,6 +10,7 @@ use crate::{
     http::{
         body::{Body, BoxError, full},
         buffered::BufferBudget,
+        outside::Outside,
         request_head::RequestHead,
     },
     jobs_api::{DialectKind, Jobs},
@@ -164,7 +165,7 @@ impl Hiding {
             && coding != "identity"
         {
             tracing::warn!(
-                ?coding,
+                coding = %Outside::new(String::from_utf8_lossy(coding.as_bytes())),
                 "deleted jobs may be shown: the server compresses its job list unasked"
             );
             return Ok(response);

@@ -9,11 +9,12 @@ use super::{
     write_body::{Target, WriteBody},
 };
 use crate::{
-    http::{headers::carried, outside::Outside},
+    http::headers::carried,
     jobs_api::{Caller, DialectKind, JobsError, JobsSession, List, ListFilter, Listed},
     mapping::dialect::State,
     routes::LegacyWrite,
     store::StoreError,
+    telemetry::of_this_request,
 };
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
@@ -36,19 +37,21 @@ impl Legacy {
         let (legacy, write, body, caller) = (Arc::clone(self), write.clone(), body.clone(), Arc::clone(caller));
         let invalidation = InvalidateOnDrop::new(self, &write, Some(body.clone()), caller.scope);
         let (sender, outcome) = oneshot::channel();
-        let task = tokio::spawn(async move {
+        let task = tokio::spawn(of_this_request(async move {
             let outcome = legacy.write_all(&write, &body, &caller).await;
             invalidation.end().await;
             drop(held);
-            let shown = || Outside::new(format!("{write:?}"));
             match sender.send(outcome) {
                 Ok(()) => {}
-                Err(Ok(_)) => tracing::info!(write = %shown(), "a client left before its write was done; it is done"),
+                Err(Ok(_)) => tracing::info!(
+                    route = write.name().as_str(),
+                    "a client left before its write was done; it is done"
+                ),
                 Err(Err(error)) => {
-                    tracing::warn!(write = %shown(), %error, "a client left before its write was done, and it failed")
+                    tracing::warn!(route = write.name().as_str(), %error, "a client left before its write was done, and it failed")
                 }
             }
-        });
+        }));
         match outcome.await {
             Ok(outcome) => outcome,
             // Nothing is said by a task that panicked, and so does whoever waits for it.

@@ -59,8 +59,8 @@ impl fmt::Display for Finding {
             Self::Elsewhere { mistake, url } => write!(out, "{mistake}: upstream.url must be {url}"),
             Self::TooOld(version) => write!(
                 out,
-                "the server is ComfyUI {version}, older than the Jobs API: upgrade it to 0.6.0 or later, or use it without \
-                 jobshim, as it still has the legacy endpoints"
+                "the server is ComfyUI {version}, older than the Jobs API, and still has the legacy endpoints: start jobshim with \
+                 --mode auto, which uses those until the server is upgraded to 0.6.0 or later"
             ),
             Self::Withheld(version) => write!(
                 out,

@@ -261,7 +261,10 @@ pub(super) fn legacy_failure(error: LegacyError, finding: Option<&str>) -> Answe
             StatusCode::BAD_GATEWAY,
             "no_jobs_api",
             message,
-            found("check the upstream's address and version with jobshim doctor"),
+            found(
+                "check the upstream's address and version with jobshim doctor; --mode auto uses the server's own legacy endpoints \
+                 while it has no Jobs API",
+            ),
         ),
         LegacyError::Jobs(JobsError::Shape { .. }) | LegacyError::Render { .. } => failure(
             StatusCode::BAD_GATEWAY,

@@ -96,12 +96,4 @@ impl Pipeline {
         }
         health.seen()
     }
-
-    /// Asks the upstream what it is, and logs the answer, or why there is none.
-    pub async fn greet_upstream(&self) {
-        if let Err(error) = self.legacy.jobs().dialect(&Caller::default()).await {
-            let cause = self.shared.diagnosis.cause(&error).await;
-            tracing::warn!(reason = %error, cause, "the upstream's dialect is not known yet; it is asked again with the first legacy request");
-        }
-    }
 }

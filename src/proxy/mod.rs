@@ -3,6 +3,7 @@
 pub mod diagnosis;
 pub mod forward;
 mod gone;
+pub mod greeting;
 pub mod hints;
 mod housekeeping;
 pub mod panics;

@@ -92,7 +92,8 @@ impl Pipeline {
         }
         let may_outlive = head.has(HeaderFlags::UPGRADE) || matches!(route, Route::Write(_));
         let shutdown = may_outlive.then(|| shutdown.clone());
-        async move {
+        let name = record.name.clone();
+        let answering = async move {
             let answer = match validated {
                 Ok(()) => {
                     let answering = || self.answer(&mut record, route, head, body, shutdown);
@@ -108,7 +109,8 @@ impl Pipeline {
                 false => answer.response,
             };
             record.watch(response)
-        }
+        };
+        name.around(answering)
     }
 
     /// The steps of a request that is valid. Each of the first three lets it on or answers it; its route says who does

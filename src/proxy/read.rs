@@ -124,9 +124,7 @@ impl Pipeline {
                 if let Ok(answer) = &outcome {
                     self.count_cached(record, answer.cached);
                 }
-                let answer = self
-                    .answered(outcome, inquiry.encoding, route, route.name(), request)
-                    .await;
+                let answer = self.answered(outcome, inquiry.encoding, route.name(), request).await;
                 return for_method(call.request.head.method(), answer);
             }
         }
@@ -158,8 +156,7 @@ impl Pipeline {
             }
             _ => {
                 record.source(Source::JobsApi);
-                self.answered(Err(error.into()), None, route, route.name(), number)
-                    .await
+                self.answered(Err(error.into()), None, route.name(), number).await
             }
         }
     }

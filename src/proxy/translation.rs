@@ -20,7 +20,7 @@ use crate::{
     upstream::UpstreamError,
 };
 use http::StatusCode;
-use std::{fmt::Debug, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
 /// How long a request may wait for its translation permit.
@@ -73,12 +73,11 @@ impl Pipeline {
         &self,
         outcome: Result<LegacyAnswer, LegacyError>,
         encoding: Option<Encoding>,
-        asked: &(dyn Debug + Sync),
         route: RouteName,
         request: u64,
     ) -> Answer {
         let down = outcome.as_ref().is_err_and(|error| self.is_down(error));
-        let answer = self.translate(outcome, encoding, asked).await;
+        let answer = self.translate(outcome, encoding, route).await;
         match answer.response.status().is_server_error() && !down {
             true => self.modes.failed(route, request),
             false => self.modes.succeeded(route),
@@ -90,7 +89,7 @@ impl Pipeline {
         &self,
         outcome: Result<LegacyAnswer, LegacyError>,
         encoding: Option<Encoding>,
-        asked: &(dyn Debug + Sync),
+        route: RouteName,
     ) -> Answer {
         let error = match outcome {
             Ok(answer) => return translated(answer, encoding, self.shared.compress),
@@ -101,16 +100,16 @@ impl Pipeline {
             _ => None,
         };
         let cause = finding.map(|finding| finding.to_string());
-        let asked = Outside::new(format!("{asked:?}"));
         if let LegacyError::Jobs(JobsError::Refused { call, answer }) = &error
             && answer.status.is_redirection()
         {
             let status = answer.status.as_u16();
-            self.shared
-                .log_hint
-                .say(&format!("the upstream answered {status} to {call}: a login page?"));
+            let method = call.split(' ').next().unwrap_or_default();
+            self.shared.log_hint.say(&format!(
+                "the upstream answered {status} to a {method} of the Jobs API: a login page?"
+            ));
         }
-        tracing::warn!(%asked, %error, cause, "a legacy request could not be answered");
+        tracing::warn!(route = route.as_str(), %error, cause, "a legacy request could not be answered");
         legacy_failure(error, cause.as_deref())
     }
 }

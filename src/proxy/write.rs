@@ -156,7 +156,7 @@ impl Pipeline {
 
     async fn translated(&self, write: &ReadWrite<'_>, outcome: Result<LegacyAnswer, LegacyError>) -> Answer {
         write.record.source(Source::JobsApi);
-        self.answered(outcome, None, write.write, write.write.name(), self.number_of(write))
+        self.answered(outcome, None, write.write.name(), self.number_of(write))
             .await
     }
 

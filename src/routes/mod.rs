@@ -1,8 +1,10 @@
 //! Which requests are legacy ones: path and method to [`Route`], by the table of endpoints.
 
 mod endpoints;
+mod shown_path;
 
 pub use endpoints::{Calls, ENDPOINTS, Endpoint, EndpointRow, PathPattern};
+pub use shown_path::shown_path;
 
 use http::Method;
 use memchr::memchr;

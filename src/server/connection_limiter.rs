@@ -23,11 +23,13 @@ struct Present {
 }
 
 /// Why there is no place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum LimitReached {
     /// Too many connections.
+    #[error("there are as many as server.max_connections allows")]
     All,
     /// Too many from this address.
+    #[error("there are as many of this address as server.max_connections_per_address allows")]
     Address,
 }
 

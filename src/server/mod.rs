@@ -211,7 +211,7 @@ impl ConnectionHandler {
         let mut place = match self.place(&stream, address) {
             Ok(place) => place,
             Err(full) => {
-                tracing::debug!(%address, ?full, "a connection is turned away");
+                tracing::debug!(%address, reason = %full, "a connection is turned away");
                 return self.turn_away(stream).await;
             }
         };
@@ -226,7 +226,7 @@ impl ConnectionHandler {
         if peer.address != address
             && let Err(full) = place.belongs_to(peer.address.ip())
         {
-            tracing::debug!(address = %peer.address, ?full, "a connection is turned away");
+            tracing::debug!(address = %peer.address, reason = %full, "a connection is turned away");
             return;
         }
         match entered {

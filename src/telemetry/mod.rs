@@ -10,6 +10,7 @@ mod health;
 mod histogram;
 mod job_outcomes;
 mod labels;
+mod log_line;
 mod metrics;
 mod recent;
 mod request_record;
@@ -30,6 +31,7 @@ pub use findings::{Comparison, Field, Finding, Findings, Found, Kind, News, Samp
 pub use health::{Health, Seen, now_ms};
 pub use job_outcomes::JobOutcomes;
 pub use labels::{CacheResult, Call, Compared, Failure, Mode, Source, StatusClass};
+pub use log_line::{JsonLines, RequestName, TextFields, of_this_request};
 pub use metrics::{Metrics, RequestKind};
 pub use recent::Counts;
 pub use request_record::{REQUEST_ID, RecordedBody, RequestRecord};
@@ -113,7 +115,7 @@ impl Observer {
         RequestRecord {
             observer: Arc::clone(self),
             stats: Arc::new(RequestStats::of(span)),
-            id: self.request_id(head.flagged()),
+            name: RequestName::new(self.request_id(head.flagged()), head.parts()),
             started: Instant::now(),
             route,
             mode: AtomicU8::new(Mode::Pass as u8),

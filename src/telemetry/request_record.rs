@@ -4,6 +4,7 @@ use super::{
     Observer,
     client::ClientFingerprint,
     labels::{Mode, Source, StatusClass},
+    log_line::RequestName,
     metrics::RequestKind,
     request_stats::RequestStats,
 };
@@ -14,7 +15,7 @@ use crate::http::{
 };
 use crate::routes::Endpoint;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header::CONTENT_LENGTH, request::Parts};
+use http::{HeaderMap, HeaderName, Response, StatusCode, header::CONTENT_LENGTH, request::Parts};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use std::{
@@ -40,7 +41,8 @@ pub struct RequestRecord {
     pub peer: Peer,
     /// A page of another site asks, which a self-hosted server would refuse (docs/contract.md section 6).
     pub foreign: bool,
-    pub(super) id: HeaderValue,
+    /// What log lines call it.
+    pub name: RequestName,
     pub(super) started: Instant,
     pub(super) route: Endpoint,
     pub(super) mode: AtomicU8,
@@ -62,7 +64,7 @@ impl RequestRecord {
 
     /// Writes the request's id.
     pub fn put_id(&self, headers: &mut HeaderMap) {
-        headers.insert(REQUEST_ID, self.id.clone());
+        headers.insert(REQUEST_ID, self.name.id.clone());
     }
 
     /// Says which mode is in force for the request.
@@ -83,7 +85,9 @@ impl RequestRecord {
     fn log(&self, kind: RequestKind, received: u64, elapsed: Duration) {
         tracing::info!(
             target: "jobshim::access",
-            request_id = self.id.to_str().unwrap_or_default(),
+            request_id = self.name.id(),
+            method = self.name.method.as_str(),
+            path = self.name.path.as_deref(),
             route = kind.route.name(),
             mode = kind.mode.name(),
             source = kind.source.name(),
@@ -125,7 +129,7 @@ impl RequestRecord {
         response
             .headers_mut()
             .entry(REQUEST_ID)
-            .or_insert_with(|| self.id.clone());
+            .or_insert_with(|| self.name.id.clone());
         let length = response.body().size_hint().exact().or_else(|| {
             // Of a body in several pieces.
             let announced = response.headers().get(CONTENT_LENGTH)?;
@@ -178,7 +182,9 @@ impl HttpBody for RecordedBody {
     type Error = BoxError;
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        let Self { body, record, .. } = &mut *self;
+        let frame = record.name.around_now(|| Pin::new(body).poll_frame(context));
+        let frame = ready!(frame);
         match &frame {
             Some(Ok(frame)) => {
                 self.record.sent += frame.data_ref().map_or(0, |data| data.len() as u64);

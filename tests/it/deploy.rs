@@ -346,3 +346,32 @@ fn the_image_sets_what_jobshim_knows() {
     assert!(!variables.is_empty());
     assert_accepted("Dockerfile", &variables);
 }
+
+#[test]
+fn clients_and_the_page_are_reached_out_of_a_container_as_it_is_written() {
+    let image = file("Dockerfile");
+    for (variable, port) in [("JOBSHIM_LISTEN", "8187"), ("JOBSHIM_ADMIN", "8186")] {
+        assert!(image.contains(&format!("ENV {variable}=0.0.0.0:{port}")), "{variable}");
+        let exposed = image
+            .lines()
+            .find_map(|line| line.strip_prefix("EXPOSE "))
+            .expect("ports");
+        assert!(exposed.split(' ').any(|exposed| exposed == port), "{port}");
+        let published = format!("127.0.0.1:{port}:{port}");
+        let compose: Value = serde_yaml_ng::from_str(&file("deploy/compose.yaml")).expect("YAML");
+        let jobshim = &compose["services"]["jobshim"];
+        assert_eq!(jobshim["environment"][variable], format!("0.0.0.0:{port}"));
+        let ports = jobshim["ports"].as_array().expect("ports");
+        assert!(ports.contains(&published.as_str().into()), "{ports:?}");
+        for document in [&image, &file("docs/deploying.md")] {
+            for (at, _) in document.match_indices("docker run") {
+                let command: String = document[at..]
+                    .lines()
+                    .take_while(|line| !line.starts_with("```"))
+                    .take(3)
+                    .collect();
+                assert!(command.contains(&format!("-p {published}")), "{command}");
+            }
+        }
+    }
+}

@@ -43,7 +43,16 @@ fn configuration_keys_have_their_names_variables_flags_and_defaults() {
 fn help_says_what_it_said() {
     let (mut now, mut said) = (String::new(), BTreeSet::new());
     for command in [
-        "", "serve", "demo", "report", "check", "doctor", "health", "explain", "mapping",
+        "",
+        "serve",
+        "demo",
+        "report",
+        "check",
+        "doctor",
+        "health",
+        "explain",
+        "mapping",
+        "completions",
     ] {
         let arguments: Vec<&str> = [command, "--help"]
             .into_iter()

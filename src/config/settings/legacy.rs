@@ -15,6 +15,7 @@ section! {
     /// Those of /queue are always self-hosted ones.
     surface: values::Surface = values::surface {
         flag: "--surface", value: "WORD", variable: "JOBSHIM_SURFACE", default: "auto", live: true,
+        words: &["auto", "comfyui", "cloud"],
     }
 
     /// How legacy calls are answered: translate, forward, shadow, canary:PERCENT, auto, or gone[:PERCENT]
@@ -25,6 +26,7 @@ section! {
     /// 5 % of requests.
     mode: values::Policy = values::policy {
         flag: "--mode", value: "MODE", variable: "JOBSHIM_MODE", default: "translate", live: true, common: true,
+        words: &["translate", "forward", "shadow", "canary:", "auto", "gone", "gone:"],
     }
 
     /// Another mode for one route, such as history=canary:30; may be repeated

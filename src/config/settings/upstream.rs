@@ -20,6 +20,7 @@ section! {
     /// comfyui is self-hosted, cloud is Comfy Cloud.
     dialect: values::DialectChoice = values::dialect {
         flag: "--dialect", value: "WORD", variable: "JOBSHIM_DIALECT", default: "auto",
+        words: &["auto", "comfyui", "cloud"],
     }
 
     /// A header for the server that clients do not send, such as X-API-Key=env:COMFY_CLOUD_API_KEY; may be repeated

@@ -1,8 +1,13 @@
 //! Addresses and names of listeners.
 
-use super::invalid_value::InvalidValue;
+use super::{invalid_value::InvalidValue, word::is_off};
 use http::Uri;
-use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr};
+use std::{
+    fmt,
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    str::FromStr,
+};
 
 /// Where clients connect.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,20 +65,34 @@ pub(crate) fn address(text: &str) -> Result<ListenAddress, InvalidValue> {
     if let Some(path) = text.strip_prefix("unix:").filter(|path| !path.is_empty()) {
         return Ok(ListenAddress::Unix(path.into()));
     }
-    text.parse().map(ListenAddress::Tcp).map_err(|_| {
-        "an address and a port are expected, such as 127.0.0.1:8187 or [::1]:8187, or a Unix socket, such as \
-         unix:/run/jobshim/socket"
+    tcp(text).map(ListenAddress::Tcp).ok_or_else(|| {
+        "an address and a port are expected, such as 127.0.0.1:8187, [::1]:8187, or 8187 for 127.0.0.1:8187, or a Unix \
+         socket, such as unix:/run/jobshim/socket"
             .into()
     })
 }
 
+/// An address and a port. A port alone, as `8187` or `:8187`, and `localhost` are of this machine: nobody opens a port to
+/// others by leaving the address out.
+fn tcp(text: &str) -> Option<SocketAddr> {
+    if let Ok(address) = text.parse() {
+        return Some(address);
+    }
+    let port = match text.rsplit_once(':') {
+        Some((host, port)) if host.is_empty() || host.eq_ignore_ascii_case("localhost") => port,
+        Some(_) => return None,
+        None => text,
+    };
+    let is_number = port.bytes().all(|byte| byte.is_ascii_digit());
+    let port = port.parse().ok().filter(|_| is_number)?;
+    Some((Ipv4Addr::LOCALHOST, port).into())
+}
+
 pub(crate) fn address_or_off(text: &str) -> Result<Option<SocketAddr>, InvalidValue> {
-    match text {
-        "off" => Ok(None),
-        _ => text
-            .parse()
-            .map(Some)
-            .map_err(|_| "an address and a port are expected, such as 127.0.0.1:8186, or off".into()),
+    match tcp(text) {
+        _ if is_off(text) => Ok(None),
+        Some(address) => Ok(Some(address)),
+        None => Err("an address and a port are expected, such as 127.0.0.1:8186, or off".into()),
     }
 }
 

@@ -1,11 +1,11 @@
 //! Days.
 
-use super::invalid_value::InvalidValue;
+use super::{invalid_value::InvalidValue, word::is_off};
 use jiff::civil::{Date, date};
 
 /// A day as `2026-03-31` or a Unix time, in seconds since 1970; `off` for none.
 pub(crate) fn day_or_off(text: &str) -> Result<Option<u64>, InvalidValue> {
-    if text == "off" {
+    if is_off(text) {
         return Ok(None);
     }
     let seconds = text.parse().ok().filter(|&seconds| seconds < LAST_SECOND);

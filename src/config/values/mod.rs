@@ -30,4 +30,4 @@ pub(crate) use path::{folder_to_be, optional_file, optional_folder};
 pub(crate) use secret::{Pipes, Places, access_token, headers, shown, shown_headers};
 pub(crate) use trusted_proxies::trusted_proxies;
 pub(crate) use url::{optional_link, optional_url, server};
-pub(crate) use word::{dialect, flag, log_format, on_off, surface};
+pub(crate) use word::{dialect, flag, log_format, surface};

@@ -1,13 +1,16 @@
 //! Modes as people write them: `translate`, `canary:30,compare`, `gone:5`, one for all legacy routes or one for each.
 
 use super::invalid_value::InvalidValue;
-use crate::{config::field_path::FieldPath, routes::RouteName};
+use crate::{
+    config::{field_path::FieldPath, nearest::known_names},
+    routes::RouteName,
+};
 use std::{collections::BTreeMap, fmt};
 use strum::{EnumString, IntoStaticStr, VariantNames};
 
 /// Who answers the calls of a legacy route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames)]
-#[strum(serialize_all = "lowercase")]
+#[strum(serialize_all = "lowercase", ascii_case_insensitive)]
 pub enum Mode {
     /// The Jobs API, by translation.
     Translate,
@@ -133,6 +136,15 @@ impl Policy {
 /// Modes of single routes.
 pub type RoutePolicies = BTreeMap<RouteName, Policy>;
 
+/// What a mode may be given.
+const OPTIONS: [&str; 5] = [
+    "mode",
+    "percent",
+    "compare",
+    "rollback.differences",
+    "rollback.failures",
+];
+
 /// `MODE[:PERCENT][,NAME=VALUE]...`; from a table of the file the mode and the percentage come by their names too.
 pub(crate) fn policy(text: &str) -> Result<Policy, InvalidValue> {
     let (mut mode, mut percent, mut compare) = (None, None, false);
@@ -148,11 +160,19 @@ pub(crate) fn policy(text: &str) -> Result<Policy, InvalidValue> {
             ("rollback.differences", value) => rollback.get_or_insert_default().differences = Some(share(value)?),
             ("rollback.failures", value) => rollback.get_or_insert_default().failures = Some(share(value)?),
             (first, "true") if nth == 0 => {
-                let (word, value) = first.split_once(':').unwrap_or((first, ""));
+                let (word, value) = match first.split_once(':') {
+                    Some((word, value)) => (word, Some(value)),
+                    None => (first, None),
+                };
                 mode = Some(mode_of(word)?);
-                percent = (!value.is_empty()).then(|| share(value)).transpose()?;
+                percent = match value {
+                    Some("") => return Err(format!("a percentage is expected behind {word}:, such as {word}:5").into()),
+                    value => value.map(share).transpose()?,
+                };
             }
-            (other, _) => return Err(format!("{other:?} is no option of a mode; there are mode, percent, compare, rollback.differences and rollback.failures").into()),
+            (other, _) => {
+                return Err(format!("{other:?} is no option of a mode; {}", known_names(other, OPTIONS)).into());
+            }
         }
     }
     let mode = mode.ok_or("the mode is missing")?;
@@ -189,8 +209,13 @@ pub(crate) fn paths(text: &str) -> Result<Vec<FieldPath>, InvalidValue> {
 }
 
 fn mode_of(word: &str) -> Result<Mode, InvalidValue> {
-    word.parse()
-        .map_err(|_| format!("{word:?} is no mode; there are {}", Mode::VARIANTS.join(", ")).into())
+    word.parse().map_err(|_| {
+        format!(
+            "{word:?} is no mode; {}",
+            known_names(word, Mode::VARIANTS.iter().copied())
+        )
+        .into()
+    })
 }
 
 /// One `ROUTE=MODE` a line, or several with `;` between them.
@@ -200,14 +225,14 @@ pub(crate) fn routes(text: &str) -> Result<RoutePolicies, InvalidValue> {
         .map(|line| {
             let (name, mode) = line.split_once('=').ok_or("ROUTE=MODE is expected")?;
             let route = RouteName::ALL.iter().find(|route| route.as_str() == name.trim());
-            let names = || {
-                RouteName::ALL
-                    .iter()
-                    .map(|route| route.as_str())
-                    .collect::<Vec<_>>()
-                    .join(", ")
-            };
-            let route = route.ok_or_else(|| format!("{name:?} is no legacy route; there are {}", names()))?;
+            let names = RouteName::ALL.iter().map(|route| route.as_str());
+            let route = route.ok_or_else(|| {
+                format!(
+                    "{:?} is no legacy route; {}",
+                    name.trim(),
+                    known_names(name.trim(), names)
+                )
+            })?;
             let policy = policy(mode).map_err(|reason| format!("{name}: {reason}"))?;
             Ok((*route, policy))
         })
@@ -248,6 +273,13 @@ mod tests {
             ("mirror", "\"mirror\" is no mode; there are translate, forward"),
             ("canary", "canary needs the percentage"),
             ("canary:101", "\"101\" is no percentage"),
+            ("canary:", "a percentage is expected behind canary:, such as canary:5"),
+            ("gone:", "a percentage is expected behind gone:"),
+            ("shaddow", "\"shaddow\" is no mode; did you mean shadow?"),
+            (
+                "canary:5,rolback.failures=1%",
+                "\"rolback.failures\" is no option of a mode; did you mean rollback.failures?",
+            ),
             ("canary:-1", "\"-1\" is no percentage"),
             ("canary:NaN", "\"NaN\" is no percentage"),
             ("translate:30", "a percentage is for canary and gone"),

@@ -3,11 +3,22 @@
 use super::invalid_value::InvalidValue;
 use std::time::Duration;
 
+/// As programs beside this one have them: `64M` is `64MiB`. `64MB` would be less to some readers.
+const SIZES: [(&str, u64); 7] = [
+    ("", 1),
+    ("K", 1 << 10),
+    ("KiB", 1 << 10),
+    ("M", 1 << 20),
+    ("MiB", 1 << 20),
+    ("G", 1 << 30),
+    ("GiB", 1 << 30),
+];
+
 /// A number and a unit, without which a number would mean something else to every reader.
 fn with_unit<'a>(text: &'a str, units: &[(&str, u64)]) -> Option<(u64, &'a str)> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
-    let (_, factor) = units.iter().find(|(known, _)| *known == unit)?;
+    let (_, factor) = units.iter().find(|(known, _)| known.eq_ignore_ascii_case(unit))?;
     Some((number.parse::<u64>().ok()?.checked_mul(*factor)?, unit))
 }
 
@@ -29,7 +40,7 @@ pub(crate) fn duration_or_none(text: &str) -> Result<Duration, InvalidValue> {
 }
 
 pub(crate) fn size(text: &str) -> Result<usize, InvalidValue> {
-    let bytes = with_unit(text, &[("", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)]);
+    let bytes = with_unit(text, &SIZES);
     match bytes.and_then(|(bytes, _)| usize::try_from(bytes).ok()) {
         Some(bytes) if bytes > 0 => Ok(bytes),
         _ => Err("a size above zero is expected, such as 65536, 64KiB or 256MiB".into()),

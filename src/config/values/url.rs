@@ -44,8 +44,19 @@ fn url(text: &str) -> Result<Uri, InvalidValue> {
             Err("a port from 1 to 65535 is expected after the colon".into())
         }
         (Some("http" | "https"), Some(authority)) if !authority.host().is_empty() => Ok(url),
+        // What may hold a password is not said again.
+        _ if is_host_and_port(text) => Err(format!("{EXPECTED}; did you mean http://{text}?").into()),
         _ => Err(EXPECTED.into()),
     }
+}
+
+/// A URL without its scheme: `host:port`, nothing behind it.
+fn is_host_and_port(text: &str) -> bool {
+    let port = text
+        .parse::<Authority>()
+        .ok()
+        .and_then(|authority| authority.port_u16());
+    port.is_some() && !text.contains('@')
 }
 
 /// Whether there is no colon after the host, or a port after the colon: what is none would mean the scheme's own.

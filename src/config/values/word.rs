@@ -5,7 +5,7 @@ use strum::EnumString;
 
 /// `upstream.dialect`: `auto` asks the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString)]
-#[strum(serialize_all = "lowercase")]
+#[strum(serialize_all = "lowercase", ascii_case_insensitive)]
 pub enum DialectChoice {
     /// Found out by asking.
     Auto,
@@ -17,7 +17,7 @@ pub enum DialectChoice {
 
 /// `legacy.surface`: `auto` is the upstream's dialect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString)]
-#[strum(serialize_all = "lowercase")]
+#[strum(serialize_all = "lowercase", ascii_case_insensitive)]
 pub enum Surface {
     /// The upstream's dialect.
     Auto,
@@ -40,7 +40,7 @@ impl Surface {
 
 /// `log.format`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString)]
-#[strum(serialize_all = "lowercase")]
+#[strum(serialize_all = "lowercase", ascii_case_insensitive)]
 pub enum LogFormat {
     /// For people.
     Text,
@@ -60,18 +60,16 @@ pub(crate) fn log_format(text: &str) -> Result<LogFormat, InvalidValue> {
     text.parse().map_err(|_| "text or json is expected".into())
 }
 
+/// Whether something is to be; `true` and `false` are what TOML calls it, `on` and `off` mean the same.
 pub(crate) fn flag(text: &str) -> Result<bool, InvalidValue> {
-    match text {
-        "true" => Ok(true),
-        "false" => Ok(false),
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "on" => Ok(true),
+        "false" | "off" => Ok(false),
         _ => Err("true or false is expected".into()),
     }
 }
 
-pub(crate) fn on_off(text: &str) -> Result<bool, InvalidValue> {
-    match text {
-        "on" => Ok(true),
-        "off" => Ok(false),
-        _ => Err("on or off is expected".into()),
-    }
+/// Whether a value that may be none is none.
+pub(super) fn is_off(text: &str) -> bool {
+    flag(text) == Ok(false)
 }

@@ -4,7 +4,7 @@ use super::close_frame::CloseFrameInjector;
 use crate::{
     http::body::Body,
     proxy::shutdown::{DrainStage, Shutdown},
-    telemetry::Observer,
+    telemetry::{Observer, of_this_request},
     upstream::pool::AnswerBody,
 };
 use http::{
@@ -60,7 +60,7 @@ impl UpgradeRequest {
         let (head, body) = response.into_parts();
         let is_websocket = self.is_websocket();
         let Self { client, stop, .. } = self;
-        tokio::spawn(async move {
+        tokio::spawn(of_this_request(async move {
             match (client.await, body.into_switched()) {
                 (Ok(client), Some(mut upstream)) => {
                     let _open = observer.tunnelled();
@@ -74,14 +74,18 @@ impl UpgradeRequest {
                         }
                         _ => copy_bidirectional(&mut client, &mut upstream).await,
                     };
-                    if let Ok((from_client, to_client)) = copied {
-                        observer.carried(from_client, to_client);
+                    match copied {
+                        Ok((from_client, to_client)) => {
+                            observer.carried(from_client, to_client);
+                            tracing::debug!(from_client, to_client, "a tunnel ended");
+                        }
+                        Err(error) => tracing::debug!(%error, "a tunnel broke off"),
                     }
-                    tracing::debug!(?copied, "a tunnel ended");
                 }
-                (client, _) => tracing::debug!(error = ?client.err(), "a tunnel could not be opened"),
+                (Err(error), _) => tracing::debug!(%error, "a tunnel could not be opened"),
+                (Ok(_), None) => tracing::debug!("a tunnel could not be opened: the server did not switch"),
             }
-        });
+        }));
         let nothing = Empty::new().map_err(|never| match never {}).boxed_unsync();
         Response::from_parts(head, nothing)
     }

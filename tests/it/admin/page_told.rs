@@ -84,7 +84,7 @@ async fn verdicts_and_what_is_lost_are_shown_where_they_are_told() {
     let Some(browser) = Browser::open().await else { return };
     let (_simulator, _jobshim, admin) = lived_in().await;
     let heads = "return [...document.querySelectorAll('#routes th')].map(one => one.textContent)";
-    told(&browser, admin, "").await;
+    told(&browser, admin, "delete seen.verdicts").await;
     let without = json!(["Route", "Mode", "Calls", "From the Jobs API", "Clients", "Last call"]);
     assert_eq!(browser.run(heads).await, without);
     assert_eq!(browser.run("return byId('tile-lost').offsetHeight").await, 0);

@@ -29,9 +29,9 @@ fn one_job(rules: Rules) -> Board {
 #[tokio::test(flavor = "multi_thread")]
 async fn serve_logs_one_line_when_it_listens_and_one_when_the_dialect_is_known() {
     for (rules, dialect) in [
-        (Rules::Comfyui, "Comfyui"),
-        (Rules::ComfyuiEarly, "Comfyui"),
-        (Rules::Cloud, "Cloud"),
+        (Rules::Comfyui, "comfyui"),
+        (Rules::ComfyuiEarly, "comfyui"),
+        (Rules::Cloud, "cloud"),
     ] {
         let simulator = Simulator::start(one_job(rules), Options::default())
             .await
@@ -273,12 +273,45 @@ fn mapping_prints_the_files_and_the_guide() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_curl_line_of_the_demo_shows_what_it_says() {
-    let mut program = Program::start(&["demo", "--listen", "127.0.0.1:0"], &[]);
+    for dialect in ["comfyui", "cloud"] {
+        try_demo(dialect).await;
+    }
+}
+
+async fn try_demo(dialect: &str) {
+    let arguments = [
+        "--listen",
+        "127.0.0.1:0",
+        "--admin",
+        "127.0.0.1:0",
+        "--dialect",
+        dialect,
+    ];
+    let mut program = Program::start(&[&["demo"], &arguments[..]].concat(), &[]);
     program.line_with("Ctrl-C ends it");
+    let shown: Vec<&String> = program.log.iter().filter(|line| !line.contains("INFO")).collect();
+    for line in &shown {
+        assert!(
+            line.is_empty() || line.starts_with("# ") || *line == "#" || line.starts_with("curl "),
+            "{line}"
+        );
+    }
+    let columns: Vec<Option<usize>> = shown[..3].iter().map(|line| line.rfind("  ")).collect();
+    assert!(
+        columns[0].is_some() && columns.iter().all(|column| *column == columns[0]),
+        "{shown:#?}"
+    );
+    let page = shown[0]
+        .trim_start_matches("# http://")
+        .split('/')
+        .next()
+        .expect("an address");
+    let page = Client::new().get(page.parse().expect("an address"), "/").await;
+    assert!(page.status == 200 && page.text().contains("<title>"), "{}", page.text());
     let lines: Vec<String> = program
         .log
         .iter()
-        .filter(|line| line.trim().starts_with("curl"))
+        .filter(|line| line.starts_with("curl"))
         .cloned()
         .collect();
     assert!(lines.len() >= 10, "{:#?}", program.log);

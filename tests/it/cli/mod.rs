@@ -1,4 +1,6 @@
 //! Tests of `cli`.
 
+mod arguments;
 mod commands;
 mod doctor;
+mod warnings;

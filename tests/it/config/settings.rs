@@ -62,8 +62,13 @@ fn an_empty_variable_counts_as_unset_and_the_file_can_come_from_the_environment(
 #[test]
 fn each_bad_value_is_refused_with_its_key_and_where_it_was_written() {
     let bad = [
-        ("listen.address", "8187"),
-        ("listen.address", "localhost:8187"),
+        ("listen.address", "nowhere"),
+        ("listen.address", "0.0.0.0"),
+        ("listen.address", "65536"),
+        ("listen.address", "+80"),
+        ("listen.address", "example.org:8187"),
+        ("legacy.mode", "gone:"),
+        ("log.access", "maybe"),
         ("upstream.url", "127.0.0.1:8188"),
         ("upstream.url", "ftp://x"),
         ("upstream.url", "http://x/?a=1"),
@@ -115,6 +120,19 @@ fn each_bad_value_is_refused_with_its_key_and_where_it_was_written() {
 }
 
 #[test]
+fn a_url_without_its_scheme_is_told_what_it_may_mean() {
+    let refused_url = |url: &str| refused(&Options::default().with(&UPSTREAM.url.key, url)).remove(0);
+    for url in ["127.0.0.1:8188", "comfy.lan:8188", "[::1]:8188"] {
+        let said = refused_url(url);
+        assert!(said.ends_with(&format!("did you mean http://{url}?")), "{said}");
+    }
+    for url in ["user:word@comfy.lan:8188", "comfy.lan"] {
+        let said = refused_url(url);
+        assert!(!said.contains("did you mean") && !said.contains("word"), "{said}");
+    }
+}
+
+#[test]
 fn every_complaint_is_made_at_once() {
     let (_folder, options) = with_file(
         "many",
@@ -146,6 +164,14 @@ fn a_file_that_cannot_be_used_is_refused_with_its_line() {
         ("[upstream]\nurll = \"x\"\n", 2, "unknown key upstream.urll"),
         ("listen = \"127.0.0.1:1\"\n", 1, "unknown key listen"),
         ("[upstream]\n\nurl = \n", 3, ""),
+        ("\n[upstream]\nurll = \"x\"\n", 3, "did you mean upstream.url?"),
+        ("[legcy]\nmode = \"auto\"\n", 2, "did you mean legacy.mode?"),
+        ("mode = \"auto\"\n", 1, "did you mean legacy.mode?"),
+        (
+            "[cache]\nsomething_else = 1\n",
+            2,
+            "there are cache.max_bytes, cache.ttl, cache.max_stale",
+        ),
         ("[log]\nformat = [\"text\"]\n", 2, "a text or a number is expected"),
         (
             "[upstream]\nurl = \"http://a\"\nurl = \"http://b\"\n",
@@ -162,7 +188,63 @@ fn a_file_that_cannot_be_used_is_refused_with_its_line() {
         );
     }
     let missing = Options::in_file(PathBuf::from("/does/not/exist.toml"));
-    assert!(refused(&missing)[0].starts_with("/does/not/exist.toml:1: "));
+    assert_eq!(refused(&missing), ["/does/not/exist.toml: not found"]);
+}
+
+#[test]
+fn a_value_is_taken_in_each_way_that_can_mean_but_one_thing() {
+    for (key, ways) in [
+        (
+            "listen.address",
+            &["127.0.0.1:9701", ":9701", "9701", "localhost:9701", "LocalHost:9701"][..],
+        ),
+        ("admin.address", &["127.0.0.1:9702", ":9702", "9702", "localhost:9702"]),
+        ("admin.address", &["off", "Off", "false"]),
+        ("cache.max_bytes", &["64MiB", "64M", "64m", "64mib", "67108864"]),
+        ("history.max_hidden", &["2KiB", "2K", "2k", "2048"]),
+        ("log.format", &["json", "JSON", "Json"]),
+        ("upstream.dialect", &["cloud", "CLOUD"]),
+        ("legacy.mode", &["shadow", "Shadow"]),
+        ("log.access", &["false", "off", "OFF"]),
+        ("legacy.compress", &["true", "on"]),
+        ("notices.sunset", &["off", "false"]),
+    ] {
+        let key = keys().find(|known| known.name == key).expect("a key");
+        let taken = ways.iter().map(|way| {
+            let loaded = load(&Options::default().with(key, *way), |_| None);
+            format!("{:?}", loaded.unwrap_or_else(|error| panic!("{way}: {error}")).config)
+        });
+        let taken: Vec<String> = taken.collect();
+        assert!(taken.windows(2).all(|two| two[0] == two[1]), "{}: {ways:?}", key.name);
+    }
+}
+
+#[test]
+fn what_is_wrong_in_a_table_or_a_list_is_shown_alone_and_on_its_own_line() {
+    let text = "[legacy.routes]\nhistory = \"gone\"\nqueue = \"shaddow\"\nhistori_v2 = \"gone\"\n\n\
+                [legacy.routes.history_entry]\nmode = \"canary\"\npercnt = 30\n\n\
+                [legacy.routes.job_status.rollback]\nfailures = \"200%\"\n\n\
+                [shadow]\nignore = [\n  \"outputs\",\n  \"prompt[x]\",\n]\n";
+    let (folder, options) = with_file("lines", text);
+    let errors = refused(&options);
+    let path = folder.path.join("jobshim.toml").display().to_string();
+    for (line, part) in [
+        (3, "\"queue=shaddow\""),
+        (3, "\"shaddow\" is no mode; did you mean shadow?"),
+        (4, "\"histori_v2\" is no legacy route; did you mean history_v2?"),
+        (8, "\"percnt\" is no option of a mode; did you mean percent?"),
+        (11, "\"200%\" is no percentage"),
+        (16, "\"prompt[x]\" is no path"),
+    ] {
+        let place = format!("({path}:{line}): ");
+        assert!(
+            errors
+                .iter()
+                .any(|error| error.contains(&place) && error.contains(part)),
+            "{line}: {part} in {errors:#?}"
+        );
+    }
+    assert_eq!(errors.len(), 5, "{errors:#?}");
 }
 
 #[test]

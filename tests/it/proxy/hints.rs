@@ -171,10 +171,7 @@ async fn an_api_too_few_in_the_url() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upstream_older_than_the_jobs_api() {
     for (version, parts) in [
-        (
-            "0.3.75",
-            ["ComfyUI 0.3.75, older than the Jobs API", "upgrade it to 0.6.0"],
-        ),
+        ("0.3.75", ["ComfyUI 0.3.75, older than the Jobs API", "--mode auto"]),
         (
             "v0.5.1",
             [
@@ -205,6 +202,109 @@ async fn an_upstream_older_than_the_jobs_api() {
     }
 }
 
+/// A ComfyUI from before the Jobs API, with its own legacy endpoints.
+async fn old_server() -> Scripted {
+    Scripted::start(|request| async move {
+        let json = [("content-type", "application/json")];
+        match request.uri().path() {
+            "/system_stats" => reply(
+                200,
+                &json,
+                r#"{"system": {"comfyui_version": "0.3.75"}, "devices": []}"#,
+            ),
+            "/queue" => reply(200, &json, r#"{"queue_running": [], "queue_pending": []}"#),
+            _ => reply(404, &[("content-type", "text/plain")], "404: Not Found"),
+        }
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_server_is_for_mode_auto_as_error_log_and_doctor_say() {
+    let server = old_server().await;
+    legacy_says(&server.url(), &["--mode auto"]).await;
+    assert_says(&log_line(&server.url(), "dialect is not known"), &["--mode auto"]);
+    let (code, text) = doctor(&server.url());
+    assert_eq!(code, 1, "{text}");
+    assert_says(&text, &["With --mode auto each can"]);
+
+    let mut program = Program::before(&server.url(), &["--mode", "auto"]);
+    let address = program.address();
+    program.line_with("connected to ComfyUI 0.3.75");
+    program.line_with("legacy calls in mode auto go to its own legacy endpoints");
+    assert_eq!(Client::new().get(address, "/queue").await.status, 200);
+    assert!(
+        !program.log.iter().any(|line| line.contains("WARN")),
+        "{:#?}",
+        program.log
+    );
+    let mut program = Program::before(&server.url(), &["--mode", "forward"]);
+    program.line_with("connected to ComfyUI 0.3.75");
+    program.line_with("legacy calls are passed to");
+    let output = run(&["doctor", "--mode", "auto", "--upstream", &server.url()], &[]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert_says(&text, &["answered by the server's own legacy endpoints"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_says_at_the_start_what_becomes_of_legacy_calls() {
+    let alone = simulator(Rules::Comfyui, Options::default()).await;
+    let both = Scripted::start(|request| async move {
+        let json = [("content-type", "application/json")];
+        match request.uri().path() {
+            "/system_stats" => reply(
+                200,
+                &json,
+                r#"{"system": {"comfyui_version": "0.33.0"}, "devices": []}"#,
+            ),
+            "/queue" => reply(200, &json, "{}"),
+            _ => reply(400, &json, r#"{"error": "Invalid sort_by"}"#),
+        }
+    })
+    .await;
+    let choice = "still has its own legacy endpoints, which --mode forward or shadow would use";
+    for (url, arguments, connected, said, is_choice) in [
+        (
+            alone.url(),
+            &[][..],
+            "does not tell its version",
+            "answered from the Jobs API",
+            false,
+        ),
+        (
+            both.url(),
+            &[],
+            "connected to ComfyUI 0.33.0",
+            "answered from the Jobs API",
+            true,
+        ),
+        (
+            both.url(),
+            &["--mode", "shadow"],
+            "connected to ComfyUI 0.33.0",
+            "then compared",
+            false,
+        ),
+        (
+            both.url(),
+            &["--route", "queue=gone"],
+            "connected to ComfyUI 0.33.0",
+            "answered 410 (queue)",
+            false,
+        ),
+    ] {
+        let mut program = Program::before(&url, arguments);
+        program.line_with(connected);
+        let line = program.line_with("legacy calls are ");
+        assert!(line.contains(said), "{line}");
+        assert_eq!(line.contains(choice), is_choice, "{line}");
+        let output = run(&[&["doctor", "--upstream", &url], arguments].concat(), &[]);
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(text.contains(choice), is_choice, "{text}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn jobshim_itself_as_its_upstream_under_another_name() {
     // What forwards to jobshim: a port of a container, another proxy, a name in /etc/hosts.
@@ -222,6 +322,8 @@ async fn jobshim_itself_as_its_upstream_under_another_name() {
         }
     });
     for arguments in [&[][..], &["--access-token", "s3cret"]] {
+        // The one before has ended; who connects now waits for this one.
+        tell.send_replace(None);
         let flags = [&["--listen", "127.0.0.1:0", "--upstream", &other_name], arguments].concat();
         let mut program = Program::start(&flags, &[]);
         let address = program.address();

@@ -1,5 +1,6 @@
 //! Tests of `telemetry`.
 
+mod log_lines;
 #[cfg(feature = "otel")]
 mod traces;
 mod usage;

@@ -132,7 +132,7 @@ async fn a_write_that_takes_longer_than_the_programs_end_may_leaves_in_the_log_w
     program.signal("TERM");
     let line = program.line_with("jobshim ended while jobs were being cancelled");
     let (done, not_done) = line.split_once("not_done=").unwrap_or_else(|| panic!("{line}"));
-    assert!(done.contains("[\"waits-"), "{line}");
+    assert!(done.contains("done=\"waits-"), "{line}");
     let left = (0..JOBS).filter(|nth| not_done.contains(&id(*nth))).count();
     assert_eq!(left, JOBS - 1, "{line}");
 }

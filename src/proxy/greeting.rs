@@ -1,0 +1,110 @@
+//! The first words of the log about the server behind: what it is, and what becomes of legacy calls there.
+
+use super::Pipeline;
+use crate::{
+    config::{Config, Mode},
+    http::outside::Outside,
+    jobs_api::{Caller, DialectKind, JobsError},
+    routes::RouteName,
+    upstream::Upstream,
+};
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode};
+
+/// A legacy endpoint of every server that has any.
+const LEGACY_PATH: &str = "/queue";
+
+impl Pipeline {
+    /// Asks the upstream what it is, and logs the answer, or why there is none. What was configured is not asked for.
+    pub async fn greet_upstream(&self, config: &Config) {
+        let jobs = self.legacy.jobs();
+        if !jobs.may_change() {
+            tracing::info!("legacy calls are {}", outlook(config, false));
+            return;
+        }
+        let kind = match jobs.dialect(&Caller::default()).await {
+            Ok(kind) => kind,
+            Err(error) => return self.greet_in_vain(&error, config).await,
+        };
+        self.say_connected(kind, config).await;
+        let has_both = kind == DialectKind::Comfyui && self.has_legacy_endpoints().await;
+        tracing::info!("legacy calls are {}", outlook(config, has_both));
+    }
+
+    async fn greet_in_vain(&self, error: &JobsError, config: &Config) {
+        let is_missing = matches!(error, JobsError::Missing { .. });
+        let needs_none = modes(config).all(|mode| matches!(mode, Mode::Auto | Mode::Forward));
+        if is_missing && needs_none && self.has_legacy_endpoints().await {
+            self.say_connected(DialectKind::Comfyui, config).await;
+            match modes(config).any(|mode| mode == Mode::Auto) {
+                // It says what that means.
+                true => self.modes.jobs_api.found(false),
+                false => tracing::info!("legacy calls are {}", outlook(config, true)),
+            }
+            return;
+        }
+        let cause = self.shared.diagnosis.cause(error).await;
+        tracing::warn!(reason = %error, cause, "the upstream's dialect is not known yet; it is asked again with the first legacy request");
+    }
+
+    async fn say_connected(&self, kind: DialectKind, config: &Config) {
+        let server = match kind {
+            DialectKind::Cloud => "Comfy Cloud".to_owned(),
+            DialectKind::Comfyui => match self.shared.diagnosis.version(&self.shared.upstream).await {
+                Some(version) => format!("ComfyUI {version}"),
+                None => "a ComfyUI that does not tell its version".to_owned(),
+            },
+        };
+        tracing::info!(
+            upstream = %config.upstream.name(),
+            "connected to {}",
+            Outside::new(server)
+        );
+    }
+
+    async fn has_legacy_endpoints(&self) -> bool {
+        let server = self.shared.legacy_upstream.as_ref().unwrap_or(&self.shared.upstream);
+        has_legacy_endpoints(server).await
+    }
+}
+
+/// Those of all routes.
+fn modes(config: &Config) -> impl Iterator<Item = Mode> {
+    RouteName::ALL.iter().map(|&route| config.legacy.policy(route).mode)
+}
+
+/// Whether a server has endpoints for legacy calls of its own.
+pub async fn has_legacy_endpoints(server: &Upstream) -> bool {
+    let asked = server
+        .call(Method::HEAD, LEGACY_PATH, HeaderMap::new(), Bytes::new())
+        .await;
+    asked.is_ok_and(|answer| answer.status == StatusCode::OK)
+}
+
+/// What becomes of legacy calls before a server with the Jobs API, which may have its own legacy endpoints too.
+pub fn outlook(config: &Config, has_legacy_endpoints: bool) -> String {
+    let url = config.legacy_url();
+    let mut groups: Vec<(String, Vec<&'static str>)> = Vec::new();
+    for &route in RouteName::ALL {
+        let meaning = config.legacy.policy(route).meaning(route, url);
+        match groups.iter_mut().find(|(known, _)| *known == meaning) {
+            Some((_, routes)) => routes.push(route.as_str()),
+            None => groups.push((meaning, vec![route.as_str()])),
+        }
+    }
+    let text = match groups.as_slice() {
+        [(meaning, _)] => meaning.clone(),
+        groups => {
+            let parts = groups
+                .iter()
+                .map(|(meaning, routes)| format!("{meaning} ({})", routes.join(", ")));
+            parts.collect::<Vec<_>>().join("; ")
+        }
+    };
+    match has_legacy_endpoints && modes(config).all(|mode| matches!(mode, Mode::Translate | Mode::Auto)) {
+        true => {
+            format!("{text}; the server still has its own legacy endpoints, which --mode forward or shadow would use")
+        }
+        false => text,
+    }
+}

@@ -1,0 +1,146 @@
+//! Log lines that belong to a request say to which, and all of them speak plainly.
+
+use crate::support::{
+    Client,
+    program::Program,
+    upstream::{Scripted, reply},
+};
+use http::Method;
+use serde_json::Value;
+use std::{fs, path::Path};
+
+const JOB: &str = "0d6c6b38-4a0c-4f0e-9f0a-6b8d7a3c1e55";
+
+/// It lists one queued job, cannot cancel it, and fails at all else.
+async fn failing() -> Scripted {
+    Scripted::start(|request| async move {
+        let json = [("content-type", "application/json")];
+        match (request.method().as_str(), request.uri().path()) {
+            ("GET", "/api/jobs") if request.uri().query().is_some_and(|query| query.contains("create_time")) => {
+                reply(400, &json, r#"{"error": "Invalid sort_by"}"#)
+            }
+            ("GET", "/api/jobs") => {
+                let job = format!(r#"{{"id": "{JOB}", "status": "pending", "create_time": 1, "priority": 1}}"#);
+                let pages = r#"{"offset": 0, "limit": null, "total": 1, "has_more": false}"#;
+                reply(200, &json, format!(r#"{{"jobs": [{job}], "pagination": {pages}}}"#))
+            }
+            _ => reply(500, &json, "{}"),
+        }
+    })
+    .await
+}
+
+async fn ask(address: std::net::SocketAddr) {
+    let client = Client::new();
+    let read = format!("/history/{JOB}?token=word");
+    let write = format!(r#"{{"delete": ["{JOB}"]}}"#);
+    for (id, method, target, body) in [
+        ("told-read", Method::GET, read.as_str(), String::new()),
+        ("told-write", Method::POST, "/queue", write),
+    ] {
+        let headers = [("x-request-id", id)];
+        client
+            .send(method, address, target, &headers, body)
+            .await
+            .expect("an answer");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_line_of_a_request_has_its_id_and_method_and_with_v_its_path() {
+    let upstream = failing().await;
+    for verbose in [false, true] {
+        let more: &[&str] = if verbose { &["-v"] } else { &[] };
+        let mut program = Program::before(&upstream.url(), more);
+        ask(program.address()).await;
+        for (text, id, method, path) in [
+            (
+                "a legacy request could not be answered",
+                "told-read",
+                "GET",
+                "/history/{}?..",
+            ),
+            ("jobs could not be cancelled", "told-write", "POST", "/queue"),
+            (
+                "answered request_id=\"told-read\"",
+                "told-read",
+                "GET",
+                "/history/{}?..",
+            ),
+            ("answered request_id=\"told-write\"", "told-write", "POST", "/queue"),
+        ] {
+            let line = program.line_with(text);
+            for part in [format!("request_id=\"{id}\""), format!("method=\"{method}\"")] {
+                assert_eq!(line.matches(&part).count(), 1, "{part} in {line}");
+            }
+            assert_eq!(line.contains(&format!("path=\"{path}\"")), verbose, "{line}");
+            assert!(!line.contains("word"), "{line}");
+        }
+        if verbose {
+            let asked = program.log.iter().filter(|line| line.contains("asked the upstream"));
+            let asked: Vec<&String> = asked.filter(|line| line.contains("told-")).collect();
+            assert!(!asked.is_empty(), "{:#?}", program.log);
+            assert!(asked.iter().all(|line| !line.contains(JOB)), "{asked:#?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_of_json_have_them_as_members() {
+    let upstream = failing().await;
+    let mut program = Program::before(&upstream.url(), &["--log-format", "json", "-v"]);
+    let line: Value = serde_json::from_str(&program.line_with("listening")).expect("JSON");
+    ask(line["address"]
+        .as_str()
+        .and_then(|address| address.parse().ok())
+        .expect("an address"))
+    .await;
+    for text in [
+        "could not be answered",
+        "could not be cancelled",
+        "\"request_id\":\"told-write\",\"method\"",
+    ] {
+        let line: Value = serde_json::from_str(&program.line_with(text)).expect("JSON");
+        let (id, method, path) = match line["request_id"].as_str() {
+            Some("told-read") => ("told-read", "GET", "/history/{}?.."),
+            _ => ("told-write", "POST", "/queue"),
+        };
+        assert_eq!(line["request_id"], id, "{line}");
+        assert_eq!(line["method"], method, "{line}");
+        assert_eq!(line["path"], path, "{line}");
+    }
+    program.signal("TERM");
+    program.end();
+    for line in &program.log {
+        let line: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"));
+        assert!(line["message"].is_string() && line["level"].is_string(), "{line}");
+    }
+}
+
+#[test]
+fn no_line_shows_what_only_the_code_calls_so() {
+    fn look(folder: &Path, found: &mut Vec<String>) {
+        for entry in fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                look(&path, found);
+                continue;
+            }
+            let text = fs::read_to_string(&path).expect("a source");
+            for (at, _) in text.match_indices("tracing::") {
+                let call = &text[at..];
+                let is_line = ["error!(", "warn!(", "info!(", "debug!(", "trace!("]
+                    .iter()
+                    .any(|level| call["tracing::".len()..].starts_with(level));
+                let call = call.split(");").next().unwrap_or_default();
+                let is_debug = [" ?", "(?", "{:?}", ":?}"].iter().any(|mark| call.contains(mark));
+                if is_line && is_debug {
+                    found.push(format!("{}: {call}", path.display()));
+                }
+            }
+        }
+    }
+    let mut found = Vec::new();
+    look(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
+    assert!(found.is_empty(), "{found:#?}");
+}
