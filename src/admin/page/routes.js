@@ -34,25 +34,19 @@ function showTiles({ series, legacy, findings }) {
   byId("tile-lost").closest("div").hidden = !found.some(one => "lost" in one.compared);
 }
 
-// A verdict stands with what it names: an endpoint, or a mode's first endpoint.
-function verdictOf({ verdicts, legacy }, { route, mode }) {
-  const named = name => (verdicts || []).find(one => one.route === name);
-  const isFirst = legacy.find(one => one.mode === mode).route === route;
-  return named(route) || (isFirst ? named(mode) : undefined);
-}
-
 function showRoutes(seen, shown) {
   const modes = Object.fromEntries(seen.modes.map(one => [one.route, one]));
-  cells("routes", seen.legacy.map(one => {
-    const { route, mode } = one, { mode: words, back } = modes[mode], verdict = verdictOf(seen, one);
+  const verdicts = Object.fromEntries(seen.verdicts.map(one => [one.route, one]));
+  cells("routes", seen.legacy.map(({ route, mode }) => {
+    const { mode: words, back } = modes[mode], verdict = verdicts[route];
     const uses = seen.usage.clients.map(client => client.routes[route]).filter(Boolean);
     const calls = seen.series.totals[route] || NOTHING;
     const hasFailed = calls.count > 0 && calls.failed === calls.count;
     return [text(shown(route), hasFailed ? "warn" : ""), back ? text(`${words}: rolled back, forwarded`, "warn") : words,
-      seen.verdicts ? text(verdict ? verdict.words : "", verdict && verdict.bad ? "warn" : "") : null,
+      text(verdict.words, verdict.bad ? "warn" : ""),
       count(calls.count), bar(calls), count(seen.usage.clients.filter(client => client.within[route]).length),
       uses.length ? ago(seen.now_ms, Math.max(...uses.map(use => use.last_seen_ms))) : text(`none in ${lasted(seen.now_ms - seen.usage.since_ms)}`, "soft"),
-      seen.verdicts ? text(verdict && verdict.next_step || "", "soft") : null];
+      text(verdict.next_step, "soft")];
   }), ["Route", "Mode", "Verdict", "Calls", "From the Jobs API", "Clients", "Last call", "Next step"]);
 }
 
@@ -73,7 +67,7 @@ function showAlerts({ upstream, modes, now_ms }, shown) {
 
 // What the tab says while nobody looks at the page.
 function showTitle({ upstream, modes, verdicts, series }, isStale) {
-  const back = modes.filter(one => one.back).length, bad = (verdicts || []).filter(one => one.bad).length;
+  const back = modes.filter(one => one.back).length, bad = verdicts.filter(one => one.bad).length;
   const many = (number, word) => `${number} ${word}${number === 1 ? "" : "s"}`;
   const failed = total(Object.values(series.totals)).failed;
   const state = isStale ? "! jobshim does not answer" : upstream.answers === false ? "! server down" : back ? `! ${many(back, "canary").replace("canarys", "canaries")} rolled back`

@@ -52,15 +52,13 @@ function bar({ count: all, translated, failed }) {
   return make("span", "share", track, percent(translated, all), ...fate);
 }
 
-// Rows of cells below a head of labels; a column whose cells are all `null` is left out.
+// Rows of cells below a head of labels.
 function cells(table, rows, labels) {
-  const kept = labels.map((_, n) => !rows.length || rows.some(row => row[n] !== null));
   const isNumber = label => ["Calls", "Clients", "Differ", "Lost"].includes(label);
-  const row = (name, filled) => make("tr", "", ...labels.flatMap((label, n) => {
-    if (!kept[n]) return [];
+  const row = (name, filled) => make("tr", "", ...labels.map((label, n) => {
     const cell = make(name, isNumber(label) ? "n" : "", filled[n] ?? "");
     cell.dataset.label = label;
-    return [cell];
+    return cell;
   }));
   byId(table).tHead.replaceChildren(row("th", labels));
   byId(table).tBodies[0].replaceChildren(...rows.map(one => row("td", one)));

@@ -84,13 +84,12 @@ async fn verdicts_and_what_is_lost_are_shown_where_they_are_told() {
     let Some(browser) = Browser::open().await else { return };
     let (_simulator, _jobshim, admin) = lived_in().await;
     let heads = "return [...document.querySelectorAll('#routes th')].map(one => one.textContent)";
-    told(&browser, admin, "delete seen.verdicts").await;
-    let without = json!(["Route", "Mode", "Calls", "From the Jobs API", "Clients", "Last call"]);
-    assert_eq!(browser.run(heads).await, without);
+    told(&browser, admin, "delete seen.findings.history.compared.lost").await;
     assert_eq!(browser.run("return byId('tile-lost').offsetHeight").await, 0);
     let verdicts = "seen.modes.forEach(one => delete one.back); \
-        seen.verdicts = [{ route: 'history', verdict: 'differs', words: '3 of 40 jobs differ: outputs, status', next_step: 'See the differences below, and mend the table.', bad: true }, \
-            { route: 'queue', verdict: 'watching', words: 'watching: 12 of 20 jobs so far', next_step: 'Wait.', bad: false }]; \
+        seen.verdicts.forEach(one => Object.assign(one, { bad: false, words: 'forwarded' })); \
+        Object.assign(seen.verdicts.find(one => one.route === 'history'), { words: '3 of 40 jobs differ: outputs, status', bad: true }); \
+        Object.assign(seen.verdicts.find(one => one.route === 'queue'), { words: 'watching: 12 of 20 jobs so far' }); \
         seen.findings.history.compared = { different: 3, same: 30, lost: 7, empty: 900 }";
     told(&browser, admin, verdicts).await;
     let with = json!([
