@@ -15,6 +15,7 @@ use crate::{
         diagnosis::Diagnosis,
         greeting::{has_legacy_endpoints, outlook},
         hints::{OriginHeaders, refusal},
+        shared_jobs::{KNOWS_NO_JOB, shares_jobs},
     },
     routes::{Calls, ENDPOINTS, EndpointRow, RouteName},
     upstream::{Answer, SetupError, Upstream, UpstreamError},
@@ -151,6 +152,18 @@ pub async fn run(config: &Config) -> Result<bool, DoctorError> {
     print(dialect, kind, &examination);
     let has_both = kind == DialectKind::Comfyui && examination.own_reads;
     row("legacy calls are", &outlook(config, has_both));
+    if config.legacy.upstream.is_some() {
+        let session = jobs.on_behalf_of(&Arc::default(), kind);
+        let legacy = legacy_upstream(config, &upstream)?;
+        match shares_jobs(&session, &legacy).await {
+            Some(true) => row("legacy.upstream", &"knows the upstream's jobs"),
+            Some(false) => row("legacy.upstream", &KNOWS_NO_JOB),
+            None => row(
+                "legacy.upstream",
+                &"cannot be compared: one of both lists no finished job, or does not answer",
+            ),
+        }
+    }
     if let Found::Refused(status) = examination.list {
         let advice = refusal(status, &OriginHeaders::default(), kind == DialectKind::Cloud);
         row("cause", &advice.unwrap_or("the server refuses to answer"));

@@ -206,7 +206,7 @@ impl Legacy {
     }
 
     /// The Jobs API behind.
-    pub fn jobs(&self) -> &Jobs {
+    pub fn jobs(&self) -> &Arc<Jobs> {
         &self.jobs
     }
 

@@ -1,6 +1,9 @@
 //! The first words of the log about the server behind: what it is, and what becomes of legacy calls there.
 
-use super::Pipeline;
+use super::{
+    Pipeline,
+    shared_jobs::{KNOWS_NO_JOB, shares_jobs},
+};
 use crate::{
     config::{Config, Mode},
     http::outside::Outside,
@@ -10,6 +13,7 @@ use crate::{
 };
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
+use std::sync::Arc;
 
 /// A legacy endpoint of every server that has any.
 const LEGACY_PATH: &str = "/queue";
@@ -20,6 +24,9 @@ impl Pipeline {
         let jobs = self.legacy.jobs();
         if !jobs.may_change() {
             tracing::info!("legacy calls are {}", outlook(config, false));
+            if let Some(kind) = jobs.known_dialect() {
+                self.warn_of_other_jobs(kind).await;
+            }
             return;
         }
         let kind = match jobs.dialect(&Caller::default()).await {
@@ -29,6 +36,17 @@ impl Pipeline {
         self.say_connected(kind, config).await;
         let has_both = kind == DialectKind::Comfyui && self.has_legacy_endpoints().await;
         tracing::info!("legacy calls are {}", outlook(config, has_both));
+        self.warn_of_other_jobs(kind).await;
+    }
+
+    async fn warn_of_other_jobs(&self, kind: DialectKind) {
+        let Some(legacy) = &self.shared.legacy_upstream else {
+            return;
+        };
+        let session = self.legacy.jobs().on_behalf_of(&Arc::default(), kind);
+        if shares_jobs(&session, legacy).await == Some(false) {
+            tracing::warn!("{KNOWS_NO_JOB}");
+        }
     }
 
     async fn greet_in_vain(&self, error: &JobsError, config: &Config) {

@@ -10,6 +10,7 @@ pub mod panics;
 mod pass_through;
 mod read;
 pub mod reload;
+pub mod shared_jobs;
 pub mod shutdown;
 mod translation;
 mod write;

@@ -6,6 +6,7 @@ use crate::support::{
     program::{Program, run},
     start,
     upstream::{Scripted, reply, secure},
+    wait::until,
 };
 use http::Method;
 use jobshim::{
@@ -522,4 +523,57 @@ async fn an_error_of_the_upstream_is_told_from_one_of_jobshim() {
     assert_eq!(unknown.header("proxy-status"), "jobshim; error=http_request_error");
     let good = client.get(jobshim.address, "/history").await;
     assert_eq!(good.header("proxy-status"), "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_legacy_upstream_that_knows_other_jobs_is_named_at_the_start_and_by_the_doctor() {
+    let upstream = Scripted::answering(|arrived| {
+        let json = [("content-type", "application/json")];
+        let job = r#"{"id": "done", "status": "completed", "create_time": 1795000000000}"#;
+        let is_probe = arrived.query().contains("create_time");
+        match is_probe {
+            true => reply(400, &json, r#"{"error": "Invalid sort_by"}"#),
+            false => reply(
+                200,
+                &json,
+                format!(r#"{{"jobs": [{job}], "pagination": {{"has_more": false}}}}"#),
+            ),
+        }
+    })
+    .await;
+    for (knows, dialect) in [(true, "auto"), (false, "auto"), (true, "comfyui"), (false, "comfyui")] {
+        let own = if knows { r#"{"done": {}}"# } else { "{}" };
+        let legacy = Scripted::always(200, &[("content-type", "application/json")], own).await;
+        let arguments = [
+            "--legacy-upstream",
+            &legacy.url(),
+            "--mode",
+            "forward",
+            "--dialect",
+            dialect,
+        ];
+        let mut program = Program::before(&upstream.url(), &arguments);
+        let at = program.address();
+        until("it asked", async || {
+            legacy.count(|one| one.path() == "/history/done") > 0
+        })
+        .await;
+        if !knows {
+            program.line_with("knows none of the newest finished jobs");
+        }
+        Client::new().get(at, "/queue").await;
+        program.signal("TERM");
+        assert!(program.end().success());
+        let doctor = run(
+            &[&["doctor", "--upstream", &upstream.url()], &arguments[..]].concat(),
+            &[],
+        );
+        let said = String::from_utf8_lossy(&doctor.stdout).into_owned();
+        let words = if knows {
+            "knows the upstream's jobs"
+        } else {
+            "waits for ever"
+        };
+        assert!(said.contains(words), "{knows} {dialect}: {said}");
+    }
 }
