@@ -3,6 +3,7 @@
 mod budget;
 mod cloud;
 mod cloud_clients;
+mod greeting;
 mod hints;
 mod login_page;
 mod memory;
