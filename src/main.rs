@@ -99,6 +99,9 @@ fn main() -> ExitCode {
                 .map_or_else(|code| code, |options| print_mapping(name.as_deref(), format, &options))
         }
         Command::Completions { shell } => {
+            if let Err(code) = only("completions", options, &[], Options::default()) {
+                return code;
+            }
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "jobshim", &mut script);
             exit_code(io::stdout().write_all(&script))

@@ -58,7 +58,7 @@ pub enum Command {
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
         /// Days without a call after which a route is safe to remove
-        #[arg(long, value_name = "N", default_value_t = 30)]
+        #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
         days: u64,
         /// How to print it
         #[arg(long, value_enum, default_value_t)]

@@ -72,6 +72,7 @@ struct RouteVerdict {
     route: String,
     words: String,
     next_step: String,
+    bad: bool,
 }
 
 /// The whole report.
@@ -116,7 +117,7 @@ pub fn report(shown: &Shown, days: u64, admin: &str) -> String {
     let verdicts = legacy_routes().filter_map(|route| {
         let told = shown.verdicts.iter().find(|told| told.route == route.name())?;
         let unused = Verdict::Unused(seen.quiet_days(route));
-        let (words, next_step) = match seen.quiet_days(route) >= days {
+        let (words, next_step) = match seen.quiet_days(route) >= days && !told.bad {
             true => (unused.to_string(), unused.next_step().to_owned()),
             false => (told.words.clone(), told.next_step.clone()),
         };
@@ -236,6 +237,7 @@ mod tests {
             route: route.name().to_owned(),
             words: Verdict::Translated.to_string(),
             next_step: Verdict::Translated.next_step().to_owned(),
+            bad: false,
         });
         Shown {
             now_ms,

@@ -107,6 +107,11 @@ impl BufferBudget {
         self.0.held.load(Relaxed)
     }
 
+    /// How many of these are of requests.
+    pub fn held_of_requests(&self) -> usize {
+        self.0.of_requests.load(Relaxed)
+    }
+
     /// The most bytes that one request may hold.
     pub fn most_of_requests(&self) -> usize {
         Self::for_requests(self.0.limit)
@@ -160,19 +165,19 @@ impl BufferBudget {
 
     /// Reads the body of a request with `headers` to its end; also one that is refused, as far as it is discarded.
     pub async fn read(&self, headers: &HeaderMap, mut body: Body, limit: usize) -> Result<Bytes, ReadError> {
-        let gathered = self.gather(&mut body, limit).await;
-        if matches!(gathered, Err(ReadError::Buffer(_))) {
-            discard(headers, body).await;
-        }
-        gathered
-    }
-
-    async fn gather(&self, body: &mut Body, limit: usize) -> Result<Bytes, ReadError> {
         let mut buffer = self.request_buffer(limit);
-        buffer.announce(body.size_hint().lower())?;
+        if let Err(error) = buffer.announce(body.size_hint().lower()) {
+            discard_unread(headers, body).await;
+            return Err(error.into());
+        }
         while let Some(frame) = body.frame().await {
-            if let Ok(data) = frame.map_err(ReadError::Body)?.into_data() {
-                buffer.push(&data)?;
+            let Ok(data) = frame.map_err(ReadError::Body)?.into_data() else {
+                continue;
+            };
+            if let Err(error) = buffer.push(&data) {
+                drop(buffer);
+                discard(body).await;
+                return Err(error.into());
             }
         }
         Ok(buffer.into_bytes())
@@ -180,14 +185,21 @@ impl BufferBudget {
 }
 
 /// Reads what a client sends of a body that is refused, and keeps none: a client that is hung up on while it sends may
-/// never read the answer. One that waits for the word to go on is not given it (RFC 9110 section 10.1.1).
-pub async fn discard(headers: &HeaderMap, mut body: Body) {
+/// never read the answer.
+pub async fn discard(mut body: Body) {
     let mut read = 0;
-    while !headers.contains_key(EXPECT)
-        && read < DISCARDED
+    while read < DISCARDED
         && let Some(Ok(frame)) = body.frame().await
     {
         read = read.saturating_add(frame.data_ref().map_or(0, Bytes::len));
+    }
+}
+
+/// The same of a body of which nothing was read. A client that waits for the word to go on is not given it (RFC 9110 section
+/// 10.1.1).
+pub async fn discard_unread(headers: &HeaderMap, body: Body) {
+    if !headers.contains_key(EXPECT) {
+        discard(body).await;
     }
 }
 
@@ -197,9 +209,11 @@ impl Share {
         Bytes::from_owner(Owner { bytes, _share: self })
     }
 
-    /// Takes over what `other` holds.
+    /// Takes over what `other` holds, which is of the same sender; otherwise it is given back.
     pub fn absorb(&mut self, mut other: Self) {
-        self.bytes += std::mem::take(&mut other.bytes);
+        if self.sender == other.sender {
+            self.bytes += std::mem::take(&mut other.bytes);
+        }
     }
 
     /// Takes `more` bytes.
@@ -386,8 +400,7 @@ mod tests {
         assert_eq!(refused.push(&[0; 2_001]), Err(BufferError::TooLong(2_000)));
         refused.push(b"x").expect("it was given back");
         drop((refused, answer));
-        let left = budget.0.of_requests.load(Relaxed);
-        assert_eq!((budget.held(), left), (0, 0));
+        assert_eq!((budget.held(), budget.held_of_requests()), (0, 0));
     }
 
     #[test]

@@ -31,6 +31,11 @@ struct Note {
 }
 
 impl Note {
+    /// Whether it is of the run with this number for sure: what somebody else sent may be another job of the same id.
+    fn is_surely_of(&self, number: Option<f64>) -> bool {
+        self.number.is_some() && self.number == number
+    }
+
     /// Whether it can be of the run with this number.
     fn is_of(&self, number: Option<f64>) -> bool {
         !matches!((self.number, number), (Some(one), Some(other)) if one != other)
@@ -93,12 +98,17 @@ impl Notes {
         if !self.any.load(Relaxed) {
             return None;
         }
-        let of = |scope: Scope| {
+        let of = |scope: Scope, is_meant: &dyn Fn(&Note) -> bool| {
             let noted = self.kept.get(&(scope, Arc::clone(id)))?;
-            let note = noted.iter().find(|note| note.is_of(number))?;
+            let note = noted.iter().find(|note| is_meant(note))?;
             Some(note.text.clone())
         };
-        of(scope).or_else(|| self.senders.get(id)?.iter().find_map(|&sender| of(sender)))
+        let of_others = || {
+            let senders = self.senders.get(id)?;
+            let mut senders = senders.iter();
+            senders.find_map(|&sender| of(sender, &|note| note.is_surely_of(number)))
+        };
+        of(scope, &|note| note.is_of(number)).or_else(of_others)
     }
 
     /// Keeps a note, which [`note`] wrote, on the run of `id` that has this number.
@@ -128,20 +138,16 @@ impl Notes {
     pub fn forget(&self, scope: Scope, id: &Arc<str>, number: Option<f64>) {
         let senders = self.senders.get(id);
         let senders = senders.iter().flat_map(|senders| senders.iter()).copied();
-        for sender in senders.filter(|sender| *sender != scope).chain([scope]) {
-            self.forget_of(sender, id, number);
+        for sender in senders.filter(|sender| *sender != scope) {
+            self.forget_of(sender, id, |note| note.is_surely_of(number));
         }
+        self.forget_of(scope, id, |note| note.is_of(number));
     }
 
-    fn forget_of(&self, scope: Scope, id: &Arc<str>, number: Option<f64>) {
+    fn forget_of(&self, scope: Scope, id: &Arc<str>, is_meant: impl Fn(&Note) -> bool) {
         self.kept.entry((scope, Arc::clone(id))).and_compute_with(|before| {
             let others: Noted = match before {
-                Some(before) => before
-                    .value()
-                    .iter()
-                    .filter(|note| !note.is_of(number))
-                    .cloned()
-                    .collect(),
+                Some(before) => before.value().iter().filter(|note| !is_meant(note)).cloned().collect(),
                 None => return Op::Nop,
             };
             if others.is_empty() { Op::Remove } else { Op::Put(others) }

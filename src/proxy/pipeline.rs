@@ -236,7 +236,7 @@ impl Pipeline {
                     Some(Remembered::Answer(answer)) => {
                         let finish = |answer| finish(&route, answer);
                         let encoding = inquiry.encoding;
-                        return at_once(self.remembered(record, &route, head.method(), encoding, answer, finish));
+                        return at_once(self.remembered(record, &route, &head, encoding, answer, finish));
                     }
                     plain => plain,
                 }

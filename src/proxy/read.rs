@@ -8,8 +8,9 @@ use super::{
     translation::is_gone,
 };
 use crate::{
+    auth::scope::Scope,
     http::{body::full, encoding::Encoding, header_flags::HeaderFlags, request_head::RequestHead},
-    jobs_api::{Caller, JobsError},
+    jobs_api::JobsError,
     legacy::{Cached, Inquiry, LegacyAnswer, LegacyError, Remembered},
     migration::{
         compare::{Reread, Shadowed},
@@ -42,17 +43,18 @@ impl Pipeline {
         &self,
         record: &RequestRecord,
         route: &LegacyRoute,
-        method: &Method,
+        head: &RequestHead,
         encoding: Option<Encoding>,
         mut answer: LegacyAnswer,
         finish: impl FnOnce(Answer) -> Answer,
     ) -> Answer {
         record.source(Source::JobsApi);
         self.count_cached(record, answer.cached);
-        self.modes.succeeded(route.name());
+        let number = || self.read_number(route, record, head, self.scope(head));
+        self.modes.succeeded(route.name(), number);
         let terms = (self.number, self.legacy.jobs().known_dialect());
-        let head = answer.head.take();
-        let answer = match head.as_ref().and_then(|head| head.made_on(terms)) {
+        let written = answer.head.take();
+        let answer = match written.as_ref().and_then(|head| head.made_on(terms)) {
             Some(headers) => {
                 let mut answer = repeated(answer, headers);
                 record.put_id(answer.response.headers_mut());
@@ -60,15 +62,15 @@ impl Pipeline {
             }
             None => {
                 let mut answer = finish(translated(answer, encoding, self.shared.compress));
-                if let Some(head) = head {
+                if let Some(written) = written {
                     // The next one writes its own in the place of this.
                     record.put_id(answer.response.headers_mut());
-                    head.keep(terms, answer.response.headers().clone());
+                    written.keep(terms, answer.response.headers().clone());
                 }
                 answer
             }
         };
-        for_method(method, answer)
+        for_method(head.method(), answer)
     }
 
     /// Answers a read for which `remembered` is what the memory has of the answer.
@@ -88,16 +90,14 @@ impl Pipeline {
             let head = &call.request.head;
             let encoding = self.inquiry(head).encoding;
             let answer = Box::pin(self.legacy.finished(remembered)).await;
-            return self.remembered(call.request.record, route, head.method(), encoding, answer, |answer| {
-                answer
-            });
+            return self.remembered(call.request.record, route, head, encoding, answer, |answer| answer);
         }
         if !matches!(decision, Decision::Forward { .. }) {
             let Some(translation_permit) = self.translation_permit().await else {
-                let request = self.modes.request_number(call.caller().scope, route);
+                let request = self.read_number(route, call.request.record, &call.request.head, call.scope);
                 return self.too_busy(route.name(), request);
             };
-            let request = self.modes.request_number(call.caller().scope, route);
+            let request = self.read_number(route, call.request.record, &call.request.head, call.scope);
             let inquiry = self.inquiry(&call.request.head);
             let outcome = Box::pin(self.legacy.answer(route, inquiry, &call.caller())).await;
             // What goes on being asked for while it is sent is still one of the answers that are being made.
@@ -129,7 +129,7 @@ impl Pipeline {
             }
         }
         let compares = decision == Decision::Forward { compare: true };
-        let shadowed = compares.then(|| self.shadowed(route, &call.request.head, call.caller_beside()));
+        let shadowed = compares.then(|| self.shadowed(route, &call));
         let answer = passed(Box::pin(self.forward(call.request)).await);
         match shadowed {
             Some(shadowed) => answer.map(|response| self.shadow.compare(shadowed, response)),
@@ -161,8 +161,15 @@ impl Pipeline {
         }
     }
 
+    /// A read as a number, which is the same when its client asks the same again.
+    fn read_number(&self, route: &LegacyRoute, record: &RequestRecord, head: &RequestHead, scope: Scope) -> u64 {
+        let client = record.peer.client;
+        self.modes.request_number(scope, client, (route, head.query()))
+    }
+
     /// What is needed to compare a forwarded read.
-    fn shadowed(&self, route: &LegacyRoute, head: &RequestHead, caller: Arc<Caller>) -> Shadowed {
+    fn shadowed(&self, route: &LegacyRoute, call: &LegacyRequest<'_>) -> Shadowed {
+        let (head, caller) = (&call.request.head, call.caller_beside());
         let jobs = self.legacy.jobs();
         let sent = head.uri().path_and_query().map_or("/", |target| target.as_str());
         let method = head.method().clone();
@@ -190,6 +197,7 @@ impl Pipeline {
             legacy: Arc::clone(&self.legacy),
             modes: Arc::clone(&self.modes),
             reread,
+            number: self.read_number(route, call.request.record, head, call.scope),
         }
     }
 

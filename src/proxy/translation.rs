@@ -80,7 +80,7 @@ impl Pipeline {
         let answer = self.translate(outcome, encoding, route).await;
         match answer.response.status().is_server_error() && !down {
             true => self.modes.failed(route, request),
-            false => self.modes.succeeded(route),
+            false => self.modes.succeeded(route, || request),
         }
         answer
     }

@@ -151,7 +151,7 @@ impl Pipeline {
 
     fn number_of(&self, write: &ReadWrite<'_>) -> u64 {
         self.modes
-            .request_number(write.caller.scope, (write.write, &write.sent))
+            .request_number(write.caller.scope, write.record.peer.client, (write.write, &write.sent))
     }
 
     async fn translated(&self, write: &ReadWrite<'_>, outcome: Result<LegacyAnswer, LegacyError>) -> Answer {

@@ -33,13 +33,13 @@ pub use job_outcomes::JobOutcomes;
 pub use labels::{CacheResult, Call, Compared, Failure, Mode, Source, StatusClass};
 pub use log_line::{JsonLines, RequestName, TextFields, of_this_request};
 pub use metrics::{Metrics, RequestKind};
-pub use recent::Counts;
+pub use recent::{Counts, Span, Use};
 pub use request_record::{REQUEST_ID, RecordedBody, RequestRecord};
 pub use request_stats::RequestStats;
-pub use series::{RecentCalls, STEP, Series, Span, names};
+pub use series::{RecentCalls, STEP, Series, names};
 pub use spans::Traces;
 pub use upstream_call::UpstreamCall;
-pub use usage::{Client, Clients, Usage, Use};
+pub use usage::{Client, Clients, Usage};
 
 use crate::http::request_head::{FlaggedHeaders, RequestHead};
 use crate::http::{header_flags::HeaderFlags, hex::hex, peer::Peer};

@@ -1,12 +1,36 @@
 //! How often something happened in the last hour and the last day: counts by minute and by hour, so that what is old falls
 //! out. Only times in which something happened take room.
 
-use super::{series::Span, usage::Use};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::{collections::VecDeque, time::Duration};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
+
+/// Which of the two is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Span {
+    /// The last hour.
+    Hour,
+    /// The last day.
+    Day,
+}
+
+/// How one client uses one route. Times in ms since 1970.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Use {
+    /// Requests.
+    pub count: u64,
+    /// Those that were answered from the Jobs API: a failure is no answer.
+    pub translated: u64,
+    /// The first one.
+    pub first_seen_ms: u64,
+    /// The last one.
+    pub last_seen_ms: u64,
+    /// What [`super::Clients::watched_ms`] was at the last one.
+    #[serde(default)]
+    pub last_watched_ms: u64,
+}
 
 /// Requests of one kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]

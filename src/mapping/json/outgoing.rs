@@ -1,31 +1,22 @@
 //! What of a text that comes in pieces is to go on.
 
-use crate::http::buffered::{BufferBudget, Share};
+use crate::http::buffered::Share;
 use bytes::Bytes;
 
 /// From this length on, in bytes, what was held goes on as it is; what is shorter is copied beside the rest.
 const SEPARATE: usize = 16 << 10;
 
 /// Bytes that are to go on, in their order. What was held counts until it is sent.
+#[derive(Default)]
 pub(super) struct Outgoing {
     pieces: Vec<Bytes>,
     /// What goes on behind them.
     text: Vec<u8>,
-    share: Share,
-    budget: BufferBudget,
+    /// Of what was held of that text.
+    share: Option<Share>,
 }
 
 impl Outgoing {
-    /// Nothing yet.
-    pub(super) fn new(budget: &BufferBudget) -> Self {
-        Self {
-            pieces: Vec::new(),
-            text: Vec::new(),
-            share: budget.share(),
-            budget: budget.clone(),
-        }
-    }
-
     /// Whether nothing was added.
     pub(super) fn is_empty(&self) -> bool {
         self.pieces.is_empty() && self.text.is_empty()
@@ -45,7 +36,10 @@ impl Outgoing {
     pub(super) fn held(&mut self, mut text: Vec<u8>, share: Share) {
         if text.len() < SEPARATE {
             self.text.append(&mut text);
-            self.share.absorb(share);
+            match &mut self.share {
+                Some(all) => all.absorb(share),
+                none => *none = Some(share),
+            }
         } else {
             self.close();
             self.pieces.push(share.with(text));
@@ -55,9 +49,12 @@ impl Outgoing {
     /// Ends the piece that grows.
     fn close(&mut self) {
         let text = std::mem::take(&mut self.text);
-        let share = std::mem::replace(&mut self.share, self.budget.share());
+        let share = self.share.take();
         if !text.is_empty() {
-            self.pieces.push(share.with(text));
+            self.pieces.push(match share {
+                Some(share) => share.with(text),
+                None => text.into(),
+            });
         }
     }
 

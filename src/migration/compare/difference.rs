@@ -69,7 +69,12 @@ impl<'a> Rules<'a> {
             comparison: Comparison::default(),
             job: None,
         };
+        let of_asked = |found: &mut Found<'_>| {
+            found.job = self.asked.map(numbered);
+            found.comparison.jobs.extend(found.job);
+        };
         if legacy.status != translated.status {
+            of_asked(&mut found);
             found.around("(status)", &legacy.status.to_string(), &translated.status.to_string());
             return found.comparison;
         }
@@ -83,6 +88,7 @@ impl<'a> Rules<'a> {
             return found.comparison;
         };
         let (Ok(one), Ok(other)) = (check(legacy), check(translated)) else {
+            of_asked(&mut found);
             found.around("(not JSON)", "", "");
             return found.comparison;
         };

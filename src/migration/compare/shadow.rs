@@ -73,12 +73,8 @@ pub struct Shadowed {
     pub modes: Arc<Modes>,
     /// For another look at the legacy endpoint.
     pub reread: Reread,
-}
-
-impl Shadowed {
-    fn request_number(&self) -> u64 {
-        self.modes.request_number(self.caller.scope, &self.route)
-    }
+    /// The request's, by [`Modes::request_number`].
+    pub number: u64,
 }
 
 impl Shadow {
@@ -247,7 +243,7 @@ impl ShadowRun {
                         "a translated answer that was to be compared is a failure"
                     );
                 }
-                self.shadowed.modes.failed(name, self.shadowed.request_number());
+                self.shadowed.modes.failed(name, self.shadowed.number);
             }
         }
     }

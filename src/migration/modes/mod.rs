@@ -21,6 +21,7 @@ use rollback::CanaryTrial;
 use std::{
     collections::BTreeMap,
     hash::{BuildHasher, Hash, RandomState},
+    net::IpAddr,
     sync::{Arc, atomic::AtomicU64},
     time::Instant,
 };
@@ -71,10 +72,10 @@ impl Modes {
         self.config.policy(route)
     }
 
-    /// A translated answer of `route` was made.
-    pub fn succeeded(&self, route: RouteName) {
+    /// A translated answer of `route` was made; `request` gives its [`Self::request_number`].
+    pub fn succeeded(&self, route: RouteName, request: impl FnOnce() -> u64) {
         if let Some(trial) = self.trials.get(&route) {
-            trial.succeeded();
+            trial.succeeded(request, Instant::now());
         }
     }
 
@@ -86,9 +87,9 @@ impl Modes {
         }
     }
 
-    /// A client's request as a number, which is the same when it is sent again.
-    pub fn request_number(&self, scope: Scope, request: impl Hash) -> u64 {
-        self.random.hash_one((scope, request))
+    /// A request as a number, which is the same when the same client sends it again.
+    pub fn request_number(&self, scope: Scope, client: IpAddr, request: impl Hash) -> u64 {
+        self.random.hash_one((scope, client, request))
     }
 
     /// A translated answer of `route` was compared with the legacy one.
@@ -174,7 +175,7 @@ mod tests {
         let other = reloaded(&format!("{canary};queue=gone"), 1);
         assert!(is_forwarded(&other), "another route was changed");
         for _ in 0..1_000 {
-            other.succeeded(RouteName::History);
+            other.succeeded(RouteName::History, || 1_000);
         }
         assert!(is_forwarded(&other), "it stays there");
         let changed = reloaded("history=canary:50,rollback.failures=5%", 1);
@@ -191,11 +192,27 @@ mod tests {
     async fn old_answers_weigh_less_so_that_a_late_failure_is_seen() {
         let modes = modes("history=canary:100,rollback.failures=10%");
         for _ in 0..100_000 {
-            modes.succeeded(RouteName::History);
+            modes.succeeded(RouteName::History, || 1_000);
         }
         for request in 0..200 {
             modes.failed(RouteName::History, request);
         }
+        assert!(is_forwarded(&modes));
+    }
+
+    #[tokio::test]
+    async fn what_is_sent_again_after_a_failure_belongs_to_it_however_it_ends() {
+        let modes = modes("history=canary:100,rollback.failures=10%");
+        for request in 0..20 {
+            modes.failed(RouteName::History, request % 2);
+            modes.succeeded(RouteName::History, || request % 2);
+        }
+        assert!(!is_forwarded(&modes), "two requests are too few to judge by");
+        for request in 2..20 {
+            modes.succeeded(RouteName::History, || request);
+        }
+        assert!(!is_forwarded(&modes), "two of twenty are not more than 10%");
+        modes.failed(RouteName::History, 30);
         assert!(is_forwarded(&modes));
     }
 }

@@ -69,17 +69,25 @@ struct Answers {
 }
 
 impl Answers {
-    /// Whether `request` failed a moment ago, and is sent again now.
-    fn is_retry(&mut self, request: u64, now: Instant) -> bool {
-        let is_recent = |(_, at): &(u64, Instant)| now.saturating_duration_since(*at) < RETRY;
-        while self.failed.len() >= MAX_FAILED || self.failed.front().is_some_and(|oldest| !is_recent(oldest)) {
+    /// Whether any request failed a moment ago.
+    fn has_failures(&mut self, now: Instant) -> bool {
+        let is_old = |(_, at): &(u64, Instant)| now.saturating_duration_since(*at) >= RETRY;
+        while self.failed.front().is_some_and(is_old) {
             self.failed.pop_front();
         }
-        let is_retry = self.failed.iter().any(|(failed, _)| *failed == request);
-        if !is_retry {
-            self.failed.push_back((request, now));
+        !self.failed.is_empty()
+    }
+
+    /// Whether `request` is one of those.
+    fn has_failed(&self, request: u64) -> bool {
+        self.failed.iter().any(|(failed, _)| *failed == request)
+    }
+
+    fn note_failed(&mut self, request: u64, now: Instant) {
+        if self.failed.len() >= MAX_FAILED {
+            self.failed.pop_front();
         }
-        is_retry
+        self.failed.push_back((request, now));
     }
 }
 
@@ -137,10 +145,13 @@ impl CanaryTrial {
         let _ = self.back.set(back);
     }
 
-    /// A translated answer was given.
-    pub(super) fn succeeded(&self) {
+    /// A translated answer was given. After a failure of the same request it belongs to that: it was asked for again.
+    pub(super) fn succeeded(&self, request: impl FnOnce() -> u64, now: Instant) {
         if let Some(most) = self.limits.failures {
-            self.judge(self.answers.lock().ratio.count(false, most));
+            let mut answers = self.answers.lock();
+            if !answers.has_failures(now) || !answers.has_failed(request()) {
+                self.judge(answers.ratio.count(false, most));
+            }
         }
     }
 
@@ -148,7 +159,8 @@ impl CanaryTrial {
     pub(super) fn failed(&self, request: u64, now: Instant) {
         if let Some(most) = self.limits.failures {
             let mut answers = self.answers.lock();
-            if !answers.is_retry(request, now) {
+            if !answers.has_failures(now) || !answers.has_failed(request) {
+                answers.note_failed(request, now);
                 self.judge(answers.ratio.count(true, most));
             }
         }

@@ -9,8 +9,10 @@ use serde::Serialize;
 use std::fmt;
 use strum::{IntoStaticStr, VariantNames};
 
-/// So many answers about jobs must have been compared before a route is called ready.
+/// So many jobs must be the same before a route is called ready.
 pub const ENOUGH: u64 = 20;
+/// The most translations in a hundred that may fail where they are compared.
+const MOST_FAILED: u64 = 1;
 /// After so many days without a call a route is called unused.
 pub const UNUSED_DAYS: u64 = 30;
 /// Fields and clients that are named; the others are counted.
@@ -52,11 +54,13 @@ pub enum Verdict {
     Differs(Differing),
     /// Translations lack what the Jobs API does not carry.
     Loses(Differing),
-    /// Enough was compared, and all of these jobs are the same.
+    /// Its clients are answered, but translations that were to be compared fail: so many of so many.
+    CannotTranslate(u64, u64),
+    /// So many jobs were compared, and nothing differs.
     ReadyForCanary(u64),
     /// This share of its clients is answered from the Jobs API.
     Canary(Share),
-    /// So many answers about jobs were compared, too few to say anything.
+    /// So many jobs were the same, too few to say anything.
     Watching(u64),
     /// It is answered from the Jobs API.
     Translated,
@@ -107,14 +111,14 @@ impl Verdict {
             recent,
             quiet_days,
         } = *evidence;
-        if recent.mostly_fails() {
-            return Self::Failing(recent);
-        }
         if let Some(back) = back {
             return Self::RolledBack {
                 reason: back.reason.clone(),
                 at_ms: back.at_ms,
             };
+        }
+        if recent.mostly_fails() {
+            return Self::Failing(recent);
         }
         if quiet_days >= UNUSED_DAYS {
             return Self::Unused(quiet_days);
@@ -122,7 +126,7 @@ impl Verdict {
         let compares = is_read && (policy.mode == Mode::Shadow || (policy.mode == Mode::Canary && policy.compare));
         let compared = compares.then(|| Self::of_comparisons(found));
         match (compared, policy.mode) {
-            (Some(bad @ (Self::Differs(_) | Self::Loses(_))), _) => bad,
+            (Some(bad), _) if bad.is_bad() => bad,
             (_, Mode::Canary) => Self::Canary(policy.percent),
             (Some(verdict), _) => verdict,
             (None, Mode::Translate) => Self::Translated,
@@ -137,6 +141,8 @@ impl Verdict {
             return Self::Watching(0);
         };
         let of = found.compared_jobs();
+        let (same, failed) = (found.jobs(Compared::Same), found.count(Compared::Failed));
+        let translations = found.answers() + found.count(Compared::Empty) + failed;
         let differing = |outcome, is_meant: fn(&crate::telemetry::Field) -> bool| {
             let fields = found.fields.iter().filter(|(_, field)| is_meant(field));
             Differing {
@@ -148,12 +154,14 @@ impl Verdict {
         };
         if found.jobs(Compared::Different) > 0 {
             Self::Differs(differing(Compared::Different, |field| field.differences > 0))
+        } else if failed * 100 > translations * MOST_FAILED {
+            Self::CannotTranslate(failed, translations)
         } else if found.jobs(Compared::Lost) > 0 {
             Self::Loses(differing(Compared::Lost, |field| field.losses > 0))
-        } else if found.answers() >= ENOUGH {
-            Self::ReadyForCanary(of)
+        } else if same >= ENOUGH {
+            Self::ReadyForCanary(same)
         } else {
-            Self::Watching(found.answers())
+            Self::Watching(same)
         }
     }
 
@@ -166,7 +174,7 @@ impl Verdict {
     pub fn is_bad(&self) -> bool {
         matches!(
             self,
-            Self::Failing(_) | Self::RolledBack { .. } | Self::Differs(_) | Self::Loses(_)
+            Self::Failing(_) | Self::RolledBack { .. } | Self::Differs(_) | Self::Loses(_) | Self::CannotTranslate(..)
         )
     }
 
@@ -178,6 +186,7 @@ impl Verdict {
             Self::Unused(_) => "remove the server's own endpoint; when every route is unused, remove jobshim",
             Self::Differs(_) => "look at the differing answers, then mend the table of this route",
             Self::Loses(_) => "find out whether these clients read these fields; if nobody does, set mode canary",
+            Self::CannotTranslate(..) => "look at the log for the cause, before any client is answered so",
             Self::ReadyForCanary(_) => "set mode canary:5%",
             Self::Canary(share) if *share == Share::ALL => "set mode translate",
             Self::Canary(_) => "raise the canary's share while nothing differs or fails",
@@ -249,9 +258,18 @@ impl fmt::Display for Verdict {
                 some(fields),
                 some(clients)
             ),
-            Self::ReadyForCanary(jobs) => write!(out, "ready for canary: all of {jobs} compared jobs are the same"),
+            Self::CannotTranslate(failed, of) => {
+                write!(
+                    out,
+                    "cannot be translated: {failed} of {of} translations beside the answers failed"
+                )
+            }
+            Self::ReadyForCanary(jobs) => write!(
+                out,
+                "ready for canary: {jobs} compared jobs are the same, and none differs"
+            ),
             Self::Canary(share) => write!(out, "canary at {share}"),
-            Self::Watching(answers) => write!(out, "watching: {answers} of {ENOUGH} answers about jobs compared"),
+            Self::Watching(jobs) => write!(out, "watching: {jobs} of {ENOUGH} jobs compared"),
             Self::Translated => write!(out, "translated: the server's own endpoint is not asked any more"),
             Self::Forwarded => write!(out, "forwarded, and not compared"),
             Self::Gone => write!(out, "gone: answered with 410"),

@@ -130,7 +130,7 @@ fn each_has_its_words_and_what_is_worse_comes_first() {
             None,
             0,
             "ready_for_canary",
-            "ready for canary: all of 20 compared jobs are the same",
+            "ready for canary: 20 compared jobs are the same, and none differs",
             false,
         ),
         (
@@ -140,7 +140,7 @@ fn each_has_its_words_and_what_is_worse_comes_first() {
             None,
             0,
             "watching",
-            "watching: 3 of 20 answers about jobs compared",
+            "watching: 3 of 20 jobs compared",
             false,
         ),
         (
@@ -150,7 +150,7 @@ fn each_has_its_words_and_what_is_worse_comes_first() {
             None,
             0,
             "watching",
-            "watching: 0 of 20 answers about jobs compared",
+            "watching: 0 of 20 jobs compared",
             false,
         ),
         ("canary:5", Some(&same), fine, None, 0, "canary", "canary at 5%", false),
@@ -227,4 +227,32 @@ fn answers_of_writes_are_never_called_compared() {
         quiet_days: 0,
     });
     assert_eq!(verdict, Verdict::Forwarded);
+}
+
+#[test]
+fn a_route_whose_translations_fail_beside_is_never_ready() {
+    let findings = Findings::default();
+    for job in 0..30 {
+        let comparison = Comparison {
+            jobs: vec![job],
+            findings: Vec::new(),
+        };
+        findings.note(Endpoint::History, &comparison, "n8n");
+    }
+    let verdict = |findings: &Findings| {
+        let policy = policy("shadow");
+        let found = findings.by_route().remove(&Endpoint::History);
+        Verdict::of(&Evidence {
+            policy: &policy,
+            is_read: true,
+            back: None,
+            found: found.as_ref(),
+            recent: RecentCalls::default(),
+            quiet_days: 0,
+        })
+    };
+    assert_eq!(verdict(&findings), Verdict::ReadyForCanary(30));
+    findings.note_missing(Endpoint::History, Compared::Failed);
+    assert_eq!(verdict(&findings), Verdict::CannotTranslate(1, 31));
+    assert!(verdict(&findings).is_bad());
 }

@@ -2,7 +2,7 @@
 
 use crate::http::{
     body::{Body, BoxError},
-    buffered::{Buffer, BufferError},
+    buffered::{Buffer, BufferError, discard, discard_unread},
 };
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
@@ -15,9 +15,26 @@ pub(super) enum Beginning {
     /// All of it, and the trailers behind it.
     Whole(Bytes, Option<HeaderMap>),
     /// More than the limit: the body again, from its beginning.
-    Long(Body),
+    Long(Again),
     /// There was no room for it beside all others, whose limit this is, in bytes: the body again.
-    NoRoom(Body, usize),
+    NoRoom(Again, usize),
+}
+
+/// A body again, from its beginning.
+pub(super) struct Again {
+    pub body: Body,
+    /// Some of it was read.
+    pub has_begun: bool,
+}
+
+impl Again {
+    /// Reads the body of a request with `headers` that is refused, as far as it is discarded.
+    pub(super) async fn discard(self, headers: &HeaderMap) {
+        match self.has_begun {
+            true => discard(self.body).await,
+            false => discard_unread(headers, self.body).await,
+        }
+    }
 }
 
 impl Beginning {
@@ -28,8 +45,7 @@ impl Beginning {
     pub(super) async fn read(mut body: Body, mut read: Buffer) -> Result<Self, BoxError> {
         match read.announce(body.size_hint().lower()) {
             Ok(()) => {}
-            Err(BufferError::TooLong(_)) => return Ok(Self::Long(body)),
-            Err(BufferError::NoRoom(limit)) => return Ok(Self::NoRoom(body, limit)),
+            Err(error) => return Ok(Self::refused(error, body, false)),
         }
         while let Some(frame) = body.frame().await {
             let data = match frame?.into_data() {
@@ -41,12 +57,16 @@ impl Beginning {
             };
             let first = (!read.is_empty()).then(|| Ok(Frame::data(read.into_bytes())));
             let again = stream::iter(first.into_iter().chain([Ok(Frame::data(data))])).chain(BodyStream::new(body));
-            let again = StreamBody::new(again).boxed_unsync();
-            return Ok(match error {
-                BufferError::TooLong(_) => Self::Long(again),
-                BufferError::NoRoom(limit) => Self::NoRoom(again, limit),
-            });
+            return Ok(Self::refused(error, StreamBody::new(again).boxed_unsync(), true));
         }
         Ok(Self::Whole(read.into_bytes(), None))
+    }
+
+    fn refused(error: BufferError, body: Body, has_begun: bool) -> Self {
+        let again = Again { body, has_begun };
+        match error {
+            BufferError::TooLong(_) => Self::Long(again),
+            BufferError::NoRoom(limit) => Self::NoRoom(again, limit),
+        }
     }
 }

@@ -12,7 +12,6 @@ use crate::{
 };
 use bytes::Bytes;
 use futures_util::{TryStreamExt, stream};
-use http::HeaderMap;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 
@@ -83,8 +82,7 @@ impl LongPrompt {
             }
             Err(error) => {
                 drop(filter);
-                // It was told to go on when the first of it was read.
-                discard(&HeaderMap::new(), self.body).await;
+                discard(self.body).await;
                 Err(error.into())
             }
         }

@@ -10,7 +10,7 @@ use crate::{
     http::{
         body::{Body, full},
         body_decoding::{DecodeError, decode, is_plain, set_decoded},
-        buffered::{BufferBudget, BufferError, discard},
+        buffered::{BufferBudget, BufferError},
     },
     jobs_api::Jobs,
     legacy::{
@@ -118,24 +118,24 @@ impl ForwardedRequest<'_> {
             .map_err(|error| UpstreamError::Client(error.into()))?
         {
             // Unread, it could carry what must not go on.
-            Beginning::NoRoom(body, limit) => {
-                discard(&head.headers, body).await;
+            Beginning::NoRoom(again, limit) => {
+                again.discard(&head.headers).await;
                 return Err(UpstreamError::NoRoom { limit }.into());
             }
-            Beginning::Long(body) => {
+            Beginning::Long(again) => {
                 let body = match is_plain(&head.headers) {
                     Ok(true) => {
                         let (key, names) = (&recorder.table.request, recorder.jobs.known_names());
                         let unlistable = names.names.prompt.as_ref();
-                        LongPrompt::new(body, key, unlistable, recorder.budget).into_body()
+                        LongPrompt::new(again.body, key, unlistable, recorder.budget).into_body()
                     }
                     Ok(false) => {
                         let limit = recorder.max_body;
-                        discard(&head.headers, body).await;
+                        again.discard(&head.headers).await;
                         return Err(PromptError::TooLarge { limit });
                     }
                     Err(error) => {
-                        discard(&head.headers, body).await;
+                        again.discard(&head.headers).await;
                         return Err(PromptError::Unreadable(error));
                     }
                 };
@@ -281,11 +281,11 @@ async fn keep(
         .map_err(|error| upstream.broken_off(&*error))?
     {
         // The job is there: its client must hear of it.
-        Beginning::NoRoom(body, limit) => {
+        Beginning::NoRoom(again, limit) => {
             tracing::warn!(error = %BufferError::NoRoom(limit), "an answer passes unread");
-            body
+            again.body
         }
-        Beginning::Long(body) => body,
+        Beginning::Long(again) => again.body,
         Beginning::Whole(whole, trailers) => {
             if let Some((id, number)) = job_in(&whole, submission.recorder.table) {
                 submission.became(&id, number, noted);

@@ -6,7 +6,7 @@ use super::{
     histogram::{BUCKETS, quantile},
     labels::{CacheResult, Mode, Source, StatusClass},
     metrics::{Metrics, RequestKind},
-    recent::Counts,
+    recent::{Counts, Span},
 };
 use crate::routes::Endpoint;
 use parking_lot::Mutex;
@@ -21,6 +21,9 @@ pub const STEP: Duration = Duration::from_secs(5);
 /// So many of the latest steps are recent: five minutes.
 const RECENT: usize = 60;
 
+/// So many failures are more than a mishap.
+const A_FEW: u64 = 3;
+
 /// What became of the latest calls of a route.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RecentCalls {
@@ -33,9 +36,9 @@ pub struct RecentCalls {
 }
 
 impl RecentCalls {
-    /// Whether more than half of them failed.
+    /// Whether more than half of them failed, where there were a few.
     pub fn mostly_fails(self) -> bool {
-        self.failed > self.calls / 2
+        self.failed > self.calls / 2 && self.failed >= A_FEW
     }
 }
 
@@ -49,15 +52,6 @@ struct Resolution {
 
 const HOUR: Resolution = Resolution { steps: 720, looks: 1 };
 const DAY: Resolution = Resolution { steps: 288, looks: 60 };
-
-/// Which of the two is wanted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Span {
-    /// The last hour.
-    Hour,
-    /// The last day.
-    Day,
-}
 
 /// The hour and the day.
 #[derive(Debug)]

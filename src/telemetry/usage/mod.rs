@@ -5,8 +5,7 @@ use super::{
     client::{ClientFingerprint, ClientId},
     health::now_ms,
     labels::{Source, StatusClass},
-    recent::{Counts, Tally},
-    series::Span,
+    recent::{Counts, Span, Tally, Use},
 };
 use crate::routes::Endpoint;
 use parking_lot::{Mutex, MutexGuard};
@@ -29,22 +28,6 @@ const REMEMBERED: Duration = Duration::from_secs(400 * 86_400);
 
 /// How long nobody may call before that is stored too.
 const QUIET: Duration = Duration::from_secs(600);
-
-/// How one client uses one route. Times in ms since 1970.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Use {
-    /// Requests.
-    pub count: u64,
-    /// Those that were answered from the Jobs API: a failure is no answer.
-    pub translated: u64,
-    /// The first one.
-    pub first_seen_ms: u64,
-    /// The last one.
-    pub last_seen_ms: u64,
-    /// What [`Clients::watched_ms`] was at the last one.
-    #[serde(default)]
-    pub last_watched_ms: u64,
-}
 
 /// One client and its routes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

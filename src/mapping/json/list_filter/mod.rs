@@ -69,7 +69,7 @@ impl<J: ElementFilter> ListFilter<J> {
     /// # Errors
     /// An element cannot be judged, or has no room to be held.
     pub fn copy(&mut self, piece: &[u8]) -> Result<Vec<Bytes>, Undecided> {
-        let mut outgoing = Outgoing::new(&self.budget);
+        let mut outgoing = Outgoing::default();
         let out = &mut outgoing;
         for &byte in piece {
             let mark = self.cursor.step(byte);
@@ -131,7 +131,7 @@ impl<J: ElementFilter> ListFilter<J> {
 
     /// The text has come to its end; what is left of one that was cut short goes on.
     pub fn end(&mut self) -> Vec<Bytes> {
-        let mut out = Outgoing::new(&self.budget);
+        let mut out = Outgoing::default();
         if let ListPosition::Inside { element, some, .. } = &mut self.position {
             element.end(&self.judge, some, &mut out);
         }

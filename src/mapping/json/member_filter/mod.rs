@@ -61,7 +61,7 @@ impl MemberFilter {
     /// # Errors
     /// A member is longer than requests may ever hold, or has no room now.
     pub fn copy(&mut self, piece: &Bytes, edit: &mut impl FnMut(HeldMember<'_>)) -> Result<Vec<Bytes>, BufferError> {
-        let mut out = Outgoing::new(&self.budget);
+        let mut out = Outgoing::default();
         // What comes from here on has neither been held nor gone on.
         let mut from = 0;
         for (at, &byte) in piece.iter().enumerate() {
