@@ -17,7 +17,7 @@ use crate::{
         hints::{OriginHeaders, refusal},
         shared_jobs::{KNOWS_NO_JOB, shares_jobs},
     },
-    routes::{Calls, ENDPOINTS, EndpointRow, RouteName},
+    routes::{Calls, ENDPOINTS, EndpointRow},
     upstream::{Answer, SetupError, Upstream, UpstreamError},
 };
 use bytes::Bytes;
@@ -209,8 +209,10 @@ fn without_jobs_api(config: &Config, own_endpoints: bool) -> bool {
         return false;
     }
     row("its own legacy endpoints", &Found::Yes);
-    let mut modes = RouteName::ALL.iter().map(|&route| config.legacy.policy(route).mode);
-    let forwards = modes.all(|mode| matches!(mode, Mode::Auto | Mode::Forward | Mode::Shadow));
+    let forwards = config
+        .legacy
+        .modes()
+        .all(|mode| matches!(mode, Mode::Auto | Mode::Forward | Mode::Shadow));
     println!(
         "\n{}",
         match forwards {

@@ -6,7 +6,7 @@ use super::{
         ADMIN, AdminSection, CacheConfig, FolderConfig, HistoryConfig, LEGACY, LISTEN, LegacyConfig, ListenConfig,
         LogConfig, NOTES, NotesConfig, NoticesConfig, SERVER, ServerConfig, ShadowConfig, UPSTREAM, UpstreamConfig,
     },
-    values::{ListenAddress, Policy},
+    values::{ListenAddress, Mode, Policy},
 };
 use crate::{http::buffered::BufferBudget, routes::RouteName};
 use std::{net::SocketAddr, path::PathBuf};
@@ -200,6 +200,11 @@ impl UpstreamConfig {
 }
 
 impl LegacyConfig {
+    /// Those of all routes.
+    pub fn modes(&self) -> impl Iterator<Item = Mode> {
+        RouteName::ALL.iter().map(|&route| self.policy(route).mode)
+    }
+
     /// Who answers `route`: its own mode, or that of all.
     pub fn policy(&self, route: RouteName) -> &Policy {
         self.routes.get(&route).unwrap_or(&self.mode)

@@ -51,10 +51,13 @@ impl Pipeline {
 
     async fn greet_in_vain(&self, error: &JobsError, config: &Config) {
         let is_missing = matches!(error, JobsError::Missing { .. });
-        let needs_none = modes(config).all(|mode| matches!(mode, Mode::Auto | Mode::Forward));
+        let needs_none = config
+            .legacy
+            .modes()
+            .all(|mode| matches!(mode, Mode::Auto | Mode::Forward));
         if is_missing && needs_none && self.has_legacy_endpoints().await {
             self.say_connected(DialectKind::Comfyui, config).await;
-            match modes(config).any(|mode| mode == Mode::Auto) {
+            match config.legacy.modes().any(|mode| mode == Mode::Auto) {
                 // It says what that means.
                 true => self.modes.jobs_api.found(false),
                 false => tracing::info!("legacy calls are {}", outlook(config, true)),
@@ -86,11 +89,6 @@ impl Pipeline {
     }
 }
 
-/// Those of all routes.
-fn modes(config: &Config) -> impl Iterator<Item = Mode> {
-    RouteName::ALL.iter().map(|&route| config.legacy.policy(route).mode)
-}
-
 /// Whether a server has endpoints for legacy calls of its own.
 pub async fn has_legacy_endpoints(server: &Upstream) -> bool {
     let asked = server
@@ -119,7 +117,12 @@ pub fn outlook(config: &Config, has_legacy_endpoints: bool) -> String {
             parts.collect::<Vec<_>>().join("; ")
         }
     };
-    match has_legacy_endpoints && modes(config).all(|mode| matches!(mode, Mode::Translate | Mode::Auto)) {
+    match has_legacy_endpoints
+        && config
+            .legacy
+            .modes()
+            .all(|mode| matches!(mode, Mode::Translate | Mode::Auto))
+    {
         true => {
             format!("{text}; the server still has its own legacy endpoints, which --mode forward or shadow would use")
         }

@@ -93,11 +93,10 @@ impl Pipeline {
             return self.remembered(call.request.record, route, head, encoding, answer, |answer| answer);
         }
         if !matches!(decision, Decision::Forward { .. }) {
+            let request = self.read_number(route, call.request.record, &call.request.head, call.scope);
             let Some(translation_permit) = self.translation_permit().await else {
-                let request = self.read_number(route, call.request.record, &call.request.head, call.scope);
                 return self.too_busy(route.name(), request);
             };
-            let request = self.read_number(route, call.request.record, &call.request.head, call.scope);
             let inquiry = self.inquiry(&call.request.head);
             let outcome = Box::pin(self.legacy.answer(route, inquiry, &call.caller())).await;
             // What goes on being asked for while it is sent is still one of the answers that are being made.

@@ -149,6 +149,7 @@ impl Pipeline {
         }
     }
 
+    /// A write as a number, which is the same when its client sends the same again.
     fn number_of(&self, write: &ReadWrite<'_>) -> u64 {
         self.modes
             .request_number(write.caller.scope, write.record.peer.client, (write.write, &write.sent))

@@ -2,7 +2,7 @@
 //! The layers above tell it; the page lists it, and marks it on its charts. Bounded: of each kind the last few are kept, so
 //! that many of one kind leave the others alone.
 
-use super::health::now_ms;
+use super::clock::now_ms;
 use crate::{http::outside::is_visible, routes::Endpoint};
 use parking_lot::Mutex;
 use serde::{Serialize, Serializer};

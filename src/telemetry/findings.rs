@@ -1,7 +1,7 @@
 //! What comparisons found: by route how they came out, and which fields are not the same, with one sample each. Bounded:
 //! fields are rows of tables, and those beyond the bound are counted together. `/metrics` and the page are read from here.
 
-use super::{client::LONGEST_AGENT, health::now_ms, job_outcomes::JobOutcomes, labels::Compared};
+use super::{client::LONGEST_AGENT, clock::now_ms, job_outcomes::JobOutcomes, labels::Compared};
 use crate::{http::outside::is_visible, routes::Endpoint};
 use parking_lot::Mutex;
 use prometheus_client::{
@@ -11,7 +11,7 @@ use prometheus_client::{
 };
 use serde::{Serialize, Serializer};
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fmt,
 };
 
@@ -80,12 +80,22 @@ impl Comparison {
 
     /// How each job came out.
     pub fn by_job(&self) -> impl Iterator<Item = (u64, Compared)> {
+        let mut of_all = None;
+        let mut worst: HashMap<u64, Compared> = HashMap::new();
+        for finding in &self.findings {
+            let outcome = finding.kind.outcome();
+            match finding.job {
+                None => of_all = of_all.max(Some(outcome)),
+                Some(job) => {
+                    let worst = worst.entry(job).or_insert(outcome);
+                    *worst = (*worst).max(outcome);
+                }
+            }
+        }
         // An answer that is no list at all is one thing that differs.
         let none = (self.jobs.is_empty() && !self.findings.is_empty()).then_some(0);
-        self.jobs.iter().copied().chain(none).map(|job| {
-            let findings = self.findings.iter();
-            let of_job = findings.filter(|finding| finding.job.is_none_or(|one| one == job));
-            let worst = of_job.map(|finding| finding.kind.outcome()).max();
+        self.jobs.iter().copied().chain(none).map(move |job| {
+            let worst = worst.get(&job).copied().max(of_all);
             (job, worst.unwrap_or(Compared::Same))
         })
     }
@@ -128,14 +138,12 @@ pub struct Field {
 pub struct Found {
     /// How many comparisons came out which way.
     pub compared: BTreeMap<Compared, u64>,
-    /// How many jobs came out which way, each counted once, of the latest thousand.
-    pub jobs: BTreeMap<Compared, u64>,
+    /// How jobs came out.
+    pub jobs: JobOutcomes,
     /// By row of the table.
     pub fields: BTreeMap<String, Field>,
     /// In how many answers that differ or lose something, by the user agent of who asked.
     pub clients: BTreeMap<String, u64>,
-    #[serde(skip)]
-    outcomes: JobOutcomes,
 }
 
 impl Found {
@@ -148,16 +156,6 @@ impl Found {
     pub fn answers(&self) -> u64 {
         let outcomes = [Compared::Same, Compared::Noise, Compared::Lost, Compared::Different];
         outcomes.map(|outcome| self.count(outcome)).iter().sum()
-    }
-
-    /// How many jobs were compared, of the latest thousand.
-    pub fn compared_jobs(&self) -> u64 {
-        self.jobs.values().sum()
-    }
-
-    /// How many jobs came out this way.
-    pub fn jobs(&self, outcome: Compared) -> u64 {
-        self.jobs.get(&outcome).copied().unwrap_or(0)
     }
 
     fn note_client(&mut self, agent: &str) {
@@ -192,16 +190,12 @@ impl Findings {
         let mut all = self.0.lock();
         let found = all.entry(route).or_default();
         for (job, outcome) in comparison.by_job() {
-            found.outcomes.note(job, outcome);
+            found.jobs.note(job, outcome);
         }
         if matches!(outcome, Compared::Different | Compared::Lost) {
             found.note_client(agent);
         }
-        let news = Self::count(found, outcome, &comparison.findings);
-        let outcomes = [Compared::Same, Compared::Noise, Compared::Lost, Compared::Different];
-        let counts = outcomes.map(|outcome| (outcome, found.outcomes.count(outcome)));
-        found.jobs = counts.into_iter().filter(|(_, count)| *count > 0).collect();
-        news
+        Self::count(found, outcome, &comparison.findings)
     }
 
     /// Two answers could not be compared.
@@ -347,7 +341,7 @@ mod tests {
         let found = &findings.by_route()[&Endpoint::History];
         let counts = [Compared::Different, Compared::Lost, Compared::Same, Compared::Empty];
         assert_eq!(counts.map(|outcome| found.count(outcome)), [2, 1, 1, 1]);
-        assert_eq!((found.compared_jobs(), found.jobs(Compared::Different)), (2, 1));
+        assert_eq!((found.jobs.total(), found.jobs.count(Compared::Different)), (2, 1));
         assert_eq!(found.clients, [("curl".to_owned(), 2), ("n8n".to_owned(), 1)].into());
         let (a, b) = (&found.fields["a"], &found.fields["b"]);
         assert_eq!((a.differences, a.losses, a.noise), (2, 2, 0));

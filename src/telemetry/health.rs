@@ -1,6 +1,9 @@
 //! Whether the upstream answers: learnt from the calls that are made anyway.
 
-use super::events::{EventKind, Events};
+use super::{
+    clock::now_ms,
+    events::{EventKind, Events},
+};
 use parking_lot::Mutex;
 use std::{
     sync::{
@@ -102,10 +105,4 @@ impl Seen {
         let recent = |at: SystemTime| at.elapsed().is_ok_and(|ago| ago <= span);
         self.up == Some(true) && self.answered.is_some_and(recent)
     }
-}
-
-/// The time in ms since 1970.
-pub fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,6 +1,7 @@
 //! How the latest jobs came out that were compared, each counted once: a client may ask for one of them a thousand times.
 
 use super::labels::Compared;
+use serde::{Serialize, Serializer};
 use std::collections::{HashMap, VecDeque};
 
 /// So many jobs count, the latest ones.
@@ -31,13 +32,21 @@ impl JobOutcomes {
     }
 
     /// How many jobs there are.
-    pub fn jobs(&self) -> u64 {
+    pub fn total(&self) -> u64 {
         self.order.len() as u64
     }
 
     /// How many came out so, at the worst.
     pub fn count(&self, outcome: Compared) -> u64 {
         self.worst.values().filter(|worst| **worst == outcome).count() as u64
+    }
+}
+
+/// How many came out which way; what did not happen is left out.
+impl Serialize for JobOutcomes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let counts = Compared::ALL.iter().map(|&outcome| (outcome, self.count(outcome)));
+        serializer.collect_map(counts.filter(|(_, count)| *count > 0))
     }
 }
 
@@ -55,7 +64,7 @@ mod tests {
         outcomes.note(2, Compared::Noise);
         outcomes.note(3, Compared::Same);
         let counts = [Compared::Different, Compared::Lost, Compared::Same, Compared::Noise];
-        assert_eq!(outcomes.jobs(), 3);
+        assert_eq!(outcomes.len(), 3);
         assert_eq!(counts.map(|outcome| outcomes.count(outcome)), [1, 1, 1, 0]);
     }
 
@@ -65,7 +74,7 @@ mod tests {
         outcomes.note(0, Compared::Different);
         (1..=WINDOW as u64).for_each(|job| outcomes.note(job, Compared::Same));
         assert_eq!(
-            (outcomes.jobs(), outcomes.count(Compared::Different)),
+            (outcomes.len(), outcomes.count(Compared::Different)),
             (WINDOW as u64, 0)
         );
     }

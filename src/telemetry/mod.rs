@@ -3,6 +3,7 @@
 //! in `health`. It knows nothing of HTTP endpoints of its own: `admin` shows it.
 
 mod client;
+mod clock;
 mod differing;
 mod events;
 mod findings;
@@ -25,10 +26,11 @@ mod upstream_call;
 mod usage;
 
 pub use client::{ClientFingerprint, ClientId};
+pub use clock::now_ms;
 pub use differing::{Differing, DifferingAnswer};
 pub use events::{Event, EventKind, Events};
 pub use findings::{Comparison, Field, Finding, Findings, Found, Kind, News, Sample};
-pub use health::{Health, Seen, now_ms};
+pub use health::{Health, Seen};
 pub use job_outcomes::JobOutcomes;
 pub use labels::{CacheResult, Call, Compared, Failure, Mode, Source, StatusClass};
 pub use log_line::{JsonLines, RequestName, TextFields, of_this_request};
@@ -173,18 +175,6 @@ impl Observer {
     pub fn cache(&self, stats: &RequestStats, result: CacheResult, count: u32) {
         stats.cache(result, count);
         self.metrics.cache(result, u64::from(count));
-    }
-
-    /// What is kept in memory now: how many jobs, and the bytes that they take.
-    pub fn cache_holds(&self, entries: u64, bytes: u64) {
-        let signed = |number| i64::try_from(number).unwrap_or(i64::MAX);
-        self.metrics.cache_entries.set(signed(entries));
-        self.metrics.cache_bytes.set(signed(bytes));
-    }
-
-    /// How many bytes of bodies are held now.
-    pub fn bodies_hold(&self, bytes: usize) {
-        self.metrics.buffered.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
     /// A client has connected; it is until the guard is dropped.

@@ -69,12 +69,8 @@ impl<'a> Rules<'a> {
             comparison: Comparison::default(),
             job: None,
         };
-        let of_asked = |found: &mut Found<'_>| {
-            found.job = self.asked.map(numbered);
-            found.comparison.jobs.extend(found.job);
-        };
         if legacy.status != translated.status {
-            of_asked(&mut found);
+            found.is_of_asked();
             found.around("(status)", &legacy.status.to_string(), &translated.status.to_string());
             return found.comparison;
         }
@@ -88,7 +84,7 @@ impl<'a> Rules<'a> {
             return found.comparison;
         };
         let (Ok(one), Ok(other)) = (check(legacy), check(translated)) else {
-            of_asked(&mut found);
+            found.is_of_asked();
             found.around("(not JSON)", "", "");
             return found.comparison;
         };
@@ -164,6 +160,12 @@ fn numbered(id: &str) -> u64 {
 }
 
 impl Found<'_> {
+    /// What is compared is the job that was asked for.
+    fn is_of_asked(&mut self) {
+        self.job = self.rules.asked.map(numbered);
+        self.comparison.jobs.extend(self.job);
+    }
+
     fn around(&mut self, field: &str, legacy: &str, translated: &str) {
         self.comparison.findings.push(Finding {
             job: self.job,
@@ -180,8 +182,7 @@ impl Found<'_> {
     fn envelopes(&mut self, one: &[u8], other: &[u8]) {
         match self.rules.envelope {
             Envelope::Bare => {
-                let asked = self.rules.asked.map(numbered);
-                self.comparison.jobs.extend(asked);
+                self.is_of_asked();
                 self.values(&mut Vec::new(), one, other);
             }
             Envelope::ById => self.entries(object(one), object(other), true),

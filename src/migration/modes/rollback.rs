@@ -69,17 +69,16 @@ struct Answers {
 }
 
 impl Answers {
-    /// Whether any request failed a moment ago.
-    fn has_failures(&mut self, now: Instant) -> bool {
+    /// Whether `request` failed a moment ago.
+    fn has_failed(&mut self, request: impl FnOnce() -> u64, now: Instant) -> bool {
         let is_old = |(_, at): &(u64, Instant)| now.saturating_duration_since(*at) >= RETRY;
         while self.failed.front().is_some_and(is_old) {
             self.failed.pop_front();
         }
-        !self.failed.is_empty()
-    }
-
-    /// Whether `request` is one of those.
-    fn has_failed(&self, request: u64) -> bool {
+        if self.failed.is_empty() {
+            return false;
+        }
+        let request = request();
         self.failed.iter().any(|(failed, _)| *failed == request)
     }
 
@@ -149,7 +148,7 @@ impl CanaryTrial {
     pub(super) fn succeeded(&self, request: impl FnOnce() -> u64, now: Instant) {
         if let Some(most) = self.limits.failures {
             let mut answers = self.answers.lock();
-            if !answers.has_failures(now) || !answers.has_failed(request()) {
+            if !answers.has_failed(request, now) {
                 self.judge(answers.ratio.count(false, most));
             }
         }
@@ -159,7 +158,7 @@ impl CanaryTrial {
     pub(super) fn failed(&self, request: u64, now: Instant) {
         if let Some(most) = self.limits.failures {
             let mut answers = self.answers.lock();
-            if !answers.has_failures(now) || !answers.has_failed(request) {
+            if !answers.has_failed(|| request, now) {
                 answers.note_failed(request, now);
                 self.judge(answers.ratio.count(true, most));
             }
@@ -181,7 +180,7 @@ impl CanaryTrial {
         for (job, outcome) in comparison.by_job() {
             jobs.note(job, outcome);
         }
-        let (of, different) = (jobs.jobs(), jobs.count(Compared::Different));
+        let (of, different) = (jobs.total(), jobs.count(Compared::Different));
         let is_exceeded = *answers >= ENOUGH && most.is_exceeded(different, of);
         let reason = || format!("{different} of {of} jobs differ in {answers} answers, more than {most}");
         self.judge(is_exceeded.then(reason));

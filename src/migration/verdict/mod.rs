@@ -3,11 +3,11 @@
 use super::modes::RollbackRecord;
 use crate::{
     config::{Mode, Policy, Share},
-    telemetry::{Compared, Found, RecentCalls},
+    telemetry::{Compared, Field, Found, RecentCalls},
 };
 use serde::Serialize;
 use std::fmt;
-use strum::{IntoStaticStr, VariantNames};
+use strum::IntoStaticStr;
 
 /// So many jobs must be the same before a route is called ready.
 pub const ENOUGH: u64 = 20;
@@ -36,7 +36,7 @@ pub struct Evidence<'a> {
 }
 
 /// What there is to say of a route.
-#[derive(Clone, Debug, PartialEq, Eq, IntoStaticStr, VariantNames)]
+#[derive(Clone, Debug, PartialEq, Eq, IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub enum Verdict {
     /// Its calls fail.
@@ -79,6 +79,13 @@ pub struct Differing {
     clients: Vec<String>,
 }
 
+/// How many of how many.
+impl fmt::Display for Differing {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{} of {} jobs", self.jobs, self.of)
+    }
+}
+
 /// A verdict as it is shown.
 #[derive(Clone, Debug, Serialize)]
 pub struct ShownVerdict {
@@ -98,9 +105,6 @@ pub struct ShownVerdict {
 }
 
 impl Verdict {
-    /// The one word of each.
-    pub const NAMES: &[&str] = Self::VARIANTS;
-
     /// By what is known; what is worse comes first.
     pub fn of(evidence: &Evidence<'_>) -> Self {
         let Evidence {
@@ -140,23 +144,23 @@ impl Verdict {
         let Some(found) = found else {
             return Self::Watching(0);
         };
-        let of = found.compared_jobs();
-        let (same, failed) = (found.jobs(Compared::Same), found.count(Compared::Failed));
+        let of = found.jobs.total();
+        let (same, failed) = (found.jobs.count(Compared::Same), found.count(Compared::Failed));
         let translations = found.answers() + found.count(Compared::Empty) + failed;
-        let differing = |outcome, is_meant: fn(&crate::telemetry::Field) -> bool| {
+        let differing = |outcome, is_meant: fn(&Field) -> bool| {
             let fields = found.fields.iter().filter(|(_, field)| is_meant(field));
             Differing {
-                jobs: found.jobs(outcome),
+                jobs: found.jobs.count(outcome),
                 of,
                 fields: fields.map(|(name, _)| name.clone()).collect(),
                 clients: found.clients.keys().cloned().collect(),
             }
         };
-        if found.jobs(Compared::Different) > 0 {
+        if found.jobs.count(Compared::Different) > 0 {
             Self::Differs(differing(Compared::Different, |field| field.differences > 0))
         } else if failed * 100 > translations * MOST_FAILED {
             Self::CannotTranslate(failed, translations)
-        } else if found.jobs(Compared::Lost) > 0 {
+        } else if found.jobs.count(Compared::Lost) > 0 {
             Self::Loses(differing(Compared::Lost, |field| field.losses > 0))
         } else if same >= ENOUGH {
             Self::ReadyForCanary(same)
@@ -236,27 +240,17 @@ impl fmt::Display for Verdict {
                 out,
                 "unused for {days} days: safe to remove, the server's own endpoint and jobshim for it"
             ),
-            Self::Differs(Differing {
-                jobs,
-                of,
-                fields,
-                clients,
-            }) => write!(
+            Self::Differs(found) => write!(
                 out,
-                "differs: {jobs} of {of} jobs, in {}; seen by {}",
-                some(fields),
-                some(clients)
+                "differs: {found}, in {}; seen by {}",
+                some(&found.fields),
+                some(&found.clients)
             ),
-            Self::Loses(Differing {
-                jobs,
-                of,
-                fields,
-                clients,
-            }) => write!(
+            Self::Loses(found) => write!(
                 out,
-                "loses {} in {jobs} of {of} jobs, which the Jobs API does not carry; ready, if nobody reads that: seen by {}",
-                some(fields),
-                some(clients)
+                "loses {} in {found}, which the Jobs API does not carry; ready, if nobody reads that: seen by {}",
+                some(&found.fields),
+                some(&found.clients)
             ),
             Self::CannotTranslate(failed, of) => {
                 write!(

@@ -29,6 +29,18 @@ fn found(jobs: u64, bad: u64, kind: Kind) -> Found {
     findings.by_route().remove(&Endpoint::History).expect("a route")
 }
 
+/// A read of which nothing is known.
+fn nothing_known(policy: &Policy) -> Evidence<'_> {
+    Evidence {
+        policy,
+        is_read: true,
+        back: None,
+        found: None,
+        recent: RecentCalls::default(),
+        quiet_days: 0,
+    }
+}
+
 #[test]
 fn each_has_its_words_and_what_is_worse_comes_first() {
     let fine = RecentCalls {
@@ -219,12 +231,8 @@ fn each_has_its_words_and_what_is_worse_comes_first() {
 fn answers_of_writes_are_never_called_compared() {
     let policy = policy("shadow");
     let verdict = Verdict::of(&Evidence {
-        policy: &policy,
         is_read: false,
-        back: None,
-        found: None,
-        recent: RecentCalls::default(),
-        quiet_days: 0,
+        ..nothing_known(&policy)
     });
     assert_eq!(verdict, Verdict::Forwarded);
 }
@@ -243,12 +251,8 @@ fn a_route_whose_translations_fail_beside_is_never_ready() {
         let policy = policy("shadow");
         let found = findings.by_route().remove(&Endpoint::History);
         Verdict::of(&Evidence {
-            policy: &policy,
-            is_read: true,
-            back: None,
             found: found.as_ref(),
-            recent: RecentCalls::default(),
-            quiet_days: 0,
+            ..nothing_known(&policy)
         })
     };
     assert_eq!(verdict(&findings), Verdict::ReadyForCanary(30));

@@ -2,7 +2,7 @@
 //! an hour in small steps and for a day in large ones.
 
 use super::{
-    health::now_ms,
+    clock::now_ms,
     histogram::{BUCKETS, quantile},
     labels::{CacheResult, Mode, Source, StatusClass},
     metrics::{Metrics, RequestKind},

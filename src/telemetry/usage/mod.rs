@@ -3,7 +3,7 @@
 
 use super::{
     client::{ClientFingerprint, ClientId},
-    health::now_ms,
+    clock::now_ms,
     labels::{Source, StatusClass},
     recent::{Counts, Span, Tally, Use},
 };

@@ -112,7 +112,7 @@ async fn jobs_without_their_prompts_are_lost_and_no_answer_that_is_the_same() {
     let queue = &found[&Endpoint::Queue];
     assert_eq!(queue.count(Compared::Same), 0, "{queue:#?}");
     assert!(
-        queue.count(Compared::Lost) > 0 && queue.jobs(Compared::Lost) > 0,
+        queue.count(Compared::Lost) > 0 && queue.jobs.count(Compared::Lost) > 0,
         "{queue:#?}"
     );
     assert_eq!(
@@ -166,7 +166,7 @@ async fn each_of_twenty_faults_of_a_table_is_found() {
         );
         let history = &found[&Endpoint::History];
         assert!(
-            history.jobs(Compared::Different) > 0,
+            history.jobs.count(Compared::Different) > 0,
             "{field} from {source}: {history:#?}"
         );
         found_of += 1;
@@ -194,7 +194,7 @@ async fn ten_thousand_equal_pairs_give_no_false_alarm() {
     let found = jobshim.observer().findings().by_route();
     let history = &found[&Endpoint::History];
     assert_eq!(
-        (history.count(Compared::Same), history.compared_jobs()),
+        (history.count(Compared::Same), history.jobs.total()),
         (200, 50),
         "{history:#?}"
     );
