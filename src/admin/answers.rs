@@ -62,7 +62,7 @@ fn json(status: StatusCode, value: &Value) -> Response<Full<Bytes>> {
 }
 
 fn metrics(pipeline: &Pipeline) -> Response<Full<Bytes>> {
-    let (metrics, modes) = (pipeline.observer().metrics(), pipeline.modes());
+    let (metrics, modes) = (pipeline.metrics(), pipeline.modes());
     for &route in RouteName::ALL {
         let is_canary = modes.policy(route).mode == Mode::Canary;
         metrics.canary(route.as_str(), is_canary.then(|| modes.back(route).is_some()));
@@ -147,8 +147,8 @@ fn overview(pipeline: &Pipeline, uri: &Uri) -> Value {
         _ => Span::Hour,
     };
     let findings = observer.findings().by_route();
-    let verdicts = verdicts(pipeline, &observer.usage().clients());
     let (mut usage, mut within) = (observer.usage().clients(), observer.usage().within(span));
+    let verdicts = verdicts(pipeline, &usage);
     let clients = mem::take(&mut usage.clients).into_iter().map(|client| {
         let mut shown = json!(client);
         if let Value::Object(fields) = &mut shown {

@@ -5,7 +5,7 @@ use crate::{
     jobs_api::Caller,
     routes::RouteName,
     store::{Store, StoreError, Table},
-    telemetry::{Clients, STEP, Seen},
+    telemetry::{Clients, Metrics, STEP, Seen},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::{
@@ -32,10 +32,7 @@ pub async fn housekeeping(proxy: Arc<Proxy>, store: Duration) {
     loop {
         look.tick().await;
         let pipeline = proxy.pipeline();
-        let (entries, bytes) = pipeline.legacy.remembers();
         let observer = proxy.observer();
-        observer.cache_holds(entries, bytes);
-        observer.bodies_hold(proxy.buffered());
         observer.look();
         for &route in RouteName::ALL {
             if let Some(back) = pipeline.modes.back(route) {
@@ -73,6 +70,14 @@ impl Proxy {
 }
 
 impl Pipeline {
+    /// The metrics, with what is held in memory now.
+    pub fn metrics(&self) -> &Metrics {
+        let metrics = self.shared.observer.metrics();
+        let (entries, bytes) = self.legacy.remembers();
+        metrics.memory(entries, bytes, self.shared.budget.held());
+        metrics
+    }
+
     /// Whether the upstream answers: by what it was asked lately, or by asking it now.
     pub async fn look_at_upstream(&self) -> Seen {
         let health = self.shared.observer.health();

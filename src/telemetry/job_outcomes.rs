@@ -64,7 +64,7 @@ mod tests {
         outcomes.note(2, Compared::Noise);
         outcomes.note(3, Compared::Same);
         let counts = [Compared::Different, Compared::Lost, Compared::Same, Compared::Noise];
-        assert_eq!(outcomes.len(), 3);
+        assert_eq!(outcomes.total(), 3);
         assert_eq!(counts.map(|outcome| outcomes.count(outcome)), [1, 1, 1, 0]);
     }
 
@@ -74,7 +74,7 @@ mod tests {
         outcomes.note(0, Compared::Different);
         (1..=WINDOW as u64).for_each(|job| outcomes.note(job, Compared::Same));
         assert_eq!(
-            (outcomes.len(), outcomes.count(Compared::Different)),
+            (outcomes.total(), outcomes.count(Compared::Different)),
             (WINDOW as u64, 0)
         );
     }

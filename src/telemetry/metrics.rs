@@ -108,11 +108,11 @@ pub struct Metrics {
     lookups: Cells<Counter>,
     shadow_durations: Cells<Histogram>,
     /// Bytes of bodies held in memory.
-    pub buffered: Gauge,
+    buffered: Gauge,
     /// Answers kept in memory.
-    pub cache_entries: Gauge,
+    cache_entries: Gauge,
     /// What they take.
-    pub cache_bytes: Gauge,
+    cache_bytes: Gauge,
     /// Connections accepted from clients.
     pub connections: Counter,
     /// Those that are open.
@@ -318,6 +318,14 @@ impl Metrics {
         let mut text = String::new();
         prometheus_text::encode(&mut text, &self.registry)?;
         Ok(text)
+    }
+
+    /// What is held in memory now: so many jobs of so many bytes, and so many bytes of bodies.
+    pub fn memory(&self, jobs: u64, job_bytes: u64, body_bytes: usize) {
+        let signed = |number| i64::try_from(number).unwrap_or(i64::MAX);
+        self.cache_entries.set(signed(jobs));
+        self.cache_bytes.set(signed(job_bytes));
+        self.buffered.set(i64::try_from(body_bytes).unwrap_or(i64::MAX));
     }
 
     /// A request has ended.

@@ -78,7 +78,6 @@ pub(super) async fn lived_in() -> (Simulator, Running, SocketAddr) {
     observer
         .differing()
         .note(Endpoint::History, now_ms(), "0123-request", [&sample, &sample]);
-    observer.cache_holds(3, 4096);
     (simulator, jobshim, admin)
 }
 

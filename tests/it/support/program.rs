@@ -166,6 +166,25 @@ impl Program {
         number.expect("a number of KiB")
     }
 
+    /// Waits until it has read and handled whatever it was sent: all of its threads sleep, in five looks in a row.
+    pub async fn until_at_rest(&self) {
+        let mut times = 0;
+        until("it is at rest", async || {
+            times = if self.all_threads_sleep() { times + 1 } else { 0 };
+            times == 5
+        })
+        .await;
+    }
+
+    fn all_threads_sleep(&self) -> bool {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("a process");
+        threads.flatten().all(|thread| {
+            let status = std::fs::read_to_string(thread.path().join("status")).unwrap_or_default();
+            let state = status.lines().find_map(|line| line.strip_prefix("State:"));
+            state.is_none_or(|state| state.trim_start().starts_with('S'))
+        })
+    }
+
     /// How many descriptors it holds.
     pub fn open_files(&self) -> usize {
         let folder = std::fs::read_dir(format!("/proc/{}/fd", self.child.id()));
