@@ -92,7 +92,7 @@ impl Pipeline {
         }
         let may_outlive = head.has(HeaderFlags::UPGRADE) || matches!(route, Route::Write(_));
         let shutdown = may_outlive.then(|| shutdown.clone());
-        let name = record.name.clone();
+        let name = Arc::clone(&record.name);
         let answering = async move {
             let answer = match validated {
                 Ok(()) => {

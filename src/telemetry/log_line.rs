@@ -26,27 +26,27 @@ use tracing_subscriber::{
 
 task_local! {
     /// The request that is worked on.
-    static REQUEST: RequestName;
+    static REQUEST: Arc<RequestName>;
 }
 
 /// What log lines call a request.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct RequestName {
     pub(super) id: HeaderValue,
     pub(super) method: Method,
     /// Without what may be anybody's, and only where the log is to have it.
-    pub(super) path: Option<Arc<str>>,
+    pub(super) path: Option<String>,
 }
 
 impl RequestName {
-    pub(super) fn new(id: HeaderValue, head: &Parts) -> Self {
+    pub(super) fn new(id: HeaderValue, head: &Parts) -> Arc<Self> {
         let is_verbose = tracing::enabled!(target: "jobshim::access", tracing::Level::DEBUG);
         let target = head.uri.path_and_query().map_or("/", PathAndQuery::as_str);
-        Self {
+        Arc::new(Self {
             id,
             method: head.method.clone(),
-            path: is_verbose.then(|| shown_path(target).into()),
-        }
+            path: is_verbose.then(|| shown_path(target)),
+        })
     }
 
     pub(super) fn id(&self) -> &str {
@@ -54,13 +54,13 @@ impl RequestName {
     }
 
     /// What is logged in `work` belongs to this request.
-    pub fn around<F: Future>(self, work: F) -> TaskLocalFuture<RequestName, F> {
+    pub fn around<F: Future>(self: Arc<Self>, work: F) -> TaskLocalFuture<Arc<Self>, F> {
         REQUEST.scope(self, work)
     }
 
     /// The same, of what is done at once.
-    pub(super) fn around_now<T>(&self, work: impl FnOnce() -> T) -> T {
-        REQUEST.sync_scope(self.clone(), work)
+    pub(super) fn around_now<T>(self: &Arc<Self>, work: impl FnOnce() -> T) -> T {
+        REQUEST.sync_scope(Arc::clone(self), work)
     }
 
     /// Name and value of what a line says of it; texts are as they came.
@@ -80,8 +80,8 @@ pub fn of_this_request<F: Future>(work: F) -> impl Future<Output = F::Output> + 
     }
 }
 
-fn current() -> Option<RequestName> {
-    REQUEST.try_with(RequestName::clone).ok()
+fn current() -> Option<Arc<RequestName>> {
+    REQUEST.try_with(Arc::clone).ok()
 }
 
 /// The fields of a line of text.

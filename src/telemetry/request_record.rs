@@ -42,7 +42,7 @@ pub struct RequestRecord {
     /// A page of another site asks, which a self-hosted server would refuse (docs/contract.md section 6).
     pub foreign: bool,
     /// What log lines call it.
-    pub name: RequestName,
+    pub name: Arc<RequestName>,
     pub(super) started: Instant,
     pub(super) route: Endpoint,
     pub(super) mode: AtomicU8,
