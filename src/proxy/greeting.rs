@@ -12,7 +12,7 @@ use crate::{
     upstream::Upstream,
 };
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, Method};
 use std::sync::Arc;
 
 /// A legacy endpoint of every server that has any.
@@ -26,6 +26,9 @@ impl Pipeline {
             tracing::info!("legacy calls are {}", outlook(config, false));
             if let Some(kind) = jobs.known_dialect() {
                 self.warn_of_other_jobs(kind).await;
+                if !forwarded_routes(config).is_empty() {
+                    warn_of_no_endpoints(config, self.has_legacy_endpoints(kind).await);
+                }
             }
             return;
         }
@@ -34,8 +37,9 @@ impl Pipeline {
             Err(error) => return self.greet_in_vain(&error, config).await,
         };
         self.say_connected(kind, config).await;
-        let has_both = kind == DialectKind::Comfyui && self.has_legacy_endpoints().await;
-        tracing::info!("legacy calls are {}", outlook(config, has_both));
+        let has_both = self.has_legacy_endpoints(kind).await;
+        tracing::info!("legacy calls are {}", outlook(config, has_both == Some(true)));
+        warn_of_no_endpoints(config, has_both);
         self.warn_of_other_jobs(kind).await;
     }
 
@@ -55,7 +59,7 @@ impl Pipeline {
             .legacy
             .modes()
             .all(|mode| matches!(mode, Mode::Auto | Mode::Forward));
-        if is_missing && needs_none && self.has_legacy_endpoints().await {
+        if is_missing && needs_none && self.has_legacy_endpoints(DialectKind::Comfyui).await == Some(true) {
             self.say_connected(DialectKind::Comfyui, config).await;
             match config.legacy.modes().any(|mode| mode == Mode::Auto) {
                 // It says what that means.
@@ -83,18 +87,44 @@ impl Pipeline {
         );
     }
 
-    async fn has_legacy_endpoints(&self) -> bool {
-        let server = self.shared.legacy_upstream.as_ref().unwrap_or(&self.shared.upstream);
-        has_legacy_endpoints(server).await
+    /// The cloud's own are answered by its website, which says nothing of them.
+    async fn has_legacy_endpoints(&self, kind: DialectKind) -> Option<bool> {
+        match (&self.shared.legacy_upstream, kind) {
+            (Some(server), _) => has_legacy_endpoints(server).await,
+            (None, DialectKind::Comfyui) => has_legacy_endpoints(&self.shared.upstream).await,
+            (None, DialectKind::Cloud) => None,
+        }
     }
 }
 
-/// Whether a server has endpoints for legacy calls of its own.
-pub async fn has_legacy_endpoints(server: &Upstream) -> bool {
+/// Whether a server has endpoints for legacy calls of its own; `None` where it does not say.
+pub async fn has_legacy_endpoints(server: &Upstream) -> Option<bool> {
     let asked = server
         .call(Method::HEAD, LEGACY_PATH, HeaderMap::new(), Bytes::new())
         .await;
-    asked.is_ok_and(|answer| answer.status == StatusCode::OK)
+    match asked.ok()?.status.as_u16() {
+        200 => Some(true),
+        404 | 405 | 410 | 501 => Some(false),
+        _ => None,
+    }
+}
+
+/// The routes that ask for the server's own endpoint.
+fn forwarded_routes(config: &Config) -> Vec<&'static str> {
+    let routes = RouteName::ALL.iter();
+    let forwarded = routes.filter(|route| config.legacy.policy(**route).needs_legacy_endpoint());
+    forwarded.map(|route| route.as_str()).collect()
+}
+
+fn warn_of_no_endpoints(config: &Config, has_legacy_endpoints: Option<bool>) {
+    let routes = forwarded_routes(config);
+    if has_legacy_endpoints == Some(false) && !routes.is_empty() {
+        tracing::warn!(
+            "the server has no legacy endpoints of its own, so clients of {} get 404, and there is nothing to compare with: \
+             mode translate answers them from the Jobs API",
+            routes.join(", ")
+        );
+    }
 }
 
 /// What becomes of legacy calls before a server with the Jobs API, which may have its own legacy endpoints too.

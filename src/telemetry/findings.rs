@@ -144,6 +144,9 @@ pub struct Found {
     pub fields: BTreeMap<String, Field>,
     /// In how many answers that differ or lose something, by the user agent of who asked.
     pub clients: BTreeMap<String, u64>,
+    /// How many requests in a row the server had no endpoint for, up to now.
+    #[serde(skip)]
+    pub absent: u64,
 }
 
 impl Found {
@@ -206,6 +209,11 @@ impl Findings {
     fn count<'a>(found: &mut Found, outcome: Compared, findings: &'a [Finding]) -> News<'a> {
         let count = found.compared.entry(outcome).or_default();
         *count += 1;
+        found.absent = match outcome {
+            Compared::Absent => found.absent + 1,
+            Compared::Failed | Compared::Dropped => found.absent,
+            _ => 0,
+        };
         let mut news = News {
             outcome: *count == 1,
             differing: Vec::new(),

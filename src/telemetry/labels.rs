@@ -211,6 +211,8 @@ pub enum Compared {
     Failed,
     /// It was not made, so as not to hurt.
     Dropped,
+    /// The server has no such endpoint: there was no answer to compare with.
+    Absent,
 }
 
 impl Compared {

@@ -112,6 +112,15 @@ impl fmt::Display for Policy {
 }
 
 impl Policy {
+    /// Whether requests go to the server's own legacy endpoint, be there one or not.
+    pub fn needs_legacy_endpoint(&self) -> bool {
+        match self.mode {
+            Mode::Forward | Mode::Shadow => true,
+            Mode::Canary => self.percent != Share::ALL,
+            Mode::Translate | Mode::Auto | Mode::Gone => false,
+        }
+    }
+
     /// What it means for `route`, for people; `legacy` is where forwarded calls go.
     pub fn meaning(&self, route: RouteName, legacy: &http::Uri) -> String {
         let percent = self.percent;

@@ -47,6 +47,13 @@ impl Taken {
         }))
     }
 
+    /// Whether it says that the server has no endpoint for this route: lists are never 404, and what is said of a job is JSON
+    /// (docs/contract.md section 1).
+    pub fn is_of_no_endpoint(&self, route: &LegacyRoute) -> bool {
+        let may_miss_a_job = matches!(route, LegacyRoute::HistoryV2One(_) | LegacyRoute::JobStatus(_));
+        self.status == 404 && !(may_miss_a_job && self.content_type.starts_with("application/json"))
+    }
+
     /// Whether it says anything about jobs: a failure or a refusal does not.
     pub fn is_comparable(&self) -> bool {
         matches!(self.status, 200 | 404)

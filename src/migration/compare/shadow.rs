@@ -99,6 +99,10 @@ impl Shadow {
         if !matches!(response.status().as_u16(), 200 | 404) || !self.config.sample.has(shadowed.modes.draw()) {
             return response;
         }
+        if Taken::of(response.status().as_u16(), response.headers(), None).is_of_no_endpoint(&shadowed.route) {
+            self.note_absent(&shadowed);
+            return response;
+        }
         let Ok(permit) = Arc::clone(&self.free).try_acquire_owned() else {
             let route = shadowed.route.endpoint();
             self.observer.findings().note_missing(route, Compared::Dropped);
@@ -145,6 +149,20 @@ impl Shadow {
             run.judge(legacy, translated).await;
         });
         Response::from_parts(head, body)
+    }
+
+    fn note_absent(&self, shadowed: &Shadowed) {
+        let news = self
+            .observer
+            .findings()
+            .note_missing(shadowed.route.endpoint(), Compared::Absent);
+        if news.outcome {
+            tracing::warn!(
+                route = shadowed.route.name().as_str(),
+                "the server has no legacy endpoint for this route, so clients get 404 and nothing is compared: mode \
+                 translate answers them from the Jobs API"
+            );
+        }
     }
 }
 

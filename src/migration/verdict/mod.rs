@@ -13,6 +13,8 @@ use strum::IntoStaticStr;
 pub const ENOUGH: u64 = 20;
 /// The most translations in a hundred that may fail where they are compared.
 const MOST_FAILED: u64 = 1;
+/// So many requests in a row find no endpoint on the server before it is believed to have none.
+const ABSENT: u64 = 3;
 /// After so many days without a call a route is called unused.
 pub const UNUSED_DAYS: u64 = 30;
 /// Fields and clients that are named; the others are counted.
@@ -50,6 +52,8 @@ pub enum Verdict {
     },
     /// Nobody calls it any more, for so many days.
     Unused(u64),
+    /// The server has no endpoint of its own to compare with, and clients get its 404.
+    NoEndpoint,
     /// Translations say something else.
     Differs(Differing),
     /// Translations lack what the Jobs API does not carry.
@@ -65,9 +69,12 @@ pub enum Verdict {
     /// It is answered from the Jobs API.
     Translated,
     /// It is answered by the server's own endpoint, and nothing is compared.
-    Forwarded,
-    /// It is answered with 410.
-    Gone,
+    Forwarded {
+        /// Whether it could be: answers of writes cannot.
+        is_read: bool,
+    },
+    /// This share of its requests is answered with 410.
+    Gone(Share),
 }
 
 /// In how many jobs two answers are not the same, and where.
@@ -135,8 +142,8 @@ impl Verdict {
             (Some(verdict), _) => verdict,
             (None, Mode::Translate) => Self::Translated,
             (None, Mode::Auto) if recent.translated > 0 => Self::Translated,
-            (None, Mode::Gone) => Self::Gone,
-            (None, _) => Self::Forwarded,
+            (None, Mode::Gone) => Self::Gone(policy.percent),
+            (None, _) => Self::Forwarded { is_read },
         }
     }
 
@@ -144,6 +151,9 @@ impl Verdict {
         let Some(found) = found else {
             return Self::Watching(0);
         };
+        if found.absent >= ABSENT {
+            return Self::NoEndpoint;
+        }
         let of = found.jobs.total();
         let (same, failed) = (found.jobs.count(Compared::Same), found.count(Compared::Failed));
         let translations = found.answers() + found.count(Compared::Empty) + failed;
@@ -178,14 +188,20 @@ impl Verdict {
     pub fn is_bad(&self) -> bool {
         matches!(
             self,
-            Self::Failing(_) | Self::RolledBack { .. } | Self::Differs(_) | Self::Loses(_) | Self::CannotTranslate(..)
+            Self::Failing(_)
+                | Self::RolledBack { .. }
+                | Self::NoEndpoint
+                | Self::Differs(_)
+                | Self::Loses(_)
+                | Self::CannotTranslate(..)
         )
     }
 
     /// What to do now.
     pub fn next_step(&self) -> &'static str {
         match self {
-            Self::Failing(_) => "look at the log for the cause, or set mode forward for this route",
+            Self::Failing(_) => "look at the log for the cause",
+            Self::NoEndpoint => "set mode translate",
             Self::RolledBack { .. } => "mend the cause; another mode, or other numbers of the canary, begin it anew",
             Self::Unused(_) => "remove the server's own endpoint; when every route is unused, remove jobshim",
             Self::Differs(_) => "look at the differing answers, then mend the table of this route",
@@ -196,8 +212,10 @@ impl Verdict {
             Self::Canary(_) => "raise the canary's share while nothing differs or fails",
             Self::Watching(_) => "wait for more jobs",
             Self::Translated => "move the clients to the Jobs API; the server's own endpoint may go",
-            Self::Forwarded => "set mode shadow, to see whether it can be translated",
-            Self::Gone => "look who still calls it, then remove jobshim",
+            Self::Forwarded { is_read: true } => "set mode shadow, to see whether it can be translated",
+            Self::Forwarded { is_read: false } => "set mode translate once the reads are ready",
+            Self::Gone(Share::ALL) => "look who still calls it, then remove jobshim",
+            Self::Gone(_) => "look who still calls it, then raise the share",
         }
     }
 
@@ -240,6 +258,10 @@ impl fmt::Display for Verdict {
                 out,
                 "unused for {days} days: safe to remove, the server's own endpoint and jobshim for it"
             ),
+            Self::NoEndpoint => write!(
+                out,
+                "nothing to compare with: the server has no endpoint of its own, and clients get its 404"
+            ),
             Self::Differs(found) => write!(
                 out,
                 "differs: {found}, in {}; seen by {}",
@@ -265,8 +287,13 @@ impl fmt::Display for Verdict {
             Self::Canary(share) => write!(out, "canary at {share}"),
             Self::Watching(jobs) => write!(out, "watching: {jobs} of {ENOUGH} jobs compared"),
             Self::Translated => write!(out, "translated: the server's own endpoint is not asked any more"),
-            Self::Forwarded => write!(out, "forwarded, and not compared"),
-            Self::Gone => write!(out, "gone: answered with 410"),
+            Self::Forwarded { is_read: true } => write!(out, "forwarded, and not compared"),
+            Self::Forwarded { is_read: false } => write!(out, "forwarded: answers of writes are not compared"),
+            Self::Gone(Share::ALL) => write!(out, "gone: answered with 410"),
+            Self::Gone(share) => write!(
+                out,
+                "gone for {share} of the requests: answered with 410, the others from the Jobs API"
+            ),
         }
     }
 }

@@ -64,6 +64,11 @@ fn each_has_its_words_and_what_is_worse_comes_first() {
         found(40, 30, Kind::Loss),
     );
     let few = found(3, 0, Kind::Noise);
+    let absent = {
+        let findings = Findings::default();
+        (0..3).for_each(|_| drop(findings.note_missing(Endpoint::History, Compared::Absent)));
+        findings.by_route().remove(&Endpoint::History).expect("a route")
+    };
     for (mode, found, recent, back, quiet_days, name, words, bad) in [
         (
             "translate",
@@ -207,6 +212,26 @@ fn each_has_its_words_and_what_is_worse_comes_first() {
             false,
         ),
         ("gone", None, fine, None, 0, "gone", "gone: answered with 410", false),
+        (
+            "gone:50",
+            None,
+            fine,
+            None,
+            0,
+            "gone",
+            "gone for 50% of the requests: answered with 410, the others from the Jobs API",
+            false,
+        ),
+        (
+            "shadow",
+            Some(&absent),
+            fine,
+            None,
+            0,
+            "no_endpoint",
+            "nothing to compare with: the server has no endpoint of its own, and clients get its 404",
+            true,
+        ),
     ] {
         let policy = policy(mode);
         let verdict = Verdict::of(&Evidence {
@@ -234,7 +259,8 @@ fn answers_of_writes_are_never_called_compared() {
         is_read: false,
         ..nothing_known(&policy)
     });
-    assert_eq!(verdict, Verdict::Forwarded);
+    assert_eq!(verdict, Verdict::Forwarded { is_read: false });
+    assert!(!verdict.next_step().contains("shadow"), "it has that mode already");
 }
 
 #[test]

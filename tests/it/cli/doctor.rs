@@ -166,3 +166,16 @@ async fn the_origin_rule_is_seen() {
     ]);
     assert_eq!(doctor(&["--upstream", "nowhere"]).code, Some(2));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_route_that_is_gone_is_not_said_to_have_an_answer() {
+    let server = with_queued(Rules::Comfyui, true, legacy_writes()).await;
+    let said = doctor(&["--upstream", &server.url(), "--route", "queue=gone"]);
+    assert_eq!(said.code, Some(0), "{}", said.text);
+    said.assert_rows(&[("GET /queue", "answered 410"), ("GET /history", "from the Jobs API")]);
+    assert!(
+        said.text.contains("Legacy routes in mode gone are answered with 410"),
+        "{}",
+        said.text
+    );
+}

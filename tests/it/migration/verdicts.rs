@@ -123,6 +123,40 @@ async fn jobs_without_their_prompts_are_lost_and_no_answer_that_is_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_without_an_endpoint_of_its_own_is_nothing_to_compare_with_and_nothing_to_go_back_for() {
+    let server = Surfaces::start(board(Rules::Comfyui), Vec::new()).await;
+    let canary = "history=canary:0,compare,rollback.differences=1%";
+    let options = [(&LEGACY.routes.key, canary), (&LEGACY.mode.key, "shadow")];
+    let mut jobshim = jobshim(&server.url(), &options).await;
+    let (client, admin) = (Client::new(), jobshim.admin(&[]).await);
+    for _ in 0..30 {
+        for target in ["/history", "/queue"] {
+            assert_eq!(client.get(jobshim.address, target).await.status, 404);
+        }
+    }
+    let found = jobshim.observer().findings().by_route();
+    for route in [Endpoint::History, Endpoint::Queue] {
+        let found = &found[&route];
+        assert_eq!(
+            (found.count(Compared::Absent), found.answers(), found.jobs.total()),
+            (30, 0, 0),
+            "{found:#?}"
+        );
+    }
+    let back = jobshim.pipeline().modes().back(RouteName::History).is_some();
+    assert!(!back, "a missing endpoint is no difference");
+    let usage: Value = serde_json::from_slice(&client.get(admin, "/usage").await.body).expect("JSON");
+    let verdicts = usage["verdicts"].as_array().expect("a list");
+    for route in ["history", "queue"] {
+        let shown = verdicts.iter().find(|one| one["route"] == route).expect("a route");
+        assert_eq!(
+            (&shown["verdict"], &shown["next_step"], &shown["bad"]),
+            (&"no_endpoint".into(), &"set mode translate".into(), &true.into())
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn each_of_twenty_faults_of_a_table_is_found() {
     let rows = [
         ("to = \"prompt[0]\"\nfrom = [\"priority\"]", "prompt[0]"),

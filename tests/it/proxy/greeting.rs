@@ -113,6 +113,51 @@ async fn the_log_says_at_the_start_what_becomes_of_legacy_calls() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn where_the_server_has_no_legacy_endpoints_the_modes_that_ask_them_are_warned_of() {
+    let server = simulator(Rules::Comfyui, Options::default()).await;
+    for (arguments, routes, answered) in [
+        (&["--mode", "shadow"][..], Some("clients of history, "), false),
+        (
+            &["--mode", "forward", "--dialect", "comfyui"],
+            Some("clients of history, "),
+            false,
+        ),
+        (&["--route", "queue=canary:5%"], Some("clients of queue get 404"), false),
+        (&["--mode", "auto"], None, true),
+        (&["--mode", "translate"], None, true),
+    ] {
+        let mut program = Program::before(&server.url(), arguments);
+        program.line_with("legacy calls are ");
+        match routes {
+            Some(routes) => {
+                let line = program.line_with("has no legacy endpoints of its own");
+                assert_says(&line, &[routes, "mode translate"]);
+            }
+            None => {
+                // A line of a request, after all of the start's.
+                Client::new().get(program.address(), "/queue").await;
+                program.line_with("answered");
+                let warned = program.log.iter().any(|line| line.contains("has no legacy endpoints"));
+                assert!(!warned, "{:#?}", program.log);
+            }
+        }
+        let output = run(&[&["doctor", "--upstream", &server.url()], arguments].concat(), &[]);
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(
+            output.status.code(),
+            Some(i32::from(!answered)),
+            "{arguments:?}: {text}"
+        );
+        assert_eq!(text.contains("Every legacy route has an answer"), answered, "{text}");
+        assert_eq!(
+            text.contains("asks the server's own endpoint, and it has none"),
+            !answered,
+            "{text}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_legacy_upstream_that_knows_other_jobs_is_named_at_the_start_and_by_the_doctor() {
     let upstream = Scripted::answering(|arrived| {
         let json = [("content-type", "application/json")];

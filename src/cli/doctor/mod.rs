@@ -2,6 +2,8 @@
 //!
 //! It changes nothing there: it cancels a job that does not exist, and deletes no job from history and queue.
 
+mod outcomes;
+
 use crate::{
     config::{Config, Mode},
     http::buffered::BufferBudget,
@@ -17,11 +19,11 @@ use crate::{
         hints::{OriginHeaders, refusal},
         shared_jobs::{KNOWS_NO_JOB, shares_jobs},
     },
-    routes::{Calls, ENDPOINTS, EndpointRow},
     upstream::{Answer, SetupError, Upstream, UpstreamError},
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use outcomes::{Outcome, routes};
 use std::{fmt, sync::Arc};
 
 /// A job that no server has.
@@ -110,7 +112,7 @@ struct Examination {
     cancel: Found,
     cancel_many: Found,
     classes: Found,
-    own_reads: bool,
+    own_reads: Option<bool>,
     own_queue: Found,
     own_history: Found,
     queued: Queued,
@@ -143,18 +145,19 @@ pub async fn run(config: &Config) -> Result<bool, DoctorError> {
             row("upstream", &error);
             row("cause", &diagnosis.cause(&error).await);
             let is_missing = matches!(error, JobsError::Missing { .. });
-            let own_endpoints = is_missing && has_legacy_endpoints(legacy_upstream(config, &upstream)?.as_ref()).await;
+            let legacy = legacy_upstream(config, &upstream)?;
+            let own_endpoints = is_missing && has_legacy_endpoints(&legacy).await == Some(true);
             return Ok(without_jobs_api(config, own_endpoints));
         }
     };
     let dialect = jobs.names(kind);
-    let examination = examine(&upstream, &jobs, kind, &tables, &diagnosis).await;
+    let legacy = legacy_upstream(config, &upstream)?;
+    let examination = examine(&upstream, &legacy, &jobs, kind, &tables, &diagnosis).await;
     print(dialect, kind, &examination);
-    let has_both = kind == DialectKind::Comfyui && examination.own_reads;
+    let has_both = kind == DialectKind::Comfyui && examination.own_reads == Some(true);
     row("legacy calls are", &outlook(config, has_both));
     if config.legacy.upstream.is_some() {
         let session = jobs.on_behalf_of(&Arc::default(), kind);
-        let legacy = legacy_upstream(config, &upstream)?;
         match shares_jobs(&session, &legacy).await {
             Some(true) => row("legacy.upstream", &"knows the upstream's jobs"),
             Some(false) => row("legacy.upstream", &KNOWS_NO_JOB),
@@ -173,19 +176,17 @@ pub async fn run(config: &Config) -> Result<bool, DoctorError> {
     println!();
     let routes = routes(config, dialect, kind, &examination);
     for (route, outcome) in &routes {
-        let text = match outcome {
-            Ok(text) | Err(text) => text,
-        };
-        println!("  {route:<38} {text}");
+        println!("  {route:<38} {outcome}");
     }
     println!("  {:<38} passes through as it is", "everything else");
-    let good = routes.iter().all(|(_, outcome)| outcome.is_ok());
+    let good = !routes.iter().any(|(_, outcome)| matches!(outcome, Outcome::None(_)));
+    let gone = routes.iter().any(|(_, outcome)| matches!(outcome, Outcome::Gone(_)));
     println!(
         "\n{}",
-        if good {
-            "Every legacy route has an answer."
-        } else {
-            "Some legacy routes have no answer."
+        match (good, gone) {
+            (false, _) => "Some legacy routes have no answer.",
+            (true, true) => "Legacy routes in mode gone are answered with 410; each other one has an answer.",
+            (true, false) => "Every legacy route has an answer.",
         }
     );
     Ok(good)
@@ -230,6 +231,7 @@ fn row(name: &str, value: &dyn fmt::Display) {
 
 async fn examine(
     upstream: &Upstream,
+    legacy: &Upstream,
     jobs: &Arc<Jobs>,
     kind: DialectKind,
     tables: &Tables,
@@ -259,7 +261,7 @@ async fn examine(
         )
         .await,
         classes: get(&names.classes.path.replace("{class}", COMMON_CLASS)).await,
-        own_reads: has_legacy_endpoints(upstream).await,
+        own_reads: has_legacy_endpoints(legacy).await,
         own_queue: post(&format!("{prefix}/queue"), none.clone()).await,
         own_history: post(&format!("{prefix}/history"), none).await,
         queued: queued(jobs, kind).await,
@@ -315,58 +317,4 @@ fn print(dialect: &Dialect, kind: DialectKind, found: &Examination) {
         false => "cross-site requests are let in",
     };
     row("origin rule", &rule);
-}
-
-/// Each legacy route, and what becomes of it: an error where it has no answer.
-fn routes(
-    config: &Config,
-    dialect: &Dialect,
-    kind: DialectKind,
-    found: &Examination,
-) -> Vec<(&'static str, Result<String, String>)> {
-    let names = &dialect.names;
-    let read = |also: &str| match found.list.is_there() && found.detail.is_there() {
-        true => Ok(format!("from the Jobs API{also}")),
-        false => Err("no answer: the Jobs API is not whole".to_owned()),
-    };
-    let classes = match found.classes.is_there() {
-        true => "",
-        false => "; the nodes to execute are those with outputs, as the server does not describe its nodes",
-    };
-    let queue = match found.queued {
-        Queued::Told | Queued::Unclear(_) => "",
-        Queued::NotTold => "; the prompt of a queued job is known only if it was sent through jobshim",
-        Queued::Empty => "; whether with the prompts of queued jobs is not known now",
-    };
-    let cancel = |path: &str| match (&found.cancel, found.own_queue.is_there()) {
-        (Found::Yes, _) => Ok(format!("by POST {}", names.cancel.path)),
-        (_, true) if kind == DialectKind::Comfyui => Ok(format!("by the server's own {path}: it has no cancel calls")),
-        _ => Err("501: the server can neither cancel (ComfyUI can since 0.26.0) nor has it the old call".to_owned()),
-    };
-    let history = match (found.own_history.is_there(), &config.state_dir) {
-        (true, _) => "by the server's own POST /history".to_owned(),
-        (false, Some(folder)) => format!(
-            "jobshim hides those jobs, and remembers it in {}: the server cannot forget them",
-            folder.display()
-        ),
-        (false, None) => "jobshim hides those jobs until it ends; with state_dir also after that".to_owned(),
-    };
-    let cancel_one = || match &found.cancel {
-        Found::Yes => Ok(format!("by POST {}", names.cancel.path)),
-        _ => Err("501: the server cannot cancel (ComfyUI can since 0.26.0)".to_owned()),
-    };
-    let outcome = |row: &EndpointRow| {
-        let classes = if row.classes { classes } else { "" };
-        Some(match row.calls? {
-            Calls::AllJobs | Calls::OneJob => read(classes),
-            Calls::QueuedJobs => read(&format!("{queue}{classes}")),
-            Calls::CancelMany | Calls::CancelRunning => cancel(row.shown),
-            Calls::CancelOne => cancel_one(),
-            Calls::Hide => Ok(history.clone()),
-        })
-    };
-    ENDPOINTS
-        .iter()
-        .filter_map(|row| Some((row.shown, outcome(row)?)))
-        .collect()
 }
