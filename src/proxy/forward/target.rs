@@ -2,6 +2,7 @@
 
 use crate::{
     auth::scope,
+    http::via,
     jobs_api::{DialectKind, Jobs, PathRules, SocketNames},
     mapping::dialect::Dialect,
     upstream::Upstream,
@@ -28,12 +29,13 @@ pub fn target<'a>(
         false => upstream.header(&socket.header),
     };
     let key = |socket: &SocketNames| headers.get(&socket.header).or_else(|| configured(socket));
-    in_dialect(
-        uri,
-        dialect,
-        &jobs.dialects(),
-        dialect.names.socket.as_ref().and_then(key),
-    )
+    let dialects = jobs.dialects();
+    // Another jobshim uses a server's own words, and asks for others to find out whose this server's are.
+    let known = match via::has_any_signed(headers) {
+        true => &[],
+        false => dialects.as_slice(),
+    };
+    in_dialect(uri, dialect, known, dialect.names.socket.as_ref().and_then(key))
 }
 
 /// Whether what is asked for at `uri` is elsewhere on a server of one dialect than on that of another.

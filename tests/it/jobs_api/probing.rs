@@ -1,12 +1,18 @@
 //! Finding out the dialect: one client's question, and what the server lets come of it, is no other client's trouble.
 
 use crate::support::{
-    Client, Reply, start,
+    Client, Reply,
+    server::board,
+    start,
     upstream::{Scripted, reply},
     wait::until,
 };
 use http::Request;
 use hyper::body::Incoming;
+use jobshim::{
+    demo::{Options, Rules, Simulator},
+    jobs_api::DialectKind,
+};
 use std::{
     net::SocketAddr,
     sync::{
@@ -38,6 +44,31 @@ async fn cloud(no_after: Duration, status: u16) -> (Scripted, Arc<AtomicUsize>) 
     })
     .await;
     (cloud, probes)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_is_the_same_behind_any_number_of_jobshims() {
+    for (rules, expected) in [
+        (Rules::Comfyui, DialectKind::Comfyui),
+        (Rules::Cloud, DialectKind::Cloud),
+    ] {
+        let simulator = Simulator::start(board(rules), Options::default())
+            .await
+            .expect("a simulator");
+        let (client, mut url, mut row) = (Client::new(), simulator.url(), Vec::new());
+        for nth in 0..3 {
+            let jobshim = start(&url, |_| {}).await;
+            // Twice: what a jobshim knows of its server must not change what it tells others.
+            for _ in 0..2 {
+                let answer = client.get(jobshim.address, "/history").await;
+                assert_eq!(answer.status, 200, "{rules:?} {nth}: {}", answer.text());
+                let known = jobshim.pipeline().legacy().jobs().known_dialect();
+                assert_eq!(known, Some(expected), "behind {nth} others");
+            }
+            url = format!("http://{}", jobshim.address);
+            row.push(jobshim);
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
