@@ -40,6 +40,12 @@ impl Run {
         !differ(self.created, other.created) && !differ(self.number, other.number) && !ends_differ
     }
 
+    /// Whether both are certainly one run that has ended: both tell when it was created and when it ended.
+    pub fn is_certainly(&self, other: &Self) -> bool {
+        let is_told = self.created.is_some() && self.ended.is_some();
+        is_told && self.created == other.created && self.ended == other.ended && self.is_same(other)
+    }
+
     /// What stays of it from its submission to its end, as a key.
     pub fn key(&self) -> (u64, Option<u64>) {
         (self.created().to_bits(), self.number.map(f64::to_bits))
@@ -62,5 +68,21 @@ mod tests {
             run.is_same(&Run::new(5.0, None, Some((1, 8.0)))),
             "another member's time"
         );
+    }
+
+    #[test]
+    fn a_run_is_certain_where_both_tell_all_of_it() {
+        let run = Run::new(5.0, Some(1.0), Some((0, 9.0)));
+        assert!(run.is_certainly(&run) && run.is_certainly(&Run::new(5.0, None, Some((0, 9.0)))));
+        for other in [
+            Run::new(0.0, Some(1.0), Some((0, 9.0))),
+            Run::new(5.0, Some(1.0), None),
+            Run::new(5.0, Some(1.0), Some((1, 9.0))),
+            Run::new(5.0, Some(2.0), Some((0, 9.0))),
+        ] {
+            assert!(!run.is_certainly(&other) && !other.is_certainly(&run), "{other:?}");
+        }
+        let untold = Run::new(0.0, None, None);
+        assert!(!untold.is_certainly(&untold));
     }
 }

@@ -5,7 +5,8 @@ use super::{
     answer::{Cached, Inquiry, LegacyAnswer},
     entries::LookupOutcome,
     entry::Entry,
-    entry_cache::{CachedEntry, Variant},
+    entry_cache::CachedEntry,
+    variant::Variant,
 };
 use crate::{
     auth::scope::Scope,

@@ -3,8 +3,9 @@
 use super::{
     Legacy, LegacyError,
     entry::Entry,
-    entry_cache::{CachedEntry, Generation, Variant},
+    entry_cache::{CachedEntry, Generation},
     json_string,
+    variant::Variant,
 };
 use crate::{
     auth::scope::Scope,
@@ -72,6 +73,10 @@ impl Legacy {
     /// The same, of the run that a list has just told of.
     pub(super) fn recall_listed(&self, scope: Scope, job: &Listed, variant: &Variant) -> Option<CachedEntry> {
         let kept = self.recall(scope, &job.id, variant)?;
+        if kept.renewable && variant.view.is_of_ended() && kept.run.is_certainly(&job.run) {
+            self.memory.renew(scope, &job.id, &job.run);
+            return Some(CachedEntry { stale: false, ..kept });
+        }
         (!kept.stale && kept.run.is_same(&job.run)).then_some(kept)
     }
 
@@ -161,6 +166,7 @@ impl Legacy {
             newest: !ended || self.runs.is_newest(&id, run.number()),
             hollow,
             stale: false,
+            renewable: false,
         };
         // What a job says of itself while it waits or runs is the same in the queue, and its state is not in it.
         let stored = (ended != view.is_of_queued()) && self.memory.is_on();

@@ -4,19 +4,23 @@
 //! One cache entry is one job of one scope with all its forms, so that whoever touches a job drops all of it at once.
 //! Versions are kept beside, as small as they are: a poller with more history than fits still hears "not modified".
 
-use super::entry::Entry;
+use super::{
+    entry::Entry,
+    last_lists::{LastLists, fingerprint},
+    variant::Variant,
+};
 use crate::http::entity_tag::Version;
 use crate::{
     auth::scope::Scope,
     config::CacheConfig,
-    http::encoding::Encoding,
-    jobs_api::Run,
+    jobs_api::{Listed, Run},
     legacy::runs::{IdGeneration, Runs},
-    mapping::View,
+    mapping::{View, dialect::State},
 };
 use http::{HeaderMap, HeaderValue};
 use moka::sync::Cache;
 use std::{
+    collections::HashSet,
     hash::{Hash, Hasher},
     sync::{
         Arc,
@@ -24,7 +28,6 @@ use std::{
     },
     time::{Duration, Instant},
 };
-use twox_hash::XxHash3_64;
 
 impl View {
     /// Whether it shows jobs that have ended, and no others.
@@ -58,36 +61,8 @@ pub(super) struct CachedEntry {
     pub hollow: bool,
     /// It is older than `cache.ttl`: good only while the upstream cannot be asked.
     pub stale: bool,
-}
-
-/// In what form something is asked for: what its bytes and headers vary by.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Variant {
-    /// Which table.
-    pub view: View,
-    /// The CORS headers may vary by it.
-    pub origin: Option<HeaderValue>,
-    /// How it is compressed, if it is.
-    pub encoding: Option<Encoding>,
-}
-
-impl Variant {
-    /// Uncompressed, for a request from `origin`.
-    pub(super) fn plain(view: View, origin: Option<&HeaderValue>) -> Self {
-        Self {
-            view,
-            origin: origin.cloned(),
-            encoding: None,
-        }
-    }
-
-    /// The same, compressed.
-    pub(super) fn compressed(&self, encoding: Encoding) -> Self {
-        Self {
-            encoding: Some(encoding),
-            ..self.clone()
-        }
-    }
+    /// It is old enough for a list that tells of it to renew it.
+    pub renewable: bool,
 }
 
 /// One job of one scope.
@@ -107,11 +82,10 @@ struct JobKey {
     id: Arc<str>,
 }
 
-/// Quicker than the standard library's way with texts, and as safe from ids that are made to collide: the seed is a part
-/// of the scope, which nobody outside knows.
+/// Quicker than the standard library's way with texts, and as safe.
 impl Hash for JobKey {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(XxHash3_64::oneshot_with_seed(self.scope.part(), self.id.as_bytes()));
+        state.write_u64(fingerprint(self.scope, &self.id));
     }
 }
 
@@ -142,6 +116,7 @@ pub(super) struct KnownVersion {
 pub(super) struct EntryCache {
     jobs: Cache<JobKey, Arc<CachedJob>>,
     versions: Cache<(JobKey, View), KnownVersion>,
+    lists: LastLists,
     largest: usize,
     ttl: Duration,
     runs: Arc<Runs>,
@@ -162,6 +137,10 @@ const MAX_VARIANTS: usize = 16;
 const VERSION_COST: u32 = 384;
 /// Which part of the budget versions may take.
 const VERSIONS_PART: u64 = 16;
+/// How often an entry is renewed within `cache.ttl` at most.
+const RENEWALS: u32 = 8;
+/// Which part of the budget the last lists may take.
+const LISTS_PART: u64 = 64;
 /// An entry over this part of the budget is not kept: it would drive everything else out.
 const LARGEST_PART: usize = 8;
 
@@ -189,11 +168,11 @@ impl EntryCache {
     /// An empty one. What it holds of an id ends with that one's generation in `runs`.
     pub(super) fn new(config: &CacheConfig, runs: Arc<Runs>) -> Self {
         let budget = config.max_bytes as u64;
-        let versions = budget / VERSIONS_PART;
+        let (versions, lists) = (budget / VERSIONS_PART, budget / LISTS_PART);
         let longest = config.ttl.saturating_add(config.max_stale);
         Self {
             jobs: Cache::builder()
-                .max_capacity(budget - versions)
+                .max_capacity(budget - versions - lists)
                 .weigher(|key: &JobKey, job: &Arc<CachedJob>| {
                     u32::try_from(key.id.len().saturating_add(job.cost() + job.heads())).unwrap_or(u32::MAX)
                 })
@@ -204,6 +183,7 @@ impl EntryCache {
                 .weigher(|_, _| VERSION_COST)
                 .time_to_live(config.ttl)
                 .build(),
+            lists: LastLists::new(lists, config.ttl),
             largest: config.max_bytes / LARGEST_PART,
             ttl: config.ttl,
             runs,
@@ -234,8 +214,10 @@ impl EntryCache {
             return None;
         }
         let (_, kept) = job.variants.iter().find(|(known, _)| known == variant)?;
+        let age = job.since.elapsed();
         Some(CachedEntry {
-            stale: job.since.elapsed() >= self.ttl,
+            stale: age >= self.ttl,
+            renewable: age >= self.ttl / RENEWALS,
             ..kept.clone()
         })
     }
@@ -310,11 +292,57 @@ impl EntryCache {
         if cost <= self.largest {
             self.jobs.insert(key, Arc::new(job));
             self.settle(cost);
+            if ended {
+                self.lists.note_kept(scope, id);
+            }
         }
         // Dropped in the meantime: what was just put in may be older than that.
         if !self.is_still(asked) {
             self.invalidate(scope, id);
         }
+    }
+
+    /// A list has just told of this run: what is kept of it is as good as new.
+    pub(super) fn renew(&self, scope: Scope, id: &Arc<str>, run: &Run) {
+        let asked = self.now(id);
+        let key = key(scope, id);
+        let is_it = |job: &Arc<CachedJob>| job.ended && job.run.is_certainly(run) && job.generation == asked.generation;
+        let Some(job) = self.jobs.get(&key).filter(is_it) else {
+            return;
+        };
+        for (variant, kept) in job.variants.iter().filter(|(variant, _)| variant.encoding.is_none()) {
+            let known = KnownVersion {
+                version: kept.entry.version,
+                run: job.run,
+                generation: job.generation,
+            };
+            self.versions.insert((key.clone(), variant.view), known);
+        }
+        let job = CachedJob {
+            since: Instant::now(),
+            ..CachedJob::clone(&job)
+        };
+        self.jobs.insert(key, Arc::new(job));
+        // Dropped in the meantime.
+        if !self.is_still(asked) {
+            self.invalidate(scope, id);
+        }
+    }
+
+    /// Drops what is kept of ended jobs that `jobs`, all that there are for `scope`, do not have: they were deleted on the
+    /// server itself.
+    pub(super) fn retain_listed(&self, scope: Scope, jobs: &[Listed]) {
+        if !self.is_on() {
+            return;
+        }
+        let ended = jobs.iter().filter(|job| job.state == State::Finished);
+        let listed: HashSet<u64> = ended.map(|job| fingerprint(scope, &job.id)).collect();
+        if self.lists.may_have_others(scope, &listed) {
+            let of_scope = self.jobs.iter().filter(|(key, job)| key.scope == scope && job.ended);
+            let gone = of_scope.filter(|(key, _)| !listed.contains(&fingerprint(scope, &key.id)));
+            gone.for_each(|(key, _)| self.invalidate(scope, &key.id));
+        }
+        self.lists.put(scope, listed);
     }
 
     /// The cache drives out what is too much from time to time; large entries do not wait for that.
@@ -345,5 +373,6 @@ impl EntryCache {
         self.drops.fetch_add(1, Ordering::SeqCst);
         self.jobs.invalidate_all();
         self.versions.invalidate_all();
+        self.lists.clear();
     }
 }

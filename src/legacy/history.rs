@@ -29,6 +29,7 @@ impl Legacy {
         let mut list = session.list(wanted, enough).await?;
         if list.complete {
             self.hidden.forget_gone(session.caller().scope, since, &list.jobs);
+            self.memory.retain_listed(session.caller().scope, &list.jobs);
         }
         self.hidden.retain_shown(session.caller().scope, &mut list.jobs);
         // Of jobs that ended in the same moment the one created earlier is in front; of jobs that were created in the

@@ -29,6 +29,9 @@ impl Legacy {
         let enough = |jobs: &[Listed]| needed.is_some_and(|needed| jobs.iter().filter(is_shown).count() >= needed);
         let wanted = needed.map_or(ListFilter::All, |_| ListFilter::Newest);
         let mut list = session.list(wanted, enough).await?;
+        if list.complete {
+            self.memory.retain_listed(session.caller().scope, &list.jobs);
+        }
         self.hidden.retain_shown(session.caller().scope, &mut list.jobs);
         let shown = pagination.newest_first(list.jobs.len());
         let shown = list.jobs.into_iter().skip(shown.start).take(shown.len());

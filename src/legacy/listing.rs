@@ -6,7 +6,8 @@ use super::{
     answer::{Cached, Inquiry, LegacyAnswer, LegacyBody},
     entries::LookupOutcome,
     entry::Entry,
-    entry_cache::{CachedEntry, Variant},
+    entry_cache::CachedEntry,
+    variant::Variant,
 };
 use crate::{
     auth::scope::Scope,

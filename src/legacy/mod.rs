@@ -14,12 +14,14 @@ mod history;
 mod history_v2;
 pub mod hollow;
 mod invalidate;
+mod last_lists;
 mod listing;
 pub mod notes;
 mod pagination;
 mod passing;
 mod queue;
 pub mod runs;
+mod variant;
 mod write_body;
 mod writes;
 

@@ -9,6 +9,7 @@ mod long_lists;
 mod passing;
 mod queue_order;
 mod reference;
+mod renewed;
 mod requests;
 mod reused;
 mod reused_hidden;
