@@ -1,7 +1,7 @@
 //! Tests of `migration`.
 
+mod compare;
 mod modes;
 mod notices;
 mod rollback;
-mod shadow;
 mod verdicts;

@@ -1,7 +1,8 @@
 //! A canary that goes back by itself: what counts as a failure, how it is seen, and that a restart does not undo it.
 
+use super::compare::{differing_server, jobshim};
 use crate::support::{
-    Client, StateFolder,
+    Client, Running, StateFolder,
     metrics::Metrics,
     program::Program,
     server::board,
@@ -13,7 +14,7 @@ use http::Method;
 use jobshim::{
     config::{
         Options,
-        settings::{LEGACY, UPSTREAM},
+        settings::{LEGACY, SHADOW, UPSTREAM},
     },
     demo::{Job, Rules},
 };
@@ -21,7 +22,9 @@ use serde_json::{Value, json};
 use std::{
     net::SocketAddr,
     sync::atomic::{AtomicUsize, Ordering::SeqCst},
+    time::Duration,
 };
+use tokio::time::timeout;
 
 const TARGET: &str = "/history/broken";
 const CANARY: &str = "history_entry=canary:100,rollback.failures=10%";
@@ -182,4 +185,47 @@ async fn a_canary_that_went_back_stays_so_after_a_crash_until_its_terms_change()
     // On other terms in between, the old word is forgotten.
     let mut once_more = begin(&server, &state, CANARY);
     assert_eq!(status(once_more.address()).await, 502, "it is tried again");
+}
+
+/// Asks as so many different clients.
+async fn ask_as(jobshim: &Running, clients: usize, target: &str) -> Vec<String> {
+    let client = Client::new();
+    let mut texts = Vec::new();
+    for nth in 0..clients {
+        let key = format!("client-{nth}");
+        texts.push(
+            client
+                .get_with(jobshim.address, target, &[("x-api-key", &key)])
+                .await
+                .text(),
+        );
+    }
+    texts
+}
+
+#[tokio::test]
+async fn a_canary_that_differs_too_often_goes_back_and_stays_there() {
+    let server = differing_server().await;
+    let canary = "history=canary:50,compare,rollback.differences=1%";
+    let options = [(&LEGACY.routes.key, canary), (&SHADOW.max_in_flight.key, "64")];
+    let jobshim = jobshim(&server.url(), &options).await;
+    let own = server.with(|surfaces| surfaces.legacy[0].body.clone());
+    let translated = async |count| {
+        let texts = ask_as(&jobshim, count, "/history").await;
+        texts.into_iter().filter(|text| *text != own).count()
+    };
+    assert!(translated(20).await > 0, "half of the clients are translated at first");
+    let went_back = async { while translated(20).await > 0 {} };
+    timeout(Duration::from_secs(30), went_back).await.expect("it goes back");
+    // What was compared afterwards is the same, and it stays.
+    let translated_text = server.with(|surfaces| {
+        surfaces.legacy[0].body = own.replace("[8, ", "[7, ").replace("another secret", "s3cret");
+        surfaces.legacy[0].body.clone()
+    });
+    server.counts();
+    let texts = ask_as(&jobshim, 60, "/history").await;
+    assert!(texts.iter().all(|text| *text == translated_text));
+    let history = server.count(|one| one.target == "/history");
+    assert!(history >= 60, "every one of 60 is forwarded: {history}");
+    assert_eq!(ask_as(&jobshim, 1, "/queue").await.len(), 1, "other routes go on");
 }

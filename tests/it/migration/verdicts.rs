@@ -1,7 +1,7 @@
 //! A verdict on each route: lost is not same, what could not differ does not count, a fault of a table is found, and page,
 //! report and metrics use the same words.
 
-use super::shadow::{differing, findings, jobshim, shadow};
+use super::compare::{differing, findings, jobshim, shadow};
 use crate::support::{
     Client, Running, TableFolder as Folder,
     corpus::case,
@@ -217,7 +217,7 @@ async fn ten_thousand_equal_pairs_give_no_false_alarm() {
     )
     .await;
     let text = {
-        let translating = super::shadow::jobshim(&server.url(), &[]).await;
+        let translating = super::compare::jobshim(&server.url(), &[]).await;
         Client::new().get(translating.address, "/history").await.text()
     };
     server.with(|surfaces| surfaces.legacy.push(legacy("/history", &text)));

@@ -2,7 +2,6 @@
 
 mod budget;
 mod cloud;
-mod cloud_clients;
 mod greeting;
 mod hints;
 mod login_page;

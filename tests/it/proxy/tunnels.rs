@@ -1,8 +1,8 @@
 //! An upgrade: a tunnel after the 101 of the upstream, and HTTP otherwise.
 
-use super::pass_through::raw_request;
 use crate::support::{
     Client, facing,
+    raw::raw_request,
     upstream::{Scripted, raw, read_head},
     wait::within,
 };

@@ -5,4 +5,5 @@ mod limits;
 mod listeners;
 mod slow_clients;
 mod steady;
+mod timeouts;
 mod tls;

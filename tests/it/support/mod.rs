@@ -45,6 +45,7 @@ pub mod server;
 pub mod shelf;
 pub mod surfaces;
 pub mod tape;
+pub mod timeouts;
 pub mod unsteady;
 pub mod upstream;
 pub mod wait;

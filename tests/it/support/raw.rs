@@ -1,5 +1,6 @@
 //! Bytes on a socket, and what comes back.
 
+use super::{upstream::read_head, wait::within};
 use hyper::{
     body::Body,
     client::conn::http1::{self, SendRequest},
@@ -25,6 +26,14 @@ pub async fn exchange(at: SocketAddr, bytes: &[u8]) -> Result<String, String> {
     }
 }
 
+/// Sends raw bytes and reads until the answer's head is over.
+pub async fn raw_request(at: SocketAddr, request: &str) -> (TcpStream, String) {
+    let mut stream = TcpStream::connect(at).await.expect("a connection");
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    let head = within("an answer", read_head(&mut stream)).await.expect("an answer");
+    (stream, head)
+}
+
 /// The statuses of answers, one after the other.
 pub fn statuses(answers: &str) -> Vec<u16> {
     let lines = answers.match_indices("HTTP/1.1 ");
@@ -32,6 +41,7 @@ pub fn statuses(answers: &str) -> Vec<u16> {
         .filter_map(|(at, _)| answers.get(at + 9..at + 12)?.parse().ok())
         .collect()
 }
+
 /// A connection of HTTP/1.1 that sends requests as they are.
 pub async fn sender<B>(at: SocketAddr) -> SendRequest<B>
 where

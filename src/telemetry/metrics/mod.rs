@@ -1,92 +1,25 @@
-//! What is counted, under which names. The hot path adds to atomics that it finds by number; names and labels are made
-//! once, when a series first counts, so that only series that happened are shown.
+//! What is counted, and how: the hot path adds to atomics. Under which names it is shown is in `registration`.
+
+mod cells;
+mod registration;
+mod request_kind;
+
+pub use request_kind::RequestKind;
 
 use super::{
     findings::Findings,
     histogram::Histogram,
-    labels::{CacheResult, Call, Failure, Mode, Source, StatusClass},
+    labels::{CacheResult, Call, Failure, Source, StatusClass},
 };
 use crate::routes::Endpoint;
+use cells::{Cells, Label};
 use parking_lot::Mutex;
 use prometheus_client::{
     encoding::prometheus_text,
-    metrics::{counter::Counter, family::Family, gauge::Gauge, info::Info},
-    registry::{Registry, Unit},
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    registry::Registry,
 };
-use std::{
-    collections::BTreeMap,
-    fmt,
-    sync::{Arc, OnceLock},
-};
-
-/// A label: its name and its word.
-type Label = (&'static str, &'static str);
-
-/// The series of one metric, found by number.
-#[derive(Debug)]
-pub struct Cells<M> {
-    family: Family<Vec<Label>, M>,
-    cells: Box<[OnceLock<M>]>,
-}
-
-impl<M: Clone + Default + fmt::Debug> Cells<M> {
-    fn new(count: usize) -> Self {
-        Self {
-            family: Family::default(),
-            cells: std::iter::repeat_with(OnceLock::new).take(count).collect(),
-        }
-    }
-
-    /// The series `number`; `labels` names it, the first time.
-    fn with<R>(&self, number: usize, labels: impl FnOnce() -> Vec<Label>, count: impl FnOnce(&M) -> R) {
-        if let Some(cell) = self.cells.get(number) {
-            count(cell.get_or_init(|| self.family.get_or_create_owned(&labels())));
-        }
-    }
-
-    /// The series that have counted, with their numbers.
-    pub fn known(&self) -> impl Iterator<Item = (usize, &M)> {
-        let cells = self.cells.iter().enumerate();
-        cells.filter_map(|(number, cell)| Some((number, cell.get()?)))
-    }
-}
-
-/// What one request is counted under.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RequestKind {
-    /// Its endpoint.
-    pub route: Endpoint,
-    /// Its mode.
-    pub mode: Mode,
-    /// Where its answer came from.
-    pub source: Source,
-    /// What the answer was.
-    pub status: StatusClass,
-}
-
-impl RequestKind {
-    const COUNT: usize = Endpoint::ALL.len() * Mode::ALL.len() * Source::ALL.len() * StatusClass::ALL.len();
-
-    fn number(self) -> usize {
-        let number = self.route as usize;
-        let number = number * Mode::ALL.len() + self.mode as usize;
-        let number = number * Source::ALL.len() + self.source as usize;
-        number * StatusClass::ALL.len() + self.status as usize
-    }
-
-    /// The kind with this number.
-    pub fn numbered(number: usize) -> Option<Self> {
-        let (rest, status) = (number / StatusClass::ALL.len(), number % StatusClass::ALL.len());
-        let (rest, source) = (rest / Source::ALL.len(), rest % Source::ALL.len());
-        let (rest, mode) = (rest / Mode::ALL.len(), rest % Mode::ALL.len());
-        Some(Self {
-            route: *Endpoint::ALL.get(rest)?,
-            mode: *Mode::ALL.get(mode)?,
-            source: *Source::ALL.get(source)?,
-            status: *StatusClass::ALL.get(status)?,
-        })
-    }
-}
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 /// All metrics.
 #[derive(Debug)]
@@ -131,7 +64,6 @@ pub struct Metrics {
 impl Metrics {
     /// Nothing is counted yet; `findings` counts for itself.
     pub fn new(findings: Arc<Findings>) -> Self {
-        let mut registry = Registry::with_prefix("jobshim");
         let metrics = Self {
             requests: Cells::new(RequestKind::COUNT),
             durations: Cells::new(Endpoint::ALL.len() * Source::ALL.len()),
@@ -157,131 +89,10 @@ impl Metrics {
             shown_verdicts: Mutex::default(),
             registry: Registry::default(),
         };
-        let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
-        registry.register("build", "Which jobshim this is", build);
-        metrics.name_requests(&mut registry);
-        metrics.name_upstream(&mut registry);
-        metrics.name_cache(&mut registry);
-        registry.register_collector(Box::new(findings));
-        registry.register_with_unit(
-            "shadow_translation_duration",
-            "How long it took to make a translation that was compared; its client did not wait for it",
-            Unit::Seconds,
-            metrics.shadow_durations.family.clone(),
-        );
-        registry.register(
-            "canary_rolled_back",
-            "By route in mode canary: 1 when it has gone back to forwarding by itself, 0 while it goes on",
-            metrics.rolled_back.clone(),
-        );
-        registry.register(
-            "verdict",
-            "1 for the verdict on each legacy route, as the page and the report have it in words",
-            metrics.verdicts.clone(),
-        );
-        Self { registry, ..metrics }
-    }
-
-    fn name_requests(&self, registry: &mut Registry) {
-        registry.register(
-            "requests",
-            "Requests by route, mode, where the answer came from and class of its status; none: the client left first",
-            self.requests.family.clone(),
-        );
-        registry.register_with_unit(
-            "request_duration",
-            "From the head of a request to the last byte of its answer",
-            Unit::Seconds,
-            self.durations.family.clone(),
-        );
-        registry.register(
-            "requests_in_flight",
-            "Requests whose answer is not complete",
-            self.in_flight.clone(),
-        );
-        registry.register(
-            "panics",
-            "Requests that failed for a mistake in jobshim; the log has more",
-            self.panics.clone(),
-        );
-        registry.register_with_unit(
-            "request",
-            "Bytes of request bodies",
-            Unit::Bytes,
-            self.received.family.clone(),
-        );
-        registry.register_with_unit(
-            "response",
-            "Bytes of answer bodies",
-            Unit::Bytes,
-            self.sent.family.clone(),
-        );
-        registry.register(
-            "connections",
-            "Connections accepted from clients",
-            self.connections.clone(),
-        );
-        registry.register(
-            "connections_open",
-            "Connections of clients that are open, upgraded ones included",
-            self.connections_open.clone(),
-        );
-        registry.register(
-            "tunnels_open",
-            "Upgraded connections, such as WebSockets, that are open",
-            self.tunnels_open.clone(),
-        );
-        registry.register_with_unit(
-            "tunnel",
-            "Bytes through upgraded connections, counted as they end",
-            Unit::Bytes,
-            self.tunnel_bytes.family.clone(),
-        );
-    }
-
-    fn name_upstream(&self, registry: &mut Registry) {
-        registry.register(
-            "upstream_calls",
-            "Calls to the upstream by what was asked and class of the answer's status; none: there was no answer",
-            self.calls.family.clone(),
-        );
-        registry.register_with_unit(
-            "upstream_call_duration",
-            "How long a call took: what is passed on to the head of its answer, others to the last byte",
-            Unit::Seconds,
-            self.call_durations.family.clone(),
-        );
-        registry.register(
-            "upstream_failures",
-            "Calls to the upstream that have no answer, by what was asked and why",
-            self.failures.family.clone(),
-        );
-        registry.register(
-            "upstream_up",
-            "1 when the last call to the upstream was answered, 0 when it was not or none was made",
-            self.upstream_up.clone(),
-        );
-    }
-
-    fn name_cache(&self, registry: &mut Registry) {
-        registry.register(
-            "cache_lookups",
-            "Jobs looked up in memory, by whether they were there",
-            self.lookups.family.clone(),
-        );
-        registry.register_with_unit(
-            "buffered",
-            "Bodies held in memory, and what is kept of lists while they are read, of server.max_buffered",
-            Unit::Bytes,
-            self.buffered.clone(),
-        );
-        registry.register("cache_entries", "Jobs kept in memory", self.cache_entries.clone());
-        registry.register_with_unit(
-            "cache",
-            "What the jobs kept in memory take",
-            Unit::Bytes,
-            self.cache_bytes.clone(),
-        );
+        Self {
+            registry: metrics.registry(findings),
+            ..metrics
+        }
     }
 
     /// A translation was made to be compared.

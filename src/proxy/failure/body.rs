@@ -1,0 +1,54 @@
+//! Bodies of requests that do not go on.
+
+use super::{failure, upstream::upstream_failure};
+use crate::{
+    http::body_decoding::DecodeError,
+    proxy::{answer::Answer, forward::PromptError},
+};
+use http::{HeaderValue, StatusCode, header::ACCEPT_ENCODING};
+
+/// The body of a write is longer than `limit` bytes.
+pub(in crate::proxy) fn too_large(limit: usize) -> Answer {
+    failure(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "body_too_large",
+        format!("the body is longer than {limit} bytes"),
+        "nothing was done".to_owned(),
+    )
+}
+
+/// The body of a write cannot be read; the codings that can are named (RFC 9110 section 15.5.16).
+pub(super) fn unreadable(error: DecodeError) -> Answer {
+    let mut answer = failure(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "unreadable_body",
+        format!("the body cannot be read: {error}"),
+        "nothing was done".to_owned(),
+    );
+    if error == DecodeError::Coding {
+        answer
+            .response
+            .headers_mut()
+            .insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip, deflate"));
+    }
+    answer
+}
+
+/// A prompt that does not go on.
+pub(in crate::proxy) fn refused_prompt(error: &PromptError) -> Answer {
+    let (status, kind, details) = match error {
+        PromptError::TooLarge { .. } => (
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "body_too_large",
+            "no job was made; the limit is notes.max_body, and for extra_data half of server.max_buffered",
+        ),
+        PromptError::Upstream(error) => return upstream_failure(error, None),
+        PromptError::Unreadable(error) => return unreadable(*error),
+        PromptError::Hollow => (
+            StatusCode::BAD_REQUEST,
+            "empty_prompt",
+            "the job is where it was; GET /queue of the server itself, or the client that submitted it, has its prompt",
+        ),
+    };
+    failure(status, kind, error.to_string(), details.to_owned())
+}
