@@ -22,7 +22,10 @@ use crate::{
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use std::{fmt, sync::Arc};
+use std::{
+    fmt::{self, Write as _},
+    sync::Arc,
+};
 
 /// A job that no server has.
 const NO_JOB: &str = "d0c70000-0000-4000-8000-000000000000";
@@ -117,8 +120,8 @@ struct Examination {
     refuses_cross_site: bool,
 }
 
-/// Examines the upstream and prints what was found; true when every legacy route has an answer.
-pub async fn run(config: &Config) -> Result<bool, DoctorError> {
+/// Examines the upstream and writes what was found to `out`; true when every legacy route has an answer.
+pub async fn run(config: &Config, out: &mut String) -> Result<bool, DoctorError> {
     let tables = Tables::load(config.mappings_dir.as_deref())?;
     let upstream = Arc::new(Upstream::new(
         &config.upstream,
@@ -135,30 +138,31 @@ pub async fn run(config: &Config) -> Result<bool, DoctorError> {
         },
         Arc::default(),
     ));
-    println!("{}\n", config.upstream.name());
+    let _ = writeln!(out, "{}\n", config.upstream.name());
     let asked = jobs.dialect(&Caller::default()).await;
     let kind = match asked {
         Ok(kind) => kind,
         Err(error) => {
-            row("upstream", &error);
-            row("cause", &diagnosis.cause(&error).await);
+            row(out, "upstream", &error);
+            row(out, "cause", &diagnosis.cause(&error).await);
             let is_missing = matches!(error, JobsError::Missing { .. });
             let own_endpoints = is_missing && has_legacy_endpoints(legacy_upstream(config, &upstream)?.as_ref()).await;
-            return Ok(without_jobs_api(config, own_endpoints));
+            return Ok(without_jobs_api(out, config, own_endpoints));
         }
     };
     let dialect = jobs.names(kind);
     let examination = examine(&upstream, &jobs, kind, &tables, &diagnosis).await;
-    print(dialect, kind, &examination);
+    print(out, dialect, kind, &examination);
     let has_both = kind == DialectKind::Comfyui && examination.own_reads;
-    row("legacy calls are", &outlook(config, has_both));
+    row(out, "legacy calls are", &outlook(config, has_both));
     if config.legacy.upstream.is_some() {
         let session = jobs.on_behalf_of(&Arc::default(), kind);
         let legacy = legacy_upstream(config, &upstream)?;
         match shares_jobs(&session, &legacy).await {
-            Some(true) => row("legacy.upstream", &"knows the upstream's jobs"),
-            Some(false) => row("legacy.upstream", &KNOWS_NO_JOB),
+            Some(true) => row(out, "legacy.upstream", &"knows the upstream's jobs"),
+            Some(false) => row(out, "legacy.upstream", &KNOWS_NO_JOB),
             None => row(
+                out,
                 "legacy.upstream",
                 &"cannot be compared: one of both lists no finished job, or does not answer",
             ),
@@ -166,21 +170,22 @@ pub async fn run(config: &Config) -> Result<bool, DoctorError> {
     }
     if let Found::Refused(status) = examination.list {
         let advice = refusal(status, &OriginHeaders::default(), kind == DialectKind::Cloud);
-        row("cause", &advice.unwrap_or("the server refuses to answer"));
-        println!("\nNo legacy route can be answered.");
+        row(out, "cause", &advice.unwrap_or("the server refuses to answer"));
+        let _ = writeln!(out, "\nNo legacy route can be answered.");
         return Ok(false);
     }
-    println!();
+    out.push('\n');
     let routes = routes(config, dialect, kind, &examination);
     for (route, outcome) in &routes {
         let text = match outcome {
             Ok(text) | Err(text) => text,
         };
-        println!("  {route:<38} {text}");
+        let _ = writeln!(out, "  {route:<38} {text}");
     }
-    println!("  {:<38} passes through as it is", "everything else");
+    let _ = writeln!(out, "  {:<38} passes through as it is", "everything else");
     let good = routes.iter().all(|(_, outcome)| outcome.is_ok());
-    println!(
+    let _ = writeln!(
+        out,
         "\n{}",
         if good {
             "Every legacy route has an answer."
@@ -202,18 +207,19 @@ fn legacy_upstream(config: &Config, upstream: &Arc<Upstream>) -> Result<Arc<Upst
     }
 }
 
-/// Prints what becomes of legacy routes without the Jobs API; true when each has an answer.
-fn without_jobs_api(config: &Config, own_endpoints: bool) -> bool {
+/// Writes what becomes of legacy routes without the Jobs API; true when each has an answer.
+fn without_jobs_api(out: &mut String, config: &Config, own_endpoints: bool) -> bool {
     if !own_endpoints {
-        println!("\nNo legacy route can be answered.");
+        let _ = writeln!(out, "\nNo legacy route can be answered.");
         return false;
     }
-    row("its own legacy endpoints", &Found::Yes);
+    row(out, "its own legacy endpoints", &Found::Yes);
     let forwards = config
         .legacy
         .modes()
         .all(|mode| matches!(mode, Mode::Auto | Mode::Forward | Mode::Shadow));
-    println!(
+    let _ = writeln!(
+        out,
         "\n{}",
         match forwards {
             true => "Every legacy route is answered by the server's own legacy endpoints.",
@@ -224,8 +230,8 @@ fn without_jobs_api(config: &Config, own_endpoints: bool) -> bool {
     forwards
 }
 
-fn row(name: &str, value: &dyn fmt::Display) {
-    println!("  {name:<38} {value}");
+fn row(out: &mut String, name: &str, value: &dyn fmt::Display) {
+    let _ = writeln!(out, "  {name:<38} {value}");
 }
 
 async fn examine(
@@ -290,14 +296,14 @@ async fn queued(jobs: &Arc<Jobs>, kind: DialectKind) -> Queued {
     Queued::Empty
 }
 
-fn print(dialect: &Dialect, kind: DialectKind, found: &Examination) {
+fn print(out: &mut String, dialect: &Dialect, kind: DialectKind, found: &Examination) {
     let names = &dialect.names;
     let version = found
         .version
         .as_ref()
         .map_or(String::new(), |version| format!(", version {version}"));
-    row("upstream", &format!("answers{version}"));
-    row("dialect", &format!("{}: {}", kind.name(), names.about));
+    row(out, "upstream", &format!("answers{version}"));
+    row(out, "dialect", &format!("{}: {}", kind.name(), names.about));
     for (call, found) in [
         (format!("GET {}", names.list.path), &found.list),
         (format!("GET {}", names.detail.path), &found.detail),
@@ -307,14 +313,14 @@ fn print(dialect: &Dialect, kind: DialectKind, found: &Examination) {
         ("its own POST /queue".to_owned(), &found.own_queue),
         ("its own POST /history".to_owned(), &found.own_history),
     ] {
-        row(&call, found);
+        row(out, &call, found);
     }
-    row("queued jobs are told", &found.queued);
+    row(out, "queued jobs are told", &found.queued);
     let rule = match found.refuses_cross_site {
         true => "requests that a browser marks as cross-site are refused (403)",
         false => "cross-site requests are let in",
     };
-    row("origin rule", &rule);
+    row(out, "origin rule", &rule);
 }
 
 /// Each legacy route, and what becomes of it: an error where it has no answer.

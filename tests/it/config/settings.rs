@@ -139,6 +139,22 @@ fn every_complaint_is_made_at_once() {
         "[upstream]\nurl = \"nowhere\"\ndialect = \"x\"\n[log]\nformat = 5\n",
     );
     assert_eq!(refused(&options).len(), 3);
+    // Whether a key is unknown, a value wrong, or a key given twice.
+    let (_folder, options) = with_file(
+        "many-kinds",
+        "[upstream]\nurl = \"nowhere\"\nurll = \"x\"\nurl = \"http://a\"\n[log]\nformat = [1]\nverbosity = \"loud\"\n",
+    );
+    let errors = refused(&options);
+    for part in [
+        "unknown key upstream.urll",
+        "upstream.url is given twice",
+        "upstream.url = \"nowhere\"",
+        "log.format",
+        "log.verbosity = \"loud\"",
+    ] {
+        assert!(errors.iter().any(|error| error.contains(part)), "{part}: {errors:#?}");
+    }
+    assert_eq!(errors.len(), 5, "{errors:#?}");
     let (_folder, options) = with_file(
         "many-of-a-section",
         "[listen]\naddress = \"nowhere\"\naccess_token = { env = \"NOT_THERE\" }\ntls_key = \"/dev/null\"\n\
@@ -162,7 +178,36 @@ fn every_complaint_is_made_at_once() {
 fn a_file_that_cannot_be_used_is_refused_with_its_line() {
     for (text, line, reason) in [
         ("[upstream]\nurll = \"x\"\n", 2, "unknown key upstream.urll"),
-        ("listen = \"127.0.0.1:1\"\n", 1, "unknown key listen"),
+        (
+            "listen = \"127.0.0.1:1\"\n",
+            1,
+            "unknown key listen; did you mean listen.address? Write address under [listen].",
+        ),
+        (
+            "upstream = \"http://a\"\n",
+            1,
+            "did you mean upstream.url? Write url under [upstream].",
+        ),
+        (
+            "address = \"127.0.0.1:1\"\n",
+            1,
+            "did you mean listen.address or admin.address?",
+        ),
+        (
+            "[server]\nlisten = \"127.0.0.1:1\"\n",
+            2,
+            "did you mean listen.address? Write address under [listen].",
+        ),
+        (
+            "[upstream]\nmode = \"auto\"\n",
+            2,
+            "did you mean legacy.mode? Write mode under [legacy].",
+        ),
+        (
+            "[log]\nstate_dir = \"/tmp\"\n",
+            2,
+            "did you mean state_dir? Write state_dir above the first section.",
+        ),
         ("[upstream]\n\nurl = \n", 3, ""),
         ("\n[upstream]\nurll = \"x\"\n", 3, "did you mean upstream.url?"),
         ("[legcy]\nmode = \"auto\"\n", 2, "did you mean legacy.mode?"),
@@ -174,9 +219,29 @@ fn a_file_that_cannot_be_used_is_refused_with_its_line() {
         ),
         ("[log]\nformat = [\"text\"]\n", 2, "a text or a number is expected"),
         (
+            "[upstream]\nurl = http://a\n",
+            2,
+            "this is no TOML: string values must be quoted",
+        ),
+        (
             "[upstream]\nurl = \"http://a\"\nurl = \"http://b\"\n",
             3,
-            "duplicate key",
+            "upstream.url is given twice: it is in line 2 already",
+        ),
+        (
+            "[admin]\naddress = \"off\"\n[listen]\naddress = \"1\"\n\naddress = \"2\"\n",
+            6,
+            "listen.address is given twice: it is in line 4 already",
+        ),
+        (
+            "[legacy]\nmode = \"auto\"\n[legacy]\nmode = \"gone\"\n",
+            3,
+            "legacy is given twice",
+        ),
+        (
+            "[legacy.routes]\nqueue = \"gone\"\nqueue = \"auto\"\n",
+            3,
+            "legacy.routes.queue is given twice: it is in line 2 already",
         ),
     ] {
         let (folder, options) = with_file("broken", text);
