@@ -8,6 +8,7 @@ use jobshim::{
     cli::{
         admin_url::admin_url,
         arguments::{Cli, Command, Format, ReportFormat},
+        check,
         demo::{self, DemoError},
         doctor, explain,
         health::{self, HealthError},
@@ -26,7 +27,6 @@ use jobshim::{
 };
 use std::{
     env,
-    fmt::Write as _,
     future::Future,
     io::{self, IsTerminal},
     process::ExitCode,
@@ -101,7 +101,7 @@ fn main() -> ExitCode {
             }
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "jobshim", &mut script);
-            print(&String::from_utf8_lossy(&script), ExitCode::SUCCESS)
+            print(&String::from_utf8_lossy(&script), || ExitCode::SUCCESS)
         }
     }
 }
@@ -158,7 +158,7 @@ fn refuse(error: &dyn std::fmt::Display) -> ExitCode {
 /// Writes what a command answers, or why it does not.
 fn answer<E: std::fmt::Display>(outcome: Result<String, E>) -> ExitCode {
     match outcome {
-        Ok(text) => print(&text, ExitCode::SUCCESS),
+        Ok(text) => print(&text, || ExitCode::SUCCESS),
         Err(error) => exit_code(Err(error)),
     }
 }
@@ -324,18 +324,8 @@ fn check(options: &Options) -> ExitCode {
     if let Some(Err(error)) = loaded.config.listen.tls().as_ref().map(Tls::new) {
         return refuse(&error);
     }
-    // What needs a look comes last: that is what a terminal shows.
     let warnings = warnings(&loaded, proxy.pipeline().legacy().tables(), variables());
-    let but = match warnings.len() {
-        0 => String::new(),
-        1 => ", with 1 warning:".to_owned(),
-        count => format!(", with {count} warnings:"),
-    };
-    let mut text = format!("{}configuration and tables are good{but}\n", InForce::of(&loaded));
-    for warning in warnings {
-        let _ = writeln!(text, "warning: {warning}");
-    }
-    print(&text, ExitCode::SUCCESS)
+    print(&check::summary(&InForce::of(&loaded), &warnings), || ExitCode::SUCCESS)
 }
 
 fn examine(options: &Options) -> ExitCode {
@@ -345,12 +335,12 @@ fn examine(options: &Options) -> ExitCode {
     };
     block_on(async {
         let mut found = String::new();
-        let code = match doctor::run(&loaded.config, &mut found).await {
+        let outcome = doctor::run(&loaded.config, &mut found).await;
+        print(&found, || match outcome {
             Ok(true) => ExitCode::SUCCESS,
             Ok(false) => ExitCode::FAILURE,
             Err(error) => refuse(&error),
-        };
-        print(&found, code)
+        })
     })
 }
 
@@ -361,7 +351,7 @@ fn ask_health(options: &Options, ready: bool) -> ExitCode {
     };
     block_on(async {
         match health::run(&loaded.config, ready).await {
-            Ok(said) => print(&format!("{said}\n"), ExitCode::SUCCESS),
+            Ok(said) => print(&format!("{said}\n"), || ExitCode::SUCCESS),
             Err(error @ HealthError::NoAdmin) => refuse(&error),
             Err(error) => exit_code(Err(error)),
         }
@@ -383,8 +373,8 @@ fn explain_request(request: &[String], options: &Options) -> ExitCode {
     let live = options.get(&UPSTREAM.url.key).is_some();
     block_on(async {
         let mut text = String::new();
-        let code = exit_code(explain::run(&loaded.config, method, target, live, &mut text).await);
-        print(&text, code)
+        let outcome = explain::run(&loaded.config, method, target, live, &mut text).await;
+        print(&text, || exit_code(outcome))
     })
 }
 
@@ -402,7 +392,7 @@ fn print_mapping(name: Option<&str>, format: Format, options: &Options) -> ExitC
         Format::Markdown => guide(&tables, name),
     };
     match printed {
-        Ok(text) => print(&text, ExitCode::SUCCESS),
+        Ok(text) => print(&text, || ExitCode::SUCCESS),
         Err(error) => refuse(&error),
     }
 }

@@ -4,7 +4,7 @@ use super::admin_url::from_here;
 use crate::{
     admin::ask,
     config::{Config, ListenAddress},
-    http::outside::Outside,
+    http::{outside::Outside, system_error::without_number},
 };
 use http::{StatusCode, Uri};
 use serde::Deserialize;
@@ -24,7 +24,7 @@ pub enum HealthError {
     #[error("{0}: {1}")]
     Admin(Uri, String),
     /// Nothing takes connections there.
-    #[error("no connection to {0}: {1}")]
+    #[error("no connection to {0}: {words}", words = without_number(&.1.to_string()))]
     Connect(ListenAddress, io::Error),
     /// It takes no connection.
     #[error("{0} takes no connection within {after} s", after = PATIENCE.as_secs())]

@@ -2,6 +2,7 @@
 
 pub mod admin_url;
 pub mod arguments;
+pub mod check;
 mod command_line;
 pub mod demo;
 pub mod doctor;

@@ -12,10 +12,10 @@ use std::{
 /// would end a server, too.
 const READER_GONE: u8 = 128 + 13;
 
-/// Writes `text`. The program then ends with `code`, unless it could not be written.
-pub fn print(text: &str, code: ExitCode) -> ExitCode {
+/// Writes `text`, then does what comes after it, such as a complaint. Where it cannot be written, the program ends.
+pub fn print(text: &str, then: impl FnOnce() -> ExitCode) -> ExitCode {
     match write(text) {
-        Ok(()) => code,
+        Ok(()) => then(),
         Err(error) => unwritten(&error),
     }
 }

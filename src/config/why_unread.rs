@@ -1,5 +1,6 @@
 //! Files that cannot be read, in words.
 
+use crate::http::system_error::without_number;
 use std::io::{self, ErrorKind};
 
 /// Why a file cannot be read, without the numbers of the system.
@@ -12,6 +13,6 @@ pub(crate) fn why_unread(error: &io::Error) -> String {
         ErrorKind::NotADirectory => "not found: a part of its path is no folder".to_owned(),
         ErrorKind::PermissionDenied => "the user of this process may not read it".to_owned(),
         ErrorKind::InvalidData => "it is no text in UTF-8".to_owned(),
-        _ => error.to_string(),
+        _ => without_number(&error.to_string()).to_owned(),
     }
 }

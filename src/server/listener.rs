@@ -1,6 +1,6 @@
 //! Where clients connect: an address, a Unix socket, or a socket that the service manager opened and passed on.
 
-use crate::config::ListenAddress;
+use crate::{config::ListenAddress, http::system_error::without_number};
 use listenfd::ListenFd;
 use socket2::{SockRef, TcpKeepalive};
 use std::{
@@ -148,7 +148,10 @@ pub fn why_unbound(error: &io::Error, flag: &str) -> String {
              that may be written; {flag} takes another address or port"
         ),
         io::ErrorKind::NotFound => format!("there is no such folder; {flag} takes another path"),
-        _ => format!("{error}; {flag} takes another address or port"),
+        _ => format!(
+            "{}; {flag} takes another address or port",
+            without_number(&error.to_string())
+        ),
     }
 }
 

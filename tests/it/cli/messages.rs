@@ -63,7 +63,23 @@ fn a_message_says_what_was_given_and_what_is_expected() {
             &["it is a folder, and a file is expected"],
         ),
         (&["check", "--config", &broken], 2, &["a.toml:2: this is no TOML: "]),
+        (
+            &["check", "--ca-file", &dir],
+            2,
+            &["it is a folder, and a file is expected"],
+        ),
         // Addresses.
+        (
+            &["health", "--listen", "127.0.0.1:9"],
+            1,
+            &["no connection to 127.0.0.1:9: ", "refused"],
+        ),
+        (&["report", "--admin", "127.0.0.1:9"], 1, &["refused"]),
+        (
+            &["explain", "/queue", "--upstream", "http://127.0.0.1:9"],
+            1,
+            &["refused"],
+        ),
         (&["--listen", &taken], 1, &[&taken, "in use", "--listen"]),
         (
             &["--listen", "127.0.0.1:0", "--admin", &taken],
