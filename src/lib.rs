@@ -4,7 +4,6 @@
 //! From top to bottom:
 
 /// The commands, one file each, and their exit codes.
-#[expect(clippy::print_stdout, reason = "what a command answers goes to the standard output")]
 pub mod cli;
 
 /// The second listener: health, metrics, usage, the page, the configuration in force, the guide.

@@ -1,12 +1,6 @@
 //! Flags, config, exit codes; nothing else.
 
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "what a command answers, and what is wrong before there is a log"
-)]
-
-use clap::{CommandFactory, Parser};
+use clap::CommandFactory;
 #[cfg(feature = "otel")]
 use jobshim::cli::traces;
 use jobshim::{
@@ -14,8 +8,11 @@ use jobshim::{
     cli::{
         admin_url::admin_url,
         arguments::{Cli, Command, Format, ReportFormat},
-        demo, doctor, explain,
+        check,
+        demo::{self, DemoError},
+        doctor, explain,
         health::{self, HealthError},
+        output::{complain, print, unwritten},
         report,
         warnings::warnings,
     },
@@ -23,15 +20,15 @@ use jobshim::{
         self, Config, InForce, Key, Loaded, LogConfig, LogFormat, Options,
         settings::{ADMIN, FOLDERS, LISTEN, UPSTREAM},
     },
-    mapping::{Tables, guide::guide, print},
+    mapping::{Tables, guide::guide, print::toml},
     proxy::{Proxy, STORE_EVERY, housekeeping, reload::Reloader},
-    server::{BindError, Server, Tls},
+    server::{BindError, Server, Tls, why_unbound},
     telemetry::{JsonLines, TextFields},
 };
 use std::{
     env,
     future::Future,
-    io::{self, IsTerminal, Write},
+    io::{self, IsTerminal},
     process::ExitCode,
     sync::Arc,
     time::{Duration, Instant},
@@ -55,7 +52,7 @@ const BAD_CONFIGURATION: u8 = 2;
 const SAME_STOP: Duration = Duration::from_millis(500);
 
 fn main() -> ExitCode {
-    let Cli { command, options } = Cli::parse();
+    let Cli { command, options } = Cli::from_command_line();
     let command = match command {
         None => return serve(&options),
         Some(command) => command,
@@ -104,7 +101,7 @@ fn main() -> ExitCode {
             }
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "jobshim", &mut script);
-            exit_code(io::stdout().write_all(&script))
+            print(&String::from_utf8_lossy(&script), || ExitCode::SUCCESS)
         }
     }
 }
@@ -124,12 +121,17 @@ fn show_demo(options: Options) -> ExitCode {
         access: false,
         verbosity: 0,
     });
-    block_on(async move { exit_code(demo::run(options, stop_signal()).await) })
+    block_on(async move {
+        match demo::run(options, stop_signal()).await {
+            Err(DemoError::Unwritten(error)) => unwritten(&error),
+            outcome => exit_code(outcome),
+        }
+    })
 }
 
 fn report_usage(options: &Options, days: u64, format: ReportFormat) -> ExitCode {
     match admin_url(options, variable) {
-        Ok(admin) => block_on(async { exit_code(report::run(&admin, days, format).await) }),
+        Ok(admin) => block_on(async { answer(report::run(&admin, days, format).await) }),
         Err(error) => refuse(&error),
     }
 }
@@ -149,15 +151,23 @@ fn variables() -> impl Iterator<Item = (String, String)> {
 }
 
 fn refuse(error: &dyn std::fmt::Display) -> ExitCode {
-    eprintln!("jobshim: {error}");
+    complain(error);
     ExitCode::from(BAD_CONFIGURATION)
+}
+
+/// Writes what a command answers, or why it does not.
+fn answer<E: std::fmt::Display>(outcome: Result<String, E>) -> ExitCode {
+    match outcome {
+        Ok(text) => print(&text, || ExitCode::SUCCESS),
+        Err(error) => exit_code(Err(error)),
+    }
 }
 
 fn exit_code<E: std::fmt::Display>(outcome: Result<(), E>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("jobshim: {error}");
+            complain(&error);
             ExitCode::FAILURE
         }
     }
@@ -292,8 +302,8 @@ async fn bind_admin(config: &Config) -> Result<Option<Admin>, String> {
     };
     let bound = Admin::bind(admin).await;
     bound.map(Some).map_err(|error| {
-        let address = admin.address;
-        format!("cannot listen on {address}: {error}; --admin takes another address, or off")
+        let (address, why) = (admin.address, why_unbound(&error, "--admin"));
+        format!("cannot listen on {address}: {why}")
     })
 }
 
@@ -314,12 +324,8 @@ fn check(options: &Options) -> ExitCode {
     if let Some(Err(error)) = loaded.config.listen.tls().as_ref().map(Tls::new) {
         return refuse(&error);
     }
-    println!("{}", InForce::of(&loaded));
-    for warning in warnings(&loaded, proxy.pipeline().legacy().tables(), variables()) {
-        println!("warning: {warning}");
-    }
-    println!("configuration and tables are good");
-    ExitCode::SUCCESS
+    let warnings = warnings(&loaded, proxy.pipeline().legacy().tables(), variables());
+    print(&check::summary(&InForce::of(&loaded), &warnings), || ExitCode::SUCCESS)
 }
 
 fn examine(options: &Options) -> ExitCode {
@@ -328,11 +334,13 @@ fn examine(options: &Options) -> ExitCode {
         Err(code) => return code,
     };
     block_on(async {
-        match doctor::run(&loaded.config).await {
+        let mut found = String::new();
+        let outcome = doctor::run(&loaded.config, &mut found).await;
+        print(&found, || match outcome {
             Ok(true) => ExitCode::SUCCESS,
             Ok(false) => ExitCode::FAILURE,
             Err(error) => refuse(&error),
-        }
+        })
     })
 }
 
@@ -343,10 +351,7 @@ fn ask_health(options: &Options, ready: bool) -> ExitCode {
     };
     block_on(async {
         match health::run(&loaded.config, ready).await {
-            Ok(said) => {
-                println!("{said}");
-                ExitCode::SUCCESS
-            }
+            Ok(said) => print(&format!("{said}\n"), || ExitCode::SUCCESS),
             Err(error @ HealthError::NoAdmin) => refuse(&error),
             Err(error) => exit_code(Err(error)),
         }
@@ -358,13 +363,19 @@ fn explain_request(request: &[String], options: &Options) -> ExitCode {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
-    let (method, target) = match request {
-        [method, target] => (method.as_str(), target.as_str()),
-        [target] => ("GET", target.as_str()),
-        _ => return refuse(&"explain takes [METHOD] TARGET"),
+    // Both in one word, as "POST /interrupt", are understood as well.
+    let words: Vec<&str> = request.iter().flat_map(|word| word.split_whitespace()).collect();
+    let (method, target) = match words.as_slice() {
+        [method, target] => (*method, *target),
+        [target] => ("GET", *target),
+        _ => return refuse(&"explain takes [METHOD] TARGET, such as POST /queue"),
     };
     let live = options.get(&UPSTREAM.url.key).is_some();
-    block_on(async { exit_code(explain::run(&loaded.config, method, target, live).await) })
+    block_on(async {
+        let mut text = String::new();
+        let outcome = explain::run(&loaded.config, method, target, live, &mut text).await;
+        print(&text, || exit_code(outcome))
+    })
 }
 
 fn print_mapping(name: Option<&str>, format: Format, options: &Options) -> ExitCode {
@@ -377,14 +388,11 @@ fn print_mapping(name: Option<&str>, format: Format, options: &Options) -> ExitC
         Err(error) => return refuse(&error),
     };
     let printed = match format {
-        Format::Toml => print::toml(&tables, name),
+        Format::Toml => toml(&tables, name),
         Format::Markdown => guide(&tables, name),
     };
     match printed {
-        Ok(text) => {
-            print!("{text}");
-            ExitCode::SUCCESS
-        }
+        Ok(text) => print(&text, || ExitCode::SUCCESS),
         Err(error) => refuse(&error),
     }
 }

@@ -58,7 +58,7 @@ pub enum Command {
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
         /// Days without a call after which a route is safe to remove
-        #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
+        #[arg(long, value_name = "N", default_value_t = 30, value_parser = days)]
         days: u64,
         /// How to print it
         #[arg(long, value_enum, default_value_t)]
@@ -119,6 +119,13 @@ pub enum Command {
         /// The shell
         shell: Shell,
     },
+}
+
+fn days(text: &str) -> Result<u64, String> {
+    match text.parse() {
+        Ok(days) if days > 0 => Ok(days),
+        _ => Err("a whole number of days above zero is expected".to_owned()),
+    }
 }
 
 /// How tables are printed.

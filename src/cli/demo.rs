@@ -1,16 +1,18 @@
 //! `jobshim demo`: a small simulated upstream and the proxy in one process.
 
+use super::output;
 use crate::{
     admin::Admin,
     config::{self, DialectChoice, settings::UPSTREAM},
     demo::{Options, Rules, Simulator, jobs, now},
     proxy::{Proxy, STORE_EVERY, StartError, housekeeping},
-    server::{BindError, Server},
+    server::{BindError, Server, why_unbound},
 };
 use std::{fmt::Write as _, future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
-/// How often the demo's queue moves on.
-const STEP: Duration = Duration::from_secs(5);
+/// How often the demo's queue moves on. The job that waits last is over after four steps: time to read and try the lines that
+/// name it.
+const STEP: Duration = Duration::from_secs(30);
 
 /// Why the demo could not start.
 #[derive(Debug, thiserror::Error)]
@@ -19,10 +21,10 @@ pub enum DemoError {
     #[error("the simulated server could not start: {0}")]
     Simulator(io::Error),
     /// The proxy's address is taken, say.
-    #[error("{0}; another address can be given with --listen")]
+    #[error(transparent)]
     Listen(#[from] BindError),
     /// The address of the page is taken, say.
-    #[error("cannot listen on {0}: {1}; --admin takes another address, or off")]
+    #[error("cannot listen on {0}: {why}", why = why_unbound(.1, "--admin"))]
     Admin(SocketAddr, io::Error),
     /// Its curl lines could not reach it.
     #[error("the demo is for curl lines: --listen takes an address and a port here")]
@@ -33,6 +35,9 @@ pub enum DemoError {
     /// The tables are broken.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// What there is to try cannot be shown.
+    #[error("the output cannot be written: {0}")]
+    Unwritten(io::Error),
 }
 
 /// Runs by `options` until `stop` resolves.
@@ -57,7 +62,7 @@ pub async fn run(options: config::Options, stop: impl Future<Output = ()>) -> Re
     };
     let address = server.local_addr().ok_or(DemoError::Socket)?;
     let page = admin.as_ref().map(Admin::local_addr);
-    print!("{}", welcome(address, page, rules, simulator.address()));
+    output::write(&welcome(address, page, rules, simulator.address())).map_err(DemoError::Unwritten)?;
     let steps = async {
         loop {
             tokio::time::sleep(STEP).await;

@@ -1,7 +1,7 @@
 //! `jobshim explain`: which upstream calls a legacy request becomes, and where each field comes from.
 
 use crate::{
-    config::{Config, DialectChoice},
+    config::{Config, DialectChoice, Mode, Share},
     http::{buffered::BufferBudget, request_head::FlaggedHeaders},
     jobs_api::Caller,
     legacy::{self, Inquiry, Legacy, LegacyError},
@@ -14,7 +14,7 @@ use crate::{
 use bytes::Bytes;
 use futures_util::TryStreamExt;
 use http::{Method, Uri};
-use std::sync::Arc;
+use std::{fmt::Write as _, sync::Arc};
 
 /// Why a request cannot be explained.
 #[derive(Debug, thiserror::Error)]
@@ -42,8 +42,14 @@ pub enum ExplainError {
     Answer(#[from] LegacyError),
 }
 
-/// Prints the explanation; `live` also makes the request and prints its answer.
-pub async fn run(config: &Config, method: &str, target: &str, live: bool) -> Result<(), ExplainError> {
+/// Writes the explanation to `out`; `live` also makes the request and writes its answer.
+pub async fn run(
+    config: &Config,
+    method: &str,
+    target: &str,
+    live: bool,
+    out: &mut String,
+) -> Result<(), ExplainError> {
     let parsed = Method::from_bytes(method.to_ascii_uppercase().as_bytes());
     let method = parsed.map_err(|_| ExplainError::Method(method.to_owned()))?;
     let uri: Uri = match target.parse() {
@@ -62,7 +68,8 @@ pub async fn run(config: &Config, method: &str, target: &str, live: bool) -> Res
     };
     let route = match route(&method, uri.path()) {
         Route::Prompt => {
-            println!(
+            let _ = writeln!(
+                out,
                 "{method} {target} {goes_to}; table {:?} says what is noted of it on the way, for legacy \
                  answers about that job, and what is taken out",
                 tables.prompt.table.name
@@ -70,59 +77,87 @@ pub async fn run(config: &Config, method: &str, target: &str, live: bool) -> Res
             return Ok(());
         }
         Route::Write(write) => {
-            print_mode(config, write.name());
-            println!(
-                "{method} {target} is done through the Jobs API ({}):\n",
-                dialect.names.about
-            );
+            write_mode(out, config, write.name());
+            let done = done_by(config, write.name(), false);
+            let _ = writeln!(out, "{method} {target} {done} ({}):\n", dialect.names.about);
             for call in calls(write.endpoint(), write.id().map(AsRef::as_ref), dialect, &there) {
-                println!("  {call}");
+                let _ = writeln!(out, "  {call}");
             }
             if live {
-                println!("\nexplain makes no writes");
+                let _ = writeln!(out, "\nexplain makes no writes");
             }
             return Ok(());
         }
         Route::PassThrough => {
-            println!("{method} {target} {goes_to}");
+            let _ = writeln!(out, "{method} {target} {goes_to}");
             return Ok(());
         }
         Route::WrongMethod(wrong) => {
             let path = uri.path();
-            print_mode(config, wrong.route);
-            println!("{method} {target} is answered by the server where its legacy endpoint is asked, else");
-            match wrong.allow {
-                Some(allow) => println!("  405: {path} allows {allow}"),
-                None => println!("  404: there is nothing to {method} at {path}"),
-            }
+            write_mode(out, config, wrong.route);
+            let _ = writeln!(
+                out,
+                "{method} {target} is answered by the server where its legacy endpoint is asked, else"
+            );
+            let _ = match wrong.allow {
+                Some(allow) => writeln!(out, "  405: {path} allows {allow}"),
+                None => writeln!(out, "  404: there is nothing to {method} at {path}"),
+            };
             return Ok(());
         }
         Route::Legacy(route) => route,
     };
-    print_mode(config, route.name());
+    write_mode(out, config, route.name());
     let table = table(&route, &tables, config);
-    println!(
-        "{method} {target} is answered from the Jobs API ({}):\n",
-        dialect.names.about
-    );
-    for call in calls(route.endpoint(), route.id().map(AsRef::as_ref), dialect, &there) {
-        println!("  {call}");
+    let numbers = match route {
+        LegacyRoute::History => Some(&tables.answers.history.pagination),
+        LegacyRoute::HistoryV2 => Some(&tables.answers.history_v2.pagination),
+        _ => None,
+    };
+    if let Some(names) = numbers {
+        legacy::check_numbers(uri.query().unwrap_or_default(), names)?;
     }
-    println!("\n{} Table {:?}:\n", table.about, table.name);
-    println!("  {:<26} {:<8} from", "field", "fidelity");
+    let done = done_by(config, route.name(), true);
+    let _ = writeln!(out, "{method} {target} {done} ({}):\n", dialect.names.about);
+    for call in calls(route.endpoint(), route.id().map(AsRef::as_ref), dialect, &there) {
+        let _ = writeln!(out, "  {call}");
+    }
+    let _ = writeln!(out, "\n{} Table {:?}:\n", table.about, table.name);
+    let _ = writeln!(out, "  {:<26} {:<8} from", "field", "fidelity");
     for row in rows(table) {
-        println!("  {:<26} {:<8} {}", row.to, row.fidelity, row.from);
+        let _ = writeln!(out, "  {:<26} {:<8} {}", row.to, row.fidelity, row.from);
         if !row.note.is_empty() {
-            println!("  {:<26} {:<8} {}", "", "", row.note);
+            let _ = writeln!(out, "  {:<26} {:<8} {}", "", "", row.note);
         }
     }
-    if live { show(config, &route, &uri).await } else { Ok(()) }
+    if live {
+        show(config, &route, &uri, out).await
+    } else {
+        Ok(())
+    }
 }
 
-fn print_mode(config: &Config, route: RouteName) {
+fn write_mode(out: &mut String, config: &Config, route: RouteName) {
     let policy = config.legacy.policy(route);
     let meaning = policy.meaning(route, config.legacy_url());
-    println!("Route {} is in mode {policy}: {meaning}.\n", route.as_str());
+    let _ = writeln!(out, "Route {} is in mode {policy}: {meaning}.\n", route.as_str());
+}
+
+/// Who answers a call to `route`, as far as the Jobs API goes.
+fn done_by(config: &Config, route: RouteName, reads: bool) -> &'static str {
+    let policy = config.legacy.policy(route);
+    let some_are = match policy.mode {
+        Mode::Translate | Mode::Canary | Mode::Auto => true,
+        Mode::Gone => policy.percent != Share::ALL,
+        Mode::Forward | Mode::Shadow => false,
+    };
+    match (some_are, reads) {
+        (true, true) => "is answered from the Jobs API",
+        (true, false) => "is done through the Jobs API",
+        (false, true) if policy.mode == Mode::Shadow => "is compared with what comes from the Jobs API",
+        (false, true) => "is not answered from the Jobs API; in mode translate it would be",
+        (false, false) => "is not done through the Jobs API; in mode translate it would be",
+    }
 }
 
 fn table<'a>(route: &LegacyRoute, tables: &'a Tables, config: &Config) -> &'a Table {
@@ -191,7 +226,7 @@ fn calls(endpoint: Endpoint, id: Option<&str>, dialect: &Dialect, there: &str) -
     calls
 }
 
-async fn show(config: &Config, route: &LegacyRoute, uri: &Uri) -> Result<(), ExplainError> {
+async fn show(config: &Config, route: &LegacyRoute, uri: &Uri, out: &mut String) -> Result<(), ExplainError> {
     let upstream = Arc::new(Upstream::new(
         &config.upstream,
         &BufferBudget::new(config.server.max_buffered),
@@ -209,13 +244,14 @@ async fn show(config: &Config, route: &LegacyRoute, uri: &Uri) -> Result<(), Exp
     };
     let answer = legacy.answer(route, inquiry, &Arc::new(Caller::default())).await?;
     let content_type = answer.content_type.as_ref().and_then(|value| value.to_str().ok());
-    println!(
-        "\n{} answers {} {}:\n",
+    let _ = writeln!(
+        out,
+        "\nFrom the Jobs API of {}, {} {}:\n",
         config.upstream.name(),
         answer.status,
         content_type.unwrap_or_default()
     );
     let pieces: Vec<Bytes> = answer.body.stream().try_collect().await?;
-    println!("{}", String::from_utf8_lossy(&pieces.concat()));
+    let _ = writeln!(out, "{}", String::from_utf8_lossy(&pieces.concat()));
     Ok(())
 }

@@ -2,10 +2,13 @@
 
 pub mod admin_url;
 pub mod arguments;
+pub mod check;
+mod command_line;
 pub mod demo;
 pub mod doctor;
 pub mod explain;
 pub mod health;
+pub mod output;
 pub mod report;
 #[cfg(feature = "otel")]
 pub mod traces;

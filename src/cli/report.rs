@@ -27,9 +27,9 @@ pub enum ReportError {
     Answer(String, String),
 }
 
-/// Asks the jobshim whose admin listener is at `admin`, and prints what it has seen. A route is unused after `days`
+/// Asks the jobshim whose admin listener is at `admin`, and says what it has seen. A route is unused after `days`
 /// without a call.
-pub async fn run(admin: &str, days: u64, format: ReportFormat) -> Result<(), ReportError> {
+pub async fn run(admin: &str, days: u64, format: ReportFormat) -> Result<String, ReportError> {
     let base = admin.trim_end_matches('/');
     let uri: Uri = format!("{base}/usage")
         .parse()
@@ -50,11 +50,10 @@ pub async fn run(admin: &str, days: u64, format: ReportFormat) -> Result<(), Rep
         )));
     }
     let seen: Shown = serde_json::from_slice(&text).map_err(|error| refuse(error.to_string()))?;
-    match format {
-        ReportFormat::Text => print!("{}", report(&seen, days, base)),
-        ReportFormat::Json => println!("{}", String::from_utf8_lossy(&text).trim_end()),
-    }
-    Ok(())
+    Ok(match format {
+        ReportFormat::Text => report(&seen, days, base),
+        ReportFormat::Json => format!("{}\n", String::from_utf8_lossy(&text).trim_end()),
+    })
 }
 
 /// `/usage`.

@@ -7,9 +7,10 @@ use super::{
     nearest::nearest,
     provenance::{Origin, Place},
     settings::keys,
+    why_unread::why_unread,
 };
 use crate::http::outside::Outside;
-use std::{collections::BTreeMap, fs, io, path::Path};
+use std::{collections::BTreeMap, fs, ops::Range, path::Path};
 use toml::de::{DeTable, DeValue};
 
 /// What the file says, by key.
@@ -23,29 +24,35 @@ pub(super) struct Written {
     pub places: Vec<Place>,
 }
 
-/// Reads a configuration file; every complaint about it comes back.
-pub(super) fn read(path: &Path) -> Result<FileValues, Vec<ConfigError>> {
-    let text = fs::read_to_string(path).map_err(|error| {
-        let reason = match error.kind() {
-            io::ErrorKind::NotFound => "not found".to_owned(),
-            _ => error.to_string(),
-        };
-        vec![ConfigError::Unreadable {
-            path: path.to_owned(),
-            reason,
-        }]
-    })?;
+/// Reads a configuration file: what can be used of it, and every complaint about the rest.
+pub(super) fn read(path: &Path) -> (FileValues, Vec<ConfigError>) {
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) => {
+            let unreadable = ConfigError::Unreadable {
+                path: path.to_owned(),
+                reason: why_unread(&error),
+            };
+            return (FileValues::new(), vec![unreadable]);
+        }
+    };
     let refuse = |at, reason| ConfigError::File {
         path: path.to_owned(),
         line: line_of(&text, at),
         reason,
     };
-    let root = DeTable::parse(&text).map_err(|error| {
-        let at = error.span().map_or(0, |span| span.start);
-        vec![refuse(at, error.message().to_owned())]
-    })?;
-    let mut values = FileValues::new();
+    let (root, faults) = DeTable::parse_recoverable(&text);
     let mut errors = Vec::new();
+    for fault in faults {
+        let span = fault.span().unwrap_or_default();
+        if fault.message() != DUPLICATE {
+            // What follows a fault of the grammar may be read as something else.
+            let reason = format!("this is no TOML: {}", fault.message());
+            return (FileValues::new(), vec![refuse(span.start, reason)]);
+        }
+        errors.push(refuse(span.start, given_twice(&text, root.get_ref(), span)));
+    }
+    let mut values = FileValues::new();
     let mut take = |name: String, value: &toml::Spanned<DeValue<'_>>, at: usize| {
         let Some(key) = keys().find(|key| key.name == name) else {
             return errors.push(refuse(at, unknown_key(&name)));
@@ -73,24 +80,81 @@ pub(super) fn read(path: &Path) -> Result<FileValues, Vec<ConfigError>> {
             _ => take(name.get_ref().to_string(), value, name.span().start),
         }
     }
-    if errors.is_empty() { Ok(values) } else { Err(errors) }
+    (values, errors)
+}
+
+/// What the TOML library says of a key that is there already.
+const DUPLICATE: &str = "duplicate key";
+
+/// Says of the key at `span` that it is there already, and where.
+fn given_twice(text: &str, root: &DeTable<'_>, span: Range<usize>) -> String {
+    let name = text.get(span.clone()).unwrap_or_default();
+    match last_before(root, name.trim_matches(['"', '\'']), span.start, "") {
+        Some((at, key)) => format!(
+            "{} is given twice: it is in line {} already",
+            Outside::new(&key),
+            line_of(text, at)
+        ),
+        None => format!("{} is given twice", Outside::new(name)),
+    }
+}
+
+/// The last key of that name before a place, and where it is. What is given twice was given in the same table, and no table
+/// begins twice: so it is the one.
+fn last_before(table: &DeTable<'_>, name: &str, place: usize, lead: &str) -> Option<(usize, String)> {
+    let found = table.iter().filter_map(|(key, value)| {
+        let (at, path) = (key.span().start, format!("{lead}{}", key.get_ref()));
+        let below = match value.get_ref() {
+            DeValue::Table(below) => last_before(below, name, place, &format!("{path}.")),
+            _ => None,
+        };
+        below.or_else(|| (key.get_ref() == name && at < place).then_some((at, path)))
+    });
+    found.max_by_key(|(at, _)| *at)
 }
 
 /// Says of a key what was meant, or else what its section has.
 fn unknown_key(name: &str) -> String {
     let known: Vec<&str> = keys().map(|key| key.name).collect();
+    let last = last_part(name);
+    // By the name of its flag, or in another section.
+    let flag = format!("--{}", last.replace('_', "-"));
+    let elsewhere: Vec<&str> = match keys().find(|key| key.flag == flag) {
+        Some(key) => vec![key.name],
+        None => known.iter().copied().filter(|key| last_part(key) == last).collect(),
+    };
     let of_section = |key: &&str| {
         key.rsplit_once('.').map(|(section, _)| section) == name.split_once('.').map(|(section, _)| section)
     };
-    // Without its section, too.
-    let in_a_section = known.iter().copied().find(|key| key.ends_with(&format!(".{name}")));
-    let meant = in_a_section.or_else(|| nearest(name, known.iter().copied()));
-    let hint = match (meant, known.iter().copied().filter(of_section).collect::<Vec<_>>()) {
-        (Some(key), _) => format!("did you mean {key}?"),
-        (None, keys) if !keys.is_empty() => format!("there are {}", keys.join(", ")),
-        (None, _) => format!("there are {}", known.join(", ")),
+    let alike = nearest(name, known.iter().copied());
+    let meant = match alike {
+        Some(key) if elsewhere.is_empty() || elsewhere.contains(&key) => vec![key],
+        _ => elsewhere,
+    };
+    let hint = match (
+        meant.as_slice(),
+        known.iter().copied().filter(of_section).collect::<Vec<_>>(),
+    ) {
+        ([key], _) => format!("did you mean {key}?{}", place_of(key, name)),
+        ([_, ..], _) => format!("did you mean {}?", meant.join(" or ")),
+        ([], keys) if !keys.is_empty() => format!("there are {}", keys.join(", ")),
+        ([], _) => format!("there are {}", known.join(", ")),
     };
     format!("unknown key {}; {hint}", Outside::new(name))
+}
+
+fn last_part(key: &str) -> &str {
+    key.rsplit_once('.').map_or(key, |(_, last)| last)
+}
+
+/// Where `key` stands in the file, if that is another place than where `written` is.
+fn place_of(key: &str, written: &str) -> String {
+    let section = |name| str::rsplit_once(name, '.').map(|(section, _)| section);
+    match (section(key), section(written)) {
+        (there, here) if there == here => String::new(),
+        (Some(there), _) => format!(" Write {} under [{there}].", last_part(key)),
+        (None, _) => format!(" Write {key} above the first section."),
+    }
 }
 
 /// The lines of a value as its flag would take them, and where each stands in `source`, if it is a table or a list.

@@ -53,13 +53,24 @@ impl InForce {
 
 impl fmt::Display for InForce {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for Line { name, value, note } in &self.settings {
-            writeln!(out, "{name:<26} {value:<28} {note}")?;
-        }
-        writeln!(out)?;
-        for Line { name, value, note } in &self.routes {
-            writeln!(out, "{name:<26} {value:<28} {note}")?;
+        let all = || self.settings.iter().chain(&self.routes);
+        let length = |text: &str| text.chars().count();
+        let names = all().map(|line| length(line.name)).max().unwrap_or(0);
+        let values = all().map(|line| length(&line.value)).filter(|&length| length <= WIDEST);
+        let values = values.max().unwrap_or(0);
+        for lines in [&self.settings, &self.routes] {
+            for Line { name, value, note } in lines {
+                match length(value) > values {
+                    // A long value has a line of its own, so that the columns stay where they are.
+                    true => writeln!(out, "{name:<names$}  {value}\n{:<names$}  {:<values$}  {note}", "", "")?,
+                    false => writeln!(out, "{name:<names$}  {value:<values$}  {note}")?,
+                }
+            }
+            writeln!(out)?;
         }
         Ok(())
     }
 }
+
+/// The longest value that still has its note beside it.
+const WIDEST: usize = 36;

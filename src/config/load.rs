@@ -2,7 +2,7 @@
 
 use super::{
     error::{ConfigError, ConfigErrors},
-    file::{self, FileValues, Written},
+    file::{self, Written},
     key::Key,
     options::Options,
     provenance::{GivenValue, Origin},
@@ -127,11 +127,7 @@ fn merge(options: &Options, variable: &dyn Fn(&str) -> Option<String>) -> (Vec<G
         .config
         .clone()
         .or_else(|| variable("JOBSHIM_CONFIG").map(PathBuf::from));
-    let (mut file, errors) = match path.as_deref().map(file::read) {
-        None => (FileValues::new(), Vec::new()),
-        Some(Ok(file)) => (file, Vec::new()),
-        Some(Err(errors)) => (FileValues::new(), errors),
-    };
+    let (mut file, errors) = path.as_deref().map(file::read).unwrap_or_default();
     let given = |key: &'static Key| {
         let flag = options.get(key).map(|value| (value.to_owned(), Origin::Flag(key.flag)));
         let from_environment = || variable(key.variable).map(|value| (value, Origin::Environment(key.variable)));

@@ -16,6 +16,7 @@ mod reader;
 pub mod settings;
 mod validated;
 mod values;
+mod why_unread;
 
 pub use error::{ConfigError, ConfigErrors};
 pub use in_force::{InForce, Line};
@@ -32,5 +33,7 @@ pub use settings::{
 pub use validated::{AdminConfig, Config, TlsFiles};
 pub use values::{
     DialectChoice, ListenAddress, LogFormat, Mode, Policy, Rollback, RoutePolicies, Secret, ServerAddress, Share,
-    Surface, TrustedProxies, has_sound_port, is_read_once, shown_url,
+    Surface, TrustedProxies, has_sound_port, is_host_and_port, is_read_once, shown_url,
 };
+
+pub(crate) use why_unread::why_unread;

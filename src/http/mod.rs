@@ -16,5 +16,6 @@ pub mod peer;
 pub mod proxy_status;
 pub mod request_head;
 pub mod segments;
+pub mod system_error;
 pub mod validate;
 pub mod via;

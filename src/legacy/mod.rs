@@ -29,6 +29,7 @@ pub use crate::http::entity_tag::Version;
 pub use answer::{Cached, Inquiry, LegacyAnswer, LegacyBody};
 pub use by_id::Remembered;
 pub use invalidate::InvalidateOnDrop;
+pub use pagination::check_numbers;
 pub use passing::Hiding;
 
 use crate::{

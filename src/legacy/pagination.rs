@@ -15,6 +15,11 @@ pub(super) struct Pagination {
     pub skip: Option<i64>,
 }
 
+/// Refuses a query whose counts and offsets are no numbers.
+pub fn check_numbers(query: &str, names: &PaginationNames) -> Result<(), LegacyError> {
+    Pagination::parse(query, names).map(drop)
+}
+
 impl Pagination {
     /// Reads the parameters that the table names. A repeated one counts where it comes first.
     pub(super) fn parse(query: &str, names: &PaginationNames) -> Result<Self, LegacyError> {

@@ -1,6 +1,7 @@
 //! The table files: those that are built in, and the folder whose files replace them.
 
 use super::{limits, table_error::TableError};
+use crate::config::why_unread;
 use std::{
     fs,
     io::{self, Read},
@@ -100,7 +101,7 @@ impl TableFile {
         let (file, text) = match own {
             Some(path) => {
                 let file = path.display().to_string();
-                let text = read(&path).map_err(|error| refuse(&file, error.to_string()))?;
+                let text = read(&path).map_err(|error| refuse(&file, why_unread(&error)))?;
                 (file, text)
             }
             None => (format!("mappings/{} (built in)", table.path), table.text.to_owned()),
@@ -165,7 +166,7 @@ fn refuse(file: &str, reason: String) -> TableError {
 
 /// A misspelt file name would be ignored without a word: it is refused instead.
 fn refuse_strangers(dir: &Path) -> Result<(), TableError> {
-    let files = files_in(dir).map_err(|error| refuse(&dir.display().to_string(), error.to_string()))?;
+    let files = files_in(dir).map_err(|error| refuse(&dir.display().to_string(), why_unread(&error)))?;
     let is_known = |file: &Path| {
         BUILT_IN
             .iter()

@@ -1,6 +1,6 @@
 //! Where clients connect: an address, a Unix socket, or a socket that the service manager opened and passed on.
 
-use crate::config::ListenAddress;
+use crate::{config::ListenAddress, http::system_error::without_number};
 use listenfd::ListenFd;
 use socket2::{SockRef, TcpKeepalive};
 use std::{
@@ -134,6 +134,27 @@ fn passed() -> io::Result<Option<Listener>> {
     }))
 }
 
+/// Why an address cannot be listened on, and what can be done; `flag` takes another one.
+pub fn why_unbound(error: &io::Error, flag: &str) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!("the address is in use by another program; {flag} takes another address or port")
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            format!("this machine has no such address; {flag} takes one that it has, or 0.0.0.0 for all of them")
+        }
+        io::ErrorKind::PermissionDenied => format!(
+            "permission denied: a port under 1024 needs a right of its own (CAP_NET_BIND_SERVICE), a Unix socket a folder \
+             that may be written; {flag} takes another address or port"
+        ),
+        io::ErrorKind::NotFound => format!("there is no such folder; {flag} takes another path"),
+        _ => format!(
+            "{}; {flag} takes another address or port",
+            without_number(&error.to_string())
+        ),
+    }
+}
+
 /// A file that an earlier jobshim left when it was killed is in the way; one that somebody listens on is not ours.
 fn remove_stale(path: &Path) -> io::Result<()> {
     let is_socket = fs::symlink_metadata(path).is_ok_and(|about| about.file_type().is_socket());
@@ -144,4 +165,23 @@ fn remove_stale(path: &Path) -> io::Result<()> {
         fs::remove_file(path)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reason_why_an_address_is_not_to_be_had_says_what_to_do() {
+        for (kind, words) in [
+            (io::ErrorKind::AddrInUse, "in use"),
+            (io::ErrorKind::AddrNotAvailable, "this machine has no such address"),
+            (io::ErrorKind::PermissionDenied, "a port under 1024 needs a right"),
+            (io::ErrorKind::NotFound, "there is no such folder"),
+            (io::ErrorKind::OutOfMemory, "out of memory"),
+        ] {
+            let said = why_unbound(&kind.into(), "--listen");
+            assert!(said.contains(words) && said.contains("; --listen takes "), "{said}");
+        }
+    }
 }

@@ -9,6 +9,7 @@ mod listener;
 mod proxy_protocol;
 mod tls;
 
+pub use listener::why_unbound;
 pub use tls::{Tls, TlsError};
 
 use crate::{
@@ -69,7 +70,7 @@ pub enum BindError {
     #[error(transparent)]
     Tls(#[from] TlsError),
     /// The address is taken, say.
-    #[error("cannot listen on {0}: {1}")]
+    #[error("cannot listen on {0}: {why}", why = why_unbound(.1, "--listen"))]
     Listen(ListenAddress, io::Error),
 }
 

@@ -1,12 +1,13 @@
 //! Why something cannot be stored or read.
 
+use crate::http::system_error::without_number;
 use std::{io, sync::Arc};
 
 /// Why the state cannot be kept.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
     /// The folder cannot be made.
-    #[error("state_dir {0}: {1}")]
+    #[error("state_dir {0}: {words}", words = without_number(&.1.to_string()))]
     Folder(String, Arc<io::Error>),
     /// Another jobshim has the store open.
     #[error("state_dir {0} is in use by another jobshim")]

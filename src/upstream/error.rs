@@ -7,6 +7,7 @@ use crate::{
         buffered::BufferError,
         idle_timeout::{HeaderTimeout, IdleTimeout},
         outside::Outside,
+        system_error::without_number,
     },
     telemetry::Failure,
     upstream::{
@@ -182,5 +183,6 @@ fn cause_in<E: Error + Copy + 'static>(error: &(dyn Error + 'static)) -> Option<
 
 /// What people can act on is said by the innermost error: `Connection refused`, not `client error (Connect)`.
 fn innermost(error: &(dyn Error + 'static)) -> String {
-    sources(error).last().map(ToString::to_string).unwrap_or_default()
+    let words = sources(error).last().map(ToString::to_string).unwrap_or_default();
+    without_number(&words).to_owned()
 }

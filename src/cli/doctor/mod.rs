@@ -24,7 +24,10 @@ use crate::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use outcomes::{Outcome, routes};
-use std::{fmt, sync::Arc};
+use std::{
+    fmt::{self, Write as _},
+    sync::Arc,
+};
 
 /// A job that no server has.
 const NO_JOB: &str = "d0c70000-0000-4000-8000-000000000000";
@@ -119,8 +122,8 @@ struct Examination {
     refuses_cross_site: bool,
 }
 
-/// Examines the upstream and prints what was found; true when every legacy route has an answer.
-pub async fn run(config: &Config) -> Result<bool, DoctorError> {
+/// Examines the upstream and writes what was found to `out`; true when every legacy route has an answer.
+pub async fn run(config: &Config, out: &mut String) -> Result<bool, DoctorError> {
     let tables = Tables::load(config.mappings_dir.as_deref())?;
     let upstream = Arc::new(Upstream::new(
         &config.upstream,
@@ -137,31 +140,32 @@ pub async fn run(config: &Config) -> Result<bool, DoctorError> {
         },
         Arc::default(),
     ));
-    println!("{}\n", config.upstream.name());
+    let _ = writeln!(out, "{}\n", config.upstream.name());
     let asked = jobs.dialect(&Caller::default()).await;
     let kind = match asked {
         Ok(kind) => kind,
         Err(error) => {
-            row("upstream", &error);
-            row("cause", &diagnosis.cause(&error).await);
+            row(out, "upstream", &error);
+            row(out, "cause", &diagnosis.cause(&error).await);
             let is_missing = matches!(error, JobsError::Missing { .. });
             let legacy = legacy_upstream(config, &upstream)?;
             let own_endpoints = is_missing && has_legacy_endpoints(&legacy).await == Some(true);
-            return Ok(without_jobs_api(config, own_endpoints));
+            return Ok(without_jobs_api(out, config, own_endpoints));
         }
     };
     let dialect = jobs.names(kind);
     let legacy = legacy_upstream(config, &upstream)?;
     let examination = examine(&upstream, &legacy, &jobs, kind, &tables, &diagnosis).await;
-    print(dialect, kind, &examination);
+    print(out, dialect, kind, &examination);
     let has_both = kind == DialectKind::Comfyui && examination.own_reads == Some(true);
-    row("legacy calls are", &outlook(config, has_both));
+    row(out, "legacy calls are", &outlook(config, has_both));
     if config.legacy.upstream.is_some() {
         let session = jobs.on_behalf_of(&Arc::default(), kind);
         match shares_jobs(&session, &legacy).await {
-            Some(true) => row("legacy.upstream", &"knows the upstream's jobs"),
-            Some(false) => row("legacy.upstream", &KNOWS_NO_JOB),
+            Some(true) => row(out, "legacy.upstream", &"knows the upstream's jobs"),
+            Some(false) => row(out, "legacy.upstream", &KNOWS_NO_JOB),
             None => row(
+                out,
                 "legacy.upstream",
                 &"cannot be compared: one of both lists no finished job, or does not answer",
             ),
@@ -169,19 +173,20 @@ pub async fn run(config: &Config) -> Result<bool, DoctorError> {
     }
     if let Found::Refused(status) = examination.list {
         let advice = refusal(status, &OriginHeaders::default(), kind == DialectKind::Cloud);
-        row("cause", &advice.unwrap_or("the server refuses to answer"));
-        println!("\nNo legacy route can be answered.");
+        row(out, "cause", &advice.unwrap_or("the server refuses to answer"));
+        let _ = writeln!(out, "\nNo legacy route can be answered.");
         return Ok(false);
     }
-    println!();
+    out.push('\n');
     let routes = routes(config, dialect, kind, &examination);
     for (route, outcome) in &routes {
-        println!("  {route:<38} {outcome}");
+        let _ = writeln!(out, "  {route:<38} {outcome}");
     }
-    println!("  {:<38} passes through as it is", "everything else");
+    let _ = writeln!(out, "  {:<38} passes through as it is", "everything else");
     let good = !routes.iter().any(|(_, outcome)| matches!(outcome, Outcome::None(_)));
     let gone = routes.iter().any(|(_, outcome)| matches!(outcome, Outcome::Gone(_)));
-    println!(
+    let _ = writeln!(
+        out,
         "\n{}",
         match (good, gone) {
             (false, _) => "Some legacy routes have no answer.",
@@ -203,18 +208,19 @@ fn legacy_upstream(config: &Config, upstream: &Arc<Upstream>) -> Result<Arc<Upst
     }
 }
 
-/// Prints what becomes of legacy routes without the Jobs API; true when each has an answer.
-fn without_jobs_api(config: &Config, own_endpoints: bool) -> bool {
+/// Writes what becomes of legacy routes without the Jobs API; true when each has an answer.
+fn without_jobs_api(out: &mut String, config: &Config, own_endpoints: bool) -> bool {
     if !own_endpoints {
-        println!("\nNo legacy route can be answered.");
+        let _ = writeln!(out, "\nNo legacy route can be answered.");
         return false;
     }
-    row("its own legacy endpoints", &Found::Yes);
+    row(out, "its own legacy endpoints", &Found::Yes);
     let forwards = config
         .legacy
         .modes()
         .all(|mode| matches!(mode, Mode::Auto | Mode::Forward | Mode::Shadow));
-    println!(
+    let _ = writeln!(
+        out,
         "\n{}",
         match forwards {
             true => "Every legacy route is answered by the server's own legacy endpoints.",
@@ -225,8 +231,8 @@ fn without_jobs_api(config: &Config, own_endpoints: bool) -> bool {
     forwards
 }
 
-fn row(name: &str, value: &dyn fmt::Display) {
-    println!("  {name:<38} {value}");
+fn row(out: &mut String, name: &str, value: &dyn fmt::Display) {
+    let _ = writeln!(out, "  {name:<38} {value}");
 }
 
 async fn examine(
@@ -292,14 +298,14 @@ async fn queued(jobs: &Arc<Jobs>, kind: DialectKind) -> Queued {
     Queued::Empty
 }
 
-fn print(dialect: &Dialect, kind: DialectKind, found: &Examination) {
+fn print(out: &mut String, dialect: &Dialect, kind: DialectKind, found: &Examination) {
     let names = &dialect.names;
     let version = found
         .version
         .as_ref()
         .map_or(String::new(), |version| format!(", version {version}"));
-    row("upstream", &format!("answers{version}"));
-    row("dialect", &format!("{}: {}", kind.name(), names.about));
+    row(out, "upstream", &format!("answers{version}"));
+    row(out, "dialect", &format!("{}: {}", kind.name(), names.about));
     for (call, found) in [
         (format!("GET {}", names.list.path), &found.list),
         (format!("GET {}", names.detail.path), &found.detail),
@@ -309,12 +315,12 @@ fn print(dialect: &Dialect, kind: DialectKind, found: &Examination) {
         ("its own POST /queue".to_owned(), &found.own_queue),
         ("its own POST /history".to_owned(), &found.own_history),
     ] {
-        row(&call, found);
+        row(out, &call, found);
     }
-    row("queued jobs are told", &found.queued);
+    row(out, "queued jobs are told", &found.queued);
     let rule = match found.refuses_cross_site {
         true => "requests that a browser marks as cross-site are refused (403)",
         false => "cross-site requests are let in",
     };
-    row("origin rule", &rule);
+    row(out, "origin rule", &rule);
 }

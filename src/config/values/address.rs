@@ -65,11 +65,21 @@ pub(crate) fn address(text: &str) -> Result<ListenAddress, InvalidValue> {
     if let Some(path) = text.strip_prefix("unix:").filter(|path| !path.is_empty()) {
         return Ok(ListenAddress::Unix(path.into()));
     }
-    tcp(text).map(ListenAddress::Tcp).ok_or_else(|| {
-        "an address and a port are expected, such as 127.0.0.1:8187, [::1]:8187, or 8187 for 127.0.0.1:8187, or a Unix \
+    tcp(text).map(ListenAddress::Tcp).ok_or_else(|| match has_large_port(text) {
+        true => PORT.into(),
+        false => "an address and a port are expected, such as 127.0.0.1:8187, [::1]:8187, or 8187 for 127.0.0.1:8187, or a Unix \
          socket, such as unix:/run/jobshim/socket"
-            .into()
+            .into(),
     })
+}
+
+const PORT: &str = "a port is a number up to 65535";
+
+/// Whether the number behind the address is no port because it is too large.
+fn has_large_port(text: &str) -> bool {
+    let port = text.rsplit_once(':').map_or(text, |(_, port)| port);
+    let is_number = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+    is_number && port.parse::<u16>().is_err()
 }
 
 /// An address and a port. A port alone, as `8187` or `:8187`, and `localhost` are of this machine: nobody opens a port to
@@ -92,6 +102,7 @@ pub(crate) fn address_or_off(text: &str) -> Result<Option<SocketAddr>, InvalidVa
     match tcp(text) {
         _ if is_off(text) => Ok(None),
         Some(address) => Ok(Some(address)),
+        None if has_large_port(text) => Err(PORT.into()),
         None => Err("an address and a port are expected, such as 127.0.0.1:8186, or off".into()),
     }
 }

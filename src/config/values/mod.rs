@@ -15,7 +15,7 @@ pub use address::ListenAddress;
 pub use modes::{Mode, Policy, Rollback, RoutePolicies, Share};
 pub use secret::{Secret, is_read_once, shown_url};
 pub use trusted_proxies::TrustedProxies;
-pub use url::{ServerAddress, has_sound_port};
+pub use url::{ServerAddress, has_sound_port, is_host_and_port};
 pub use word::{DialectChoice, LogFormat, Surface};
 
 pub(crate) use address::{address, address_or_off, host_names};

@@ -15,6 +15,7 @@ pub(crate) fn folder_to_be(text: &str) -> Result<Option<PathBuf>, InvalidValue> 
 pub(crate) fn optional_file(text: &str) -> Result<Option<PathBuf>, InvalidValue> {
     let path = (!text.is_empty()).then(|| PathBuf::from(text));
     match &path {
+        Some(path) if path.is_dir() => Err("it is a folder, and a file is expected".into()),
         Some(path) if !path.is_file() => Err("there is no such file".into()),
         _ => Ok(path),
     }

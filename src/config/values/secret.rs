@@ -1,6 +1,7 @@
 //! Secrets: named by where they are kept, read once, never printed.
 
 use super::invalid_value::InvalidValue;
+use crate::config::why_unread::why_unread;
 use http::{HeaderName, HeaderValue, Uri};
 use parking_lot::Mutex;
 use std::{collections::HashMap, fmt, fs, path::Path, sync::Arc};
@@ -61,7 +62,7 @@ impl Pipes {
             return Ok(text);
         }
         let is_pipe = is_read_once(Path::new(path));
-        let text = fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
+        let text = fs::read_to_string(path).map_err(|error| format!("{path}: {}", why_unread(&error)))?;
         if is_pipe {
             self.0.lock().insert(path.to_owned(), Secret(text.clone()));
         }
@@ -134,7 +135,7 @@ pub(crate) fn shown_headers(text: &str) -> String {
         }
         _ => NOT_SHOWN.to_owned(),
     });
-    lines.collect::<Vec<_>>().join(", ")
+    lines.collect::<Vec<_>>().join("; ")
 }
 
 /// What a connection or a message is made of, and so not for a table of added headers.

@@ -50,8 +50,8 @@ fn url(text: &str) -> Result<Uri, InvalidValue> {
     }
 }
 
-/// A URL without its scheme: `host:port`, nothing behind it.
-fn is_host_and_port(text: &str) -> bool {
+/// Whether it is a URL without its scheme: `host:port`, nothing behind it.
+pub fn is_host_and_port(text: &str) -> bool {
     let port = text
         .parse::<Authority>()
         .ok()

@@ -1,27 +1,17 @@
 //! Flags, environment, file, defaults: who wins, and what a bad value is told.
 
-use crate::support::{TableFolder as Folder, program::run};
+use super::{refused, with_file};
+use crate::support::program::run;
 use jobshim::config::{
-    ConfigErrors, Loaded, Options, Origin, keys, load,
+    Loaded, Options, Origin, keys, load,
     settings::{LISTEN, SECTIONS, UPSTREAM},
 };
 use std::path::PathBuf;
-
-fn with_file(name: &str, text: &str) -> (Folder, Options) {
-    let folder = Folder::with(name, &[("jobshim.toml", text)]);
-    let options = Options::in_file(folder.path.join("jobshim.toml"));
-    (folder, options)
-}
 
 fn setting<'a>(loaded: &'a Loaded, key: &str) -> (&'a str, &'a Origin) {
     let found = loaded.values.iter().find(|value| value.key.name == key);
     let found = found.expect("every key has a value");
     (&found.text, &found.origin)
-}
-
-fn refused(options: &Options) -> Vec<String> {
-    let ConfigErrors(errors) = load(options, |_| None).expect_err("a bad configuration");
-    errors.iter().map(ToString::to_string).collect()
 }
 
 #[test]
@@ -133,65 +123,6 @@ fn a_url_without_its_scheme_is_told_what_it_may_mean() {
 }
 
 #[test]
-fn every_complaint_is_made_at_once() {
-    let (_folder, options) = with_file(
-        "many",
-        "[upstream]\nurl = \"nowhere\"\ndialect = \"x\"\n[log]\nformat = 5\n",
-    );
-    assert_eq!(refused(&options).len(), 3);
-    let (_folder, options) = with_file(
-        "many-of-a-section",
-        "[listen]\naddress = \"nowhere\"\naccess_token = { env = \"NOT_THERE\" }\ntls_key = \"/dev/null\"\n\
-         [upstream]\nconcurrency = 0\n[upstream.headers]\nX-Key = { env = \"NOT_THERE\" }\n",
-    );
-    let errors = refused(&options);
-    let named = [
-        "listen.address",
-        "listen.access_token",
-        "listen.tls_key",
-        "listen.tls_certificate",
-        "upstream.headers",
-        "upstream.concurrency",
-    ];
-    for key in named {
-        assert!(errors.iter().any(|error| error.starts_with(key)), "{key}: {errors:#?}");
-    }
-}
-
-#[test]
-fn a_file_that_cannot_be_used_is_refused_with_its_line() {
-    for (text, line, reason) in [
-        ("[upstream]\nurll = \"x\"\n", 2, "unknown key upstream.urll"),
-        ("listen = \"127.0.0.1:1\"\n", 1, "unknown key listen"),
-        ("[upstream]\n\nurl = \n", 3, ""),
-        ("\n[upstream]\nurll = \"x\"\n", 3, "did you mean upstream.url?"),
-        ("[legcy]\nmode = \"auto\"\n", 2, "did you mean legacy.mode?"),
-        ("mode = \"auto\"\n", 1, "did you mean legacy.mode?"),
-        (
-            "[cache]\nsomething_else = 1\n",
-            2,
-            "there are cache.max_bytes, cache.ttl, cache.max_stale",
-        ),
-        ("[log]\nformat = [\"text\"]\n", 2, "a text or a number is expected"),
-        (
-            "[upstream]\nurl = \"http://a\"\nurl = \"http://b\"\n",
-            3,
-            "duplicate key",
-        ),
-    ] {
-        let (folder, options) = with_file("broken", text);
-        let errors = refused(&options);
-        let wanted = format!("{}:{line}: ", folder.path.join("jobshim.toml").display());
-        assert!(
-            errors[0].starts_with(&wanted) && errors[0].contains(reason),
-            "{text}: {errors:?}"
-        );
-    }
-    let missing = Options::in_file(PathBuf::from("/does/not/exist.toml"));
-    assert_eq!(refused(&missing), ["/does/not/exist.toml: not found"]);
-}
-
-#[test]
 fn a_value_is_taken_in_each_way_that_can_mean_but_one_thing() {
     for (key, ways) in [
         (
@@ -217,34 +148,6 @@ fn a_value_is_taken_in_each_way_that_can_mean_but_one_thing() {
         let taken: Vec<String> = taken.collect();
         assert!(taken.windows(2).all(|two| two[0] == two[1]), "{}: {ways:?}", key.name);
     }
-}
-
-#[test]
-fn what_is_wrong_in_a_table_or_a_list_is_shown_alone_and_on_its_own_line() {
-    let text = "[legacy.routes]\nhistory = \"gone\"\nqueue = \"shaddow\"\nhistori_v2 = \"gone\"\n\n\
-                [legacy.routes.history_entry]\nmode = \"canary\"\npercnt = 30\n\n\
-                [legacy.routes.job_status.rollback]\nfailures = \"200%\"\n\n\
-                [shadow]\nignore = [\n  \"outputs\",\n  \"prompt[x]\",\n]\n";
-    let (folder, options) = with_file("lines", text);
-    let errors = refused(&options);
-    let path = folder.path.join("jobshim.toml").display().to_string();
-    for (line, part) in [
-        (3, "\"queue=shaddow\""),
-        (3, "\"shaddow\" is no mode; did you mean shadow?"),
-        (4, "\"histori_v2\" is no legacy route; did you mean history_v2?"),
-        (8, "\"percnt\" is no option of a mode; did you mean percent?"),
-        (11, "\"200%\" is no percentage"),
-        (16, "\"prompt[x]\" is no path"),
-    ] {
-        let place = format!("({path}:{line}): ");
-        assert!(
-            errors
-                .iter()
-                .any(|error| error.contains(&place) && error.contains(part)),
-            "{line}: {part} in {errors:#?}"
-        );
-    }
-    assert_eq!(errors.len(), 5, "{errors:#?}");
 }
 
 #[test]

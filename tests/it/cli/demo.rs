@@ -1,0 +1,115 @@
+//! `demo`: what it prints can be tried, as it stands.
+
+use crate::support::{Client, program::Program};
+use http::Method;
+use jobshim::demo::jobs;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_curl_line_of_the_demo_shows_what_it_says() {
+    for dialect in ["comfyui", "cloud"] {
+        try_demo(dialect).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_job_that_the_lines_name_waits_for_as_long_as_it_takes_to_try_them() {
+    let mut program = Program::start(&["demo", "--listen", "127.0.0.1:0", "--admin", "off"], &[]);
+    let line = program.line_with("The queue moves on every");
+    let mut words = line.split_whitespace().skip_while(|word| *word != "every").skip(1);
+    let seconds: u64 = words
+        .next()
+        .and_then(|word| word.parse().ok())
+        .expect("a number of seconds");
+    program.line_with("Ctrl-C ends it");
+    let named = program
+        .log
+        .iter()
+        .find_map(|line| line.split_once("{\"delete\": [\""))
+        .expect("a line");
+    let id = named.1.split('"').next().expect("an id").to_owned();
+    let mut board = jobs::board(0);
+    let mut steps = 0;
+    while ["pending", "in_progress"]
+        .iter()
+        .any(|state| board.in_state(state).contains(&id))
+    {
+        steps += 1;
+        jobs::advance(&mut board, steps);
+    }
+    let waits = seconds * u64::try_from(steps).expect("a number");
+    assert!((100..=300).contains(&waits), "{waits} s");
+}
+
+async fn try_demo(dialect: &str) {
+    let arguments = [
+        "--listen",
+        "127.0.0.1:0",
+        "--admin",
+        "127.0.0.1:0",
+        "--dialect",
+        dialect,
+    ];
+    let mut program = Program::start(&[&["demo"], &arguments[..]].concat(), &[]);
+    program.line_with("Ctrl-C ends it");
+    let shown: Vec<&String> = program.log.iter().filter(|line| !line.contains("INFO")).collect();
+    for line in &shown {
+        assert!(
+            line.is_empty() || line.starts_with("# ") || *line == "#" || line.starts_with("curl "),
+            "{line}"
+        );
+    }
+    let columns: Vec<Option<usize>> = shown[..3].iter().map(|line| line.rfind("  ")).collect();
+    assert!(
+        columns[0].is_some() && columns.iter().all(|column| *column == columns[0]),
+        "{shown:#?}"
+    );
+    let page = shown[0]
+        .trim_start_matches("# http://")
+        .split('/')
+        .next()
+        .expect("an address");
+    let page = Client::new().get(page.parse().expect("an address"), "/").await;
+    assert!(page.status == 200 && page.text().contains("<title>"), "{}", page.text());
+    let lines: Vec<String> = program
+        .log
+        .iter()
+        .filter(|line| line.starts_with("curl"))
+        .cloned()
+        .collect();
+    assert!(lines.len() >= 10, "{:#?}", program.log);
+    let client = Client::new();
+    for line in lines {
+        let url = line
+            .split_whitespace()
+            .find_map(|word| word.trim_matches('"').strip_prefix("http://"));
+        let (authority, path) = url
+            .and_then(|url| url.split_once('/'))
+            .unwrap_or_else(|| panic!("{line}"));
+        let address = authority.parse().expect("an address");
+        let target = format!("/{path}");
+        let order = line
+            .split_once("-d '")
+            .and_then(|(_, rest)| rest.split_once('\''))
+            .map(|(order, _)| order);
+        let reply = match order {
+            Some(order) => client.send(Method::POST, address, &target, &[], order.to_owned()).await,
+            None => client.send(Method::GET, address, &target, &[], "").await,
+        };
+        let reply = reply.expect("an answer");
+        let wanted = if line.contains("curl -i") { 404 } else { 200 };
+        assert_eq!(reply.status, wanted, "{line}");
+        assert_eq!(reply.body.is_empty(), order.is_some(), "{line}: {}", reply.text());
+        // What was deleted or cleared is not shown any more.
+        let left = client.get(address, &target).await.text();
+        match order.unwrap_or_default() {
+            order if order.contains("clear") => assert!(!left.contains("00000001-"), "{left}"),
+            order if order.contains("delete") => {
+                let id = order.split('"').nth(3).expect("an id");
+                assert!(!left.contains(id), "{left}");
+            }
+            _ => {}
+        }
+    }
+    program.signal("INT");
+    assert_eq!(program.end().code(), Some(0));
+}
