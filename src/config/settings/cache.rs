@@ -16,7 +16,7 @@ section! {
         flag: "--cache-max-bytes", value: "SIZE", variable: "JOBSHIM_CACHE_MAX_BYTES", default: "128MiB",
     }
 
-    /// How long an entry is remembered before the server is asked for it again; each list that tells of the same finished job renews it
+    /// How long an entry is remembered before the server is asked again; a list that tells of the same run renews it
     ttl: Duration = values::duration {
         flag: "--cache-ttl", value: "TIME", variable: "JOBSHIM_CACHE_TTL", default: "10m",
     }
