@@ -155,7 +155,12 @@ pub async fn run(config: &Config, out: &mut String) -> Result<bool, DoctorError>
     };
     let dialect = jobs.names(kind);
     let legacy = legacy_upstream(config, &upstream)?;
-    let examination = examine(&upstream, &legacy, &jobs, kind, &tables, &diagnosis).await;
+    // The cloud's own are answered by its website, which says nothing of them.
+    let own_reads = match (kind, &config.legacy.upstream) {
+        (DialectKind::Cloud, None) => None,
+        _ => has_legacy_endpoints(&legacy).await,
+    };
+    let examination = examine(&upstream, &jobs, kind, &tables, &diagnosis, own_reads).await;
     print(out, dialect, kind, &examination);
     let has_both = kind == DialectKind::Comfyui && examination.own_reads == Some(true);
     row(out, "legacy calls are", &outlook(config, has_both));
@@ -237,11 +242,11 @@ fn row(out: &mut String, name: &str, value: &dyn fmt::Display) {
 
 async fn examine(
     upstream: &Upstream,
-    legacy: &Upstream,
     jobs: &Arc<Jobs>,
     kind: DialectKind,
     tables: &Tables,
     diagnosis: &Diagnosis,
+    own_reads: Option<bool>,
 ) -> Examination {
     let names = &jobs.names(kind).names;
     let get = async |target: &str| Found::by(upstream.call(Method::GET, target, HeaderMap::new(), Bytes::new()).await);
@@ -267,7 +272,7 @@ async fn examine(
         )
         .await,
         classes: get(&names.classes.path.replace("{class}", COMMON_CLASS)).await,
-        own_reads: has_legacy_endpoints(legacy).await,
+        own_reads,
         own_queue: post(&format!("{prefix}/queue"), none.clone()).await,
         own_history: post(&format!("{prefix}/history"), none).await,
         queued: queued(jobs, kind).await,

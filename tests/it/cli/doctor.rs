@@ -179,3 +179,11 @@ async fn a_route_that_is_gone_is_not_said_to_have_an_answer() {
         said.text
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_the_clouds_own_endpoints_nothing_is_said_that_was_not_found_out() {
+    let server = Server::start(board(Rules::Cloud), Setup::default()).await;
+    let said = doctor(&["--upstream", &server.url(), "--mode", "shadow"]);
+    said.assert_rows(&[("dialect", "cloud"), ("GET /history ", "passed to")]);
+    assert!(!said.text.contains("it has none"), "{}", said.text);
+}
