@@ -36,7 +36,7 @@ fn with_tip(mut error: clap::Error) -> clap::Error {
         false => format!("http://{word}"),
     };
     let meant = match command {
-        "report" if is_address => format!("--admin {url}"),
+        "report" | "health" if is_address => format!("--admin {url}"),
         "demo" | "mapping" | "completions" => return error,
         _ if word.starts_with('-') => return error,
         _ if is_address => format!("--upstream {url}"),

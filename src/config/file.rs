@@ -106,6 +106,11 @@ fn last_before(table: &DeTable<'_>, name: &str, place: usize, lead: &str) -> Opt
         let (at, path) = (key.span().start, format!("{lead}{}", key.get_ref()));
         let below = match value.get_ref() {
             DeValue::Table(below) => last_before(below, name, place, &format!("{path}.")),
+            DeValue::Array(items) => {
+                let tables = items.iter().filter_map(|item| item.get_ref().as_table());
+                let found = tables.filter_map(|below| last_before(below, name, place, &format!("{path}.")));
+                found.max_by_key(|(at, _)| *at)
+            }
             _ => None,
         };
         below.or_else(|| (key.get_ref() == name && at < place).then_some((at, path)))

@@ -73,8 +73,8 @@ impl Legacy {
     /// The same, of the run that a list has just told of.
     pub(super) fn recall_listed(&self, scope: Scope, job: &Listed, variant: &Variant) -> Option<CachedEntry> {
         let kept = self.recall(scope, &job.id, variant)?;
-        if kept.renewable && variant.view.is_of_ended() && kept.run.is_certainly(&job.run) {
-            self.memory.renew(scope, &job.id, &job.run);
+        if kept.renewable && variant.view.is_of_ended() && kept.is_confirmed_by(&job.run) {
+            self.memory.renew(scope, &job.id, &kept);
             return Some(CachedEntry { stale: false, ..kept });
         }
         (!kept.stale && kept.run.is_same(&job.run)).then_some(kept)
@@ -123,6 +123,7 @@ impl Legacy {
         listed: Option<Listed>,
     ) -> Result<LookupOutcome, LegacyError> {
         let asked = self.memory.now(&id);
+        let run_listed = listed.as_ref().map(|job| job.run);
         let detail = match session.detail(&id).await {
             Ok(detail) => detail,
             Err(error) => return Err(Box::pin(session.why_refused(error)).await.into()),
@@ -163,6 +164,7 @@ impl Legacy {
             entry,
             headers,
             run,
+            listed: run_listed,
             newest: !ended || self.runs.is_newest(&id, run.number()),
             hollow,
             stale: false,

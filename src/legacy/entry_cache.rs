@@ -18,7 +18,11 @@ use crate::{
     mapping::{View, dialect::State},
 };
 use http::{HeaderMap, HeaderValue};
-use moka::sync::Cache;
+use moka::{
+    Entry as MokaEntry,
+    ops::compute::{CompResult, Op},
+    sync::Cache,
+};
 use std::{
     collections::HashSet,
     hash::{Hash, Hasher},
@@ -55,6 +59,8 @@ pub(super) struct CachedEntry {
     pub headers: Arc<HeaderMap>,
     /// Which run of its id it is.
     pub run: Run,
+    /// The same, as the list told of it for which it was asked: lists and details may tell of an end by different members.
+    pub listed: Option<Run>,
     /// No later run of the id is known to have been submitted: until one is, this is all there is to say of the id.
     pub newest: bool,
     /// It shows a queued job without its prompt, which nobody tells.
@@ -68,6 +74,8 @@ pub(super) struct CachedEntry {
 /// One job of one scope.
 #[derive(Clone, Debug)]
 struct CachedJob {
+    /// When it was first kept, and when it was last known to be as it is.
+    first: Instant,
     since: Instant,
     ended: bool,
     run: Run,
@@ -109,6 +117,8 @@ pub(super) struct KnownVersion {
     pub version: Version,
     /// Which run of the id it is of.
     pub run: Run,
+    listed: Option<Run>,
+    since: Instant,
     generation: IdGeneration,
 }
 
@@ -139,6 +149,8 @@ const VERSION_COST: u32 = 384;
 const VERSIONS_PART: u64 = 16;
 /// How often an entry is renewed within `cache.ttl` at most.
 const RENEWALS: u32 = 8;
+/// For how many times `cache.ttl` it is: what does not depend on the job alone, such as the server's CORS headers, may change.
+const LONGEST_LIFE: u32 = 144;
 /// Which part of the budget the last lists may take.
 const LISTS_PART: u64 = 64;
 /// An entry over this part of the budget is not kept: it would drive everything else out.
@@ -161,6 +173,20 @@ impl CachedJob {
     fn heads(&self) -> usize {
         let with_head = self.variants.iter().filter(|(variant, _)| variant.view.is_sent_whole());
         with_head.count() * HEAD_OVERHEAD
+    }
+}
+
+impl CachedEntry {
+    /// Whether a list that tells of `run` certainly tells of this.
+    pub(super) fn is_confirmed_by(&self, run: &Run) -> bool {
+        self.run.is_same(run) && self.listed.unwrap_or(self.run).is_certainly(run)
+    }
+}
+
+impl KnownVersion {
+    /// The same of a version.
+    pub(super) fn is_confirmed_by(&self, run: &Run) -> bool {
+        self.run.is_same(run) && self.listed.unwrap_or(self.run).is_certainly(run)
     }
 }
 
@@ -217,7 +243,7 @@ impl EntryCache {
         let age = job.since.elapsed();
         Some(CachedEntry {
             stale: age >= self.ttl,
-            renewable: age >= self.ttl / RENEWALS,
+            renewable: age >= self.ttl / RENEWALS && job.first.elapsed() < self.ttl * LONGEST_LIFE,
             ..kept.clone()
         })
     }
@@ -255,12 +281,7 @@ impl EntryCache {
             return;
         }
         if variant.encoding.is_none() {
-            let known = KnownVersion {
-                version: kept.entry.version,
-                run: kept.run,
-                generation: asked.generation,
-            };
-            self.versions.insert((key(scope, id), variant.view), known);
+            self.keep_version(key(scope, id), variant.view, &kept, asked.generation);
         }
         let key = key(scope, id);
         let is_it = |job: &Arc<CachedJob>| {
@@ -271,6 +292,7 @@ impl EntryCache {
         let mut job = match known {
             Some(job) if variant.encoding.is_some() || job.since.elapsed() < self.ttl => CachedJob::clone(&job),
             _ => CachedJob {
+                first: Instant::now(),
                 since: Instant::now(),
                 ended,
                 run: kept.run,
@@ -302,28 +324,54 @@ impl EntryCache {
         }
     }
 
-    /// A list has just told of this run: what is kept of it is as good as new.
-    pub(super) fn renew(&self, scope: Scope, id: &Arc<str>, run: &Run) {
-        let asked = self.now(id);
-        let key = key(scope, id);
-        let is_it = |job: &Arc<CachedJob>| job.ended && job.run.is_certainly(run) && job.generation == asked.generation;
-        let Some(job) = self.jobs.get(&key).filter(is_it) else {
-            return;
-        };
-        for (variant, kept) in job.variants.iter().filter(|(variant, _)| variant.encoding.is_none()) {
-            let known = KnownVersion {
-                version: kept.entry.version,
-                run: job.run,
-                generation: job.generation,
-            };
-            self.versions.insert((key.clone(), variant.view), known);
-        }
-        let job = CachedJob {
+    fn keep_version(&self, key: JobKey, view: View, kept: &CachedEntry, generation: IdGeneration) {
+        let known = KnownVersion {
+            version: kept.entry.version,
+            run: kept.run,
+            listed: kept.listed,
             since: Instant::now(),
-            ..CachedJob::clone(&job)
+            generation,
         };
-        self.jobs.insert(key, Arc::new(job));
+        self.versions.insert((key, view), known);
+    }
+
+    /// A list has just told of the same run as `kept`: what is kept of it is as good as new.
+    pub(super) fn renew(&self, scope: Scope, id: &Arc<str>, kept: &CachedEntry) {
+        let asked = self.now(id);
+        let is_it =
+            |job: &Arc<CachedJob>| job.ended && job.run.is_same(&kept.run) && job.generation == asked.generation;
+        let renewed = self.jobs.entry(key(scope, id)).and_compute_with(|known| {
+            match known.map(MokaEntry::into_value).filter(is_it) {
+                Some(job) => Op::Put(Arc::new(CachedJob {
+                    since: Instant::now(),
+                    ..CachedJob::clone(&job)
+                })),
+                None => Op::Nop,
+            }
+        });
+        if let CompResult::ReplacedWith(renewed) = renewed {
+            let plain = renewed.into_value();
+            let plain = plain.variants.iter().filter(|(variant, _)| variant.encoding.is_none());
+            for (variant, kept) in plain {
+                self.keep_version(key(scope, id), variant.view, kept, asked.generation);
+            }
+            self.lists.note_kept(scope, id);
+        }
         // Dropped in the meantime.
+        if !self.is_still(asked) {
+            self.invalidate(scope, id);
+        }
+    }
+
+    /// The same for a version alone, whose text was driven out.
+    pub(super) fn renew_version(&self, scope: Scope, id: &Arc<str>, view: View, known: KnownVersion) {
+        if known.since.elapsed() < self.ttl / RENEWALS {
+            return;
+        }
+        let asked = self.now(id);
+        let since = Instant::now();
+        self.versions
+            .insert((key(scope, id), view), KnownVersion { since, ..known });
         if !self.is_still(asked) {
             self.invalidate(scope, id);
         }

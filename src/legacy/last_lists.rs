@@ -2,7 +2,7 @@
 //! server itself.
 
 use crate::auth::scope::Scope;
-use moka::sync::Cache;
+use moka::{policy::EvictionPolicy, sync::Cache};
 use parking_lot::Mutex;
 use std::{collections::HashSet, sync::Arc, time::Duration};
 use twox_hash::XxHash3_64;
@@ -25,6 +25,7 @@ impl LastLists {
     pub(super) fn new(budget: u64, ttl: Duration) -> Self {
         let lists = Cache::builder()
             .max_capacity(budget)
+            .eviction_policy(EvictionPolicy::lru())
             .weigher(|_, jobs: &Arc<Mutex<HashSet<u64>>>| {
                 u32::try_from(LIST_COST + jobs.lock().len() * JOB_COST).unwrap_or(u32::MAX)
             })

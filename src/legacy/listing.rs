@@ -127,6 +127,9 @@ impl Legacy {
 
     fn known_version(&self, caller: &Caller, job: &Listed, view: View) -> Option<Version> {
         let known = self.memory.version(caller.scope, &job.id, view)?;
+        if view.is_of_ended() && known.is_confirmed_by(&job.run) {
+            self.memory.renew_version(caller.scope, &job.id, view, known);
+        }
         known.run.is_same(&job.run).then_some(known.version)
     }
 

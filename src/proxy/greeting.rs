@@ -120,8 +120,8 @@ fn warn_of_no_endpoints(config: &Config, has_legacy_endpoints: Option<bool>) {
     let routes = forwarded_routes(config);
     if has_legacy_endpoints == Some(false) && !routes.is_empty() {
         tracing::warn!(
-            "the server has no legacy endpoints of its own, so clients of {} get 404, and there is nothing to compare with: \
-             mode translate answers them from the Jobs API",
+            "the server has no legacy endpoints of its own, and what the mode of {} sends there is a 404: \
+             mode translate answers it from the Jobs API",
             routes.join(", ")
         );
     }

@@ -34,6 +34,8 @@ pub async fn housekeeping(proxy: Arc<Proxy>, store: Duration) {
         let pipeline = proxy.pipeline();
         let observer = proxy.observer();
         observer.look();
+        // What has expired is given back, also where nobody asks for metrics.
+        pipeline.metrics();
         for &route in RouteName::ALL {
             if let Some(back) = pipeline.modes.back(route) {
                 observer.events().rolled_back(route.as_str(), back.at_ms, &back.reason);

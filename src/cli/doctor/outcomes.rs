@@ -58,6 +58,12 @@ impl Translations<'_> {
         let policy = self.config.legacy.policy(route);
         let meaning = || policy.meaning(route, self.config.legacy_url());
         if policy.needs_legacy_endpoint() {
+            let is_the_clouds = row.request.as_ref().is_some_and(|(_, path)| path.only_under_api);
+            if is_the_clouds && self.kind == DialectKind::Comfyui && self.config.legacy.upstream.is_none() {
+                return Outcome::Answered(
+                    "404, as without jobshim: no ComfyUI has this endpoint of the cloud's".to_owned(),
+                );
+            }
             return match (policy.mode, self.found.own_reads) {
                 (_, Some(false)) => Outcome::None(format!(
                     "404: mode {} asks the server's own endpoint, and it has none",

@@ -135,7 +135,7 @@ impl Verdict {
             return Self::Unused(quiet_days);
         }
         let compares = is_read && (policy.mode == Mode::Shadow || (policy.mode == Mode::Canary && policy.compare));
-        let compared = compares.then(|| Self::of_comparisons(found));
+        let compared = compares.then(|| Self::of_comparisons(found, policy));
         match (compared, policy.mode) {
             (Some(bad), _) if bad.is_bad() => bad,
             (_, Mode::Canary) => Self::Canary(policy.percent),
@@ -147,11 +147,11 @@ impl Verdict {
         }
     }
 
-    fn of_comparisons(found: Option<&Found>) -> Self {
+    fn of_comparisons(found: Option<&Found>, policy: &Policy) -> Self {
         let Some(found) = found else {
             return Self::Watching(0);
         };
-        if found.absent >= ABSENT {
+        if found.absent >= ABSENT && policy.needs_legacy_endpoint() {
             return Self::NoEndpoint;
         }
         let of = found.jobs.total();

@@ -223,6 +223,16 @@ fn each_has_its_words_and_what_is_worse_comes_first() {
             false,
         ),
         (
+            "canary:100,compare",
+            Some(&absent),
+            fine,
+            None,
+            0,
+            "canary",
+            "canary at 100%",
+            false,
+        ),
+        (
             "shadow",
             Some(&absent),
             fine,

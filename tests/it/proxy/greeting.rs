@@ -116,13 +116,17 @@ async fn the_log_says_at_the_start_what_becomes_of_legacy_calls() {
 async fn where_the_server_has_no_legacy_endpoints_the_modes_that_ask_them_are_warned_of() {
     let server = simulator(Rules::Comfyui, Options::default()).await;
     for (arguments, routes, answered) in [
-        (&["--mode", "shadow"][..], Some("clients of history, "), false),
+        (&["--mode", "shadow"][..], Some("the mode of history, "), false),
         (
             &["--mode", "forward", "--dialect", "comfyui"],
-            Some("clients of history, "),
+            Some("the mode of history, "),
             false,
         ),
-        (&["--route", "queue=canary:5%"], Some("clients of queue get 404"), false),
+        (
+            &["--route", "queue=canary:5%"],
+            Some("the mode of queue sends there is a 404"),
+            false,
+        ),
         (&["--mode", "auto"], None, true),
         (&["--mode", "translate"], None, true),
     ] {
