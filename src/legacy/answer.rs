@@ -2,8 +2,8 @@
 
 use super::{
     LegacyError,
+    cached_entry::CachedEntry,
     entry::{Entry, Head},
-    entry_cache::CachedEntry,
 };
 use crate::http::entity_tag::Version;
 use crate::http::request_head::FlaggedHeaders;

@@ -3,9 +3,9 @@
 use super::{
     Legacy, LegacyError,
     answer::{Cached, Inquiry, LegacyAnswer},
+    cached_entry::CachedEntry,
     entries::LookupOutcome,
     entry::Entry,
-    entry_cache::CachedEntry,
     variant::Variant,
 };
 use crate::{

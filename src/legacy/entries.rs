@@ -1,10 +1,7 @@
 //! One job in a legacy view: remembered, or asked for once for all who ask at the same time, and written by a table.
 
 use super::{
-    Legacy, LegacyError,
-    entry::Entry,
-    entry_cache::{CachedEntry, Generation},
-    json_string,
+    Legacy, LegacyError, cached_entry::CachedEntry, entry::Entry, entry_cache::Generation, json_string,
     variant::Variant,
 };
 use crate::{

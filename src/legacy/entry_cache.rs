@@ -5,11 +5,10 @@
 //! Versions are kept beside, as small as they are: a poller with more history than fits still hears "not modified".
 
 use super::{
-    entry::Entry,
+    cached_entry::{CachedEntry, KnownVersion},
     last_lists::{LastLists, fingerprint},
     variant::Variant,
 };
-use crate::http::entity_tag::Version;
 use crate::{
     auth::scope::Scope,
     config::CacheConfig,
@@ -17,7 +16,7 @@ use crate::{
     legacy::runs::{IdGeneration, Runs},
     mapping::{View, dialect::State},
 };
-use http::{HeaderMap, HeaderValue};
+use http::HeaderValue;
 use moka::{
     Entry as MokaEntry,
     ops::compute::{CompResult, Op},
@@ -48,27 +47,6 @@ impl View {
     pub fn is_of_queued(self) -> bool {
         matches!(self, Self::Queue | Self::QueueCloud)
     }
-}
-
-/// A remembered text, and what the answer that carries it needs besides.
-#[derive(Clone, Debug)]
-pub(super) struct CachedEntry {
-    /// As it is, or compressed.
-    pub entry: Entry,
-    /// The CORS headers that the upstream sent with the job.
-    pub headers: Arc<HeaderMap>,
-    /// Which run of its id it is.
-    pub run: Run,
-    /// The same, as the list told of it for which it was asked: lists and details may tell of an end by different members.
-    pub listed: Option<Run>,
-    /// No later run of the id is known to have been submitted: until one is, this is all there is to say of the id.
-    pub newest: bool,
-    /// It shows a queued job without its prompt, which nobody tells.
-    pub hollow: bool,
-    /// It is older than `cache.ttl`: good only while the upstream cannot be asked.
-    pub stale: bool,
-    /// It is old enough for a list that tells of it to renew it.
-    pub renewable: bool,
 }
 
 /// One job of one scope.
@@ -107,18 +85,6 @@ fn key(scope: Scope, id: &Arc<str>) -> JobKey {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Generation {
     drops: u64,
-    generation: IdGeneration,
-}
-
-/// What is known of a text that may have been driven out.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct KnownVersion {
-    /// Its version.
-    pub version: Version,
-    /// Which run of the id it is of.
-    pub run: Run,
-    listed: Option<Run>,
-    since: Instant,
     generation: IdGeneration,
 }
 
@@ -173,20 +139,6 @@ impl CachedJob {
     fn heads(&self) -> usize {
         let with_head = self.variants.iter().filter(|(variant, _)| variant.view.is_sent_whole());
         with_head.count() * HEAD_OVERHEAD
-    }
-}
-
-impl CachedEntry {
-    /// Whether a list that tells of `run` certainly tells of this.
-    pub(super) fn is_confirmed_by(&self, run: &Run) -> bool {
-        self.run.is_same(run) && self.listed.unwrap_or(self.run).is_certainly(run)
-    }
-}
-
-impl KnownVersion {
-    /// The same of a version.
-    pub(super) fn is_confirmed_by(&self, run: &Run) -> bool {
-        self.run.is_same(run) && self.listed.unwrap_or(self.run).is_certainly(run)
     }
 }
 

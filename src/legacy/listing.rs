@@ -4,9 +4,9 @@
 use super::{
     Legacy, LegacyError,
     answer::{Cached, Inquiry, LegacyAnswer, LegacyBody},
+    cached_entry::CachedEntry,
     entries::LookupOutcome,
     entry::Entry,
-    entry_cache::CachedEntry,
     variant::Variant,
 };
 use crate::{

@@ -6,6 +6,7 @@
 
 mod answer;
 mod by_id;
+mod cached_entry;
 mod entries;
 mod entry;
 mod entry_cache;
