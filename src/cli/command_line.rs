@@ -36,7 +36,8 @@ fn with_tip(mut error: clap::Error) -> clap::Error {
         false => format!("http://{word}"),
     };
     let meant = match command {
-        "report" | "health" if is_address => format!("--admin {url}"),
+        "report" if is_address => format!("--admin {url}"),
+        "health" if is_address => format!("--admin {}", word.rsplit("://").next().unwrap_or(word)),
         "demo" | "mapping" | "completions" => return error,
         _ if word.starts_with('-') => return error,
         _ if is_address => format!("--upstream {url}"),

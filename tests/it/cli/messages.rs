@@ -23,6 +23,7 @@ fn a_message_says_what_was_given_and_what_is_expected() {
         (&["doctor", "https://comfy.lan"], 2, &["--upstream https://comfy.lan"]),
         (&["http://comfy.lan:8188"], 2, &["--upstream http://comfy.lan:8188"]),
         (&["report", "127.0.0.1:8186"], 2, &["--admin http://127.0.0.1:8186"]),
+        (&["health", "http://127.0.0.1:8186"], 2, &["--admin 127.0.0.1:8186"]),
         // Numbers.
         (&["report", "--days", "many"], 2, &["a whole number of days above zero"]),
         (
