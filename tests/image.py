@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-MOST_BYTES = 16_000_000
+MOST_BYTES = 15_000_000
 NOBODY = 65532
 CHROOT = shutil.which("chroot", path="/usr/sbin:/usr/bin:/sbin:/bin")
 
