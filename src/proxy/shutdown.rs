@@ -14,6 +14,8 @@ pub enum DrainStage {
     LastAnswers,
     /// Connections without a request under way are closed.
     Closing,
+    /// The drain timeout is over: connections are closed whatever is under way on them.
+    CutOff,
 }
 
 /// Listens.

@@ -21,7 +21,7 @@ use crate::{
     },
     server::accept::accept_failed,
 };
-use activity::{Awaited, ConnectionActivity, IdleLimits, TrackedIo};
+use activity::{Awaited, ConnectionActivity, IdleLimits, IdleReason, TrackedIo};
 use connection_limiter::{ConnectionLimiter, ConnectionPermit, LimitReached};
 use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
 use handshake::{Accepted, Handshake};
@@ -46,6 +46,8 @@ const LAST_ANSWERS: Duration = Duration::from_millis(500);
 /// how long that is waited for.
 const NO_STRAGGLER: Duration = Duration::from_millis(10);
 const STRAGGLERS_MOST: Duration = Duration::from_millis(200);
+/// How long connections may take to end once they are cut off.
+const CUT_OFF: Duration = Duration::from_millis(200);
 /// What a connection gets for which there is no place.
 const NO_PLACE: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\
@@ -169,6 +171,9 @@ impl Server {
         proxy.drain(DrainStage::Closing);
         if early.is_err() && timeout_at(until, proxy.drained()).await.is_err() {
             tracing::warn!(open, "the drain timeout is over; what is still under way is cut off");
+            // Connections end before the calls that they wait for: to a client, an end of the program is no failed answer.
+            proxy.drain(DrainStage::CutOff);
+            let _ = timeout(CUT_OFF, proxy.drained()).await;
         }
     }
 }
@@ -193,6 +198,16 @@ fn http(config: &ServerConfig) -> auto::Builder<TokioExecutor> {
         .max_send_buf_size(MAX_KEPT_BACK)
         .max_header_list_size(u32::try_from(buffer).unwrap_or(u32::MAX));
     http
+}
+
+/// What befalls a connection besides what is sent on it.
+enum Interruption {
+    /// No request is taken on it any more.
+    LastRequest,
+    /// Its client has taken too long.
+    Idle(IdleReason),
+    /// The program ends.
+    CutOff,
 }
 
 /// What every new connection needs.
@@ -287,13 +302,13 @@ impl ConnectionHandler {
                 () = stop.reached(DrainStage::Closing) => {}
                 () = activity.spent.notified() => {}
             }
-            None
+            Interruption::LastRequest
         };
         let limits = IdleLimits {
             header: self.config.header_timeout,
             idle: self.config.idle_timeout,
         };
-        let giving_up = activity.stops(limits).map(Some);
+        let giving_up = activity.stops(limits).map(Interruption::Idle);
         // Looked at when something has happened to one of them, not whenever something moves on the connection.
         let mut interruptions = FuturesUnordered::from_iter([stopping.boxed(), giving_up.boxed()]);
         loop {
@@ -306,13 +321,20 @@ impl ConnectionHandler {
                     return;
                 }
                 Some(interruption) = interruptions.next() => {
-                    if let Some(still) = interruption {
-                        tracing::debug!(%address, %still, "a connection is given up");
-                        return;
+                    match interruption {
+                        Interruption::LastRequest => {}
+                        Interruption::Idle(still) => {
+                            tracing::debug!(%address, %still, "a connection is given up");
+                            return;
+                        }
+                        Interruption::CutOff => return,
                     }
                 }
             }
             connection.as_mut().graceful_shutdown();
+            let mut stop = for_what_goes_on.clone();
+            let cut_off = async move { stop.reached(DrainStage::CutOff).await };
+            interruptions.push(cut_off.map(|()| Interruption::CutOff).boxed());
         }
     }
 

@@ -95,8 +95,5 @@ async fn a_stop_does_not_wait_longer_than_the_drain_timeout() {
         "{:#?}",
         program.log
     );
-    // Cut off, or told in time that it is: what it must not get is something that looks like an answer.
-    if let Ok(answer) = hanging.await.expect("a task") {
-        assert!(answer.status.is_server_error(), "{}: {}", answer.status, answer.text());
-    }
+    assert!(hanging.await.expect("a task").is_err());
 }
