@@ -24,7 +24,7 @@ fn read(method: &Method, wire: &[u8], step: usize) -> Read {
     let mut content = Vec::new();
     loop {
         match head.body.read(&mut bytes) {
-            Ok(Piece::Content(more)) => content.extend_from_slice(&more),
+            Ok(Piece::Content(more) | Piece::Gathered(more)) => content.extend_from_slice(&more),
             Ok(Piece::Trailers(_)) => {}
             Ok(Piece::End) => return Ok(Some((shown, content, true))),
             Ok(Piece::More) => match pieces.next() {

@@ -46,6 +46,8 @@ pub enum Chunk {
 pub enum Piece {
     /// Content.
     Content(Bytes),
+    /// Content of small chunks, copied together.
+    Gathered(Bytes),
     /// What comes after the content.
     Trailers(HeaderMap),
     /// Nothing more comes.
@@ -99,14 +101,14 @@ impl Reader {
                         return Ok(content(left, bytes));
                     }
                     if here > SMALL || together.len() + here > MAX_TOGETHER {
-                        return Ok(Piece::Content(together.into()));
+                        return Ok(Piece::Gathered(together.into()));
                     }
                     together.extend_from_slice(bytes.get(..here).unwrap_or_default());
                     bytes.advance(here);
                     *left -= here as u64;
                 }
                 // What comes after the small chunks is for the next time, an error too: nothing of it is taken yet.
-                _ if !together.is_empty() => return Ok(Piece::Content(together.into())),
+                _ if !together.is_empty() => return Ok(Piece::Gathered(together.into())),
                 (Err(error), _) => return Err(error),
                 (Ok(_), Chunk::Trailers) => {
                     let Some(trailers) = trailers(bytes)? else {
@@ -231,7 +233,7 @@ mod tests {
         let mut rest = wire;
         loop {
             match reader.read(&mut bytes)? {
-                Piece::Content(more) => content.extend_from_slice(&more),
+                Piece::Content(more) | Piece::Gathered(more) => content.extend_from_slice(&more),
                 Piece::Trailers(more) => trailers = more,
                 Piece::End => break,
                 Piece::More if rest.is_empty() => break,
@@ -330,7 +332,7 @@ mod tests {
     fn small_chunks_are_one_piece_and_large_ones_are_not_copied() {
         let mut wire = BytesMut::from(&*"1\r\nx\r\n".repeat(10_000));
         let (mut reader, mut pieces) = (Reader::chunked(), Vec::new());
-        while let Piece::Content(piece) = reader.read(&mut wire).expect("a body") {
+        while let Piece::Content(piece) | Piece::Gathered(piece) = reader.read(&mut wire).expect("a body") {
             pieces.push(piece.len());
         }
         assert_eq!(pieces, [MAX_TOGETHER, 10_000 - MAX_TOGETHER]);

@@ -23,7 +23,7 @@ use tokio::{
 };
 
 /// How much room there is to read into, in bytes: as much as is to come, or more whenever an answer fills it. A large answer
-/// costs less in large pieces.
+/// costs less in large pieces, but not one in small chunks, which are copied out of it.
 const LEAST_ROOM: usize = 8 << 10;
 const MAX_ROOM: usize = 400 << 10;
 /// How much may lie ready to be written while more is asked of a request's body, in bytes.
@@ -158,6 +158,10 @@ impl Connection {
         loop {
             match reader.read(&mut self.come) {
                 Ok(Piece::Content(content)) => return Poll::Ready(Some(Ok(Frame::data(content)))),
+                Ok(Piece::Gathered(content)) => {
+                    self.room = LEAST_ROOM;
+                    return Poll::Ready(Some(Ok(Frame::data(content))));
+                }
                 Ok(Piece::Trailers(trailers)) => return Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
                 Ok(Piece::End) => return Poll::Ready(None),
                 Ok(Piece::More) => {}

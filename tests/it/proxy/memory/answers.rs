@@ -49,7 +49,7 @@ async fn an_answer_in_small_chunks_takes_its_bytes_and_they_are_free_when_the_se
             let gone = Arc::new(Notify::new());
             let server = endless(beginning, size, Arc::clone(&gone)).await;
             let mut program = start(&format!("http://{server}"), &["--mode", mode]);
-            let (at, before) = (program.address(), Before::of(&program));
+            let (at, before) = (program.address(), Before::of(&mut program).await);
             // In shadow the answer that is made to be compared is gathered besides the one that passes.
             let requests = if mode == "shadow" { SENDERS / 2 } else { SENDERS };
             let clients = (0..requests).map(|nth| {

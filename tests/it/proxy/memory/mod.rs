@@ -15,14 +15,14 @@ use tokio::{io::AsyncWriteExt, net::TcpStream};
 const PIECES: [usize; 3] = [1, 7, 4096];
 /// Clients, or answers, at the same time.
 const SENDERS: usize = 4;
-/// What else a program needs for them, in KiB: connections and their buffers, frames that have come and not been read, the
-/// metrics, and what the allocator keeps at hand.
-const ELSE: u64 = 4096;
+/// What else a program needs for them, in KiB: connections and their buffers, frames that have come and not been read, and
+/// what the allocator keeps at hand.
+const ELSE: u64 = 3072;
 
 /// How long a body is that comes in pieces of `size`, in bytes. Small pieces take their time.
 fn body_length(size: usize) -> usize {
     let told = std::env::var("JOBSHIM_TEST_BODY").map(|text| text.parse().expect("a number of bytes"));
-    told.unwrap_or(if size < 100 { 1 << 17 } else { 2 << 20 })
+    told.unwrap_or(if size < 100 { 1 << 18 } else { 2 << 20 })
 }
 
 /// How much all senders send in pieces of `size`, in KiB.
@@ -51,7 +51,12 @@ struct Before {
 }
 
 impl Before {
-    fn of(program: &Program) -> Self {
+    /// Of a program that has told its metrics, as it does again while it is watched.
+    async fn of(program: &mut Program) -> Self {
+        for _ in 0..10 {
+            buffered(program).await;
+        }
+        program.until_at_rest().await;
         Self {
             memory: program.memory(),
             resident: program.reset_peak_memory(),

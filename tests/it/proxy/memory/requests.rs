@@ -40,7 +40,7 @@ async fn a_request_in_small_chunks_takes_its_bytes_and_they_are_free_when_its_cl
     {
         let what = format!("POST {path} in chunks of {size}");
         let mut program = start(&server.url(), &[]);
-        let (at, before) = (program.address(), Before::of(&program));
+        let (at, before) = (program.address(), Before::of(&mut program).await);
         let head = format!("POST {path} HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n");
         let bytes: Arc<[u8]> = [head.as_bytes(), &pieces(size, chunk)].concat().into();
         let clients = (0..SENDERS).map(|_| {
@@ -84,7 +84,7 @@ async fn a_request_in_small_frames_of_http2_takes_its_bytes_and_they_are_free_wh
     {
         let what = format!("POST {path} in frames of {size}");
         let mut program = start(&server.url(), &[]);
-        let (at, before) = (program.address(), Before::of(&program));
+        let (at, before) = (program.address(), Before::of(&mut program).await);
         let mut clients = Vec::new();
         for _ in 0..SENDERS {
             clients.push(begin_over_http2(at, path).await);
@@ -115,7 +115,7 @@ async fn what_a_slow_server_leaves_unread_of_small_frames_takes_little() {
     })
     .await;
     let mut program = start(&format!("http://{server}"), &[]);
-    let (at, before) = (program.address(), Before::of(&program));
+    let (at, before) = (program.address(), Before::of(&mut program).await);
     let stream = TcpStream::connect(at).await.expect("a connection");
     let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
         .await
