@@ -6,6 +6,7 @@ pub mod body_decoding;
 pub mod buffered;
 pub mod encoding;
 pub mod entity_tag;
+pub mod gzip;
 pub mod header_flags;
 pub mod headers;
 pub mod hex;
