@@ -240,7 +240,7 @@ async fn show(config: &Config, route: &LegacyRoute, uri: &Uri, out: &mut String)
     let inquiry = Inquiry {
         query: uri.query().unwrap_or_default(),
         headers: FlaggedHeaders::none(),
-        encoding: None,
+        accepted: Default::default(),
     };
     let answer = legacy.answer(route, inquiry, &Arc::new(Caller::default())).await?;
     let content_type = answer.content_type.as_ref().and_then(|value| value.to_str().ok());

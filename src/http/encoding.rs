@@ -1,12 +1,14 @@
-//! Compression of answers: which one a client takes (RFC 9110 section 12.5.3), and how it is made, whole or as it
-//! streams. A stream is one gzip member or one zstd frame: browsers stop after the first.
+//! Compression of answers: which one a client takes, and how it is made, whole or as it streams. A stream is one gzip member or one zstd frame: browsers stop after the first.
 
 use crate::http::body::BoxError;
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
 use futures_util::{Stream, StreamExt, stream};
 use http::{HeaderMap, HeaderValue, header::ACCEPT_ENCODING};
-use std::io::{self, Write};
+use std::{
+    cmp::Ordering,
+    io::{self, Write},
+};
 
 /// Answers up to this many bytes are sent as they are: they fit in one packet anyway.
 pub const NOT_WORTH_IT: usize = 1 << 10;
@@ -23,33 +25,6 @@ pub enum Encoding {
 }
 
 impl Encoding {
-    /// The best that a client takes. zstd, which is quicker and smaller, counts only where it is named.
-    pub fn accepted(headers: &HeaderMap) -> Option<Self> {
-        let mut best: Option<(u16, Self)> = None;
-        for value in headers.get_all(ACCEPT_ENCODING) {
-            for part in value.to_str().unwrap_or_default().split(',') {
-                let (name, weight) = part.split_once(';').unwrap_or((part, ""));
-                let name = name.trim();
-                let is = |known: &str| name.eq_ignore_ascii_case(known);
-                let encoding = match (is("gzip") || is("x-gzip"), is("zstd")) {
-                    (true, _) => Self::Gzip,
-                    (_, true) => Self::Zstd,
-                    _ => continue,
-                };
-                let weight = thousandths(weight);
-                let is_better = match best {
-                    None => true,
-                    Some((known, Self::Gzip)) => weight >= known,
-                    Some((known, Self::Zstd)) => weight > known,
-                };
-                if weight > 0 && is_better {
-                    best = Some((weight, encoding));
-                }
-            }
-        }
-        best.map(|(_, encoding)| encoding)
-    }
-
     /// The value of `Content-Encoding`.
     pub fn name(self) -> HeaderValue {
         HeaderValue::from_static(match self {
@@ -102,6 +77,44 @@ impl Encoding {
     }
 }
 
+/// Which encodings a client takes, with their weights in thousandths (RFC 9110 section 12.5.3); 0 is one that it does not
+/// take. Only what is named counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AcceptedEncodings {
+    gzip: u16,
+    zstd: u16,
+}
+
+impl AcceptedEncodings {
+    /// What `Accept-Encoding` says.
+    pub fn of(headers: &HeaderMap) -> Self {
+        let mut accepted = Self::default();
+        for value in headers.get_all(ACCEPT_ENCODING) {
+            for part in value.to_str().unwrap_or_default().split(',') {
+                let (name, weight) = part.split_once(';').unwrap_or((part, ""));
+                let name = name.trim();
+                let is = |known: &str| name.eq_ignore_ascii_case(known);
+                let known = match (is("gzip") || is("x-gzip"), is("zstd")) {
+                    (true, _) => &mut accepted.gzip,
+                    (_, true) => &mut accepted.zstd,
+                    _ => continue,
+                };
+                *known = thousandths(weight).max(*known);
+            }
+        }
+        accepted
+    }
+
+    /// The one that the client would rather have; `favoured` if it takes both alike.
+    pub fn best(self, favoured: Encoding) -> Option<Encoding> {
+        match self.gzip.cmp(&self.zstd) {
+            Ordering::Greater => Some(Encoding::Gzip),
+            Ordering::Less => Some(Encoding::Zstd),
+            Ordering::Equal => (self.gzip > 0).then_some(favoured),
+        }
+    }
+}
+
 /// A weight as thousandths; 1 where there is none, 0 where it is none.
 fn thousandths(text: &str) -> u16 {
     let text = text.trim();
@@ -115,7 +128,7 @@ fn thousandths(text: &str) -> u16 {
 }
 
 enum Encoder {
-    Gzip(GzEncoder<Vec<u8>>),
+    Gzip(Box<GzEncoder<Vec<u8>>>),
     Zstd(Box<zstd::stream::write::Encoder<'static, Vec<u8>>>),
 }
 
@@ -123,7 +136,7 @@ impl Encoder {
     /// The fastest level of each: whoever polls waits for it.
     fn new(encoding: Encoding) -> io::Result<Self> {
         Ok(match encoding {
-            Encoding::Gzip => Self::Gzip(GzEncoder::new(Vec::new(), Compression::fast())),
+            Encoding::Gzip => Self::Gzip(Box::new(GzEncoder::new(Vec::new(), Compression::fast()))),
             Encoding::Zstd => Self::Zstd(Box::new(zstd::stream::write::Encoder::new(Vec::new(), 1)?)),
         })
     }
@@ -160,16 +173,19 @@ mod tests {
 
     #[test]
     fn the_best_encoding_that_a_client_takes_is_chosen() {
-        let chosen = |value: &str| {
+        use Encoding::{Gzip, Zstd};
+        let accepted = |value: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(ACCEPT_ENCODING, value.parse().expect("a value"));
-            Encoding::accepted(&headers)
+            AcceptedEncodings::of(&headers)
         };
         for (value, expected) in [
-            ("gzip, deflate", Some(Encoding::Gzip)),
-            ("gzip, deflate, br, zstd", Some(Encoding::Zstd)),
-            ("zstd;q=0.5, gzip", Some(Encoding::Gzip)),
-            ("zstd;q=0, GZIP;q=0.1", Some(Encoding::Gzip)),
+            ("gzip, deflate", Some(Gzip)),
+            ("zstd", Some(Zstd)),
+            ("zstd;q=0.5, gzip", Some(Gzip)),
+            ("gzip;q=0.5, zstd;q=0.6", Some(Zstd)),
+            ("zstd;q=0, GZIP;q=0.1", Some(Gzip)),
+            ("gzip;q=0, x-gzip;q=0.1", Some(Gzip)),
             ("gzip;q=0", None),
             ("gzip;q=x", None),
             ("identity", None),
@@ -177,9 +193,16 @@ mod tests {
             ("br", None),
             ("", None),
         ] {
-            assert_eq!(chosen(value), expected, "{value}");
+            for favoured in [Gzip, Zstd] {
+                assert_eq!(accepted(value).best(favoured), expected, "{value}");
+            }
         }
-        assert_eq!(Encoding::accepted(&HeaderMap::new()), None);
+        for both in ["gzip, deflate, br, zstd", "zstd;q=0.5, gzip;q=0.5"] {
+            for favoured in [Gzip, Zstd] {
+                assert_eq!(accepted(both).best(favoured), Some(favoured), "{both}");
+            }
+        }
+        assert_eq!(AcceptedEncodings::of(&HeaderMap::new()).best(Gzip), None);
     }
 
     fn unfolded(encoding: Encoding, text: &[u8]) -> Vec<u8> {

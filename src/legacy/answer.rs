@@ -8,7 +8,10 @@ use super::{
 use crate::http::entity_tag::Version;
 use crate::http::request_head::FlaggedHeaders;
 use crate::{
-    http::{encoding::Encoding, header_flags::HeaderFlags},
+    http::{
+        encoding::{AcceptedEncodings, Encoding},
+        header_flags::HeaderFlags,
+    },
     mapping::{JobTable, Table, dialect::State, json_text},
 };
 use bytes::Bytes;
@@ -27,10 +30,15 @@ pub struct Inquiry<'a> {
     /// For `Origin` and `If-None-Match`.
     pub headers: FlaggedHeaders<'a>,
     /// How the answer may be compressed.
-    pub encoding: Option<Encoding>,
+    pub accepted: AcceptedEncodings,
 }
 
 impl<'a> Inquiry<'a> {
+    /// How an answer is compressed that is compressed as it is sent.
+    pub fn best_encoding(&self) -> Option<Encoding> {
+        self.accepted.best(Encoding::Zstd)
+    }
+
     /// `Origin`
     pub(super) fn origin(&self) -> Option<&'a HeaderValue> {
         self.headers.get(HeaderFlags::ORIGIN, &ORIGIN)

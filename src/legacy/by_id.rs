@@ -3,14 +3,13 @@
 use super::{
     Legacy, LegacyError,
     answer::{Cached, Inquiry, LegacyAnswer},
-    cached_entry::CachedEntry,
+    cached_entry::{CachedEntry, FoundEntry},
     entries::LookupOutcome,
-    entry::Entry,
     variant::Variant,
 };
 use crate::{
     auth::scope::Scope,
-    http::encoding::{Encoding, NOT_WORTH_IT},
+    http::encoding::{AcceptedEncodings, Encoding, NOT_WORTH_IT},
     jobs_api::{Caller, JobsSession},
     mapping::{View, dialect::State},
     routes::LegacyRoute,
@@ -18,10 +17,6 @@ use crate::{
 use bytes::Bytes;
 use http::HeaderMap;
 use std::sync::Arc;
-use tokio::task::spawn_blocking;
-
-/// Texts over this many bytes are compressed beside the requests, not among them.
-const LONG: usize = 64 << 10;
 
 /// What the memory has for a request.
 pub enum Remembered {
@@ -34,7 +29,7 @@ pub enum Remembered {
 /// An answer whose text is not remembered yet as it is to be sent.
 pub struct Plain {
     answer: LegacyAnswer,
-    kept: CachedEntry,
+    found: FoundEntry,
     id: Arc<str>,
     variant: Variant,
     scope: Scope,
@@ -68,14 +63,21 @@ impl Legacy {
         let good = |kept: &CachedEntry| kept.newest && (!kept.stale || cached == Cached::Stale);
         let recall = |variant: &Variant| self.recall(scope, id, variant).filter(good);
         // A status is too short to be compressed.
-        if let Some(encoding) = inquiry.encoding.filter(|_| view != View::JobStatus)
-            && let Some(kept) = recall(&variant.compressed(encoding))
-        {
-            let answer = LegacyAnswer::kept_whole(self.table(view), &kept, cached, inquiry);
-            return Some(Remembered::Answer(answer.encoded(encoding)));
+        let accepted = match view {
+            View::JobStatus => AcceptedEncodings::default(),
+            _ => inquiry.accepted,
+        };
+        let best = accepted.best(Encoding::Zstd);
+        // Of two that the client takes alike, it gets what is at hand.
+        let other = accepted.best(Encoding::Gzip).filter(|other| best != Some(*other));
+        for encoding in [best, other].into_iter().flatten() {
+            if let Some(kept) = recall(&variant.compressed(encoding)) {
+                let answer = LegacyAnswer::kept_whole(self.table(view), &kept, cached, inquiry);
+                return Some(Remembered::Answer(answer.encoded(encoding)));
+            }
         }
-        let kept = recall(&variant)?;
-        Some(self.answer_one(kept, id, variant, scope, cached, inquiry))
+        let found = recall(&variant)?.found()?;
+        Some(self.answer_one(found, id, variant, scope, cached, inquiry))
     }
 
     pub(super) async fn one(
@@ -89,15 +91,18 @@ impl Legacy {
         Ok(match outcome {
             LookupOutcome::Shown {
                 state: State::Finished,
-                kept,
+                found,
                 ..
-            } if self.hidden.is_hidden(session.caller().scope, id, kept.run.created()) => {
-                self.none(view, kept.headers, None)
+            } if self
+                .hidden
+                .is_hidden(session.caller().scope, id, found.kept.run.told.created()) =>
+            {
+                self.none(view, found.kept.headers, None)
             }
-            LookupOutcome::Shown { kept, stored, .. } => {
+            LookupOutcome::Shown { found, stored, .. } => {
                 let variant = Variant::plain(view, session.caller().origin());
                 let cached = Cached::Miss { shared, stored };
-                let answer = self.answer_one(*kept, id, variant, session.caller().scope, cached, inquiry);
+                let answer = self.answer_one(*found, id, variant, session.caller().scope, cached, inquiry);
                 Box::pin(self.finished(answer)).await
             }
             LookupOutcome::Elsewhere(headers, state) => self.none(view, headers, Some(state)),
@@ -126,7 +131,7 @@ impl Legacy {
 
     fn answer_one(
         &self,
-        kept: CachedEntry,
+        found: FoundEntry,
         id: &Arc<str>,
         variant: Variant,
         scope: Scope,
@@ -134,19 +139,21 @@ impl Legacy {
         inquiry: Inquiry<'_>,
     ) -> Remembered {
         let table = self.table(variant.view);
+        let FoundEntry { plain, kept } = &found;
         let answer = match variant.view {
-            View::JobStatus => LegacyAnswer::kept(table, &kept, kept.entry.item(1).collect(), cached, inquiry),
-            _ => LegacyAnswer::kept_whole(table, &kept, cached, inquiry),
+            View::JobStatus => LegacyAnswer::kept(table, kept, plain.item(1).collect(), cached, inquiry),
+            _ => LegacyAnswer::kept_whole(table, kept, cached, inquiry),
         };
-        let worth_it = variant.view != View::JobStatus && kept.entry.length() > NOT_WORTH_IT;
-        let Some(encoding) = inquiry.encoding.filter(|_| worth_it && answer.status.is_success()) else {
+        let worth_it = variant.view != View::JobStatus && plain.text().len() > NOT_WORTH_IT;
+        let best = inquiry.best_encoding();
+        let Some(encoding) = best.filter(|_| worth_it && answer.status.is_success()) else {
             return Remembered::Answer(answer);
         };
         // The head is one of a text that is sent as it is.
         let answer = LegacyAnswer { head: None, ..answer };
         Remembered::Plain(Box::new(Plain {
             answer,
-            kept,
+            found,
             id: Arc::clone(id),
             variant,
             scope,
@@ -159,7 +166,7 @@ impl Legacy {
     pub async fn finished(&self, remembered: Remembered) -> LegacyAnswer {
         let Plain {
             answer,
-            kept,
+            found,
             id,
             variant,
             scope,
@@ -168,38 +175,9 @@ impl Legacy {
             Remembered::Answer(answer) => return answer,
             Remembered::Plain(plain) => *plain,
         };
-        match self.compressed(kept, &id, variant, scope, encoding).await {
+        match self.compressed(&found, &id, &variant, scope, encoding).await {
             Some(entry) => answer.with_text(&entry).encoded(encoding),
             None => answer,
         }
-    }
-
-    async fn compressed(
-        &self,
-        kept: CachedEntry,
-        id: &Arc<str>,
-        variant: Variant,
-        scope: Scope,
-        encoding: Encoding,
-    ) -> Option<Entry> {
-        let asked = self.memory.now(id);
-        let known = self.memory.get(scope, id, &variant)?;
-        if known.entry.version != kept.entry.version {
-            return None;
-        }
-        let text = kept.entry.whole();
-        let compressed = match text.len() > LONG {
-            true => spawn_blocking(move || encoding.whole(&text)).await.ok()?,
-            false => encoding.whole(&text),
-        };
-        let entry = kept.entry.compressed(compressed.ok()?);
-        let ended = true;
-        let kept = CachedEntry {
-            entry: entry.clone(),
-            ..kept
-        };
-        self.memory
-            .keep(scope, id, ended, variant.compressed(encoding), kept, asked);
-        Some(entry)
     }
 }

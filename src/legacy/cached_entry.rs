@@ -1,6 +1,9 @@
 //! An entry as it is kept, its version, and whether a list confirms them.
 
-use super::{entry::Entry, runs::IdGeneration};
+use super::{
+    entry::{Entry, PlainEntry},
+    runs::IdGeneration,
+};
 use crate::{http::entity_tag::Version, jobs_api::Run};
 use http::HeaderMap;
 use std::{sync::Arc, time::Instant};
@@ -13,9 +16,7 @@ pub(super) struct CachedEntry {
     /// The CORS headers that the upstream sent with the job.
     pub headers: Arc<HeaderMap>,
     /// Which run of its id it is.
-    pub run: Run,
-    /// The same, as the list told of it for which it was asked: lists and details may tell of an end by different members.
-    pub listed: Option<Run>,
+    pub run: CachedRun,
     /// No later run of the id is known to have been submitted: until one is, this is all there is to say of the id.
     pub newest: bool,
     /// It shows a queued job without its prompt, which nobody tells.
@@ -26,28 +27,54 @@ pub(super) struct CachedEntry {
     pub renewable: bool,
 }
 
+/// An entry that is to be shown, with its text at hand.
+#[derive(Clone, Debug)]
+pub(super) struct FoundEntry {
+    pub plain: PlainEntry,
+    /// The same, and what the answer that carries it needs besides.
+    pub kept: CachedEntry,
+}
+
 /// What is known of a text that may have been driven out.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct KnownVersion {
     /// Its version.
     pub version: Version,
     /// Which run of the id it is of.
-    pub run: Run,
-    pub(super) listed: Option<Run>,
+    pub run: CachedRun,
     pub(super) since: Instant,
     pub(super) generation: IdGeneration,
 }
 
+/// A run of an id, by its detail and by the list for which that was asked: the two may tell of an end by different members.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CachedRun {
+    /// As the detail told of it.
+    pub told: Run,
+    /// As the list did, if there was one.
+    pub listed: Option<Run>,
+}
+
 impl CachedEntry {
-    /// Whether a list that tells of `run` certainly tells of this.
-    pub(super) fn is_confirmed_by(&self, run: &Run) -> bool {
-        self.run.is_same(run) && self.listed.unwrap_or(self.run).is_certainly(run)
+    /// With its text. `None` where that cannot be had from what is kept.
+    pub(super) fn found(self) -> Option<FoundEntry> {
+        let plain = self.entry.plain()?;
+        let entry = plain.entry().clone();
+        Some(FoundEntry {
+            plain,
+            kept: Self { entry, ..self },
+        })
     }
 }
 
-impl KnownVersion {
-    /// The same of a version.
+impl CachedRun {
+    /// Whether a list that tells of `run` tells of this.
+    pub(super) fn is_same(&self, run: &Run) -> bool {
+        self.told.is_same(run)
+    }
+
+    /// Whether it certainly does.
     pub(super) fn is_confirmed_by(&self, run: &Run) -> bool {
-        self.run.is_same(run) && self.listed.unwrap_or(self.run).is_certainly(run)
+        self.is_same(run) && self.listed.unwrap_or(self.told).is_certainly(run)
     }
 }

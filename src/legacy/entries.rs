@@ -1,7 +1,11 @@
 //! One job in a legacy view: remembered, or asked for once for all who ask at the same time, and written by a table.
 
 use super::{
-    Legacy, LegacyError, cached_entry::CachedEntry, entry::Entry, entry_cache::Generation, json_string,
+    Legacy, LegacyError,
+    cached_entry::{CachedEntry, CachedRun, FoundEntry},
+    entry::PlainEntry,
+    entry_cache::Generation,
+    json_string,
     variant::Variant,
 };
 use crate::{
@@ -39,7 +43,7 @@ pub(super) enum LookupOutcome {
     /// As the view shows it.
     Shown {
         state: State,
-        kept: Box<CachedEntry>,
+        found: Box<FoundEntry>,
         /// It is remembered now.
         stored: bool,
     },
@@ -63,14 +67,14 @@ impl Legacy {
     /// What is remembered of a job in this form and still true.
     pub(super) fn recall(&self, scope: Scope, id: &Arc<str>, variant: &Variant) -> Option<CachedEntry> {
         let kept = self.memory.get(scope, id, variant)?;
-        let hidden = !variant.view.is_of_queued() && self.hidden.is_hidden(scope, id, kept.run.created());
+        let hidden = !variant.view.is_of_queued() && self.hidden.is_hidden(scope, id, kept.run.told.created());
         (!hidden).then_some(kept)
     }
 
     /// The same, of the run that a list has just told of.
     pub(super) fn recall_listed(&self, scope: Scope, job: &Listed, variant: &Variant) -> Option<CachedEntry> {
         let kept = self.recall(scope, &job.id, variant)?;
-        if kept.renewable && variant.view.is_of_ended() && kept.is_confirmed_by(&job.run) {
+        if kept.renewable && variant.view.is_of_ended() && kept.run.is_confirmed_by(&job.run) {
             self.memory.renew(scope, &job.id, &kept);
             return Some(CachedEntry { stale: false, ..kept });
         }
@@ -103,9 +107,9 @@ impl Legacy {
         let lasts = |outcome: &Result<LookupOutcome, LegacyError>| match outcome {
             Ok(LookupOutcome::Shown {
                 state: State::Finished,
-                kept,
+                found,
                 ..
-            }) => listed.map_or(kept.newest, |job| kept.run.is_same(&job.run)),
+            }) => listed.map_or(found.kept.newest, |job| found.kept.run.is_same(&job.run)),
             _ => false,
         };
         let (outcome, shared) = self.lookups.share(call, lasts, ask).await;
@@ -156,12 +160,14 @@ impl Legacy {
             body: &body,
             noted: noted.as_ref(),
         };
-        let (entry, hollow) = self.entry(session, view, job).await?;
+        let (plain, hollow) = self.entry(session, view, job).await?;
         let kept = CachedEntry {
-            entry,
+            entry: plain.entry().clone(),
             headers,
-            run,
-            listed: run_listed,
+            run: CachedRun {
+                told: run,
+                listed: run_listed,
+            },
             newest: !ended || self.runs.is_newest(&id, run.number()),
             hollow,
             stale: false,
@@ -171,11 +177,13 @@ impl Legacy {
         let stored = (ended != view.is_of_queued()) && self.memory.is_on();
         if stored {
             let variant = Variant::plain(view, session.caller().origin());
+            let (variant, entry) = self.form_to_keep(&plain, variant).await;
+            let kept = CachedEntry { entry, ..kept.clone() };
             self.memory
-                .keep(session.caller().scope, &id, ended, variant, kept.clone(), asked);
+                .keep(session.caller().scope, &id, ended, variant, kept, asked);
         }
-        let kept = Box::new(kept);
-        Ok(LookupOutcome::Shown { state, kept, stored })
+        let found = Box::new(FoundEntry { plain, kept });
+        Ok(LookupOutcome::Shown { state, found, stored })
     }
 
     /// A job as `view` shows it, and whether it lacks its prompt.
@@ -184,7 +192,7 @@ impl Legacy {
         session: &JobsSession,
         view: View,
         job: FetchedJob<'_>,
-    ) -> Result<(Entry, bool), LegacyError> {
+    ) -> Result<(PlainEntry, bool), LegacyError> {
         let FetchedJob { id, run, body, noted } = job;
         let table = self.table(view);
         let unfit = |reason| LegacyError::Render {
@@ -213,6 +221,6 @@ impl Legacy {
         }
         let prompt = self.tables.answers.prompt_row(view);
         let hollow = prompt.is_some_and(|prompt| prepared.lacks(prompt));
-        Ok((Entry::new(text, begin, place), hollow))
+        Ok((PlainEntry::new(text, begin, place), hollow))
     }
 }

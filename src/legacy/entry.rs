@@ -1,25 +1,47 @@
-//! The text of one job in one legacy form, and the headers of answers that carry it.
+//! The text of one job in one legacy view, plain or compressed, and the headers of answers that carry it.
 
-use crate::{http::entity_tag::Version, jobs_api::DialectKind};
+use crate::{
+    http::{encoding::Encoding, entity_tag::Version, gzip::PackedText},
+    jobs_api::DialectKind,
+};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use parking_lot::RwLock;
 use std::sync::Arc;
 
-/// One job in one legacy view: `{"id": entry}`, of which a list shows a part.
+/// One job in one legacy view, `{"id": entry}`, as it is or compressed.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
-    text: Bytes,
+    form: Form,
+    /// How long the text is, in bytes.
+    text_length: usize,
     /// Where the entry itself begins.
     begin: usize,
     /// Where in the entry its place in the list belongs, counted from the beginning of the text.
     place: Option<usize>,
     /// Of the text.
     pub version: Version,
-    /// The version as an `ETag`, and the length of `{"id": entry}` as a `Content-Length`: ready for every answer.
+    /// The version as an `ETag`, and the length of [`Entry::whole`] as a `Content-Length`: ready for every answer.
     tag: HeaderValue,
     content_length: HeaderValue,
     head: Arc<Head>,
+}
+
+/// How a text is held.
+#[derive(Clone, Debug)]
+enum Form {
+    Plain(Bytes),
+    /// By gzip: good as a whole, and as a part of a list that is.
+    Packed(PackedText),
+    /// By something else: good only as a whole.
+    Compressed(Bytes),
+}
+
+/// An entry whose text is at hand, of which a list shows a part.
+#[derive(Clone, Debug)]
+pub(super) struct PlainEntry {
+    text: Bytes,
+    entry: Entry,
 }
 
 /// The headers of an answer that was given with a remembered text: the next one has the same, as long as it is given on the
@@ -45,27 +67,11 @@ impl Head {
 }
 
 impl Entry {
-    /// An entry whose text is `{"id": entry}`; `begin` is where the entry begins.
-    pub(super) fn new(text: Vec<u8>, begin: usize, place: Option<usize>) -> Self {
-        let text = text.into_boxed_slice();
-        let version = Version::of(&text);
+    fn in_form(&self, form: Form) -> Self {
         Self {
-            version,
-            tag: version.tag(),
-            content_length: text.len().into(),
+            content_length: form.whole().len().into(),
             head: Arc::default(),
-            text: text.into(),
-            begin,
-            place,
-        }
-    }
-
-    /// The same, compressed: good only as a whole.
-    pub(super) fn compressed(&self, text: Bytes) -> Self {
-        Self {
-            content_length: text.len().into(),
-            head: Arc::default(),
-            text,
+            form,
             ..self.clone()
         }
     }
@@ -85,14 +91,90 @@ impl Entry {
         Arc::clone(&self.head)
     }
 
-    /// How long `{"id": entry}` is, in bytes.
+    /// How long [`Entry::whole`] is, in bytes.
     pub(super) fn length(&self) -> usize {
-        self.text.len()
+        self.form.whole().len()
+    }
+
+    /// `{"id": entry}`, as it is held.
+    pub(super) fn whole(&self) -> Bytes {
+        self.form.whole().clone()
+    }
+
+    /// The same, plain. `None` where the text cannot be had from what is held.
+    pub(super) fn plain(&self) -> Option<PlainEntry> {
+        match &self.form {
+            Form::Plain(text) => Some(PlainEntry {
+                text: text.clone(),
+                entry: self.clone(),
+            }),
+            Form::Packed(packed) => {
+                let text = Bytes::from(packed.text(self.text_length)?);
+                let entry = self.in_form(Form::Plain(text.clone()));
+                Some(PlainEntry { text, entry })
+            }
+            Form::Compressed(_) => None,
+        }
+    }
+
+    /// How long the text is, in bytes, however it is held.
+    pub(super) fn text_length(&self) -> usize {
+        self.text_length
+    }
+
+    /// The text by gzip, if it is held so.
+    pub(super) fn packed(&self) -> Option<&PackedText> {
+        match &self.form {
+            Form::Packed(packed) => Some(packed),
+            Form::Plain(_) | Form::Compressed(_) => None,
+        }
+    }
+}
+
+impl Form {
+    fn whole(&self) -> &Bytes {
+        match self {
+            Self::Plain(text) | Self::Compressed(text) => text,
+            Self::Packed(packed) => packed.member(),
+        }
+    }
+}
+
+impl PlainEntry {
+    /// An entry whose text is `{"id": entry}`; `begin` is where the entry begins.
+    pub(super) fn new(text: Vec<u8>, begin: usize, place: Option<usize>) -> Self {
+        let text = Bytes::from(text.into_boxed_slice());
+        let version = Version::of(&text);
+        let entry = Entry {
+            version,
+            tag: version.tag(),
+            content_length: text.len().into(),
+            head: Arc::default(),
+            text_length: text.len(),
+            form: Form::Plain(text.clone()),
+            begin,
+            place,
+        };
+        Self { text, entry }
+    }
+
+    /// As all forms are.
+    pub(super) fn entry(&self) -> &Entry {
+        &self.entry
     }
 
     /// `{"id": entry}`.
-    pub(super) fn whole(&self) -> Bytes {
-        self.text.clone()
+    pub(super) fn text(&self) -> &Bytes {
+        &self.text
+    }
+
+    /// The same entry, compressed. `None` if that fails.
+    pub(super) fn compressed(&self, encoding: Encoding) -> Option<Entry> {
+        let form = match encoding {
+            Encoding::Gzip => Form::Packed(PackedText::of(&self.text)?),
+            Encoding::Zstd => Form::Compressed(encoding.whole(&self.text).ok()?),
+        };
+        Some(self.entry.in_form(form))
     }
 
     /// `"id": entry`.
@@ -103,10 +185,10 @@ impl Entry {
     /// The entry, with its place in the list, counted from 1, where it has one.
     pub(super) fn item(&self, position: usize) -> impl Iterator<Item = Bytes> {
         let end = self.text.len() - 1;
-        let parts = match self.place {
-            None => [Some(self.text.slice(self.begin..end)), None, None],
+        let parts = match self.entry.place {
+            None => [Some(self.text.slice(self.entry.begin..end)), None, None],
             Some(place) => [
-                Some(self.text.slice(self.begin..place)),
+                Some(self.text.slice(self.entry.begin..place)),
                 Some(position.to_string().into()),
                 Some(self.text.slice(place..end)),
             ],

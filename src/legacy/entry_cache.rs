@@ -5,26 +5,27 @@
 //! Versions are kept beside, as small as they are: a poller with more history than fits still hears "not modified".
 
 use super::{
-    cached_entry::{CachedEntry, KnownVersion},
+    cached_entry::{CachedEntry, CachedRun, KnownVersion},
+    cached_job::{CachedJob, JobKey},
     last_lists::{LastLists, fingerprint},
     variant::Variant,
 };
 use crate::{
     auth::scope::Scope,
     config::CacheConfig,
-    jobs_api::{Listed, Run},
+    http::encoding::Encoding,
+    jobs_api::Listed,
     legacy::runs::{IdGeneration, Runs},
     mapping::{View, dialect::State},
 };
-use http::HeaderValue;
 use moka::{
     Entry as MokaEntry,
     ops::compute::{CompResult, Op},
+    policy::EvictionPolicy,
     sync::Cache,
 };
 use std::{
     collections::HashSet,
-    hash::{Hash, Hasher},
     sync::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -49,37 +50,6 @@ impl View {
     }
 }
 
-/// One job of one scope.
-#[derive(Clone, Debug)]
-struct CachedJob {
-    /// When it was first kept, and when it was last known to be as it is.
-    first: Instant,
-    since: Instant,
-    ended: bool,
-    run: Run,
-    generation: IdGeneration,
-    variants: Vec<(Variant, CachedEntry)>,
-}
-
-/// A job of a scope.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct JobKey {
-    scope: Scope,
-    id: Arc<str>,
-}
-
-/// Quicker than the standard library's way with texts, and as safe.
-impl Hash for JobKey {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(fingerprint(self.scope, &self.id));
-    }
-}
-
-fn key(scope: Scope, id: &Arc<str>) -> JobKey {
-    let id = Arc::clone(id);
-    JobKey { scope, id }
-}
-
 /// A generation of what is known of an id, for [`EntryCache::keep`]: what was asked before something was dropped may be untrue
 /// after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -94,6 +64,8 @@ pub(super) struct EntryCache {
     versions: Cache<(JobKey, View), KnownVersion>,
     lists: LastLists,
     largest: usize,
+    /// How many bytes jobs may take.
+    capacity: u64,
     ttl: Duration,
     runs: Arc<Runs>,
     drops: AtomicU64,
@@ -101,14 +73,6 @@ pub(super) struct EntryCache {
     unsettled: AtomicUsize,
 }
 
-/// What a job costs besides its texts, in bytes: key, lists, and the cache's own bookkeeping.
-const OVERHEAD: usize = 512;
-/// What a form costs besides its text, in bytes, without its headers.
-const FORM_OVERHEAD: usize = 448;
-/// What the [`Head`] of an answer costs, in bytes.
-const HEAD_OVERHEAD: usize = 1024;
-/// Forms of one job that are kept; there are as many as there are origins that ask.
-const MAX_VARIANTS: usize = 16;
 /// What a version costs, in bytes: hash, key, and the cache's own bookkeeping.
 const VERSION_COST: u32 = 384;
 /// Which part of the budget versions may take.
@@ -119,38 +83,22 @@ const RENEWALS: u32 = 8;
 const LONGEST_LIFE: u32 = 144;
 /// Which part of the budget the last lists may take.
 const LISTS_PART: u64 = 64;
+/// Which part of what jobs may take is filled with plain texts: those that come after are packed, some ten times as many.
+const ROOMY_PART: u64 = 2;
 /// An entry over this part of the budget is not kept: it would drive everything else out.
 const LARGEST_PART: usize = 8;
-
-impl CachedJob {
-    fn cost(&self) -> usize {
-        let variants = self.variants.iter().map(|(variant, kept)| {
-            let headers = kept
-                .headers
-                .iter()
-                .map(|(name, value)| name.as_str().len() + value.len() + 64);
-            let origin = variant.origin.as_ref().map_or(0, HeaderValue::len);
-            kept.entry.length() + origin + headers.sum::<usize>() + FORM_OVERHEAD
-        });
-        variants.sum::<usize>() + OVERHEAD
-    }
-
-    /// What the heads of answers will take besides, in bytes.
-    fn heads(&self) -> usize {
-        let with_head = self.variants.iter().filter(|(variant, _)| variant.view.is_sent_whole());
-        with_head.count() * HEAD_OVERHEAD
-    }
-}
 
 impl EntryCache {
     /// An empty one. What it holds of an id ends with that one's generation in `runs`.
     pub(super) fn new(config: &CacheConfig, runs: Arc<Runs>) -> Self {
         let budget = config.max_bytes as u64;
         let (versions, lists) = (budget / VERSIONS_PART, budget / LISTS_PART);
+        let jobs = budget - versions - lists;
         let longest = config.ttl.saturating_add(config.max_stale);
         Self {
             jobs: Cache::builder()
-                .max_capacity(budget - versions - lists)
+                .max_capacity(jobs)
+                .eviction_policy(EvictionPolicy::lru())
                 .weigher(|key: &JobKey, job: &Arc<CachedJob>| {
                     u32::try_from(key.id.len().saturating_add(job.cost() + job.heads())).unwrap_or(u32::MAX)
                 })
@@ -163,6 +111,7 @@ impl EntryCache {
                 .build(),
             lists: LastLists::new(lists, config.ttl),
             largest: config.max_bytes / LARGEST_PART,
+            capacity: jobs,
             ttl: config.ttl,
             runs,
             drops: AtomicU64::new(0),
@@ -182,16 +131,16 @@ impl EntryCache {
         self.largest > 0
     }
 
-    /// What is kept of a job in this form.
+    /// What is kept of a job in this form. What is kept packed alone is had for the plain text, too.
     pub(super) fn get(&self, scope: Scope, id: &Arc<str>, variant: &Variant) -> Option<CachedEntry> {
         if !self.is_on() {
             return None;
         }
-        let job = self.jobs.get(&key(scope, id))?;
+        let job = self.jobs.get(&JobKey::of(scope, id))?;
         if !self.runs.is_current(job.generation) {
             return None;
         }
-        let (_, kept) = job.variants.iter().find(|(known, _)| known == variant)?;
+        let kept = job.find(variant)?;
         let age = job.since.elapsed();
         Some(CachedEntry {
             stale: age >= self.ttl,
@@ -202,7 +151,7 @@ impl EntryCache {
 
     /// The version that a job's text has or had: what never changes has it still.
     pub(super) fn version(&self, scope: Scope, id: &Arc<str>, view: View) -> Option<KnownVersion> {
-        let known = self.versions.get(&(key(scope, id), view))?;
+        let known = self.versions.get(&(JobKey::of(scope, id), view))?;
         self.runs.is_current(known.generation).then_some(known)
     }
 
@@ -219,7 +168,20 @@ impl EntryCache {
         generation.drops == self.drops.load(Ordering::SeqCst) && self.runs.is_current(generation.generation)
     }
 
-    /// Keeps a text that was asked for at `asked`, unless something was dropped since then.
+    /// Whether it has so much that texts are to be kept packed.
+    pub(super) fn is_tight(&self) -> bool {
+        self.jobs.weighted_size() > self.capacity / ROOMY_PART
+    }
+
+    /// Whether so many bytes more drive nothing out.
+    fn has_room_for(&self, cost: usize) -> bool {
+        let unsettled = self.unsettled.load(Ordering::Relaxed);
+        self.jobs.weighted_size() + (unsettled + cost) as u64 <= self.capacity
+    }
+
+    /// Keeps a text that was asked for at `asked`, plain or packed, unless something was dropped since then. What was asked
+    /// for as a part of a history drives nothing out: of one that does not fit, each poll would miss the part that it has
+    /// itself just driven out.
     pub(super) fn keep(
         &self,
         scope: Scope,
@@ -229,50 +191,60 @@ impl EntryCache {
         kept: CachedEntry,
         asked: Generation,
     ) {
+        let is_of_history = ended && kept.run.listed.is_some();
         if kept.entry.length() > self.largest || !self.is_still(asked) {
             return;
         }
-        if variant.encoding.is_none() {
-            self.keep_version(key(scope, id), variant.view, &kept, asked.generation);
+        let key = JobKey::of(scope, id);
+        self.keep_version(key.clone(), variant.view, &kept, asked.generation);
+        // A text that was asked for again makes all new.
+        let known = self.known(&key, ended, &kept.run);
+        let known = known.filter(|job| job.since.elapsed() < self.ttl);
+        let mut job = known.unwrap_or_else(|| CachedJob::new(ended, kept.run, asked.generation));
+        job.put_text(variant, kept);
+        if !is_of_history || self.has_room_for(job.cost() + job.heads()) {
+            self.put(key, job, asked);
         }
-        let key = key(scope, id);
-        let is_it = |job: &Arc<CachedJob>| {
-            job.ended == ended && job.run.is_same(&kept.run) && self.runs.is_current(job.generation)
-        };
-        let known = self.jobs.get(&key).filter(is_it);
-        // A compressed form is as old as what it was made from; a text that was asked for again makes all new.
-        let mut job = match known {
-            Some(job) if variant.encoding.is_some() || job.since.elapsed() < self.ttl => CachedJob::clone(&job),
-            _ => CachedJob {
-                first: Instant::now(),
-                since: Instant::now(),
-                ended,
-                run: kept.run,
-                generation: asked.generation,
-                variants: Vec::new(),
-            },
-        };
-        // A new text makes what was compressed from the old one needless.
-        let stays = |known: &Variant| {
-            let is_other = known.view != variant.view || known.origin != variant.origin;
-            is_other || (variant.encoding.is_some() && known.encoding != variant.encoding)
-        };
-        job.variants.retain(|(known, _)| stays(known));
-        if job.variants.len() >= MAX_VARIANTS {
-            job.variants.remove(0);
+    }
+
+    /// Keeps another form of a text that is kept.
+    pub(super) fn keep_form(
+        &self,
+        scope: Scope,
+        id: &Arc<str>,
+        variant: Variant,
+        kept: CachedEntry,
+        asked: Generation,
+    ) {
+        let key = JobKey::of(scope, id);
+        // It is as old as what it was made from.
+        if let Some(mut job) = self.known(&key, true, &kept.run).filter(|_| self.is_still(asked)) {
+            let alone = variant.encoding == Some(Encoding::Gzip) && self.is_tight();
+            job.put_form(variant, kept, alone);
+            self.put(key, job, asked);
         }
-        job.variants.push((variant, kept));
-        let cost = job.cost();
+    }
+
+    /// What is kept of this very run.
+    fn known(&self, key: &JobKey, ended: bool, run: &CachedRun) -> Option<CachedJob> {
+        let job = self.jobs.get(key)?;
+        let is_it = job.ended == ended && job.run.is_same(&run.told) && self.runs.is_current(job.generation);
+        is_it.then(|| CachedJob::clone(&job))
+    }
+
+    fn put(&self, key: JobKey, job: CachedJob, asked: Generation) {
+        let JobKey { scope, id } = key.clone();
+        let (cost, ended) = (job.cost(), job.ended);
         if cost <= self.largest {
             self.jobs.insert(key, Arc::new(job));
             self.settle(cost);
             if ended {
-                self.lists.note_kept(scope, id);
+                self.lists.note_kept(scope, &id);
             }
         }
         // Dropped in the meantime: what was just put in may be older than that.
         if !self.is_still(asked) {
-            self.invalidate(scope, id);
+            self.invalidate(scope, &id);
         }
     }
 
@@ -280,7 +252,6 @@ impl EntryCache {
         let known = KnownVersion {
             version: kept.entry.version,
             run: kept.run,
-            listed: kept.listed,
             since: Instant::now(),
             generation,
         };
@@ -291,21 +262,16 @@ impl EntryCache {
     pub(super) fn renew(&self, scope: Scope, id: &Arc<str>, kept: &CachedEntry) {
         let asked = self.now(id);
         let is_it =
-            |job: &Arc<CachedJob>| job.ended && job.run.is_same(&kept.run) && job.generation == asked.generation;
-        let renewed = self.jobs.entry(key(scope, id)).and_compute_with(|known| {
+            |job: &Arc<CachedJob>| job.ended && job.run.is_same(&kept.run.told) && job.generation == asked.generation;
+        let renewed = self.jobs.entry(JobKey::of(scope, id)).and_compute_with(|known| {
             match known.map(MokaEntry::into_value).filter(is_it) {
-                Some(job) => Op::Put(Arc::new(CachedJob {
-                    since: Instant::now(),
-                    ..CachedJob::clone(&job)
-                })),
+                Some(job) => Op::Put(Arc::new(job.renewed())),
                 None => Op::Nop,
             }
         });
         if let CompResult::ReplacedWith(renewed) = renewed {
-            let plain = renewed.into_value();
-            let plain = plain.variants.iter().filter(|(variant, _)| variant.encoding.is_none());
-            for (variant, kept) in plain {
-                self.keep_version(key(scope, id), variant.view, kept, asked.generation);
+            for (variant, kept) in renewed.into_value().texts() {
+                self.keep_version(JobKey::of(scope, id), variant.view, kept, asked.generation);
             }
             self.lists.note_kept(scope, id);
         }
@@ -323,7 +289,7 @@ impl EntryCache {
         let asked = self.now(id);
         let since = Instant::now();
         self.versions
-            .insert((key(scope, id), view), KnownVersion { since, ..known });
+            .insert((JobKey::of(scope, id), view), KnownVersion { since, ..known });
         if !self.is_still(asked) {
             self.invalidate(scope, id);
         }
@@ -362,9 +328,9 @@ impl EntryCache {
     }
 
     fn invalidate(&self, scope: Scope, id: &Arc<str>) {
-        self.jobs.invalidate(&key(scope, id));
+        self.jobs.invalidate(&JobKey::of(scope, id));
         for &view in View::ALL {
-            self.versions.invalidate(&(key(scope, id), view));
+            self.versions.invalidate(&(JobKey::of(scope, id), view));
         }
     }
 

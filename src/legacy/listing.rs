@@ -4,15 +4,17 @@
 use super::{
     Legacy, LegacyError,
     answer::{Cached, Inquiry, LegacyAnswer, LegacyBody},
-    cached_entry::CachedEntry,
+    cached_entry::{CachedEntry, FoundEntry},
+    compressing::WORTH_PACKING,
     entries::LookupOutcome,
     entry::Entry,
+    list_writer::{ListWriter, PackedEntry, Piece},
     variant::Variant,
 };
 use crate::{
-    auth::scope::Scope,
     http::{
         buffered::Share,
+        encoding::Encoding,
         entity_tag::{Version, Versions},
         outside::Outside,
     },
@@ -20,7 +22,7 @@ use crate::{
     mapping::View,
 };
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::{Stream, StreamExt, future, stream};
 use http::HeaderMap;
 use std::sync::Arc;
 
@@ -45,14 +47,6 @@ impl Part {
         let places = jobs.into_iter().zip(1..);
         places.map(|(job, position)| Self::Job(job, position))
     }
-}
-
-/// A part, when it is known.
-enum Piece {
-    Text(Bytes),
-    Entry(Entry, usize),
-    /// The job is gone by now: it is left out (docs/contract.md section 4).
-    Gone,
 }
 
 /// What an answer lists.
@@ -91,10 +85,19 @@ impl Legacy {
         {
             return Ok(answer.with_version(version, inquiry));
         }
-        let (body, now) = begun(self.pieces(parts, shares, view, session), view).await?;
-        let answer = LegacyAnswer { body, ..answer };
-        Ok(match now.or(version) {
+        let is_packed = view.has_members() && inquiry.accepted.best(Encoding::Gzip) == Some(Encoding::Gzip);
+        let pieces = self.pieces(parts, shares, view, is_packed, session);
+        let begun = begun(pieces, ListWriter::new(view, is_packed)).await?;
+        let answer = LegacyAnswer {
+            body: begun.body,
+            ..answer
+        };
+        let answer = match begun.version.or(version) {
             Some(version) => answer.with_version(version, inquiry),
+            None => answer,
+        };
+        Ok(match begun.encoding {
+            Some(encoding) => answer.encoded(encoding),
             None => answer,
         })
     }
@@ -127,7 +130,7 @@ impl Legacy {
 
     fn known_version(&self, caller: &Caller, job: &Listed, view: View) -> Option<Version> {
         let known = self.memory.version(caller.scope, &job.id, view)?;
-        if view.is_of_ended() && known.is_confirmed_by(&job.run) {
+        if view.is_of_ended() && known.run.is_confirmed_by(&job.run) {
             self.memory.renew_version(caller.scope, &job.id, view, known);
         }
         known.run.is_same(&job.run).then_some(known.version)
@@ -139,6 +142,7 @@ impl Legacy {
         parts: Vec<Part>,
         shares: Vec<Share>,
         view: View,
+        is_packed: bool,
         session: &JobsSession,
     ) -> impl Stream<Item = Result<Piece, LegacyError>> + Send + 'static {
         let variant = Variant::plain(view, session.caller().origin());
@@ -149,9 +153,9 @@ impl Legacy {
                 let (legacy, session, variant, _) = &*shared;
                 match part {
                     Part::Text(text) => Ok(Piece::Text(text)),
-                    Part::Job(job, position) => match legacy.shown(session, variant, &job).await? {
-                        Some(entry) => Ok(Piece::Entry(entry, position)),
-                        None => Ok(Piece::Gone),
+                    Part::Job(job, position) => match is_packed {
+                        true => legacy.shown_packed(session, variant, &job, position).await,
+                        false => legacy.shown(session, variant, &job, position).await,
                     },
                 }
             }
@@ -159,30 +163,75 @@ impl Legacy {
         pieces.buffered(self.concurrency)
     }
 
-    /// The entry that is shown to `scope`.
-    fn shows(&self, scope: Scope, id: &Arc<str>, kept: CachedEntry) -> Entry {
-        if kept.hollow {
-            self.hollow.shown(scope, id);
-        }
-        kept.entry
-    }
-
-    /// One job of a list, remembered or asked for; `None` when it is gone.
+    /// One job of a list, remembered or asked for.
     async fn shown(
         self: &Arc<Self>,
         session: &JobsSession,
         variant: &Variant,
         job: &Listed,
-    ) -> Result<Option<Entry>, LegacyError> {
-        if let Some(kept) = self.recall_listed(session.caller().scope, job, variant) {
-            return Ok(Some(self.shows(session.caller().scope, &job.id, kept)));
+        position: usize,
+    ) -> Result<Piece, LegacyError> {
+        let found = self.found(session, variant, job).await?;
+        Ok(found.map_or(Piece::Gone, |found| Piece::Entry(found.plain, position)))
+    }
+
+    /// The same, packed where that pays.
+    async fn shown_packed(
+        self: &Arc<Self>,
+        session: &JobsSession,
+        variant: &Variant,
+        job: &Listed,
+        position: usize,
+    ) -> Result<Piece, LegacyError> {
+        let scope = session.caller().scope;
+        let packed = |entry: &Entry| {
+            let text = entry.packed()?.clone();
+            Some(Piece::Packed(PackedEntry {
+                text,
+                length: entry.text_length(),
+                version: entry.version,
+                position,
+            }))
+        };
+        if let Some(kept) = self.recall_listed(scope, job, &variant.compressed(Encoding::Gzip))
+            && let Some(piece) = packed(&kept.entry)
+        {
+            return Ok(piece);
         }
-        let id = &job.id;
+        let Some(found) = self.found(session, variant, job).await? else {
+            return Ok(Piece::Gone);
+        };
+        if found.plain.text().len() >= WORTH_PACKING {
+            let entry = self.compressed(&found, &job.id, variant, scope, Encoding::Gzip).await;
+            if let Some(piece) = entry.as_ref().and_then(packed) {
+                return Ok(piece);
+            }
+        }
+        Ok(Piece::Entry(found.plain, position))
+    }
+
+    /// The entry of a job that a list has told of, remembered or asked for; `None` when it is gone.
+    async fn found(
+        self: &Arc<Self>,
+        session: &JobsSession,
+        variant: &Variant,
+        job: &Listed,
+    ) -> Result<Option<FoundEntry>, LegacyError> {
+        let (id, scope) = (&job.id, session.caller().scope);
+        let shows = |found: FoundEntry| {
+            if found.kept.hollow {
+                self.hollow.shown(scope, id);
+            }
+            Ok(Some(found))
+        };
+        if let Some(found) = self.recall_listed(scope, job, variant).and_then(CachedEntry::found) {
+            return shows(found);
+        }
         // The list may be right, and the detail a moment older.
         for _ in 0..2 {
             let (outcome, _) = self.fetch(session, variant.view, id, Some(job)).await?;
             match outcome {
-                LookupOutcome::Shown { kept, .. } => return Ok(Some(self.shows(session.caller().scope, id, *kept))),
+                LookupOutcome::Shown { found, .. } => return shows(*found),
                 LookupOutcome::Absent(_) => return Ok(None),
                 LookupOutcome::NoSuchPath(_, error) => return Err(error.into()),
                 LookupOutcome::Elsewhere(_, state) => {
@@ -194,64 +243,56 @@ impl Legacy {
     }
 }
 
+/// What is begun of an answer: all of it, where it fits in the head start.
+struct Begun {
+    body: LegacyBody,
+    encoding: Option<Encoding>,
+    /// Of all of it, where that is there.
+    version: Option<Version>,
+}
+
 /// The body: whole with its version where it fits in the head start, otherwise a stream that begins with it.
 async fn begun(
     pieces: impl Stream<Item = Result<Piece, LegacyError>> + Send + 'static,
-    view: View,
-) -> Result<(LegacyBody, Option<Version>), LegacyError> {
+    mut writer: ListWriter,
+) -> Result<Begun, LegacyError> {
     let mut pieces = Box::pin(pieces);
-    let mut versions = Versions::default();
-    let mut writer = Writer { view, first: true };
     let mut body = Vec::new();
-    let mut size = 0;
     while let Some(piece) = pieces.next().await {
-        let piece = piece?;
-        match &piece {
-            Piece::Text(text) => versions.text(text),
-            Piece::Entry(entry, position) => versions.part(entry.version, *position),
-            Piece::Gone => {}
-        }
-        let from = body.len();
-        writer.write(piece, &mut body);
-        size += body.iter().skip(from).map(Bytes::len).sum::<usize>();
-        if size > HEAD_START {
-            let rest = pieces.flat_map(move |piece| {
+        writer.write(piece?, &mut body);
+        if writer.length() > HEAD_START {
+            let encoding = writer.encoding();
+            let rest = pieces.map(Some).chain(stream::once(async { None }));
+            let rest = rest.scan(false, move |has_failed, piece| {
                 let mut out = Vec::new();
-                let failure = piece.map(|piece| writer.write(piece, &mut out)).err();
-                stream::iter(out.into_iter().map(Ok).chain(failure.map(Err)))
+                let failure = match piece {
+                    // A failure is the last that is heard of it.
+                    _ if *has_failed => return future::ready(None),
+                    Some(Ok(piece)) => {
+                        writer.write(piece, &mut out);
+                        None
+                    }
+                    Some(Err(error)) => Some(error),
+                    None => {
+                        writer.end(&mut out);
+                        None
+                    }
+                };
+                *has_failed = failure.is_some();
+                future::ready(Some(stream::iter(out.into_iter().map(Ok).chain(failure.map(Err)))))
             });
-            let stream = stream::iter(body.into_iter().map(Ok)).chain(rest);
-            return Ok((LegacyBody::Stream(stream.boxed()), None));
+            let stream = stream::iter(body.into_iter().map(Ok)).chain(rest.flatten());
+            return Ok(Begun {
+                body: LegacyBody::Stream(stream.boxed()),
+                encoding,
+                version: None,
+            });
         }
     }
-    Ok((LegacyBody::Whole(body), Some(versions.whole())))
-}
-
-/// Puts commas between entries.
-struct Writer {
-    view: View,
-    /// No entry since the last text.
-    first: bool,
-}
-
-impl Writer {
-    fn write(&mut self, piece: Piece, out: &mut Vec<Bytes>) {
-        match piece {
-            Piece::Gone => {}
-            Piece::Text(text) => {
-                out.push(text);
-                self.first = true;
-            }
-            Piece::Entry(entry, position) => {
-                if !self.first {
-                    out.push(Bytes::from_static(b", "));
-                }
-                self.first = false;
-                match self.view {
-                    View::History => out.push(entry.member()),
-                    _ => out.extend(entry.item(position)),
-                }
-            }
-        }
-    }
+    let encoding = writer.end(&mut body);
+    Ok(Begun {
+        body: LegacyBody::Whole(body),
+        encoding,
+        version: Some(writer.version()),
+    })
 }

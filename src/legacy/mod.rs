@@ -7,6 +7,8 @@
 mod answer;
 mod by_id;
 mod cached_entry;
+mod cached_job;
+mod compressing;
 mod entries;
 mod entry;
 mod entry_cache;
@@ -16,6 +18,7 @@ mod history_v2;
 pub mod hollow;
 mod invalidate;
 mod last_lists;
+mod list_writer;
 mod listing;
 pub mod notes;
 mod pagination;

@@ -235,7 +235,7 @@ impl Pipeline {
                 match self.legacy.remembered(&route, inquiry, scope) {
                     Some(Remembered::Answer(answer)) => {
                         let finish = |answer| finish(&route, answer);
-                        let encoding = inquiry.encoding;
+                        let encoding = inquiry.best_encoding();
                         return at_once(self.remembered(record, &route, &head, encoding, answer, finish));
                     }
                     plain => plain,

@@ -9,7 +9,12 @@ use super::{
 };
 use crate::{
     auth::scope::Scope,
-    http::{body::full, encoding::Encoding, header_flags::HeaderFlags, request_head::RequestHead},
+    http::{
+        body::full,
+        encoding::{AcceptedEncodings, Encoding},
+        header_flags::HeaderFlags,
+        request_head::RequestHead,
+    },
     jobs_api::JobsError,
     legacy::{Cached, Inquiry, LegacyAnswer, LegacyError, Remembered},
     migration::{
@@ -33,7 +38,10 @@ impl Pipeline {
         Inquiry {
             query: head.query(),
             headers: head.flagged(),
-            encoding: compresses.then(|| Encoding::accepted(head.headers())).flatten(),
+            accepted: match compresses {
+                true => AcceptedEncodings::of(head.headers()),
+                false => AcceptedEncodings::default(),
+            },
         }
     }
 
@@ -88,7 +96,7 @@ impl Pipeline {
         }
         if let Some(remembered) = remembered {
             let head = &call.request.head;
-            let encoding = self.inquiry(head).encoding;
+            let encoding = self.inquiry(head).best_encoding();
             let answer = Box::pin(self.legacy.finished(remembered)).await;
             return self.remembered(call.request.record, route, head, encoding, answer, |answer| answer);
         }
@@ -123,7 +131,9 @@ impl Pipeline {
                 if let Ok(answer) = &outcome {
                     self.count_cached(record, answer.cached);
                 }
-                let answer = self.answered(outcome, inquiry.encoding, route.name(), request).await;
+                let answer = self
+                    .answered(outcome, inquiry.best_encoding(), route.name(), request)
+                    .await;
                 return for_method(call.request.head.method(), answer);
             }
         }

@@ -64,9 +64,9 @@ pub(super) fn translated(answer: LegacyAnswer, encoding: Option<Encoding>, varie
         }
         LegacyBody::Stream(pieces) => {
             let pieces = pieces.map_err(broke_off);
-            match encoding {
+            match encoding.filter(|_| answer.encoding.is_none()) {
                 Some(encoding) => (streamed(encoding.stream(pieces)), Some(encoding)),
-                None => (streamed(pieces), None),
+                None => (streamed(pieces), answer.encoding),
             }
         }
     };

@@ -188,7 +188,7 @@ impl ShadowRun {
         let inquiry = Inquiry {
             query,
             headers: FlaggedHeaders::none(),
-            encoding: None,
+            accepted: Default::default(),
         };
         let began = Instant::now();
         let answer = legacy.answer(route, inquiry, caller).await?;

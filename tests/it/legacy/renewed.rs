@@ -1,7 +1,10 @@
 //! What a list says of kept entries: those that it tells of are as good as new, those that it lacks are dropped, and in
 //! whatever order a server's jobs come, end and go, no old entry is shown after it.
 
-use super::entry_cache::{finished, get, over};
+use super::{
+    entry_cache::{finished, get, over},
+    versions::unfolded,
+};
 use crate::support::{
     Client, Running,
     server::board,
@@ -81,8 +84,9 @@ async fn where_list_and_detail_tell_of_an_end_by_different_members_it_is_the_sam
 
 #[tokio::test]
 async fn a_poller_whose_history_does_not_fit_hears_for_longer_than_a_ttl_that_it_is_as_it_was() {
-    // Six times what may be kept.
-    let shelf = Shelf::start((0..200).map(|nth| Item::new(nth, "completed", 60_000))).await;
+    // More than four times what may be kept, when it is compressed.
+    let items = (0..200).map(|nth| Item::new(nth, "completed", 60_000).with_noise(60_000));
+    let shelf = Shelf::start(items).await;
     let jobshim = with_ttl(&shelf, 2 << 20).await;
     let tag = get(&jobshim, "/history").await.header("etag").to_owned();
     // A list of so many bytes has its tag once all of it is known.
@@ -131,6 +135,9 @@ async fn what_a_list_lacks_is_not_answered_by_its_id_either() {
     assert_eq!(shelf.counts(), (0, 0), "what it has stays");
 }
 
+/// How long a job's prompt is at least, in bytes.
+const SIZE: usize = 14_000;
+
 /// What happens to the job with this number, or who asks for it.
 #[derive(Clone, Copy, Debug)]
 enum Step {
@@ -140,19 +147,23 @@ enum Step {
     /// Another job with its id, which has ended.
     Replace(usize),
     Restart,
-    AskForAll,
-    AskFor(usize),
+    AskForAll(Accepts),
+    AskFor(usize, Accepts),
 }
 
+/// `Accept-Encoding`
+type Accepts = &'static str;
+
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let step = (0..9u8, 0..4usize).prop_map(|(kind, nth)| match kind {
+    let accepts = prop::sample::select(vec!["identity", "gzip", "zstd", "gzip, zstd"]);
+    let step = (0..9u8, 0..8usize, accepts).prop_map(|(kind, nth, accepts)| match kind {
         0 => Step::Submit(nth),
         1 => Step::End(nth),
         2 => Step::Delete(nth),
         3 => Step::Replace(nth),
         4 => Step::Restart,
-        5 | 6 => Step::AskForAll,
-        _ => Step::AskFor(nth),
+        5 | 6 => Step::AskForAll(accepts),
+        _ => Step::AskFor(nth, accepts),
     });
     prop::collection::vec(step, 1..60)
 }
@@ -162,13 +173,20 @@ fn size(entry: &Value) -> usize {
     entry["prompt"][2]["padding"].as_str().expect("a prompt").len()
 }
 
-async fn take(steps: Vec<Step>) {
+/// With a memory of so many bytes.
+async fn take(steps: Vec<Step>, max_bytes: usize) {
     let shelf = Shelf::start([]).await;
-    let jobshim = over(&shelf).await;
+    let jobshim = start(&shelf.url(), |config| config.cache.max_bytes = max_bytes).await;
+    let ask = async |target: &str, accepts| {
+        let accepts = [("accept-encoding", accepts)];
+        let reply = Client::new().get_with(jobshim.address, target, &accepts).await;
+        assert_eq!(reply.status, 200, "{target}");
+        serde_json::from_str::<HashMap<String, Value>>(&unfolded(&reply)).expect("an object")
+    };
     let mut made = 0;
     let mut item = |nth: usize, status| {
         made += 1;
-        let item = Item::new(made, status, made);
+        let item = Item::new(made, status, SIZE + made);
         let id = format!("job-{nth:05}");
         Item { id, ..item }
     };
@@ -197,9 +215,8 @@ async fn take(steps: Vec<Step>) {
                 });
             }
             Step::Restart => shelf.with(|shelf| shelf.items.clear()),
-            Step::AskForAll => {
-                let text = get(&jobshim, "/history").await.text();
-                let answer: HashMap<String, Value> = serde_json::from_str(&text).expect("an object");
+            Step::AskForAll(accepts) => {
+                let answer = ask("/history", accepts).await;
                 let shown: HashMap<String, usize> =
                     answer.iter().map(|(id, entry)| (id.clone(), size(entry))).collect();
                 let ended = shelf.with(|shelf| {
@@ -211,9 +228,8 @@ async fn take(steps: Vec<Step>) {
                 assert_eq!(shown, ended, "step {at} of {steps:?}");
                 was.clear();
             }
-            Step::AskFor(nth) => {
-                let text = get(&jobshim, &format!("/history/{}", id(nth))).await.text();
-                let answer: HashMap<String, Value> = serde_json::from_str(&text).expect("an object");
+            Step::AskFor(nth, accepts) => {
+                let answer = ask(&format!("/history/{}", id(nth)), accepts).await;
                 let shown = answer.get(&id(nth)).map(size);
                 let ended = shelf.with(|shelf| {
                     let found = shelf.items.iter().find(|item| item.id == id(nth));
@@ -238,6 +254,9 @@ proptest! {
     #[test]
     fn after_a_list_no_old_entry_is_shown_whatever_came_before(steps in steps()) {
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-        runtime.block_on(take(steps));
+        // All of it fits, or some of it is packed.
+        for max_bytes in [64 << 20, 8 * SIZE] {
+            runtime.block_on(take(steps.clone(), max_bytes));
+        }
     }
 }

@@ -16,6 +16,8 @@ pub struct Item {
     pub ended: i64,
     /// How long its prompt is, in bytes.
     pub size: usize,
+    /// How much of it cannot be compressed by much, in bytes.
+    pub noise: usize,
 }
 
 /// When the first job was created, in ms.
@@ -31,7 +33,23 @@ impl Item {
             created,
             ended: created + 1000,
             size,
+            noise: 0,
         }
+    }
+
+    /// The same, and so many bytes of its prompt cannot be compressed by more than a quarter.
+    pub fn with_noise(self, noise: usize) -> Self {
+        Self { noise, ..self }
+    }
+
+    fn padding(&self) -> String {
+        let mut state = self.created as u64;
+        let letter = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            char::from(b'0' + (state >> 58) as u8)
+        };
+        let noise: String = std::iter::repeat_with(letter).take(self.noise).collect();
+        noise.replace('\\', "~") + &"x".repeat(self.size - self.noise)
     }
 
     fn listed(&self) -> String {
@@ -100,7 +118,7 @@ impl Shelf {
         let Some(item) = self.items.iter().find(|item| item.id == id) else {
             return reply(404, &headers, r#"{"error": "Job not found"}"#);
         };
-        let padding = "x".repeat(item.size);
+        let padding = item.padding();
         let who = who(&arrived.headers, arrived.query());
         let body = format!(
             r#"{}, "workflow": {{"prompt": {{"who": "{who}", "padding": "{padding}"}}, "extra_data": {{}}}}, "outputs": {{"9": {{"images": []}}}}, "outputs_count": 1}}"#,
