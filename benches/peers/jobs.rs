@@ -27,8 +27,8 @@ pub fn id(size: usize, nth: usize) -> String {
     format!("{size:08}-0000-4000-8000-{nth:012}")
 }
 
-/// One prompt's nodes, as the API and as the editor write them, about `bytes` long together.
-fn nodes(bytes: usize) -> (String, String) {
+/// The nodes of the `nth` prompt, as the API and as the editor write them, about `bytes` long together.
+pub fn nodes(bytes: usize, nth: usize) -> (String, String) {
     let (mut prompt, mut editor) = (String::new(), String::new());
     for node in 1.. {
         if prompt.len() + editor.len() > bytes {
@@ -42,7 +42,7 @@ fn nodes(bytes: usize) -> (String, String) {
             "{comma}\"{node}\": {{\"inputs\": {{\"seed\": {seed}, \"steps\": 20, \"cfg\": 7.5, \"denoise\": 0.65, \
              \"text\": \"{text}\", \"model\": [\"{node}\", 0], \"positive\": [\"6\", 1]}}, \"class_type\": \"{class}\", \
              \"_meta\": {{\"title\": \"{class} \\\"{node}\\\"\"}}}}",
-            seed = 156_680_208 + node * 7_919,
+            seed = 156_680_208 + node * 7_919 + nth,
         );
         let _ = write!(
             editor,
@@ -61,7 +61,7 @@ fn nodes(bytes: usize) -> (String, String) {
 /// The answer to `GET /api/jobs/{id}`.
 pub fn detail(size: usize, nth: usize) -> String {
     let (entry, id) = (listed(size, nth), id(size, nth));
-    let (prompt, editor) = nodes(size * 1_000 - 1_250);
+    let (prompt, editor) = nodes(size * 1_000 - 1_250, nth);
     format!(
         "{open}, \"outputs\": {{\"9\": {{\"images\": [{{\"filename\": \"ComfyUI_{nth:05}_.png\", \"subfolder\": \"\", \
          \"type\": \"output\"}}]}}}}, \"execution_status\": {{\"status_str\": \"success\", \"completed\": true, \
@@ -73,7 +73,8 @@ pub fn detail(size: usize, nth: usize) -> String {
     )
 }
 
-fn listed(size: usize, nth: usize) -> String {
+/// The `nth` job of that size as a list has it.
+pub fn listed(size: usize, nth: usize) -> String {
     let id = id(size, nth);
     format!(
         "{{\"id\": \"{id}\", \"status\": \"completed\", \"priority\": {nth}, \"create_time\": {created}, \
