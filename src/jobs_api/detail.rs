@@ -1,6 +1,8 @@
 //! `GET /api/jobs/{id}`: one job, or the knowledge that there is none.
 
-use super::{Jobs, JobsError, JobsSession, Listed, Run, accept, caller::filled, page::is_text, unreadable};
+use super::{
+    DialectKind, Jobs, JobsError, JobsSession, Listed, Run, accept, caller::filled, page::is_text, unreadable,
+};
 use crate::mapping::dialect::State;
 use crate::{http::segments::has_dots, mapping::ParsedJob, telemetry::Call, upstream::Answer};
 use http::{HeaderMap, Method, StatusCode};
@@ -23,7 +25,7 @@ pub enum Detail {
     Absent(Option<HeaderMap>),
     /// A 404 that does not speak of jobs, of a server that has the Jobs API: it knows no such job, unless it has just listed
     /// it, when this is the failure.
-    NoSuchPath(HeaderMap, JobsError),
+    NoSuchPath(Box<Answer>, JobsError),
 }
 
 impl JobsSession {
@@ -65,12 +67,22 @@ impl JobsSession {
             status: answer.status,
         };
         match self.jobs.probe(&self.caller).await {
-            Ok(spoken) if spoken == self.kind => Ok(Detail::NoSuchPath(answer.headers, error)),
+            Ok(spoken) if spoken == self.kind => Ok(Detail::NoSuchPath(Box::new(answer), error)),
             _ => {
                 self.jobs.doubt_dialect();
                 Err(error)
             }
         }
+    }
+
+    /// What whoever asks for the history of `id` gets where its detail was a 404 in words. The router of a self-hosted server
+    /// (aiohttp since 3.10) takes no id with a brace, and its own endpoint answers the same.
+    pub fn refused_id(&self, id: &str, answer: Box<Answer>) -> Option<JobsError> {
+        let is_odd = self.kind == DialectKind::Comfyui && id.contains(['{', '}']);
+        is_odd.then(|| JobsError::Refused {
+            call: format!("GET {}", self.dialect().names.detail.path),
+            answer,
+        })
     }
 
     /// The list and the detail of one job say different things, again and again.

@@ -131,8 +131,15 @@ impl Legacy {
                     headers.map(|headers| Arc::new(carried(&headers))),
                 ));
             }
-            Detail::NoSuchPath(headers, error) => {
-                return Ok(LookupOutcome::NoSuchPath(Arc::new(carried(&headers)), error));
+            Detail::NoSuchPath(answer, error) => {
+                let headers = Arc::new(carried(&answer.headers));
+                if view == View::History
+                    && listed.is_none()
+                    && let Some(refused) = session.refused_id(&id, answer)
+                {
+                    return Err(refused.into());
+                }
+                return Ok(LookupOutcome::NoSuchPath(headers, error));
             }
             Detail::Found {
                 state,

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     config::{ShadowConfig, field_path::FieldPath},
-    http::{body::Body, buffered::BufferBudget, request_head::FlaggedHeaders},
+    http::{body::Body, buffered::BufferBudget, request_head::FlaggedHeaders, segments::is_plain},
     jobs_api::{Caller, DialectKind},
     legacy::{Inquiry, Legacy, LegacyError},
     migration::modes::Modes,
@@ -99,8 +99,11 @@ impl Shadow {
         if !matches!(response.status().as_u16(), 200 | 404) || !self.config.sample.has(shadowed.modes.draw()) {
             return response;
         }
-        if Taken::of(response.status().as_u16(), response.headers(), None).is_of_no_endpoint(&shadowed.route) {
-            self.note_absent(&shadowed);
+        if Taken::of(response.status().as_u16(), response.headers(), None).is_of_no_path(&shadowed.route) {
+            // What a router does not take for an id says nothing of the endpoint.
+            if shadowed.route.id().is_none_or(|id| is_plain(id)) {
+                self.note_absent(&shadowed);
+            }
             return response;
         }
         let Ok(permit) = Arc::clone(&self.free).try_acquire_owned() else {
