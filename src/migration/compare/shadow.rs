@@ -12,7 +12,7 @@ use crate::{
     legacy::{Inquiry, Legacy, LegacyError},
     migration::modes::Modes,
     routes::LegacyRoute,
-    telemetry::{Compared, Comparison, Kind, News, Observer, REQUEST_ID, now_ms},
+    telemetry::{Compared, Comparison, Kind, News, Observer, REQUEST_ID, now_ms, of_this_request},
     upstream::{Upstream, UpstreamError},
 };
 use bytes::Bytes;
@@ -129,7 +129,7 @@ impl Shadow {
             self.config.ignore.clone(),
             self.budget.clone(),
         );
-        tokio::spawn(async move {
+        tokio::spawn(of_this_request(async move {
             let run = ShadowRun {
                 shadowed,
                 observer,
@@ -150,7 +150,7 @@ impl Shadow {
             // Both at once: the two answers are to be from the same moment.
             let (legacy, translated) = tokio::join!(legacy, run.translate());
             run.judge(legacy, translated).await;
-        });
+        }));
         Response::from_parts(head, body)
     }
 
@@ -248,7 +248,6 @@ impl ShadowRun {
                 route = name.as_str(),
                 field = finding.field,
                 sample = %finding.sample,
-                request_id,
                 "the translated answer differs from the legacy one"
             );
         }
@@ -260,7 +259,6 @@ impl ShadowRun {
                     tracing::warn!(
                         route = name.as_str(),
                         reason = %error,
-                        request_id,
                         "a translated answer that was to be compared is a failure"
                     );
                 }

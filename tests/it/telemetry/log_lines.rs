@@ -109,12 +109,79 @@ async fn lines_of_json_have_them_as_members() {
         assert_eq!(line["method"], method, "{line}");
         assert_eq!(line["path"], path, "{line}");
     }
-    program.signal("TERM");
-    program.end();
-    for line in &program.log {
-        let line: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"));
+    for line in lines(program) {
         assert!(line["message"].is_string() && line["level"].is_string(), "{line}");
     }
+}
+
+/// All lines of a program that logs JSON and ends now.
+fn lines(mut program: Program) -> Vec<Value> {
+    program.signal("TERM");
+    program.end();
+    let line = |line: &String| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"));
+    program.log.iter().map(line).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_comparison_finds_belongs_to_the_request_that_it_was_made_beside() {
+    // Its own endpoints show nothing; its Jobs API fails at one job and shows another.
+    let upstream = odd("waiting-one", &["plain-one"]).await;
+    let json = [("content-type", "application/json; charset=utf-8")];
+    let legacy = Scripted::always(200, &json, "{}").await;
+    let arguments = ["--mode", "shadow", "--legacy-upstream", &legacy.url(), "-v"];
+    let mut program = Program::before(&upstream.url(), &arguments);
+    let (address, client) = (program.address(), Client::new());
+    for (target, id, text, path) in [
+        (
+            "/history/refused-one",
+            "told-fails",
+            "was to be compared is a failure",
+            "/history/{}",
+        ),
+        ("/history", "told-differs", "differs from the legacy one", "/history"),
+    ] {
+        client.get_with(address, target, &[("x-request-id", id)]).await;
+        let line = program.line_with(text);
+        for part in [
+            format!("request_id=\"{id}\""),
+            "method=\"GET\"".to_owned(),
+            format!("path=\"{path}\""),
+        ] {
+            assert_eq!(line.matches(&part).count(), 1, "{part} in {line}");
+        }
+    }
+}
+
+/// It has jobs that are told of in a wrong way, each in its own.
+async fn odd(pending: &'static str, listed: &'static [&'static str]) -> Scripted {
+    let job = |id: &str, status: &str| format!(r#"{{"id": "{id}", "status": "{status}", "create_time": 1}}"#);
+    Scripted::answering(move |arrived| {
+        let json = [("content-type", "application/json")];
+        match (arrived.of_job(), arrived.query()) {
+            (_, query) if query.contains("create_time") => reply(400, &json, r#"{"error": "Invalid sort_by"}"#),
+            (Some("another-one"), _) => reply(200, &json, job("job-of-others", "completed")),
+            (Some("no-text-one"), _) => reply(200, &json, b"{\"id\": \"\xff\"}".as_slice()),
+            (Some("no-state-one"), _) => reply(200, &json, r#"{"id": "no-state-one"}"#),
+            (Some("teapot-one"), _) => reply(418, &json, "{}"),
+            (Some("refused-one"), _) => reply(503, &json, "{}"),
+            (Some("words-one"), _) => reply(404, &[("content-type", "text/plain")], "404: Not Found"),
+            (Some("going-one"), _) => reply(200, &json, job("going-one", "pending")),
+            (Some(id), _) => reply(200, &json, job(id, "completed")),
+            (None, query) => {
+                let jobs = match query.contains("pending") {
+                    true => vec![job(pending, "pending")],
+                    false => listed.iter().map(|id| job(id, "completed")).collect(),
+                };
+                let pages = r#"{"offset": 0, "limit": null, "total": 1, "has_more": false}"#;
+                reply(
+                    200,
+                    &json,
+                    format!(r#"{{"jobs": [{}], "pagination": {pages}}}"#, jobs.join(", ")),
+                )
+            }
+        }
+    })
+    .await
 }
 
 #[test]
