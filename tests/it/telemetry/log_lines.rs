@@ -1,7 +1,7 @@
 //! Log lines that belong to a request say to which, and all of them speak plainly.
 
 use crate::support::{
-    Client,
+    Client, TableFolder,
     program::Program,
     upstream::{Scripted, reply},
 };
@@ -109,14 +109,14 @@ async fn lines_of_json_have_them_as_members() {
         assert_eq!(line["method"], method, "{line}");
         assert_eq!(line["path"], path, "{line}");
     }
-    for line in lines(program) {
+    for line in lines(program, "TERM") {
         assert!(line["message"].is_string() && line["level"].is_string(), "{line}");
     }
 }
 
-/// All lines of a program that logs JSON and ends now.
-fn lines(mut program: Program) -> Vec<Value> {
-    program.signal("TERM");
+/// All lines of a program that logs JSON and is ended now.
+fn lines(mut program: Program, signal: &str) -> Vec<Value> {
+    program.signal(signal);
     program.end();
     let line = |line: &String| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"));
     program.log.iter().map(line).collect()
@@ -182,6 +182,70 @@ async fn odd(pending: &'static str, listed: &'static [&'static str]) -> Scripted
         }
     })
     .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_line_of_a_failure_names_a_job_unless_it_is_asked_to() {
+    // What the history of jobs without a status cannot show.
+    let table = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("mappings/answers/history.toml"))
+        .expect("a table")
+        .replace(
+            "to = \"prompt[0]\"\nfrom = [\"priority\"]\ndefault = 0",
+            "to = \"prompt[0]\"\nfrom = [\"priority\"]",
+        );
+    let folder = TableFolder::with("log-lines", &[("history.toml", &table)]);
+    let folder = folder.path.display().to_string();
+    for verbose in [false, true] {
+        for id in [
+            "another-one",
+            "no-text-one",
+            "no-state-one",
+            "teapot-one",
+            "refused-one",
+            "words-one",
+            "going-one",
+            "unfit-one",
+        ] {
+            let upstream = odd("hollow-one", Vec::from([id]).leak()).await;
+            let tables = ["--mappings-dir", folder.as_str()];
+            let more = [
+                &["--log-format", "json"][..],
+                if id == "unfit-one" { &tables } else { &[] },
+                if verbose { &["-v"] } else { &[] },
+            ]
+            .concat();
+            let mut program = Program::before(&upstream.url(), &more);
+            let line: Value = serde_json::from_str(&program.line_with("listening")).expect("JSON");
+            let address = line["address"]
+                .as_str()
+                .and_then(|address| address.parse().ok())
+                .expect("an address");
+            let client = Client::new();
+            let answer = client.get(address, "/history").await;
+            assert!(answer.status.is_server_error(), "{id}: {}", answer.text());
+            client.get(address, &format!("/history/{id}")).await;
+            client.get(address, "/queue").await;
+            let delete = r#"{"delete": ["hollow-one"]}"#;
+            let answer = client
+                .send(Method::POST, address, "/queue", &[], delete)
+                .await
+                .expect("an answer");
+            assert_eq!(
+                (answer.status.as_u16(), answer.text().contains("hollow-one")),
+                (409, true),
+                "{}",
+                answer.text()
+            );
+            program.line_with("\"status\":409");
+            let lines = lines(program, "KILL");
+            let failed = lines.iter().filter(|line| line["level"] == "WARN").count();
+            assert!(failed >= 2, "{id}: {lines:#?}");
+            let names = |line: &&Value| ["-one", "of-others"].iter().any(|part| line.to_string().contains(part));
+            let named: Vec<&Value> = lines.iter().filter(names).collect();
+            assert!(named.iter().all(|line| line["level"] == "DEBUG"), "{id}: {named:#?}");
+            assert_eq!(named.iter().any(|line| line["id"] == id), verbose, "{id}: {named:#?}");
+        }
+    }
 }
 
 #[test]
