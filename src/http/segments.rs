@@ -13,6 +13,13 @@ pub fn has_dots(text: &str) -> bool {
     any_reading(text, |path| segments(path).any(is_dots))
 }
 
+/// Whether every server on the way takes `text`, one path segment, as it is: there is nothing to encode in it, and it is no
+/// dot segment.
+pub fn is_plain(text: &str) -> bool {
+    let is_unreserved = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
+    !text.is_empty() && text.bytes().all(is_unreserved) && !has_dots(text)
+}
+
 /// Whether `path` leads above its own beginning, where the upstream's base path ends. Empty segments count for nothing,
 /// as some servers take them out.
 pub fn climbs(path: &str) -> bool {
@@ -96,6 +103,16 @@ mod tests {
             "\u{ff0e}\u{ff0e}",
         ] {
             assert!(!has_dots(id), "{id}");
+        }
+    }
+
+    #[test]
+    fn plain_segments_are_known() {
+        for text in ["a", "0b6e-11_x.y~z", "...", "a..b"] {
+            assert!(is_plain(text), "{text}");
+        }
+        for text in ["", ".", "..", "a b", "a/b", "a{b", "}", "a%b", "a?b", "\u{e4}", "a\n"] {
+            assert!(!is_plain(text), "{text}");
         }
     }
 

@@ -124,15 +124,16 @@ impl JobsSession {
         if has_dots(id) {
             return Ok(None);
         }
-        let path = filled(&self.dialect().names.cancel.path, id);
-        let answer = self.post(&path, Bytes::new()).await?;
+        // What errors call it: they get into the log, which names no job.
+        let path = &self.dialect().names.cancel.path;
+        let answer = self.post(&filled(path, id), Bytes::new()).await?;
         let unknown_job = answer.status == StatusCode::NOT_FOUND && answer.body.trim_ascii_start().starts_with(b"{");
         match answer.status.as_u16() {
             404 | 405 | 501 if !unknown_job => Err(JobsError::Missing {
                 call: format!("POST {path}"),
                 status: answer.status,
             }),
-            401..=403 | 429 | 500..=599 => accept(&Method::POST, &path, answer).map(Some),
+            401..=403 | 429 | 500..=599 => accept(&Method::POST, path, answer).map(Some),
             _ => Ok(Some(answer)),
         }
     }

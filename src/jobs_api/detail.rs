@@ -1,9 +1,17 @@
 //! `GET /api/jobs/{id}`: one job, or the knowledge that there is none.
 
-use super::{Jobs, JobsError, JobsSession, Listed, Run, accept, caller::filled, page::is_text, unreadable};
+use super::{
+    DialectKind, Jobs, JobsError, JobsSession, Listed, Run, accept, caller::filled, page::is_text, unreadable,
+};
 use crate::mapping::dialect::State;
-use crate::{http::segments::has_dots, mapping::ParsedJob, telemetry::Call, upstream::Answer};
+use crate::{
+    http::{outside::Outside, segments::has_dots},
+    mapping::ParsedJob,
+    telemetry::Call,
+    upstream::Answer,
+};
 use http::{HeaderMap, Method, StatusCode};
+use std::fmt::Display;
 
 /// What the upstream says of one id.
 #[derive(Debug)]
@@ -23,7 +31,7 @@ pub enum Detail {
     Absent(Option<HeaderMap>),
     /// A 404 that does not speak of jobs, of a server that has the Jobs API: it knows no such job, unless it has just listed
     /// it, when this is the failure.
-    NoSuchPath(HeaderMap, JobsError),
+    NoSuchPath(Box<Answer>, JobsError),
 }
 
 impl JobsSession {
@@ -33,23 +41,24 @@ impl JobsSession {
             return Ok(Detail::Absent(None));
         }
         let dialect = self.dialect();
-        let path = filled(&dialect.names.detail.path, id);
+        // What errors call it: they get into the log, which names no job.
+        let path = &dialect.names.detail.path;
         let answer = self
             .jobs
-            .ask(Call::Detail, &self.caller, Some(self.kind), &path, "")
+            .ask(Call::Detail, &self.caller, Some(self.kind), &filled(path, id), "")
             .await?;
         // A server without the Jobs API says 404 too, but in words; an unknown job is an object.
         if answer.status == StatusCode::NOT_FOUND && answer.body.trim_ascii_start().starts_with(b"{") {
             return Ok(Detail::Absent(Some(answer.headers)));
         }
         let answer = match answer.status {
-            StatusCode::NOT_FOUND => return self.no_such_path(&path, answer).await,
-            _ => accept(&Method::GET, &path, answer).inspect_err(|error| self.jobs.doubt_if_missing(error))?,
+            StatusCode::NOT_FOUND => return self.no_such_path(path, answer).await,
+            _ => accept(&Method::GET, path, answer).inspect_err(|error| self.jobs.doubt_if_missing(error))?,
         };
-        is_text(&path, &answer.body)?;
+        is_text(path, &answer.body)?;
         let body = dialect.parse_job(answer.body);
-        let body = body.map_err(|error| unreadable(&path, &error))?;
-        let (state, run) = dialect.state_of(&body, &path, id)?;
+        let body = body.map_err(|error| unreadable(path, &error))?;
+        let (state, run) = dialect.state_of(&body, path, id)?;
         Ok(Detail::Found {
             state,
             run,
@@ -65,7 +74,7 @@ impl JobsSession {
             status: answer.status,
         };
         match self.jobs.probe(&self.caller).await {
-            Ok(spoken) if spoken == self.kind => Ok(Detail::NoSuchPath(answer.headers, error)),
+            Ok(spoken) if spoken == self.kind => Ok(Detail::NoSuchPath(Box::new(answer), error)),
             _ => {
                 self.jobs.doubt_dialect();
                 Err(error)
@@ -73,12 +82,26 @@ impl JobsSession {
         }
     }
 
+    /// Refuses an `id` that the router of a self-hosted server does not take, by its 404 in words for the detail: its own
+    /// history says the same. aiohttp takes no id with a brace since 3.10.
+    pub fn if_takes(&self, id: &str, answer: Box<Answer>) -> Result<(), JobsError> {
+        match self.kind == DialectKind::Comfyui && id.contains(['{', '}']) {
+            true => Err(JobsError::Refused {
+                call: format!("GET {}", self.dialect().names.detail.path),
+                answer,
+            }),
+            false => Ok(()),
+        }
+    }
+
     /// The list and the detail of one job say different things, again and again.
     pub fn contradiction(&self, id: &str) -> JobsError {
-        JobsError::Shape {
+        let error = JobsError::Shape {
             call: format!("GET {}", self.dialect().names.detail.path),
-            reason: format!("the list says that job {id:?} has ended, and its own detail that it has not"),
-        }
+            reason: "the list says that a job has ended, and its own detail that it has not".to_owned(),
+        };
+        log_job(id, &error);
+        error
     }
 
     /// What the list told of a queued job, in place of its detail.
@@ -87,6 +110,11 @@ impl JobsSession {
         let body = dialect.parse_job(listed.text.clone());
         body.map_err(|error| unreadable(&dialect.names.list.path, &error))
     }
+}
+
+/// Says which job an error is about. The error itself does not: the log names a job only where it is to say more.
+pub fn log_job(id: &str, error: &dyn Display) {
+    tracing::debug!(id = %Outside::new(id), %error, "a job cannot be shown");
 }
 
 impl Jobs {

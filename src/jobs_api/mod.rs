@@ -20,7 +20,7 @@ pub use crate::mapping::dialect::{Dialect, KeyNames, PathRules, SocketNames, Sta
 pub(crate) use caller::filling;
 pub use caller::{Caller, CallerKey};
 pub use classes::KnownClasses;
-pub use detail::Detail;
+pub use detail::{Detail, log_job};
 pub use error::JobsError;
 pub use list::{List, ListFilter};
 pub use page::{JobKey, Listed, Page};

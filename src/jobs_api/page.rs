@@ -213,10 +213,7 @@ impl Dialect {
         {
             return Err(JobsError::Shape {
                 call: format!("GET {path}"),
-                reason: format!(
-                    "it is about another job, {}",
-                    Outside::new(String::from_utf8_lossy(told))
-                ),
+                reason: "it is about another job".to_owned(),
             });
         }
         let created = fields.created().and_then(number).map_or(0.0, milliseconds);

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     auth::scope::Scope,
     http::headers::carried,
-    jobs_api::{CallerKey, Detail, DialectKind, JobsError, JobsSession, Listed, Run},
+    jobs_api::{CallerKey, Detail, DialectKind, JobsError, JobsSession, Listed, Run, log_job},
     mapping::{ParsedJob, Table, View, dialect::State},
 };
 use bytes::Bytes;
@@ -101,7 +101,10 @@ impl Legacy {
             let (legacy, session, id) = (Arc::clone(self), session.clone(), Arc::clone(id));
             let listed = listed.cloned();
             // In a box, as the call is moved as it is until it flies.
-            async move { Box::pin(legacy.ask(&session, view, id, listed)).await }
+            async move {
+                let outcome = Box::pin(legacy.ask(&session, view, Arc::clone(&id), listed)).await;
+                outcome.inspect_err(|error| log_job(&id, error))
+            }
         };
         // What has ended stays as it is, unless it is run again.
         let lasts = |outcome: &Result<LookupOutcome, LegacyError>| match outcome {
@@ -135,8 +138,14 @@ impl Legacy {
                     headers.map(|headers| Arc::new(carried(&headers))),
                 ));
             }
-            Detail::NoSuchPath(headers, error) => {
-                return Ok(LookupOutcome::NoSuchPath(Arc::new(carried(&headers)), error));
+            Detail::NoSuchPath(answer, error) => {
+                let headers = Arc::new(carried(&answer.headers));
+                match listed {
+                    Some(_) => log_job(&id, &error),
+                    None if view == View::History => session.if_takes(&id, answer)?,
+                    None => {}
+                }
+                return Ok(LookupOutcome::NoSuchPath(headers, error));
             }
             Detail::Found {
                 state,

@@ -38,7 +38,7 @@ pub use passing::Hiding;
 
 use crate::{
     config::{Config, Surface},
-    http::{body_decoding::DecodeError, outside::Outside},
+    http::body_decoding::DecodeError,
     jobs_api::{Caller, DialectKind, Jobs, JobsError, JobsSession, ListLimits, coalescer::Coalescer},
     legacy::{hollow::Hollow, notes::Notes, runs::Runs},
     mapping::{RenderError, TableError, Tables, View},
@@ -58,8 +58,8 @@ pub enum LegacyError {
     /// The Jobs API could not be asked.
     #[error(transparent)]
     Jobs(#[from] JobsError),
-    /// A job does not fit its legacy shape.
-    #[error("job {} cannot be shown by table {table:?}: {reason}", Outside::new(.id))]
+    /// A job does not fit its legacy shape. The log names no job: its client is told which.
+    #[error("a job cannot be shown by table {table:?}: {reason}")]
     Render {
         /// The job's id.
         id: String,
@@ -80,8 +80,8 @@ pub enum LegacyError {
         /// The job's id.
         id: String,
     },
-    /// Jobs are to be deleted that the client was shown without their prompts.
-    #[error("jobs were shown with an empty prompt, which cannot be sent back, and would be lost: {}", .ids.join(", "))]
+    /// Jobs are to be deleted that the client was shown without their prompts. The log names no job: its client is told which.
+    #[error("jobs were shown with an empty prompt, which cannot be sent back, and would be lost")]
     Hollow {
         /// Their ids.
         ids: Vec<String>,

@@ -210,13 +210,20 @@ impl Diagnosis {
         })
     }
 
-    /// The version that a self-hosted server says it has.
+    /// The version that a self-hosted server says it has, if it is there and says one.
     pub async fn version(&self, upstream: &Upstream) -> Option<String> {
-        let names = self.comfyui.names.server.as_ref()?;
-        let answer = get(upstream, &names.path).await.ok()?;
-        let [version] = find(&answer.body, [&names.version]).ok()?;
-        let version = string_value(version?)?;
-        Some(Outside::new(version).to_string())
+        self.asked_version(upstream).await.ok()?
+    }
+
+    /// The same, and an error where the server is not there.
+    pub async fn asked_version(&self, upstream: &Upstream) -> Result<Option<String>, UpstreamError> {
+        let Some(names) = &self.comfyui.names.server else {
+            return Ok(None);
+        };
+        let answer = get(upstream, &names.path).await?;
+        let found = find(&answer.body, [&names.version]).ok();
+        let version = found.and_then(|[version]| string_value(version?));
+        Ok(version.map(|version| Outside::new(version).to_string()))
     }
 
     async fn probe(&self, url: &Uri) -> Result<Answer, Asking> {

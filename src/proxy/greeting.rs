@@ -9,7 +9,7 @@ use crate::{
     http::outside::Outside,
     jobs_api::{Caller, DialectKind, JobsError},
     routes::RouteName,
-    upstream::Upstream,
+    upstream::{Upstream, UpstreamError},
 };
 use bytes::Bytes;
 use http::{HeaderMap, Method};
@@ -19,24 +19,19 @@ use std::sync::Arc;
 const LEGACY_PATH: &str = "/queue";
 
 impl Pipeline {
-    /// Asks the upstream what it is, and logs the answer, or why there is none. What was configured is not asked for.
+    /// Asks the upstream what it is, and logs the answer, or why there is none. A dialect that was configured is believed.
     pub async fn greet_upstream(&self, config: &Config) {
-        let jobs = self.legacy.jobs();
-        if !jobs.may_change() {
-            tracing::info!("legacy calls are {}", outlook(config, false));
-            if let Some(kind) = jobs.known_dialect() {
-                self.warn_of_other_jobs(kind).await;
-                if !forwarded_routes(config).is_empty() {
-                    warn_of_no_endpoints(config, self.has_legacy_endpoints(kind).await);
-                }
-            }
-            return;
-        }
-        let kind = match jobs.dialect(&Caller::default()).await {
+        let kind = match self.legacy.jobs().dialect(&Caller::default()).await {
             Ok(kind) => kind,
             Err(error) => return self.greet_in_vain(&error, config).await,
         };
-        self.say_connected(kind, config).await;
+        if let Err(error) = self.say_connected(kind, config).await {
+            tracing::info!("legacy calls are {}", outlook(config, false));
+            let error = JobsError::Upstream(error);
+            let cause = self.shared.diagnosis.cause(&error).await;
+            tracing::warn!(reason = %error, cause, "the upstream cannot be asked yet; it is asked again with the first request");
+            return;
+        }
         let has_both = self.has_legacy_endpoints(kind).await;
         tracing::info!("legacy calls are {}", outlook(config, has_both == Some(true)));
         warn_of_no_endpoints(config, has_both);
@@ -60,7 +55,8 @@ impl Pipeline {
             .modes()
             .all(|mode| matches!(mode, Mode::Auto | Mode::Forward));
         if is_missing && needs_none && self.has_legacy_endpoints(DialectKind::Comfyui).await == Some(true) {
-            self.say_connected(DialectKind::Comfyui, config).await;
+            // It has just answered.
+            let _ = self.say_connected(DialectKind::Comfyui, config).await;
             match config.legacy.modes().any(|mode| mode == Mode::Auto) {
                 // It says what that means.
                 true => self.modes.jobs_api.found(false),
@@ -72,10 +68,17 @@ impl Pipeline {
         tracing::warn!(reason = %error, cause, "the upstream's dialect is not known yet; it is asked again with the first legacy request");
     }
 
-    async fn say_connected(&self, kind: DialectKind, config: &Config) {
+    /// What it is; an error where it is not there.
+    async fn say_connected(&self, kind: DialectKind, config: &Config) -> Result<(), UpstreamError> {
+        let upstream = &self.shared.upstream;
         let server = match kind {
-            DialectKind::Cloud => "Comfy Cloud".to_owned(),
-            DialectKind::Comfyui => match self.shared.diagnosis.version(&self.shared.upstream).await {
+            DialectKind::Cloud => {
+                let names = &self.legacy.jobs().names(kind).names;
+                let target = format!("{}?{}", names.list.path, names.probe.query);
+                let asked = upstream.call(Method::GET, &target, HeaderMap::new(), Bytes::new());
+                asked.await.map(|_| "Comfy Cloud".to_owned())?
+            }
+            DialectKind::Comfyui => match self.shared.diagnosis.asked_version(upstream).await? {
                 Some(version) => format!("ComfyUI {version}"),
                 None => "a ComfyUI that does not tell its version".to_owned(),
             },
@@ -85,6 +88,7 @@ impl Pipeline {
             "connected to {}",
             Outside::new(server)
         );
+        Ok(())
     }
 
     /// The cloud's own are answered by its website, which says nothing of them.

@@ -47,9 +47,9 @@ impl Taken {
         }))
     }
 
-    /// Whether it says that the server has no endpoint for this route: lists are never 404, and what is said of a job is JSON
+    /// Whether it says that the server has no such path: lists are never 404, and what is said of a job is JSON
     /// (docs/contract.md section 1).
-    pub fn is_of_no_endpoint(&self, route: &LegacyRoute) -> bool {
+    pub fn is_of_no_path(&self, route: &LegacyRoute) -> bool {
         let may_miss_a_job = matches!(route, LegacyRoute::HistoryV2One(_) | LegacyRoute::JobStatus(_));
         self.status == 404 && !(may_miss_a_job && self.content_type.starts_with("application/json"))
     }

@@ -7,12 +7,12 @@ use super::{
 };
 use crate::{
     config::{ShadowConfig, field_path::FieldPath},
-    http::{body::Body, buffered::BufferBudget, request_head::FlaggedHeaders},
+    http::{body::Body, buffered::BufferBudget, request_head::FlaggedHeaders, segments::is_plain},
     jobs_api::{Caller, DialectKind},
     legacy::{Inquiry, Legacy, LegacyError},
     migration::modes::Modes,
     routes::LegacyRoute,
-    telemetry::{Compared, Comparison, Kind, News, Observer, REQUEST_ID, now_ms},
+    telemetry::{Compared, Comparison, Kind, News, Observer, REQUEST_ID, now_ms, of_this_request},
     upstream::{Upstream, UpstreamError},
 };
 use bytes::Bytes;
@@ -99,8 +99,11 @@ impl Shadow {
         if !matches!(response.status().as_u16(), 200 | 404) || !self.config.sample.has(shadowed.modes.draw()) {
             return response;
         }
-        if Taken::of(response.status().as_u16(), response.headers(), None).is_of_no_endpoint(&shadowed.route) {
-            self.note_absent(&shadowed);
+        if Taken::of(response.status().as_u16(), response.headers(), None).is_of_no_path(&shadowed.route) {
+            // What a router does not take for an id says nothing of the endpoint.
+            if shadowed.route.id().is_none_or(|id| is_plain(id)) {
+                self.note_absent(&shadowed);
+            }
             return response;
         }
         let Ok(permit) = Arc::clone(&self.free).try_acquire_owned() else {
@@ -126,7 +129,7 @@ impl Shadow {
             self.config.ignore.clone(),
             self.budget.clone(),
         );
-        tokio::spawn(async move {
+        tokio::spawn(of_this_request(async move {
             let run = ShadowRun {
                 shadowed,
                 observer,
@@ -147,7 +150,7 @@ impl Shadow {
             // Both at once: the two answers are to be from the same moment.
             let (legacy, translated) = tokio::join!(legacy, run.translate());
             run.judge(legacy, translated).await;
-        });
+        }));
         Response::from_parts(head, body)
     }
 
@@ -245,7 +248,6 @@ impl ShadowRun {
                 route = name.as_str(),
                 field = finding.field,
                 sample = %finding.sample,
-                request_id,
                 "the translated answer differs from the legacy one"
             );
         }
@@ -257,7 +259,6 @@ impl ShadowRun {
                     tracing::warn!(
                         route = name.as_str(),
                         reason = %error,
-                        request_id,
                         "a translated answer that was to be compared is a failure"
                     );
                 }

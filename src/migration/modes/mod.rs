@@ -61,6 +61,11 @@ impl Modes {
     /// Other modes, or the same with other tables, with what these have learnt.
     pub fn reloaded(&self, config: &LegacyConfig, tables: u64) -> Result<Self, StoreError> {
         let trials = trials(config, tables, &self.store, &self.trials)?;
+        for (route, known) in &self.trials {
+            if trials.get(route).is_none_or(|trial| !Arc::ptr_eq(trial, known)) {
+                known.end();
+            }
+        }
         Ok(Self {
             jobs_api: Arc::clone(&self.jobs_api),
             ..Self::with(config, trials, Arc::clone(&self.store))

@@ -107,6 +107,8 @@ pub(super) struct CanaryTrial {
     comparisons: Mutex<Comparisons>,
     back: OnceLock<RollbackRecord>,
     store: Arc<Store>,
+    /// Whether other terms are in force by now; held while it is stored that it went back.
+    is_over: Arc<Mutex<bool>>,
 }
 
 impl CanaryTrial {
@@ -121,7 +123,21 @@ impl CanaryTrial {
             comparisons: Mutex::default(),
             back: OnceLock::new(),
             store: Arc::clone(store),
+            is_over: Arc::default(),
         })
+    }
+
+    /// Other terms are in force from now on. What it comes to later is not stored, as it would take their place; what is
+    /// being stored is waited for, and forgotten.
+    pub(super) fn end(&self) {
+        *self.is_over.lock() = true;
+        if self.back().is_none() {
+            return;
+        }
+        let route = self.route.as_str();
+        if let Err(error) = self.store.remove(&ROLLBACKS, &route.to_owned()) {
+            tracing::warn!(route, %error, "that a canary went back on other terms is still stored");
+        }
     }
 
     /// What it is tried on.
@@ -199,7 +215,12 @@ impl CanaryTrial {
             return;
         }
         let (store, route) = (Arc::clone(&self.store), self.route.as_str());
+        let is_over = Arc::clone(&self.is_over);
         spawn_blocking(move || {
+            let is_over = is_over.lock();
+            if *is_over {
+                return;
+            }
             let stored = store.put(&ROLLBACKS, &route.to_owned(), &back);
             tracing::warn!(
                 route,

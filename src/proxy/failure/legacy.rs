@@ -10,6 +10,7 @@ use crate::{
         body::full,
         body_decoding::DecodeError,
         headers::{Trailers, carried, remove_hop_by_hop},
+        outside::Outside,
         proxy_status::PROXY_STATUS,
     },
     jobs_api::JobsError,
@@ -46,10 +47,10 @@ pub(in crate::proxy) fn legacy_failure(error: LegacyError, finding: Option<&str>
             message,
             "nothing was done; it can be deleted once the running one has ended".to_owned(),
         ),
-        LegacyError::Hollow { .. } => failure(
+        LegacyError::Hollow { ids } => failure(
             StatusCode::CONFLICT,
             "empty_prompt",
-            message,
+            format!("{message}: {}", Outside::many(ids.join(", "))),
             "nothing was done; the same delete sent once more is carried out".to_owned(),
         ),
         LegacyError::Body(DecodeError::TooLarge { limit }) => too_large(limit),
@@ -111,13 +112,18 @@ pub(in crate::proxy) fn legacy_failure(error: LegacyError, finding: Option<&str>
                  while it has no Jobs API",
             ),
         ),
-        LegacyError::Jobs(JobsError::Shape { .. }) | LegacyError::Render { .. } => failure(
-            StatusCode::BAD_GATEWAY,
-            "bad_upstream_answer",
-            message,
-            found("jobshim could not make the legacy answer from it"),
-        ),
+        LegacyError::Jobs(JobsError::Shape { .. }) => unusable(message, found),
+        LegacyError::Render { id, .. } => unusable(format!("{message} (job {})", Outside::new(id)), found),
     }
+}
+
+fn unusable(message: String, found: impl Fn(&str) -> String) -> Answer {
+    failure(
+        StatusCode::BAD_GATEWAY,
+        "bad_upstream_answer",
+        message,
+        found("jobshim could not make the legacy answer from it"),
+    )
 }
 
 fn not_kept(message: String) -> Answer {

@@ -119,6 +119,12 @@ async fn the_page_shows_calls_clients_differences_and_the_upstream_and_asks_nobo
             browser.run("return document.body.dataset.broken ?? null").await,
             Value::Null
         );
+        let links = "return [...document.querySelectorAll('.tiles a')].filter(one => document.querySelector(one.hash)).map(one => one.hash)";
+        assert_eq!(
+            browser.run(links).await,
+            json!(["#failures", "#comparisons", "#comparisons"]),
+            "{name}"
+        );
         let lines = browser
             .run("return document.querySelector('#plot-routes').dataset.series")
             .await;

@@ -57,6 +57,8 @@ fn assert_502(reply: &Reply, reason: &str, what: &str) {
 
 #[tokio::test]
 async fn a_single_404_in_words_means_that_there_is_no_such_job() {
+    // An id with a brace is none to the server's own endpoint either.
+    let is_taken = |id: &str| !id.contains('{') && !id.starts_with("%7B");
     for (words, content_type) in [("404: Not Found", "text/plain"), ("", ""), ("<html>", "text/html")] {
         let server = server(whole(ONE), move |_, _| {
             reply(404, &[("content-type", content_type)], words)
@@ -67,7 +69,7 @@ async fn a_single_404_in_words_means_that_there_is_no_such_job() {
                 let reply = Client::new().get(jobshim.address, &format!("/history/{id}")).await;
                 assert_eq!(
                     (reply.status.as_u16(), reply.text().as_str()),
-                    (200, "{}"),
+                    if is_taken(id) { (200, "{}") } else { (404, words) },
                     "{id} {words}"
                 );
                 let reply = Client::new()

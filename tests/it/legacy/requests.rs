@@ -1,7 +1,7 @@
 //! What a legacy request may be, and what of it reaches the upstream: parameters, methods, HEAD, origins, credentials.
 
 use super::failures::{assert_own_error, routes};
-use crate::support::{Client, start};
+use crate::support::{Client, server::board, start, surfaces::Surfaces, upstream::reply};
 use http::Method;
 use jobshim::demo::{Board, Options, Rules, Simulator};
 
@@ -176,4 +176,38 @@ async fn credentials_decide_and_a_wrong_key_is_the_servers_401() {
         simulator.address().to_string(),
         "the cloud is asked by its own name"
     );
+}
+
+#[tokio::test]
+async fn an_id_that_the_servers_router_does_not_take_is_404_as_there_and_no_empty_history() {
+    // aiohttp 3.10 and later take no id with a brace, and say so in words; earlier ones take it, and know no such job.
+    for takes_braces in [false, true] {
+        let server = Surfaces::start(board(Rules::Comfyui), Vec::new()).await;
+        server.intercept(move |_, arrived| {
+            let is_odd = arrived.of_job().is_some_and(|id| id.contains("%7"));
+            (is_odd && !takes_braces).then(|| reply(404, &[("content-type", "text/plain")], "404: Not Found"))
+        });
+        let jobshim = start(&server.url(), |_| {}).await;
+        let client = Client::new();
+        for prefix in ["", "/api"] {
+            for id in ["a%7Bb", "a%7db", "a{b}", "%7B"] {
+                let target = format!("{prefix}/history/{id}");
+                let reply = client.get(jobshim.address, &target).await;
+                let wanted = if takes_braces {
+                    (200, "{}")
+                } else {
+                    (404, "404: Not Found")
+                };
+                assert_eq!((reply.status.as_u16(), reply.text().as_str()), wanted, "{target}");
+            }
+            let plain = client.get(jobshim.address, &format!("{prefix}/history/ab")).await;
+            assert_eq!((plain.status.as_u16(), plain.text().as_str()), (200, "{}"));
+        }
+        // These are the cloud's, which has another router.
+        for target in ["/api/history_v2/a%7Bb", "/api/job/a%7Bb/status"] {
+            let reply = client.get(jobshim.address, target).await;
+            assert_eq!(reply.status, 404, "{target}");
+            assert!(reply.header("content-type").starts_with("application/json"), "{target}");
+        }
+    }
 }

@@ -13,18 +13,24 @@ use crate::support::{
 use http::Method;
 use jobshim::{
     config::{
-        Options,
+        self, LegacyConfig, Options,
         settings::{LEGACY, SHADOW, UPSTREAM},
     },
     demo::{Job, Rules},
+    migration::modes::{Modes, ROLLBACKS},
+    routes::RouteName,
+    store::Store,
 };
 use serde_json::{Value, json};
 use std::{
     net::SocketAddr,
-    sync::atomic::{AtomicUsize, Ordering::SeqCst},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
     time::Duration,
 };
-use tokio::time::timeout;
+use tokio::{task::spawn_blocking, time::timeout};
 
 const TARGET: &str = "/history/broken";
 const CANARY: &str = "history_entry=canary:100,rollback.failures=10%";
@@ -228,4 +234,64 @@ async fn a_canary_that_differs_too_often_goes_back_and_stays_there() {
     let history = server.count(|one| one.target == "/history");
     assert!(history >= 60, "every one of 60 is forwarded: {history}");
     assert_eq!(ask_as(&jobshim, 1, "/queue").await.len(), 1, "other routes go on");
+}
+
+fn configured(route: &str) -> LegacyConfig {
+    let options = Options::default().with(&LEGACY.routes.key, route);
+    config::load(&options, |_| None).expect("a configuration").config.legacy
+}
+
+fn fail(modes: &Modes) {
+    (0..20).for_each(|request| modes.failed(RouteName::HistoryEntry, request));
+}
+
+/// What is under way on the only thread for blocking work is done.
+async fn stored() {
+    spawn_blocking(|| ()).await.expect("a thread");
+}
+
+/// On a runtime that stores one thing after the other.
+fn storing_in_order<T>(work: impl Future<Output = T>) -> T {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let runtime = builder.enable_all().max_blocking_threads(1).build();
+    runtime.expect("a runtime").block_on(work)
+}
+
+#[test]
+fn what_ends_late_on_old_terms_does_not_overwrite_what_was_stored_on_the_new_ones() {
+    storing_in_order(async {
+        let state = StateFolder::new("rollback-late");
+        let store = Arc::new(Store::open(Some(&state.path)).expect("a store"));
+        let (old, new) = (configured(CANARY), configured(&CANARY.replace("10%", "20%")));
+        let before = Modes::new(&old, 1, Arc::clone(&store)).expect("modes");
+        let after = before.reloaded(&new, 1).expect("modes");
+        fail(&after);
+        stored().await;
+        // Requests that began before the reload.
+        fail(&before);
+        stored().await;
+        let again = Modes::new(&new, 1, store).expect("modes");
+        let back = again.back(RouteName::HistoryEntry);
+        assert!(back.is_some(), "a restart does not undo that it went back");
+    });
+}
+
+#[test]
+fn a_slow_disk_does_not_store_a_rollback_after_its_terms_have_changed() {
+    storing_in_order(async {
+        let state = StateFolder::new("rollback-slow");
+        let store = Arc::new(Store::open(Some(&state.path)).expect("a store"));
+        let (old, new) = (configured(CANARY), configured(&CANARY.replace("10%", "20%")));
+        let before = Modes::new(&old, 1, Arc::clone(&store)).expect("modes");
+        let (go_on, waits) = std::sync::mpsc::channel::<()>();
+        drop(spawn_blocking(move || waits.recv()));
+        fail(&before);
+        let after = before.reloaded(&new, 1).expect("modes");
+        go_on.send(()).expect("it waits");
+        stored().await;
+        assert_eq!(store.rows(&ROLLBACKS).expect("rows"), []);
+        // On the old terms again, it is tried anew.
+        let once_more = after.reloaded(&old, 1).expect("modes");
+        assert!(once_more.back(RouteName::HistoryEntry).is_none());
+    });
 }

@@ -100,6 +100,20 @@ async fn the_log_says_at_the_start_what_becomes_of_legacy_calls() {
             "answered 410 (queue)",
             false,
         ),
+        (
+            both.url(),
+            &["--dialect", "comfyui"],
+            "connected to ComfyUI 0.33.0",
+            "answered from the Jobs API",
+            true,
+        ),
+        (
+            both.url(),
+            &["--dialect", "cloud"],
+            "connected to Comfy Cloud",
+            "answered from the Jobs API",
+            false,
+        ),
     ] {
         let mut program = Program::before(&url, arguments);
         program.line_with(connected);
@@ -211,5 +225,17 @@ async fn a_legacy_upstream_that_knows_other_jobs_is_named_at_the_start_and_by_th
             "waits for ever"
         };
         assert!(said.contains(words), "{knows} {dialect}: {said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_not_there_at_the_start_is_connected_to_in_no_dialect() {
+    for dialect in ["comfyui", "cloud"] {
+        let mut program = Program::before("http://127.0.0.1:9", &["--dialect", dialect]);
+        program.line_with("legacy calls are answered from the Jobs API");
+        let line = program.line_with("the upstream cannot be asked yet");
+        assert_says(&line, &["WARN", "cannot connect to the upstream", "cause="]);
+        let connected = program.log.iter().any(|line| line.contains("connected to"));
+        assert!(!connected, "{:#?}", program.log);
     }
 }

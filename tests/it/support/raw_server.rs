@@ -120,8 +120,15 @@ where
     let server = RawServer::<()>::start(ANY, move |mut stream, _, _| {
         let answer = Arc::clone(&answer);
         async move {
-            if let Some(head) = read_head(&mut stream).await {
-                answer(stream, head).await;
+            match read_head(&mut stream).await {
+                // jobshim's first question is none of the test's.
+                Some(head) if head.starts_with("GET /system_stats ") || head.starts_with("HEAD /queue ") => {
+                    let _ = stream
+                        .write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n")
+                        .await;
+                }
+                Some(head) => answer(stream, head).await,
+                None => {}
             }
         }
     });

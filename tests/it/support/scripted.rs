@@ -186,10 +186,13 @@ impl Scripted {
         .await
     }
 
-    /// What arrived, without jobshim's own first question.
+    /// What arrived, without jobshim's own first questions.
     pub fn arrived(&self) -> Vec<Arrived> {
-        let all = self.all().into_iter();
-        all.filter(|one| !one.target.contains("/api/jobs?")).collect()
+        let is_own = |one: &Arrived| {
+            let asks_what_it_is = matches!(one.path(), "/system_stats" | "/queue");
+            one.target.contains("/api/jobs?") || (asks_what_it_is && !one.headers.contains_key("x-request-id"))
+        };
+        self.all().into_iter().filter(|one| !is_own(one)).collect()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Log lines that belong to a request say to which, and all of them speak plainly.
 
 use crate::support::{
-    Client,
+    Client, TableFolder,
     program::Program,
     upstream::{Scripted, reply},
 };
@@ -109,11 +109,142 @@ async fn lines_of_json_have_them_as_members() {
         assert_eq!(line["method"], method, "{line}");
         assert_eq!(line["path"], path, "{line}");
     }
-    program.signal("TERM");
-    program.end();
-    for line in &program.log {
-        let line: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"));
+    for line in lines(program, "TERM") {
         assert!(line["message"].is_string() && line["level"].is_string(), "{line}");
+    }
+}
+
+/// All lines of a program that logs JSON and is ended now.
+fn lines(mut program: Program, signal: &str) -> Vec<Value> {
+    program.signal(signal);
+    program.end();
+    let line = |line: &String| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"));
+    program.log.iter().map(line).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_comparison_finds_belongs_to_the_request_that_it_was_made_beside() {
+    // Its own endpoints show nothing; its Jobs API fails at one job and shows another.
+    let upstream = odd("waiting-one", &["plain-one"]).await;
+    let json = [("content-type", "application/json; charset=utf-8")];
+    let legacy = Scripted::always(200, &json, "{}").await;
+    let arguments = ["--mode", "shadow", "--legacy-upstream", &legacy.url(), "-v"];
+    let mut program = Program::before(&upstream.url(), &arguments);
+    let (address, client) = (program.address(), Client::new());
+    for (target, id, text, path) in [
+        (
+            "/history/refused-one",
+            "told-fails",
+            "was to be compared is a failure",
+            "/history/{}",
+        ),
+        ("/history", "told-differs", "differs from the legacy one", "/history"),
+    ] {
+        client.get_with(address, target, &[("x-request-id", id)]).await;
+        let line = program.line_with(text);
+        for part in [
+            format!("request_id=\"{id}\""),
+            "method=\"GET\"".to_owned(),
+            format!("path=\"{path}\""),
+        ] {
+            assert_eq!(line.matches(&part).count(), 1, "{part} in {line}");
+        }
+    }
+}
+
+/// It has jobs that are told of in a wrong way, each in its own.
+async fn odd(pending: &'static str, listed: &'static [&'static str]) -> Scripted {
+    let job = |id: &str, status: &str| format!(r#"{{"id": "{id}", "status": "{status}", "create_time": 1}}"#);
+    Scripted::answering(move |arrived| {
+        let json = [("content-type", "application/json")];
+        match (arrived.of_job(), arrived.query()) {
+            (_, query) if query.contains("create_time") => reply(400, &json, r#"{"error": "Invalid sort_by"}"#),
+            (Some("another-one"), _) => reply(200, &json, job("job-of-others", "completed")),
+            (Some("no-text-one"), _) => reply(200, &json, b"{\"id\": \"\xff\"}".as_slice()),
+            (Some("no-state-one"), _) => reply(200, &json, r#"{"id": "no-state-one"}"#),
+            (Some("teapot-one"), _) => reply(418, &json, "{}"),
+            (Some("refused-one"), _) => reply(503, &json, "{}"),
+            (Some("words-one"), _) => reply(404, &[("content-type", "text/plain")], "404: Not Found"),
+            (Some("going-one"), _) => reply(200, &json, job("going-one", "pending")),
+            (Some(id), _) => reply(200, &json, job(id, "completed")),
+            (None, query) => {
+                let jobs = match query.contains("pending") {
+                    true => vec![job(pending, "pending")],
+                    false => listed.iter().map(|id| job(id, "completed")).collect(),
+                };
+                let pages = r#"{"offset": 0, "limit": null, "total": 1, "has_more": false}"#;
+                reply(
+                    200,
+                    &json,
+                    format!(r#"{{"jobs": [{}], "pagination": {pages}}}"#, jobs.join(", ")),
+                )
+            }
+        }
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_line_of_a_failure_names_a_job_unless_it_is_asked_to() {
+    // What the history of jobs without a status cannot show.
+    let table = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("mappings/answers/history.toml"))
+        .expect("a table")
+        .replace(
+            "to = \"prompt[0]\"\nfrom = [\"priority\"]\ndefault = 0",
+            "to = \"prompt[0]\"\nfrom = [\"priority\"]",
+        );
+    let folder = TableFolder::with("log-lines", &[("history.toml", &table)]);
+    let folder = folder.path.display().to_string();
+    for verbose in [false, true] {
+        for id in [
+            "another-one",
+            "no-text-one",
+            "no-state-one",
+            "teapot-one",
+            "refused-one",
+            "words-one",
+            "going-one",
+            "unfit-one",
+        ] {
+            let upstream = odd("hollow-one", Vec::from([id]).leak()).await;
+            let tables = ["--mappings-dir", folder.as_str()];
+            let more = [
+                &["--log-format", "json"][..],
+                if id == "unfit-one" { &tables } else { &[] },
+                if verbose { &["-v"] } else { &[] },
+            ]
+            .concat();
+            let mut program = Program::before(&upstream.url(), &more);
+            let line: Value = serde_json::from_str(&program.line_with("listening")).expect("JSON");
+            let address = line["address"]
+                .as_str()
+                .and_then(|address| address.parse().ok())
+                .expect("an address");
+            let client = Client::new();
+            let answer = client.get(address, "/history").await;
+            assert!(answer.status.is_server_error(), "{id}: {}", answer.text());
+            client.get(address, &format!("/history/{id}")).await;
+            client.get(address, "/queue").await;
+            let delete = r#"{"delete": ["hollow-one"]}"#;
+            let answer = client
+                .send(Method::POST, address, "/queue", &[], delete)
+                .await
+                .expect("an answer");
+            assert_eq!(
+                (answer.status.as_u16(), answer.text().contains("hollow-one")),
+                (409, true),
+                "{}",
+                answer.text()
+            );
+            program.line_with("\"status\":409");
+            let lines = lines(program, "KILL");
+            let failed = lines.iter().filter(|line| line["level"] == "WARN").count();
+            assert!(failed >= 2, "{id}: {lines:#?}");
+            let names = |line: &&Value| ["-one", "of-others"].iter().any(|part| line.to_string().contains(part));
+            let named: Vec<&Value> = lines.iter().filter(names).collect();
+            assert!(named.iter().all(|line| line["level"] == "DEBUG"), "{id}: {named:#?}");
+            assert_eq!(named.iter().any(|line| line["id"] == id), verbose, "{id}: {named:#?}");
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use crate::support::{
     program::{Program, run},
     start_with,
     upstream::{Scripted, reply},
-    wait::{PATIENCE, until},
+    wait::{until, within},
 };
 use http::Method;
 use jobshim::{
@@ -52,9 +52,7 @@ async fn usage_of(client: &Client, admin: SocketAddr, calls: u64) -> Value {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(PATIENCE, counting)
-        .await
-        .expect("all calls are counted")
+    within("all calls are counted", counting).await
 }
 
 #[tokio::test]

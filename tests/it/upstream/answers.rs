@@ -154,7 +154,8 @@ async fn every_answer_is_read_as_another_client_reads_it_or_refused() {
         };
         answers.lock().expect("answers").push((bytes.clone(), seed | 1));
         let target = format!("/view/{nth}");
-        let (reference, read) = tokio::join!(read(upstream, &target), read(jobshim.address, &target));
+        let reading = futures_util::future::join(read(upstream, &target), read(jobshim.address, &target));
+        let (reference, read) = within("both answers", reading).await;
         let shown = String::from_utf8_lossy(&bytes).into_owned();
         match (&reference, &read) {
             (Read::Answer(.., Some(_)), Read::Nothing | Read::Answer(.., None)) => stricter.push(shown),

@@ -1,6 +1,7 @@
 //! Shadow: the client gets the legacy answer, and what translation would have said is compared with it beside.
 
 mod difference;
+mod odd_ids;
 mod recorded;
 mod side_effects;
 

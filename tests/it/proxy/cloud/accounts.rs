@@ -1,9 +1,17 @@
 //! Several accounts of the cloud: a key shows and changes its own jobs alone, and a refusal says which key was wrong.
 
 use super::{KEY, OTHER_KEY, cloud, in_front_of, job, send};
-use crate::support::{program::Program, upstream::Arrived};
+use crate::support::{json::Json, program::Program, upstream::Arrived};
 use http::Method;
 use serde_json::Value;
+use std::net::SocketAddr;
+
+/// The ids in the history of whoever sends these headers.
+async fn history(at: SocketAddr, headers: &[(&str, &str)]) -> Vec<String> {
+    let shown = send(at, Method::GET, "/history", headers, "").await;
+    let shown = Json::parse(&shown.body).expect("JSON");
+    shown.keys().into_iter().map(str::to_owned).collect()
+}
 
 #[tokio::test]
 async fn lists_are_walked_in_pages_of_a_hundred_and_show_this_keys_jobs_alone() {
@@ -17,27 +25,16 @@ async fn lists_are_walked_in_pages_of_a_hundred_and_show_this_keys_jobs_alone() 
         }
     });
     let jobshim = in_front_of(&server.url()).await;
-    let shown = send(jobshim.address, Method::GET, "/history", &[], "").await;
-    let shown = crate::support::json::Json::parse(&shown.body).expect("JSON");
     let wanted: Vec<String> = (1..=250)
         .filter(|nth| nth % 50 != 0)
         .map(|nth| format!("job-{nth:04}"))
         .collect();
-    assert_eq!(shown.keys(), wanted);
+    assert_eq!(history(jobshim.address, &[]).await, wanted);
     let lists = server.arrived(Method::GET, "/api/jobs?");
     let cursors = lists.iter().filter(|list| list.target.contains("after=")).count();
     assert_eq!((lists.len(), cursors), (3, 2), "{lists:#?}");
-    let reply = send(
-        jobshim.address,
-        Method::GET,
-        "/history",
-        &[("x-api-key", OTHER_KEY)],
-        "",
-    )
-    .await;
-    let shown = crate::support::json::Json::parse(&reply.body).expect("JSON");
     assert_eq!(
-        shown.keys(),
+        history(jobshim.address, &[("x-api-key", OTHER_KEY)]).await,
         ["job-0050", "job-0100", "job-0150", "job-0200", "job-0250"]
     );
 }
@@ -82,15 +79,11 @@ async fn a_wrong_key_and_anothers_job_reach_the_client_as_they_are_and_the_log_t
             &server.url(),
             "--dialect",
             dialect,
+            "--upstream-header",
+            "X-API-Key=env:COMFY_CLOUD_API_KEY",
         ];
-        let mut right = Program::start(
-            &[
-                &arguments[..],
-                &["--upstream-header", "X-API-Key=env:COMFY_CLOUD_API_KEY"],
-            ]
-            .concat(),
-            &[("COMFY_CLOUD_API_KEY", KEY)],
-        );
+        let with_key = |key| Program::start(&arguments, &[("COMFY_CLOUD_API_KEY", key)]);
+        let mut right = with_key(KEY);
         let at = right.address();
         for target in [
             "/history/theirs",
@@ -109,14 +102,7 @@ async fn a_wrong_key_and_anothers_job_reach_the_client_as_they_are_and_the_log_t
         assert_eq!(reply.status, 403, "{dialect}: {}", reply.text());
         let line = right.line_with("answered 403:");
         assert!(line.contains("not your job") && !line.contains("wrong key"), "{line}");
-        let mut wrong = Program::start(
-            &[
-                &arguments[..],
-                &["--upstream-header", "X-API-Key=env:COMFY_CLOUD_API_KEY"],
-            ]
-            .concat(),
-            &[("COMFY_CLOUD_API_KEY", "a-wrong-key")],
-        );
+        let mut wrong = with_key("a-wrong-key");
         let at = wrong.address();
         for (method, target) in [
             (Method::GET, "/history"),

@@ -2,13 +2,22 @@
 
 use super::{in_front_of, last, send, with_key};
 use crate::support::{
-    TableFolder as Folder,
+    Running, TableFolder as Folder,
     server::{Server, Setup, board},
     start,
     upstream::Scripted,
 };
 use http::Method;
 use jobshim::{config::DialectChoice, demo::Rules};
+
+/// With the cloud's key, whatever the dialect.
+async fn speaking(recorder: &Scripted, dialect: DialectChoice) -> Running {
+    start(&recorder.url(), |config| {
+        with_key(config);
+        config.upstream.dialect = dialect;
+    })
+    .await
+}
 
 #[tokio::test]
 async fn paths_of_a_local_server_get_the_clouds_prefix_and_all_else_stays_to_the_byte() {
@@ -84,11 +93,7 @@ async fn the_prefix_is_the_tables_and_a_self_hosted_server_gets_none() {
         send(jobshim.address, Method::GET, sent, &[], "").await;
         assert_eq!(last(&recorder).target, arrives);
     }
-    let jobshim = start(&recorder.url(), |config| {
-        with_key(config);
-        config.upstream.dialect = DialectChoice::Comfyui;
-    })
-    .await;
+    let jobshim = speaking(&recorder, DialectChoice::Comfyui).await;
     for sent in ["/view?a", "/ws?clientId=1", "/api/jobs?sort_by=created_at"] {
         send(jobshim.address, Method::GET, sent, &[], "").await;
         assert_eq!(recorder.all().pop().expect("a request").target, sent);
@@ -124,11 +129,7 @@ async fn either_dialects_sort_words_are_translated_to_the_upstreams() {
             ],
         ),
     ] {
-        let jobshim = start(&recorder.url(), |config| {
-            with_key(config);
-            config.upstream.dialect = choice;
-        })
-        .await;
+        let jobshim = speaking(&recorder, choice).await;
         for (sent, arrives) in pairs {
             send(jobshim.address, Method::GET, &format!("/api/jobs?{sent}"), &[], "").await;
             // Jobshim's own calls have this target too, so the recorder's filter leaves it out.

@@ -3,11 +3,12 @@
 use super::{Before, ELSE, PIECES, SENDERS, chunk, holds_nothing, pieces, send, start};
 use crate::support::{
     http2::{ACK, DATA, END_HEADERS, HEADERS, PREFACE, SETTINGS, block, frame},
+    program::Program,
     upstream::{Scripted, raw as upstream, reply},
     wait::{at_rest, until},
 };
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{future::join_all, stream};
 use http::Request;
 use http_body_util::StreamBody;
 use hyper::{body::Frame, client::conn::http2};
@@ -31,16 +32,27 @@ const BURST: usize = 500;
 /// And the most bytes: what any client may send before it hears that some were read.
 const WINDOW: usize = 256 << 10;
 
+/// Sends bodies by `clients`, which gets a program, a path and the size of pieces: they take their bytes, and these are free
+/// when the clients have gone.
+async fn takes_its_bytes<C>(kind: &str, clients: impl AsyncFn(&mut Program, &'static str, usize) -> C) {
+    let server = Scripted::start(|_| async { reply(200, &[], "{}") }).await;
+    for path in ["/prompt", "/queue"] {
+        for size in PIECES {
+            let what = format!("POST {path} in {kind} of {size}");
+            let mut program = start(&server.url(), &[]);
+            let before = Before::of(&mut program).await;
+            let clients = clients(&mut program, path, size).await;
+            before.holds_no_more_than_it_got(&mut program, size, &what).await;
+            drop(clients);
+            holds_nothing(&mut program, &what).await;
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_in_small_chunks_takes_its_bytes_and_they_are_free_when_its_client_has_gone() {
-    let server = Scripted::start(|_| async { reply(200, &[], "{}") }).await;
-    for (path, size) in ["/prompt", "/queue"]
-        .into_iter()
-        .flat_map(|path| PIECES.map(|size| (path, size)))
-    {
-        let what = format!("POST {path} in chunks of {size}");
-        let mut program = start(&server.url(), &[]);
-        let (at, before) = (program.address(), Before::of(&mut program).await);
+    takes_its_bytes("chunks", async |program, path, size| {
+        let at = program.address();
         let head = format!("POST {path} HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n");
         let bytes: Arc<[u8]> = [head.as_bytes(), &pieces(size, chunk)].concat().into();
         let clients = (0..SENDERS).map(|_| {
@@ -49,11 +61,9 @@ async fn a_request_in_small_chunks_takes_its_bytes_and_they_are_free_when_its_cl
                 async move { send(at, &bytes).await }
             })
         });
-        let clients = futures_util::future::join_all(clients).await;
-        before.holds_no_more_than_it_got(&mut program, size, &what).await;
-        drop(clients);
-        holds_nothing(&mut program, &what).await;
-    }
+        join_all(clients).await
+    })
+    .await;
 }
 
 /// A client of HTTP/2 that has sent the head of a POST and is to send its body.
@@ -77,14 +87,8 @@ async fn begin_over_http2(at: SocketAddr, path: &str) -> TcpStream {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_in_small_frames_of_http2_takes_its_bytes_and_they_are_free_when_its_client_has_gone() {
-    let server = Scripted::start(|_| async { reply(200, &[], "{}") }).await;
-    for (path, size) in ["/prompt", "/queue"]
-        .into_iter()
-        .flat_map(|path| PIECES.map(|size| (path, size)))
-    {
-        let what = format!("POST {path} in frames of {size}");
-        let mut program = start(&server.url(), &[]);
-        let (at, before) = (program.address(), Before::of(&mut program).await);
+    takes_its_bytes("frames", async |program, path, size| {
+        let at = program.address();
         let mut clients = Vec::new();
         for _ in 0..SENDERS {
             clients.push(begin_over_http2(at, path).await);
@@ -97,10 +101,9 @@ async fn a_request_in_small_frames_of_http2_takes_its_bytes_and_they_are_free_wh
             }
             program.until_at_rest().await;
         }
-        before.holds_no_more_than_it_got(&mut program, size, &what).await;
-        drop(clients);
-        holds_nothing(&mut program, &what).await;
-    }
+        clients
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
