@@ -19,6 +19,8 @@ const TRAILER: usize = 8;
 const STORED_MOST: usize = u16::MAX as usize;
 /// Texts up to this many bytes are stored: a segment of their own would hardly be shorter.
 const STORED_RATHER: usize = 64;
+/// The level of compression: the first that fits its codes to the text.
+const LEVEL: u32 = 2;
 /// How much text is gathered for one segment, in bytes.
 const PORTION: usize = 64 << 10;
 
@@ -34,7 +36,7 @@ pub struct PackedText {
 }
 
 impl PackedText {
-    /// `text`, compressed at the quickest level; `None` if it has no inside.
+    /// `text`, compressed; `None` if it has no inside.
     pub fn of(text: &[u8]) -> Option<Self> {
         let [first, inside @ .., last] = text else {
             return None;
@@ -147,7 +149,9 @@ impl Segments {
 
     /// Whether all of it was compressed, up to a byte's end.
     fn deflate(&mut self, text: &[u8], out: &mut Vec<u8>) -> bool {
-        let deflate = self.0.get_or_insert_with(|| Compress::new(Compression::fast(), false));
+        let deflate = self
+            .0
+            .get_or_insert_with(|| Compress::new(Compression::new(LEVEL), false));
         deflate.reset();
         loop {
             let taken = deflate.total_in() as usize;

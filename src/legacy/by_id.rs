@@ -76,7 +76,12 @@ impl Legacy {
                 return Some(Remembered::Answer(answer.encoded(encoding)));
             }
         }
-        let found = recall(&variant)?.found()?;
+        let kept = recall(&variant)?;
+        if inquiry.knows(kept.entry.version) {
+            let answer = LegacyAnswer::kept_whole(self.table(view), &kept, cached, inquiry);
+            return Some(Remembered::Answer(answer));
+        }
+        let found = kept.found(&self.budget)?;
         Some(self.answer_one(found, id, variant, scope, cached, inquiry))
     }
 

@@ -4,7 +4,10 @@ use super::{
     entry::{Entry, PlainEntry},
     runs::IdGeneration,
 };
-use crate::{http::entity_tag::Version, jobs_api::Run};
+use crate::{
+    http::{buffered::BufferBudget, entity_tag::Version},
+    jobs_api::Run,
+};
 use http::HeaderMap;
 use std::{sync::Arc, time::Instant};
 
@@ -40,6 +43,8 @@ pub(super) struct FoundEntry {
 pub(super) struct KnownVersion {
     /// Its version.
     pub version: Version,
+    /// How long it was as it was kept, in bytes.
+    pub length: usize,
     /// Which run of the id it is of.
     pub run: CachedRun,
     pub(super) since: Instant,
@@ -56,9 +61,9 @@ pub(super) struct CachedRun {
 }
 
 impl CachedEntry {
-    /// With its text. `None` where that cannot be had from what is kept.
-    pub(super) fn found(self) -> Option<FoundEntry> {
-        let plain = self.entry.plain()?;
+    /// With its text, which is held within `budget` where it is kept packed. `None` where it cannot be had.
+    pub(super) fn found(self, budget: &BufferBudget) -> Option<FoundEntry> {
+        let plain = self.entry.plain(budget)?;
         let entry = plain.entry().clone();
         Some(FoundEntry {
             plain,

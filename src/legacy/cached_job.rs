@@ -14,6 +14,8 @@ use std::{
     time::Instant,
 };
 
+/// What an entry costs besides its text at most, in bytes, where it is the only form of its job.
+pub(super) const ENTRY_OVERHEAD: usize = OVERHEAD + FORM_OVERHEAD + HEAD_OVERHEAD;
 /// What a job costs besides its texts, in bytes: key, lists, and the cache's own bookkeeping.
 const OVERHEAD: usize = 512;
 /// What a form costs besides its text, in bytes, without its headers.
@@ -130,8 +132,12 @@ impl CachedJob {
         variants.sum::<usize>() + OVERHEAD
     }
 
-    /// What the heads of answers will take besides, in bytes.
-    pub(super) fn heads(&self) -> usize {
+    /// The same, with what the heads of answers will take.
+    pub(super) fn weight(&self) -> usize {
+        self.cost() + self.heads()
+    }
+
+    fn heads(&self) -> usize {
         let with_head = self.variants.iter().filter(|(variant, _)| variant.view.is_sent_whole());
         with_head.count() * HEAD_OVERHEAD
     }

@@ -4,6 +4,7 @@ use super::{
     Legacy,
     cached_entry::{CachedEntry, FoundEntry},
     entry::{Entry, PlainEntry},
+    entry_cache::Admission,
     variant::Variant,
 };
 use crate::{
@@ -17,6 +18,8 @@ use tokio::task::spawn_blocking;
 const LONG: usize = 64 << 10;
 /// Texts of fewer bytes are not packed: what is kept besides a text would hardly get less.
 pub(super) const WORTH_PACKING: usize = 4 * NOT_WORTH_IT;
+/// By how much a text shrinks at best that is worth the try.
+const PACKED_AT_BEST: usize = 32;
 
 impl PlainEntry {
     /// The same entry, compressed. `None` if that fails.
@@ -57,16 +60,26 @@ impl Legacy {
         Some(entry)
     }
 
-    /// The form in which a new text is kept: packed where the memory is filled so far that it counts.
-    pub(super) async fn form_to_keep(&self, plain: &PlainEntry, variant: Variant) -> (Variant, Entry) {
-        let packs = variant.view.is_of_ended() && plain.text().len() >= WORTH_PACKING && self.memory.is_tight();
-        let packed = match packs {
-            true => plain.compressed_aside(Encoding::Gzip).await,
-            false => None,
-        };
-        match packed {
+    /// The form in which a new text is kept: packed where the memory is filled so far that it counts. `None` if there is no room
+    /// for it, however short it is when it is packed.
+    pub(super) async fn form_to_keep(
+        &self,
+        plain: &PlainEntry,
+        variant: Variant,
+        admission: Admission,
+    ) -> Option<(Variant, Entry)> {
+        let length = plain.text().len();
+        let packs = variant.view.is_of_ended() && length >= WORTH_PACKING && self.memory.is_tight();
+        if !packs {
+            return Some((variant, plain.entry().clone()));
+        }
+        if !self.memory.admits(length / PACKED_AT_BEST, admission) {
+            return None;
+        }
+        let packed = plain.compressed_aside(Encoding::Gzip).await;
+        Some(match packed {
             Some(packed) => (variant.compressed(Encoding::Gzip), packed),
             None => (variant, plain.entry().clone()),
-        }
+        })
     }
 }

@@ -3,8 +3,9 @@
 use super::{
     Legacy, LegacyError,
     cached_entry::{CachedEntry, CachedRun, FoundEntry},
+    cached_job::JobKey,
     entry::PlainEntry,
-    entry_cache::Generation,
+    entry_cache::{Admission, Generation},
     json_string,
     variant::Variant,
 };
@@ -49,6 +50,13 @@ pub(super) enum LookupOutcome {
     },
 }
 
+/// A job that a list has told of.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct InList<'a> {
+    pub(super) job: &'a Listed,
+    pub(super) admission: Admission,
+}
+
 /// A job of which an entry is to be written.
 struct FetchedJob<'a> {
     id: &'a Arc<str>,
@@ -87,8 +95,10 @@ impl Legacy {
         session: &JobsSession,
         view: View,
         id: &Arc<str>,
-        listed: Option<&Listed>,
+        listed: Option<InList<'_>>,
     ) -> Result<(LookupOutcome, bool), LegacyError> {
+        let admission = listed.map_or(Admission::DrivesOut, |listed| listed.admission);
+        let listed = listed.map(|listed| listed.job);
         let call = Lookup {
             caller_key: session.caller().caller_key(),
             kind: session.kind(),
@@ -102,7 +112,7 @@ impl Legacy {
             let listed = listed.cloned();
             // In a box, as the call is moved as it is until it flies.
             async move {
-                let outcome = Box::pin(legacy.ask(&session, view, Arc::clone(&id), listed)).await;
+                let outcome = Box::pin(legacy.ask(&session, view, Arc::clone(&id), listed, admission)).await;
                 outcome.inspect_err(|error| log_job(&id, error))
             }
         };
@@ -125,6 +135,7 @@ impl Legacy {
         view: View,
         id: Arc<str>,
         listed: Option<Listed>,
+        admission: Admission,
     ) -> Result<LookupOutcome, LegacyError> {
         let asked = self.memory.now(&id);
         let run_listed = listed.as_ref().map(|job| job.run);
@@ -183,14 +194,17 @@ impl Legacy {
             renewable: false,
         };
         // What a job says of itself while it waits or runs is the same in the queue, and its state is not in it.
-        let stored = (ended != view.is_of_queued()) && self.memory.is_on();
-        if stored {
-            let variant = Variant::plain(view, session.caller().origin());
-            let (variant, entry) = self.form_to_keep(&plain, variant).await;
+        let lasts = (ended != view.is_of_queued()) && self.memory.is_on();
+        let variant = Variant::plain(view, session.caller().origin());
+        let form = match lasts {
+            true => self.form_to_keep(&plain, variant, admission).await,
+            false => None,
+        };
+        let stored = form.is_some_and(|(variant, entry)| {
             let kept = CachedEntry { entry, ..kept.clone() };
-            self.memory
-                .keep(session.caller().scope, &id, ended, variant, kept, asked);
-        }
+            let key = JobKey::of(session.caller().scope, &id);
+            self.memory.keep(key, ended, variant, kept, asked, admission)
+        });
         let found = Box::new(FoundEntry { plain, kept });
         Ok(LookupOutcome::Shown { state, found, stored })
     }

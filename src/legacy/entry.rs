@@ -1,7 +1,7 @@
 //! The text of one job in one legacy view, plain or compressed, and the headers of answers that carry it.
 
 use crate::{
-    http::{encoding::Encoding, entity_tag::Version, gzip::PackedText},
+    http::{buffered::BufferBudget, encoding::Encoding, entity_tag::Version, gzip::PackedText},
     jobs_api::DialectKind,
 };
 use bytes::Bytes;
@@ -101,15 +101,16 @@ impl Entry {
         self.form.whole().clone()
     }
 
-    /// The same, plain. `None` where the text cannot be had from what is held.
-    pub(super) fn plain(&self) -> Option<PlainEntry> {
+    /// The same, plain. A text that is unpacked is held within `budget`. `None` where there is no room for it, or it cannot be
+    /// had from what is held.
+    pub(super) fn plain(&self, budget: &BufferBudget) -> Option<PlainEntry> {
         match &self.form {
             Form::Plain(text) => Some(PlainEntry {
                 text: text.clone(),
                 entry: self.clone(),
             }),
             Form::Packed(packed) => {
-                let text = Bytes::from(packed.text(self.text_length)?);
+                let text = budget.counted(packed.text(self.text_length)?).ok()?;
                 let entry = self.in_form(Form::Plain(text.clone()));
                 Some(PlainEntry { text, entry })
             }

@@ -58,6 +58,15 @@ pub(super) struct Generation {
     generation: IdGeneration,
 }
 
+/// What an entry may do to others where there is no room for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Admission {
+    /// It takes the place of those that nobody has asked for the longest.
+    DrivesOut,
+    /// None is kept of it. Of a list that does not fit, each poll would miss the part that it has itself just driven out.
+    IfRoom,
+}
+
 /// The cache.
 pub(super) struct EntryCache {
     jobs: Cache<JobKey, Arc<CachedJob>>,
@@ -100,7 +109,7 @@ impl EntryCache {
                 .max_capacity(jobs)
                 .eviction_policy(EvictionPolicy::lru())
                 .weigher(|key: &JobKey, job: &Arc<CachedJob>| {
-                    u32::try_from(key.id.len().saturating_add(job.cost() + job.heads())).unwrap_or(u32::MAX)
+                    u32::try_from(key.id.len().saturating_add(job.weight())).unwrap_or(u32::MAX)
                 })
                 .time_to_live(longest)
                 .build(),
@@ -179,32 +188,38 @@ impl EntryCache {
         self.jobs.weighted_size() + (unsettled + cost) as u64 <= self.capacity
     }
 
-    /// Keeps a text that was asked for at `asked`, plain or packed, unless something was dropped since then. What was asked
-    /// for as a part of a history drives nothing out: of one that does not fit, each poll would miss the part that it has
-    /// itself just driven out.
+    /// Whether entries of so many bytes fit, all of them together.
+    pub(super) fn fits(&self, bytes: u64) -> bool {
+        bytes <= self.capacity
+    }
+
+    /// Whether an entry of so many bytes may be kept.
+    pub(super) fn admits(&self, bytes: usize, admission: Admission) -> bool {
+        admission == Admission::DrivesOut || self.has_room_for(bytes)
+    }
+
+    /// Keeps a text that was asked for at `asked`, plain or packed, unless something was dropped since then. Whether it is
+    /// kept now.
     pub(super) fn keep(
         &self,
-        scope: Scope,
-        id: &Arc<str>,
+        key: JobKey,
         ended: bool,
         variant: Variant,
         kept: CachedEntry,
         asked: Generation,
-    ) {
-        let is_of_history = ended && kept.run.listed.is_some();
-        if kept.entry.length() > self.largest || !self.is_still(asked) {
-            return;
+        admission: Admission,
+    ) -> bool {
+        if kept.entry.text_length() > self.largest || !self.is_still(asked) {
+            return false;
         }
-        let key = JobKey::of(scope, id);
         self.keep_version(key.clone(), variant.view, &kept, asked.generation);
         // A text that was asked for again makes all new.
         let known = self.known(&key, ended, &kept.run);
+        let replaced = known.as_ref().map_or(0, CachedJob::weight);
         let known = known.filter(|job| job.since.elapsed() < self.ttl);
         let mut job = known.unwrap_or_else(|| CachedJob::new(ended, kept.run, asked.generation));
         job.put_text(variant, kept);
-        if !is_of_history || self.has_room_for(job.cost() + job.heads()) {
-            self.put(key, job, asked);
-        }
+        self.admits(job.weight().saturating_sub(replaced), admission) && self.put(key, job, asked)
     }
 
     /// Keeps another form of a text that is kept.
@@ -218,7 +233,15 @@ impl EntryCache {
     ) {
         let key = JobKey::of(scope, id);
         // It is as old as what it was made from.
-        if let Some(mut job) = self.known(&key, true, &kept.run).filter(|_| self.is_still(asked)) {
+        let known = self.known(&key, true, &kept.run).filter(|_| self.is_still(asked));
+        let is_made_from = |job: &CachedJob| {
+            let text = Variant {
+                encoding: None,
+                ..variant.clone()
+            };
+            job.find(&text).map(|text| text.entry.version) == Some(kept.entry.version)
+        };
+        if let Some(mut job) = known.filter(is_made_from) {
             let alone = variant.encoding == Some(Encoding::Gzip) && self.is_tight();
             job.put_form(variant, kept, alone);
             self.put(key, job, asked);
@@ -232,10 +255,11 @@ impl EntryCache {
         is_it.then(|| CachedJob::clone(&job))
     }
 
-    fn put(&self, key: JobKey, job: CachedJob, asked: Generation) {
+    fn put(&self, key: JobKey, job: CachedJob, asked: Generation) -> bool {
         let JobKey { scope, id } = key.clone();
         let (cost, ended) = (job.cost(), job.ended);
-        if cost <= self.largest {
+        let is_kept = cost <= self.largest;
+        if is_kept {
             self.jobs.insert(key, Arc::new(job));
             self.settle(cost);
             if ended {
@@ -246,11 +270,13 @@ impl EntryCache {
         if !self.is_still(asked) {
             self.invalidate(scope, &id);
         }
+        is_kept
     }
 
     fn keep_version(&self, key: JobKey, view: View, kept: &CachedEntry, generation: IdGeneration) {
         let known = KnownVersion {
             version: kept.entry.version,
+            length: kept.entry.length(),
             run: kept.run,
             since: Instant::now(),
             generation,

@@ -4,10 +4,12 @@
 use super::{
     Legacy, LegacyError,
     answer::{Cached, Inquiry, LegacyAnswer, LegacyBody},
-    cached_entry::{CachedEntry, FoundEntry},
+    cached_entry::FoundEntry,
+    cached_job::ENTRY_OVERHEAD,
     compressing::WORTH_PACKING,
-    entries::LookupOutcome,
+    entries::{InList, LookupOutcome},
     entry::Entry,
+    entry_cache::Admission,
     list_writer::{ListWriter, PackedEntry, Piece},
     variant::Variant,
 };
@@ -61,6 +63,24 @@ pub(super) struct Listing {
     pub(super) shares: Vec<Share>,
 }
 
+/// What is known of a list's entries before any of them is asked for.
+struct Overview {
+    /// Of the whole, if every part's is known.
+    version: Option<Version>,
+    /// How many entries are in memory.
+    cached: Cached,
+    /// What the others may do to what is.
+    admission: Admission,
+}
+
+/// How the entries of a list are wanted.
+struct ListForm {
+    variant: Variant,
+    /// Packed where that pays.
+    is_packed: bool,
+    admission: Admission,
+}
+
 impl Legacy {
     /// The answer that is a list.
     pub(super) async fn listing(
@@ -75,7 +95,11 @@ impl Legacy {
             headers,
             shares,
         } = listing;
-        let (version, cached) = self.look_over(&parts, view, session.caller());
+        let Overview {
+            version,
+            cached,
+            admission,
+        } = self.look_over(&parts, view, session.caller());
         let answer = LegacyAnswer {
             cached,
             ..LegacyAnswer::whole(self.table(view), Vec::new(), headers)
@@ -86,7 +110,12 @@ impl Legacy {
             return Ok(answer.with_version(version, inquiry));
         }
         let is_packed = view.has_members() && inquiry.accepted.best(Encoding::Gzip) == Some(Encoding::Gzip);
-        let pieces = self.pieces(parts, shares, view, is_packed, session);
+        let form = ListForm {
+            variant: Variant::plain(view, session.caller().origin()),
+            is_packed,
+            admission,
+        };
+        let pieces = self.pieces(parts, shares, form, session);
         let begun = begun(pieces, ListWriter::new(view, is_packed)).await?;
         let answer = LegacyAnswer {
             body: begun.body,
@@ -102,11 +131,11 @@ impl Legacy {
         })
     }
 
-    /// The version of the whole, if every part's is known without asking; and how many entries are in memory.
-    fn look_over(&self, parts: &[Part], view: View, caller: &Caller) -> (Option<Version>, Cached) {
+    /// What is known of the entries before any of them is asked for.
+    fn look_over(&self, parts: &[Part], view: View, caller: &Caller) -> Overview {
         let variant = Variant::plain(view, caller.origin());
         let mut versions = Some(Versions::default());
-        let (mut kept, mut of) = (0, 0);
+        let (mut kept, mut known, mut of, mut bytes) = (0, 0_u64, 0, 0_u64);
         for part in parts {
             match part {
                 Part::Text(text) => versions.iter_mut().for_each(|versions| versions.text(text)),
@@ -114,26 +143,40 @@ impl Legacy {
                     of += 1;
                     let recalled = self.recall_listed(caller.scope, job, &variant);
                     kept += usize::from(recalled.is_some());
-                    let version = match recalled {
-                        Some(recalled) => Some(recalled.entry.version),
+                    let entry = match recalled {
+                        Some(recalled) => Some((recalled.entry.version, recalled.entry.length())),
                         None => self.known_version(caller, job, view),
                     };
-                    match (version, &mut versions) {
-                        (Some(version), Some(versions)) => versions.part(version, *position),
+                    if let Some((_, length)) = entry {
+                        known += 1;
+                        bytes += (length + ENTRY_OVERHEAD) as u64;
+                    }
+                    match (entry, &mut versions) {
+                        (Some((version, _)), Some(versions)) => versions.part(version, *position),
                         _ => versions = None,
                     }
                 }
             }
         }
-        (versions.map(|versions| versions.whole()), Cached::Entries { kept, of })
+        // The others are taken to be as long as those that are known.
+        let all = bytes / known.max(1) * of as u64;
+        Overview {
+            version: versions.map(|versions| versions.whole()),
+            cached: Cached::Entries { kept, of },
+            admission: match view.is_of_queued() || self.memory.fits(all) {
+                true => Admission::DrivesOut,
+                false => Admission::IfRoom,
+            },
+        }
     }
 
-    fn known_version(&self, caller: &Caller, job: &Listed, view: View) -> Option<Version> {
+    /// The version of a job's entry, and how long it was as it was kept.
+    fn known_version(&self, caller: &Caller, job: &Listed, view: View) -> Option<(Version, usize)> {
         let known = self.memory.version(caller.scope, &job.id, view)?;
         if view.is_of_ended() && known.run.is_confirmed_by(&job.run) {
             self.memory.renew_version(caller.scope, &job.id, view, known);
         }
-        known.run.is_same(&job.run).then_some(known.version)
+        known.run.is_same(&job.run).then_some((known.version, known.length))
     }
 
     /// The parts in their order, asked for side by side.
@@ -141,21 +184,19 @@ impl Legacy {
         self: &Arc<Self>,
         parts: Vec<Part>,
         shares: Vec<Share>,
-        view: View,
-        is_packed: bool,
+        form: ListForm,
         session: &JobsSession,
     ) -> impl Stream<Item = Result<Piece, LegacyError>> + Send + 'static {
-        let variant = Variant::plain(view, session.caller().origin());
-        let shared = Arc::new((Arc::clone(self), session.clone(), variant, shares));
+        let shared = Arc::new((Arc::clone(self), session.clone(), form, shares));
         let pieces = stream::iter(parts).map(move |part| {
             let shared = Arc::clone(&shared);
             async move {
-                let (legacy, session, variant, _) = &*shared;
+                let (legacy, session, form, _) = &*shared;
                 match part {
                     Part::Text(text) => Ok(Piece::Text(text)),
-                    Part::Job(job, position) => match is_packed {
-                        true => legacy.shown_packed(session, variant, &job, position).await,
-                        false => legacy.shown(session, variant, &job, position).await,
+                    Part::Job(job, position) => match form.is_packed {
+                        true => legacy.shown_packed(session, form, &job, position).await,
+                        false => legacy.shown(session, form, &job, position).await,
                     },
                 }
             }
@@ -167,11 +208,11 @@ impl Legacy {
     async fn shown(
         self: &Arc<Self>,
         session: &JobsSession,
-        variant: &Variant,
+        form: &ListForm,
         job: &Listed,
         position: usize,
     ) -> Result<Piece, LegacyError> {
-        let found = self.found(session, variant, job).await?;
+        let found = self.found(session, form, job).await?;
         Ok(found.map_or(Piece::Gone, |found| Piece::Entry(found.plain, position)))
     }
 
@@ -179,11 +220,11 @@ impl Legacy {
     async fn shown_packed(
         self: &Arc<Self>,
         session: &JobsSession,
-        variant: &Variant,
+        form: &ListForm,
         job: &Listed,
         position: usize,
     ) -> Result<Piece, LegacyError> {
-        let scope = session.caller().scope;
+        let (scope, variant) = (session.caller().scope, &form.variant);
         let packed = |entry: &Entry| {
             let text = entry.packed()?.clone();
             Some(Piece::Packed(PackedEntry {
@@ -198,11 +239,15 @@ impl Legacy {
         {
             return Ok(piece);
         }
-        let Some(found) = self.found(session, variant, job).await? else {
+        let Some(found) = self.found(session, form, job).await? else {
             return Ok(Piece::Gone);
         };
         if found.plain.text().len() >= WORTH_PACKING {
-            let entry = self.compressed(&found, &job.id, variant, scope, Encoding::Gzip).await;
+            let kept = self.compressed(&found, &job.id, variant, scope, Encoding::Gzip).await;
+            let entry = match kept {
+                Some(entry) => Some(entry),
+                None => found.plain.compressed_aside(Encoding::Gzip).await,
+            };
             if let Some(piece) = entry.as_ref().and_then(packed) {
                 return Ok(piece);
             }
@@ -214,7 +259,7 @@ impl Legacy {
     async fn found(
         self: &Arc<Self>,
         session: &JobsSession,
-        variant: &Variant,
+        form: &ListForm,
         job: &Listed,
     ) -> Result<Option<FoundEntry>, LegacyError> {
         let (id, scope) = (&job.id, session.caller().scope);
@@ -224,12 +269,17 @@ impl Legacy {
             }
             Ok(Some(found))
         };
-        if let Some(found) = self.recall_listed(scope, job, variant).and_then(CachedEntry::found) {
+        if let Some(found) = self
+            .recall_listed(scope, job, &form.variant)
+            .and_then(|kept| kept.found(&self.budget))
+        {
             return shows(found);
         }
+        let admission = form.admission;
+        let listed = InList { job, admission };
         // The list may be right, and the detail a moment older.
         for _ in 0..2 {
-            let (outcome, _) = self.fetch(session, variant.view, id, Some(job)).await?;
+            let (outcome, _) = self.fetch(session, form.variant.view, id, Some(listed)).await?;
             match outcome {
                 LookupOutcome::Shown { found, .. } => return shows(*found),
                 LookupOutcome::Absent(_) => return Ok(None),

@@ -39,6 +39,7 @@ pub use passing::Hiding;
 use crate::{
     config::{Config, Surface},
     http::body_decoding::DecodeError,
+    http::buffered::BufferBudget,
     jobs_api::{Caller, DialectKind, Jobs, JobsError, JobsSession, ListLimits, coalescer::Coalescer},
     legacy::{hollow::Hollow, notes::Notes, runs::Runs},
     mapping::{RenderError, TableError, Tables, View},
@@ -123,6 +124,8 @@ pub struct Legacy {
     runs: Arc<Runs>,
     hollow: Arc<Hollow>,
     memory: EntryCache,
+    /// For what is unpacked.
+    budget: BufferBudget,
     /// Entries that are being asked for.
     lookups: Coalescer<Lookup, Result<LookupOutcome, LegacyError>>,
     longest_job_ms: f64,
@@ -138,6 +141,7 @@ impl Legacy {
     ) -> Result<Self, SetupError> {
         let tables = Tables::load(config.mappings_dir.as_deref())?;
         let runs: Arc<Runs> = Arc::default();
+        let budget = upstream.budget().clone();
         Ok(Self {
             jobs: Arc::new(Jobs::new(
                 upstream,
@@ -156,6 +160,7 @@ impl Legacy {
             hides_in_jobs_api: config.history.hide_in_jobs_api,
             notes: Notes::new(config.notes.max_bytes as u64),
             memory: EntryCache::new(&config.cache, Arc::clone(&runs)),
+            budget,
             runs,
             hollow: Arc::default(),
             lookups: Coalescer::default(),
@@ -182,6 +187,7 @@ impl Legacy {
             hollow: Arc::clone(&self.hollow),
             // What is remembered was written by the old tables.
             memory: EntryCache::new(&config.cache, Arc::clone(&self.runs)),
+            budget: self.budget.clone(),
             lookups: Coalescer::default(),
             longest_job_ms: self.longest_job_ms,
         }))

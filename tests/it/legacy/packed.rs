@@ -6,7 +6,9 @@ use crate::support::{
     metrics::Metrics,
     shelf::{Item, Shelf},
     start,
+    wait::until,
 };
+use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 /// Jobs that are short and long, and that can be compressed and cannot.
 fn mixed() -> Vec<Item> {
@@ -141,4 +143,58 @@ async fn a_history_of_four_times_the_budget_costs_no_detail_when_it_is_polled_ag
         let held = metrics.value("jobshim_cache_bytes{}");
         assert!((500_000.0..BUDGET as f64).contains(&held), "{held} bytes");
     }
+}
+
+#[tokio::test]
+async fn the_newest_jobs_are_asked_for_once_though_a_whole_history_has_filled_the_memory() {
+    // Of those that ended last, one list is enough to be certain.
+    let items = (0..64).map(|nth| Item::new(nth, "completed", 130_000).with_noise(130_000));
+    let shelf = Shelf::start(items).await;
+    let jobshim = with_budget(&shelf.url(), 2 << 20).await;
+    for _ in 0..2 {
+        get(&jobshim, "/history", "identity").await;
+    }
+    get(&jobshim, "/history?max_items=6", "identity").await;
+    shelf.counts();
+    for accepts in ["identity", "gzip", "identity"] {
+        get(&jobshim, "/history?max_items=6", accepts).await;
+        assert_eq!(shelf.details(), 0, "{accepts}");
+    }
+    // So is one that has ended since.
+    let new = Item::new(64, "completed", 130_000).with_noise(130_000);
+    shelf.with(|shelf| shelf.items.push(new));
+    get(&jobshim, "/history?max_items=6", "identity").await;
+    shelf.counts();
+    get(&jobshim, "/history?max_items=6", "identity").await;
+    assert_eq!(shelf.details(), 0, "a new one");
+}
+
+#[tokio::test]
+async fn another_client_is_kept_what_it_asks_for_though_one_before_it_has_filled_the_memory() {
+    let items = (0..12).map(|nth| Item::new(nth, "completed", 130_000).with_noise(130_000));
+    let shelf = Shelf::start(items).await;
+    let jobshim = with_budget(&shelf.url(), 2 << 20).await;
+    for client in ["one", "another"] {
+        let as_it = [("authorization", client)];
+        Client::new().get_with(jobshim.address, "/history", &as_it).await;
+        shelf.counts();
+        Client::new().get_with(jobshim.address, "/history", &as_it).await;
+        assert_eq!(shelf.details(), 0, "{client}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_unpacked_for_answers_that_nobody_reads_counts_within_server_max_buffered() {
+    // Those that come later are kept packed.
+    let items = (0..20).map(|nth| Item::new(nth, "completed", 5_000_000));
+    let shelf = Shelf::start(items).await;
+    let jobshim = with_budget(&shelf.url(), 64 << 20).await;
+    get(&jobshim, "/history", "identity").await;
+    until("nothing is held", async || jobshim.buffered() == 0).await;
+    let mut stream = TcpStream::connect(jobshim.address).await.expect("a connection");
+    let request = b"GET /history/job-00019 HTTP/1.1\r\nhost: a\r\n\r\n";
+    stream.write_all(request).await.expect("sent");
+    until("what was unpacked counts", async || jobshim.buffered() > 5_000_000).await;
+    drop(stream);
+    until("it is let go of", async || jobshim.buffered() == 0).await;
 }
