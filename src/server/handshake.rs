@@ -1,6 +1,7 @@
 //! What a connection goes through before its first request: who its client is by the PROXY protocol, and TLS.
 
 use super::{
+    accepted::Accepted,
     listener::Stream,
     proxy_protocol::{self, HeaderError},
     tls::{Tls, TlsError},
@@ -10,11 +11,7 @@ use crate::{
     http::peer::Peer,
 };
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
-use tokio::{
-    net::{TcpStream, UnixStream},
-    time::timeout,
-};
-use tokio_rustls::server::TlsStream;
+use tokio::time::timeout;
 
 /// How long a client may take to get in.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -24,16 +21,6 @@ pub(super) struct Handshake {
     /// Set when connections begin with a PROXY header.
     proxies: Option<TrustedProxies>,
     tls: Option<Arc<Tls>>,
-}
-
-/// A connection that is in: requests come next.
-pub(super) enum Accepted {
-    /// From an address.
-    Tcp(TcpStream),
-    /// By a Unix socket.
-    Unix(UnixStream),
-    /// From an address, through TLS.
-    Tls(Box<TlsStream<TcpStream>>),
 }
 
 /// Why a connection is not let in.

@@ -1,6 +1,7 @@
 //! Listeners, connections, draining.
 
 pub mod accept;
+mod accepted;
 mod activity;
 mod connection_limiter;
 mod frames;
@@ -8,6 +9,7 @@ mod handshake;
 mod listener;
 mod proxy_protocol;
 mod tls;
+mod turns;
 
 pub use listener::why_unbound;
 pub use tls::{Tls, TlsError};
@@ -21,10 +23,11 @@ use crate::{
     },
     server::accept::accept_failed,
 };
+use accepted::Accepted;
 use activity::{Awaited, ConnectionActivity, IdleLimits, IdleReason, TrackedIo};
 use connection_limiter::{ConnectionLimiter, ConnectionPermit, LimitReached};
 use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
-use handshake::{Accepted, Handshake};
+use handshake::Handshake;
 use http::{HeaderValue, Request, StatusCode, Version, header::CONNECTION};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
@@ -38,6 +41,7 @@ use tokio::{
     sync::Semaphore,
     time::{Instant, sleep, timeout, timeout_at},
 };
+use turns::TakingTurns;
 
 /// How long a client that keeps its connection gets, once jobshim stops, to ask on it once more and hear that it was the
 /// last time: a connection that is closed as a request is on its way loses it.
@@ -231,8 +235,8 @@ impl ConnectionHandler {
                 return self.turn_away(stream).await;
             }
         };
-        let (entered, peer) = match self.handshake.enter(stream, address).await {
-            Ok(entered) => entered,
+        let (accepted, peer) = match self.handshake.enter(stream, address).await {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::debug!(%address, %error, "a connection was not let in");
                 return;
@@ -245,11 +249,7 @@ impl ConnectionHandler {
             tracing::debug!(address = %peer.address, reason = %full, "a connection is turned away");
             return;
         }
-        match entered {
-            Accepted::Tcp(stream) => self.serve(stream, peer, place, stop).await,
-            Accepted::Unix(stream) => self.serve(stream, peer, place, stop).await,
-            Accepted::Tls(stream) => self.serve(stream, peer, place, stop).await,
-        }
+        self.serve(accepted, peer, place, stop).await;
     }
 
     /// A place for a connection. Whoever comes by way of a trusted proxy, or by a Unix socket, has no address of its own.
@@ -261,14 +261,11 @@ impl ConnectionHandler {
         Ok(place)
     }
 
-    async fn serve<S>(self: Arc<Self>, stream: S, peer: Peer, place: ConnectionPermit, mut stop: Shutdown)
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
+    async fn serve(self: Arc<Self>, stream: Accepted, peer: Peer, place: ConnectionPermit, mut stop: Shutdown) {
         let address = peer.address;
         let _open = self.proxy.observer().connected();
         let activity = Arc::new(ConnectionActivity::default());
-        let io = TrackedIo::new(stream, Arc::clone(&activity), place);
+        let io = TrackedIo::new(TakingTurns::new(stream), Arc::clone(&activity), place);
         let for_what_goes_on = stop.clone();
         let handler = service_fn(|request: Request<Incoming>| {
             let reception = Arc::clone(&self);

@@ -170,7 +170,7 @@ async fn a_cancel_that_meets_it_is_the_answer() {
                     "{what}"
                 );
                 assert_eq!(reply.header("location"), "/login", "{what}");
-                let met = server.all().pop().expect("a call");
+                let met = server.take().pop().expect("a call");
                 assert!(met.path().ends_with("/cancel"), "{what}: {}", met.target);
             }
         }
