@@ -11,6 +11,7 @@
     reason = "a benchmark answers nobody but who started it"
 )]
 
+mod beside;
 mod client;
 #[path = "../peers/jobs.rs"]
 #[allow(dead_code, reason = "what the comparison with other proxies needs besides")]
@@ -30,6 +31,9 @@ fn main() -> std::io::Result<()> {
         if only.as_ref().is_none_or(|only| name.contains(only.as_str())) {
             println!("| {name} | {} |", row()?);
         }
+    }
+    if only.as_ref().is_none_or(|only| "beside".contains(only.as_str())) {
+        println!("\n{}", beside::beside()?);
     }
     Ok(())
 }
