@@ -114,6 +114,12 @@ impl TableFile {
     }
 }
 
+/// What the built-in table `name` says.
+pub(super) fn built_in_text(name: &str) -> Option<&'static str> {
+    let table = BUILT_IN.iter().find(|table| table.name == name)?;
+    Some(table.text)
+}
+
 /// The file of the table `name`.
 pub(super) fn file_of<'a>(files: &'a [TableFile], name: &str) -> Result<&'a TableFile, TableError> {
     let file = files.iter().find(|file| file.name == name);

@@ -1,6 +1,7 @@
 //! Tests of `migration`.
 
 mod compare;
+mod faults;
 mod modes;
 mod notices;
 mod rollback;
