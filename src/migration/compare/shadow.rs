@@ -11,9 +11,10 @@ use crate::{
     http::{body::Body, buffered::BufferBudget, request_head::FlaggedHeaders, segments::is_plain},
     jobs_api::{Caller, DialectKind},
     legacy::{Inquiry, Legacy, LegacyError},
+    mapping::View,
     migration::modes::Modes,
     routes::LegacyRoute,
-    telemetry::{Compared, Comparison, Kind, News, Observer, REQUEST_ID, now_ms, of_this_request},
+    telemetry::{Compared, Comparison, Finding, Kind, News, Observer, REQUEST_ID, now_ms, of_this_request},
     upstream::{Upstream, UpstreamError},
 };
 use bytes::Bytes;
@@ -284,14 +285,14 @@ impl ShadowRun {
     async fn look(&self, first: Taken, translated: Taken) -> Result<Comparison, NotCompared> {
         let found = self.differences(&first, &translated)?;
         if !has_differences(&found) {
-            return Ok(found);
+            return self.told(found, &translated).await;
         }
         let Ok(second) = self.shadowed.reread.take().await else {
             return Err(NotCompared::Dropped);
         };
         let moved = self.differences(&first, &second)?;
         if !has_differences(&moved) {
-            return Ok(found);
+            return self.told(found, &translated).await;
         }
         // The queue has moved on between the two: once more, with a look before and one after.
         let translated = self.translate().await?.ok_or(NotCompared::Dropped)?;
@@ -304,12 +305,41 @@ impl ShadowRun {
         for legacy in [&second, &third] {
             let found = self.differences(legacy, &translated)?;
             if !has_differences(&found) {
-                return Ok(found);
+                return self.told(found, &translated).await;
             }
         }
         let again = self.differences(&second, &third)?;
         let mut found = self.differences(&second, &translated)?;
         Noise::of(&moved, &again).mark(&mut found);
+        self.told(found, &translated).await
+    }
+
+    /// The same, where a loss is one only if the built-in table, by what the server told of that job at the same time, has no
+    /// more to say there than the one in force.
+    async fn told(&self, mut found: Comparison, translated: &Taken) -> Result<Comparison, NotCompared> {
+        let view = View::of_route(&self.shadowed.route, self.has_cloud_items());
+        let legacy = &self.shadowed.legacy;
+        let Some(contract) = legacy.contract(view).filter(|_| has_losses(&found)) else {
+            return Ok(found);
+        };
+        let Ok(Some(by_contract)) = self.translate_by(contract).await else {
+            return Ok(found);
+        };
+        // Once more: what both tell may have become known in between.
+        let again = self.translate().await?.ok_or(NotCompared::Dropped)?;
+        let rules = self.rules(legacy).strict();
+        let [before, after] = [translated, &again].map(|one| rules.compare(&by_contract, one));
+        let (Ok(before), Ok(after)) = (before, after) else {
+            return Ok(found);
+        };
+        let known = self.rules(contract);
+        for finding in &mut found.findings {
+            let is_same = |other: &Finding| (other.job, &other.field) == (finding.job, &finding.field);
+            let is_told = [&before, &after].iter().all(|one| one.findings.iter().any(is_same));
+            if finding.kind == Kind::Loss && is_told && known.covers(&finding.field) {
+                finding.kind = Kind::Difference;
+            }
+        }
         Ok(found)
     }
 }
@@ -338,4 +368,8 @@ impl From<Unpaired> for NotCompared {
 
 fn has_differences(found: &Comparison) -> bool {
     found.outcome() == Compared::Different
+}
+
+fn has_losses(found: &Comparison) -> bool {
+    found.findings.iter().any(|finding| finding.kind == Kind::Loss)
 }

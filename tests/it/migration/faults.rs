@@ -8,7 +8,7 @@ use crate::support::{
     wait::until,
 };
 use jobshim::{
-    config::settings::{FOLDERS, LEGACY},
+    config::settings::{FOLDERS, LEGACY, SHADOW},
     routes::{Endpoint, RouteName},
     telemetry::{Compared, Found},
 };
@@ -127,5 +127,33 @@ async fn a_legacy_answer_whose_entries_have_no_ids_is_not_compared() {
         let words: Vec<_> = outcomes.keys().map(|outcome| outcome.name()).collect();
         assert_eq!(words, ["unpaired"]);
         assert_eq!(found[&Endpoint::Queue].answers(), 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_prompt_that_the_server_tells_and_the_table_drops_is_no_loss() {
+    let (_folder, path) = folder("told", "queue", &broken("queue", "[2]", "nothing_there"));
+    let options = [
+        (&LEGACY.routes.key, "queue=canary:0,compare,rollback.differences=1%"),
+        (&FOLDERS.mappings_dir.key, path.as_str()),
+        (&SHADOW.max_in_flight.key, "64"),
+    ];
+    for (server, is_back) in [("comfyui-next", true), ("comfyui-0.27", false)] {
+        let case = case(server, "busy");
+        let server = Surfaces::start(case.board(), case.legacy).await;
+        let jobshim = jobshim(&server.url(), &options).await;
+        for nth in 0..20 {
+            Client::new().get(jobshim.address, "/queue").await;
+            let found = findings(&jobshim, nth + 1).await;
+            let (lost, different) = (count(&found, Compared::Lost), count(&found, Compared::Different));
+            // The older server does not tell the prompts of queued jobs, whatever the table says.
+            assert_eq!(
+                (lost, different),
+                if is_back { (0, nth + 1) } else { (nth + 1, 0) },
+                "{found:#?}"
+            );
+        }
+        let back = jobshim.pipeline().modes().back(RouteName::Queue).is_some();
+        assert_eq!(back, is_back);
     }
 }
