@@ -1,9 +1,9 @@
 //! A table that is broken on purpose is found, whichever table and row it is: never noise, never lost, never green.
 
-use super::compare::{findings, jobshim};
+use super::compare::{findings, jobshim, shadow};
 use crate::support::{
     Client, TableFolder as Folder, built_in,
-    corpus::{Case, case},
+    corpus::{Case, Legacy, case},
     surfaces::Surfaces,
     wait::until,
 };
@@ -15,12 +15,62 @@ use jobshim::{
 use std::collections::BTreeMap;
 use toml::{Table, Value};
 
+/// Jobs in each state, and what the cloud says of each of them at `/api/job/{id}/status`, by its contract: there is no
+/// recording of it.
+fn job_status() -> Case {
+    let of = |nth: usize, jobs_word: &str, word: &str, error: &str| {
+        let id = format!("{nth:08}-1111-4000-8000-000000000000");
+        let detail = format!(
+            r#"{{"id": "{id}", "status": "{jobs_word}", "priority": {nth}, "create_time": 1700000000000, "update_time": 1700000005000, "outputs_count": 2, "execution_error": {error}}}"#
+        );
+        let message = match error {
+            "null" => "null".to_owned(),
+            record => serde_json::to_string(record).expect("a text"),
+        };
+        let answer = Legacy {
+            target: format!("/api/job/{id}/status"),
+            status: 200,
+            content_type: "application/json".to_owned(),
+            body: format!(
+                r#"{{"id":"{id}","status":"{word}","created_at":"2023-11-14T22:13:20.000Z","updated_at":"2023-11-14T22:13:25.000Z","last_state_update":"2023-11-14T22:13:25.000Z","assigned_inference":null,"error_message":{message}}}"#
+            ),
+        };
+        (id, detail, answer)
+    };
+    let jobs = [
+        of(1, "pending", "queued_waiting", "null"),
+        of(2, "in_progress", "executing", "null"),
+        of(3, "completed", "success", "null"),
+        of(
+            4,
+            "failed",
+            "error",
+            r#"{"node_id": "3", "exception_message": "no memory"}"#,
+        ),
+    ];
+    let details = jobs.iter().map(|(_, detail, _)| detail.as_str()).collect::<Vec<_>>();
+    Case {
+        server: "cloud-contract".to_owned(),
+        name: "job_status".to_owned(),
+        jobs: format!(r#"{{"jobs": [{}]}}"#, details.join(", ")),
+        details: jobs
+            .iter()
+            .map(|(id, detail, _)| (id.clone(), detail.clone()))
+            .collect(),
+        classes: BTreeMap::new(),
+        legacy: jobs.into_iter().map(|(.., answer)| answer).collect(),
+        steps: Vec::new(),
+    }
+}
+
 /// What a table is tried on: real servers wrote the answers, or the contract says them.
 fn recorded(table: &str) -> Case {
     match table {
+        "history" => case("comfyui-next", "gallery"),
         "queue" => case("comfyui-next", "busy"),
         "queue_cloud" => case("cloud-contract", "busy"),
-        _ => case("cloud-contract", "gallery"),
+        "history_v2" | "history_v2_detail" => case("cloud-contract", "gallery"),
+        _ => job_status(),
     }
 }
 
@@ -40,9 +90,82 @@ fn folder(label: &str, table: &str, text: &str) -> (Folder, String) {
     (folder, path)
 }
 
+/// What the clients of a recording would be told in its place.
+async fn translated(case: Case, tables: &str) -> Vec<(u16, String)> {
+    let targets: Vec<String> = case.legacy.iter().map(|legacy| legacy.target.clone()).collect();
+    let server = Surfaces::start(case.board(), Vec::new()).await;
+    let jobshim = jobshim(&server.url(), &[(&FOLDERS.mappings_dir.key, tables)]).await;
+    let mut answers = Vec::new();
+    for target in targets {
+        let reply = Client::new().get(jobshim.address, &target).await;
+        answers.push((reply.status.as_u16(), reply.text()));
+    }
+    answers
+}
+
 /// In how many answers this came out.
 fn count(found: &BTreeMap<Endpoint, Found>, outcome: Compared) -> u64 {
     found.values().map(|found| found.count(outcome)).sum()
+}
+
+/// Numbers that are the same in each run.
+struct Seeded(u64);
+
+impl Seeded {
+    fn below(&mut self, most: usize) -> usize {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(self.0 >> 33).expect("31 bits") % most
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_of_many_faults_is_found_in_every_row_of_every_table() {
+    let sources = [
+        "status",
+        "priority",
+        "create_time",
+        "execution_end_time",
+        "outputs_count",
+        "outputs",
+        "execution_status",
+        "execution_error",
+        "workflow.prompt",
+        "workflow.extra_data",
+        "workflow",
+    ];
+    let mut seeded = Seeded(20_251_129);
+    let mut faults = 0;
+    for table in [
+        "history",
+        "history_v2",
+        "history_v2_detail",
+        "queue",
+        "queue_cloud",
+        "job_status",
+    ] {
+        let whole = translated(recorded(table), &folder("whole", table, &built_in(table)).1).await;
+        let file: Table = built_in(table).parse().expect("TOML");
+        let rows = file["field"].as_array().expect("rows");
+        for (nth, row) in rows.iter().enumerate() {
+            let to = row["to"].as_str().expect("a target");
+            // A source that is not there at all is the fault that looks most like a loss.
+            for source in ["nothing_there", sources[seeded.below(sources.len())]] {
+                let (_folder, path) = folder(&format!("{table}-{nth}-{source}"), table, &broken(table, to, source));
+                if translated(recorded(table), &path).await == whole {
+                    // The clients are told the same.
+                    continue;
+                }
+                let found = shadow(recorded(table), &[(&FOLDERS.mappings_dir.key, &path)]).await;
+                let (different, failed) = (count(&found, Compared::Different), count(&found, Compared::Failed));
+                assert!(different + failed > 0, "{table} {to} from {source}: {found:#?}");
+                faults += 1;
+            }
+        }
+    }
+    assert!(faults >= 60, "{faults}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,7 @@
 //! A verdict on each route: lost is not same, what could not differ does not count, a fault of a table is found, and page,
 //! report and metrics use the same words.
 
-use super::compare::{differing, findings, jobshim, shadow};
+use super::compare::{findings, jobshim, shadow};
 use crate::support::{
     Client, Running, TableFolder as Folder,
     corpus::case,
@@ -154,58 +154,6 @@ async fn a_server_without_an_endpoint_of_its_own_is_nothing_to_compare_with_and_
             (&"no_endpoint".into(), &"set mode translate".into(), &true.into())
         );
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn each_of_twenty_faults_of_a_table_is_found() {
-    let rows = [
-        ("to = \"prompt[0]\"\nfrom = [\"priority\"]", "prompt[0]"),
-        ("to = \"prompt[1]\"\nfrom = [\"id\"]", "prompt[1]"),
-        (
-            "to = \"status\"\nfrom = [\"execution_status\", { part = \"status\" }]",
-            "status",
-        ),
-        (
-            "from = [{ derive = \"unwrap_items\", of = \"outputs\", exactly = [\"filename\", \"type\", \"subfolder\", \"mediaType\"], when = { mediaType = \"3d\" }, take = \"filename\" }]",
-            "outputs",
-        ),
-    ];
-    let sources = [
-        "status",
-        "create_time",
-        "workflow.extra_data",
-        "workflow.prompt",
-        "outputs_count",
-    ];
-    let faults = rows.iter().flat_map(|row| sources.map(|source| (row, source)));
-    let mut found_of = 0;
-    for ((from, field), source) in faults {
-        let row = match *field {
-            "outputs" => format!("from = [\"{source}\"]"),
-            field => format!("to = \"{field}\"\nfrom = [\"{source}\"]"),
-        };
-        let broken = HISTORY.replace(from, &row);
-        assert_ne!(broken, HISTORY, "{from}");
-        let folder = Folder::with(
-            &format!("verdicts-{}-{found_of}", field.len()),
-            &[("history.toml", &broken)],
-        );
-        let path = folder.path.display().to_string();
-        let found = shadow(case("comfyui-next", "gallery"), &[(&FOLDERS.mappings_dir.key, &path)]).await;
-        assert!(
-            differing(&found)
-                .iter()
-                .any(|(route, on, _)| *route == "history" && on == field),
-            "{field} from {source}: {found:#?}"
-        );
-        let history = &found[&Endpoint::History];
-        assert!(
-            history.jobs.count(Compared::Different) > 0,
-            "{field} from {source}: {history:#?}"
-        );
-        found_of += 1;
-    }
-    assert_eq!(found_of, 20);
 }
 
 #[tokio::test(flavor = "multi_thread")]
