@@ -28,7 +28,7 @@ function showTiles({ series, legacy, findings }) {
   const errors = total(Object.values(series.totals)).failed;
   tile("tile-errors", count(errors), errors ? "warn" : "");
   const found = Object.values(findings);
-  const [all, different, lost] = [compared, one => one.compared.different || 0, one => one.compared.lost || 0].map(of => sum(found.map(of)));
+  const [all, different, lost] = [telling, one => one.compared.different || 0, one => one.compared.lost || 0].map(of => sum(found.map(of)));
   tile("tile-differing", all ? `${count(different)} of ${count(all)}` : "–", different ? "warn" : "");
   tile("tile-lost", all ? `${count(lost)} of ${count(all)}` : "–", lost ? "warn" : "");
   byId("tile-lost").closest("div").hidden = !found.some(one => "lost" in one.compared);

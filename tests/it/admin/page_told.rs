@@ -80,6 +80,23 @@ async fn a_colour_stays_with_its_route_and_a_route_whose_calls_all_fail_is_red()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn where_all_is_noise_it_is_not_said_that_nothing_differs() {
+    let Some(browser) = Browser::open().await else { return };
+    let (_simulator, _jobshim, admin) = lived_in().await;
+    let said = "return [byId('no-differing').textContent, byId('tile-differing').textContent]";
+    let noise = "seen.findings = { queue: { compared: { noise: 30 }, jobs: {}, clients: {}, fields: {} } }";
+    told(&browser, admin, noise).await;
+    let words =
+        "In all 30 compared answers the legacy endpoint differs from itself: nobody knows whether translations do.";
+    assert_eq!(browser.run(said).await, json!([words, "–"]));
+    told(&browser, admin, &noise.replace("30", "30, same: 4")).await;
+    assert_eq!(
+        browser.run(said).await,
+        json!(["None found in 4 compared answers.", "0 of 4"])
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn verdicts_and_what_is_lost_are_shown_where_they_are_told() {
     let Some(browser) = Browser::open().await else { return };
     let (_simulator, _jobshim, admin) = lived_in().await;
