@@ -4,7 +4,7 @@ use crate::{
     config::field_path::{FieldPath, Segment},
     mapping::json::{decode, elements, members},
 };
-use std::collections::HashMap;
+use std::{borrow::Cow, collections::HashMap};
 
 /// The members of an object, decoded and in order.
 pub(super) fn object(text: &[u8]) -> Vec<(String, &[u8])> {
@@ -63,4 +63,27 @@ pub(super) fn told_apart(entries: Vec<(String, &[u8])>) -> Vec<((String, usize),
 /// A string's text between its quotes.
 pub(super) fn inside(text: &[u8]) -> &[u8] {
     text.get(1..text.len().saturating_sub(1)).unwrap_or_default()
+}
+
+/// A value as it is compared with others of a list: a text by what it says, whatever its escapes.
+pub(super) fn said(value: &[u8]) -> Cow<'_, [u8]> {
+    match value.first() {
+        // With its quote: no number is like it.
+        Some(b'"') => decode(inside(value)).map_or(Cow::Borrowed(value), |text| {
+            Cow::Owned([b"\"", text.as_bytes()].concat())
+        }),
+        _ => Cow::Borrowed(value),
+    }
+}
+
+/// Whether every item of `few` is in `many`, as often.
+pub(super) fn is_within(few: &[&[u8]], many: &[&[u8]]) -> bool {
+    let mut left: HashMap<Cow<'_, [u8]>, usize> = HashMap::new();
+    for item in many {
+        *left.entry(said(item)).or_default() += 1;
+    }
+    few.iter().all(|item| {
+        left.get_mut(&said(item))
+            .is_some_and(|left| left.checked_sub(1).map(|less| *left = less).is_some())
+    })
 }

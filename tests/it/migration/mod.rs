@@ -1,6 +1,7 @@
 //! Tests of `migration`.
 
 mod compare;
+mod equal;
 mod faults;
 mod modes;
 mod notices;

@@ -157,33 +157,6 @@ async fn a_server_without_an_endpoint_of_its_own_is_nothing_to_compare_with_and_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ten_thousand_equal_pairs_give_no_false_alarm() {
-    let server = finished(50).await;
-    let jobshim = jobshim(
-        &server.url(),
-        &[(&LEGACY.mode.key, "shadow"), (&SHADOW.max_in_flight.key, "64")],
-    )
-    .await;
-    let text = {
-        let translating = super::compare::jobshim(&server.url(), &[]).await;
-        Client::new().get(translating.address, "/history").await.text()
-    };
-    server.with(|surfaces| surfaces.legacy.push(legacy("/history", &text)));
-    for nth in 0..200 {
-        ask(jobshim.address, nth, "/history").await;
-        compared(&jobshim, nth as u64 + 1).await;
-    }
-    let found = jobshim.observer().findings().by_route();
-    let history = &found[&Endpoint::History];
-    assert_eq!(
-        (history.count(Compared::Same), history.jobs.total()),
-        (200, 50),
-        "{history:#?}"
-    );
-    assert!(history.fields.is_empty(), "{history:#?}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn page_report_and_metrics_say_the_same_and_a_route_that_fails_is_bad() {
     // Lists fail, and one job is answered.
     let server = Scripted::answering(|arrived| match arrived.of_job() {
