@@ -17,7 +17,7 @@ const MOST_FAILED: u64 = 1;
 const ABSENT: u64 = 3;
 /// So many answers must have been noise, and none anything else, before that is said.
 const ONLY_NOISE: u64 = 3;
-/// After so many days without a call a route is called unused.
+/// After so many days without a call a route is called unused, unless somebody says otherwise.
 pub const UNUSED_DAYS: u64 = 30;
 /// Fields and clients that are named; the others are counted.
 const NAMED: usize = 3;
@@ -37,6 +37,8 @@ pub struct Evidence<'a> {
     pub recent: RecentCalls,
     /// For how many days nobody has called it, of those that jobshim was there.
     pub quiet_days: u64,
+    /// After how many of them it is called unused.
+    pub unused_days: u64,
 }
 
 /// What there is to say of a route.
@@ -127,6 +129,7 @@ impl Verdict {
             found,
             recent,
             quiet_days,
+            unused_days,
         } = *evidence;
         if let Some(back) = back {
             return Self::RolledBack {
@@ -137,7 +140,7 @@ impl Verdict {
         if recent.mostly_fails() {
             return Self::Failing(recent);
         }
-        if quiet_days >= UNUSED_DAYS {
+        if quiet_days >= unused_days {
             return Self::Unused(quiet_days);
         }
         let compares = is_read && (policy.mode == Mode::Shadow || (policy.mode == Mode::Canary && policy.compare));

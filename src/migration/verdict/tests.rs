@@ -38,6 +38,7 @@ fn nothing_known(policy: &Policy) -> Evidence<'_> {
         found: None,
         recent: RecentCalls::default(),
         quiet_days: 0,
+        unused_days: UNUSED_DAYS,
     }
 }
 
@@ -251,6 +252,7 @@ fn each_has_its_words_and_what_is_worse_comes_first() {
             found,
             recent,
             quiet_days,
+            unused_days: UNUSED_DAYS,
         });
         let shown = verdict.shown("history");
         assert_eq!(

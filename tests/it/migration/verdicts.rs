@@ -193,6 +193,19 @@ async fn page_report_and_metrics_say_the_same_and_a_route_that_fails_is_bad() {
     );
     let json: Value = serde_json::from_slice(&json.stdout).expect("JSON");
     assert_eq!(json["verdicts"], usage["verdicts"]);
+    // A report that asks for other days is told the same as who asks for JSON.
+    for days in [0, 9_999] {
+        let usage = client.get(admin, &format!("/usage?days={days}")).await;
+        let usage: Value = serde_json::from_slice(&usage.body).expect("JSON");
+        let queue = usage["verdicts"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .find(|one| one["route"] == "queue");
+        let is_unused = queue.expect("a route")["words"]
+            == "unused for 0 days: safe to remove, the server's own endpoint and jobshim for it";
+        assert_eq!(is_unused, days == 0, "{queue:?}");
+    }
     let metrics = Metrics::of(&client, admin).await;
     for (route, verdict, words, bad) in [
         ("history", "failing", "failing: 3 of the last 3 calls", true),
@@ -209,7 +222,8 @@ async fn page_report_and_metrics_say_the_same_and_a_route_that_fails_is_bad() {
             (&shown["verdict"], &shown["words"], &shown["bad"]),
             (&verdict.into(), &words.into(), &bad.into())
         );
-        assert!(report.contains(words), "{report}");
+        let marked = format!("{}{words}", if bad { "! " } else { "  " });
+        assert!(report.contains(&marked), "{report}");
         assert_eq!(
             metrics.value(&format!(r#"jobshim_verdict{{route="{route}",verdict="{verdict}"}}"#)),
             1.0
