@@ -230,3 +230,89 @@ async fn page_report_and_metrics_say_the_same_and_a_route_that_fails_is_bad() {
         );
     }
 }
+
+/// Four clients, each with a key of its own; none of them submitted what it asks for.
+const KEYS: [&str; 4] = ["one", "two", "three", "four"];
+
+async fn ask_as(at: SocketAddr, key: &str, target: &str) {
+    let headers = [("x-api-key", key), ("user-agent", key)];
+    assert_eq!(Client::new().get_with(at, target, &headers).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_jobs_that_others_submitted_the_prompts_are_lost_for_each_of_four_credentials_and_every_screen_says_so() {
+    let case = case("comfyui-0.27", "busy");
+    let server = Surfaces::start(case.board(), case.legacy).await;
+    let mut jobshim = jobshim(&server.url(), &[(&LEGACY.mode.key, "shadow")]).await;
+    let admin = jobshim.admin(&[]).await;
+    for (nth, key) in KEYS.iter().cycle().take(40).enumerate() {
+        ask_as(jobshim.address, key, "/queue").await;
+        compared(&jobshim, nth as u64 + 1).await;
+    }
+    let found = jobshim.observer().findings().by_route();
+    let queue = &found[&Endpoint::Queue];
+    let counts = [Compared::Lost, Compared::Same, Compared::Different, Compared::Noise];
+    assert_eq!(counts.map(|outcome| queue.count(outcome)), [40, 0, 0, 0], "{queue:#?}");
+    assert_eq!(queue.clients, KEYS.map(|key| (key.to_owned(), 10)).into());
+    let client = Client::new();
+    let metrics = Metrics::of(&client, admin).await;
+    let lost = r#"jobshim_shadow_comparisons_total{outcome="lost",route="queue"}"#;
+    assert_eq!(metrics.value(lost), 40.0, "{}", metrics.text);
+    let report = run(&["report", "--admin", &format!("http://{admin}")], &[]);
+    let report = String::from_utf8_lossy(&report.stdout).into_owned();
+    let line = report
+        .lines()
+        .find(|line| line.contains("! loses "))
+        .unwrap_or_else(|| panic!("{report}"));
+    for words in [
+        "GET /queue",
+        "[2], [3], [4] in ",
+        "which the Jobs API does not carry; ready, if nobody reads that: seen by four, one, three and 1 more",
+    ] {
+        assert!(line.contains(words), "{words}: {line}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_canary_of_four_credentials_that_loses_outputs_goes_back_within_twenty_answers_about_finished_jobs() {
+    let server = finished(30).await;
+    let broken = HISTORY.replace(
+        "derive = \"unwrap_items\", of = \"outputs\"",
+        "derive = \"unwrap_items\", of = \"nothing\"",
+    );
+    assert_ne!(broken, HISTORY);
+    let folder = Folder::with("verdicts-four", &[("history.toml", &broken)]);
+    let path = folder.path.display().to_string();
+    let options = [
+        (
+            &LEGACY.routes.key,
+            "history_entry=canary:0,compare,rollback.differences=1%",
+        ),
+        (&FOLDERS.mappings_dir.key, path.as_str()),
+        (&SHADOW.max_in_flight.key, "64"),
+    ];
+    let mut jobshim = jobshim(&server.url(), &options).await;
+    let admin = jobshim.admin(&[]).await;
+    let pipeline = jobshim.pipeline();
+    let is_back = || pipeline.modes().back(RouteName::HistoryEntry);
+    for (nth, key) in KEYS.iter().cycle().take(20).enumerate() {
+        assert!(is_back().is_none(), "{nth} are too few");
+        // A poll of one that has not ended, and then of one that has.
+        ask_as(jobshim.address, key, &format!("/history/{}", id(30))).await;
+        ask_as(jobshim.address, key, &format!("/history/{}", id(nth))).await;
+        compared(&jobshim, 2 * (nth as u64 + 1)).await;
+    }
+    until("it goes back", async || is_back().is_some()).await;
+    let back = is_back().expect("a record");
+    assert_eq!(back.reason, "20 of 20 jobs differ in 20 answers, more than 1%");
+    // The page is told what its charts mark.
+    let marked = async || {
+        let told: Value = serde_json::from_slice(&Client::new().get(admin, "/overview").await.body).expect("JSON");
+        let events = told["events"].as_array().expect("a list").clone();
+        let is_it = |event: &Value| event["kind"] == "rolled_back" && event["route"] == "history_entry";
+        events
+            .iter()
+            .any(|event| is_it(event) && event["words"] == back.reason.as_str() && event["at_ms"].is_u64())
+    };
+    until("the rollback is an event", marked).await;
+}
