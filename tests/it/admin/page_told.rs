@@ -220,6 +220,17 @@ async fn a_day_with_gaps_and_events_fits_on_the_page() {
             "Configuration read again",
         ]);
         assert_eq!(events, wanted, "{name}");
+        let marks = browser
+            .run("return Object.keys(plots).map(id => byId(id).dataset.marks)")
+            .await;
+        let wanted = "reloaded|reload_refused|rolled_back|down|up|gone";
+        let has_all = |marks: &Value| marks == wanted;
+        assert!(
+            marks
+                .as_array()
+                .is_some_and(|all| !all.is_empty() && all.iter().all(has_all)),
+            "{name}: {marks}"
+        );
         // Every label of an axis has room.
         let rooms = browser
             .run("return Object.values(plots).map(one => one.plot.axes[1]._size - 16 - 7.5 * Math.max(...one.plot.axes[1]._values.map(value => value.length)))")

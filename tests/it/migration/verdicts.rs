@@ -316,3 +316,42 @@ async fn a_canary_of_four_credentials_that_loses_outputs_goes_back_within_twenty
     };
     until("the rollback is an event", marked).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_without_anything_new_is_not_compared() {
+    let server = finished(1).await;
+    server.with(|surfaces| {
+        let target = format!("/history/{}", id(0));
+        let entry = surfaces
+            .legacy
+            .iter_mut()
+            .find(|legacy| legacy.target == target)
+            .expect("an entry");
+        entry.status = 304;
+        entry.body.clear();
+    });
+    let jobshim = jobshim(&server.url(), &[(&LEGACY.mode.key, "shadow")]).await;
+    let client = Client::new();
+    for _ in 0..5 {
+        let headers = [("if-none-match", "\"a\"")];
+        let reply = client
+            .get_with(jobshim.address, &format!("/history/{}", id(0)), &headers)
+            .await;
+        assert_eq!(reply.status, 304);
+    }
+    // What comes after them is.
+    ask(jobshim.address, 0, &format!("/history/{}", id(1))).await;
+    let found = findings(&jobshim, 1).await;
+    let entry = &found[&Endpoint::HistoryEntry];
+    assert_eq!(
+        (entry.compared.values().sum::<u64>(), entry.count(Compared::Empty)),
+        (1, 1),
+        "{entry:#?}"
+    );
+    let asked = server
+        .all()
+        .into_iter()
+        .filter(|one| one.target.starts_with("/api/jobs/"))
+        .count();
+    assert_eq!(asked, 1, "nothing was asked for the others");
+}
