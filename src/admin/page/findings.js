@@ -10,7 +10,7 @@ function showFindings({ findings, now_ms }, shown) {
   const fields = found.flatMap(([route, one]) => Object.entries(one.fields).map(([name, field]) => ({ route, one, name, ...field })));
   const told = fields.filter(field => field.differences || field.losses);
   const of = (number, one) => number ? `${count(number)} of ${count(compared(one))}` : text("–", "soft");
-  cells("differences", told.sort((a, b) => !b.differences - !a.differences || b.last_ms - a.last_ms).map(({ route, one, name, differences, losses, sample, last_ms }) =>
+  cells("differences", told.sort((a, b) => !a.differences - !b.differences || b.last_ms - a.last_ms).map(({ route, one, name, differences, losses, sample, last_ms }) =>
     [shown(route), code(name), of(differences, one), of(losses, one), code(sample.path), code(sample.forwarded), code(sample.translated), ago(now_ms, last_ms)]),
     ["Route", "Field", "Differ", "Lost", "For example at", "Legacy endpoint", "Translation", "Last"]);
   const [all, known] = [compared, telling].map(of => sum(found.map(([, one]) => of(one))));

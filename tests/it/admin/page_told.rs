@@ -77,6 +77,18 @@ async fn a_colour_stays_with_its_route_and_a_route_whose_calls_all_fail_is_red()
     );
     let red = "return document.querySelectorAll('#routes td[data-label=Route] .warn').length";
     assert_eq!(browser.run(red).await, 1);
+    let tile = "return byId('tile-translated').className";
+    assert_eq!(browser.run(tile).await, "warn", "others are answered");
+    let failing = "seen.series.totals = {}; Object.assign(seen.verdicts.find(one => one.route === 'queue'), { verdict: 'failing', bad: true })";
+    told(&browser, admin, failing).await;
+    assert_eq!(browser.run(tile).await, "warn", "by its verdict");
+    told(
+        &browser,
+        admin,
+        "seen.series.totals = {}; seen.verdicts.forEach(one => Object.assign(one, { verdict: 'translated' }))",
+    )
+    .await;
+    assert_eq!(browser.run(tile).await, "");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -93,6 +105,27 @@ async fn where_all_is_noise_it_is_not_said_that_nothing_differs() {
     assert_eq!(
         browser.run(said).await,
         json!(["None found in 4 compared answers.", "0 of 4"])
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_differs_stands_above_what_is_only_lost_and_one_call_is_one_call() {
+    let Some(browser) = Browser::open().await else { return };
+    let (_simulator, _jobshim, admin) = lived_in().await;
+    let fields = "const field = (differences, losses, ago) => ({ differences, losses, noise: 0, sample: { path: 'p', forwarded: 'f', translated: 't' }, last_ms: seen.now_ms - ago }); \
+        seen.findings = { queue: { compared: { different: 3, lost: 9 }, jobs: {}, clients: {}, fields: { lost_now: field(0, 9, 0), older: field(2, 0, 9000), newer: field(1, 5, 5000), lost_before: field(0, 1, 7000) } } }; \
+        seen.series.totals = { queue: { count: 1, translated: 1, failed: 0 }, history: { count: 2, translated: 2, failed: 0 } }";
+    told(&browser, admin, fields).await;
+    let names = "return [...document.querySelectorAll('#differences tbody tr')].map(row => row.cells[1].textContent)";
+    assert_eq!(
+        browser.run(names).await,
+        json!(["newer", "older", "lost_now", "lost_before"])
+    );
+    look_as(&browser, 390, "light").await;
+    let words = "return [...document.querySelectorAll('#routes tbody td[data-label=Calls]')].map(cell => [cell.textContent, getComputedStyle(cell, '::after').content]).filter(([count]) => count === '1' || count === '2').sort()";
+    assert_eq!(
+        browser.run(words).await,
+        json!([["1", "\" call\""], ["2", "\" calls\""]])
     );
 }
 
