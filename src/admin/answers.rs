@@ -6,7 +6,7 @@ use crate::{
     config::Mode,
     jobs_api::DialectKind,
     mapping::rfc3339_from_ms,
-    migration::verdict::{Evidence, ShownVerdict, Verdict},
+    migration::verdict::{Evidence, ShownVerdict, UNUSED_DAYS, Verdict},
     proxy::{Pipeline, Proxy, shutdown::DrainStage},
     routes::RouteName,
     telemetry::{Clients, Seen, Span, names, now_ms},
@@ -31,7 +31,7 @@ pub(super) async fn answer(proxy: &Proxy, uri: &Uri) -> Response<Full<Bytes>> {
         "/healthz" => text(StatusCode::OK, "alive\n"),
         "/readyz" => readiness(pipeline, proxy.has_reached(DrainStage::Announced)).await,
         "/metrics" => metrics(pipeline),
-        "/usage" => json(StatusCode::OK, &usage(pipeline)),
+        "/usage" => json(StatusCode::OK, &usage(pipeline, uri)),
         "/overview" => json(StatusCode::OK, &overview(pipeline, uri)),
         "/" => page::page(),
         "/config" => documents::config(&proxy.in_force()),
@@ -67,7 +67,7 @@ fn metrics(pipeline: &Pipeline) -> Response<Full<Bytes>> {
         let is_canary = modes.policy(route).mode == Mode::Canary;
         metrics.canary(route.as_str(), is_canary.then(|| modes.back(route).is_some()));
     }
-    let verdicts = verdicts(pipeline, &pipeline.observer().usage().clients());
+    let verdicts = verdicts(pipeline, &pipeline.observer().usage().clients(), UNUSED_DAYS);
     metrics.verdicts(verdicts.iter().map(|verdict| [verdict.route, verdict.verdict]));
     match metrics.text() {
         Ok(metrics) => with_type(StatusCode::OK, metrics, METRICS),
@@ -109,18 +109,28 @@ fn upstream(pipeline: &Pipeline, seen: &Seen) -> Value {
 }
 
 /// Who calls the legacy surface, and what there is to say of each route.
-fn usage(pipeline: &Pipeline) -> Value {
+fn usage(pipeline: &Pipeline, uri: &Uri) -> Value {
     let clients = pipeline.observer().usage().clients();
     let mut shown = json!(clients);
     if let Value::Object(fields) = &mut shown {
         fields.insert("now_ms".to_owned(), json!(now_ms()));
-        fields.insert("verdicts".to_owned(), json!(verdicts(pipeline, &clients)));
+        fields.insert(
+            "verdicts".to_owned(),
+            json!(verdicts(pipeline, &clients, unused_days(uri))),
+        );
     }
     shown
 }
 
+/// After how many days without a call a route is unused: `?days=`, as `jobshim report` asks.
+fn unused_days(uri: &Uri) -> u64 {
+    let mut pairs = uri.query().unwrap_or_default().split('&');
+    let days = pairs.find_map(|pair| pair.strip_prefix("days="));
+    days.and_then(|days| days.parse().ok()).unwrap_or(UNUSED_DAYS)
+}
+
 /// The verdict on each legacy route.
-fn verdicts(pipeline: &Pipeline, clients: &Clients) -> Vec<ShownVerdict> {
+fn verdicts(pipeline: &Pipeline, clients: &Clients, unused_days: u64) -> Vec<ShownVerdict> {
     let (observer, modes) = (pipeline.observer(), pipeline.modes());
     let (findings, recent) = (observer.findings().by_route(), observer.series().recent());
     let legacy = Endpoint::ALL.into_iter();
@@ -133,6 +143,7 @@ fn verdicts(pipeline: &Pipeline, clients: &Clients) -> Vec<ShownVerdict> {
             found: findings.get(&route),
             recent: recent.get(&route).copied().unwrap_or_default(),
             quiet_days: clients.quiet_days(route),
+            unused_days,
         };
         Verdict::of(&evidence).shown(route.name())
     });
@@ -148,7 +159,7 @@ fn overview(pipeline: &Pipeline, uri: &Uri) -> Value {
     };
     let findings = observer.findings().by_route();
     let (mut usage, mut within) = (observer.usage().clients(), observer.usage().within(span));
-    let verdicts = verdicts(pipeline, &usage);
+    let verdicts = verdicts(pipeline, &usage, UNUSED_DAYS);
     let clients = mem::take(&mut usage.clients).into_iter().map(|client| {
         let mut shown = json!(client);
         if let Value::Object(fields) = &mut shown {

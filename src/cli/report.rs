@@ -6,7 +6,6 @@ use crate::{
     admin::ask,
     config::{has_sound_port, shown_url},
     http::outside::Outside,
-    migration::verdict::Verdict,
     telemetry::{Client, Clients, Use},
 };
 use http::{StatusCode, Uri};
@@ -31,7 +30,7 @@ pub enum ReportError {
 /// without a call.
 pub async fn run(admin: &str, days: u64, format: ReportFormat) -> Result<String, ReportError> {
     let base = admin.trim_end_matches('/');
-    let uri: Uri = format!("{base}/usage")
+    let uri: Uri = format!("{base}/usage?days={days}")
         .parse()
         .map_err(|_| ReportError::Url(admin.to_owned()))?;
     if uri.scheme_str() != Some("http")
@@ -72,6 +71,7 @@ struct RouteVerdict {
     words: String,
     next_step: String,
     bad: bool,
+    at_ms: Option<u64>,
 }
 
 /// The whole report.
@@ -102,7 +102,7 @@ pub fn report(shown: &Shown, days: u64, admin: &str) -> String {
                 client.who.credential.clone().unwrap_or_else(|| "none".to_owned()),
                 route.shown().to_owned(),
                 used.count.to_string(),
-                format!("{} %", used.translated * 100 / used.count.max(1)),
+                percent(used.translated, used.count),
                 ago(now, used.first_seen_ms),
                 ago(now, used.last_seen_ms),
             ]);
@@ -115,16 +115,13 @@ pub fn report(shown: &Shown, days: u64, admin: &str) -> String {
     let head = ["route", "verdict", "calls", "next step"].map(str::to_owned);
     let verdicts = legacy_routes().filter_map(|route| {
         let told = shown.verdicts.iter().find(|told| told.route == route.name())?;
-        let unused = Verdict::Unused(seen.quiet_days(route));
-        let (words, next_step) = match seen.quiet_days(route) >= days && !told.bad {
-            true => (unused.to_string(), unused.next_step().to_owned()),
-            false => (told.words.clone(), told.next_step.clone()),
-        };
+        let mark = if told.bad { "! " } else { "" };
+        let when = told.at_ms.map_or_else(String::new, |at| format!(" ({})", ago(now, at)));
         Some([
             route.shown().to_owned(),
-            words,
+            format!("{mark}{}{when}", told.words),
             calls(route, seen, now, days),
-            next_step,
+            told.next_step.clone(),
         ])
     });
     let verdicts: Vec<[String; 4]> = std::iter::once(head).chain(verdicts).collect();
@@ -172,6 +169,26 @@ fn shown_agent(client: &Client) -> String {
     }
 }
 
+/// A share as the page shows it: a few of many are never 0 %, and all but a few never 100 %.
+fn percent(part: u64, all: u64) -> String {
+    if part == 0 || all == 0 {
+        return "0 %".to_owned();
+    }
+    if part >= all {
+        return "100 %".to_owned();
+    }
+    let exact = 100.0 * part as f64 / all as f64;
+    if exact < 0.1 {
+        return "< 0.1 %".to_owned();
+    }
+    if exact > 99.9 {
+        return "> 99.9 %".to_owned();
+    }
+    let digits = usize::from(!(10.0..=90.0).contains(&exact));
+    let text = format!("{exact:.digits$}");
+    format!("{} %", text.strip_suffix(".0").unwrap_or(&text))
+}
+
 /// How far apart two readings of a clock may be that was set a little between them, in ms.
 const SET_A_LITTLE: u64 = 60_000;
 
@@ -209,7 +226,7 @@ fn table<const N: usize>(out: &mut String, rows: &[[String; N]]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::telemetry::ClientId;
+    use crate::{migration::verdict::Verdict, telemetry::ClientId};
 
     /// Watched since the day 50 of the clock.
     fn client(agent: &str, route: &str, last_seen_ms: u64) -> Client {
@@ -230,18 +247,28 @@ mod tests {
         }
     }
 
-    /// What is seen at `now_ms`; every route is translated.
+    fn told(route: Endpoint, verdict: &Verdict) -> RouteVerdict {
+        let shown = verdict.shown(route.name());
+        RouteVerdict {
+            route: shown.route.to_owned(),
+            words: shown.words,
+            next_step: shown.next_step.to_owned(),
+            bad: shown.bad,
+            at_ms: shown.at_ms,
+        }
+    }
+
+    /// What is seen at `now_ms`; every route is translated, or unused for 30 days.
     fn shown(clients: Clients, now_ms: u64) -> Shown {
-        let verdicts = legacy_routes().map(|route| RouteVerdict {
-            route: route.name().to_owned(),
-            words: Verdict::Translated.to_string(),
-            next_step: Verdict::Translated.next_step().to_owned(),
-            bad: false,
+        let verdicts = legacy_routes().map(|route| match clients.quiet_days(route) {
+            days @ 30.. => told(route, &Verdict::Unused(days)),
+            _ => told(route, &Verdict::Translated),
         });
+        let verdicts: Vec<RouteVerdict> = verdicts.collect();
         Shown {
             now_ms,
             clients,
-            verdicts: verdicts.collect(),
+            verdicts,
         }
     }
 
@@ -283,6 +310,54 @@ mod tests {
         let text = report(&shown(short, now), 30, "http://a");
         assert!(text.contains("none for 20 days: too early to tell before 30"), "{text}");
         assert!(!text.contains("safe to remove"), "{text}");
+    }
+
+    #[test]
+    fn what_is_bad_is_marked_and_a_rollback_says_when_and_a_few_of_many_are_not_0_percent() {
+        let now = 100 * DAY;
+        let mut called = client("curl/8", "history", now);
+        for used in called.routes.values_mut() {
+            (used.count, used.translated) = (1000, 4);
+        }
+        let seen = Clients {
+            since_ms: 50 * DAY,
+            watched_ms: 50 * DAY,
+            clients: vec![called],
+        };
+        let mut shown = shown(seen, now);
+        let back = Verdict::RolledBack {
+            reason: "20 of 20 jobs differ".to_owned(),
+            at_ms: now - 2 * 3_600_000,
+        };
+        for told_of in &mut shown.verdicts {
+            if told_of.route == Endpoint::History.name() {
+                *told_of = told(Endpoint::History, &back);
+            }
+        }
+        let text = report(&shown, 30, "http://a");
+        assert!(
+            text.contains("  ! rolled back: 20 of 20 jobs differ (2 hours ago)  "),
+            "{text}"
+        );
+        assert_eq!(text.matches('!').count(), 1, "{text}");
+        assert!(text.contains("  0.4 %  "), "{text}");
+        let shares = [
+            (0, 5),
+            (5, 5),
+            (0, 0),
+            (1, 10_000),
+            (9_999, 10_000),
+            (996, 1000),
+            (1, 3),
+            (96, 100),
+            (10, 100),
+        ];
+        assert_eq!(
+            shares.map(|(part, all)| percent(part, all)),
+            [
+                "0 %", "100 %", "0 %", "< 0.1 %", "> 99.9 %", "99.6 %", "33 %", "96 %", "10 %"
+            ]
+        );
     }
 
     #[test]

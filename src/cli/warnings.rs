@@ -2,23 +2,32 @@
 
 use crate::{
     config::{
-        Config, ListenAddress, Loaded,
+        Config, ListenAddress, Loaded, Origin,
         field_path::{FieldPath, Segment},
-        keys, nearest,
+        keys, nearest, nearest_few,
+        settings::SHADOW,
     },
     mapping::Tables,
 };
 use std::collections::BTreeSet;
 
+/// So many fields are named where none is what was meant.
+const FEW: usize = 5;
+
 /// All of them, in sentences. `variables` are those of the environment, names and values.
 pub fn warnings(loaded: &Loaded, tables: &Tables, variables: impl Iterator<Item = (String, String)>) -> Vec<String> {
     let config = &loaded.config;
     let fields = entry_fields(tables);
+    let given = loaded
+        .values
+        .iter()
+        .find(|value| value.key.name == SHADOW.ignore.key.name);
+    let origin = |path: &FieldPath| given.map(|given| given.origin_of_line(&path.to_string()));
     let ignored = config.shadow.ignore.iter();
     open_listener(config)
         .into_iter()
         .chain(unknown_variables(loaded, variables))
-        .chain(ignored.filter_map(|path| unknown_field(path, &fields)))
+        .chain(ignored.filter_map(|path| unknown_field(path, &fields, origin(path))))
         .collect()
 }
 
@@ -108,7 +117,7 @@ fn entry_fields(tables: &Tables) -> Vec<&FieldPath> {
 }
 
 /// That comparisons pass over a field that no entry has.
-fn unknown_field(ignored: &FieldPath, fields: &[&FieldPath]) -> Option<String> {
+fn unknown_field(ignored: &FieldPath, fields: &[&FieldPath], origin: Option<Origin>) -> Option<String> {
     let is_any = |segment: &Segment| matches!(segment, Segment::Name(name) if name == "*");
     let fits = |(one, other): (&Segment, &Segment)| is_any(one) || one == other;
     // What lies below a field is the server's, and may be anything.
@@ -117,14 +126,33 @@ fn unknown_field(ignored: &FieldPath, fields: &[&FieldPath]) -> Option<String> {
         return None;
     }
     let names: BTreeSet<String> = fields.iter().map(ToString::to_string).collect();
-    let beginnings = (1..=ignored.segments().len()).rev();
-    let beginnings = beginnings.filter_map(|length| ignored.segments().get(..length).map(FieldPath::text_of));
-    let meant = beginnings
-        .map(|beginning| nearest(&beginning, names.iter().map(String::as_str)))
-        .find_map(|name| name);
-    let meant = match meant {
-        Some(name) => format!("did you mean {name}?"),
-        None => format!("there are {}", names.iter().cloned().collect::<Vec<_>>().join(", ")),
+    let names = || names.iter().map(String::as_str);
+    let text = ignored.to_string();
+    // An item of a list that has others is no slip: which there are is what helps.
+    let beside: Vec<&str> = match text.rsplit_once('[') {
+        Some((list, rest)) if rest.ends_with(']') => {
+            let is_item = |name: &&str| name.strip_prefix(list).is_some_and(|rest| rest.starts_with('['));
+            names().filter(is_item).collect()
+        }
+        _ => Vec::new(),
     };
-    Some(format!("shadow.ignore names {ignored}, which is in no entry: {meant}"))
+    let beginnings = (1..=ignored.segments().len()).rev();
+    let mut beginnings = beginnings.filter_map(|length| ignored.segments().get(..length).map(FieldPath::text_of));
+    let meant = match beside.as_slice() {
+        [] => match beginnings.find_map(|beginning| nearest(&beginning, names())) {
+            Some(name) => format!("did you mean {name}?"),
+            None => {
+                let few = nearest_few(&text, names(), FEW).join(", ");
+                format!("there are {few} and others: jobshim mapping --format markdown has all of them")
+            }
+        },
+        beside => format!("there are {}", beside.join(", ")),
+    };
+    let place = match origin {
+        Some(Origin::File(path, line)) => format!("{}:{line}: ", path.display()),
+        _ => String::new(),
+    };
+    Some(format!(
+        "{place}shadow.ignore names {ignored}, which is in no entry: {meant}"
+    ))
 }

@@ -22,7 +22,7 @@ pub use error::{ConfigError, ConfigErrors};
 pub use in_force::{InForce, Line};
 pub use key::{Key, Kind, Section};
 pub use load::{Loaded, load, load_one};
-pub use nearest::nearest;
+pub use nearest::{nearest, nearest_few};
 pub use options::{Options, Words};
 pub use provenance::{GivenValue, Origin};
 pub use setting::Setting;

@@ -12,6 +12,15 @@ pub fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> O
     (best.0 >= ALIKE).then_some(best.1)
 }
 
+/// So many of `known` that are most like `written`, whether it was meant for one of them or not.
+pub fn nearest_few<'a>(written: &str, known: impl IntoIterator<Item = &'a str>, most: usize) -> Vec<&'a str> {
+    let mut alike: Vec<&str> = known.into_iter().collect();
+    let likeness = |name: &str| strsim::normalized_damerau_levenshtein(written, name);
+    alike.sort_by(|one, other| likeness(other).total_cmp(&likeness(one)));
+    alike.truncate(most);
+    alike
+}
+
 /// Says of `written` what was meant, or else what there is: the end of a message.
 pub(crate) fn known_names<'a>(written: &str, known: impl IntoIterator<Item = &'a str, IntoIter: Clone>) -> String {
     let known = known.into_iter();

@@ -2,9 +2,12 @@
 
 use super::{
     key::{Key, Kind},
-    values::{shown, shown_headers, shown_url},
+    values::{flag, shown, shown_headers, shown_url},
 };
 use std::{fmt, path::PathBuf};
+
+/// What help calls the value of a flag.
+const TRUE_FALSE: &str = "true|false";
 
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,8 +85,19 @@ impl GivenValue {
         }
     }
 
-    /// The value as people may see it.
+    /// Where the line of it stands that says this, or all of it where it is no list.
+    pub fn origin_of_line(&self, text: &str) -> Origin {
+        let line = self.lines().find(|line| line.text.trim() == text);
+        line.map_or_else(|| self.origin.clone(), |line| line.origin_of(""))
+    }
+
+    /// The value as people may see it; of a flag in the words that help has for it.
     pub fn shown(&self) -> String {
+        if (self.key.value == TRUE_FALSE || self.key.kind == Kind::Switch)
+            && let Ok(on) = flag(&self.text)
+        {
+            return on.to_string();
+        }
         let is_url = self.key.value == "URL" || self.text.contains("://");
         match (self.key.secret, self.key.kind) {
             (false, _) if is_url => shown_url(&self.text),

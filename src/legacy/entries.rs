@@ -233,7 +233,7 @@ impl Legacy {
         let begin = text.len();
         let place = prepared.write(&classes, &mut text).map_err(unfit)?;
         text.push(b'}');
-        if noted.is_some() {
+        if noted.is_some() && !self.is_contract {
             // Of all tables history shows the most of a note: when it needs none, the job's own detail says it all.
             let most = body
                 .prepare(View::History, noted_text)

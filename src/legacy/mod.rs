@@ -37,9 +37,8 @@ pub use pagination::check_numbers;
 pub use passing::Hiding;
 
 use crate::{
-    config::{Config, Surface},
-    http::body_decoding::DecodeError,
-    http::buffered::BufferBudget,
+    config::{CacheConfig, Config, Surface},
+    http::{body_decoding::DecodeError, buffered::BufferBudget},
     jobs_api::{Caller, DialectKind, Jobs, JobsError, JobsSession, ListLimits, coalescer::Coalescer},
     legacy::{hollow::Hollow, notes::Notes, runs::Runs},
     mapping::{RenderError, TableError, Tables, View},
@@ -129,7 +128,14 @@ pub struct Legacy {
     /// Entries that are being asked for.
     lookups: Coalescer<Lookup, Result<LookupOutcome, LegacyError>>,
     longest_job_ms: f64,
+    /// The same by the built-in tables, where others are in force.
+    contract: Option<Arc<Self>>,
+    /// Whether it is that.
+    is_contract: bool,
 }
+
+/// The most memory, in bytes, for entries as the built-in tables make them, where others are in force.
+const MOST_OF_CONTRACT: usize = 16 << 20;
 
 impl Legacy {
     /// Compiles the tables and takes up what was stored.
@@ -142,7 +148,7 @@ impl Legacy {
         let tables = Tables::load(config.mappings_dir.as_deref())?;
         let runs: Arc<Runs> = Arc::default();
         let budget = upstream.budget().clone();
-        Ok(Self {
+        let mut legacy = Self {
             jobs: Arc::new(Jobs::new(
                 upstream,
                 &tables,
@@ -165,7 +171,11 @@ impl Legacy {
             hollow: Arc::default(),
             lookups: Coalescer::default(),
             longest_job_ms: config.history.longest_job.as_secs_f64() * 1000.0,
-        })
+            contract: None,
+            is_contract: false,
+        };
+        legacy.contract = legacy.by_built_in_tables(config)?;
+        Ok(legacy)
     }
 
     /// With the tables as they are now and what else of `config` a running program takes over; itself when that is
@@ -175,10 +185,17 @@ impl Legacy {
         if tables.files == self.tables.files && config.legacy.surface == self.surface {
             return Ok(Arc::clone(self));
         }
-        Ok(Arc::new(Self {
+        let mut legacy = self.with(tables, config.legacy.surface, &config.cache);
+        legacy.contract = legacy.by_built_in_tables(config)?;
+        Ok(Arc::new(legacy))
+    }
+
+    /// By other tables.
+    fn with(&self, tables: Tables, surface: Surface, cache: &CacheConfig) -> Self {
+        Self {
             jobs: Arc::new(self.jobs.reloaded(&tables)),
             tables,
-            surface: config.legacy.surface,
+            surface,
             concurrency: self.concurrency,
             hidden: Arc::clone(&self.hidden),
             hides_in_jobs_api: self.hides_in_jobs_api,
@@ -186,11 +203,35 @@ impl Legacy {
             runs: Arc::clone(&self.runs),
             hollow: Arc::clone(&self.hollow),
             // What is remembered was written by the old tables.
-            memory: EntryCache::new(&config.cache, Arc::clone(&self.runs)),
+            memory: EntryCache::new(cache, Arc::clone(&self.runs)),
             budget: self.budget.clone(),
             lookups: Coalescer::default(),
             longest_job_ms: self.longest_job_ms,
-        }))
+            contract: None,
+            is_contract: false,
+        }
+    }
+
+    fn by_built_in_tables(&self, config: &Config) -> Result<Option<Arc<Self>>, TableError> {
+        let Some(tables) = self.tables.with_built_in_answers()? else {
+            return Ok(None);
+        };
+        let cache = CacheConfig {
+            max_bytes: config.cache.max_bytes.min(MOST_OF_CONTRACT),
+            ..config.cache.clone()
+        };
+        Ok(Some(Arc::new(Self {
+            hollow: Arc::default(),
+            is_contract: true,
+            ..self.with(tables, self.surface, &cache)
+        })))
+    }
+
+    /// What answers by the built-in table of a view, where another one is in force: what the Jobs API carries is told by
+    /// that, whatever became of it in a table of somebody's own.
+    pub fn contract(&self, view: View) -> Option<&Arc<Self>> {
+        let contract = self.contract.as_ref()?;
+        (!self.tables.is_built_in(&self.table(view).name)).then_some(contract)
     }
 
     /// How many jobs the memory holds, and the bytes that they take.

@@ -77,12 +77,29 @@ fn states(tables: &Tables) -> String {
             "`error`, with an `execution_interrupted` message",
         ),
     ];
-    let mut out =
-        String::from("| Jobs API `status` | `/queue` | `/history`: `status.status_str` |\n| --- | --- | --- |\n");
+    let mut out = String::from(
+        "| Jobs API `status` | `/queue` | `/history`: `status.status_str` | `/api/job/{id}/status`: `status` |\n\
+         | --- | --- | --- | --- |\n",
+    );
     for (word, queue, history) in rows {
-        let _ = writeln!(out, "| `{word}` | {queue} | {history} |");
+        let status = status_word(tables, word).map_or_else(|| "as it is".to_owned(), |shown| format!("`{shown}`"));
+        let _ = writeln!(out, "| `{word}` | {queue} | {history} | {status} |");
     }
     out
+}
+
+/// What the table of job states makes of a state, where it has one value for each word.
+fn status_word(tables: &Tables, word: &str) -> Option<String> {
+    let rows = tables.answers.job_status.table.rows.iter().map(|row| row.get_ref());
+    let mut values = rows.flat_map(|row| &row.from).filter_map(|source| {
+        let source = source.get_ref();
+        let is_map = source.get("derive").and_then(toml::Value::as_str) == Some("map");
+        let is_of_states =
+            source.get("of").and_then(toml::Value::as_str) == Some(&tables.comfyui.names.job.state.to_string());
+        (is_map && is_of_states).then(|| source.get("values"))?
+    });
+    let shown = values.find_map(|values| values.get(word))?;
+    Some(shown.as_str().map_or_else(|| shown.to_string(), str::to_owned))
 }
 
 /// A section: a row a field.

@@ -105,7 +105,10 @@ fn source_in_words(source: &toml::Value, quote: Quote) -> String {
             let with = [names("with"), names("add")].concat();
             format!("{of} with {}", with.join(", "))
         }
-        Some("kind") => format!("{of} where it is a {}", word("is").unwrap_or_default()),
+        Some("kind") => match word("is").unwrap_or_default() {
+            kind if kind.starts_with(['a', 'e', 'i', 'o', 'u']) => format!("{of} where it is an {kind}"),
+            kind => format!("{of} where it is a {kind}"),
+        },
         Some("keys") => format!("the keys of {of}"),
         Some("position") => "the place in the list, from 1".to_owned(),
         Some("output_nodes") => format!("the output nodes of {of}"),

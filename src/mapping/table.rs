@@ -2,18 +2,18 @@
 
 use super::{
     compile::compile,
+    files::built_in_text,
     json::{Found, MemberPath, PathSet, ScanError},
     limits,
     plan::{Job, Plan, PreparedEntry},
     request::RequestRules,
-    row::{Line, Rows},
+    row::{Rows, Target},
     table_error::{Complaint, TableError},
 };
 use crate::config::field_path::FieldPath;
 use http::HeaderValue;
 use serde::{Deserialize, Deserializer, de::Error as _};
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
-use toml::Spanned;
 
 /// The `[answer]` of a table file. Which keys a table needs depends on what it is for.
 #[derive(Clone, Debug, Deserialize)]
@@ -24,6 +24,7 @@ struct AnswerKeys {
     list: Option<String>,
     running: Option<String>,
     pending: Option<String>,
+    entry_id: Option<Target>,
     not_found: Option<toml::Value>,
     count: Option<String>,
     skip: Option<String>,
@@ -88,6 +89,8 @@ pub struct ListTable {
     pub pagination: PaginationNames,
     /// The member that holds the list.
     pub list: String,
+    /// Where an entry of the legacy endpoint has its job's id, whatever this table writes there.
+    pub entry_id: FieldPath,
 }
 
 /// A table for one job alone.
@@ -108,6 +111,8 @@ pub struct QueueTable {
     pub running: String,
     /// The member that holds pending jobs.
     pub pending: String,
+    /// Where an item of the legacy endpoint has its job's id, whatever this table writes there.
+    pub entry_id: FieldPath,
     /// The row of an item's prompt, as its `to` has it: without a value for it the item cannot be sent back.
     pub prompt: Option<String>,
 }
@@ -167,6 +172,19 @@ impl<'a> CompiledTable<'a> {
         })
     }
 
+    /// Where legacy entries have their ids. A table that does not say it is one of a list like the built-in one.
+    fn entry_id(&self) -> Result<FieldPath, TableError> {
+        let built_in = || {
+            let file: File = toml::from_str(built_in_text(self.name)?).ok()?;
+            file.answer.entry_id
+        };
+        let target = match self.file.answer.entry_id.clone().or_else(built_in) {
+            Some(target) => target,
+            None => self.needed("entry_id", |answer| &answer.entry_id)?,
+        };
+        Ok(target.path().clone())
+    }
+
     /// The table, where jobs are searched for `job`, which it has added to.
     pub(super) fn into_table(self, job: &Arc<PathSet<Job>>) -> Result<Table, TableError> {
         Ok(Table {
@@ -191,6 +209,7 @@ impl<'a> CompiledTable<'a> {
     pub(super) fn into_list(self, job: &Arc<PathSet<Job>>) -> Result<ListTable, TableError> {
         Ok(ListTable {
             list: self.needed("list", |answer| &answer.list)?,
+            entry_id: self.entry_id()?,
             pagination: self.pagination()?,
             table: self.into_table(job)?,
         })
@@ -209,6 +228,7 @@ impl<'a> CompiledTable<'a> {
         Ok(QueueTable {
             running: self.needed("running", |answer| &answer.running)?,
             pending: self.needed("pending", |answer| &answer.pending)?,
+            entry_id: self.entry_id()?,
             prompt: self.file.answer.prompt.clone(),
             table: self.into_table(job)?,
         })
@@ -250,14 +270,6 @@ impl Table {
         observed: Option<&'a [u8]>,
     ) -> Result<PreparedEntry<'a>, ScanError> {
         self.plan.prepare(job, Cow::Borrowed(found), observed)
-    }
-
-    /// Where an entry has what the Jobs API calls `name`.
-    pub fn id_path(&self, name: &MemberPath) -> Option<&FieldPath> {
-        let name = name.to_string();
-        let is_it = |line: &Line| matches!(line.from.as_slice(), [only] if only.get_ref().as_str() == Some(&name));
-        let row = self.rows.iter().map(Spanned::get_ref).find(|line| is_it(line))?;
-        Some(row.to.get_ref().path())
     }
 }
 

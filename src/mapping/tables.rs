@@ -33,7 +33,31 @@ pub struct Tables {
 impl Tables {
     /// Loads and checks every table; files in `dir` replace built-in ones of the same name.
     pub fn load(dir: Option<&Path>) -> Result<Self, TableError> {
-        let files = TableFile::read_all(dir)?;
+        Self::compile(TableFile::read_all(dir)?)
+    }
+
+    /// The same, but for the legacy views of a job, which are as the built-in tables have them; `None` where they are
+    /// that anyway.
+    pub fn with_built_in_answers(&self) -> Result<Option<Self>, TableError> {
+        let mut files = self.files.clone();
+        let is_answer = |file: &TableFile| self.answers.all().any(|table| table.name == file.name);
+        let others = files.iter_mut().filter(|file| is_answer(file) && !file.is_built_in());
+        let mut has_others = false;
+        for file in others {
+            if let Some(built_in) = file.built_in() {
+                *file = built_in;
+                has_others = true;
+            }
+        }
+        has_others.then(|| Self::compile(files)).transpose()
+    }
+
+    /// Whether the table `name` is the built-in one.
+    pub fn is_built_in(&self, name: &str) -> bool {
+        self.files.iter().any(|file| file.name == name && file.is_built_in())
+    }
+
+    fn compile(files: Vec<TableFile>) -> Result<Self, TableError> {
         let names = |name| {
             let TableFile { file, text, .. } = file_of(&files, name)?;
             DialectNames::parse(file, text)

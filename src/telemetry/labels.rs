@@ -213,6 +213,8 @@ pub enum Compared {
     Dropped,
     /// The server has no such endpoint: there was no answer to compare with.
     Absent,
+    /// The entries of the legacy answer have no ids: nothing says which is compared with which.
+    Unpaired,
 }
 
 impl Compared {

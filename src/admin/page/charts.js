@@ -48,12 +48,14 @@ function mark(plot) {
   const { ctx, bbox: { left, top, width, height } } = plot, ratio = devicePixelRatio || 1;
   const at = ms => plot.valToPos(ms / 1000, "x", true);
   let free = left;
+  const drawn = [];
   ctx.save();
   ctx.beginPath(); ctx.rect(left, top, width, height); ctx.clip();
   ctx.font = `${10 * ratio}px system-ui`; ctx.textBaseline = "top"; ctx.textAlign = "left"; ctx.lineWidth = ratio;
   for (const event of [...events].reverse()) {
     const [word, colors] = MARKS[event.kind] || [event.kind, THEIRS], x = at(event.at_ms), end = at(event.end_ms);
     if (end < left || x > left + width) continue;
+    drawn.push(event.kind);
     ctx.strokeStyle = ctx.fillStyle = color(...colors);
     if (end > x + ratio) { ctx.globalAlpha = .14; ctx.fillRect(x, top, end - x, height); ctx.globalAlpha = 1; }
     ctx.setLineDash([4 * ratio, 3 * ratio]);
@@ -63,6 +65,7 @@ function mark(plot) {
     if (begins >= free) { ctx.fillText(word, begins + 3 * ratio, top + 2 * ratio); free = begins + wide; }
   }
   ctx.restore();
+  plot.root.parentElement.dataset.marks = drawn.join("|");
 }
 
 // The day is named where another one begins, and first of all where the chart does not begin today.

@@ -1,6 +1,8 @@
 "use strict";
 // What comparisons found: fields that differ or are lost, and the last answers that differed, field by field.
 const compared = one => ["same", "different", "lost", "noise"].reduce((all, word) => all + (one.compared[word] || 0), 0);
+// What is noise says nothing of the translation.
+const telling = one => compared(one) - (one.compared.noise || 0);
 let answersShown = "";
 
 function showFindings({ findings, now_ms }, shown) {
@@ -8,12 +10,12 @@ function showFindings({ findings, now_ms }, shown) {
   const fields = found.flatMap(([route, one]) => Object.entries(one.fields).map(([name, field]) => ({ route, one, name, ...field })));
   const told = fields.filter(field => field.differences || field.losses);
   const of = (number, one) => number ? `${count(number)} of ${count(compared(one))}` : text("–", "soft");
-  cells("differences", told.sort((a, b) => !b.differences - !a.differences || b.last_ms - a.last_ms).map(({ route, one, name, differences, losses, sample, last_ms }) =>
+  cells("differences", told.sort((a, b) => !a.differences - !b.differences || b.last_ms - a.last_ms).map(({ route, one, name, differences, losses, sample, last_ms }) =>
     [shown(route), code(name), of(differences, one), of(losses, one), code(sample.path), code(sample.forwarded), code(sample.translated), ago(now_ms, last_ms)]),
     ["Route", "Field", "Differ", "Lost", "For example at", "Legacy endpoint", "Translation", "Last"]);
-  const all = sum(found.map(([, one]) => compared(one)));
-  byId("no-differing").textContent = all ? `None found in ${count(all)} compared answers.`
-    : found.length ? "No answer could be compared." : "Nothing has been compared: mode shadow compares, and so does a canary with compare.";
+  const [all, known] = [compared, telling].map(of => sum(found.map(([, one]) => of(one))));
+  byId("no-differing").textContent = known ? `None found in ${count(known)} compared answers.`
+    : all ? `In all ${count(all)} compared answers the legacy endpoint differs from itself: nobody knows whether translations do.` : found.length ? "No answer could be compared." : "Nothing has been compared: mode shadow compares, and so does a canary with compare.";
   byId("compared").textContent = found.map(([route, one]) =>
     `${shown(route)}: ${Object.entries(one.compared).map(([word, number]) => `${count(number)} ${word}`).join(", ")}`).join(" · ");
   const noisy = fields.filter(field => field.noise).map(field => `${shown(field.route)} ${field.name} (${count(field.noise)})`);

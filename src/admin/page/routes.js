@@ -17,10 +17,11 @@ function tile(id, words, kind) {
   byId(id).className = kind || "";
 }
 
-function showTiles({ series, legacy, findings }) {
-  const calls = total(legacy.map(({ route }) => series.totals[route] || NOTHING));
+function showTiles({ series, legacy, findings, verdicts }) {
+  const routes = legacy.map(({ route }) => series.totals[route] || NOTHING), calls = total(routes);
+  const fails = routes.some(one => one.count && one.failed === one.count) || verdicts.some(one => one.verdict === "failing");
   tile("tile-legacy", count(calls.count));
-  tile("tile-translated", percent(calls.translated, calls.count), calls.count && calls.failed === calls.count ? "warn" : "");
+  tile("tile-translated", percent(calls.translated, calls.count), fails ? "warn" : "");
   const medians = series.latency.jobs_api.p50.filter(value => value != null);
   tile("tile-latency", medians.length ? medians[medians.length - 1].toFixed(1) + " ms" : "–");
   const { hits, misses } = series.cached;
@@ -28,7 +29,7 @@ function showTiles({ series, legacy, findings }) {
   const errors = total(Object.values(series.totals)).failed;
   tile("tile-errors", count(errors), errors ? "warn" : "");
   const found = Object.values(findings);
-  const [all, different, lost] = [compared, one => one.compared.different || 0, one => one.compared.lost || 0].map(of => sum(found.map(of)));
+  const [all, different, lost] = [telling, one => one.compared.different || 0, one => one.compared.lost || 0].map(of => sum(found.map(of)));
   tile("tile-differing", all ? `${count(different)} of ${count(all)}` : "–", different ? "warn" : "");
   tile("tile-lost", all ? `${count(lost)} of ${count(all)}` : "–", lost ? "warn" : "");
   byId("tile-lost").closest("div").hidden = !found.some(one => "lost" in one.compared);

@@ -58,6 +58,7 @@ function cells(table, rows, labels) {
   const row = (name, filled) => make("tr", "", ...labels.map((label, n) => {
     const cell = make(name, isNumber(label) ? "n" : "", filled[n] ?? "");
     cell.dataset.label = label;
+    if (filled[n] === "1") cell.dataset.one = "";
     return cell;
   }));
   byId(table).tHead.replaceChildren(row("th", labels));

@@ -65,7 +65,7 @@ pub(crate) fn flag(text: &str) -> Result<bool, InvalidValue> {
     match text.to_ascii_lowercase().as_str() {
         "true" | "on" => Ok(true),
         "false" | "off" => Ok(false),
-        _ => Err("true or false is expected".into()),
+        _ => Err("true, false, on or off is expected".into()),
     }
 }
 

@@ -10,7 +10,7 @@ pub use names::{
 use super::{
     answers::AnswerTables,
     job::{JobReader, JobSlots, ListedJobs, ListedPaths, ParsedJob},
-    json::{MemberPath, ScanError},
+    json::ScanError,
     plan::Job,
 };
 use bytes::Bytes;
@@ -92,11 +92,6 @@ impl Dialect {
             let ended = [&states.completed, &states.failed, &states.cancelled];
             ended.into_iter().any(is).then_some(State::Finished)
         }
-    }
-
-    /// The member that holds a job's id.
-    pub fn id_name(&self) -> &MemberPath {
-        &self.names.job.id
     }
 
     /// The `status` filter that finds queued jobs.

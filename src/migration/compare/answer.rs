@@ -1,6 +1,7 @@
 //! A legacy answer as it is compared, and what stands around its entries.
 
 use crate::{
+    config::field_path::FieldPath,
     http::buffered::Buffer,
     legacy::{LegacyAnswer, LegacyError},
     mapping::{Table, Tables, View},
@@ -67,10 +68,10 @@ pub(super) enum Envelope<'a> {
     Bare,
     /// An object, by job id.
     ById,
-    /// A member that holds a list.
-    List(&'a str),
-    /// The members that hold running and pending jobs, in any order.
-    Queue([&'a str; 2]),
+    /// A member that holds a list, whose entries have their ids here.
+    List(&'a str, &'a FieldPath),
+    /// The members that hold running and pending jobs, in any order; these have their ids here.
+    Queue([&'a str; 2], &'a FieldPath),
 }
 
 /// The table and the envelope of a route's answers.
@@ -83,10 +84,10 @@ pub(super) fn table_and_envelope<'a>(
     let envelope = match route {
         LegacyRoute::History | LegacyRoute::HistoryOne(_) | LegacyRoute::HistoryV2One(_) => Envelope::ById,
         LegacyRoute::JobStatus(_) => Envelope::Bare,
-        LegacyRoute::HistoryV2 => Envelope::List(&tables.history_v2.list),
+        LegacyRoute::HistoryV2 => Envelope::List(&tables.history_v2.list, &tables.history_v2.entry_id),
         LegacyRoute::Queue { .. } => {
             let table = tables.queue(cloud_items);
-            Envelope::Queue([&table.running, &table.pending])
+            Envelope::Queue([&table.running, &table.pending], &table.entry_id)
         }
     };
     (tables.table(View::of_route(route, cloud_items)), envelope)

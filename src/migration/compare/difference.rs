@@ -1,12 +1,15 @@
 //! Where two legacy answers differ, field by field as the tables have them: what is unordered, and what the Jobs API
 //! cannot carry, is no difference.
 
-use super::answer::{Envelope, Taken};
+use super::{
+    answer::{Envelope, Taken},
+    entries::{inside, is_within, list, listed, object, said, told_apart},
+};
 use crate::{
     config::field_path::{FieldPath, Segment},
     mapping::{
         Allowance, Fidelity, Table,
-        json::{check, decode, elements, members},
+        json::{check, decode},
     },
     telemetry::{Comparison, Finding, Kind, Sample},
 };
@@ -18,16 +21,21 @@ const DEPTH: usize = 64;
 /// The most characters of a path that are shown.
 const LONGEST_PATH: usize = 120;
 
+/// What it is called that entries are in one of two answers alone.
+pub(super) const ENTRIES: &str = "(entries)";
+
 /// What a comparison goes by.
 pub(super) struct Rules<'a> {
     rows: Vec<Row<'a>>,
-    /// Where an entry has its id.
-    id: Option<&'a FieldPath>,
     envelope: Envelope<'a>,
     ignored: &'a [FieldPath],
     /// The job that was asked for, where the answer does not name it.
     asked: Option<&'a str>,
 }
+
+/// The entries of the legacy answer have no ids by which they could be paired with others.
+#[derive(Debug)]
+pub(super) struct Unpaired;
 
 struct Row<'a> {
     path: &'a FieldPath,
@@ -37,11 +45,10 @@ struct Row<'a> {
 
 impl<'a> Rules<'a> {
     /// Entries as `table` has them, in `envelope`; what lies at or below an `ignored` path is not looked at, where `*`
-    /// is any one segment. `id` is where an entry has its id, `asked` the job of an answer that does not name it.
+    /// is any one segment. `asked` is the job of an answer that does not name it.
     pub(super) fn new(
         table: &'a Table,
         envelope: Envelope<'a>,
-        id: Option<&'a FieldPath>,
         ignored: &'a [FieldPath],
         asked: Option<&'a str>,
     ) -> Self {
@@ -55,41 +62,64 @@ impl<'a> Rules<'a> {
         });
         Self {
             rows: rows.collect(),
-            id,
             envelope,
             ignored,
             asked,
         }
     }
 
+    /// The same, where all that differs counts, but for an order that is arbitrary: both answers were made by tables.
+    pub(super) fn strict(mut self) -> Self {
+        for row in &mut self.rows {
+            row.allow = if row.allow.contains(&Allowance::Order) {
+                &[Allowance::Order]
+            } else {
+                &[]
+            };
+            row.is_lost = false;
+        }
+        self
+    }
+
+    /// Whether a row has this field, or some of it.
+    pub(super) fn covers(&self, field: &str) -> bool {
+        let Ok(path) = FieldPath::parse(field) else {
+            return false;
+        };
+        let path = path.segments();
+        let mut rows = self.rows.iter().map(|row| row.path.segments());
+        rows.any(|row| path.starts_with(row) || row.starts_with(path))
+    }
+
     /// What of `legacy` the answer `translated` has otherwise: status, content type, and the body where both have one.
-    pub(super) fn compare(&self, legacy: &Taken, translated: &Taken) -> Comparison {
+    pub(super) fn compare(&self, legacy: &Taken, translated: &Taken) -> Result<Comparison, Unpaired> {
         let mut found = Found {
             rules: self,
             comparison: Comparison::default(),
             job: None,
+            exactly: false,
         };
         if legacy.status != translated.status {
             found.is_of_asked();
             found.around("(status)", &legacy.status.to_string(), &translated.status.to_string());
-            return found.comparison;
+            return Ok(found.comparison);
         }
         if legacy.status != 200 {
-            return found.comparison;
+            return Ok(found.comparison);
         }
         if legacy.content_type != translated.content_type {
             found.around("(content type)", &legacy.content_type, &translated.content_type);
         }
         let (Some(legacy), Some(translated)) = (&legacy.body, &translated.body) else {
-            return found.comparison;
+            return Ok(found.comparison);
         };
         let (Ok(one), Ok(other)) = (check(legacy), check(translated)) else {
             found.is_of_asked();
             found.around("(not JSON)", "", "");
-            return found.comparison;
+            return Ok(found.comparison);
         };
-        found.envelopes(one.of(legacy), other.of(translated));
-        found.comparison
+        found.envelopes(one.of(legacy), other.of(translated))?;
+        Ok(found.comparison)
     }
 
     fn is_ignored(&self, path: &[Segment]) -> bool {
@@ -104,34 +134,6 @@ impl<'a> Rules<'a> {
         let rows = self.rows.iter().filter(|row| path.starts_with(row.path.segments()));
         rows.max_by_key(|row| row.path.segments().len())
     }
-}
-
-/// The members of an object, decoded and in order.
-fn object(text: &[u8]) -> Vec<(String, &[u8])> {
-    let mut found = Vec::new();
-    let read = members(text, |key, value| {
-        let key = decode(key).unwrap_or_else(|| String::from_utf8_lossy(key).into_owned());
-        found.push((key, value));
-    });
-    if read.is_err() { Vec::new() } else { found }
-}
-
-fn list(text: &[u8]) -> Vec<&[u8]> {
-    let mut found = Vec::new();
-    let read = elements(text, |item| found.push(item));
-    if read.is_err() { Vec::new() } else { found }
-}
-
-/// Whether every item of `few` is in `many`, as often.
-fn is_within(few: &[&[u8]], many: &[&[u8]]) -> bool {
-    let mut left: HashMap<&[u8], usize> = HashMap::new();
-    for item in many {
-        *left.entry(item).or_default() += 1;
-    }
-    few.iter().all(|item| {
-        left.get_mut(item)
-            .is_some_and(|left| left.checked_sub(1).map(|less| *left = less).is_some())
-    })
 }
 
 /// A value without its texts.
@@ -152,6 +154,9 @@ struct Found<'a> {
     comparison: Comparison,
     /// The job that is compared.
     job: Option<u64>,
+    /// Nothing that a row allows as a loss is passed over. It is so within what a loss is told by, or each level of a value
+    /// would be gone through twice as often as the one above.
+    exactly: bool,
 }
 
 /// A job's id as a number.
@@ -179,60 +184,50 @@ impl Found<'_> {
         });
     }
 
-    fn envelopes(&mut self, one: &[u8], other: &[u8]) {
+    fn envelopes(&mut self, one: &[u8], other: &[u8]) -> Result<(), Unpaired> {
         match self.rules.envelope {
             Envelope::Bare => {
                 self.is_of_asked();
                 self.values(&mut Vec::new(), one, other);
             }
             Envelope::ById => self.entries(object(one), object(other), true),
-            Envelope::List(name) => {
-                let (one, other) = (self.listed(one, name), self.listed(other, name));
-                self.entries(one, other, true);
-            }
-            Envelope::Queue(names) => {
+            Envelope::List(name, id) => self.members(one, other, name, id, true)?,
+            Envelope::Queue(names, id) => {
                 for name in names {
-                    let (one, other) = (self.listed(one, name), self.listed(other, name));
-                    self.entries(one, other, false);
+                    self.members(one, other, name, id, false)?;
                 }
             }
         }
+        Ok(())
     }
 
-    /// The entries of a list, each with its id.
-    fn listed<'t>(&self, text: &'t [u8], name: &str) -> Vec<(String, &'t [u8])> {
-        let found = object(text).into_iter().find(|(key, _)| key == name);
-        let items = found.map_or(Vec::new(), |(_, value)| list(value));
-        let id = |item: &'t [u8]| {
-            let mut at = item;
-            for segment in self.rules.id?.segments() {
-                at = match segment {
-                    Segment::Index(index) => *list(at).get(*index)?,
-                    Segment::Name(name) => object(at).into_iter().find(|(key, _)| key == name)?.1,
-                };
-            }
-            Some(String::from_utf8_lossy(at).into_owned())
-        };
-        let with_id = items.into_iter().map(|item| (id(item).unwrap_or_default(), item));
-        with_id.collect()
+    /// The entries of a list in either answer. Those of the legacy one must have ids; what the other one lacks is paired
+    /// with nothing.
+    fn members(&mut self, one: &[u8], other: &[u8], name: &str, id: &FieldPath, ordered: bool) -> Result<(), Unpaired> {
+        let legacy = listed(one, name, id).map(|(id, item)| Some((id?, item)));
+        let legacy: Option<Vec<_>> = legacy.collect();
+        let translated = listed(other, name, id).map(|(id, item)| (id.unwrap_or_default(), item));
+        self.entries(legacy.ok_or(Unpaired)?, translated.collect(), ordered);
+        Ok(())
     }
 
     fn entries(&mut self, legacy: Vec<(String, &[u8])>, translated: Vec<(String, &[u8])>, ordered: bool) {
-        let known: HashMap<&str, &[u8]> = translated.iter().map(|(id, entry)| (id.as_str(), *entry)).collect();
-        let had: HashSet<&str> = legacy.iter().map(|(id, _)| id.as_str()).collect();
+        let (legacy, translated) = (told_apart(legacy), told_apart(translated));
+        let known: HashMap<_, &[u8]> = translated.iter().map(|(key, entry)| (key, *entry)).collect();
+        let had: HashSet<_> = legacy.iter().map(|(key, _)| key).collect();
         let mut unpaired = Vec::new();
-        for (id, entry) in &legacy {
-            let job = numbered(id);
+        for (key, entry) in &legacy {
+            let job = numbered(&key.0);
             self.comparison.jobs.push(job);
             self.job = Some(job);
-            match known.get(id.as_str()) {
+            match known.get(key) {
                 Some(other) => self.values(&mut Vec::new(), entry, other),
                 None => unpaired.push(job),
             }
         }
         let missing = unpaired.len();
-        let more = translated.iter().filter(|(id, _)| !had.contains(id.as_str()));
-        let more: Vec<u64> = more.map(|(id, _)| numbered(id)).collect();
+        let more = translated.iter().filter(|(key, _)| !had.contains(key));
+        let more: Vec<u64> = more.map(|(key, _)| numbered(&key.0)).collect();
         self.comparison.jobs.extend(&more);
         unpaired.extend(more);
         self.job = None;
@@ -243,13 +238,18 @@ impl Found<'_> {
             );
             for job in unpaired {
                 self.job = Some(job);
-                self.around("(entries)", &had, &has);
+                self.around(ENTRIES, &had, &has);
             }
             self.job = None;
             if self.comparison.findings.is_empty() {
-                self.around("(entries)", &had, &has);
+                self.around(ENTRIES, &had, &has);
             }
-        } else if ordered && legacy.iter().map(|(id, _)| id).ne(translated.iter().map(|(id, _)| id)) {
+        } else if ordered
+            && legacy
+                .iter()
+                .map(|(key, _)| key)
+                .ne(translated.iter().map(|(key, _)| key))
+        {
             self.around("(order)", "one", "another");
         }
     }
@@ -291,14 +291,30 @@ impl Found<'_> {
     }
 
     fn allows(&self, path: &[Segment], allowance: Allowance) -> bool {
-        self.rules.row(path).is_some_and(|row| row.allow.contains(&allowance))
+        let counts = allowance == Allowance::Order || !self.exactly;
+        counts && self.rules.row(path).is_some_and(|row| row.allow.contains(&allowance))
+    }
+
+    /// Whether a member says the same in both answers, however it is written.
+    fn is_same(&self, path: &[Segment], key: &str, one: &[u8], other: &[u8]) -> bool {
+        let mut found = Found {
+            rules: self.rules,
+            comparison: Comparison::default(),
+            job: None,
+            exactly: true,
+        };
+        let mut path = [path, &[Segment::Name(key.to_owned())]].concat();
+        found.values(&mut path, one, other);
+        found.comparison.findings.is_empty()
     }
 
     fn objects(&mut self, path: &mut Vec<Segment>, one: &[u8], other: &[u8]) {
         let (legacy, translated) = (object(one), object(other));
         let known: HashMap<&str, &[u8]> = translated.iter().map(|(key, value)| (key.as_str(), *value)).collect();
         let had: HashMap<&str, &[u8]> = legacy.iter().map(|(key, value)| (key.as_str(), *value)).collect();
-        let is_within = || known.iter().all(|(key, value)| had.get(key) == Some(value));
+        let is_had =
+            |(key, value): (&&str, &&[u8])| had.get(key).is_some_and(|had| self.is_same(path, key, had, value));
+        let is_within = || known.iter().all(is_had);
         if self.allows(path, Allowance::Fewer) && known.len() < had.len() && is_within() {
             return self.differ(path, Some(one), Some(other), true);
         }
@@ -331,8 +347,8 @@ impl Found<'_> {
             }
         }
         if self.allows(path, Allowance::Order) {
-            legacy.sort_unstable();
-            translated.sort_unstable();
+            legacy.sort_by_cached_key(|item| said(item));
+            translated.sort_by_cached_key(|item| said(item));
         }
         let more = self.allows(path, Allowance::More) && is_within(&legacy, &translated);
         let fewer = self.allows(path, Allowance::Fewer) && is_within(&translated, &legacy);
@@ -346,9 +362,4 @@ impl Found<'_> {
             self.differ(path, Some(one), Some(other), more || fewer);
         }
     }
-}
-
-/// A string's text between its quotes.
-fn inside(text: &[u8]) -> &[u8] {
-    text.get(1..text.len().saturating_sub(1)).unwrap_or_default()
 }

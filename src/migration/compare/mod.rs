@@ -5,6 +5,8 @@
 
 mod answer;
 mod difference;
+mod entries;
+mod noise;
 mod shadow;
 mod tee;
 

@@ -2,7 +2,8 @@
 
 use super::{
     answer::{Taken, table_and_envelope},
-    difference::Rules,
+    difference::{Rules, Unpaired},
+    noise::Noise,
     tee::tee,
 };
 use crate::{
@@ -10,9 +11,10 @@ use crate::{
     http::{body::Body, buffered::BufferBudget, request_head::FlaggedHeaders, segments::is_plain},
     jobs_api::{Caller, DialectKind},
     legacy::{Inquiry, Legacy, LegacyError},
+    mapping::View,
     migration::modes::Modes,
     routes::LegacyRoute,
-    telemetry::{Compared, Comparison, Kind, News, Observer, REQUEST_ID, now_ms, of_this_request},
+    telemetry::{Compared, Comparison, Finding, Kind, News, Observer, REQUEST_ID, now_ms, of_this_request},
     upstream::{Upstream, UpstreamError},
 };
 use bytes::Bytes;
@@ -20,7 +22,7 @@ use http::{
     HeaderMap, HeaderValue, Method, Response,
     header::{CONTENT_ENCODING, USER_AGENT},
 };
-use std::{collections::BTreeSet, sync::Arc, time::Instant};
+use std::{sync::Arc, time::Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 /// The largest answer, in bytes, that is kept for a comparison.
@@ -180,12 +182,16 @@ struct ShadowRun {
 impl ShadowRun {
     /// What translation makes of the request now; `None` if that is too long to be held.
     async fn translate(&self) -> Result<Option<Taken>, LegacyError> {
+        let began = Instant::now();
+        let translated = self.translate_by(&self.shadowed.legacy).await?;
+        let route = self.shadowed.route.endpoint();
+        self.observer.metrics().shadowed(route, began.elapsed());
+        Ok(translated)
+    }
+
+    async fn translate_by(&self, legacy: &Arc<Legacy>) -> Result<Option<Taken>, LegacyError> {
         let Shadowed {
-            route,
-            query,
-            caller,
-            legacy,
-            ..
+            route, query, caller, ..
         } = &self.shadowed;
         // As a client without a copy of its own would ask.
         let inquiry = Inquiry {
@@ -193,49 +199,48 @@ impl ShadowRun {
             headers: FlaggedHeaders::none(),
             accepted: Default::default(),
         };
-        let began = Instant::now();
         let answer = legacy.answer(route, inquiry, caller).await?;
-        let translated = Taken::translated(answer, self.budget.buffer(MAX_KEPT)).await?;
-        self.observer.metrics().shadowed(route.endpoint(), began.elapsed());
-        Ok(translated)
+        Taken::translated(answer, self.budget.buffer(MAX_KEPT)).await
     }
 
-    fn differences(&self, legacy: &Taken, translated: &Taken) -> Comparison {
-        let surface = &self.shadowed.legacy;
-        let kind = surface.jobs().known_dialect().unwrap_or(DialectKind::Comfyui);
+    /// How the answers of this route are compared, as the tables of `legacy` have them.
+    fn rules<'a>(&'a self, legacy: &'a Legacy) -> Rules<'a> {
+        let route = &self.shadowed.route;
+        let (table, envelope) = table_and_envelope(route, legacy.tables(), self.has_cloud_items());
+        Rules::new(table, envelope, &self.ignored, route.id().map(|id| &**id))
+    }
+
+    fn has_cloud_items(&self) -> bool {
+        let legacy = &self.shadowed.legacy;
+        let kind = legacy.jobs().known_dialect().unwrap_or(DialectKind::Comfyui);
         let api = matches!(self.shadowed.route, LegacyRoute::Queue { api: true });
-        let tables = surface.tables();
-        let (table, envelope) = table_and_envelope(&self.shadowed.route, tables, surface.shows_cloud_items(api, kind));
-        let id = table.id_path(surface.jobs().names(kind).id_name());
-        Rules::new(
-            table,
-            envelope,
-            id,
-            &self.ignored,
-            self.shadowed.route.id().map(|id| &**id),
-        )
-        .compare(legacy, translated)
+        legacy.shows_cloud_items(api, kind)
+    }
+
+    fn differences(&self, legacy: &Taken, translated: &Taken) -> Result<Comparison, Unpaired> {
+        self.rules(&self.shadowed.legacy).compare(legacy, translated)
     }
 
     async fn judge(self, legacy: Result<Taken, ()>, translated: Result<Option<Taken>, LegacyError>) {
         let name = self.shadowed.route.name();
         let outcome = match (legacy, translated) {
-            (Err(()), _) | (_, Ok(None)) => Ok(None),
+            (Err(()), _) | (_, Ok(None)) => Err(NotCompared::Dropped),
             (Ok(first), Ok(Some(translated))) => self.look(first, translated).await,
-            (_, Err(error)) => Err(error),
+            (_, Err(error)) => Err(NotCompared::Failed(error)),
         };
         let route = self.shadowed.route.endpoint();
         let headers = &self.shadowed.reread.headers;
         let agent = headers.get(USER_AGENT).map_or(b"".as_slice(), HeaderValue::as_bytes);
         let findings = self.observer.findings();
         let news: News<'_> = match &outcome {
-            Ok(Some(comparison)) => findings.note(route, comparison, &String::from_utf8_lossy(agent)),
-            Ok(None) => findings.note_missing(route, Compared::Dropped),
-            Err(_) => findings.note_missing(route, Compared::Failed),
+            Ok(comparison) => findings.note(route, comparison, &String::from_utf8_lossy(agent)),
+            Err(NotCompared::Dropped) => findings.note_missing(route, Compared::Dropped),
+            Err(NotCompared::Unpaired) => findings.note_missing(route, Compared::Unpaired),
+            Err(NotCompared::Failed(_)) => findings.note_missing(route, Compared::Failed),
         };
         let request = self.shadowed.reread.headers.get(REQUEST_ID);
         let request_id = request.and_then(|id| id.to_str().ok()).unwrap_or_default();
-        if let Ok(Some(comparison)) = &outcome
+        if let Ok(comparison) = &outcome
             && comparison.outcome() == Compared::Different
         {
             let differing = comparison.findings.iter();
@@ -252,9 +257,18 @@ impl ShadowRun {
             );
         }
         match &outcome {
-            Ok(Some(comparison)) => self.shadowed.modes.compared(name, comparison),
-            Ok(None) => {}
-            Err(error) => {
+            Ok(comparison) => self.shadowed.modes.compared(name, comparison),
+            Err(NotCompared::Dropped) => {}
+            Err(NotCompared::Unpaired) => {
+                if news.outcome {
+                    tracing::warn!(
+                        route = name.as_str(),
+                        "the entries of the legacy answer have no ids where the table says, so they are not compared: \
+                         entry_id in the [answer] of the table names the place"
+                    );
+                }
+            }
+            Err(NotCompared::Failed(error)) => {
                 if news.outcome {
                     tracing::warn!(
                         route = name.as_str(),
@@ -267,52 +281,95 @@ impl ShadowRun {
         }
     }
 
-    /// Where the two answers are not the same, and what that means. `None` when the legacy endpoint cannot be read again.
-    async fn look(&self, first: Taken, translated: Taken) -> Result<Option<Comparison>, LegacyError> {
-        let found = self.differences(&first, &translated);
+    /// Where the two answers are not the same, and what that means.
+    async fn look(&self, first: Taken, translated: Taken) -> Result<Comparison, NotCompared> {
+        let found = self.differences(&first, &translated)?;
         if !has_differences(&found) {
-            return Ok(Some(found));
+            return self.told(found, &translated).await;
         }
         let Ok(second) = self.shadowed.reread.take().await else {
-            return Ok(None);
+            return Err(NotCompared::Dropped);
         };
-        let moved = self.differences(&first, &second);
+        let moved = self.differences(&first, &second)?;
         if !has_differences(&moved) {
-            return Ok(Some(found));
+            return self.told(found, &translated).await;
         }
         // The queue has moved on between the two: once more, with a look before and one after.
-        let Some(translated) = self.translate().await? else {
-            return Ok(None);
-        };
+        let translated = self.translate().await?.ok_or(NotCompared::Dropped)?;
         let Ok(third) = self.shadowed.reread.take().await else {
-            return Ok(None);
+            return Err(NotCompared::Dropped);
         };
         if !(second.is_comparable() && third.is_comparable()) {
-            return Ok(None);
+            return Err(NotCompared::Dropped);
         }
         for legacy in [&second, &third] {
-            let found = self.differences(legacy, &translated);
+            let found = self.differences(legacy, &translated)?;
             if !has_differences(&found) {
-                return Ok(Some(found));
+                return self.told(found, &translated).await;
             }
         }
-        let again = self.differences(&second, &third);
-        let noisy: BTreeSet<String> = moved
-            .findings
-            .into_iter()
-            .chain(again.findings)
-            .map(|finding| finding.field)
-            .collect();
-        let mut found = self.differences(&second, &translated);
+        let again = self.differences(&second, &third)?;
+        let mut found = self.differences(&second, &translated)?;
+        Noise::of(&moved, &again).mark(&mut found);
+        self.told(found, &translated).await
+    }
+
+    /// The same, where a loss is one only if the built-in table, by what the server told of that job at the same time, has no
+    /// more to say there than the one in force.
+    async fn told(&self, mut found: Comparison, translated: &Taken) -> Result<Comparison, NotCompared> {
+        let view = View::of_route(&self.shadowed.route, self.has_cloud_items());
+        let legacy = &self.shadowed.legacy;
+        let Some(contract) = legacy.contract(view).filter(|_| has_losses(&found)) else {
+            return Ok(found);
+        };
+        let Ok(Some(by_contract)) = self.translate_by(contract).await else {
+            return Ok(found);
+        };
+        // Once more: what both tell may have become known in between.
+        let again = self.translate().await?.ok_or(NotCompared::Dropped)?;
+        let rules = self.rules(legacy).strict();
+        let [before, after] = [translated, &again].map(|one| rules.compare(&by_contract, one));
+        let (Ok(before), Ok(after)) = (before, after) else {
+            return Ok(found);
+        };
+        let known = self.rules(contract);
         for finding in &mut found.findings {
-            if finding.kind == Kind::Difference && noisy.contains(&finding.field) {
-                finding.kind = Kind::Noise;
+            let is_same = |other: &Finding| (other.job, &other.field) == (finding.job, &finding.field);
+            let is_told = [&before, &after].iter().all(|one| one.findings.iter().any(is_same));
+            if finding.kind == Kind::Loss && is_told && known.covers(&finding.field) {
+                finding.kind = Kind::Difference;
             }
         }
-        Ok(Some(found))
+        Ok(found)
+    }
+}
+
+/// Why two answers were not compared.
+enum NotCompared {
+    /// So as not to hurt, or the legacy endpoint could not be read again.
+    Dropped,
+    /// The entries of the legacy answer have no ids.
+    Unpaired,
+    /// There is no translated answer.
+    Failed(LegacyError),
+}
+
+impl From<LegacyError> for NotCompared {
+    fn from(error: LegacyError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<Unpaired> for NotCompared {
+    fn from(_: Unpaired) -> Self {
+        Self::Unpaired
     }
 }
 
 fn has_differences(found: &Comparison) -> bool {
     found.outcome() == Compared::Different
+}
+
+fn has_losses(found: &Comparison) -> bool {
+    found.findings.iter().any(|finding| finding.kind == Kind::Loss)
 }

@@ -15,7 +15,9 @@ pub const ENOUGH: u64 = 20;
 const MOST_FAILED: u64 = 1;
 /// So many requests in a row find no endpoint on the server before it is believed to have none.
 const ABSENT: u64 = 3;
-/// After so many days without a call a route is called unused.
+/// So many answers must have been noise, and none anything else, before that is said.
+const ONLY_NOISE: u64 = 3;
+/// After so many days without a call a route is called unused, unless somebody says otherwise.
 pub const UNUSED_DAYS: u64 = 30;
 /// Fields and clients that are named; the others are counted.
 const NAMED: usize = 3;
@@ -35,6 +37,8 @@ pub struct Evidence<'a> {
     pub recent: RecentCalls,
     /// For how many days nobody has called it, of those that jobshim was there.
     pub quiet_days: u64,
+    /// After how many of them it is called unused.
+    pub unused_days: u64,
 }
 
 /// What there is to say of a route.
@@ -60,6 +64,10 @@ pub enum Verdict {
     Loses(Differing),
     /// Its clients are answered, but translations that were to be compared fail: so many of so many.
     CannotTranslate(u64, u64),
+    /// So many answers of the server have no ids for their jobs.
+    Unpaired(u64),
+    /// So many answers were compared, and in all of them the server's own endpoint differs from itself.
+    OnlyNoise(u64),
     /// So many jobs were compared, and nothing differs.
     ReadyForCanary(u64),
     /// This share of its clients is answered from the Jobs API.
@@ -121,6 +129,7 @@ impl Verdict {
             found,
             recent,
             quiet_days,
+            unused_days,
         } = *evidence;
         if let Some(back) = back {
             return Self::RolledBack {
@@ -131,7 +140,7 @@ impl Verdict {
         if recent.mostly_fails() {
             return Self::Failing(recent);
         }
-        if quiet_days >= UNUSED_DAYS {
+        if quiet_days >= unused_days {
             return Self::Unused(quiet_days);
         }
         let compares = is_read && (policy.mode == Mode::Shadow || (policy.mode == Mode::Canary && policy.compare));
@@ -170,8 +179,12 @@ impl Verdict {
             Self::Differs(differing(Compared::Different, |field| field.differences > 0))
         } else if failed * 100 > translations * MOST_FAILED {
             Self::CannotTranslate(failed, translations)
+        } else if found.count(Compared::Unpaired) > 0 {
+            Self::Unpaired(found.count(Compared::Unpaired))
         } else if found.jobs.count(Compared::Lost) > 0 {
             Self::Loses(differing(Compared::Lost, |field| field.losses > 0))
+        } else if found.count(Compared::Noise) >= ONLY_NOISE && found.count(Compared::Noise) == found.answers() {
+            Self::OnlyNoise(found.answers())
         } else if same >= ENOUGH {
             Self::ReadyForCanary(same)
         } else {
@@ -194,6 +207,8 @@ impl Verdict {
                 | Self::Differs(_)
                 | Self::Loses(_)
                 | Self::CannotTranslate(..)
+                | Self::Unpaired(_)
+                | Self::OnlyNoise(_)
         )
     }
 
@@ -207,6 +222,10 @@ impl Verdict {
             Self::Differs(_) => "look at the differing answers, then mend the table of this route",
             Self::Loses(_) => "find out whether these clients read these fields; if nobody does, set mode canary",
             Self::CannotTranslate(..) => "look at the log for the cause, before any client is answered so",
+            Self::Unpaired(_) => "name the place of the ids as entry_id in the table of this route",
+            Self::OnlyNoise(_) => {
+                "name the fields that are noise in shadow.ignore, or compare while the server is quiet"
+            }
             Self::ReadyForCanary(_) => "set mode canary:5%",
             Self::Canary(share) if *share == Share::ALL => "set mode translate",
             Self::Canary(_) => "raise the canary's share while nothing differs or fails",
@@ -280,6 +299,15 @@ impl fmt::Display for Verdict {
                     "cannot be translated: {failed} of {of} translations beside the answers failed"
                 )
             }
+            Self::Unpaired(answers) => write!(
+                out,
+                "cannot be compared: the jobs in {answers} answers of the server have no ids, so nobody knows whether they differ"
+            ),
+            Self::OnlyNoise(answers) => write!(
+                out,
+                "cannot be compared: in all {answers} compared answers the server's own endpoint differs from itself, so \
+                 nobody knows whether translations do"
+            ),
             Self::ReadyForCanary(jobs) => write!(
                 out,
                 "ready for canary: {jobs} compared jobs are the same, and none differs"

@@ -38,6 +38,7 @@ fn nothing_known(policy: &Policy) -> Evidence<'_> {
         found: None,
         recent: RecentCalls::default(),
         quiet_days: 0,
+        unused_days: UNUSED_DAYS,
     }
 }
 
@@ -251,6 +252,7 @@ fn each_has_its_words_and_what_is_worse_comes_first() {
             found,
             recent,
             quiet_days,
+            unused_days: UNUSED_DAYS,
         });
         let shown = verdict.shown("history");
         assert_eq!(
@@ -295,4 +297,43 @@ fn a_route_whose_translations_fail_beside_is_never_ready() {
     findings.note_missing(Endpoint::History, Compared::Failed);
     assert_eq!(verdict(&findings), Verdict::CannotTranslate(1, 31));
     assert!(verdict(&findings).is_bad());
+}
+
+#[test]
+fn what_is_noise_alone_or_has_no_ids_is_never_called_ready() {
+    let only = |outcome, answers: u64| {
+        let findings = Findings::default();
+        for _ in 0..answers {
+            findings.note_missing(Endpoint::History, outcome);
+        }
+        findings.by_route().remove(&Endpoint::History).expect("a route")
+    };
+    let policy = policy("shadow");
+    let verdict = |found: &Found| {
+        Verdict::of(&Evidence {
+            found: Some(found),
+            ..nothing_known(&policy)
+        })
+    };
+    for (found, name, words) in [
+        (
+            found(30, 30, Kind::Noise),
+            "only_noise",
+            "cannot be compared: in all 30 compared answers the server's own endpoint differs from itself, so nobody knows whether \
+             translations do",
+        ),
+        (
+            only(Compared::Unpaired, 2),
+            "unpaired",
+            "cannot be compared: the jobs in 2 answers of the server have no ids, so nobody knows whether they differ",
+        ),
+    ] {
+        let verdict = verdict(&found);
+        assert_eq!((verdict.name(), verdict.to_string()), (name, words.to_owned()));
+        assert!(verdict.is_bad(), "{name}");
+    }
+    // Few that are noise say nothing yet, and one that is the same shows that others can be compared.
+    for found in [found(2, 2, Kind::Noise), found(31, 30, Kind::Noise)] {
+        assert_eq!(verdict(&found).name(), "watching");
+    }
 }

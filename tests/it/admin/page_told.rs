@@ -77,6 +77,56 @@ async fn a_colour_stays_with_its_route_and_a_route_whose_calls_all_fail_is_red()
     );
     let red = "return document.querySelectorAll('#routes td[data-label=Route] .warn').length";
     assert_eq!(browser.run(red).await, 1);
+    let tile = "return byId('tile-translated').className";
+    assert_eq!(browser.run(tile).await, "warn", "others are answered");
+    let failing = "seen.series.totals = {}; Object.assign(seen.verdicts.find(one => one.route === 'queue'), { verdict: 'failing', bad: true })";
+    told(&browser, admin, failing).await;
+    assert_eq!(browser.run(tile).await, "warn", "by its verdict");
+    told(
+        &browser,
+        admin,
+        "seen.series.totals = {}; seen.verdicts.forEach(one => Object.assign(one, { verdict: 'translated' }))",
+    )
+    .await;
+    assert_eq!(browser.run(tile).await, "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_all_is_noise_it_is_not_said_that_nothing_differs() {
+    let Some(browser) = Browser::open().await else { return };
+    let (_simulator, _jobshim, admin) = lived_in().await;
+    let said = "return [byId('no-differing').textContent, byId('tile-differing').textContent]";
+    let noise = "seen.findings = { queue: { compared: { noise: 30 }, jobs: {}, clients: {}, fields: {} } }";
+    told(&browser, admin, noise).await;
+    let words =
+        "In all 30 compared answers the legacy endpoint differs from itself: nobody knows whether translations do.";
+    assert_eq!(browser.run(said).await, json!([words, "–"]));
+    told(&browser, admin, &noise.replace("30", "30, same: 4")).await;
+    assert_eq!(
+        browser.run(said).await,
+        json!(["None found in 4 compared answers.", "0 of 4"])
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_differs_stands_above_what_is_only_lost_and_one_call_is_one_call() {
+    let Some(browser) = Browser::open().await else { return };
+    let (_simulator, _jobshim, admin) = lived_in().await;
+    let fields = "const field = (differences, losses, ago) => ({ differences, losses, noise: 0, sample: { path: 'p', forwarded: 'f', translated: 't' }, last_ms: seen.now_ms - ago }); \
+        seen.findings = { queue: { compared: { different: 3, lost: 9 }, jobs: {}, clients: {}, fields: { lost_now: field(0, 9, 0), older: field(2, 0, 9000), newer: field(1, 5, 5000), lost_before: field(0, 1, 7000) } } }; \
+        seen.series.totals = { queue: { count: 1, translated: 1, failed: 0 }, history: { count: 2, translated: 2, failed: 0 } }";
+    told(&browser, admin, fields).await;
+    let names = "return [...document.querySelectorAll('#differences tbody tr')].map(row => row.cells[1].textContent)";
+    assert_eq!(
+        browser.run(names).await,
+        json!(["newer", "older", "lost_now", "lost_before"])
+    );
+    look_as(&browser, 390, "light").await;
+    let words = "return [...document.querySelectorAll('#routes tbody td[data-label=Calls]')].map(cell => [cell.textContent, getComputedStyle(cell, '::after').content]).filter(([count]) => count === '1' || count === '2').sort()";
+    assert_eq!(
+        browser.run(words).await,
+        json!([["1", "\" call\""], ["2", "\" calls\""]])
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -203,6 +253,17 @@ async fn a_day_with_gaps_and_events_fits_on_the_page() {
             "Configuration read again",
         ]);
         assert_eq!(events, wanted, "{name}");
+        let marks = browser
+            .run("return Object.keys(plots).map(id => byId(id).dataset.marks)")
+            .await;
+        let wanted = "reloaded|reload_refused|rolled_back|down|up|gone";
+        let has_all = |marks: &Value| marks == wanted;
+        assert!(
+            marks
+                .as_array()
+                .is_some_and(|all| !all.is_empty() && all.iter().all(has_all)),
+            "{name}: {marks}"
+        );
         // Every label of an axis has room.
         let rooms = browser
             .run("return Object.values(plots).map(one => one.plot.axes[1]._size - 16 - 7.5 * Math.max(...one.plot.axes[1]._values.map(value => value.length)))")

@@ -51,12 +51,52 @@ fn a_field_that_no_entry_has_is_not_passed_over_in_silence() {
     for (path, meant) in [
         ("promt[4]", "did you mean prompt[4]?"),
         ("output.*.text", "did you mean outputs?"),
+        (
+            "prompt[9]",
+            "there are prompt[0], prompt[1], prompt[2], prompt[3], prompt[4]",
+        ),
+        (
+            "nothing.of.this",
+            "and others: jobshim mapping --format markdown has all of them",
+        ),
     ] {
         let warnings = ignore(path);
         assert!(
             warnings.len() == 1 && warnings[0].contains(path) && warnings[0].contains(meant),
             "{warnings:?}"
         );
+        assert!(
+            !warnings[0].contains("jobshim.toml") && warnings[0].matches(", ").count() <= 5,
+            "{warnings:?}"
+        );
+    }
+    let folder = crate::support::TableFolder::with(
+        "ignored",
+        &[(
+            "jobshim.toml",
+            "[shadow]\nignore = [\n  \"status\",\n  \"promt[4]\",\n  \"prompt[9]\",\n]\n",
+        )],
+    );
+    let file = folder.path.join("jobshim.toml").display().to_string();
+    let warnings = warned(&["--config", &file], &[]);
+    let begins = |nth: usize, line: usize| warnings[nth].starts_with(&format!("{file}:{line}: shadow.ignore names "));
+    assert!(warnings.len() == 2 && begins(0, 4) && begins(1, 5), "{warnings:?}");
+}
+
+#[test]
+fn whether_something_is_to_be_has_one_spelling_where_it_is_shown() {
+    for word in ["yes", "no", "1", "0"] {
+        let output = run(&["check", "--compress", word], &[]);
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{word}: {text}");
+        assert!(text.contains("true, false, on or off"), "{word}: {text}");
+    }
+    for (word, shown) in [("on", "true"), ("OFF", "false"), ("True", "true")] {
+        let output = run(&["check", "--compress", word], &[]);
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let line = text.lines().find(|line| line.contains("legacy.compress"));
+        let words: Vec<&str> = line.unwrap_or_default().split_whitespace().collect();
+        assert!(words.contains(&shown) && !words.contains(&word), "{word}: {words:?}");
     }
 }
 

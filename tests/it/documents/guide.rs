@@ -7,6 +7,7 @@ use jobshim::{
 };
 use serde_json::{Value, json};
 use std::{
+    collections::BTreeSet,
     io::Write,
     net::SocketAddr,
     process::{Command, Stdio},
@@ -103,8 +104,8 @@ async fn javascript_before_and_after_says_the_same() {
     let mut said = Vec::new();
     for block in &blocks {
         let (before, after) = block.split_once("// after").expect("two halves");
-        for half in [before, after] {
-            let names = ["outputs", "queue_running", "running"]
+        for half in [before, &format!("//{after}")] {
+            let names = ["outputs", "queue_running", "running", "history", "details"]
                 .map(|name| format!("typeof {name} === 'undefined' ? null : {name}"))
                 .join(", ");
             let script = format!(
@@ -113,8 +114,40 @@ async fn javascript_before_and_after_says_the_same() {
             said.push(browser.run(&script).await);
         }
     }
-    assert_eq!(said.len(), 6, "{said:#?}");
+    assert_eq!(said.len(), 8, "{said:#?}");
     assert!(said[0][0].is_object(), "{said:#?}");
     assert_eq!(said[0][0], said[1][0], "the outputs");
     assert_eq!(said[2][1][0][1], said[3][2][0]["id"], "what runs");
+    let before: BTreeSet<&str> = said[4][3]
+        .as_object()
+        .expect("entries")
+        .keys()
+        .map(String::as_str)
+        .collect();
+    let details = said[5][4].as_array().expect("jobs").iter();
+    let after: BTreeSet<&str> = details.map(|job| job["id"].as_str().expect("an id")).collect();
+    assert_eq!(before, after, "the last jobs");
+    assert!(said[5][4][0]["outputs"].is_object(), "{said:#?}");
+}
+
+#[test]
+fn every_state_has_its_word_in_each_endpoint_and_cells_are_english() {
+    let guide = guide();
+    let row = |state: &str| {
+        let row = guide
+            .lines()
+            .find(|line| line.starts_with(&format!("| `{state}` | in ")));
+        row.unwrap_or_else(|| panic!("{state}: {guide}"))
+    };
+    for (state, word) in [
+        ("pending", "queued_waiting"),
+        ("in_progress", "executing"),
+        ("completed", "success"),
+        ("failed", "error"),
+        ("cancelled", "cancelled"),
+    ] {
+        assert!(row(state).ends_with(&format!(" | `{word}` |")), "{}", row(state));
+    }
+    assert!(!guide.contains(" a object"), "{guide}");
+    assert!(guide.contains(" where it is an object"), "{guide}");
 }

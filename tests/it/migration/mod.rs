@@ -1,6 +1,8 @@
 //! Tests of `migration`.
 
 mod compare;
+mod equal;
+mod faults;
 mod modes;
 mod notices;
 mod rollback;

@@ -1,7 +1,7 @@
 //! A verdict on each route: lost is not same, what could not differ does not count, a fault of a table is found, and page,
 //! report and metrics use the same words.
 
-use super::compare::{differing, findings, jobshim, shadow};
+use super::compare::{findings, jobshim, shadow};
 use crate::support::{
     Client, Running, TableFolder as Folder,
     corpus::case,
@@ -157,85 +157,6 @@ async fn a_server_without_an_endpoint_of_its_own_is_nothing_to_compare_with_and_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_of_twenty_faults_of_a_table_is_found() {
-    let rows = [
-        ("to = \"prompt[0]\"\nfrom = [\"priority\"]", "prompt[0]"),
-        ("to = \"prompt[1]\"\nfrom = [\"id\"]", "prompt[1]"),
-        (
-            "to = \"status\"\nfrom = [\"execution_status\", { part = \"status\" }]",
-            "status",
-        ),
-        (
-            "from = [{ derive = \"unwrap_items\", of = \"outputs\", exactly = [\"filename\", \"type\", \"subfolder\", \"mediaType\"], when = { mediaType = \"3d\" }, take = \"filename\" }]",
-            "outputs",
-        ),
-    ];
-    let sources = [
-        "status",
-        "create_time",
-        "workflow.extra_data",
-        "workflow.prompt",
-        "outputs_count",
-    ];
-    let faults = rows.iter().flat_map(|row| sources.map(|source| (row, source)));
-    let mut found_of = 0;
-    for ((from, field), source) in faults {
-        let row = match *field {
-            "outputs" => format!("from = [\"{source}\"]"),
-            field => format!("to = \"{field}\"\nfrom = [\"{source}\"]"),
-        };
-        let broken = HISTORY.replace(from, &row);
-        assert_ne!(broken, HISTORY, "{from}");
-        let folder = Folder::with(
-            &format!("verdicts-{}-{found_of}", field.len()),
-            &[("history.toml", &broken)],
-        );
-        let path = folder.path.display().to_string();
-        let found = shadow(case("comfyui-next", "gallery"), &[(&FOLDERS.mappings_dir.key, &path)]).await;
-        assert!(
-            differing(&found)
-                .iter()
-                .any(|(route, on, _)| *route == "history" && on == field),
-            "{field} from {source}: {found:#?}"
-        );
-        let history = &found[&Endpoint::History];
-        assert!(
-            history.jobs.count(Compared::Different) > 0,
-            "{field} from {source}: {history:#?}"
-        );
-        found_of += 1;
-    }
-    assert_eq!(found_of, 20);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn ten_thousand_equal_pairs_give_no_false_alarm() {
-    let server = finished(50).await;
-    let jobshim = jobshim(
-        &server.url(),
-        &[(&LEGACY.mode.key, "shadow"), (&SHADOW.max_in_flight.key, "64")],
-    )
-    .await;
-    let text = {
-        let translating = super::compare::jobshim(&server.url(), &[]).await;
-        Client::new().get(translating.address, "/history").await.text()
-    };
-    server.with(|surfaces| surfaces.legacy.push(legacy("/history", &text)));
-    for nth in 0..200 {
-        ask(jobshim.address, nth, "/history").await;
-        compared(&jobshim, nth as u64 + 1).await;
-    }
-    let found = jobshim.observer().findings().by_route();
-    let history = &found[&Endpoint::History];
-    assert_eq!(
-        (history.count(Compared::Same), history.jobs.total()),
-        (200, 50),
-        "{history:#?}"
-    );
-    assert!(history.fields.is_empty(), "{history:#?}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn page_report_and_metrics_say_the_same_and_a_route_that_fails_is_bad() {
     // Lists fail, and one job is answered.
     let server = Scripted::answering(|arrived| match arrived.of_job() {
@@ -272,6 +193,19 @@ async fn page_report_and_metrics_say_the_same_and_a_route_that_fails_is_bad() {
     );
     let json: Value = serde_json::from_slice(&json.stdout).expect("JSON");
     assert_eq!(json["verdicts"], usage["verdicts"]);
+    // A report that asks for other days is told the same as who asks for JSON.
+    for days in [0, 9_999] {
+        let usage = client.get(admin, &format!("/usage?days={days}")).await;
+        let usage: Value = serde_json::from_slice(&usage.body).expect("JSON");
+        let queue = usage["verdicts"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .find(|one| one["route"] == "queue");
+        let is_unused = queue.expect("a route")["words"]
+            == "unused for 0 days: safe to remove, the server's own endpoint and jobshim for it";
+        assert_eq!(is_unused, days == 0, "{queue:?}");
+    }
     let metrics = Metrics::of(&client, admin).await;
     for (route, verdict, words, bad) in [
         ("history", "failing", "failing: 3 of the last 3 calls", true),
@@ -288,10 +222,136 @@ async fn page_report_and_metrics_say_the_same_and_a_route_that_fails_is_bad() {
             (&shown["verdict"], &shown["words"], &shown["bad"]),
             (&verdict.into(), &words.into(), &bad.into())
         );
-        assert!(report.contains(words), "{report}");
+        let marked = format!("{}{words}", if bad { "! " } else { "  " });
+        assert!(report.contains(&marked), "{report}");
         assert_eq!(
             metrics.value(&format!(r#"jobshim_verdict{{route="{route}",verdict="{verdict}"}}"#)),
             1.0
         );
     }
+}
+
+/// Four clients, each with a key of its own; none of them submitted what it asks for.
+const KEYS: [&str; 4] = ["one", "two", "three", "four"];
+
+async fn ask_as(at: SocketAddr, key: &str, target: &str) {
+    let headers = [("x-api-key", key), ("user-agent", key)];
+    assert_eq!(Client::new().get_with(at, target, &headers).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_jobs_that_others_submitted_the_prompts_are_lost_for_each_of_four_credentials_and_every_screen_says_so() {
+    let case = case("comfyui-0.27", "busy");
+    let server = Surfaces::start(case.board(), case.legacy).await;
+    let mut jobshim = jobshim(&server.url(), &[(&LEGACY.mode.key, "shadow")]).await;
+    let admin = jobshim.admin(&[]).await;
+    for (nth, key) in KEYS.iter().cycle().take(40).enumerate() {
+        ask_as(jobshim.address, key, "/queue").await;
+        compared(&jobshim, nth as u64 + 1).await;
+    }
+    let found = jobshim.observer().findings().by_route();
+    let queue = &found[&Endpoint::Queue];
+    let counts = [Compared::Lost, Compared::Same, Compared::Different, Compared::Noise];
+    assert_eq!(counts.map(|outcome| queue.count(outcome)), [40, 0, 0, 0], "{queue:#?}");
+    assert_eq!(queue.clients, KEYS.map(|key| (key.to_owned(), 10)).into());
+    let client = Client::new();
+    let metrics = Metrics::of(&client, admin).await;
+    let lost = r#"jobshim_shadow_comparisons_total{outcome="lost",route="queue"}"#;
+    assert_eq!(metrics.value(lost), 40.0, "{}", metrics.text);
+    let report = run(&["report", "--admin", &format!("http://{admin}")], &[]);
+    let report = String::from_utf8_lossy(&report.stdout).into_owned();
+    let line = report
+        .lines()
+        .find(|line| line.contains("! loses "))
+        .unwrap_or_else(|| panic!("{report}"));
+    for words in [
+        "GET /queue",
+        "[2], [3], [4] in ",
+        "which the Jobs API does not carry; ready, if nobody reads that: seen by four, one, three and 1 more",
+    ] {
+        assert!(line.contains(words), "{words}: {line}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_canary_of_four_credentials_that_loses_outputs_goes_back_within_twenty_answers_about_finished_jobs() {
+    let server = finished(30).await;
+    let broken = HISTORY.replace(
+        "derive = \"unwrap_items\", of = \"outputs\"",
+        "derive = \"unwrap_items\", of = \"nothing\"",
+    );
+    assert_ne!(broken, HISTORY);
+    let folder = Folder::with("verdicts-four", &[("history.toml", &broken)]);
+    let path = folder.path.display().to_string();
+    let options = [
+        (
+            &LEGACY.routes.key,
+            "history_entry=canary:0,compare,rollback.differences=1%",
+        ),
+        (&FOLDERS.mappings_dir.key, path.as_str()),
+        (&SHADOW.max_in_flight.key, "64"),
+    ];
+    let mut jobshim = jobshim(&server.url(), &options).await;
+    let admin = jobshim.admin(&[]).await;
+    let pipeline = jobshim.pipeline();
+    let is_back = || pipeline.modes().back(RouteName::HistoryEntry);
+    for (nth, key) in KEYS.iter().cycle().take(20).enumerate() {
+        assert!(is_back().is_none(), "{nth} are too few");
+        // A poll of one that has not ended, and then of one that has.
+        ask_as(jobshim.address, key, &format!("/history/{}", id(30))).await;
+        ask_as(jobshim.address, key, &format!("/history/{}", id(nth))).await;
+        compared(&jobshim, 2 * (nth as u64 + 1)).await;
+    }
+    until("it goes back", async || is_back().is_some()).await;
+    let back = is_back().expect("a record");
+    assert_eq!(back.reason, "20 of 20 jobs differ in 20 answers, more than 1%");
+    // The page is told what its charts mark.
+    let marked = async || {
+        let told: Value = serde_json::from_slice(&Client::new().get(admin, "/overview").await.body).expect("JSON");
+        let events = told["events"].as_array().expect("a list").clone();
+        let is_it = |event: &Value| event["kind"] == "rolled_back" && event["route"] == "history_entry";
+        events
+            .iter()
+            .any(|event| is_it(event) && event["words"] == back.reason.as_str() && event["at_ms"].is_u64())
+    };
+    until("the rollback is an event", marked).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_without_anything_new_is_not_compared() {
+    let server = finished(1).await;
+    server.with(|surfaces| {
+        let target = format!("/history/{}", id(0));
+        let entry = surfaces
+            .legacy
+            .iter_mut()
+            .find(|legacy| legacy.target == target)
+            .expect("an entry");
+        entry.status = 304;
+        entry.body.clear();
+    });
+    let jobshim = jobshim(&server.url(), &[(&LEGACY.mode.key, "shadow")]).await;
+    let client = Client::new();
+    for _ in 0..5 {
+        let headers = [("if-none-match", "\"a\"")];
+        let reply = client
+            .get_with(jobshim.address, &format!("/history/{}", id(0)), &headers)
+            .await;
+        assert_eq!(reply.status, 304);
+    }
+    // What comes after them is.
+    ask(jobshim.address, 0, &format!("/history/{}", id(1))).await;
+    let found = findings(&jobshim, 1).await;
+    let entry = &found[&Endpoint::HistoryEntry];
+    assert_eq!(
+        (entry.compared.values().sum::<u64>(), entry.count(Compared::Empty)),
+        (1, 1),
+        "{entry:#?}"
+    );
+    let asked = server
+        .all()
+        .into_iter()
+        .filter(|one| one.target.starts_with("/api/jobs/"))
+        .count();
+    assert_eq!(asked, 1, "nothing was asked for the others");
 }

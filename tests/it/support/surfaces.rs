@@ -17,6 +17,8 @@ pub struct Surfaces {
     pub headers: Vec<(&'static str, String)>,
     /// In legacy answers this is another text each time.
     pub counting: Option<&'static str>,
+    /// What it is in the answer of this number.
+    pub counted: fn(usize) -> String,
     /// What the legacy endpoint of a target answers after the next time.
     pub next: Option<(&'static str, String)>,
     answers: usize,
@@ -30,6 +32,7 @@ impl Surfaces {
             has_jobs_api: true,
             headers: Vec::new(),
             counting: None,
+            counted: |nth| format!("[{}, ", 100 + nth),
             next: None,
             answers: 0,
         };
@@ -81,7 +84,7 @@ impl Surfaces {
         match self.legacy.iter().find(|legacy| legacy.target == arrived.target) {
             Some(legacy) => {
                 let body = match self.counting {
-                    Some(text) => legacy.body.replace(text, &format!("[{}, ", 100 + self.answers)),
+                    Some(text) => legacy.body.replace(text, &(self.counted)(self.answers)),
                     None => legacy.body.clone(),
                 };
                 reply(legacy.status, &[("content-type", &legacy.content_type)], body)
