@@ -19,6 +19,10 @@ gate:
 bench *arguments:
     cargo bench --bench peers -- "$@"
 
+# What polls of a whole history cost: just bench-polling "50 MB, first"
+bench-polling *rows:
+    cargo bench --bench polling -- "$@"
+
 # The scanner, the path from a job to its entry, and the reading of a list, by themselves.
 bench-micro:
     cargo bench --bench micro

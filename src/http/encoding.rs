@@ -1,4 +1,5 @@
-//! Compression of answers: which one a client takes, and how it is made, whole or as it streams. A stream is one gzip member or one zstd frame: browsers stop after the first.
+//! Compression of answers: which one a client takes, and how it is made, whole or as it streams. A stream is one gzip member
+//! or one zstd frame: browsers stop after the first.
 
 use crate::http::body::BoxError;
 use bytes::Bytes;
