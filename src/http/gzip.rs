@@ -1,8 +1,8 @@
 //! gzip members (RFC 1952) put together from parts that were compressed before: what never changes is compressed once,
 //! whichever answers it is sent in.
 //!
-//! A member is a row of deflate blocks (RFC 1951). A segment is such blocks that refer to nothing before them and end at
-//! a byte, so it can stand in any member. The checksum of a whole is worked out from those of its parts.
+//! A member is a row of deflate blocks (RFC 1951). Here a part's blocks refer to nothing before them and end at a byte, so
+//! they can stand in any member. The checksum of a whole is worked out from those of its parts.
 
 use crate::http::encoding::NOT_WORTH_IT;
 use bytes::Bytes;
@@ -17,20 +17,20 @@ const STORED_HEADER: usize = 5;
 const TRAILER: usize = 8;
 /// The most that one stored block takes, in bytes.
 const STORED_MOST: usize = u16::MAX as usize;
-/// Texts up to this many bytes are stored: a segment of their own would hardly be shorter.
+/// Texts up to this many bytes are stored: blocks of their own would hardly be shorter.
 const STORED_RATHER: usize = 64;
 /// The level of compression: the first that fits its codes to the text.
 const LEVEL: u32 = 2;
-/// How much text is gathered for one segment, in bytes.
+/// How much text is compressed at a time, in bytes.
 const PORTION: usize = 64 << 10;
 
-/// A text as a gzip member, of which all but the text's first and last byte is a segment of its own: of `{"id": entry}` the
+/// A text as a gzip member, of which all but the text's first and last byte has blocks of its own: of `{"id": entry}` the
 /// whole is an answer, and the inside a part of a list.
 #[derive(Clone, Debug)]
 pub struct PackedText {
     member: Bytes,
     /// Checksum and length of the inside.
-    inside: Arc<Crc>,
+    inside_checksum: Arc<Crc>,
     /// The first and the last byte.
     ends: [u8; 2],
 }
@@ -44,12 +44,12 @@ impl PackedText {
         let mut member = Vec::with_capacity(text.len() / 8 + 256);
         member.extend(HEADER);
         store(&[*first], &mut member);
-        Segments::default().add(inside, &mut member);
+        Deflater::default().add(inside, &mut member);
         put_end(&[*last], &checksum(text), &mut member);
         Some(Self {
             // No more than it takes is held.
             member: member.into_boxed_slice().into(),
-            inside: Arc::new(checksum(inside)),
+            inside_checksum: Arc::new(checksum(inside)),
             ends: [*first, *last],
         })
     }
@@ -59,8 +59,8 @@ impl PackedText {
         &self.member
     }
 
-    /// The inside.
-    fn segment(&self) -> Bytes {
+    /// The blocks of the inside.
+    fn inside(&self) -> Bytes {
         let begin = HEADER.len() + STORED_HEADER + 1;
         let end = self.member.len().saturating_sub(STORED_HEADER + 1 + TRAILER);
         self.member.slice(begin.min(end)..end)
@@ -70,11 +70,9 @@ impl PackedText {
     pub fn text(&self, length: usize) -> Option<Vec<u8>> {
         let mut text = Vec::with_capacity(length);
         text.push(self.ends[0]);
-        let segment = self.segment();
+        let blocks = self.inside();
         let mut inflate = Decompress::new(false);
-        inflate
-            .decompress_vec(&segment, &mut text, FlushDecompress::Sync)
-            .ok()?;
+        inflate.decompress_vec(&blocks, &mut text, FlushDecompress::Sync).ok()?;
         text.push(self.ends[1]);
         (text.len() == length).then_some(text)
     }
@@ -87,7 +85,7 @@ pub struct GzipWriter {
     pending: Vec<u8>,
     /// Of what is compressed.
     checksum: Crc,
-    segments: Segments,
+    deflater: Deflater,
     has_begun: bool,
 }
 
@@ -103,8 +101,8 @@ impl GzipWriter {
     /// Adds the inside of a packed text, as it is.
     pub fn inside_of(&mut self, packed: &PackedText, out: &mut Vec<Bytes>) {
         self.flush(out);
-        self.checksum.combine(&packed.inside);
-        out.push(packed.segment());
+        self.checksum.combine(&packed.inside_checksum);
+        out.push(packed.inside());
     }
 
     /// The end; the text as it is, if it is so short that it is not worth it.
@@ -125,7 +123,7 @@ impl GzipWriter {
             blocks.extend(HEADER);
         }
         self.checksum.update(&self.pending);
-        self.segments.add(&self.pending, &mut blocks);
+        self.deflater.add(&self.pending, &mut blocks);
         self.pending.clear();
         if !blocks.is_empty() {
             out.push(blocks.into());
@@ -133,11 +131,11 @@ impl GzipWriter {
     }
 }
 
-/// Makes segments. What it works with is kept from one to the next.
+/// Makes blocks that stand for themselves. What it works with is kept from one text to the next.
 #[derive(Debug, Default)]
-struct Segments(Option<Compress>);
+struct Deflater(Option<Compress>);
 
-impl Segments {
+impl Deflater {
     /// Adds `text` to `out`.
     fn add(&mut self, text: &[u8], out: &mut Vec<u8>) {
         let begin = out.len();
