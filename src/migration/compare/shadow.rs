@@ -322,16 +322,15 @@ impl ShadowRun {
         let Some(contract) = legacy.contract(view).filter(|_| has_losses(&found)) else {
             return Ok(found);
         };
+        // Without it, nobody knows what the loss is.
         let Ok(Some(by_contract)) = self.translate_by(contract).await else {
-            return Ok(found);
+            return Err(NotCompared::Dropped);
         };
         // Once more: what both tell may have become known in between.
         let again = self.translate().await?.ok_or(NotCompared::Dropped)?;
         let rules = self.rules(legacy).strict();
         let [before, after] = [translated, &again].map(|one| rules.compare(&by_contract, one));
-        let (Ok(before), Ok(after)) = (before, after) else {
-            return Ok(found);
-        };
+        let (before, after) = (before?, after?);
         let known = self.rules(contract);
         for finding in &mut found.findings {
             let is_same = |other: &Finding| (other.job, &other.field) == (finding.job, &finding.field);

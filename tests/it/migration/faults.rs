@@ -265,16 +265,20 @@ async fn a_prompt_that_the_server_tells_and_the_table_drops_is_no_loss() {
         let case = case(server, "busy");
         let server = Surfaces::start(case.board(), case.legacy).await;
         let jobshim = jobshim(&server.url(), &options).await;
-        for nth in 0..20 {
+        // The older server does not tell the prompts of queued jobs, whatever the table says.
+        let (right, wrong) = match is_back {
+            true => (Compared::Different, Compared::Lost),
+            false => (Compared::Lost, Compared::Different),
+        };
+        // On a busy machine some cannot be judged.
+        for nth in 1..=60 {
             Client::new().get(jobshim.address, "/queue").await;
-            let found = findings(&jobshim, nth + 1).await;
-            let (lost, different) = (count(&found, Compared::Lost), count(&found, Compared::Different));
-            // The older server does not tell the prompts of queued jobs, whatever the table says.
-            assert_eq!(
-                (lost, different),
-                if is_back { (0, nth + 1) } else { (nth + 1, 0) },
-                "{found:#?}"
-            );
+            let found = findings(&jobshim, nth).await;
+            assert_eq!(count(&found, wrong), 0, "{found:#?}");
+            if count(&found, right) == 20 {
+                break;
+            }
+            assert!(nth < 60, "{found:#?}");
         }
         let back = jobshim.pipeline().modes().back(RouteName::Queue).is_some();
         assert_eq!(back, is_back);
