@@ -1,5 +1,6 @@
 //! A connection that is in, however it came: requests come next.
 
+use super::listener::Stream;
 use std::{
     io::{self, IoSlice},
     pin::Pin,
@@ -19,6 +20,16 @@ pub(super) enum Accepted {
     Unix(UnixStream),
     /// From an address, through TLS.
     Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// One that needs no TLS.
+impl From<Stream> for Accepted {
+    fn from(stream: Stream) -> Self {
+        match stream {
+            Stream::Tcp(stream) => Self::Tcp(stream),
+            Stream::Unix(stream) => Self::Unix(stream),
+        }
+    }
 }
 
 trait ReadWrite: AsyncRead + AsyncWrite + Unpin {}

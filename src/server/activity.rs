@@ -4,7 +4,7 @@
 //! A connection is waited for by jobshim, or jobshim itself is waited for: only the first has a limit here; how long the
 //! upstream may take is `pace`'s and `upstream`'s. A tunnel is no connection of hyper's any more, and has none.
 
-use super::{connection_limiter::ConnectionPermit, frames::Frames};
+use super::{accepted::Accepted, connection_limiter::ConnectionPermit, frames::Frames, turns::Turn};
 use crate::{http::body::BoxError, telemetry::RecordedBody};
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
@@ -140,19 +140,21 @@ impl Drop for UnderWay {
     }
 }
 
-/// A connection that notes when something moves on it, and its permit.
-pub(super) struct TrackedIo<S> {
-    stream: S,
+/// A connection that notes when something moves on it and is written to in turns, and its permit.
+pub(super) struct TrackedIo {
+    stream: Accepted,
+    turn: Turn,
     activity: Arc<ConnectionActivity>,
     frames: Frames,
     _place: ConnectionPermit,
 }
 
-impl<S> TrackedIo<S> {
+impl TrackedIo {
     /// Raises the flags of `activity` whenever something moves on `stream`.
-    pub(super) fn new(stream: S, activity: Arc<ConnectionActivity>, place: ConnectionPermit) -> Self {
+    pub(super) fn new(stream: Accepted, activity: Arc<ConnectionActivity>, place: ConnectionPermit) -> Self {
         Self {
             stream,
+            turn: Turn::default(),
             activity,
             frames: Frames::default(),
             _place: place,
@@ -171,7 +173,12 @@ impl<S> TrackedIo<S> {
         Ok(())
     }
 
-    fn wrote(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+    fn write(
+        &mut self,
+        cx: &mut Context<'_>,
+        write: impl FnOnce(Pin<&mut Accepted>, &mut Context<'_>) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        let written = self.turn.write(cx, |cx| write(Pin::new(&mut self.stream), cx));
         if written.is_ready() {
             self.activity.wrote.store(true, Relaxed);
         }
@@ -179,7 +186,7 @@ impl<S> TrackedIo<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for TrackedIo<S> {
+impl AsyncRead for TrackedIo {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = into.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, into))?;
@@ -188,10 +195,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for TrackedIo<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for TrackedIo<S> {
+impl AsyncWrite for TrackedIo {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.wrote(written)
+        self.write(cx, |stream, cx| stream.poll_write(cx, bytes))
     }
 
     fn poll_write_vectored(
@@ -199,8 +205,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for TrackedIo<S> {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        self.wrote(written)
+        self.write(cx, |stream, cx| stream.poll_write_vectored(cx, slices))
     }
 
     fn is_write_vectored(&self) -> bool {

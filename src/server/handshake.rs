@@ -61,7 +61,7 @@ impl Handshake {
         peer.unix = matches!(stream, Stream::Unix(_));
         // Most connections have nothing to wait for, and need no timer.
         if self.proxies.is_none() && self.tls.is_none() {
-            return Ok((plain(stream), peer));
+            return Ok((stream.into(), peer));
         }
         timeout(PATIENCE, self.pass(stream, peer))
             .await
@@ -85,14 +85,7 @@ impl Handshake {
                 peer.secure = true;
                 Ok((Accepted::Tls(Box::new(stream)), peer))
             }
-            (stream, _) => Ok((plain(stream), peer)),
+            (stream, _) => Ok((stream.into(), peer)),
         }
-    }
-}
-
-fn plain(stream: Stream) -> Accepted {
-    match stream {
-        Stream::Tcp(stream) => Accepted::Tcp(stream),
-        Stream::Unix(stream) => Accepted::Unix(stream),
     }
 }

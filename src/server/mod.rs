@@ -37,11 +37,10 @@ use hyper_util::{
 use listener::{Listener, Stream};
 use std::{convert::Infallible, future::Future, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    io::{AsyncReadExt, AsyncWriteExt},
     sync::Semaphore,
     time::{Instant, sleep, timeout, timeout_at},
 };
-use turns::TakingTurns;
 
 /// How long a client that keeps its connection gets, once jobshim stops, to ask on it once more and hear that it was the
 /// last time: a connection that is closed as a request is on its way loses it.
@@ -265,7 +264,7 @@ impl ConnectionHandler {
         let address = peer.address;
         let _open = self.proxy.observer().connected();
         let activity = Arc::new(ConnectionActivity::default());
-        let io = TrackedIo::new(TakingTurns::new(stream), Arc::clone(&activity), place);
+        let io = TrackedIo::new(stream, Arc::clone(&activity), place);
         let for_what_goes_on = stop.clone();
         let handler = service_fn(|request: Request<Incoming>| {
             let reception = Arc::clone(&self);
@@ -341,19 +340,13 @@ impl ConnectionHandler {
         if permit.is_err() || self.handshake.tls().is_some() {
             return;
         }
-        let telling = async {
-            match stream {
-                Stream::Tcp(stream) => tell_no_place(stream).await,
-                Stream::Unix(stream) => tell_no_place(stream).await,
-            }
-        };
-        if let Ok(Err(error)) = timeout(NO_PLACE_TIME, telling).await {
+        if let Ok(Err(error)) = timeout(NO_PLACE_TIME, tell_no_place(stream.into())).await {
             tracing::trace!(%error, "a connection did not wait to be turned away");
         }
     }
 }
 
-async fn tell_no_place(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
+async fn tell_no_place(mut stream: Accepted) -> io::Result<()> {
     stream.write_all(NO_PLACE).await?;
     stream.shutdown().await?;
     // Hanging up on what is not read yet would take back what was said.
