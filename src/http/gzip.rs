@@ -45,11 +45,15 @@ impl PackedText {
         member.extend(HEADER);
         store(&[*first], &mut member);
         Deflater::default().add(inside, &mut member);
-        put_end(&[*last], &checksum(text), &mut member);
+        let inside_checksum = checksum(inside);
+        let mut whole = checksum(&[*first]);
+        whole.combine(&inside_checksum);
+        whole.update(&[*last]);
+        put_end(&[*last], &whole, &mut member);
         Some(Self {
             // No more than it takes is held.
             member: member.into_boxed_slice().into(),
-            inside_checksum: Arc::new(checksum(inside)),
+            inside_checksum: Arc::new(inside_checksum),
             ends: [*first, *last],
         })
     }

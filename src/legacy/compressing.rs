@@ -3,6 +3,7 @@
 use super::{
     Legacy,
     cached_entry::{CachedEntry, FoundEntry},
+    cached_job::JobKey,
     entry::{Entry, PlainEntry},
     entry_cache::Admission,
     variant::Variant,
@@ -55,8 +56,8 @@ impl Legacy {
             entry: entry.clone(),
             ..found.kept.clone()
         };
-        self.memory
-            .keep_form(scope, id, variant.compressed(encoding), kept, asked);
+        let key = JobKey::of(scope, id);
+        self.memory.keep_form(key, variant.compressed(encoding), kept, asked);
         Some(entry)
     }
 

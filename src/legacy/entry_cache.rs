@@ -223,15 +223,7 @@ impl EntryCache {
     }
 
     /// Keeps another form of a text that is kept.
-    pub(super) fn keep_form(
-        &self,
-        scope: Scope,
-        id: &Arc<str>,
-        variant: Variant,
-        kept: CachedEntry,
-        asked: Generation,
-    ) {
-        let key = JobKey::of(scope, id);
+    pub(super) fn keep_form(&self, key: JobKey, variant: Variant, kept: CachedEntry, asked: Generation) {
         // It is as old as what it was made from.
         let known = self.known(&key, true, &kept.run).filter(|_| self.is_still(asked));
         let is_made_from = |job: &CachedJob| {

@@ -194,30 +194,15 @@ impl Legacy {
                 let (legacy, session, form, _) = &*shared;
                 match part {
                     Part::Text(text) => Ok(Piece::Text(text)),
-                    Part::Job(job, position) => match form.is_packed {
-                        true => legacy.shown_packed(session, form, &job, position).await,
-                        false => legacy.shown(session, form, &job, position).await,
-                    },
+                    Part::Job(job, position) => legacy.shown(session, form, &job, position).await,
                 }
             }
         });
         pieces.buffered(self.concurrency)
     }
 
-    /// One job of a list, remembered or asked for.
+    /// One job of a list, remembered or asked for; packed where that is wanted and pays.
     async fn shown(
-        self: &Arc<Self>,
-        session: &JobsSession,
-        form: &ListForm,
-        job: &Listed,
-        position: usize,
-    ) -> Result<Piece, LegacyError> {
-        let found = self.found(session, form, job).await?;
-        Ok(found.map_or(Piece::Gone, |found| Piece::Entry(found.plain, position)))
-    }
-
-    /// The same, packed where that pays.
-    async fn shown_packed(
         self: &Arc<Self>,
         session: &JobsSession,
         form: &ListForm,
@@ -234,7 +219,8 @@ impl Legacy {
                 position,
             }))
         };
-        if let Some(kept) = self.recall_listed(scope, job, &variant.compressed(Encoding::Gzip))
+        if form.is_packed
+            && let Some(kept) = self.recall_listed(scope, job, &variant.compressed(Encoding::Gzip))
             && let Some(piece) = packed(&kept.entry)
         {
             return Ok(piece);
@@ -242,7 +228,7 @@ impl Legacy {
         let Some(found) = self.found(session, form, job).await? else {
             return Ok(Piece::Gone);
         };
-        if found.plain.text().len() >= WORTH_PACKING {
+        if form.is_packed && found.plain.text().len() >= WORTH_PACKING {
             let kept = self.compressed(&found, &job.id, variant, scope, Encoding::Gzip).await;
             let entry = match kept {
                 Some(entry) => Some(entry),

@@ -114,20 +114,6 @@ impl TableFile {
     }
 }
 
-impl TableFile {
-    /// The built-in one of the same name.
-    pub(super) fn built_in(&self) -> Option<Self> {
-        let table = BUILT_IN.iter().find(|table| table.name == self.name)?;
-        Self::read(table, None).ok()
-    }
-
-    /// Whether it says what the built-in one says.
-    pub fn is_built_in(&self) -> bool {
-        let mut built_in = BUILT_IN.iter();
-        built_in.any(|table| (table.name, table.text) == (self.name, self.text.as_str()))
-    }
-}
-
 /// What the built-in table `name` says.
 pub(super) fn built_in_text(name: &str) -> Option<&'static str> {
     let table = BUILT_IN.iter().find(|table| table.name == name)?;

@@ -105,10 +105,15 @@ fn source_in_words(source: &toml::Value, quote: Quote) -> String {
             let with = [names("with"), names("add")].concat();
             format!("{of} with {}", with.join(", "))
         }
-        Some("kind") => match word("is").unwrap_or_default() {
-            kind if kind.starts_with(['a', 'e', 'i', 'o', 'u']) => format!("{of} where it is an {kind}"),
-            kind => format!("{of} where it is a {kind}"),
-        },
+        Some("kind") => {
+            let kind = word("is").unwrap_or_default();
+            let article = if kind.starts_with(['a', 'e', 'i', 'o', 'u']) {
+                "an"
+            } else {
+                "a"
+            };
+            format!("{of} where it is {article} {kind}")
+        }
         Some("keys") => format!("the keys of {of}"),
         Some("position") => "the place in the list, from 1".to_owned(),
         Some("output_nodes") => format!("the output nodes of {of}"),

@@ -3,7 +3,7 @@
 use super::{
     answers::AnswerTables,
     dialect::{Dialect, DialectNames},
-    files::{TableFile, file_of},
+    files::{TableFile, built_in_text, file_of},
     job::JobSlots,
     json::PathSet,
     table::PromptTable,
@@ -39,22 +39,21 @@ impl Tables {
     /// The same, but for the legacy views of a job, which are as the built-in tables have them; `None` where they are
     /// that anyway.
     pub fn with_built_in_answers(&self) -> Result<Option<Self>, TableError> {
-        let mut files = self.files.clone();
         let is_answer = |file: &TableFile| self.answers.all().any(|table| table.name == file.name);
-        let others = files.iter_mut().filter(|file| is_answer(file) && !file.is_built_in());
-        let mut has_others = false;
-        for file in others {
-            if let Some(built_in) = file.built_in() {
-                *file = built_in;
-                has_others = true;
-            }
-        }
-        has_others.then(|| Self::compile(files)).transpose()
+        // All tables there are, in the same order.
+        let pairs = self.files.iter().zip(TableFile::read_all(None)?);
+        let files = pairs.map(|(own, built_in)| match is_answer(own) {
+            true => built_in,
+            false => own.clone(),
+        });
+        let files: Vec<TableFile> = files.collect();
+        (files != self.files).then(|| Self::compile(files)).transpose()
     }
 
-    /// Whether the table `name` is the built-in one.
+    /// Whether the table `name` says what the built-in one says.
     pub fn is_built_in(&self, name: &str) -> bool {
-        self.files.iter().any(|file| file.name == name && file.is_built_in())
+        let said = self.files.iter().find(|file| file.name == name);
+        said.map(|file| file.text.as_str()) == built_in_text(name)
     }
 
     fn compile(files: Vec<TableFile>) -> Result<Self, TableError> {
