@@ -42,20 +42,17 @@ async fn begin_in(at: SocketAddr, target: &str, coding: &str) -> (TcpStream, Str
     (stream, head)
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn five_hundred_megabytes_of_history_take_less_than_the_budget_and_sixty_four_and_are_asked_for_once() {
-    // With default settings, and as much as workflows leave when they are compressed.
-    let items = finished(2_000, 250_000).map(|item| item.with_noise(18_000));
-    let shelf = Shelf::start(items).await;
+/// Variables of the environment.
+type Settings = &'static [(&'static str, &'static str)];
+
+/// A program in front of 500 MB of history after one poll of it, which has taken less than `most` MiB.
+async fn over_five_hundred_megabytes(shelf: &Scripted<Shelf>, settings: Settings, most: u64) -> Program {
     let url = shelf.url();
-    let mut program = tokio::task::spawn_blocking(move || {
-        let environment = [("JOBSHIM_ADMIN", "off")];
-        Program::start(&["--listen", "127.0.0.1:0", "--upstream", &url], &environment)
-    })
-    .await
-    .expect("a program");
-    let at = program.address();
-    let (mut stream, head) = begin(at, "/history").await;
+    let mut program =
+        tokio::task::spawn_blocking(move || Program::start(&["--listen", "127.0.0.1:0", "--upstream", &url], settings))
+            .await
+            .expect("a program");
+    let (mut stream, head) = begin(program.address(), "/history").await;
     assert!(head.starts_with("HTTP/1.1 200"), "{head}");
     let mut read = 0;
     let mut buffer = vec![0; 1 << 20];
@@ -69,15 +66,38 @@ async fn five_hundred_megabytes_of_history_take_less_than_the_budget_and_sixty_f
         }
     }
     assert!(read > 500_000_000, "{read} bytes");
-    assert_eq!(shelf.details(), 2_000);
-    let gzip = [("accept-encoding", "gzip")];
-    let again = Client::new().get_with(at, "/history", &gzip).await;
-    assert_eq!((again.status.as_u16(), again.header("content-encoding")), (200, "gzip"));
-    assert_eq!(shelf.details(), 2_000, "what is packed fits");
     assert!(
         buffer.windows(7).any(|bytes| bytes == b"\r\n0\r\n\r\n"),
         "it ended well"
     );
+    let peak = program.peak_memory() >> 10;
+    assert!(peak < most, "{peak} MiB");
+    program
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn five_hundred_megabytes_of_history_take_less_than_the_budget_and_sixty_four() {
+    let shelf = Shelf::start(finished(2_000, 250_000)).await;
+    let mut program = over_five_hundred_megabytes(
+        &shelf,
+        &[("JOBSHIM_CACHE_MAX_BYTES", "32MiB"), ("JOBSHIM_ADMIN", "off")],
+        32 + 64,
+    )
+    .await;
+    program.signal("TERM");
+    assert!(program.end().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn five_hundred_megabytes_of_history_are_asked_for_once_with_default_settings() {
+    // As much as workflows leave when they are compressed.
+    let shelf = Shelf::start(finished(2_000, 250_000).map(|item| item.with_noise(18_000))).await;
+    let mut program = over_five_hundred_megabytes(&shelf, &[("JOBSHIM_ADMIN", "off")], 128 + 64).await;
+    assert_eq!(shelf.details(), 2_000);
+    let gzip = [("accept-encoding", "gzip")];
+    let again = Client::new().get_with(program.address(), "/history", &gzip).await;
+    assert_eq!((again.status.as_u16(), again.header("content-encoding")), (200, "gzip"));
+    assert_eq!(shelf.details(), 2_000, "what is packed fits");
     let peak = program.peak_memory() >> 10;
     assert!(peak < 128 + 64, "{peak} MiB");
     program.signal("TERM");

@@ -84,8 +84,8 @@ async fn where_list_and_detail_tell_of_an_end_by_different_members_it_is_the_sam
 
 #[tokio::test]
 async fn a_poller_whose_history_does_not_fit_hears_for_longer_than_a_ttl_that_it_is_as_it_was() {
-    // More than may be kept, when it is compressed.
-    let items = (0..60).map(|nth| Item::new(nth, "completed", 60_000).with_noise(60_000));
+    // More than four times what may be kept, when it is compressed.
+    let items = (0..200).map(|nth| Item::new(nth, "completed", 60_000).with_noise(60_000));
     let shelf = Shelf::start(items).await;
     let jobshim = with_ttl(&shelf, 2 << 20).await;
     let tag = get(&jobshim, "/history").await.header("etag").to_owned();

@@ -4,6 +4,7 @@
 use super::compare::{findings, jobshim};
 use crate::support::{
     Client,
+    seeded::Seeded,
     server::board,
     surfaces::{Surfaces, legacy},
 };
@@ -15,22 +16,7 @@ use jobshim::{
 };
 use serde_json::{Map, Value, json};
 
-/// Numbers that are the same in each run.
-struct Seeded(u64);
-
 impl Seeded {
-    fn below(&mut self, most: usize) -> usize {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        usize::try_from(self.0 >> 33).expect("31 bits") % most
-    }
-
-    fn one_of<T: Copy>(&mut self, all: &[T]) -> T {
-        all[self.below(all.len())]
-    }
-
     fn shuffle<T>(&mut self, items: &mut [T]) {
         for last in (1..items.len()).rev() {
             items.swap(last, self.below(last + 1));

@@ -27,6 +27,16 @@ use std::net::SocketAddr;
 
 const HISTORY: &str = include_str!("../../../mappings/answers/history.toml");
 
+/// Tables by which every finished job loses its outputs.
+fn without_outputs(folder: &str) -> Folder {
+    let broken = HISTORY.replace(
+        "derive = \"unwrap_items\", of = \"outputs\"",
+        "derive = \"unwrap_items\", of = \"nothing\"",
+    );
+    assert_ne!(broken, HISTORY);
+    Folder::with(folder, &[("history.toml", &broken)])
+}
+
 fn id(nth: usize) -> String {
     format!("{nth:08}-0000-4000-8000-000000000000")
 }
@@ -67,12 +77,7 @@ async fn compared(jobshim: &Running, count: u64) {
 async fn a_canary_that_loses_outputs_goes_back_within_twenty_answers_about_finished_jobs_however_many_polls_said_nothing()
  {
     let server = finished(30).await;
-    let broken = HISTORY.replace(
-        "derive = \"unwrap_items\", of = \"outputs\"",
-        "derive = \"unwrap_items\", of = \"nothing\"",
-    );
-    assert_ne!(broken, HISTORY);
-    let folder = Folder::with("verdicts-canary", &[("history.toml", &broken)]);
+    let folder = without_outputs("verdicts-canary");
     let path = folder.path.display().to_string();
     let canary = "history_entry=canary:0,compare,rollback.differences=1%";
     let options = [
@@ -276,12 +281,7 @@ async fn of_jobs_that_others_submitted_the_prompts_are_lost_for_each_of_four_cre
 #[tokio::test(flavor = "multi_thread")]
 async fn a_canary_of_four_credentials_that_loses_outputs_goes_back_within_twenty_answers_about_finished_jobs() {
     let server = finished(30).await;
-    let broken = HISTORY.replace(
-        "derive = \"unwrap_items\", of = \"outputs\"",
-        "derive = \"unwrap_items\", of = \"nothing\"",
-    );
-    assert_ne!(broken, HISTORY);
-    let folder = Folder::with("verdicts-four", &[("history.toml", &broken)]);
+    let folder = without_outputs("verdicts-four");
     let path = folder.path.display().to_string();
     let options = [
         (

@@ -41,6 +41,7 @@ pub mod prompts;
 pub mod raw;
 pub mod raw_server;
 pub mod scripted;
+pub mod seeded;
 pub mod server;
 pub mod shelf;
 pub mod surfaces;

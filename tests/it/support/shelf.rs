@@ -1,7 +1,10 @@
 //! An upstream with as many jobs as a test wants, each as large as it wants, that counts what it is asked. Whoever asks
 //! sees itself in the answer.
 
-use super::upstream::{Arrived, Scripted, TestBody, reply};
+use super::{
+    seeded::Seeded,
+    upstream::{Arrived, Scripted, TestBody, reply},
+};
 use http::{HeaderMap, Response};
 
 /// One job of the shelf.
@@ -43,13 +46,10 @@ impl Item {
     }
 
     fn padding(&self) -> String {
-        let mut state = self.created as u64;
-        let letter = || {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            char::from(b'0' + (state >> 58) as u8)
-        };
-        let noise: String = std::iter::repeat_with(letter).take(self.noise).collect();
-        noise.replace('\\', "~") + &"x".repeat(self.size - self.noise)
+        let mut seeded = Seeded(self.created as u64);
+        let letter = || seeded.one_of(b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_");
+        let noise: Vec<u8> = std::iter::repeat_with(letter).take(self.noise).collect();
+        String::from_utf8(noise).expect("ASCII") + &"x".repeat(self.size - self.noise)
     }
 
     fn listed(&self) -> String {
