@@ -116,26 +116,21 @@ fn direct() -> io::Result<String> {
 
 fn first((jobs, size): (usize, usize), lines: &str) -> io::Result<String> {
     let server = Server::start(jobs, size)?;
-    let mut all: Option<Measured> = None;
+    let (mut polls, mut cpu, mut memory) = (Vec::new(), 0.0, 0.0_f64);
     for _ in 0..5 {
         let shim = Shim::start(server.address, &[])?;
-        let one = polls(&server, &shim, || poll(shim.address, lines), 1)?;
-        all = Some(match all {
-            None => one,
-            Some(mut all) => {
-                all.polls.extend(one.polls);
-                all.cpu = all.cpu.zip(one.cpu).map(|(one, other)| one + other);
-                all.memory = all.memory.zip(one.memory).map(|(one, other)| one.max(other));
-                all.asked = Asked {
-                    lists: all.asked.lists + one.asked.lists,
-                    details: all.asked.details + one.asked.details,
-                    bytes: all.asked.bytes + one.asked.bytes,
-                };
-                all
-            }
-        });
+        let before = shim.cpu();
+        polls.push(poll(shim.address, lines)?);
+        cpu += shim.cpu() - before;
+        memory = memory.max(shim.peak_memory());
     }
-    Ok(all.map(|all| all.row()).unwrap_or_default())
+    Ok(Measured {
+        polls,
+        asked: server.asked(),
+        cpu: Some(cpu),
+        memory: Some(memory),
+    }
+    .row())
 }
 
 fn again((jobs, size): (usize, usize), lines: &str, settings: &[(&str, &str)]) -> io::Result<String> {
