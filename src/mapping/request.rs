@@ -5,6 +5,7 @@ use super::{
     json::{HeldMember, MemberPath, ScanError, Span, find, quoted, string_value},
 };
 use http::{HeaderMap, HeaderName, header::InvalidHeaderName};
+use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Deserializer, de::Error as _};
 use std::collections::BTreeMap;
 
@@ -17,6 +18,9 @@ pub struct RequestRules {
     id: Option<MemberPath>,
     number: Option<MemberPath>,
     prompt: Option<MemberPath>,
+    client: Option<MemberPath>,
+    /// The query parameter by which a WebSocket says which client's it is.
+    socket: Option<String>,
     /// Headers that rows read as `observed.*`, by the name that they have there.
     #[serde(default)]
     headers: BTreeMap<String, HeaderField>,
@@ -44,6 +48,8 @@ pub struct Chosen {
     pub numbered: bool,
     /// It has no nodes: an empty object.
     pub hollow: bool,
+    /// Whose WebSocket hears of it.
+    pub client: Option<String>,
 }
 
 impl Chosen {
@@ -62,10 +68,11 @@ impl RequestRules {
         parts_without(body, &self.drop)
     }
 
-    /// The members of the outermost object that something may be taken out of.
+    /// The members of the outermost object that something may be taken out of, and the one that names the client.
     pub fn outermost(&self) -> impl Iterator<Item = &str> {
-        let names = self.drop.iter().filter_map(|member| member.names().first());
-        names.map(String::as_str)
+        let client = self.client.iter().map(MemberPath::names);
+        let names = self.drop.iter().map(|member| member.names()).chain(client);
+        names.filter_map(|names| names.first()).map(String::as_str)
     }
 
     /// Writes blanks over what never goes on of a member of the outermost object, and says whether there was any of it.
@@ -84,15 +91,35 @@ impl RequestRules {
 
     /// What `body` says of the job that it asks for; nothing where it is no JSON object.
     pub fn chosen(&self, body: &[u8]) -> Chosen {
-        let paths = [&self.id, &self.number, &self.prompt].map(Option::as_ref);
-        let Ok([id, number, prompt]) = find(body, paths) else {
+        let paths = [&self.id, &self.number, &self.prompt, &self.client].map(Option::as_ref);
+        let Ok([id, number, prompt, client]) = find(body, paths) else {
             return Chosen::default();
         };
         Chosen {
             id: id.and_then(string_value),
             numbered: number.is_some(),
             hollow: prompt.is_some_and(is_empty_object),
+            client: client.and_then(string_value),
         }
+    }
+
+    /// The client whose WebSocket is opened with this query; an empty name is none.
+    pub fn client_of(&self, query: &str) -> Option<String> {
+        let socket = self.socket.as_deref()?;
+        let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+        let mut named = pairs.filter(|(name, value)| *name == socket && !value.is_empty());
+        let value = named.next()?.1.replace('+', " ");
+        Some(percent_decode_str(&value).decode_utf8_lossy().into_owned())
+    }
+
+    /// The client that the outermost `member` of a body is the name of, if it is that member.
+    pub fn client_in(&self, member: &HeldMember<'_>) -> Option<String> {
+        let [name] = self.client.as_ref()?.names() else {
+            return None;
+        };
+        (name.as_bytes() == member.key)
+            .then(|| string_value(member.value.trim_ascii()))
+            .flatten()
     }
 
     /// What of a request's headers is kept, as a JSON object; `None` where there is nothing of it. An empty header is none,

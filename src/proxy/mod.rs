@@ -97,6 +97,7 @@ impl Proxy {
             log_hint: hints::RateLimitedLog::default(),
             diagnosis: Diagnosis::new(&config.upstream, legacy.tables()),
             probing: Mutex::default(),
+            sockets: Arc::default(),
             upstream,
             store,
             budget,

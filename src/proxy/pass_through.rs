@@ -6,14 +6,13 @@ use super::{
     request::{ClientRequest, caller},
     shutdown::Shutdown,
 };
-use crate::http::request_head::RequestHead;
 use crate::{
-    http::body::Body,
+    http::{body::Body, header_flags::HeaderFlags, request_head::RequestHead},
     jobs_api::DialectKind,
     legacy::Hiding,
     proxy::{
         failure::refused_prompt,
-        forward::{ForwardedRequest, PromptError, PromptRecorder, depends_on_dialect, target},
+        forward::{ClientSocket, ForwardedRequest, PromptError, PromptRecorder, depends_on_dialect, target},
     },
     telemetry::{Call, RequestRecord, Source},
     upstream::UpstreamError,
@@ -61,6 +60,7 @@ impl Pipeline {
             own_host: jobs.host_for(kind),
             progress: head.progress().cloned(),
             shutdown: None,
+            socket: None,
             uri: uri?,
         })
     }
@@ -93,9 +93,18 @@ impl Pipeline {
         } = request;
         let forwarded = ForwardedRequest {
             shutdown,
+            socket: self.socket(&head),
             ..self.forwarded_request(record, &head).await?
         };
         forwarded.forward(Request::from_parts(head.into_parts(), body)).await
+    }
+
+    /// The WebSocket that a client may be opening.
+    fn socket(&self, head: &RequestHead) -> Option<ClientSocket> {
+        head.has(HeaderFlags::UPGRADE).then(|| {
+            let name = self.legacy.tables().prompt.request.client_of(head.query());
+            self.shared.sockets.open(self.scope(head), name.as_deref())
+        })
     }
 
     /// As [`Pipeline::pass`]; the answer may have hidden jobs in it.
@@ -131,6 +140,7 @@ impl Pipeline {
             scope,
             max_body: self.shared.max_noted,
             budget: &self.shared.budget,
+            sockets: &self.shared.sockets,
         };
         let forwarded = ForwardedRequest {
             shutdown: shutdown.clone(),
@@ -169,6 +179,7 @@ impl Pipeline {
             own_host: upstream.is_https().then(|| upstream.authority()),
             progress: head.progress().cloned(),
             shutdown,
+            socket: None,
             uri: upstream.uri_as_sent(head.uri())?,
         };
         forwarded.forward(Request::from_parts(head.into_parts(), body)).await

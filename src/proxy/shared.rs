@@ -1,6 +1,6 @@
 //! What stays for as long as the program runs, whatever a reload replaces.
 
-use super::{diagnosis::Diagnosis, hints::RateLimitedLog};
+use super::{diagnosis::Diagnosis, forward::ClientSockets, hints::RateLimitedLog};
 use crate::{
     auth::access_token::Access,
     config::TrustedProxies,
@@ -24,6 +24,8 @@ pub(super) struct Shared {
     /// The longest prompt that is looked into, in bytes.
     pub max_noted: usize,
     pub budget: BufferBudget,
+    /// The WebSockets that are open.
+    pub sockets: Arc<ClientSockets>,
     pub trusted_proxies: TrustedProxies,
     /// The largest body of a legacy write, in bytes.
     pub max_write_body: usize,

@@ -1,5 +1,6 @@
 //! A prompt that is too long to be held goes on while it is read, as long as it was: what must not go on is blank.
 
+use super::client_sockets::PromptUnderWay;
 use crate::{
     http::{
         body::{Body, BoxError},
@@ -14,6 +15,7 @@ use bytes::Bytes;
 use futures_util::{TryStreamExt, stream};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
+use std::sync::Arc;
 
 /// A body on its way.
 pub(super) struct LongPrompt {
@@ -25,28 +27,31 @@ pub(super) struct LongPrompt {
 
 /// What is blanked, and whether the log says so.
 struct Blanks {
-    key: RequestRules,
+    request: RequestRules,
+    under_way: Arc<PromptUnderWay>,
     unlistable: Option<RequestRules>,
     is_said: bool,
 }
 
 impl LongPrompt {
-    /// `body`, without a redacted `key`, and without what the server's list fails at. What is held of it counts within
+    /// `body`, without a redacted key as `request` says, and without what the server's list fails at. What is held of it counts within
     /// `budget`.
     pub(super) fn new(
         body: Body,
-        key: &RequestRules,
+        request: &RequestRules,
         unlistable: Option<&RequestRules>,
         budget: &BufferBudget,
+        under_way: Arc<PromptUnderWay>,
     ) -> Self {
-        let names = [Some(key), unlistable].into_iter().flatten();
+        let names = [Some(request), unlistable].into_iter().flatten();
         let names = names.flat_map(RequestRules::outermost).map(str::to_owned);
         Self {
             body,
             // A workflow in it may have whole images in it.
             filter: Some(MemberFilter::new(names.collect(), budget)),
             blanks: Blanks {
-                key: key.clone(),
+                request: request.clone(),
+                under_way,
                 unlistable: unlistable.cloned(),
                 is_said: false,
             },
@@ -91,7 +96,10 @@ impl LongPrompt {
 
 impl Blanks {
     fn edit(&mut self, mut member: HeldMember<'_>) {
-        let had_key = self.key.blank(&mut member);
+        if let Some(client) = self.request.client_in(&member) {
+            self.under_way.is_of(&client);
+        }
+        let had_key = self.request.blank(&mut member);
         let unlistable = self.unlistable.as_ref();
         let was_unlistable = unlistable.is_some_and(|rules| rules.blank(&mut member));
         // A member may be there any number of times.

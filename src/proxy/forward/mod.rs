@@ -1,13 +1,16 @@
 //! Pass-through: a request forwarded unchanged but for what a proxy must add and remove.
 
 mod beginning;
+mod client_sockets;
 mod close_frame;
+mod held_events;
 mod long_prompt;
 mod prompt;
 mod target;
 mod trailers;
 mod upgrade;
 
+pub use client_sockets::{ClientSocket, ClientSockets};
 pub use prompt::{PromptError, PromptRecorder};
 pub use target::{depends_on_dialect, in_dialect, target};
 
@@ -41,6 +44,8 @@ pub struct ForwardedRequest<'a> {
     pub progress: Option<BodyProgress>,
     /// For a tunnel, which may outlive the request.
     pub shutdown: Option<Shutdown>,
+    /// For a tunnel: the WebSocket that it is.
+    pub socket: Option<ClientSocket>,
     /// Where it is there.
     pub uri: Uri,
 }
@@ -49,7 +54,7 @@ impl ForwardedRequest<'_> {
     /// Forwards `request` and streams the answer back; a 101 turns both connections into a tunnel, which hears of
     /// the shutdown.
     pub async fn forward(mut self, mut request: Request<Body>) -> Result<Response<Body>, UpstreamError> {
-        let wanted = upgrade::wanted(&mut request, self.shutdown.take());
+        let wanted = upgrade::wanted(&mut request, self.shutdown.take(), self.socket.take());
         let (mut head, body) = request.into_parts();
         complete_for_http1(&mut head.headers, &head.uri);
         let trailers = Trailers::wanted_by(&head.headers);

@@ -3,6 +3,7 @@
 use super::{
     ForwardedRequest,
     beginning::Beginning,
+    client_sockets::ClientSockets,
     long_prompt::{LongPrompt, log_redacted_key, log_unlistable},
 };
 use crate::{
@@ -27,7 +28,7 @@ use crate::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header::CONTENT_LENGTH, request::Parts};
 use http_body_util::{BodyExt, Full};
-use std::future::ready;
+use std::{future::ready, sync::Arc};
 
 /// The largest answer to `POST /prompt` that is looked into, in bytes: it holds an id, and what a few nodes object to.
 const MAX_ANSWER: usize = 64 << 10;
@@ -50,6 +51,8 @@ pub struct PromptRecorder<'a> {
     pub max_body: usize,
     /// What is read is held within it.
     pub budget: &'a BufferBudget,
+    /// Know whose events wait for the answer.
+    pub sockets: &'a Arc<ClientSockets>,
 }
 
 impl PromptRecorder<'_> {
@@ -123,11 +126,13 @@ impl ForwardedRequest<'_> {
                 return Err(UpstreamError::NoRoom { limit }.into());
             }
             Beginning::Long(again) => {
+                let under_way = recorder.sockets.prompt(recorder.scope);
                 let body = match is_plain(&head.headers) {
                     Ok(true) => {
-                        let (key, names) = (&recorder.table.request, recorder.jobs.known_names());
+                        let (request, names) = (&recorder.table.request, recorder.jobs.known_names());
                         let unlistable = names.names.prompt.as_ref();
-                        LongPrompt::new(again.body, key, unlistable, recorder.budget).into_body()
+                        let (budget, under_way) = (recorder.budget, Arc::clone(&under_way));
+                        LongPrompt::new(again.body, request, unlistable, budget, under_way).into_body()
                     }
                     Ok(false) => {
                         let limit = recorder.max_body;
@@ -144,7 +149,7 @@ impl ForwardedRequest<'_> {
                     .forward(Request::from_parts(head, body))
                     .await
                     .map_err(long_prompt)?;
-                return Ok(submission.answered(response, None, upstream).await?);
+                return Ok(under_way.until_written(submission.answered(response, None, upstream).await?));
             }
             Beginning::Whole(whole, _) => whole,
         };
@@ -180,9 +185,13 @@ impl ForwardedRequest<'_> {
             recorder.hollow.sent_back();
             return Err(PromptError::Hollow);
         }
+        let under_way = recorder.sockets.prompt(recorder.scope);
+        if let Some(client) = &chosen.client {
+            under_way.is_of(client);
+        }
         let submission = Submission::new(recorder, chosen);
         let response = self.submit(head, sent, recorder, elsewhere).await?;
-        Ok(submission.answered(response, noted, upstream).await?)
+        Ok(under_way.until_written(submission.answered(response, noted, upstream).await?))
     }
 
     /// Sends a prompt, and once more to `elsewhere` where there is no such endpoint.

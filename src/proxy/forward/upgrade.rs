@@ -1,6 +1,6 @@
 //! Upgrades: `/ws` and any other protocol switch, tunnelled once the upstream has agreed.
 
-use super::close_frame::CloseFrameInjector;
+use super::{client_sockets::ClientSocket, close_frame::CloseFrameInjector, held_events::HeldEvents};
 use crate::{
     http::body::Body,
     proxy::shutdown::{DrainStage, Shutdown},
@@ -22,11 +22,16 @@ pub(super) struct UpgradeRequest {
     protocol: HeaderValue,
     client: OnUpgrade,
     stop: Option<Shutdown>,
+    socket: Option<ClientSocket>,
 }
 
 /// The upgrade that `request` asks for, if it does. Only HTTP/1.1 has them (RFC 9110 section 7.8). HTTP/2 is not asked
 /// for in a client's name: what would be in the tunnel then is requests that nobody has looked at.
-pub(super) fn wanted(request: &mut Request<Body>, stop: Option<Shutdown>) -> Option<UpgradeRequest> {
+pub(super) fn wanted(
+    request: &mut Request<Body>,
+    stop: Option<Shutdown>,
+    socket: Option<ClientSocket>,
+) -> Option<UpgradeRequest> {
     let protocol = request.headers().get(UPGRADE)?.clone();
     let names = |header: HeaderName, token: &str| {
         let values = request.headers().get_all(header).iter();
@@ -39,6 +44,7 @@ pub(super) fn wanted(request: &mut Request<Body>, stop: Option<Shutdown>) -> Opt
     (asked && request.version() == Version::HTTP_11).then(|| UpgradeRequest {
         protocol,
         stop,
+        socket,
         client: on(request),
     })
 }
@@ -59,18 +65,20 @@ impl UpgradeRequest {
     pub(super) fn tunnel(self, response: Response<AnswerBody>, observer: Arc<Observer>) -> Response<Body> {
         let (head, body) = response.into_parts();
         let is_websocket = self.is_websocket();
-        let Self { client, stop, .. } = self;
+        let Self {
+            client, stop, socket, ..
+        } = self;
         tokio::spawn(of_this_request(async move {
             match (client.await, body.into_switched()) {
                 (Ok(client), Some(mut upstream)) => {
                     let _open = observer.tunnelled();
                     let mut client = TokioIo::new(client);
                     // Either side hanging up is how tunnels end.
-                    let copied = match (is_websocket, &stop) {
-                        (true, Some(stop)) => {
-                            let mut stop = stop.clone();
+                    let copied = match (is_websocket, stop, socket) {
+                        (true, Some(mut stop), Some(socket)) => {
                             let stopping = async move { stop.reached(DrainStage::LastAnswers).await };
-                            copy_bidirectional(&mut client, &mut CloseFrameInjector::new(upstream, stopping)).await
+                            let events = HeldEvents::new(upstream, socket);
+                            copy_bidirectional(&mut client, &mut CloseFrameInjector::new(events, stopping)).await
                         }
                         _ => copy_bidirectional(&mut client, &mut upstream).await,
                     };

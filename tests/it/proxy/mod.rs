@@ -2,6 +2,7 @@
 
 mod budget;
 mod cloud;
+mod event_order;
 mod greeting;
 mod hints;
 mod login_page;

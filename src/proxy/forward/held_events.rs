@@ -1,0 +1,136 @@
+//! The server's side of a WebSocket, on which an event never overtakes the answer to the prompt that it belongs to.
+
+use super::client_sockets::{ClientSocket, WaitsFor};
+use std::{
+    future::Future,
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    sync::futures::OwnedNotified,
+    time::{Instant, Sleep, sleep_until},
+};
+
+/// The longest that what was said waits, whatever is under way.
+const LONGEST: Duration = Duration::from_secs(1);
+
+/// Bytes pass as they are, and in their order; some wait.
+pub(super) struct HeldEvents<S> {
+    server: S,
+    socket: ClientSocket,
+    held: Option<Held>,
+    /// Up to this prompt, what was said has waited long enough.
+    passed: u64,
+}
+
+/// What was said while a prompt was under way. Nothing more is read while it waits.
+struct Held {
+    bytes: Vec<u8>,
+    /// So many of them have been passed on.
+    read: usize,
+    /// The newest prompt when they were read.
+    newest: u64,
+    /// When they have waited long enough.
+    deadline: Instant,
+    changes: Option<Changes>,
+}
+
+/// What may end the wait.
+struct Changes {
+    answer: Pin<Box<OwnedNotified>>,
+    time: Pin<Box<Sleep>>,
+}
+
+impl<S> HeldEvents<S> {
+    /// What `server` says on `socket`.
+    pub(super) fn new(server: S, socket: ClientSocket) -> Self {
+        Self {
+            server,
+            socket,
+            held: None,
+            passed: 0,
+        }
+    }
+
+    /// Ready when what is held waits for nothing any more.
+    fn poll_released(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(held) = &mut self.held else {
+            return Poll::Ready(());
+        };
+        loop {
+            // Before the look: an answer in between is not missed.
+            let answer = Box::pin(self.socket.prompts().next_answer());
+            let end = match self.socket.prompts().waits_for(self.passed, held.newest) {
+                WaitsFor::Nothing => return Poll::Ready(()),
+                WaitsFor::Answer => held.deadline,
+                WaitsFor::Moment(end) => end.min(held.deadline),
+            };
+            if held.deadline <= Instant::now() {
+                self.passed = held.newest;
+                return Poll::Ready(());
+            }
+            let changes = held.changes.insert(Changes {
+                answer,
+                time: Box::pin(sleep_until(end)),
+            });
+            if changes.answer.as_mut().poll(cx).is_pending() && changes.time.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for HeldEvents<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if this.held.is_none() {
+            let before = into.filled().len();
+            ready!(Pin::new(&mut this.server).poll_read(cx, into))?;
+            let said = into.filled().get(before..).unwrap_or_default();
+            // After the reading: what the server says of a prompt comes after the prompt was counted.
+            let Some(newest) = this.socket.prompts().newest_under_way(this.passed) else {
+                return Poll::Ready(Ok(()));
+            };
+            if said.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            this.held = Some(Held {
+                bytes: said.to_vec(),
+                read: 0,
+                newest,
+                deadline: Instant::now() + LONGEST,
+                changes: None,
+            });
+            into.set_filled(before);
+        }
+        ready!(this.poll_released(cx));
+        if let Some(held) = &mut this.held {
+            held.changes = None;
+            let rest = held.bytes.get(held.read..).unwrap_or_default();
+            let now = rest.get(..into.remaining()).unwrap_or(rest);
+            into.put_slice(now);
+            held.read += now.len();
+            if held.read == held.bytes.len() {
+                this.held = None;
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for HeldEvents<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.server).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.server).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.server).poll_shutdown(cx)
+    }
+}
