@@ -96,7 +96,7 @@ exec "$PROGRAM" "$@"
 const STUB: &str = "#!/bin/sh\necho \"${0#\"$BIN/\"} $*\" >>\"$BIN/asked\"\n";
 const STUBS: [&str; 6] = ["cargo", "docker", "install", "systemctl", "launchctl", "just"];
 /// The repository's own, where they are called.
-const SCRIPTS: [&str; 2] = [".ci/run", "fuzz/run"];
+const SCRIPTS: [&str; 3] = [".ci/run", "fuzz/run", "tests/windows.sh"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_command_runs() {
