@@ -50,3 +50,6 @@ pub mod http;
 
 /// The table of endpoints.
 pub mod routes;
+
+/// What differs between systems: signals, Unix sockets, folders, the console. Nothing else asks which system it is on.
+pub mod os;

@@ -7,13 +7,16 @@ use jobshim::{
     admin::Admin,
     cli::{
         admin_url::admin_url,
-        arguments::{Cli, Command, Format, ReportFormat},
+        arguments::{Cli, Command, Format, Place, ReportFormat},
+        background::{self, Folder, Instance, LogFile, NoFolder, Outcome},
         check,
         demo::{self, DemoError},
         doctor, explain,
         health::{self, HealthError},
+        log,
         output::{complain, print, unwritten},
         report,
+        stopping::stop_signal,
         warnings::warnings,
     },
     config::{
@@ -23,23 +26,9 @@ use jobshim::{
     mapping::{Tables, guide::guide, print::toml},
     proxy::{Proxy, STORE_EVERY, housekeeping, reload::Reloader},
     server::{BindError, Server, Tls, why_unbound},
-    telemetry::{JsonLines, TextFields},
 };
-use std::{
-    env,
-    future::Future,
-    io::{self, IsTerminal},
-    process::ExitCode,
-    sync::Arc,
-    time::{Duration, Instant},
-};
-use tokio::{
-    runtime,
-    signal::unix::{Signal, SignalKind, signal},
-};
-use tracing_subscriber::{
-    Layer, filter::LevelFilter, fmt, fmt::format::JsonFields, layer::SubscriberExt, reload, util::SubscriberInitExt,
-};
+use std::{env, future::Future, process::ExitCode, sync::Arc};
+use tokio::runtime;
 
 /// With the C library's a pass-through costs some 4 % more; see docs/performance.md.
 #[global_allocator]
@@ -47,19 +36,27 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// A value that cannot be used.
 const BAD_CONFIGURATION: u8 = 2;
-/// Signals that come so soon after the first belong to the same stop: `timeout` sends one to the program and one to its
-/// group, and a script that runs it passes on the Ctrl-C that the terminal has sent to both.
-const SAME_STOP: Duration = Duration::from_millis(500);
+/// As systemctl and init scripts have it.
+const DOES_NOT_RUN: u8 = 3;
 
 fn main() -> ExitCode {
     let Cli { command, options } = Cli::from_command_line();
     let command = match command {
-        None => return serve(&options),
+        None => return serve(&options, false),
         Some(command) => command,
     };
     // Options may stand before the command as well as behind it.
     match command {
-        Command::Serve(more) => serve(&options.followed_by(more)),
+        Command::Serve {
+            in_background,
+            options: more,
+        } => serve(&options.followed_by(more), in_background),
+        Command::Start(more) => start(&options.followed_by(more)),
+        Command::Stop(place) => about_background("stop", options, place)
+            .map_or_else(|code| code, |folder| answer(background::stop(&folder))),
+        Command::Status(place) => {
+            about_background("status", options, place).map_or_else(|code| code, |folder| show_status(&folder))
+        }
         Command::Check(more) => check(&options.followed_by(more)),
         Command::Doctor(more) => examine(&options.followed_by(more)),
         Command::Health { ready, options: more } => ask_health(&options.followed_by(more), ready),
@@ -115,14 +112,41 @@ fn only(command: &str, options: Options, keys: &[&Key], own: Options) -> Result<
     }
 }
 
+/// The folder that a `command` about the jobshim in the background means.
+fn about_background(command: &str, options: Options, place: Place) -> Result<Folder, ExitCode> {
+    let Place { state_dir, config } = place;
+    let own = Options::of_file(config).given(&FOLDERS.state_dir.key, state_dir);
+    let options = only(command, options, &[&FOLDERS.state_dir.key], own)?;
+    Folder::of(&options, variable).map_err(|error| refuse(&error))
+}
+
+fn start(options: &Options) -> ExitCode {
+    match background::start(options, variable) {
+        Ok(said) => print(&said, || ExitCode::SUCCESS),
+        Err(error) => {
+            complain(&error);
+            error.code().map_or(ExitCode::FAILURE, ExitCode::from)
+        }
+    }
+}
+
+fn show_status(folder: &Folder) -> ExitCode {
+    match background::status(folder) {
+        Ok(Outcome::Runs(said)) => print(&said, || ExitCode::SUCCESS),
+        Ok(Outcome::DoesNotRun(said)) => print(&said, || ExitCode::from(DOES_NOT_RUN)),
+        Err(error) => exit_code(Err(error)),
+    }
+}
+
 fn show_demo(options: Options) -> ExitCode {
-    let _ = log_to_stderr(&LogConfig {
+    let log = LogConfig {
         format: LogFormat::Text,
         access: false,
         verbosity: 0,
-    });
+    };
+    let _ = log::begin(&log, None);
     block_on(async move {
-        match demo::run(options, stop_signal()).await {
+        match demo::run(options, stop_signal(None)).await {
             Err(DemoError::Unwritten(error)) => unwritten(&error),
             outcome => exit_code(outcome),
         }
@@ -173,36 +197,6 @@ fn exit_code<E: std::fmt::Display>(outcome: Result<(), E>) -> ExitCode {
     }
 }
 
-/// Begins the log; what comes back sets its verbosity anew.
-fn log_to_stderr(log: &LogConfig) -> impl Fn(u8) + Send + Sync + use<> {
-    let level = |verbosity| match verbosity {
-        0 => LevelFilter::INFO,
-        1 => LevelFilter::DEBUG,
-        _ => LevelFilter::TRACE,
-    };
-    let (filter, handle) = reload::Layer::new(level(log.verbosity));
-    let lines = fmt::layer().with_target(false).with_writer(std::io::stderr);
-    let lines = match log.format {
-        LogFormat::Text => lines
-            .fmt_fields(TextFields::default())
-            .with_ansi(std::io::stderr().is_terminal())
-            .boxed(),
-        LogFormat::Json => {
-            let format = fmt::format().json().flatten_event(true).with_target(false);
-            lines
-                .fmt_fields(JsonFields::new())
-                .event_format(JsonLines::new(format))
-                .boxed()
-        }
-    };
-    tracing_subscriber::registry().with(filter).with(lines).init();
-    move |verbosity| {
-        if let Err(error) = handle.reload(level(verbosity)) {
-            tracing::warn!(%error, "the log's verbosity stays as it was");
-        }
-    }
-}
-
 fn block_on(work: impl Future<Output = ExitCode>) -> ExitCode {
     // With one core there is nothing to share work with, and a request costs less without the means to.
     let mut builder = match std::thread::available_parallelism() {
@@ -215,43 +209,18 @@ fn block_on(work: impl Future<Output = ExitCode>) -> ExitCode {
     }
 }
 
-/// Listens from now on; resolves on SIGTERM or Ctrl-C, and a later one ends the program at once.
-fn stop_signal() -> impl Future<Output = ()> + Send {
-    let signals = [SignalKind::terminate(), SignalKind::interrupt()].map(signal);
-    stopped(signals)
-}
-
-async fn stopped(signals: [io::Result<Signal>; 2]) {
-    let [Ok(mut terminate), Ok(mut interrupt)] = signals else {
-        tracing::warn!("signals cannot be waited for; only SIGKILL ends the program");
-        return std::future::pending().await;
-    };
-    let mut next = async move || {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    };
-    next().await;
-    let first = Instant::now();
-    tokio::spawn(async move {
-        next().await;
-        while first.elapsed() < SAME_STOP {
-            next().await;
-        }
-        tracing::warn!("ended at once: answers that were under way are cut off");
-        #[expect(clippy::exit, reason = "who asks a second time waits for nothing more")]
-        std::process::exit(1);
-    });
-}
-
-fn serve(options: &Options) -> ExitCode {
+fn serve(options: &Options, in_background: bool) -> ExitCode {
     let loaded = match load(options) {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
     let config = loaded.config.clone();
-    let set_verbosity = log_to_stderr(&config.log);
+    let background = match in_background.then(|| begin_in_background(&config)).transpose() {
+        Ok(background) => background,
+        Err(error) => return exit_code(Err(error)),
+    };
+    let (instance, file) = background.unzip();
+    let set_verbosity = log::begin(&config.log, file);
     let proxy = match Proxy::new(&config) {
         Ok(proxy) => Arc::new(proxy),
         Err(error) => return refuse(&error),
@@ -261,8 +230,10 @@ fn serve(options: &Options) -> ExitCode {
         tracing::warn!("{warning}");
     }
     let reloader = Reloader::new(options.clone(), loaded, Arc::clone(&proxy), set_verbosity);
+    // It makes room for the next one at the very end, when the store is closed.
+    let own = instance.as_ref();
     block_on(async move {
-        let stop = stop_signal();
+        let stop = stop_signal(own.map(Instance::stop_requests));
         let server = match Server::bind(&config).await {
             Ok(server) => server,
             Err(error @ BindError::Tls(_)) => return refuse(&error),
@@ -277,6 +248,11 @@ fn serve(options: &Options) -> ExitCode {
             Ok(traces) => traces,
             Err(error) => return refuse(&error),
         };
+        if let Some(own) = own
+            && let Err(error) = own.tell(&config, server.address(), admin.as_ref().map(Admin::local_addr))
+        {
+            return exit_code(Err(error));
+        }
         reloader.start();
         tracing::info!(address = %server.address(), upstream = %config.upstream.name(), "listening");
         let greeting = proxy.pipeline();
@@ -294,6 +270,14 @@ fn serve(options: &Options) -> ExitCode {
         }
         ExitCode::SUCCESS
     })
+}
+
+/// The place of the one that runs in the background, and its log.
+fn begin_in_background(config: &Config) -> Result<(Instance, LogFile), Box<dyn std::error::Error>> {
+    let folder = Folder::or_of_user(config.state_dir.as_deref(), variable).ok_or(NoFolder::Unknown)?;
+    let instance = Instance::begin(folder)?;
+    let log = instance.log()?;
+    Ok((instance, log))
 }
 
 async fn bind_admin(config: &Config) -> Result<Option<Admin>, String> {

@@ -1,7 +1,7 @@
 //! The commands as clap sees them.
 
 use crate::config::{Options, Words};
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use std::path::PathBuf;
 
@@ -16,6 +16,7 @@ use std::path::PathBuf;
     after_help = "Examples:\n  \
         jobshim demo                                  see it work, with a simulated server\n  \
         jobshim --upstream http://127.0.0.1:8188      stand in front of a ComfyUI; clients use http://127.0.0.1:8187\n  \
+        jobshim start --upstream http://127.0.0.1:8188     the same in the background; jobshim stop ends it\n  \
         jobshim check --config jobshim.toml           what is in force, and where each value came from\n  \
         jobshim doctor --upstream http://127.0.0.1:8188     what the server can do, and what is wrong if it does not work\n  \
         jobshim explain /history/ID                   which calls a legacy request becomes, field by field\n  \
@@ -36,7 +37,25 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Serve as a proxy (what no subcommand means)
-    Serve(Options),
+    Serve {
+        /// For `start`, which runs the program so.
+        #[arg(long, hide = true)]
+        in_background: bool,
+        /// The options of serve.
+        #[command(flatten)]
+        options: Options,
+    },
+    /// Serve in the background: return once it listens, or say why it does not; the log goes to a file
+    #[command(
+        after_help = "Its log, and what stop and status go by, are in --state-dir, or else in a folder of this user. There is \
+        one jobshim in the background for each folder.\n\n\
+        Example:\n  jobshim start --upstream http://127.0.0.1:8188\n  jobshim status\n  jobshim stop"
+    )]
+    Start(Options),
+    /// Stop the jobshim in the background, once it has finished the answers under way
+    Stop(Place),
+    /// Say whether a jobshim runs in the background, and where; exits 0 when it does, else 3
+    Status(Place),
     /// A simulated server and the proxy in one process, with curl lines to try
     Demo {
         /// Where the proxy of the demo listens [default: 127.0.0.1:8187]
@@ -119,6 +138,17 @@ pub enum Command {
         /// The shell
         shell: Shell,
     },
+}
+
+/// Which jobshim in the background is meant.
+#[derive(Debug, Args)]
+pub struct Place {
+    /// The --state-dir that it was started with, if it was [env: JOBSHIM_STATE_DIR]
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<String>,
+    /// The configuration file that names it [env: JOBSHIM_CONFIG]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
 }
 
 fn days(text: &str) -> Result<u64, String> {

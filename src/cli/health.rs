@@ -5,14 +5,12 @@ use crate::{
     admin::ask,
     config::{Config, ListenAddress},
     http::{outside::Outside, system_error::without_number},
+    os::UnixStream,
 };
 use http::{StatusCode, Uri};
 use serde::Deserialize;
 use std::{io, net::SocketAddr, time::Duration};
-use tokio::{
-    net::{TcpStream, UnixStream},
-    time::timeout,
-};
+use tokio::{net::TcpStream, time::timeout};
 
 /// Containers ask every few seconds; an answer that takes longer is none.
 const PATIENCE: Duration = Duration::from_secs(3);

@@ -8,7 +8,11 @@ use clap::{
     Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, ValueHint,
     builder::{PossibleValue, StringValueParser, TypedValueParser},
 };
-use std::{collections::BTreeMap, ffi::OsStr, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    ffi::{OsStr, OsString},
+    path::PathBuf,
+};
 
 /// The options of serve, as text: one flag for each of [`keys`]. The configuration reads and checks them together with
 /// environment and file.
@@ -68,6 +72,28 @@ impl Options {
     pub fn other_than(&self, keys: &[&Key]) -> Option<&'static str> {
         let is_other = |key: &&Key| self.given.contains_key(key.name) && !keys.iter().any(|one| one.name == key.name);
         self::keys().find(is_other).map(|key| key.flag)
+    }
+
+    /// What a command line would be that gives these.
+    pub fn arguments(&self) -> Vec<OsString> {
+        let mut arguments = Vec::new();
+        if let Some(file) = &self.config {
+            arguments.extend(["--config".into(), file.into()]);
+        }
+        for key in keys() {
+            let Some(value) = self.given.get(key.name) else {
+                continue;
+            };
+            match key.kind {
+                Kind::Switch => arguments.push(key.flag.into()),
+                Kind::Count => arguments.extend((0..number(value)).map(|_| OsString::from(key.flag))),
+                // In one word, as a value may begin like a flag.
+                Kind::Value | Kind::Table | Kind::Tables | Kind::List => {
+                    arguments.push(format!("{}={value}", key.flag).into());
+                }
+            }
+        }
+        arguments
     }
 
     /// What the flag of `key` was given, if it was.

@@ -6,6 +6,7 @@
 use crate::{
     config::{InForce, Loaded, Options, is_read_once, settings::SHADOW},
     mapping::files_in,
+    os::ReloadSignal,
     proxy::Proxy,
     telemetry::EventKind,
 };
@@ -17,7 +18,6 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
     task::spawn_blocking,
     time::{MissedTickBehavior, interval},
 };
@@ -52,20 +52,20 @@ impl Reloader {
 
     /// Waits for changes from now on, beside everything else.
     pub fn start(self) {
-        match signal(SignalKind::hangup()) {
-            Ok(hangup) => drop(tokio::spawn(self.run(hangup))),
+        match ReloadSignal::listen() {
+            Ok(asked) => drop(tokio::spawn(self.run(asked))),
             Err(error) => tracing::warn!(%error, "SIGHUP cannot be waited for; changes wait for a restart"),
         }
     }
 
-    async fn run(mut self, mut hangup: Signal) {
+    async fn run(mut self, mut asked: ReloadSignal) {
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // The first look counts as a change too: the files may have changed since they were read.
         let (mut taken, mut before) = (None, None);
         loop {
             tokio::select! {
-                _ = hangup.recv() => {
+                () = asked.next() => {
                     taken = Some(self.look().await);
                     self = self.reload(true).await;
                 }

@@ -37,6 +37,7 @@ mod tests {
     use super::*;
     use futures_util::FutureExt;
 
+    #[cfg(target_os = "linux")]
     #[tokio::test]
     async fn only_what_concerns_all_connections_makes_accepting_pause() {
         // ECONNABORTED, EPERM of a firewall, EHOSTUNREACH; EMFILE, ENFILE, ENOBUFS, ENOMEM (accept(2)).

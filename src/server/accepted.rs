@@ -1,6 +1,7 @@
 //! A connection that is in, however it came: requests come next.
 
 use super::listener::Stream;
+use crate::os::UnixStream;
 use std::{
     io::{self, IoSlice},
     pin::Pin,
@@ -8,7 +9,7 @@ use std::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpStream, UnixStream},
+    net::TcpStream,
 };
 use tokio_rustls::server::TlsStream;
 

@@ -1,22 +1,26 @@
 //! Where clients connect: an address, a Unix socket, or a socket that the service manager opened and passed on.
 
-use crate::{config::ListenAddress, http::system_error::without_number};
-use listenfd::ListenFd;
+use crate::{
+    config::ListenAddress,
+    http::system_error::without_number,
+    os::{
+        LISTENING_IS_FORBIDDEN, PassedSocket, UnixListener, UnixStream, bind_unix, keep_send_buffer_short,
+        passed_socket, path_of,
+    },
+};
 use socket2::{SockRef, TcpKeepalive};
 use std::{
     fs, io,
     net::{Ipv4Addr, SocketAddr},
-    os::unix::{fs::FileTypeExt, net::UnixStream as StdUnixStream},
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::Duration,
 };
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::net::{TcpListener, TcpStream};
 
 /// When the system asks a quiet client whether it is still there, and how often after that.
 const PROBE_AFTER: Duration = Duration::from_secs(60);
 const PROBE_EVERY: Duration = Duration::from_secs(15);
 /// The most bytes of an answer that the system takes before it sends them.
-#[cfg(any(target_os = "linux", target_os = "android"))]
 const MAX_UNSENT: u32 = 128 << 10;
 
 /// A bound listener.
@@ -54,29 +58,22 @@ impl Drop for SocketFile {
 impl Listener {
     /// Takes the socket that the service manager passed (`LISTEN_FDS`), or binds `address`.
     pub(super) async fn bind(address: &ListenAddress) -> io::Result<Self> {
-        if let Some(passed) = passed()? {
-            return Ok(passed);
-        }
-        match address {
-            ListenAddress::Tcp(address) => Ok(Self::Tcp(TcpListener::bind(address).await?)),
-            ListenAddress::Unix(path) => {
-                remove_stale(path)?;
-                Ok(Self::Unix {
-                    listener: UnixListener::bind(path)?,
-                    _file: Some(SocketFile(path.clone())),
-                })
-            }
-        }
+        Ok(match (passed_socket()?, address) {
+            (Some(PassedSocket::Tcp(listener)), _) => Self::Tcp(listener),
+            (Some(PassedSocket::Unix(listener)), _) => Self::Unix { listener, _file: None },
+            (None, ListenAddress::Tcp(address)) => Self::Tcp(TcpListener::bind(address).await?),
+            (None, ListenAddress::Unix(path)) => Self::Unix {
+                listener: bind_unix(path)?,
+                _file: Some(SocketFile(path.clone())),
+            },
+        })
     }
 
     /// Where it is, with the port that the system chose for port 0.
     pub(super) fn address(&self) -> io::Result<ListenAddress> {
         Ok(match self {
             Self::Tcp(listener) => ListenAddress::Tcp(listener.local_addr()?),
-            Self::Unix { listener, .. } => {
-                let path = listener.local_addr()?.as_pathname().map(Path::to_owned);
-                ListenAddress::Unix(path.unwrap_or_default())
-            }
+            Self::Unix { listener, .. } => ListenAddress::Unix(path_of(listener)?),
         })
     }
 
@@ -105,33 +102,7 @@ fn prepare(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let socket = SockRef::from(stream);
     socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(PROBE_AFTER).with_interval(PROBE_EVERY))?;
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    socket.set_tcp_notsent_lowat(MAX_UNSENT)?;
-    Ok(())
-}
-
-fn passed() -> io::Result<Option<Listener>> {
-    let mut passed = ListenFd::from_env();
-    match passed.len() {
-        0 => return Ok(None),
-        1 => {}
-        count => {
-            let reason = format!("the service manager passed {count} sockets, and one is expected");
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
-        }
-    }
-    if let Ok(Some(listener)) = passed.take_tcp_listener(0) {
-        listener.set_nonblocking(true)?;
-        return Ok(Some(Listener::Tcp(TcpListener::from_std(listener)?)));
-    }
-    let Some(listener) = passed.take_unix_listener(0)? else {
-        return Ok(None);
-    };
-    listener.set_nonblocking(true)?;
-    Ok(Some(Listener::Unix {
-        listener: UnixListener::from_std(listener)?,
-        _file: None,
-    }))
+    keep_send_buffer_short(stream, MAX_UNSENT)
 }
 
 /// Why an address cannot be listened on, and what can be done; `flag` takes another one.
@@ -143,28 +114,15 @@ pub fn why_unbound(error: &io::Error, flag: &str) -> String {
         io::ErrorKind::AddrNotAvailable => {
             format!("this machine has no such address; {flag} takes one that it has, or 0.0.0.0 for all of them")
         }
-        io::ErrorKind::PermissionDenied => format!(
-            "permission denied: a port under 1024 needs a right of its own (CAP_NET_BIND_SERVICE), a Unix socket a folder \
-             that may be written; {flag} takes another address or port"
-        ),
+        io::ErrorKind::PermissionDenied => {
+            format!("permission denied: {LISTENING_IS_FORBIDDEN}; {flag} takes another address or port")
+        }
         io::ErrorKind::NotFound => format!("there is no such folder; {flag} takes another path"),
         _ => format!(
             "{}; {flag} takes another address or port",
             without_number(&error.to_string())
         ),
     }
-}
-
-/// A file that an earlier jobshim left when it was killed is in the way; one that somebody listens on is not ours.
-fn remove_stale(path: &Path) -> io::Result<()> {
-    let is_socket = fs::symlink_metadata(path).is_ok_and(|about| about.file_type().is_socket());
-    if is_socket
-        && let Err(error) = StdUnixStream::connect(path)
-        && error.kind() == io::ErrorKind::ConnectionRefused
-    {
-        fs::remove_file(path)?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -176,7 +134,7 @@ mod tests {
         for (kind, words) in [
             (io::ErrorKind::AddrInUse, "in use"),
             (io::ErrorKind::AddrNotAvailable, "this machine has no such address"),
-            (io::ErrorKind::PermissionDenied, "a port under 1024 needs a right"),
+            (io::ErrorKind::PermissionDenied, LISTENING_IS_FORBIDDEN),
             (io::ErrorKind::NotFound, "there is no such folder"),
             (io::ErrorKind::OutOfMemory, "out of memory"),
         ] {

@@ -10,14 +10,16 @@ mod table;
 pub use error::StoreError;
 pub use table::{RowKey, Table};
 
-use crate::auth::scope::{Scope, ScopeKey};
+use crate::{
+    auth::scope::{Scope, ScopeKey},
+    os::for_this_user_alone,
+};
 use file::{Fault, StoreFile};
 use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
     fs::{self, OpenOptions},
     io,
-    os::unix::fs::OpenOptionsExt,
     path::Path,
     sync::Arc,
 };
@@ -126,7 +128,8 @@ impl Store {
 /// Makes the file, if it is not there, for this user alone: who has the key of scopes can try credentials against it.
 fn keep_from_others(path: &Path) -> io::Result<()> {
     let mut options = OpenOptions::new();
-    options.append(true).create(true).mode(0o600).open(path).map(drop)
+    options.append(true).create(true);
+    for_this_user_alone(&mut options).open(path).map(drop)
 }
 
 /// The stored key, or `random` once it is stored. Another key would make strangers of all whose scopes are stored.

@@ -1,14 +1,24 @@
 //! What `deploy/` holds is good: parsed, its parts fit each other, and jobshim accepts the settings in it.
 
+#![cfg(target_os = "linux")]
+
 use crate::support::{
     needs::{is_left_out, missing},
-    program::{Program, run},
+    program::{Program, program, run},
     raw::{exchange, statuses},
     upstream::Scripted,
+    wait::PATIENCE,
 };
 use serde::Deserialize;
 use serde_json::Value;
-use std::{collections::BTreeMap, fs, path::PathBuf, process::Command};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::PathBuf,
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
 
 fn file(path: &str) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{path}: {error}"))
@@ -374,4 +384,54 @@ fn clients_and_the_page_are_reached_out_of_a_container_as_it_is_written() {
             }
         }
     }
+}
+
+#[test]
+fn the_launchd_agent_begins_jobshim_with_what_it_knows() {
+    let read = "import json, plistlib, sys; print(json.dumps(plistlib.load(open(sys.argv[1], 'rb'))))";
+    let path = "deploy/launchd/jobshim.plist";
+    let output = Command::new("python3")
+        .args(["-c", read, path])
+        .output()
+        .expect("python3");
+    let agent: Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
+    let environment = agent["EnvironmentVariables"].as_object().expect("settings");
+    let variables: Vec<_> = environment
+        .iter()
+        .map(|(name, value)| (name.clone(), text(value)))
+        .collect();
+    assert_accepted(path, &variables);
+    assert_eq!(agent["KeepAlive"]["SuccessfulExit"], false, "a stop is one");
+    assert!(agent["ExitTimeOut"].as_u64() > Some(time(default("server.drain_timeout"))));
+    // Its own command, with a home of the test's.
+    let home = crate::support::StateFolder::new("launchd");
+    let logs = home.path.join("Library/Logs");
+    fs::create_dir_all(&logs).expect("a folder");
+    let command = text(&agent["ProgramArguments"][2]).replace("/usr/local/bin/jobshim", "\"$PROGRAM\"");
+    let mut child = Command::new(text(&agent["ProgramArguments"][0]))
+        .args([&text(&agent["ProgramArguments"][1]), &command])
+        .env_clear()
+        .envs(variables)
+        .env("HOME", &home.path)
+        .env("PROGRAM", program())
+        .env("JOBSHIM_LISTEN", "127.0.0.1:0")
+        .env("JOBSHIM_ADMIN", "off")
+        .spawn()
+        .expect("a shell");
+    let log = || fs::read_to_string(logs.join("jobshim.log")).unwrap_or_default();
+    let begun = Instant::now();
+    while !log().contains("listening") {
+        let ended = child.try_wait().expect("a status");
+        assert!(ended.is_none() && begun.elapsed() < PATIENCE, "{ended:?} {}", log());
+        thread::sleep(Duration::from_millis(5));
+    }
+    let ended = Command::new("kill").arg(child.id().to_string()).status();
+    assert!(ended.expect("kill").success());
+    assert!(child.wait().expect("its end").success(), "{}", log());
+    assert!(
+        home.path
+            .join("Library/Application Support/jobshim/jobshim.redb")
+            .is_file()
+    );
 }

@@ -13,6 +13,14 @@
     clippy::print_stderr,
     reason = "a test that panics fails, and nothing is outside of it"
 )]
+#![cfg_attr(
+    not(target_os = "linux"),
+    allow(
+        dead_code,
+        unused_imports,
+        reason = "signals, shells and /proc are not to be had everywhere"
+    )
+)]
 
 mod admin;
 mod auth;

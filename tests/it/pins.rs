@@ -1,6 +1,8 @@
 //! What others rely on by name: configuration keys, help, metrics, log fields, and what is stored. A change of the code must not change them
 //! unseen. `JOBSHIM_PINS=write cargo test --test it -- pins::` takes over a change that is meant; the diff shows it.
 
+#![cfg(unix)]
+
 use crate::support::{
     Client, StateFolder,
     pin::pinned,
@@ -45,6 +47,9 @@ fn help_says_what_it_said() {
     for command in [
         "",
         "serve",
+        "start",
+        "stop",
+        "status",
         "demo",
         "report",
         "check",

@@ -1,6 +1,8 @@
 //! The store in `state_dir` when its disk or its bytes fail: later writes work again, and what cannot be read is refused,
 //! not dropped and not replaced.
 
+#![cfg(target_os = "linux")]
+
 use crate::support::{
     Client, Reply, StateFolder,
     program::{Program, run},

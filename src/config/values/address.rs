@@ -1,6 +1,7 @@
 //! Addresses and names of listeners.
 
 use super::{invalid_value::InvalidValue, word::is_off};
+use crate::os::UNIX_SOCKETS;
 use http::Uri;
 use std::{
     fmt,
@@ -62,17 +63,31 @@ impl ListenAddress {
 }
 
 pub(crate) fn address(text: &str) -> Result<ListenAddress, InvalidValue> {
-    if let Some(path) = text.strip_prefix("unix:").filter(|path| !path.is_empty()) {
-        return Ok(ListenAddress::Unix(path.into()));
+    if let Some(path) = unix_socket(text)? {
+        return Ok(ListenAddress::Unix(path));
     }
-    tcp(text).map(ListenAddress::Tcp).ok_or_else(|| match has_large_port(text) {
-        true => PORT.into(),
-        false => "an address and a port are expected, such as 127.0.0.1:8187, [::1]:8187, or 8187 for 127.0.0.1:8187, or a Unix \
-         socket, such as unix:/run/jobshim/socket"
-            .into(),
-    })
+    tcp(text)
+        .map(ListenAddress::Tcp)
+        .ok_or_else(|| match has_large_port(text) {
+            true => PORT.into(),
+            false => format!("{TCP_EXPECTED}{UNIX_EXPECTED}").into(),
+        })
 }
 
+/// The path of a Unix socket, if `text` is one. A system that has none is no reason to look for a file of that name.
+pub(super) fn unix_socket(text: &str) -> Result<Option<PathBuf>, InvalidValue> {
+    match text.strip_prefix("unix:").filter(|path| !path.is_empty()) {
+        Some(_) if !UNIX_SOCKETS => Err("this system has no Unix sockets: an address and a port are expected".into()),
+        path => Ok(path.map(PathBuf::from)),
+    }
+}
+
+const TCP_EXPECTED: &str =
+    "an address and a port are expected, such as 127.0.0.1:8187, [::1]:8187, or 8187 for 127.0.0.1:8187";
+const UNIX_EXPECTED: &str = match UNIX_SOCKETS {
+    true => ", or a Unix socket, such as unix:/run/jobshim/socket",
+    false => "",
+};
 const PORT: &str = "a port is a number up to 65535";
 
 /// Whether the number behind the address is no port because it is too large.

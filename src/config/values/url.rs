@@ -1,6 +1,6 @@
 //! URLs of servers, and of pages.
 
-use super::invalid_value::InvalidValue;
+use super::{address::unix_socket, invalid_value::InvalidValue};
 use http::{Uri, uri::Authority};
 use std::path::PathBuf;
 
@@ -21,10 +21,10 @@ impl From<Uri> for ServerAddress {
 
 /// A URL, or the Unix socket where a server is found that calls itself `localhost`.
 pub(crate) fn server(text: &str) -> Result<ServerAddress, InvalidValue> {
-    match text.strip_prefix("unix:").filter(|path| !path.is_empty()) {
+    match unix_socket(text)? {
         Some(path) => Ok(ServerAddress {
             uri: Uri::from_static("http://localhost"),
-            socket: Some(path.into()),
+            socket: Some(path),
         }),
         None => url(text).map(ServerAddress::from),
     }

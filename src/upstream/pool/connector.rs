@@ -1,7 +1,7 @@
 //! How a connection to the upstream is opened.
 
 use super::{circuit_breaker::CircuitBreaker, io::Io};
-use crate::{http::body::BoxError, upstream::error_chain::sources};
+use crate::{http::body::BoxError, os::UnixStream, upstream::error_chain::sources};
 use http::{Uri, uri::Scheme};
 use hyper_util::client::legacy::connect::HttpConnector;
 use rustls::{ClientConfig, pki_types::ServerName};
@@ -11,10 +11,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::{
-    net::{TcpStream, UnixStream},
-    time::timeout,
-};
+use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::TlsConnector;
 use tower_service::Service;
 

@@ -156,6 +156,8 @@ async fn sweep(idle: Weak<IdleConnections>) {
 
 #[cfg(test)]
 mod tests {
+    #![cfg(unix)]
+
     use super::super::io::Io;
     use super::*;
     use tokio::{io::AsyncReadExt, net::UnixStream, time::timeout};

@@ -1,5 +1,6 @@
 //! What the bytes of a connection go over.
 
+use crate::os::UnixStream;
 use std::{
     io::{self, IoSlice},
     pin::Pin,
@@ -7,7 +8,7 @@ use std::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpStream, UnixStream},
+    net::TcpStream,
 };
 use tokio_rustls::client::TlsStream;
 

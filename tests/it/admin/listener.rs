@@ -1,5 +1,7 @@
 //! The second listener: who may look, and what is counted.
 
+#![cfg(unix)]
+
 use crate::support::{
     Client, Running,
     metrics::Metrics,

@@ -1,5 +1,7 @@
 //! `demo`: what it prints can be tried, as it stands.
 
+#![cfg(unix)]
+
 use crate::support::{Client, program::Program};
 use http::Method;
 use jobshim::demo::jobs;

@@ -1,5 +1,7 @@
 //! `health`: whether the jobshim of a configuration is well.
 
+#![cfg(unix)]
+
 use super::{stderr, stdout};
 use crate::support::{
     Client, TableFolder as Folder,

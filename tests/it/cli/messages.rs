@@ -1,5 +1,7 @@
 //! What somebody is told who asked for what cannot be: in words of our own, with what to do.
 
+#![cfg(unix)]
+
 use super::stderr;
 use crate::support::{TableFolder as Folder, program::run};
 use std::net::TcpListener;

@@ -1,6 +1,7 @@
 //! Tests of `cli`.
 
 mod arguments;
+mod background;
 mod check;
 mod completions;
 mod demo;

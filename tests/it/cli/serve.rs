@@ -1,5 +1,7 @@
 //! The program as a server: its log lines, and its end by signals.
 
+#![cfg(unix)]
+
 use super::one_job;
 use crate::support::{Client, program::Program, upstream::Scripted, wait::until};
 use jobshim::demo::{Options, Rules, Simulator};

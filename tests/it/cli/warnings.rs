@@ -1,5 +1,7 @@
 //! What `check` and the log at the start warn of.
 
+#![cfg(unix)]
+
 use crate::support::program::{Program, run};
 
 fn warned(arguments: &[&str], environment: &[(&str, &str)]) -> Vec<String> {

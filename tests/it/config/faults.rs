@@ -44,6 +44,7 @@ fn a_port_that_is_none_is_refused_and_does_not_mean_the_usual_one() {
     }
 }
 
+#[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_configuration_from_a_pipe_stays_in_force_when_it_cannot_be_read_again() {
     let recorder = Scripted::always(404, &[], "{}").await;

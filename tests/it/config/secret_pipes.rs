@@ -1,5 +1,7 @@
 //! Secrets that come through a pipe, and so can be read once.
 
+#![cfg(unix)]
+
 use crate::support::{Client, TableFolder, program::Program, upstream::Scripted};
 use std::{fs, process::Command};
 

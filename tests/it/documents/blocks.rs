@@ -1,5 +1,7 @@
 //! Every block of code in every document is run, or parsed where it cannot be run here.
 
+#![cfg(unix)]
+
 use crate::support::{
     StateFolder, TableFolder,
     documents::{Block, all, root},
@@ -79,20 +81,22 @@ fn every_json_and_every_python_can_be_read() {
     }
 }
 
-/// Stands for jobshim: what would serve is checked instead, with the same words.
+/// Stands for jobshim: what would serve is checked instead, with the same words. In the background it may serve, as a block
+/// that starts it must stop it, too.
 const JOBSHIM: &str = r#"#!/bin/sh
 case "$1" in
     report) [ "$2" = --admin ] || set -- "$@" --admin "http://$JOBSHIM_ADMIN" ;;
     check | doctor | explain | mapping | health) ;;
+    start | stop | status) export JOBSHIM_STATE_DIR="$BIN/state" JOBSHIM_LISTEN=127.0.0.1:0 JOBSHIM_ADMIN=off ;;
     *) set -- check "$@" ;;
 esac
 exec "$PROGRAM" "$@"
 "#;
 /// Stands for a program that must not do anything here: what it was asked for is looked at.
 const STUB: &str = "#!/bin/sh\necho \"${0#\"$BIN/\"} $*\" >>\"$BIN/asked\"\n";
-const STUBS: [&str; 5] = ["cargo", "docker", "install", "systemctl", "just"];
+const STUBS: [&str; 6] = ["cargo", "docker", "install", "systemctl", "launchctl", "just"];
 /// The repository's own, where they are called.
-const SCRIPTS: [&str; 2] = [".ci/run", "fuzz/run"];
+const SCRIPTS: [&str; 3] = [".ci/run", "fuzz/run", "tests/windows.sh"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_command_runs() {
@@ -133,6 +137,11 @@ fn run_block(place: &str, script: &str, admin: &str) {
         assert!(root().join(name).is_file(), "{name}");
         executable(&scratch.path.join(name), "#!/bin/sh\n");
     }
+    assert_eq!(
+        script.matches("jobshim start").count(),
+        script.matches("jobshim stop").count(),
+        "{place}: what is started runs on"
+    );
     let output = Command::new("sh")
         .args(["-euc", script])
         .current_dir(&scratch.path)
@@ -207,6 +216,13 @@ fn assert_meant(place: &str, words: &[&str]) {
         "systemctl" => {
             let unit = words.last().expect("a unit");
             assert!(root().join("deploy/systemd").join(unit).is_file(), "{place}: {said}");
+        }
+        "launchctl" => {
+            let file = words.last().and_then(|path| path.rsplit('/').next());
+            assert!(
+                root().join("deploy/launchd").join(file.expect("a file")).is_file(),
+                "{place}: {said}"
+            );
         }
         "just" => {
             let recipe = words.get(1).unwrap_or(&"default");

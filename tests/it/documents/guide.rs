@@ -1,5 +1,7 @@
 //! The code in the guide for people who move theirs: what stands after says the same as what stood before.
 
+#![cfg(unix)]
+
 use crate::support::{browser::Browser, program::run, start_with};
 use jobshim::{
     config::{Options as Settings, settings::UPSTREAM},

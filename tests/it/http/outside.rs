@@ -1,5 +1,7 @@
 //! What comes from outside, in the log and in messages: one line, no commands for a terminal, no secrets, and not too long.
 
+#![cfg(unix)]
+
 use crate::support::{
     Client, TableFolder,
     program::{Program, run},

@@ -1,6 +1,8 @@
 //! Histories that are longer than memory: bounded, begun early, never well ended when something failed, and asked for
 //! no further than they must be.
 
+#![cfg(target_os = "linux")]
+
 use crate::support::{
     Client,
     program::Program,

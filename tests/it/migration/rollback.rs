@@ -1,5 +1,7 @@
 //! A canary that goes back by itself: what counts as a failure, how it is seen, and that a restart does not undo it.
 
+#![cfg(unix)]
+
 use super::compare::{differing_server, jobshim};
 use crate::support::{
     Client, Running, StateFolder,

@@ -1,6 +1,8 @@
 //! What `server.max_buffered` is for: requests may take half of it, what is made of a body counts like the body, and where
 //! there is no room nothing is done.
 
+#![cfg(target_os = "linux")]
+
 use crate::support::{
     Client, Reply, Running, facing,
     program::{Program, run},

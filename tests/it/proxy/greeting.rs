@@ -1,5 +1,7 @@
 //! What the log says at the start of the server behind, and `doctor` too: what it is, and what becomes of legacy calls there.
 
+#![cfg(unix)]
+
 use super::hints::{assert_says, doctor, legacy_says, log_line, simulator};
 use crate::support::{
     Client,

@@ -1,5 +1,7 @@
 //! A login page in front of the server: its redirect is for the client to follow.
 
+#![cfg(unix)]
+
 use crate::support::{
     Client,
     program::Program,

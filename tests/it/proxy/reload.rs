@@ -1,5 +1,7 @@
 //! Changes of configuration and tables while the program runs.
 
+#![cfg(unix)]
+
 use crate::support::{
     Client, TableFolder as Folder,
     metrics::Metrics,

@@ -1,6 +1,8 @@
 //! One session of a client that was written for a local ComfyUI and knows no key, against both kinds of server: upload,
 //! prompt, watch, poll, view, queue, delete, interrupt, clear.
 
+#![cfg(unix)]
+
 use crate::support::{
     Client, Reply,
     json::Json,

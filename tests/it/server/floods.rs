@@ -1,6 +1,8 @@
 //! Clients that speak HTTP/2 and send what costs them little and a server much, without end: each is cut off, whatever it
 //! does, the memory that it costs has a bound, and others are served meanwhile. Who only does little is no flood.
 
+#![cfg(target_os = "linux")]
+
 use crate::support::{
     Client, Running, facing,
     http2::{

@@ -1,6 +1,8 @@
 //! How clients get in: Unix sockets, sockets that the service manager passes, the PROXY protocol; and how the server may be
 //! found.
 
+#![cfg(unix)]
+
 use crate::support::{
     TableFolder as Folder,
     program::{Program, run},

@@ -1,6 +1,8 @@
 //! A thousand clients who send heads or bodies slowly, or do not read, against the real program: nobody else waits for
 //! them, and the memory that they cost has a bound.
 
+#![cfg(target_os = "linux")]
+
 use crate::support::{
     Client, descriptors,
     program::Program,

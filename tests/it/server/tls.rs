@@ -1,5 +1,7 @@
 //! TLS on the listener: both protocols, certificates that change, and what may come before it.
 
+#![cfg(unix)]
+
 use crate::{
     server::listeners::{REQUEST, recorder, talk},
     support::{

@@ -9,7 +9,7 @@ use std::{
         LazyLock,
         mpsc::{Receiver, channel},
     },
-    thread,
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -30,6 +30,8 @@ fn command(program: &str, arguments: &[&str], environment: &[(&str, &str)]) -> C
     command
         .args(arguments)
         .env_clear()
+        // Without it there are no sockets on Windows.
+        .envs(std::env::var_os("SystemRoot").map(|root| ("SystemRoot", root)))
         .env("JOBSHIM_ADMIN", "off")
         .envs(environment.iter().copied());
     command
@@ -37,11 +39,36 @@ fn command(program: &str, arguments: &[&str], environment: &[(&str, &str)]) -> C
 
 /// Runs it to its end, which must not be far.
 pub fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
-    let seconds = PATIENCE.as_secs().to_string();
-    let limited = ["--foreground", "--signal=KILL", &seconds, &JOBSHIM];
-    command("timeout", &[&limited, arguments].concat(), environment)
-        .output()
-        .expect("the program runs")
+    let mut command = command(&JOBSHIM, arguments, environment);
+    let child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let mut child = child.expect("the program runs");
+    let (stdout, stderr) = (all_of(child.stdout.take()), all_of(child.stderr.take()));
+    let begun = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait().expect("a status") {
+            break status;
+        }
+        if begun.elapsed() > PATIENCE {
+            child.kill().expect("it is killed");
+        }
+        thread::sleep(Duration::from_millis(2));
+    };
+    let [stdout, stderr] = [stdout, stderr].map(|reading| reading.join().expect("a reader"));
+    Output { status, stdout, stderr }
+}
+
+/// Reads a stream to its end, beside everything else.
+fn all_of(stream: Option<impl Read + Send + 'static>) -> JoinHandle<Vec<u8>> {
+    let mut stream = stream.expect("a pipe");
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).expect("bytes");
+        bytes
+    })
 }
 
 /// The program while it runs; killed when dropped.

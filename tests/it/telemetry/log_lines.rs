@@ -1,5 +1,7 @@
 //! Log lines that belong to a request say to which, and all of them speak plainly.
 
+#![cfg(unix)]
+
 use crate::support::{
     Client, TableFolder,
     program::Program,

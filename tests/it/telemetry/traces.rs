@@ -1,5 +1,7 @@
 //! Traces, as a collector gets them: which spans there are, how they hang together, and what none of them tells.
 
+#![cfg(unix)]
+
 use crate::support::{
     Client,
     program::{Program, run},

@@ -1,6 +1,8 @@
 //! Who calls the legacy surface: `/usage`, across a restart, `jobshim report`, the access log, and that none of them tells
 //! a secret.
 
+#![cfg(unix)]
+
 use crate::support::{
     Client, StateFolder,
     metrics::Metrics,

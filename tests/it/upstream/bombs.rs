@@ -1,6 +1,8 @@
 //! JSON that is made to break whoever reads it: each ends in a 502 or is passed on as it is, in bounded memory, and the
 //! program goes on.
 
+#![cfg(target_os = "linux")]
+
 use crate::support::{
     Client, Reply,
     program::Program,

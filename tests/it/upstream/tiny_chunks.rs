@@ -1,6 +1,8 @@
 //! An answer that comes in tiny pieces, and a client that does not read them: what waits for it takes little more memory than
 //! its bytes, not that of what they were read into.
 
+#![cfg(target_os = "linux")]
+
 use crate::support::{
     http2::{END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, WINDOW_UPDATE, block, frame},
     program::Program,

@@ -1,5 +1,7 @@
 //! What of a request is still to be sent, and whether its connection is open.
 
+#![cfg(unix)]
+
 use super::*;
 use futures_util::stream;
 use http::Request;

@@ -1,5 +1,7 @@
 //! What is hidden stays so after the program has ended, in whatever way.
 
+#![cfg(unix)]
+
 use super::{finished, history, job, post_as, uuid};
 use crate::support::{Client, StateFolder, program::Program, server::Server, wait::as_soon_as};
 use http::Method;

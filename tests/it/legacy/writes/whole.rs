@@ -1,5 +1,7 @@
 //! Writes whose client leaves in the middle: they are done all the same, as by a server that has read the request.
 
+#![cfg(unix)]
+
 use super::*;
 use crate::support::{
     facing,

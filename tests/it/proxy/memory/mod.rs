@@ -3,6 +3,8 @@
 //!
 //! `JOBSHIM_TEST_BODY=8388608` makes them as long as that, in bytes.
 
+#![cfg(target_os = "linux")]
+
 mod answers;
 mod limit;
 mod requests;

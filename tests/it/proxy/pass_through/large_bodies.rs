@@ -1,5 +1,7 @@
 //! Bodies that are far larger than memory go on as they come.
 
+#![cfg(target_os = "linux")]
+
 use crate::support::raw::raw_request;
 use crate::support::{
     facing,

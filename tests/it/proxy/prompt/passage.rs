@@ -1,5 +1,7 @@
 //! The call itself: nothing of it is changed, delayed or lost.
 
+#![cfg(target_os = "linux")]
+
 use super::*;
 
 /// Bodies that a server may get; none of them may arrive changed.

@@ -1,5 +1,7 @@
 //! Redacted keys on the way in and out, and what the log says of keys.
 
+#![cfg(unix)]
+
 use super::*;
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 //! A stop in the middle of load. What jobshim has begun is in its log, by the ids that clients gave their requests: every
 //! one of those must have been answered whole, and whatever a client did not get an answer to must never have been begun.
 
+#![cfg(unix)]
+
 use crate::support::{
     program::Program,
     upstream::{Scripted, reply},

@@ -7,6 +7,8 @@
 //!
 //! (idle connections, busy ones, seconds, rounds). It takes about as many descriptors as there are connections.
 
+#![cfg(target_os = "linux")]
+
 use crate::support::{
     descriptors,
     program::Program,

@@ -1,5 +1,7 @@
 //! The end of the program: what it still does, and what its clients see of it.
 
+#![cfg(target_os = "linux")]
+
 use crate::support::{
     Client,
     program::Program,

@@ -1,6 +1,8 @@
 //! Upstreams that fail in every way, on every route: the right status in time, nothing kept of a failure, the first request
 //! after it succeeds, and memory and descriptors are back to where they were.
 
+#![cfg(target_os = "linux")]
+
 use crate::support::{
     program::Program,
     raw::exchange,

@@ -1,0 +1,12 @@
+//! What differs between systems. `unix` and `windows` have the same names, and one of them is compiled; nothing above knows
+//! which. What a system lacks is an error that says so, or waits for ever.
+
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
+
+#[cfg(unix)]
+pub use unix::*;
+#[cfg(windows)]
+pub use windows::*;
