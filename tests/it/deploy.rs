@@ -1,5 +1,7 @@
 //! What `deploy/` holds is good: parsed, its parts fit each other, and jobshim accepts the settings in it.
 
+mod monitoring;
+
 use crate::support::{
     needs::{is_left_out, missing},
     program::{Program, run},
