@@ -381,3 +381,14 @@ async fn the_table_of_metrics_has_all_of_them_and_no_other() {
     let metrics = cells.filter(|name| name.starts_with("jobshim_") || name.starts_with("process_"));
     assert_eq!(metrics.map(str::to_owned).collect::<BTreeSet<_>>(), known);
 }
+
+#[test]
+fn the_chart_has_this_version_and_holds_these_very_rules_and_this_dashboard() {
+    let chart: Value = serde_yaml_ng::from_str(&file("deploy/helm/jobshim/Chart.yaml")).expect("YAML");
+    assert_eq!(chart["appVersion"], env!("CARGO_PKG_VERSION"));
+    // They are links, which a checkout on Windows may not have.
+    if cfg!(unix) {
+        assert_eq!(file("deploy/helm/jobshim/files/alerts.yaml"), file(ALERTS));
+        assert_eq!(file("deploy/helm/jobshim/files/dashboard.json"), file(DASHBOARD));
+    }
+}
