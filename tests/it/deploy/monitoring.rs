@@ -1,5 +1,5 @@
 //! The dashboard and the alert rules ask for what `/metrics` has: every metric, every label, every word of one. What PromQL
-//! itself thinks of them is asked by `tests/monitoring.py`.
+//! itself thinks of them is asked by `tests/deploy/monitoring.py`.
 
 use super::file;
 use crate::support::{

@@ -11,35 +11,17 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
-import sys
 import tempfile
-import time
-import urllib.error
 import urllib.parse
-import urllib.request
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-TOOLS = REPOSITORY / "target/tools/prometheus"
+from support import PROGRAM, REPOSITORY, TOOLS, ask, check, done, free_port, run, skip, until
+
+UNPACKED = TOOLS / "prometheus"
 ALERTS = REPOSITORY / "deploy/prometheus/alerts.yaml"
-PROGRAM = os.environ.get("JOBSHIM_TEST_PROGRAM", str(REPOSITORY / "target/debug/jobshim"))
 # What does not happen to the jobshim below: no answer differs, and nobody opens a WebSocket.
 EMPTY = {"jobshim_shadow_differences_total", "jobshim_tunnel_bytes_total"}
-
-
-def check(good, what):
-    if not good:
-        sys.exit(f"FAILED: {what}")
-
-
-def done(what):
-    print(f"ok: {what}", flush=True)
-
-
-def run(*command, **options):
-    return subprocess.run([str(word) for word in command], text=True, capture_output=True, timeout=300, **options)
 
 
 def install():
@@ -47,10 +29,9 @@ def install():
     found = shutil.which("prometheus"), shutil.which("promtool")
     if all(found):
         return found
-    if not (TOOLS / "usr/bin/promtool").exists():
+    if not (UNPACKED / "usr/bin/promtool").exists():
         if not shutil.which("apt-get"):
-            print("skipped: there is no prometheus, and no apt-get to get it by", flush=True)
-            sys.exit(0)
+            skip("there is no prometheus, and no apt-get to get it by")
         with tempfile.TemporaryDirectory() as folder:
             os.chmod(folder, 0o777)
             got = run("apt-get", "download", "-qq", "prometheus", cwd=folder)
@@ -59,34 +40,10 @@ def install():
                 got = run("apt-get", "download", "-qq", "prometheus", cwd=folder)
             packages = list(Path(folder).glob("*.deb"))
             if got.returncode or not packages:
-                print(f"skipped: Debian's prometheus cannot be had: {got.stderr}", flush=True)
-                sys.exit(0)
-            unpacked = run("dpkg", "-x", packages[0], TOOLS)
+                skip(f"Debian's prometheus cannot be had: {got.stderr}")
+            unpacked = run("dpkg", "-x", packages[0], UNPACKED)
             check(unpacked.returncode == 0, unpacked.stderr)
-    return TOOLS / "usr/bin/prometheus", TOOLS / "usr/bin/promtool"
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
-def ask(url, body=None):
-    try:
-        with urllib.request.urlopen(url, body, timeout=10) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()
-    except OSError as error:
-        return None, str(error)
-
-
-def until(what, holds):
-    end = time.monotonic() + 60
-    while not holds():
-        check(time.monotonic() < end, f"never: {what}")
-        time.sleep(0.1)
+    return UNPACKED / "usr/bin/prometheus", UNPACKED / "usr/bin/promtool"
 
 
 class Running:
@@ -210,7 +167,6 @@ def is_used(folder, prometheus, promtool):
         done(f"all {len(rules)} rules are evaluated, and tell of the server that is gone")
 
 
-check(Path(PROGRAM).exists(), f"build jobshim first; there is no {PROGRAM}")
 PROMETHEUS, PROMTOOL = install()
 rules_are_good(PROMTOOL)
 with tempfile.TemporaryDirectory() as scratch:
