@@ -108,13 +108,12 @@ impl Reloader {
     /// Reads everything again. What is wrong in any way is refused as a whole, and what was in force stays.
     async fn reload(mut self, asked: bool) -> Self {
         let work = spawn_blocking(move || {
-            match self.take_over(asked) {
-                Ok(()) => {}
-                Err(reason) => {
-                    let reason = reason.to_string();
-                    tracing::warn!(reason, "the new configuration is refused; the old one stays in force");
-                    self.proxy.observer().events().tell(EventKind::ReloadRefused, &reason);
-                }
+            let taken = self.take_over(asked);
+            self.proxy.observer().metrics().configured(taken.is_ok());
+            if let Err(reason) = taken {
+                let reason = reason.to_string();
+                tracing::warn!(reason, "the new configuration is refused; the old one stays in force");
+                self.proxy.observer().events().tell(EventKind::ReloadRefused, &reason);
             }
             self
         });

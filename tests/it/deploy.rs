@@ -2,6 +2,8 @@
 
 #![cfg(target_os = "linux")]
 
+mod monitoring;
+
 use crate::support::{
     needs::{is_left_out, missing},
     program::{Program, program, run},
@@ -106,10 +108,13 @@ fn selects(selector: &Value, labels: &Value) -> bool {
     !selector.is_empty() && selector.iter().all(|(name, value)| labels.get(name) == Some(value))
 }
 
-fn container(pod: &Value) -> &Value {
-    let containers = pod["containers"].as_array().expect("containers");
-    let mut jobshim = containers.iter().filter(|container| container["name"] == "jobshim");
-    jobshim.next().expect("jobshim")
+/// The container of this name; a sidecar is an init container.
+fn container<'a>(pod: &'a Value, name: &str) -> &'a Value {
+    let mut all = ["containers", "initContainers"]
+        .iter()
+        .flat_map(|kind| pod[kind].as_array().into_iter().flatten());
+    all.find(|container| container["name"] == name)
+        .unwrap_or_else(|| panic!("no {name}"))
 }
 
 fn variables(container: &Value) -> Vec<(String, String)> {
@@ -153,7 +158,9 @@ fn the_kubernetes_manifests_fit_together_and_set_what_jobshim_knows() {
             &deployment["template"]["spec"],
         );
         assert!(selects(&deployment["selector"]["matchLabels"], labels), "{path}");
-        let jobshim = container(pod);
+        let jobshim = container(pod, "jobshim");
+        let image = concat!("YOUR-REGISTRY/jobshim:", env!("CARGO_PKG_VERSION"));
+        assert_eq!(jobshim["image"], image, "{path}");
         let variables = variables(jobshim);
         assert_accepted(path, &variables);
 
@@ -182,10 +189,17 @@ fn the_kubernetes_manifests_fit_together_and_set_what_jobshim_knows() {
                 "{probe}"
             );
         }
-        let delay = time(setting(&variables, "JOBSHIM_DRAIN_DELAY"));
+        // By itself it takes connections for a while after it is told to stop; beside ComfyUI, which goes first, ComfyUI does.
+        let delay = match jobshim["restartPolicy"].as_str() {
+            None => time(setting(&variables, "JOBSHIM_DRAIN_DELAY")),
+            Some(_) => pod["containers"][0]["lifecycle"]["preStop"]["exec"]["command"][1]
+                .as_str()
+                .map(time)
+                .expect("a time"),
+        };
         let drain = time(default("server.drain_timeout"));
         let grace = pod["terminationGracePeriodSeconds"].as_u64().expect("a time");
-        assert!(grace > delay + drain, "{grace} s for {delay} + {drain}");
+        assert!(delay > 0 && grace > delay + drain, "{grace} s for {delay} + {drain}");
         let policy = &of_kind(&manifests, "NetworkPolicy")["spec"];
         assert!(selects(&policy["podSelector"]["matchLabels"], labels), "{path}");
         let rules = policy["ingress"].as_array().expect("rules");
@@ -224,7 +238,10 @@ async fn a_kubelet_gets_the_answers_that_it_needs_from_the_manifests_settings() 
     let url = upstream.url();
     for path in ["deploy/kubernetes/sidecar.yaml", "deploy/kubernetes/deployment.yaml"] {
         let manifests = documents(path);
-        let jobshim = container(&of_kind(&manifests, "Deployment")["spec"]["template"]["spec"]);
+        let jobshim = container(
+            &of_kind(&manifests, "Deployment")["spec"]["template"]["spec"],
+            "jobshim",
+        );
         let set = variables(jobshim);
         let mut environment: Vec<(&str, &str)> = set.iter().map(|(name, value)| (&**name, &**value)).collect();
         environment.retain(|(name, _)| *name != "JOBSHIM_STATE_DIR");
@@ -253,6 +270,36 @@ async fn a_kubelet_gets_the_answers_that_it_needs_from_the_manifests_settings() 
         assert_eq!(probe("readinessProbe").await, [503], "{path}");
         assert_eq!(probe("livenessProbe").await, [200], "{path}: it is not killed");
     }
+}
+
+#[test]
+fn the_sidecar_starts_before_comfyui_and_stops_after_it() {
+    let manifests = documents("deploy/kubernetes/sidecar.yaml");
+    let pod = &of_kind(&manifests, "Deployment")["spec"]["template"]["spec"];
+    let sidecar = &pod["initContainers"][0];
+    assert_eq!(sidecar["name"], "jobshim");
+    assert_eq!(
+        sidecar["restartPolicy"], "Always",
+        "without it, ComfyUI would wait for jobshim to end"
+    );
+    let containers = pod["containers"].as_array().expect("containers");
+    assert_eq!(containers.len(), 1, "{containers:?}");
+    let comfyui = container(pod, "comfyui");
+    let arguments: Vec<&str> = comfyui["args"]
+        .as_array()
+        .expect("arguments")
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
+    let after = |name: &str| {
+        arguments
+            .iter()
+            .skip_while(|argument| **argument != name)
+            .nth(1)
+            .expect("a value")
+    };
+    let upstream = format!("http://{}:{}", after("--listen"), after("--port"));
+    assert_eq!(setting(&variables(sidecar), "JOBSHIM_UPSTREAM"), upstream);
 }
 
 #[test]

@@ -1,12 +1,14 @@
 //! What is counted, and how: the hot path adds to atomics. Under which names it is shown is in `registration`.
 
 mod cells;
+mod process;
 mod registration;
 mod request_kind;
 
 pub use request_kind::RequestKind;
 
 use super::{
+    clock::now_ms,
     findings::Findings,
     histogram::Histogram,
     labels::{CacheResult, Call, Failure, Source, StatusClass},
@@ -19,12 +21,18 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::Registry,
 };
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, atomic::AtomicU64},
+};
 
 /// All metrics.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    /// What the system says of this process: names without `jobshim_`.
+    process: Registry,
     /// Requests, by [`RequestKind`].
     pub requests: Cells<Counter>,
     /// How long they took, by route and source.
@@ -55,6 +63,10 @@ pub struct Metrics {
     tunnel_bytes: Cells<Counter>,
     /// 1 while the upstream answers.
     pub upstream_up: Gauge,
+    /// 1 unless the last reload was refused.
+    config_taken: Gauge,
+    /// When a configuration was last put in force, in seconds since 1970.
+    config_taken_at: Gauge<f64, AtomicU64>,
     rolled_back: Family<Vec<Label>, Gauge>,
     verdicts: Family<Vec<Label>, Gauge>,
     /// The verdict that is shown of each route.
@@ -84,14 +96,30 @@ impl Metrics {
             tunnels_open: Gauge::default(),
             tunnel_bytes: Cells::new(2),
             upstream_up: Gauge::default(),
+            config_taken: Gauge::default(),
+            config_taken_at: Gauge::default(),
             rolled_back: Family::default(),
             verdicts: Family::default(),
             shown_verdicts: Mutex::default(),
             registry: Registry::default(),
+            process: Registry::default(),
         };
+        // The program would not run, had its first configuration been refused.
+        metrics.configured(true);
+        let mut process = Registry::default();
+        process.register_collector(Box::new(process::Process::default()));
         Self {
             registry: metrics.registry(findings),
+            process,
             ..metrics
+        }
+    }
+
+    /// A configuration was read: it is in force, or refused.
+    pub fn configured(&self, taken: bool) {
+        self.config_taken.set(i64::from(taken));
+        if taken {
+            self.config_taken_at.set(now_ms() as f64 / 1_000.0);
         }
     }
 
@@ -127,7 +155,9 @@ impl Metrics {
     /// The Prometheus text format, version 0.0.4.
     pub fn text(&self) -> Result<String, fmt::Error> {
         let mut text = String::new();
-        prometheus_text::encode(&mut text, &self.registry)?;
+        for registry in [&self.registry, &self.process] {
+            prometheus_text::encode(&mut text, registry)?;
+        }
         Ok(text)
     }
 

@@ -14,6 +14,17 @@ impl Metrics {
         let mut registry = Registry::with_prefix("jobshim");
         let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "Which jobshim this is", build);
+        registry.register(
+            "config_last_reload_successful",
+            "1 when the last configuration that was read is in force, 0 when it was refused",
+            self.config_taken.clone(),
+        );
+        registry.register_with_unit(
+            "config_last_reload_success_timestamp",
+            "When a configuration was last put in force, since 1970",
+            Unit::Seconds,
+            self.config_taken_at.clone(),
+        );
         self.name_requests(&mut registry);
         self.name_upstream(&mut registry);
         self.name_cache(&mut registry);

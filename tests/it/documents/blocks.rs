@@ -94,7 +94,7 @@ exec "$PROGRAM" "$@"
 "#;
 /// Stands for a program that must not do anything here: what it was asked for is looked at.
 const STUB: &str = "#!/bin/sh\necho \"${0#\"$BIN/\"} $*\" >>\"$BIN/asked\"\n";
-const STUBS: [&str; 6] = ["cargo", "docker", "install", "systemctl", "launchctl", "just"];
+const STUBS: [&str; 7] = ["cargo", "docker", "helm", "install", "systemctl", "launchctl", "just"];
 /// The repository's own, where they are called.
 const SCRIPTS: [&str; 3] = [".ci/run", "fuzz/run", "tests/windows.sh"];
 
@@ -199,6 +199,16 @@ fn assert_meant(place: &str, words: &[&str]) {
             for setting in words.iter().filter(|word| word.starts_with("JOBSHIM_")) {
                 let (variable, _) = setting.split_once('=').expect("a value");
                 assert!(keys().any(|key| key.variable == variable), "{place}: {said}");
+            }
+        }
+        "helm" => {
+            let chart = words.iter().find(|word| word.starts_with("deploy/")).expect("a chart");
+            let values: serde_json::Value =
+                serde_yaml_ng::from_str(&file(&format!("{chart}/values.yaml"))).expect("YAML");
+            for set in words.windows(2).filter(|pair| pair[0] == "--set").map(|pair| pair[1]) {
+                let (key, _) = set.split_once('=').expect("a value");
+                let there = values.pointer(&format!("/{}", key.replace('.', "/"))).is_some();
+                assert!(there, "{place}: the chart has no value {key}");
             }
         }
         "install" => {

@@ -13,7 +13,10 @@ use crate::support::{
     wait::{as_soon_as, until, within},
 };
 use http::Method;
-use jobshim::demo::{Job, Rules};
+use jobshim::{
+    demo::{Job, Rules},
+    telemetry::now_ms,
+};
 use std::{
     fs,
     path::PathBuf,
@@ -141,6 +144,38 @@ async fn a_bad_file_is_refused_whole_and_the_old_one_stays() {
     }
     jobshim.rewrite("[legacy]\nmode = \"translate\"\n", "the configuration was read again");
     assert_ne!(client.get(address, "/queue").await.text(), OWN);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_say_whether_the_last_reload_was_taken_over_and_when_one_was() {
+    const TAKEN: &str = "jobshim_config_last_reload_successful{}";
+    const WHEN: &str = "jobshim_config_last_reload_success_timestamp_seconds{}";
+    let server = server().await;
+    let begun = now_ms() as f64 / 1_000.0;
+    let mut jobshim = Configured::start("reload-metrics", &server.url(), "");
+    let (admin, client) = (jobshim.program.admin(), Client::new());
+    let read = async || {
+        let metrics = Metrics::of(&client, admin).await;
+        (metrics.value(TAKEN), metrics.value(WHEN))
+    };
+    // What it started with counts.
+    let (taken, mut before) = read().await;
+    assert_eq!(taken, 1.0);
+    assert!(
+        (begun..=now_ms() as f64 / 1_000.0).contains(&before),
+        "{begun} {before}"
+    );
+    for mode in ["forward", "translate"] {
+        jobshim.rewrite("[legacy]\nmode = \"backward\"\n", "the old one stays in force");
+        let (taken, refused_at) = read().await;
+        assert_eq!(taken, 0.0);
+        let text = format!("[legacy]\nmode = \"{mode}\"\n");
+        jobshim.rewrite(&text, "the configuration was read again");
+        until("the new one is in force", async || read().await.0 == 1.0).await;
+        let (_, now) = read().await;
+        assert!(before <= refused_at && refused_at < now, "{before} {refused_at} {now}");
+        before = now;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

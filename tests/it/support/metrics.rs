@@ -93,7 +93,7 @@ fn check(text: &str) {
             let base = base.unwrap_or(name);
             assert!(helps.contains(base), "no help before {line}");
             let kind = *types.get(base).unwrap_or_else(|| panic!("no type before {line}"));
-            assert!(base.starts_with("jobshim_"), "{line}");
+            assert!(base.starts_with("jobshim_") || base.starts_with("process_"), "{line}");
             assert!(
                 base.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'),
                 "{line}"

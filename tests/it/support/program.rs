@@ -186,8 +186,18 @@ impl Program {
         self.memory_line("RssAnon:")
     }
 
+    /// The memory that it holds now, in KiB.
+    pub fn resident_memory(&self) -> u64 {
+        self.memory_line("VmRSS:")
+    }
+
+    /// What Linux says of it in this file of its own, such as `limits`.
+    pub fn proc(&self, name: &str) -> String {
+        std::fs::read_to_string(format!("/proc/{}/{name}", self.child.id())).expect("a process")
+    }
+
     fn memory_line(&self, name: &str) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("a process");
+        let status = self.proc("status");
         let line = status.lines().find(|line| line.starts_with(name)).expect("a line");
         let number = line.split_whitespace().nth(1).and_then(|number| number.parse().ok());
         number.expect("a number of KiB")
