@@ -3,7 +3,7 @@
 resolves names and finds CA roots, also where nothing but /state can be written. The binary is made by the commands of the
 Dockerfile's first stage; where buildah is at hand, the image itself is built from its last.
 
-Needs root (chroot, port 53), cargo, openssl. Leaves nothing behind but what is in target/."""
+Needs root (chroot, port 53), cargo, openssl. Leaves nothing behind."""
 
 import http.server
 import json
@@ -110,10 +110,7 @@ def free_port():
 
 def build(scratch):
     """Does what the first stage of the Dockerfile does, in its order, on a copy of what it is given; gives its /out."""
-    out = scratch / "out"
-    # It stays, for tests/wheel.py: what is built once in a folder, cargo does not build there again.
-    source = REPOSITORY / "target/image/source"
-    shutil.rmtree(source, ignore_errors=True)
+    source, out = scratch / "source", scratch / "out"
     done = []
     for line in (REPOSITORY / "Dockerfile").read_text().splitlines():
         word, _, rest = line.partition(" ")
@@ -124,6 +121,7 @@ def build(scratch):
             left_out = (REPOSITORY / ".dockerignore").read_text().split()
             shutil.copytree(REPOSITORY, source, ignore=lambda folder, names: left_out if Path(folder) == REPOSITORY else [])
             # Dependencies that are built already are not built again.
+            (REPOSITORY / "target").mkdir(exist_ok=True)
             (source / "target").symlink_to(REPOSITORY / "target")
         elif word == "RUN":
             made = subprocess.run(["sh", "-ec", rest.replace("/out", str(out))], cwd=source)

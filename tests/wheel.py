@@ -24,8 +24,6 @@ from pathlib import Path
 from python_tools import REPOSITORY, installed
 
 MOST_BYTES = 15_000_000
-# The copy in which tests/image.py built the program. Cargo knows it by its folder: elsewhere it would be built again.
-BUILT = REPOSITORY / "target/image/source"
 CARGO = tomllib.loads((REPOSITORY / "Cargo.toml").read_text())["package"]
 PYPROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
 LOCKED = tomllib.loads((REPOSITORY / "Cargo.lock").read_text())["package"]
@@ -46,10 +44,10 @@ def run(*command, **options):
 
 
 def build(tools, folder):
-    source = BUILT if BUILT.is_dir() else REPOSITORY
     path = f"{tools}:{os.environ['PATH']}"
     began = time.monotonic()
-    made = subprocess.run(["packaging/wheel", folder], cwd=source, env={**os.environ, "PATH": path})
+    # By the flags of deploy/static cargo finds the program built, after tests/image.py.
+    made = subprocess.run(["packaging/wheel", folder], cwd=REPOSITORY, env={**os.environ, "PATH": path})
     check(made.returncode == 0, f"packaging/wheel builds it in {time.monotonic() - began:.0f} s")
     wheels = list(folder.glob("*.whl"))
     check(len(wheels) == 1, f"one wheel: {[wheel.name for wheel in wheels]}")
