@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -164,16 +165,21 @@ def check_archive(wheel, program, host, scratch):
     check({"hyper", "tokio", "opentelemetry"} <= {name for name, _ in listed}, "the list has what the program is built of")
 
 
-def check_windows_archive(program, scratch):
-    """The same for a wheel as it is built on Windows: what differs are names."""
-    wheel = scratch / f"{NAME}-{VERSION}-py3-none-win_amd64.whl"
-    with zipfile.ZipFile(wheel, "w") as packed:
-        packed.writestr(f"{NAME}-{VERSION}.data/scripts/{NAME}.exe", program)
-        packed.writestr(f"{NAME}-{VERSION}.dist-info/sboms/{NAME}.cyclonedx.json", "{}")
-    run(sys.executable, "packaging/archive.py", wheel, scratch / "windows", cwd=REPOSITORY)
-    top = f"{NAME}-{VERSION}-x86_64-pc-windows-msvc"
-    with zipfile.ZipFile(scratch / f"windows/{top}.zip") as packed:
-        check(packed.read(f"{top}/{NAME}.exe") == program, "the archive for Windows is a .zip with jobshim.exe")
+def check_archives_elsewhere(program, scratch):
+    """The same for wheels as they are built on other systems: what differs are names."""
+    for tags, target, end, name in [
+        ("win_amd64", "x86_64-pc-windows-msvc", "zip", f"{NAME}.exe"),
+        ("macosx_10_12_x86_64.macosx_11_0_arm64.macosx_10_12_universal2", "universal2-apple-darwin", "tar.gz", NAME),
+        ("manylinux2014_aarch64.manylinux_2_17_aarch64.musllinux_1_1_aarch64", "aarch64-unknown-linux-gnu", "tar.gz", NAME),
+    ]:
+        wheel = scratch / f"{NAME}-{VERSION}-py3-none-{tags}.whl"
+        with zipfile.ZipFile(wheel, "w") as packed:
+            packed.writestr(f"{NAME}-{VERSION}.data/scripts/{name}", program)
+            packed.writestr(f"{NAME}-{VERSION}.dist-info/sboms/{NAME}.cyclonedx.json", "{}")
+        run(sys.executable, "packaging/archive.py", wheel, scratch / "others", cwd=REPOSITORY)
+        top = f"{NAME}-{VERSION}-{target}"
+        shutil.unpack_archive(scratch / f"others/{top}.{end}", scratch / "unpacked")
+        check((scratch / f"unpacked/{top}/{name}").read_bytes() == program, f"{top}.{end} has {name}")
 
 
 def check_sources(tools, scratch):
@@ -195,7 +201,7 @@ def main():
         host = check_program(program, scratch)
         check_installed(wheel, tools, scratch)
         check_archive(wheel, program, host, scratch)
-        check_windows_archive(program, scratch)
+        check_archives_elsewhere(program, scratch)
         check_sources(tools, scratch)
     print(f"the wheel is good; it took {time.monotonic() - began:.0f} s")
 
