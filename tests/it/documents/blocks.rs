@@ -94,7 +94,22 @@ exec "$PROGRAM" "$@"
 "#;
 /// Stands for a program that must not do anything here: what it was asked for is looked at.
 const STUB: &str = "#!/bin/sh\necho \"${0#\"$BIN/\"} $*\" >>\"$BIN/asked\"\n";
-const STUBS: [&str; 7] = ["cargo", "docker", "helm", "install", "systemctl", "launchctl", "just"];
+const STUBS: [&str; 14] = [
+    "brew",
+    "cargo",
+    "docker",
+    "gh",
+    "helm",
+    "install",
+    "just",
+    "launchctl",
+    "pip",
+    "pipx",
+    "python",
+    "sha256sum",
+    "systemctl",
+    "uvx",
+];
 /// The repository's own, where they are called.
 const SCRIPTS: [&str; 3] = [".ci/run", "fuzz/run", "tests/windows.sh"];
 
@@ -173,8 +188,11 @@ fn assert_meant(place: &str, words: &[&str]) {
     let said = words.join(" ");
     match words[0] {
         "cargo" => {
-            let known = ["run", "test", "build", "install", "bench", "fmt", "clippy"];
+            let known = ["run", "test", "build", "install", "binstall", "bench", "fmt", "clippy"];
             assert!(known.contains(&words[1]), "{place}: {said}");
+            if words[1] == "binstall" {
+                assert!(words[2] == env!("CARGO_PKG_NAME"), "{place}: {said}");
+            }
             let manifest = file("Cargo.toml");
             for name in [after("--bench"), after("--test")].into_iter().flatten() {
                 let there = name == "it" || manifest.contains(&format!("name = \"{name}\""));
@@ -243,6 +261,33 @@ fn assert_meant(place: &str, words: &[&str]) {
             });
             assert!(there, "{place}: {said}");
         }
+        "brew" | "pip" | "pipx" => {
+            let package = words[2].rsplit('/').next();
+            let meant = ["install", "run"].contains(&words[1]) && package == Some(env!("CARGO_PKG_NAME"));
+            assert!(meant, "{place}: {said}");
+        }
+        "uvx" => assert!(words[1] == env!("CARGO_PKG_NAME"), "{place}: {said}"),
+        // The node's requirements, where ComfyUI keeps the node.
+        "python" => {
+            let path = said
+                .strip_prefix("python -m pip install -r custom_nodes/")
+                .and_then(|path| path.split_once('/'));
+            let (node, list) = path.unwrap_or_else(|| panic!("{place}: {said}"));
+            assert!(
+                file("integrations/comfyui/pyproject.toml").contains(&format!("\nname = \"{node}\"\n")),
+                "{place}: {said}"
+            );
+            assert!(
+                root().join("integrations/comfyui").join(list).is_file(),
+                "{place}: {said}"
+            );
+        }
+        // What a release brings; tests/wheel.py makes it.
+        "sha256sum" => assert!(
+            said.starts_with("sha256sum --check --ignore-missing jobshim-"),
+            "{place}: {said}"
+        ),
+        "gh" => assert!(said.starts_with("gh attestation verify jobshim-"), "{place}: {said}"),
         other => panic!("{place}: nothing tests {other}"),
     }
 }

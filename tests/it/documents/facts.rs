@@ -57,7 +57,7 @@ fn without_blocks(document: &Document) -> String {
 
 /// The paths of the repository that a document names in backticks, from the root.
 fn paths_in(document: &Document) -> BTreeSet<String> {
-    const TOP: [&str; 8] = [
+    const TOP: [&str; 11] = [
         "src/",
         "tests/",
         "mappings/",
@@ -65,7 +65,10 @@ fn paths_in(document: &Document) -> BTreeSet<String> {
         "fuzz/",
         "deploy/",
         "docs/",
+        "integrations/",
+        "packaging/",
         ".ci/",
+        ".github/",
     ];
     let prose = without_blocks(document);
     let spans = code_spans(&prose).filter(|span| TOP.iter().any(|top| span.starts_with(top)));
