@@ -57,7 +57,7 @@ fn without_blocks(document: &Document) -> String {
 
 /// The paths of the repository that a document names in backticks, from the root.
 fn paths_in(document: &Document) -> BTreeSet<String> {
-    const TOP: [&str; 8] = [
+    const TOP: [&str; 9] = [
         "src/",
         "tests/",
         "mappings/",
@@ -65,6 +65,7 @@ fn paths_in(document: &Document) -> BTreeSet<String> {
         "fuzz/",
         "deploy/",
         "docs/",
+        "examples/",
         ".ci/",
     ];
     let prose = without_blocks(document);

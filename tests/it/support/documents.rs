@@ -28,7 +28,7 @@ pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Every document there is: those at the root, and `docs/`.
+/// Every document there is: those at the root, in `docs/` and in `examples/`.
 pub fn all() -> Vec<Document> {
     let markdown = |folder: &Path| -> Vec<PathBuf> {
         let entries = fs::read_dir(folder).expect("a folder");
@@ -38,7 +38,9 @@ pub fn all() -> Vec<Document> {
             .collect()
     };
     let mut paths = markdown(root());
-    paths.extend(markdown(&root().join("docs")));
+    for folder in ["docs", "examples"] {
+        paths.extend(markdown(&root().join(folder)));
+    }
     paths.sort();
     paths.iter().map(|path| read(path)).collect()
 }
