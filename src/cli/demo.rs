@@ -105,7 +105,8 @@ fn welcome(proxy: SocketAddr, page: Option<SocketAddr>, rules: Rules, upstream: 
     }
     let _ = writeln!(
         text,
-        "#\n# The queue moves on every {} seconds. Try, in another terminal:",
+        "#\n# What you submit runs for a second and saves a picture: the scripts in examples/ do that.\n\
+         # The queue moves on every {} seconds. Try, in another terminal:",
         STEP.as_secs()
     );
     for (what, command) in [

@@ -18,101 +18,164 @@ pub fn id(nth: i64) -> String {
     format!("{nth:08}-0000-4000-8000-000000000000")
 }
 
-fn workflow(nth: i64, created: i64) -> Value {
-    json!({
-        "prompt": {
-            "1": {"class_type": "EmptyImage", "inputs": {"width": 512, "height": 512, "batch_size": 1, "color": nth}},
-            "9": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "demo"}},
-        },
-        "extra_data": {"client_id": "demo", "create_time": created},
-    })
+/// What a job is known by, and what it was asked to do.
+pub(super) struct Asked {
+    pub id: String,
+    pub number: i64,
+    pub created: i64,
+    /// The prompt and what was sent with it.
+    pub workflow: Value,
 }
 
-fn job(nth: i64, status: &str, created: i64, more: &[(&str, Value)], detail_only: &[(&str, Value)]) -> Option<Job> {
-    let mut entry = json!({"id": id(nth), "status": status, "priority": nth, "create_time": created});
-    let fields = entry.as_object_mut()?;
-    fields.extend(more.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
-    let entry_text = entry.to_string();
-    let fields = entry.as_object_mut()?;
-    fields.extend(
-        detail_only
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), value.clone())),
-    );
-    fields.insert("workflow".to_owned(), workflow(nth, created));
-    Job::new(&entry_text, &entry.to_string())
+/// How a job ended.
+struct Ending {
+    status: &'static str,
+    started: i64,
+    ended: i64,
+    outputs: Value,
+    /// The last of the messages.
+    event: &'static str,
+    message: Value,
+    error: bool,
+}
+
+impl Asked {
+    /// The demo's own `nth` job.
+    fn nth(nth: i64, created: i64) -> Self {
+        let workflow = json!({
+            "prompt": {
+                "1": {"class_type": "EmptyImage", "inputs": {"width": 512, "height": 512, "batch_size": 1, "color": nth}},
+                "9": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "demo"}},
+            },
+            "extra_data": {"client_id": "demo", "create_time": created},
+        });
+        Self {
+            id: id(nth),
+            number: nth,
+            created,
+            workflow,
+        }
+    }
+
+    fn told(&self, status: &str, more: &[(&str, Value)], detail_only: &[(&str, Value)]) -> Option<Job> {
+        let mut entry = json!({"id": self.id, "status": status, "priority": self.number, "create_time": self.created});
+        let fields = entry.as_object_mut()?;
+        fields.extend(more.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+        let entry_text = entry.to_string();
+        let fields = entry.as_object_mut()?;
+        fields.extend(
+            detail_only
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), value.clone())),
+        );
+        fields.insert("workflow".to_owned(), self.workflow.clone());
+        Job::new(&entry_text, &entry.to_string())
+    }
+
+    /// While it waits or runs.
+    pub(super) fn queued(&self, status: &str) -> Option<Job> {
+        self.told(status, &[("outputs_count", json!(0))], &[])
+    }
+
+    /// Once it has made `outputs`.
+    pub(super) fn completed(&self, started: i64, ended: i64, outputs: Value) -> Option<Job> {
+        self.ended(Ending {
+            status: "completed",
+            started,
+            ended,
+            outputs,
+            event: "execution_success",
+            message: json!({"prompt_id": self.id, "timestamp": ended}),
+            error: false,
+        })
+    }
+
+    fn ended(&self, ending: Ending) -> Option<Job> {
+        let id = &self.id;
+        let Ending {
+            status,
+            started,
+            ended,
+            outputs,
+            ..
+        } = ending;
+        let mut more = vec![
+            ("execution_start_time", json!(started)),
+            ("execution_end_time", json!(ended)),
+            (
+                "outputs_count",
+                json!(outputs.as_object().map_or(0, |outputs| outputs.len())),
+            ),
+        ];
+        if ending.error {
+            more.push(("execution_error", ending.message.clone()));
+        }
+        let success = status == "completed";
+        let state = json!({
+            "status_str": if success { "success" } else { "error" },
+            "completed": success,
+            "messages": [
+                ["execution_start", {"prompt_id": id, "timestamp": started}],
+                ["execution_cached", {"nodes": [], "prompt_id": id, "timestamp": started}],
+                [ending.event, ending.message],
+            ],
+        });
+        self.told(status, &more, &[("outputs", outputs), ("execution_status", state)])
+    }
 }
 
 fn finished(nth: i64, created: i64, outcome: Outcome) -> Option<Job> {
-    let (start, end) = (created + 20, created + 1_500);
+    let (started, ended) = (created + 20, created + 1_500);
+    let asked = Asked::nth(nth, created);
     let file =
         |name: &str, kind: &str| json!({"filename": format!("demo_{nth:05}_.{name}"), "subfolder": "", "type": kind});
-    let (status, event, outputs) = match outcome {
-        Outcome::Image => (
-            "completed",
-            "execution_success",
-            json!({"9": {"images": [file("png", "output")]}}),
-        ),
-        Outcome::Video => (
-            "completed",
-            "execution_success",
-            json!({"9": {"gifs": [file("mp4", "output")], "text": ["a clip"]}}),
-        ),
-        Outcome::Expanded => (
-            "completed",
-            "execution_success",
-            json!({"5.0.0.2": {"images": [file("png", "temp")]}, "9": {"images": [file("png", "output")]}}),
-        ),
-        Outcome::Failed => ("failed", "execution_error", json!({})),
-        Outcome::Cancelled => ("cancelled", "execution_interrupted", json!({})),
+    let outputs = match outcome {
+        Outcome::Image => json!({"9": {"images": [file("png", "output")]}}),
+        Outcome::Video => json!({"9": {"gifs": [file("mp4", "output")], "text": ["a clip"]}}),
+        Outcome::Expanded => {
+            json!({"5.0.0.2": {"images": [file("png", "temp")]}, "9": {"images": [file("png", "output")]}})
+        }
+        Outcome::Failed => {
+            return asked.ended(Ending {
+                status: "failed",
+                started,
+                ended,
+                outputs: json!({}),
+                event: "execution_error",
+                message: json!({
+                    "prompt_id": asked.id, "node_id": "9", "node_type": "SaveImage", "executed": ["1"],
+                    "exception_message": "no space left on device\n", "exception_type": "OSError",
+                    "traceback": ["  File \"nodes.py\", line 1, in save_images\n"], "current_inputs": {},
+                    "current_outputs": ["9"], "timestamp": ended,
+                }),
+                error: true,
+            });
+        }
+        Outcome::Cancelled => {
+            return asked.ended(Ending {
+                status: "cancelled",
+                started,
+                ended,
+                outputs: json!({}),
+                event: "execution_interrupted",
+                message: json!({"prompt_id": asked.id, "timestamp": ended}),
+                error: false,
+            });
+        }
     };
-    let mut ending = json!({"prompt_id": id(nth), "timestamp": end});
-    let mut more = vec![
-        ("execution_start_time", json!(start)),
-        ("execution_end_time", json!(end)),
-        (
-            "outputs_count",
-            json!(outputs.as_object().map_or(0, |outputs| outputs.len())),
-        ),
-    ];
-    if matches!(outcome, Outcome::Failed) {
-        ending = json!({
-            "prompt_id": id(nth), "node_id": "9", "node_type": "SaveImage", "executed": ["1"],
-            "exception_message": "no space left on device\n", "exception_type": "OSError",
-            "traceback": ["  File \"nodes.py\", line 1, in save_images\n"], "current_inputs": {}, "current_outputs": ["9"],
-            "timestamp": end,
-        });
-        more.push(("execution_error", ending.clone()));
-    }
-    let success = status == "completed";
-    let state = json!({
-        "status_str": if success { "success" } else { "error" },
-        "completed": success,
-        "messages": [
-            ["execution_start", {"prompt_id": id(nth), "timestamp": start}],
-            ["execution_cached", {"nodes": [], "prompt_id": id(nth), "timestamp": start}],
-            [event, ending],
-        ],
-    });
-    job(
-        nth,
-        status,
-        created,
-        &more,
-        &[("outputs", outputs), ("execution_status", state)],
-    )
+    asked.completed(started, ended, outputs)
 }
 
 fn queued(nth: i64, created: i64) -> Option<Job> {
-    job(nth, "pending", created, &[("outputs_count", json!(0))], &[])
+    Asked::nth(nth, created).queued("pending")
 }
 
 fn running(nth: i64, created: i64) -> Option<Job> {
-    job(nth, "in_progress", created, &[("outputs_count", json!(0))], &[])
+    Asked::nth(nth, created).queued("in_progress")
 }
 
 /// The same job as a server with `rules` tells it.
-fn told_by(rules: Rules, job: Job) -> Option<Job> {
+pub(super) fn told_by(rules: Rules, job: Job) -> Option<Job> {
     if rules != Rules::Cloud {
         return Some(job);
     }

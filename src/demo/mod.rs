@@ -2,6 +2,7 @@
 
 mod board;
 pub mod jobs;
+mod prompts;
 mod simulator;
 
 pub use board::{Board, Job, Reply, Rules};

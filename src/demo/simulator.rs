@@ -1,8 +1,9 @@
-//! The simulated upstream as a server: the Jobs API and nothing else; every legacy endpoint is 404.
+//! The simulated upstream as a server: the Jobs API, prompts and their pictures; every legacy endpoint is 404.
 
 use super::{
     board::{Board, Reply, Rules},
     now,
+    prompts::{PICTURE, Prompts, is_made},
 };
 use bytes::Bytes;
 use http::{
@@ -45,6 +46,7 @@ pub struct Seen {
 
 struct Shared {
     board: Mutex<Board>,
+    prompts: Mutex<Prompts>,
     options: Options,
     seen: Mutex<Vec<Seen>>,
 }
@@ -67,6 +69,7 @@ impl Simulator {
         let listener = TcpListener::bind(address).await?;
         let shared = Arc::new(Shared {
             board: Mutex::new(board),
+            prompts: Mutex::default(),
             options,
             seen: Mutex::default(),
         });
@@ -143,10 +146,30 @@ impl Shared {
             headers: request.headers.clone(),
             body: body.clone(),
         });
-        let (status, body) = self
-            .refusal(request)
-            .or_else(|| self.jobs_api(request, &body))
-            .unwrap_or((404, String::new()));
+        self.prompts.lock().end_due(&mut self.board.lock(), now());
+        let refusal = self.refusal(request);
+        let (status, content_type, body) = match self.picture(request).filter(|_| refusal.is_none()) {
+            Some(picture) => (StatusCode::OK, "image/png", picture),
+            None => self.text(
+                refusal
+                    .or_else(|| self.prompt(request, &body))
+                    .or_else(|| self.jobs_api(request, &body)),
+            ),
+        };
+        let mut response = Response::new(Full::new(body));
+        *response.status_mut() = status;
+        response
+            .headers_mut()
+            .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        for (name, value) in &self.options.headers {
+            response.headers_mut().append(name, value.clone());
+        }
+        response
+    }
+
+    /// A reply as it is sent; without one, what is not there.
+    fn text(&self, reply: Option<Reply>) -> (StatusCode, &'static str, Bytes) {
+        let (status, body) = reply.unwrap_or((404, String::new()));
         let status = StatusCode::from_u16(status).unwrap_or_default();
         let cloud = self.board.lock().rules == Rules::Cloud;
         let (content_type, body) = match (body.is_empty(), cloud) {
@@ -157,15 +180,7 @@ impl Shared {
             (false, true) => ("application/json", body),
             (false, false) => ("application/json; charset=utf-8", body),
         };
-        let mut response = Response::new(Full::new(Bytes::from(body)));
-        *response.status_mut() = status;
-        response
-            .headers_mut()
-            .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-        for (name, value) in &self.options.headers {
-            response.headers_mut().append(name, value.clone());
-        }
-        response
+        (status, content_type, Bytes::from(body))
     }
 
     fn refusal(&self, request: &Parts) -> Option<Reply> {
@@ -178,7 +193,29 @@ impl Shared {
         (header("x-api-key") != Some(key)).then(|| (401, refused.to_owned()))
     }
 
+    /// The path without `/api`, which the cloud wants and others take.
+    fn own_path<'r>(&self, request: &'r Parts) -> Option<&'r str> {
+        let path = request.uri.path();
+        match path.strip_prefix("/api") {
+            Some(own) if own.starts_with('/') => Some(own),
+            _ => (self.board.lock().rules != Rules::Cloud).then_some(path),
+        }
+    }
+
+    fn picture(&self, request: &Parts) -> Option<Bytes> {
+        let reads = matches!(request.method, Method::GET | Method::HEAD);
+        let asks = reads && self.own_path(request) == Some("/view");
+        let made = asks && is_made(&self.board.lock(), request.uri.query().unwrap_or_default());
+        made.then(|| Bytes::from_static(PICTURE))
+    }
+
+    fn prompt(&self, request: &Parts, body: &[u8]) -> Option<Reply> {
+        let asks = request.method == Method::POST && self.own_path(request) == Some("/prompt");
+        asks.then(|| self.prompts.lock().take(&mut self.board.lock(), body, now()))
+    }
+
     fn jobs_api(&self, request: &Parts, body: &[u8]) -> Option<Reply> {
+        let own_path = self.own_path(request);
         let mut board = self.board.lock();
         let path = request.uri.path();
         let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
@@ -194,16 +231,10 @@ impl Shared {
         if path == "/api/jobs" {
             return Some(board.list(request.uri.query().unwrap_or_default()));
         }
-        let cloud = board.rules == Rules::Cloud;
-        let own_path = if cloud {
-            path
-        } else {
-            path.strip_prefix("/api").unwrap_or(path)
-        };
         if let Some(id) = path.strip_prefix("/api/jobs/") {
             return Some(board.detail(&decode(id)));
         }
-        let class = own_path.strip_prefix(if cloud { "/api/object_info/" } else { "/object_info/" })?;
+        let class = own_path?.strip_prefix("/object_info/")?;
         Some(board.class(&decode(class)))
     }
 }

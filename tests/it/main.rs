@@ -28,6 +28,7 @@ mod cli;
 mod config;
 mod deploy;
 mod documents;
+mod examples;
 mod http;
 mod jobs_api;
 mod layers;

@@ -2,9 +2,14 @@
 
 #![cfg(unix)]
 
-use crate::support::{Client, program::Program};
+use crate::support::{Client, program::Program, start_with, wait::until};
 use http::Method;
-use jobshim::demo::jobs;
+use jobshim::{
+    config::{Options as Settings, settings::UPSTREAM},
+    demo::{Options, Rules, Simulator, jobs, now},
+};
+use serde_json::{Value, json};
+use std::net::SocketAddr;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_curl_line_of_the_demo_shows_what_it_says() {
@@ -114,4 +119,88 @@ async fn try_demo(dialect: &str) {
     }
     program.signal("INT");
     assert_eq!(program.end().code(), Some(0));
+}
+
+const WORKFLOW: &str = r#"{"1": {"class_type": "EmptyImage", "inputs": {}},
+    "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "mine/cat"}}}"#;
+
+async fn ended(client: &Client, at: SocketAddr, id: &str) -> Value {
+    let target = format!("/history/{id}");
+    until("the job has ended", async || {
+        client.get(at, &target).await.text() != "{}"
+    })
+    .await;
+    serde_json::from_str(&client.get(at, &target).await.text()).expect("JSON")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_demo_runs_what_is_submitted_and_shows_its_picture() {
+    for rules in [Rules::Comfyui, Rules::Cloud] {
+        let simulator = Simulator::start(jobs::board_of(rules, now()), Options::default());
+        let simulator = simulator.await.expect("a simulator");
+        let jobshim = start_with(Settings::default().with(&UPSTREAM.url.key, simulator.url())).await;
+        let (client, at) = (Client::new(), jobshim.address);
+        let submit = async |body: String| {
+            let sent = client.send(Method::POST, at, "/prompt", &[], body).await;
+            let reply = sent.expect("an answer");
+            let answer: Value = serde_json::from_str(&reply.text()).expect("JSON");
+            (reply.status, answer)
+        };
+        let (status, taken) = submit(format!(
+            r#"{{"prompt": {WORKFLOW}, "extra_data": {{"api_key_comfy_org": "secret", "mark": 5}}}}"#
+        ))
+        .await;
+        assert_eq!(status, 200, "{taken}");
+        let id = taken["prompt_id"].as_str().expect("an id");
+        let queue = client.get(at, "/queue").await.text();
+        assert!(queue.contains(id), "{queue}");
+        let history = ended(&client, at, id).await;
+        let entry = &history[id];
+        assert_eq!(entry["status"]["status_str"], "success", "{history}");
+        let wanted = json!([{"filename": "cat_00001_.png", "subfolder": "mine", "type": "output"}]);
+        assert_eq!(entry["outputs"]["2"]["images"], wanted);
+        let prompt: Value = serde_json::from_str(WORKFLOW).expect("JSON");
+        assert_eq!(entry["prompt"][2], prompt);
+        let detail = client.get(at, &format!("/api/jobs/{id}")).await.text();
+        assert!(!detail.contains("secret") && detail.contains("mark"), "{detail}");
+        for (target, status) in [
+            ("/view?filename=cat_00001_.png&subfolder=mine&type=output", 200),
+            ("/view?type=output&filename=demo_00001_.png", 200),
+            ("/view?filename=none.png", 404),
+            ("/view", 404),
+        ] {
+            let reply = client.get(at, target).await;
+            assert_eq!(reply.status, status, "{target}");
+            assert_eq!(reply.body.starts_with(b"\x89PNG"), status == 200, "{target}");
+        }
+        // A client may name its job, and stop it.
+        let own = "aaaaaaaa-0000-4000-8000-00000000000a";
+        let (_, taken) = submit(format!(r#"{{"prompt": {WORKFLOW}, "prompt_id": "{own}"}}"#)).await;
+        assert_eq!(taken["prompt_id"], own);
+        let stopped = client
+            .send(
+                Method::POST,
+                at,
+                "/interrupt",
+                &[],
+                format!(r#"{{"prompt_id": "{own}"}}"#),
+            )
+            .await;
+        assert_eq!(stopped.expect("an answer").status, 200);
+        assert_eq!(ended(&client, at, own).await[own]["status"]["status_str"], "error");
+        let (_, later) = submit(format!(r#"{{"prompt": {WORKFLOW}}}"#)).await;
+        ended(&client, at, later["prompt_id"].as_str().expect("an id")).await;
+        assert_eq!(ended(&client, at, own).await[own]["status"]["status_str"], "error");
+        for (body, kind) in [
+            ("{}", "no_prompt"),
+            (r#"{"prompt": {}}"#, "prompt_no_outputs"),
+            (
+                r#"{"prompt": {"1": {"class_type": "EmptyImage"}}}"#,
+                "prompt_no_outputs",
+            ),
+        ] {
+            let (status, refused) = submit(body.to_owned()).await;
+            assert_eq!((status.as_u16(), refused["error"]["type"].as_str()), (400, Some(kind)));
+        }
+    }
 }

@@ -2,15 +2,17 @@
 
 #![cfg(unix)]
 
+use super::powershell::in_sh;
 use crate::support::{
     StateFolder, TableFolder,
     documents::{Block, all, root},
+    needs::is_left_out,
     program::{program, run},
     start_with,
 };
 use jobshim::{
     config::{Options as Settings, keys, settings::UPSTREAM},
-    demo::{Board, Options, Rules, Simulator},
+    demo::{Options, Simulator, jobs, now},
 };
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use std::{
@@ -30,7 +32,7 @@ fn blocks(language: &str) -> Vec<Block> {
 fn every_block_is_of_a_kind_that_is_tested() {
     for block in all().iter().flat_map(|document| document.blocks()) {
         // Text is what nobody types: a shape, or what is printed.
-        let known = ["sh", "toml", "json", "python", "text"].contains(&block.language.as_str());
+        let known = ["sh", "powershell", "toml", "json", "python", "text"].contains(&block.language.as_str());
         assert!(known, "{}: nothing tests {:?}", block.place, block.language);
     }
 }
@@ -97,6 +99,7 @@ const STUB: &str = "#!/bin/sh\necho \"${0#\"$BIN/\"} $*\" >>\"$BIN/asked\"\n";
 const STUBS: [&str; 14] = [
     "brew",
     "cargo",
+    "comfy-api-proxy",
     "docker",
     "gh",
     "helm",
@@ -105,17 +108,37 @@ const STUBS: [&str; 14] = [
     "launchctl",
     "pip",
     "pipx",
-    "python",
     "sha256sum",
     "systemctl",
     "uvx",
 ];
+/// What programs are called on Windows. Nothing is installed by one.
+const ON_WINDOWS: [(&str, &str); 2] = [
+    ("curl.exe", "#!/bin/sh\nexec curl \"$@\"\n"),
+    (
+        "python",
+        "#!/bin/sh\n[ \"$1 $2\" = '-m pip' ] || exec python3 \"$@\"\necho \"python $*\" >>\"$BIN/asked\"\n",
+    ),
+];
+/// The scripts of `examples/`, and the programs without which they are left out.
+const EXAMPLES: [(&str, &[&str]); 4] = [
+    ("python/after.py", &[]),
+    ("javascript/after.mjs", &["node"]),
+    ("go/after.go", &["go"]),
+    ("curl/after.sh", &["curl", "jq"]),
+];
 /// The repository's own, where they are called.
-const SCRIPTS: [&str; 3] = [".ci/run", "fuzz/run", "tests/windows.sh"];
+const SCRIPTS: [&str; 5] = [
+    ".ci/run",
+    "benches/first_answer.py",
+    "benches/server_cpu.py",
+    "fuzz/run",
+    "tests/windows.sh",
+];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_command_runs() {
-    let simulator = Simulator::start(Board::new(Rules::Comfyui), Options::default());
+    let simulator = Simulator::start(jobs::board(now()), Options::default());
     let simulator = simulator.await.expect("a simulator");
     let mut jobshim = start_with(Settings::default().with(&UPSTREAM.url.key, simulator.url())).await;
     let admin = jobshim.admin(&[]).await;
@@ -126,20 +149,36 @@ async fn every_command_runs() {
         ("http://THIS-MACHINE:8187", own),
         ("http://127.0.0.1:8186", format!("http://{admin}")),
     ];
-    let blocks = blocks("sh");
-    assert!(blocks.len() > 25, "{} blocks", blocks.len());
-    for block in blocks {
-        let script = seen
+    let there = |text: &str| {
+        seen.iter()
+            .fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
+    };
+    let examples = EXAMPLES.map(|(path, _)| {
+        let script = fs::read_to_string(root().join("examples").join(path)).expect("a script");
+        (format!("examples/{path}"), there(&script))
+    });
+    let in_sh = |block: Block| {
+        let text = in_sh(&block.text).unwrap_or_else(|line| panic!("{}: not for both shells: {line}", block.place));
+        Block { text, ..block }
+    };
+    let mut commands = blocks("sh");
+    assert!(commands.len() > 25, "{} blocks", commands.len());
+    commands.extend(blocks("powershell").into_iter().map(in_sh));
+    for Block { place, text, .. } in commands {
+        let mut needed = EXAMPLES
             .iter()
-            .fold(block.text.clone(), |text, (from, to)| text.replace(from, to));
-        let place = block.place.clone();
-        let admin = admin.to_string();
-        let work = tokio::task::spawn_blocking(move || run_block(&place, &script, &admin));
+            .filter(|(path, _)| text.contains(path))
+            .flat_map(|(_, needs)| *needs);
+        if needed.any(|program| is_left_out(program)) {
+            continue;
+        }
+        let (script, admin, examples) = (there(&text), admin.to_string(), examples.clone());
+        let work = tokio::task::spawn_blocking(move || run_block(&place, &script, &admin, &examples));
         work.await.expect("the block runs");
     }
 }
 
-fn run_block(place: &str, script: &str, admin: &str) {
+fn run_block(place: &str, script: &str, admin: &str, examples: &[(String, String)]) {
     let scratch = TableFolder::with("documents-commands", &[("jobshim.toml", "")]);
     let bin = scratch.path.join("bin");
     let CertifiedKey { cert, signing_key } =
@@ -148,6 +187,12 @@ fn run_block(place: &str, script: &str, admin: &str) {
     fs::write(scratch.path.join("tls.key"), signing_key.serialize_pem()).expect("a file");
     executable(&bin.join("jobshim"), JOBSHIM);
     STUBS.iter().for_each(|name| executable(&bin.join(name), STUB));
+    for (name, script) in ON_WINDOWS {
+        executable(&bin.join(name), script);
+    }
+    for (path, text) in examples {
+        executable(&scratch.path.join(path), text);
+    }
     for name in SCRIPTS {
         assert!(root().join(name).is_file(), "{name}");
         executable(&scratch.path.join(name), "#!/bin/sh\n");
@@ -165,6 +210,9 @@ fn run_block(place: &str, script: &str, admin: &str) {
         .env("BIN", &bin)
         .env("PROGRAM", program())
         .env("JOBSHIM_ADMIN", admin)
+        .env("GOCACHE", Path::new(env!("CARGO_TARGET_TMPDIR")).join("go-cache"))
+        .env("GOPATH", &scratch.path)
+        .env("GO111MODULE", "off")
         .output()
         .expect("a shell");
     let said = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
@@ -209,6 +257,7 @@ fn assert_meant(place: &str, words: &[&str]) {
                 assert!(it.is_dir() || it.with_extension("rs").is_file(), "{place}: {said}");
             }
         }
+        "comfy-api-proxy" => assert_eq!(words[1], "--comfyui", "{place}: {said}"),
         "docker" => {
             assert!(["build", "run", "compose"].contains(&words[1]), "{place}: {said}");
             if words[1] == "compose" {

@@ -57,7 +57,7 @@ fn without_blocks(document: &Document) -> String {
 
 /// The paths of the repository that a document names in backticks, from the root.
 fn paths_in(document: &Document) -> BTreeSet<String> {
-    const TOP: [&str; 11] = [
+    const TOP: [&str; 12] = [
         "src/",
         "tests/",
         "mappings/",
@@ -67,6 +67,7 @@ fn paths_in(document: &Document) -> BTreeSet<String> {
         "docs/",
         "integrations/",
         "packaging/",
+        "examples/",
         ".ci/",
         ".github/",
     ];

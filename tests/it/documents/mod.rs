@@ -5,3 +5,4 @@ mod commands;
 mod facts;
 mod guide;
 mod picture;
+mod powershell;

@@ -28,7 +28,7 @@ pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Every document there is: those at the root, in `docs/`, and of what is installed beside other programs.
+/// Every document there is: those at the root, in `docs/` and `examples/`, and of what is installed beside other programs.
 pub fn all() -> Vec<Document> {
     let markdown = |folder: &Path| -> Vec<PathBuf> {
         let entries = fs::read_dir(folder).expect("a folder");
@@ -38,7 +38,7 @@ pub fn all() -> Vec<Document> {
             .collect()
     };
     let mut paths = markdown(root());
-    for folder in ["docs", "integrations/comfyui", "integrations/python"] {
+    for folder in ["docs", "examples", "integrations/comfyui", "integrations/python"] {
         paths.extend(markdown(&root().join(folder)));
     }
     paths.sort();

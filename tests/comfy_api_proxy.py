@@ -1,0 +1,120 @@
+#!/usr/bin/env python3
+"""What docs/comparison.md says of comfy-api-proxy, tried with the real one from PyPI: before a server that has only the
+Jobs API its jobs expire, and with jobshim in between they succeed.
+
+Needs venv and PyPI. JOBSHIM is the program to try, or target/debug/jobshim. Leaves nothing behind."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+import venv
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+JOBSHIM = os.environ.get("JOBSHIM", REPOSITORY / "target/debug/jobshim")
+VERSION = "0.1.6"
+PATIENCE = 60
+WORKFLOW = {
+    "1": {"class_type": "EmptyImage", "inputs": {"width": 64, "height": 64, "batch_size": 1, "color": 0}},
+    "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "example"}},
+}
+
+
+def check(good, what):
+    if not good:
+        sys.exit(f"FAILED: {what}")
+    print(f"ok: {what}", flush=True)
+
+
+def until(what, look):
+    """The first answer of `look` that is true."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        if found := look():
+            return found
+        time.sleep(0.1)
+    sys.exit(f"FAILED: never: {what}")
+
+
+def ask(url, body=None):
+    """Status and body."""
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read()
+    except OSError:
+        return None, b""
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+class Demo:
+    """`jobshim demo`: `url` is jobshim's, `server` that of the simulated server behind it."""
+
+    def __init__(self):
+        arguments = [JOBSHIM, "demo", "--listen", "127.0.0.1:0", "--admin", "off"]
+        self.process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        for line in self.process.stdout:
+            if "which old clients talk to" in line:
+                self.url = line.split()[1]
+            if "a simulated ComfyUI" in line:
+                self.server = line.split()[1]
+            if "Ctrl-C ends it" in line:
+                return
+        sys.exit("FAILED: the demo does not start")
+
+
+def state_of_a_job(comfyui):
+    """A job that comfy-api-proxy submits to `comfyui`, a while later."""
+    proxy = f"http://127.0.0.1:{free_port()}"
+    arguments = [PROGRAM, "--comfyui", comfyui, "--port", proxy.rsplit(":", 1)[1]]
+    running = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        until("comfy-api-proxy listens", lambda: ask(f"{proxy}/api/v2/health")[0] == 200)
+        check(ask(f"{proxy}/history")[0] == 404, "it has no old endpoint of its own")
+        status, answer = ask(f"{proxy}/api/v2/jobs", {"workflow": WORKFLOW})
+        check(status in (200, 201, 202), f"it takes a job: {status}")
+        job = f"{proxy}/api/v2/jobs/{json.loads(answer)['id']}"
+
+        def ended():
+            told = json.loads(ask(job)[1])
+            return told if told["status"] not in ("queued", "running") else None
+
+        return until("the job is over", ended)
+    finally:
+        running.terminate()
+        running.wait()
+
+
+scratch = tempfile.TemporaryDirectory()
+venv.create(scratch.name, with_pip=True)
+BIN = Path(scratch.name) / "bin"
+PROGRAM = BIN / "comfy-api-proxy"
+subprocess.run([BIN / "pip", "install", "--quiet", f"comfy-api-proxy=={VERSION}"], check=True)
+demo = Demo()
+try:
+    alone = state_of_a_job(demo.server)
+    check(alone["status"] == "expired", f"before a server with only the Jobs API a job is {alone['status']}")
+    told = f"{demo.server}/api/jobs/{alone['id']}"
+    until("the job has ended well", lambda: json.loads(ask(told)[1])["status"] == "completed")
+    print("ok: though it ran, and ended well")
+    between = state_of_a_job(demo.url)
+    check(between["status"] == "succeeded", f"with jobshim in between a job {between['status']}")
+    names = [output["name"] for output in between["outputs"]]
+    check(len(names) == 1 and names[0].startswith("example_"), f"with what it made: {names}")
+finally:
+    demo.process.terminate()
+    demo.process.wait()
