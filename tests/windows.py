@@ -170,8 +170,11 @@ def accept_of(key):
 def frame(code, payload, mask=b""):
     bit = 0x80 if mask else 0
     length = len(payload)
-    size = bytes([bit | length]) if length < 126 else bytes([bit | 126]) + struct.pack(">H", length)
-    if length > 0xFFFF:
+    if length < 126:
+        size = bytes([bit | length])
+    elif length <= 0xFFFF:
+        size = bytes([bit | 126]) + struct.pack(">H", length)
+    else:
         size = bytes([bit | 127]) + struct.pack(">Q", length)
     if mask:
         payload = bytes(byte ^ mask[at % 4] for at, byte in enumerate(payload))

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Write},
-    path::{Path, PathBuf},
+    path::{Path, PathBuf, absolute},
     thread,
     time::Duration,
 };
@@ -56,8 +56,9 @@ impl Folder {
 
     /// `configured`, or the one of this user, if the environment says where that is.
     pub fn or_of_user(configured: Option<&Path>, environment: impl Fn(&str) -> Option<String>) -> Option<Self> {
-        let folder = configured.map(Path::to_owned).or_else(|| state_folder(environment));
-        folder.map(Self)
+        let folder = configured.map(Path::to_owned).or_else(|| state_folder(environment))?;
+        // As it is shown to people who may be in another folder by then.
+        Some(Self(absolute(&folder).unwrap_or(folder)))
     }
 
     /// Where it is.
