@@ -32,12 +32,12 @@ pub(crate) async fn accept_failed(error: &io::Error) {
     sleep(ACCEPT_PAUSE).await;
 }
 
+#[cfg(target_os = "linux")]
 #[cfg(test)]
 mod tests {
     use super::*;
     use futures_util::FutureExt;
 
-    #[cfg(target_os = "linux")]
     #[tokio::test]
     async fn only_what_concerns_all_connections_makes_accepting_pause() {
         // ECONNABORTED, EPERM of a firewall, EHOSTUNREACH; EMFILE, ENFILE, ENOBUFS, ENOMEM (accept(2)).

@@ -269,6 +269,39 @@ fn every_folder_is_a_layer_and_every_layer_is_there() {
     );
 }
 
+/// Tests behind the code may be for one system alone: what says so stands before them.
+fn without_attribute(code: &str) -> &str {
+    match code.trim_end().rsplit_once('\n') {
+        Some((code, last)) if last.starts_with("#[cfg(") => code,
+        _ => code,
+    }
+}
+
+#[test]
+fn only_the_lowest_layer_asks_which_system_it_is_on() {
+    let asking = [
+        "cfg(unix",
+        "cfg(windows",
+        "cfg!(unix",
+        "cfg!(windows",
+        "target_os",
+        "target_family",
+        "os::unix",
+        "os::windows",
+        "signal::unix",
+        "signal::windows",
+    ];
+    let sources = sources();
+    let asks = |text: &str| asking.into_iter().find(|word| text.contains(word));
+    let found: BTreeMap<_, _> = sources
+        .iter()
+        .filter(|(module, _)| layer_of(module) != "os" && !module.ends_with("::tests"))
+        .filter_map(|(module, text)| Some((module, asks(without_attribute(&code(text)))?)))
+        .collect();
+    assert!(found.is_empty(), "{found:?}");
+    assert!(sources.get("os").is_some_and(|text| asks(text).is_some()));
+}
+
 #[test]
 fn only_the_lowest_layer_asks_which_system_it_is_on() {
     let asking = [

@@ -154,10 +154,9 @@ async fn sweep(idle: Weak<IdleConnections>) {
     }
 }
 
+#[cfg(unix)]
 #[cfg(test)]
 mod tests {
-    #![cfg(unix)]
-
     use super::super::io::Io;
     use super::*;
     use tokio::{io::AsyncReadExt, net::UnixStream, time::timeout};

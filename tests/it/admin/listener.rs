@@ -1,7 +1,5 @@
 //! The second listener: who may look, and what is counted.
 
-#![cfg(unix)]
-
 use crate::support::{
     Client, Running,
     metrics::Metrics,
@@ -364,6 +362,7 @@ async fn a_request_id_is_passed_on_or_made_and_the_trace_is_passed_on() {
     }
 }
 
+#[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]
 async fn the_program_opens_the_admin_listener_where_it_is_told() {
     let arguments = ["--listen", "127.0.0.1:0", "--upstream", "http://127.0.0.1:9"];
