@@ -107,7 +107,7 @@ impl Metrics {
         // The program would not run, had its first configuration been refused.
         metrics.configured(true);
         let mut process = Registry::default();
-        process.register_collector(Box::new(process::Process::default()));
+        process.register_collector(Box::new(process::Process));
         Self {
             registry: metrics.registry(findings),
             process,

@@ -259,6 +259,9 @@ fn no_line_shows_what_only_the_code_calls_so() {
                 look(&path, found);
                 continue;
             }
+            if path.extension().is_none_or(|extension| extension != "rs") {
+                continue;
+            }
             let text = fs::read_to_string(&path).expect("a source");
             for (at, _) in text.match_indices("tracing::") {
                 let call = &text[at..];
