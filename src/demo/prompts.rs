@@ -10,8 +10,11 @@ use serde_json::{Map, Value, json};
 /// How long a prompt runs, in ms: a client that polls sees it run, and does not wait for long.
 const RUNS_FOR: i64 = 1_000;
 
-/// What every picture is: 64 x 64, of one colour.
-pub(super) const PICTURE: &[u8] = include_bytes!("picture.png");
+/// What every picture is: a PNG of 64 x 64, in one colour.
+pub(super) const PICTURE: &[u8] =
+    b"\x89PNG\x0d\x0a\x1a\x0a\x00\x00\x00\x0dIHDR\x00\x00\x00@\x00\x00\x00@\x01\x03\x00\x00\x00\x90\xa7\
+    \xe3\x9d\x00\x00\x00\x03PLTE:n\xa5\xd3DL\xd2\x00\x00\x00\x0fIDATx\xdac`\x18\x05\xa3\x80|\x00\x00\x02\
+    @\x00\x01\xe0M\x1dD\x00\x00\x00\x00IEND\xaeB`\x82";
 
 /// The prompts that were taken.
 #[derive(Default)]
