@@ -303,31 +303,6 @@ fn only_the_lowest_layer_asks_which_system_it_is_on() {
 }
 
 #[test]
-fn only_the_lowest_layer_asks_which_system_it_is_on() {
-    let asking = [
-        "cfg(unix",
-        "cfg(windows",
-        "cfg!(unix",
-        "cfg!(windows",
-        "target_os",
-        "target_family",
-        "os::unix",
-        "os::windows",
-        "signal::unix",
-        "signal::windows",
-    ];
-    let sources = sources();
-    let asks = |text: &str| asking.into_iter().find(|word| text.contains(word));
-    let found: BTreeMap<_, _> = sources
-        .iter()
-        .filter(|(module, _)| layer_of(module) != "os" && !module.ends_with("::tests"))
-        .filter_map(|(module, text)| Some((module, asks(&code(text))?)))
-        .collect();
-    assert!(found.is_empty(), "{found:?}");
-    assert!(sources.get("os").is_some_and(|text| asks(text).is_some()));
-}
-
-#[test]
 fn an_import_that_is_turned_round_is_seen() {
     let turned = |module: &str, import: &str| {
         let mut sources = sources();
