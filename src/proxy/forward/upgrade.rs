@@ -74,8 +74,10 @@ impl UpgradeRequest {
                     let _open = observer.tunnelled();
                     let mut client = TokioIo::new(client);
                     // Either side hanging up is how tunnels end.
-                    let copied = match (is_websocket, stop, socket) {
-                        (true, Some(mut stop), Some(socket)) => {
+                    let copied = match (is_websocket, &stop, socket) {
+                        (true, Some(stop), Some(socket)) => {
+                            // The tunnel's own stays: it is waited for as long as it listens.
+                            let mut stop = stop.clone();
                             let stopping = async move { stop.reached(DrainStage::LastAnswers).await };
                             let events = HeldEvents::new(upstream, socket);
                             copy_bidirectional(&mut client, &mut CloseFrameInjector::new(events, stopping)).await
