@@ -6,40 +6,22 @@ Needs venv and PyPI. JOBSHIM is the program to try, or target/debug/jobshim. Lea
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.error
 import urllib.request
 import venv
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+from checks import REPOSITORY, check, free_port, until
+
 JOBSHIM = os.environ.get("JOBSHIM", REPOSITORY / "target/debug/jobshim")
 VERSION = "0.1.6"
-PATIENCE = 60
 WORKFLOW = {
     "1": {"class_type": "EmptyImage", "inputs": {"width": 64, "height": 64, "batch_size": 1, "color": 0}},
     "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "example"}},
 }
-
-
-def check(good, what):
-    if not good:
-        sys.exit(f"FAILED: {what}")
-    print(f"ok: {what}", flush=True)
-
-
-def until(what, look):
-    """The first answer of `look` that is true."""
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        if found := look():
-            return found
-        time.sleep(0.1)
-    sys.exit(f"FAILED: never: {what}")
 
 
 def ask(url, body=None):
@@ -53,12 +35,6 @@ def ask(url, body=None):
         return error.code, error.read()
     except OSError:
         return None, b""
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 class Demo:

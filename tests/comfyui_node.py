@@ -20,10 +20,11 @@ import time
 import types
 import urllib.error
 import urllib.request
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+from checks import REPOSITORY, JsonHandler, check, free_port, until
+
 NODE = REPOSITORY / "integrations/comfyui"
 # The oldest Python that ComfyUI runs on.
 OLDEST_PYTHON = (3, 9)
@@ -44,7 +45,7 @@ DETAIL = {
 }
 
 
-class ComfyUi(BaseHTTPRequestHandler):
+class ComfyUi(JsonHandler):
     """A server of the Jobs API with one job and no legacy endpoint."""
 
     def do_GET(self):
@@ -65,15 +66,7 @@ class ComfyUi(BaseHTTPRequestHandler):
         status, body = (200, answers[path]) if path in answers else (404, {"error": "not found"})
         if path == "/api/jobs" and "sort_by=" in query and "sort_by=created_at" not in query:
             status, body = 400, {"error": "sort_by must be one of: created_at, execution_duration"}
-        body = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
+        self.answer(status, body)
 
 
 def load_custom_node(folder):
@@ -112,25 +105,6 @@ def be_comfyui(node, listen, port, certificate=None, key=None):
 
 
 # What the tests ask of it.
-
-
-def check(good, what):
-    if not good:
-        sys.exit(f"FAILED: {what}")
-    print(f"ok: {what}", flush=True)
-
-
-def wait_for(condition, what, log=lambda: ""):
-    end = time.monotonic() + LIMIT
-    while not condition():
-        if time.monotonic() > end:
-            sys.exit(f"FAILED: {what}: not within {LIMIT} s\n{log()}")
-        time.sleep(0.05)
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
 
 
 def get(url, read=json.load):
@@ -172,13 +146,13 @@ class Started:
     def __exit__(self, *_):
         self.process.kill()
         self.process.wait()
-        wait_for(lambda: not taken(self.shim), "jobshim ends", self.log)
+        until("jobshim ends", lambda: not taken(self.shim), LIMIT, self.log)
 
     def log(self):
         return self.log_file.read_text()
 
     def has_logged(self, text):
-        wait_for(lambda: text in self.log(), f"the log has {text!r}", self.log)
+        until(f"the log has {text!r}", lambda: text in self.log(), LIMIT, self.log)
         return self
 
     def at_shim(self, path):
@@ -186,7 +160,7 @@ class Started:
 
     def answers(self):
         """It answers old clients through jobshim."""
-        wait_for(lambda: self.at_shim("/history") is not None, "jobshim answers", self.log)
+        until("jobshim answers", lambda: self.at_shim("/history") is not None, LIMIT, self.log)
         status, history = self.at_shim("/history")
         check(status == 200 and list(history) == [ID] and history[ID]["status"]["status_str"] == "success",
               "/history through jobshim has the job")
@@ -194,7 +168,7 @@ class Started:
 
     def stays_up(self, why):
         """It has loaded, and serves without jobshim."""
-        wait_for(lambda: get(f"http://127.0.0.1:{self.port}/system_stats") is not None, "the server answers", self.log)
+        until("the server answers", lambda: get(f"http://127.0.0.1:{self.port}/system_stats") is not None, LIMIT, self.log)
         check("IMPORT FAILED" not in self.log() and self.process.poll() is None, f"ComfyUI loads and serves {why}")
 
     def watcher(self):
@@ -233,14 +207,14 @@ def ends_with_a_killed_server(scratch):
             comfyui.answers()
             comfyui.process.send_signal(signal.Signals[name])
             comfyui.process.wait(LIMIT)
-            wait_for(lambda: not taken(comfyui.shim), f"jobshim ends after {name}")
+            until(f"jobshim ends after {name}", lambda: not taken(comfyui.shim), LIMIT)
             check(True, f"jobshim ends when ComfyUI gets {name}")
     with Started(scratch) as comfyui:
         comfyui.answers()
         _, child = get(f"http://127.0.0.1:{comfyui.port}/fork")
         comfyui.process.kill()
         try:
-            wait_for(lambda: not taken(comfyui.shim), "jobshim ends although a child of ComfyUI lives on")
+            until("jobshim ends although a child of ComfyUI lives on", lambda: not taken(comfyui.shim), LIMIT)
             check(Path(f"/proc/{child['pid']}").exists(), "jobshim ends although a child of ComfyUI lives on")
         finally:
             os.kill(child["pid"], signal.SIGKILL)
@@ -251,7 +225,7 @@ def ends_with_a_killed_server(scratch):
         os.kill(watcher, signal.SIGSTOP)
         comfyui.process.kill()
         os.kill(watcher, signal.SIGKILL)
-        wait_for(lambda: not taken(comfyui.shim), "jobshim ends when all Pythons are killed")
+        until("jobshim ends when all Pythons are killed", lambda: not taken(comfyui.shim), LIMIT)
         check(True, "jobshim ends when all Pythons are killed at once")
 
 
@@ -260,8 +234,8 @@ def starts_again_with_a_restarted_server(scratch):
         comfyui.answers()
         before = comfyui.watcher()
         get(f"http://127.0.0.1:{comfyui.port}/restart")
-        wait_for(lambda: comfyui.log().count("To see the GUI") == 2, "ComfyUI starts anew", comfyui.log)
-        wait_for(lambda: comfyui.log().count("old ComfyUI clients use") == 2, "jobshim starts anew", comfyui.log)
+        until("ComfyUI starts anew", lambda: comfyui.log().count("To see the GUI") == 2, LIMIT, comfyui.log)
+        until("jobshim starts anew", lambda: comfyui.log().count("old ComfyUI clients use") == 2, LIMIT, comfyui.log)
         check(comfyui.watcher() != before, "a restart of ComfyUI in place restarts jobshim")
         comfyui.answers()
 

@@ -19,16 +19,11 @@ import threading
 import time
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+from checks import REPOSITORY, EmptyServer, check, free_port
+
 MOST_BYTES = 15_000_000
 NOBODY = 65532
 CHROOT = shutil.which("chroot", path="/usr/sbin:/usr/bin:/sbin:/bin")
-
-
-def check(good, what):
-    if not good:
-        sys.exit(f"FAILED: {what}")
-    print(f"ok: {what}", flush=True)
 
 
 def run(*command, **options):
@@ -56,26 +51,8 @@ def as_nobody_read_only(root):
     return ["unshare", "--mount", "sh", "-ec", script, root, *as_nobody(root)]
 
 
-class Answer(http.server.BaseHTTPRequestHandler):
-    """Just enough of a server: the probe of a self-hosted one is a 400, a list is empty."""
-
-    def do_GET(self):
-        status, body = (400, {"error": "no such sort"}) if "sort_by" in self.path else (200, {"jobs": [], "pagination": {"has_more": False}})
-        body = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    do_POST = do_GET
-
-    def log_message(self, *_):
-        pass
-
-
 def serve(certificate=None):
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), EmptyServer)
     if certificate:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(*certificate)
@@ -101,11 +78,6 @@ def serve_dns(name):
             listener.sendto(head + question[12:end] + (record if known else b""), client)
 
     threading.Thread(target=loop, daemon=True).start()
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
 
 
 def build(scratch):

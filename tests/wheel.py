@@ -22,19 +22,14 @@ import venv
 import zipfile
 from pathlib import Path
 
-from python_tools import REPOSITORY, installed
+from checks import REPOSITORY, check
+from python_tools import installed
 
 MOST_BYTES = 15_000_000
 CARGO = tomllib.loads((REPOSITORY / "Cargo.toml").read_text())["package"]
 PYPROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
 LOCKED = tomllib.loads((REPOSITORY / "Cargo.lock").read_text())["package"]
 NAME, VERSION = CARGO["name"], CARGO["version"]
-
-
-def check(good, what):
-    if not good:
-        sys.exit(f"FAILED: {what}")
-    print(f"ok: {what}", flush=True)
 
 
 def run(*command, **options):

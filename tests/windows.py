@@ -16,12 +16,12 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+from checks import REPOSITORY, JsonHandler, check, free_port, until
+
 JOBSHIM = shlex.split(os.environ["JOBSHIM_WINDOWS_RUN"].replace("\\", "/"))
 ON_WINDOWS = os.name == "nt"
 # Files of this run. The program knows them by their paths from the repository, its current folder.
@@ -39,26 +39,6 @@ JOB = {
     "execution_status": {"status_str": "success", "completed": True, "messages": []},
     "workflow": {"prompt": {"9": {"class_type": "SaveImage", "inputs": {}}}, "extra_data": {}},
 }
-
-
-def check(good, what):
-    if not good:
-        sys.exit(f"FAILED: {what}")
-    print(f"ok: {what}", flush=True)
-
-
-def until(what, holds):
-    end = time.monotonic() + PATIENCE
-    while not (found := holds()):
-        if time.monotonic() > end:
-            sys.exit(f"FAILED: never: {what}")
-        time.sleep(0.05)
-    return found
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
 
 
 class Program:
@@ -111,7 +91,7 @@ def get(url, **headers):
         return error.code, error.read()
 
 
-class Server(http.server.BaseHTTPRequestHandler):
+class Server(JsonHandler):
     """Just enough of a ComfyUI: its Jobs API with one job, uploads, and a WebSocket that sends back what it gets."""
 
     protocol_version = "HTTP/1.1"
@@ -138,14 +118,6 @@ class Server(http.server.BaseHTTPRequestHandler):
             digest.update(piece)
         self.answer(200, {"name": "in.png", "sha256": digest.hexdigest(), "type": self.headers["Content-Type"]})
 
-    def answer(self, status, body):
-        body = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
     def web_socket(self):
         self.send_response(101)
         self.send_header("Upgrade", "websocket")
@@ -158,9 +130,6 @@ class Server(http.server.BaseHTTPRequestHandler):
             if code == 8:
                 self.close_connection = True
                 return
-
-    def log_message(self, *_):
-        pass
 
 
 def accept_of(key):

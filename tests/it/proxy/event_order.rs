@@ -135,10 +135,10 @@ impl Submitted {
     }
 
     /// Whether anything of the answer has arrived by now, read or not: the system is asked.
-    fn is_answered(self) -> (Self, bool) {
+    fn arrived(self) -> (Self, bool) {
         let stream = self.0.into_std().expect("a socket");
-        let arrived = stream.peek(&mut [0]).is_ok_and(|bytes| bytes > 0);
-        (Self(TcpStream::from_std(stream).expect("a socket")), arrived)
+        let has_come = stream.peek(&mut [0]).is_ok_and(|bytes| bytes > 0);
+        (Self(TcpStream::from_std(stream).expect("a socket")), has_come)
     }
 
     async fn status(mut self) -> u16 {
@@ -155,7 +155,7 @@ async fn overtaken(at: SocketAddr, client: &str, times: usize) -> usize {
     for _ in 0..times {
         let submitted = Submitted::to(at, prompt(client.into(), &query, "done")).await;
         hear(&mut socket, "done").await;
-        let (submitted, is_answered) = submitted.is_answered();
+        let (submitted, is_answered) = submitted.arrived();
         overtaken += usize::from(!is_answered);
         assert_eq!(submitted.status().await, 200);
     }
@@ -188,7 +188,7 @@ async fn what_is_said_waits_until_a_moment_after_the_answer() {
         hear(&mut socket, "one two three").await;
         let took = began.elapsed();
         assert!(took >= Duration::from_millis(50), "{took:?}");
-        let (submitted, is_answered) = submitted.is_answered();
+        let (submitted, is_answered) = submitted.arrived();
         assert!(is_answered, "the answer comes first");
         assert_eq!(submitted.status().await, status);
     }
@@ -209,7 +209,7 @@ async fn what_is_said_waits_a_second_where_the_answer_takes_longer() {
     // What is said later does not wait for this prompt again.
     server.say("?clientId=a", b"four").await;
     hear(&mut socket, "four").await;
-    let (submitted, is_answered) = submitted.is_answered();
+    let (submitted, is_answered) = submitted.arrived();
     assert!(!is_answered, "the server has not answered yet");
     server.gate.admit(1);
     assert_eq!(submitted.status().await, 200);
@@ -260,7 +260,7 @@ async fn a_client_whom_the_server_named_and_one_that_writes_its_name_in_other_wa
         let mut socket = open(jobshim.address, query, "").await;
         let submitted = Submitted::to(jobshim.address, prompt(client.into(), query, "event")).await;
         hear(&mut socket, "event").await;
-        let (submitted, is_answered) = submitted.is_answered();
+        let (submitted, is_answered) = submitted.arrived();
         assert!(is_answered, "{query}: the answer comes first");
         assert_eq!(submitted.status().await, 200);
     }
@@ -279,7 +279,7 @@ async fn a_prompt_that_is_too_long_to_be_held_holds_too() {
         );
         let submitted = Submitted::to(jobshim.address, body).await;
         hear(&mut socket, "event").await;
-        let (submitted, is_answered) = submitted.is_answered();
+        let (submitted, is_answered) = submitted.arrived();
         assert!(is_answered, "the answer comes first");
         assert_eq!(submitted.status().await, 200);
     }
