@@ -26,6 +26,9 @@ use tokio::{
     time::Instant,
 };
 
+/// How long after its answer a prompt holds what is said.
+const MOMENT: Duration = Duration::from_millis(50);
+
 /// A server whose jobs take no time: their end is said on the client's socket before their prompt is answered.
 struct InstantServer {
     server: RawServer<()>,
@@ -187,7 +190,7 @@ async fn what_is_said_waits_until_a_moment_after_the_answer() {
         let submitted = Submitted::to(jobshim.address, body).await;
         hear(&mut socket, "one two three").await;
         let took = began.elapsed();
-        assert!(took >= Duration::from_millis(50), "{took:?}");
+        assert!(took >= MOMENT, "{took:?}");
         let (submitted, is_answered) = submitted.arrived();
         assert!(is_answered, "the answer comes first");
         assert_eq!(submitted.status().await, status);
@@ -258,10 +261,11 @@ async fn a_client_whom_the_server_named_and_one_that_writes_its_name_in_other_wa
         ("?clientId=&clientId=z", "z"),
     ] {
         let mut socket = open(jobshim.address, query, "").await;
+        let began = Instant::now();
         let submitted = Submitted::to(jobshim.address, prompt(client.into(), query, "event")).await;
         hear(&mut socket, "event").await;
-        let (submitted, is_answered) = submitted.arrived();
-        assert!(is_answered, "{query}: the answer comes first");
+        let took = began.elapsed();
+        assert!(took >= MOMENT, "{query}: it was not held, and heard after {took:?}");
         assert_eq!(submitted.status().await, 200);
     }
 }
@@ -277,10 +281,13 @@ async fn a_prompt_that_is_too_long_to_be_held_holds_too() {
         let body = format!(
             r#"{{"event": "event", "to": "?clientId=a", "prompt": {{"1": {{"x": "{long}"}}}}, "client_id": "a"}}"#
         );
+        let began = Instant::now();
         let submitted = Submitted::to(jobshim.address, body).await;
         hear(&mut socket, "event").await;
         let (submitted, is_answered) = submitted.arrived();
         assert!(is_answered, "the answer comes first");
+        let took = began.elapsed();
+        assert!(took >= MOMENT, "it was not held, and heard after {took:?}");
         assert_eq!(submitted.status().await, 200);
     }
 }
