@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
     mem,
+    num::ParseIntError,
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -31,7 +32,13 @@ pub(super) async fn answer(proxy: &Proxy, uri: &Uri) -> Response<Full<Bytes>> {
         "/healthz" => text(StatusCode::OK, "alive\n"),
         "/readyz" => readiness(pipeline, proxy.has_reached(DrainStage::Announced)).await,
         "/metrics" => metrics(pipeline),
-        "/usage" => json(StatusCode::OK, &usage(pipeline, uri)),
+        "/usage" => match unused_days(uri) {
+            Ok(days) => json(StatusCode::OK, &usage(pipeline, days)),
+            Err(_) => text(
+                StatusCode::BAD_REQUEST,
+                "days is a whole number, such as /usage?days=7\n",
+            ),
+        },
         "/overview" => json(StatusCode::OK, &overview(pipeline, uri)),
         "/" => page::page(),
         "/config" => documents::config(&proxy.in_force()),
@@ -109,24 +116,21 @@ fn upstream(pipeline: &Pipeline, seen: &Seen) -> Value {
 }
 
 /// Who calls the legacy surface, and what there is to say of each route.
-fn usage(pipeline: &Pipeline, uri: &Uri) -> Value {
+fn usage(pipeline: &Pipeline, unused_days: u64) -> Value {
     let clients = pipeline.observer().usage().clients();
     let mut shown = json!(clients);
     if let Value::Object(fields) = &mut shown {
         fields.insert("now_ms".to_owned(), json!(now_ms()));
-        fields.insert(
-            "verdicts".to_owned(),
-            json!(verdicts(pipeline, &clients, unused_days(uri))),
-        );
+        fields.insert("verdicts".to_owned(), json!(verdicts(pipeline, &clients, unused_days)));
     }
     shown
 }
 
 /// After how many days without a call a route is unused: `?days=`, as `jobshim report` asks.
-fn unused_days(uri: &Uri) -> u64 {
+fn unused_days(uri: &Uri) -> Result<u64, ParseIntError> {
     let mut pairs = uri.query().unwrap_or_default().split('&');
     let days = pairs.find_map(|pair| pair.strip_prefix("days="));
-    days.and_then(|days| days.parse().ok()).unwrap_or(UNUSED_DAYS)
+    days.map_or(Ok(UNUSED_DAYS), str::parse)
 }
 
 /// The verdict on each legacy route.

@@ -100,6 +100,30 @@ async fn it_says_that_it_is_alive_and_refuses_whom_it_does_not_know() {
 }
 
 #[tokio::test]
+async fn days_that_are_no_number_are_refused_and_not_taken_for_thirty() {
+    let mut jobshim = start("http://127.0.0.1:9", |_| {}).await;
+    let admin = jobshim.admin(&[]).await;
+    let client = Client::new();
+    for (target, status) in [
+        ("/usage", 200),
+        ("/usage?days=7", 200),
+        ("/usage?x=1&days=0", 200),
+        ("/usage?days=", 400),
+        ("/usage?days=7d", 400),
+        ("/usage?days=-1", 400),
+        ("/usage?days=18446744073709551616", 400),
+    ] {
+        let reply = client.get(admin, target).await;
+        assert_eq!(reply.status, status, "{target}: {}", reply.text());
+        assert_eq!(
+            reply.text().contains("days is a whole number"),
+            status == 400,
+            "{target}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn requests_are_counted_by_route_mode_source_and_status() {
     let (_simulator, mut jobshim) = simulated().await;
     let admin = jobshim.admin(&[]).await;
