@@ -16,7 +16,10 @@ import tempfile
 import urllib.parse
 from pathlib import Path
 
-from support import PROGRAM, REPOSITORY, TOOLS, ask, check, done, free_port, run, skip, until
+from support import PROGRAM, REPOSITORY, TOOLS, ask, check, done, run, skip
+
+# support says where it is.
+from checks import free_port, until
 
 UNPACKED = TOOLS / "prometheus"
 ALERTS = REPOSITORY / "deploy/prometheus/alerts.yaml"
