@@ -274,7 +274,7 @@ fn serve(options: &Options, in_background: bool) -> ExitCode {
 
 /// The place of the one that runs in the background, and its log.
 fn begin_in_background(config: &Config) -> Result<(Instance, LogFile), Box<dyn std::error::Error>> {
-    let folder = Folder::or_of_user(config.state_dir.as_deref(), variable).ok_or(NoFolder::Unknown)?;
+    let folder = Folder::or_of_user(config.state.place.folder(), variable).ok_or(NoFolder::Unknown)?;
     let instance = Instance::begin(folder)?;
     let log = instance.log()?;
     Ok((instance, log))
@@ -298,7 +298,7 @@ fn check(options: &Options) -> ExitCode {
     };
     // The folder is left alone: a jobshim may be at work in it.
     let without_state = Config {
-        state_dir: None,
+        state: loaded.config.state.in_memory(),
         ..loaded.config.clone()
     };
     let proxy = match Proxy::new(&without_state) {

@@ -9,6 +9,7 @@ use crate::{
     migration::verdict::{Evidence, ShownVerdict, UNUSED_DAYS, Verdict},
     proxy::{Pipeline, Proxy, shutdown::DrainStage},
     routes::RouteName,
+    store::Store,
     telemetry::{Clients, Seen, Span, names, now_ms},
 };
 use bytes::Bytes;
@@ -87,7 +88,9 @@ async fn readiness(pipeline: &Pipeline, stopping: bool) -> Response<Full<Bytes>>
         true => pipeline.observer().health().seen(),
         false => pipeline.look_at_upstream().await,
     };
-    let ready = !stopping && seen.up == Some(true) && pipeline.upstream().takes_connections();
+    let store = pipeline.store();
+    let state = store.was_reached();
+    let ready = !stopping && seen.up == Some(true) && pipeline.upstream().takes_connections() && state;
     let status = match ready {
         true => StatusCode::OK,
         false => StatusCode::SERVICE_UNAVAILABLE,
@@ -95,8 +98,20 @@ async fn readiness(pipeline: &Pipeline, stopping: bool) -> Response<Full<Bytes>>
     let upstream = upstream(pipeline, &seen);
     json(
         status,
-        &json!({"ready": ready, "stopping": stopping, "upstream": upstream}),
+        &json!({"ready": ready, "stopping": stopping, "upstream": upstream, "state": state_of(store)}),
     )
+}
+
+/// What is known of the store that others share; nothing of one that is this jobshim's own.
+fn state_of(store: &Store) -> Value {
+    match store.is_shared() {
+        true => json!({
+            "store": store.place(),
+            "reached": store.was_reached(),
+            "stale_s": store.stale_for().map(|time| time.as_secs_f64()),
+        }),
+        false => Value::Null,
+    }
 }
 
 /// What is known of the upstream.

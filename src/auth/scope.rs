@@ -13,6 +13,7 @@ use ring::{
     hmac,
     rand::{SecureRandom, SystemRandom},
 };
+use serde::{Deserialize, Serialize};
 use std::{
     hash::{Hash, Hasher},
     net::IpAddr,
@@ -74,10 +75,13 @@ pub fn bearer(value: &HeaderValue) -> Option<&[u8]> {
 }
 
 /// A keyed hash of all credentials of a request: it tells users apart and does not tell who they are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Scope(pub [u8; 32]);
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+pub struct Scope(pub [u8; Self::LENGTH]);
 
 impl Scope {
+    /// As many bytes as it has.
+    pub const LENGTH: usize = 32;
+
     /// A part of it: as hard to foresee without the key, and as different from scope to scope.
     pub fn part(&self) -> u64 {
         u64::from_ne_bytes(self.0.first_chunk().copied().unwrap_or_default())

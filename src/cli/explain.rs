@@ -234,7 +234,7 @@ async fn show(config: &Config, route: &LegacyRoute, uri: &Uri, out: &mut String)
     let legacy = Arc::new(Legacy::new(
         config,
         upstream,
-        Arc::new(Store::open(None)?),
+        Arc::new(Store::in_memory()?),
         Arc::default(),
     )?);
     let inquiry = Inquiry {

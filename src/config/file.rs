@@ -6,7 +6,7 @@ use super::{
     key::Kind,
     nearest::nearest,
     provenance::{Origin, Place},
-    settings::keys,
+    settings::{STATE, keys},
     why_unread::why_unread,
 };
 use crate::http::outside::Outside;
@@ -76,6 +76,10 @@ pub(super) fn read(path: &Path) -> (FileValues, Vec<ConfigError>) {
                         below.span().start,
                     );
                 }
+            }
+            // A section that has a value of its own is short for the key that says most.
+            _ if section_of(STATE.store.key.name) == Some(name.get_ref()) => {
+                take(STATE.store.key.name.to_owned(), value, name.span().start);
             }
             _ => take(name.get_ref().to_string(), value, name.span().start),
         }
@@ -152,10 +156,13 @@ fn last_part(key: &str) -> &str {
     key.rsplit_once('.').map_or(key, |(_, last)| last)
 }
 
+fn section_of(key: &str) -> Option<&str> {
+    key.rsplit_once('.').map(|(section, _)| section)
+}
+
 /// Where `key` stands in the file, if that is another place than where `written` is.
 fn place_of(key: &str, written: &str) -> String {
-    let section = |name| str::rsplit_once(name, '.').map(|(section, _)| section);
-    match (section(key), section(written)) {
+    match (section_of(key), section_of(written)) {
         (there, here) if there == here => String::new(),
         (Some(there), _) => format!(" Write {} under [{there}].", last_part(key)),
         (None, _) => format!(" Write {key} above the first section."),

@@ -30,10 +30,11 @@ pub use settings::{
     CacheConfig, HistoryConfig, LegacyConfig, ListenConfig, LogConfig, NotesConfig, NoticesConfig, ServerConfig,
     ShadowConfig, UpstreamConfig, keys,
 };
-pub use validated::{AdminConfig, Config, TlsFiles};
+pub use validated::{AdminConfig, Config, StateConfig, TlsFiles};
 pub use values::{
     DialectChoice, ListenAddress, LogFormat, Mode, Policy, Rollback, RoutePolicies, Secret, ServerAddress, Share,
-    Surface, TrustedProxies, has_sound_port, is_host_and_port, is_read_once, shown_url,
+    StatePlace, Surface, TrustedProxies, ValkeyLayout, ValkeyUrl, has_sound_port, is_host_and_port, is_read_once,
+    shown_url,
 };
 
 pub(crate) use why_unread::why_unread;

@@ -3,7 +3,7 @@
 use super::{
     error::ConfigError,
     key::{Key, Kind},
-    provenance::GivenValue,
+    provenance::{GivenValue, Origin},
     values::{InvalidValue, Places},
 };
 
@@ -46,6 +46,11 @@ impl<'a> Reader<'a> {
     /// Whether `key` has any text.
     pub(super) fn is_given(&self, key: &Key) -> bool {
         self.given(key).is_some_and(|given| !given.text.is_empty())
+    }
+
+    /// Whether nobody has said anything of `key`.
+    pub(super) fn is_default(&self, key: &Key) -> bool {
+        self.given(key).is_none_or(|given| given.origin == Origin::Default)
     }
 
     /// Complains about the value of `key`.

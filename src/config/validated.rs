@@ -3,13 +3,14 @@
 use super::{
     reader::Reader,
     settings::{
-        ADMIN, AdminSection, CacheConfig, FolderConfig, HistoryConfig, LEGACY, LISTEN, LegacyConfig, ListenConfig,
-        LogConfig, NOTES, NotesConfig, NoticesConfig, SERVER, ServerConfig, ShadowConfig, UPSTREAM, UpstreamConfig,
+        ADMIN, AdminSection, CacheConfig, FOLDERS, FolderConfig, HistoryConfig, LEGACY, LISTEN, LegacyConfig,
+        ListenConfig, LogConfig, NOTES, NotesConfig, NoticesConfig, SERVER, STATE, ServerConfig, ShadowConfig,
+        StateSection, UPSTREAM, UpstreamConfig,
     },
-    values::{ListenAddress, Mode, Policy},
+    values::{ListenAddress, Mode, Policy, Secret, StatePlace},
 };
 use crate::{http::buffered::BufferBudget, routes::RouteName};
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 /// Everything in force, validated; the rest of the program trusts it.
 #[derive(Clone, Debug)]
@@ -26,8 +27,8 @@ pub struct Config {
     pub cache: CacheConfig,
     /// A folder whose tables replace the built-in ones of the same name.
     pub mappings_dir: Option<PathBuf>,
-    /// A folder for what must survive a restart.
-    pub state_dir: Option<PathBuf>,
+    /// Where what must outlive a request is kept.
+    pub state: StateConfig,
     /// What is kept of `POST /prompt`.
     pub notes: NotesConfig,
     /// Where jobshim shows what it does, if it does.
@@ -58,6 +59,7 @@ impl Config {
         let history = HistoryConfig::read(reader);
         let cache = CacheConfig::read(reader);
         let folders = FolderConfig::read(reader);
+        let state = StateSection::read(reader);
         let notes = NotesConfig::read(reader);
         let admin = AdminSection::read(reader);
         let server = ServerConfig::read(reader);
@@ -65,6 +67,7 @@ impl Config {
         let shadow = ShadowConfig::read(reader);
         let log = LogConfig::read(reader);
         check_certificate(reader);
+        check_state(reader);
         let (folders, admin) = (folders?, admin?);
         let config = Self {
             listen: listen?,
@@ -73,7 +76,7 @@ impl Config {
             history: history?,
             cache: cache?,
             mappings_dir: folders.mappings_dir,
-            state_dir: folders.state_dir,
+            state: StateConfig::from_sections(state?, folders.state_dir),
             notes: notes?,
             admin: AdminConfig::from_section(admin),
             server: server?,
@@ -162,6 +165,14 @@ impl Config {
     }
 }
 
+/// The state is in one place.
+fn check_state(reader: &mut Reader<'_>) {
+    let (store, folder) = (&STATE.store.key, &FOLDERS.state_dir.key);
+    if reader.is_given(folder) && !reader.is_default(store) {
+        reader.refuse(folder, "state.store says where the state is kept: give one of both");
+    }
+}
+
 /// A certificate goes with its key, whatever else is wrong.
 fn check_certificate(reader: &mut Reader<'_>) {
     let (certificate, key) = (&LISTEN.tls_certificate.key, &LISTEN.tls_key.key);
@@ -208,6 +219,45 @@ impl LegacyConfig {
     /// Who answers `route`: its own mode, or that of all.
     pub fn policy(&self, route: RouteName) -> &Policy {
         self.routes.get(&route).unwrap_or(&self.mode)
+    }
+}
+
+/// Where what must outlive a request is kept, and how.
+#[derive(Clone, Debug)]
+pub struct StateConfig {
+    /// Where.
+    pub place: StatePlace,
+    /// The password of a Valkey.
+    pub password: Option<Secret>,
+    /// PEM certificates by which a Valkey is trusted, in place of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// How long one call to a Valkey may take.
+    pub timeout: Duration,
+    /// How long what is known is good while a Valkey does not answer.
+    pub max_stale: Duration,
+    /// By this all values are encrypted.
+    pub key: Option<Secret>,
+}
+
+impl StateConfig {
+    /// `folder` is another name for it.
+    fn from_sections(section: StateSection, folder: Option<PathBuf>) -> Self {
+        Self {
+            place: folder.map_or(section.store, StatePlace::Folder),
+            password: section.password,
+            ca_file: section.ca_file,
+            timeout: section.timeout,
+            max_stale: section.max_stale,
+            key: section.key,
+        }
+    }
+
+    /// The same, in the process alone.
+    pub fn in_memory(&self) -> Self {
+        Self {
+            place: StatePlace::Memory,
+            ..self.clone()
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use crate::{
     auth::scope::Scope,
     jobs_api::Listed,
     mapping::dialect::State as JobState,
-    store::{Store, StoreError, Table},
+    store::{self, DELETED, Event, Store, StoreError, Table},
     telemetry::of_this_request,
 };
 use parking_lot::RwLock;
@@ -31,19 +31,25 @@ pub const CLEARED: Table<Scope, Cleared> = Table::new("cleared", "a clear that w
 pub enum Change {
     /// These jobs, by id and creation, in ms, where that is known.
     Delete(Vec<(String, Option<f64>)>),
-    /// These are gone from the server, and need no hiding any more.
-    Forget(Vec<String>),
+    /// These, by id and the creation that is known of them, are gone from the server, and need no hiding any more.
+    Forget(Vec<(String, Option<f64>)>),
     /// Everything that had ended.
     Clear(Cleared),
 }
 
 impl Change {
-    /// Stores it for `scope`. Waits for the disk.
-    fn store(&self, store: &Store, scope: Scope) -> Result<(), StoreError> {
+    /// As it is stored for `scope`.
+    fn stored(self, scope: Scope) -> store::Change {
+        let rows = store::Change::default();
         match self {
-            Self::Delete(jobs) => store.delete(scope, jobs),
-            Self::Forget(ids) => store.forget(scope, ids),
-            Self::Clear(cleared) => store.put(&CLEARED, &scope, cleared),
+            Self::Delete(jobs) => jobs
+                .into_iter()
+                .fold(rows, |rows, (id, created)| rows.put(&DELETED, &(scope, id), &created)),
+            // Unless it was deleted again meanwhile, perhaps through another jobshim.
+            Self::Forget(jobs) => jobs.into_iter().fold(rows, |rows, (id, created)| {
+                rows.remove_if(&DELETED, &(scope, id), &created)
+            }),
+            Self::Clear(cleared) => rows.put(&CLEARED, &scope, &cleared),
         }
     }
 }
@@ -135,6 +141,10 @@ struct HiddenJobs {
 }
 
 impl HiddenJobs {
+    fn is_empty(&self) -> bool {
+        self.deleted.is_empty() && self.cleared.is_none()
+    }
+
     fn holds(&self, id: &str, created: f64) -> bool {
         let deleted = self.deleted.get(id).is_some_and(|deleted| deleted.holds(created));
         deleted || self.cleared.as_ref().is_some_and(|cleared| cleared.holds(id, created))
@@ -167,37 +177,112 @@ impl Scopes {
         }
     }
 
-    fn make(&mut self, scope: Scope, change: Change, number: u64) {
-        let growth = self.growth(scope, &change);
-        let shrinks_by = match change {
-            Change::Delete(jobs) => {
-                let deleted = &mut self.of.entry(scope).or_default().deleted;
-                deleted.extend(jobs.into_iter().map(|(id, created)| (id, Deleted { number, created })));
-                0
-            }
-            // What was deleted stays deleted: some of it may have ended after the clear looked.
-            Change::Clear(cleared) => {
-                let size = cleared.size();
-                let before = self.of.entry(scope).or_default().cleared.replace(cleared);
-                before.map_or(0, |before| before.size().saturating_sub(size))
-            }
-            Change::Forget(ids) => self.forget(scope, &ids),
-        };
-        self.size = (self.size + growth).saturating_sub(shrinks_by);
+    fn delete(&mut self, scope: Scope, id: String, deleted: Deleted) {
+        let length = id.len();
+        let of = self.of.entry(scope).or_insert_with(|| {
+            self.size += SCOPE;
+            HiddenJobs::default()
+        });
+        if of.deleted.insert(id, deleted).is_none() {
+            self.size += EACH + length;
+        }
     }
 
-    /// Forgets deleted jobs, and says how many bytes they took.
-    fn forget(&mut self, scope: Scope, ids: &[String]) -> usize {
-        let Some(of) = self.of.get_mut(&scope) else {
-            return 0;
-        };
-        let gone = ids.iter().filter(|&id| of.deleted.remove(id).is_some());
-        let size: usize = gone.map(|id| EACH + id.len()).sum();
-        if !of.deleted.is_empty() || of.cleared.is_some() {
-            return size;
+    /// What was deleted stays deleted: some of it may have ended after the clear looked.
+    fn clear(&mut self, scope: Scope, cleared: Cleared) {
+        let of = self.of.entry(scope).or_insert_with(|| {
+            self.size += SCOPE;
+            HiddenJobs::default()
+        });
+        self.size += cleared.size();
+        if let Some(before) = of.cleared.replace(cleared) {
+            self.size -= before.size();
         }
-        self.of.remove(&scope);
-        size + SCOPE
+    }
+
+    /// A job is not deleted any more.
+    fn forget(&mut self, scope: Scope, id: &str) {
+        if let Some(of) = self.of.get_mut(&scope)
+            && of.deleted.remove(id).is_some()
+        {
+            self.size -= EACH + id.len();
+            self.drop_empty(scope);
+        }
+    }
+
+    fn forget_clear(&mut self, scope: Scope) {
+        if let Some(before) = self.of.get_mut(&scope).and_then(|of| of.cleared.take()) {
+            self.size -= before.size();
+            self.drop_empty(scope);
+        }
+    }
+
+    fn drop_empty(&mut self, scope: Scope) {
+        if self.of.get(&scope).is_some_and(HiddenJobs::is_empty) {
+            self.of.remove(&scope);
+            self.size -= SCOPE;
+        }
+    }
+
+    /// Nothing is deleted any more.
+    fn forget_all(&mut self) {
+        let all: Vec<(Scope, String)> = self
+            .of
+            .iter()
+            .flat_map(|(scope, of)| of.deleted.keys().map(|id| (*scope, id.clone())))
+            .collect();
+        all.iter().for_each(|(scope, id)| self.forget(*scope, id));
+    }
+
+    /// Nothing is cleared any more.
+    fn forget_all_clears(&mut self) {
+        let all: Vec<Scope> = self.of.keys().copied().collect();
+        all.into_iter().for_each(|scope| self.forget_clear(scope));
+    }
+}
+
+/// What the store has, at hand.
+#[derive(Default)]
+struct HiddenCopy {
+    scopes: RwLock<Scopes>,
+    /// A number that grows with every change.
+    changes: AtomicU64,
+    /// Something is hidden from somebody.
+    any: AtomicBool,
+}
+
+impl HiddenCopy {
+    fn hear_deleted(&self, event: Event<(Scope, String), Option<f64>>) {
+        self.change(|scopes, number| match event {
+            Event::All(rows) => {
+                scopes.forget_all();
+                for ((scope, id), created) in rows {
+                    scopes.delete(scope, id, Deleted { number, created });
+                }
+            }
+            Event::Put((scope, id), created) => scopes.delete(scope, id, Deleted { number, created }),
+            Event::Gone((scope, id)) => scopes.forget(scope, &id),
+        });
+    }
+
+    fn hear_cleared(&self, event: Event<Scope, Cleared>) {
+        self.change(|scopes, _| match event {
+            Event::All(rows) => {
+                scopes.forget_all_clears();
+                for (scope, cleared) in rows {
+                    scopes.clear(scope, cleared);
+                }
+            }
+            Event::Put(scope, cleared) => scopes.clear(scope, cleared),
+            Event::Gone(scope) => scopes.forget_clear(scope),
+        });
+    }
+
+    fn change(&self, make: impl FnOnce(&mut Scopes, u64)) {
+        let number = self.changes.fetch_add(1, Ordering::SeqCst);
+        let mut scopes = self.scopes.write();
+        make(&mut scopes, number);
+        self.any.store(!scopes.of.is_empty(), Ordering::SeqCst);
     }
 }
 
@@ -205,13 +290,10 @@ impl Scopes {
 /// further jobs are refused; to make room by showing some again would undo what an honest user was told is done.
 pub struct Hidden {
     store: Arc<Store>,
-    scopes: RwLock<Scopes>,
+    copy: Arc<HiddenCopy>,
     /// The most that all may take of memory, in bytes.
     most: usize,
-    changes: AtomicU64,
-    /// Something is hidden from somebody.
-    any: AtomicBool,
-    /// Changes are stored and take effect in one order.
+    /// One change at a time is weighed against that.
     changing: Mutex<()>,
     warned: AtomicBool,
 }
@@ -219,15 +301,12 @@ pub struct Hidden {
 impl Hidden {
     /// Takes up all that is stored, also where it is more than `most` bytes.
     pub fn new(store: Arc<Store>, most: usize) -> Result<Self, StoreError> {
-        let mut scopes = Scopes::default();
-        for job in store.deleted()? {
-            scopes.make(job.scope, Change::Delete(vec![(job.id, job.created)]), 0);
-        }
-        for (scope, one) in store.rows(&CLEARED)? {
-            scopes.make(scope, Change::Clear(one), 0);
-        }
-        if scopes.size > most {
-            let size = scopes.size;
+        let copy = Arc::new(HiddenCopy::default());
+        let (deleted, cleared) = (Arc::clone(&copy), Arc::clone(&copy));
+        store.follow(&DELETED, move |event| deleted.hear_deleted(event))?;
+        store.follow(&CLEARED, move |event| cleared.hear_cleared(event))?;
+        let size = copy.scopes.read().size;
+        if size > most {
             tracing::warn!(
                 size,
                 most,
@@ -236,10 +315,8 @@ impl Hidden {
         }
         Ok(Self {
             store,
-            any: AtomicBool::new(!scopes.of.is_empty()),
-            scopes: RwLock::new(scopes),
+            copy,
             most,
-            changes: AtomicU64::new(1),
             changing: Mutex::default(),
             warned: AtomicBool::new(false),
         })
@@ -247,25 +324,25 @@ impl Hidden {
 
     /// Whether a finished job is hidden; `created` in ms.
     pub fn is_hidden(&self, scope: Scope, id: &str, created: f64) -> bool {
-        let scopes = self.scopes.read();
+        let scopes = self.copy.scopes.read();
         scopes.of.get(&scope).is_some_and(|of| of.holds(id, created))
     }
 
     /// Whether anything is hidden from anybody.
     pub fn is_any(&self) -> bool {
-        self.any.load(Ordering::SeqCst)
+        self.copy.any.load(Ordering::SeqCst)
     }
 
     /// Whether a job with this id, or any at all, may be hidden from `scope`.
     pub fn may_hide(&self, scope: Scope, id: Option<&str>) -> bool {
-        let scopes = self.scopes.read();
+        let scopes = self.copy.scopes.read();
         let may = |of: &HiddenJobs| id.is_none_or(|id| of.cleared.is_some() || of.deleted.contains_key(id));
         scopes.of.get(&scope).is_some_and(may)
     }
 
     /// Leaves the finished jobs that are not hidden.
     pub fn retain_shown(&self, scope: Scope, jobs: &mut Vec<Listed>) {
-        let scopes = self.scopes.read();
+        let scopes = self.copy.scopes.read();
         let of = scopes.of.get(&scope);
         jobs.retain(|job| job.state == JobState::Finished && !of.is_some_and(|of| of.holds(&job.id, job.created)));
     }
@@ -279,35 +356,30 @@ impl Hidden {
 
     async fn make(&self, scope: Scope, change: Change) -> Result<(), StoreError> {
         if !self.store.is_kept() && !self.warned.swap(true, Ordering::Relaxed) {
-            tracing::warn!("deleted jobs are hidden until jobshim ends; with state_dir set, also after a restart");
+            tracing::warn!("deleted jobs are hidden until jobshim ends; with state.store set, also after a restart");
         }
         let _changing = self.changing.lock().await;
         {
-            let scopes = self.scopes.read();
+            let scopes = self.copy.scopes.read();
             let growth = scopes.growth(scope, &change);
             if growth > 0 && scopes.size.saturating_add(growth) > self.most {
                 return Err(StoreError::Full(self.most));
             }
         }
-        let store = Arc::clone(&self.store);
-        let stored = spawn_blocking(move || change.store(&store, scope).map(|()| change)).await;
-        let change = stored.unwrap_or(Err(StoreError::Stopping))?;
-        let number = self.changes.fetch_add(1, Ordering::SeqCst);
-        let mut scopes = self.scopes.write();
-        scopes.make(scope, change, number);
-        self.any.store(!scopes.of.is_empty(), Ordering::SeqCst);
-        Ok(())
+        let (store, change) = (Arc::clone(&self.store), change.stored(scope));
+        let stored = spawn_blocking(move || store.commit(change)).await;
+        stored.unwrap_or(Err(StoreError::Stopping))
     }
 
     /// A moment, for [`Hidden::forget_gone`].
     pub fn now(&self) -> u64 {
-        self.changes.load(Ordering::SeqCst)
+        self.copy.changes.load(Ordering::SeqCst)
     }
 
     /// Forgets deleted jobs that the server no longer has: `all` is a whole list that was asked for after `since`.
     pub fn forget_gone(self: &Arc<Self>, scope: Scope, since: u64, all: &[Listed]) {
-        let gone: Vec<String> = {
-            let scopes = self.scopes.read();
+        let gone: Vec<(String, Option<f64>)> = {
+            let scopes = self.copy.scopes.read();
             let Some(of) = scopes.of.get(&scope).filter(|of| !of.deleted.is_empty()) else {
                 return;
             };
@@ -322,7 +394,7 @@ impl Hidden {
                 .deleted
                 .iter()
                 .filter(|(id, deleted)| deleted.number < since && !is_there(id, deleted));
-            gone.map(|(id, _)| id.clone()).collect()
+            gone.map(|(id, deleted)| (id.clone(), deleted.created)).collect()
         };
         if gone.is_empty() {
             return;
@@ -358,7 +430,7 @@ mod tests {
     #[tokio::test]
     async fn a_job_deleted_while_another_client_clears_stays_deleted() {
         let hidden =
-            Arc::new(Hidden::new(Arc::new(Store::open(None).expect("a store")), 1000).expect("nothing stored"));
+            Arc::new(Hidden::new(Arc::new(Store::in_memory().expect("a store")), 1000).expect("nothing stored"));
         let scope = Scope::default();
         let cleared = Cleared::of(&[ended("old", 1e12)], &[]).expect("something to clear");
         // Created and ended after the clear looked.

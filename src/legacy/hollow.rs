@@ -4,6 +4,7 @@
 
 use crate::auth::scope::Scope;
 use moka::{policy::EvictionPolicy, sync::Cache};
+use serde::{Deserialize, Serialize};
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering::SeqCst},
@@ -13,6 +14,17 @@ use std::sync::{
 const MAX_JOBS: u64 = 1 << 14;
 /// How many scopes are remembered as having been shown one.
 const MAX_SCOPES: u64 = 1 << 12;
+
+/// What happened to such jobs of one scope, as other jobshims hear of it.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub enum HollowEvent {
+    /// They were shown.
+    Shown(Scope, Vec<String>),
+    /// Their delete was refused.
+    Refused(Scope, Vec<String>),
+    /// An empty prompt was sent back.
+    SentBack,
+}
 
 /// Who was shown what.
 pub struct Hollow {
@@ -41,11 +53,28 @@ impl Default for Hollow {
 }
 
 impl Hollow {
-    /// Job `id` is shown to `scope` with an empty prompt.
-    pub fn shown(&self, scope: Scope, id: &Arc<str>) {
+    /// Job `id` is shown to `scope` with an empty prompt. Says whether it is for the first time.
+    pub fn shown(&self, scope: Scope, id: &Arc<str>) -> bool {
         // A delete that was refused stays refused once.
-        self.jobs.entry((scope, Arc::clone(id))).or_insert(None);
+        let job = self.jobs.entry((scope, Arc::clone(id))).or_insert(None);
         self.scopes.insert(scope, ());
+        job.is_fresh()
+    }
+
+    /// It happened on another jobshim.
+    pub fn hear(&self, event: HollowEvent) {
+        match event {
+            HollowEvent::Shown(scope, ids) => ids.into_iter().for_each(|id| {
+                self.shown(scope, &id.into());
+            }),
+            HollowEvent::Refused(scope, ids) => {
+                let now = self.resubmissions.load(SeqCst);
+                for id in ids {
+                    self.jobs.insert((scope, id.into()), Some(now));
+                }
+            }
+            HollowEvent::SentBack => self.sent_back(),
+        }
     }
 
     /// Whether `scope` was shown any.

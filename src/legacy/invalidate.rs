@@ -5,7 +5,7 @@ use super::{
     Legacy,
     write_body::{Target, WriteBody},
 };
-use crate::{auth::scope::Scope, routes::LegacyWrite};
+use crate::{auth::scope::Scope, routes::LegacyWrite, store::StoreError};
 use bytes::Bytes;
 use std::sync::Arc;
 use tokio::runtime::Handle;
@@ -36,10 +36,15 @@ impl InvalidateOnDrop {
         }
     }
 
-    /// The write has an answer: when this returns, nothing that it may have touched is in memory.
-    pub async fn end(mut self) {
-        if let Some(write) = self.write.take() {
-            write.drop_touched().await;
+    /// The write has an answer: when this returns, nothing that it may have touched is in memory, here or on another jobshim of
+    /// the same store.
+    ///
+    /// # Errors
+    /// The others could not be told.
+    pub async fn end(mut self) -> Result<(), StoreError> {
+        match self.write.take() {
+            Some(write) => write.drop_touched().await,
+            None => Ok(()),
         }
     }
 }
@@ -48,24 +53,28 @@ impl Drop for InvalidateOnDrop {
     fn drop(&mut self) {
         // Without a runtime the program is ending, and its memory with it.
         if let (Some(write), Ok(runtime)) = (self.write.take(), Handle::try_current()) {
-            runtime.spawn(async move { write.drop_touched().await });
+            runtime.spawn(async move {
+                if let Err(error) = write.drop_touched().await {
+                    tracing::warn!(%error, "a write was broken off, and other jobshims hear nothing of it");
+                }
+            });
         }
     }
 }
 
 impl Write {
-    async fn drop_touched(&self) {
+    async fn drop_touched(&self) -> Result<(), StoreError> {
         let body = self.body.as_deref();
-        self.legacy.drop_touched(&self.write, body, self.scope).await;
+        self.legacy.drop_touched(&self.write, body, self.scope).await
     }
 }
 
 impl Legacy {
     /// Drops from memory what a write may have touched, done by whomever; `body` is what it asked for, where that was
     /// seen.
-    async fn drop_touched(&self, write: &LegacyWrite, body: Option<&[u8]>, scope: Scope) {
+    async fn drop_touched(&self, write: &LegacyWrite, body: Option<&[u8]>, scope: Scope) -> Result<(), StoreError> {
         let names = &self.tables.writes.request;
-        let ids = match write {
+        let ids: Vec<Arc<str>> = match write {
             LegacyWrite::JobCancel(id) => vec![Arc::clone(id)],
             LegacyWrite::Interrupt => match body.map(|body| Target::parse(body, names)) {
                 Some(Ok(Target::One(id))) => vec![id.into()],
@@ -75,11 +84,22 @@ impl Legacy {
             LegacyWrite::Queue { .. } | LegacyWrite::History => match body.map(|body| WriteBody::parse(body, names)) {
                 Some(Ok(write_body)) if !write_body.clear => write_body.delete.into_iter().map(Arc::from).collect(),
                 // All of them, or what the server may have understood better.
-                _ => return self.memory.forget_all(),
+                _ => {
+                    self.memory.forget_all();
+                    return self.replicas.touched(None).await;
+                }
             },
         };
-        for id in ids {
-            self.memory.forget(scope, &id);
+        for id in &ids {
+            self.memory.forget(scope, id);
+        }
+        match ids.is_empty() {
+            true => Ok(()),
+            false => {
+                self.replicas
+                    .touched(Some(ids.iter().map(<_>::to_string).collect()))
+                    .await
+            }
         }
     }
 }

@@ -10,6 +10,7 @@ use super::{
     entries::{InList, LookupOutcome},
     entry::Entry,
     entry_cache::Admission,
+    hollow::HollowEvent,
     list_writer::{ListWriter, PackedEntry, Piece},
     variant::Variant,
 };
@@ -249,9 +250,11 @@ impl Legacy {
         job: &Listed,
     ) -> Result<Option<FoundEntry>, LegacyError> {
         let (id, scope) = (&job.id, session.caller().scope);
-        let shows = |found: FoundEntry| {
-            if found.kept.hollow {
-                self.hollow.shown(scope, id);
+        let shows = async |found: FoundEntry| {
+            if found.kept.hollow && self.hollow.shown(scope, id) {
+                self.replicas
+                    .hollow(HollowEvent::Shown(scope, vec![id.to_string()]))
+                    .await;
             }
             Ok(Some(found))
         };
@@ -259,7 +262,7 @@ impl Legacy {
             .recall_listed(scope, job, &form.variant)
             .and_then(|kept| kept.found(&self.budget))
         {
-            return shows(found);
+            return shows(found).await;
         }
         let admission = form.admission;
         let listed = InList { job, admission };
@@ -267,7 +270,7 @@ impl Legacy {
         for _ in 0..2 {
             let (outcome, _) = self.fetch(session, form.variant.view, id, Some(listed)).await?;
             match outcome {
-                LookupOutcome::Shown { found, .. } => return shows(*found),
+                LookupOutcome::Shown { found, .. } => return shows(*found).await,
                 LookupOutcome::Absent(_) => return Ok(None),
                 LookupOutcome::NoSuchPath(_, error) => return Err(error.into()),
                 LookupOutcome::Elsewhere(_, state) => {

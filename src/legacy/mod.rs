@@ -24,6 +24,7 @@ pub mod notes;
 mod pagination;
 mod passing;
 mod queue;
+mod replicas;
 pub mod runs;
 mod variant;
 mod write_body;
@@ -35,6 +36,7 @@ pub use by_id::Remembered;
 pub use invalidate::InvalidateOnDrop;
 pub use pagination::check_numbers;
 pub use passing::Hiding;
+pub use replicas::Replicas;
 
 use crate::{
     config::{CacheConfig, Config, Surface},
@@ -122,6 +124,7 @@ pub struct Legacy {
     notes: Notes,
     runs: Arc<Runs>,
     hollow: Arc<Hollow>,
+    replicas: Arc<Replicas>,
     memory: EntryCache,
     /// For what is unpacked.
     budget: BufferBudget,
@@ -146,7 +149,8 @@ impl Legacy {
         observer: Arc<Observer>,
     ) -> Result<Self, SetupError> {
         let tables = Tables::load(config.mappings_dir.as_deref())?;
-        let runs: Arc<Runs> = Arc::default();
+        let (runs, hollow): (Arc<Runs>, Arc<Hollow>) = Default::default();
+        let notes = Notes::new(config.notes.max_bytes as u64);
         let budget = upstream.budget().clone();
         let mut legacy = Self {
             jobs: Arc::new(Jobs::new(
@@ -162,13 +166,14 @@ impl Legacy {
             tables,
             surface: config.legacy.surface,
             concurrency: config.upstream.concurrency,
-            hidden: Arc::new(Hidden::new(store, config.history.max_hidden)?),
+            hidden: Arc::new(Hidden::new(Arc::clone(&store), config.history.max_hidden)?),
             hides_in_jobs_api: config.history.hide_in_jobs_api,
-            notes: Notes::new(config.notes.max_bytes as u64),
+            replicas: Arc::new(Replicas::new(store, &runs, &notes, &hollow)?),
+            notes,
             memory: EntryCache::new(&config.cache, Arc::clone(&runs)),
             budget,
             runs,
-            hollow: Arc::default(),
+            hollow,
             lookups: Coalescer::default(),
             longest_job_ms: config.history.longest_job.as_secs_f64() * 1000.0,
             contract: None,
@@ -202,6 +207,7 @@ impl Legacy {
             notes: self.notes.clone(),
             runs: Arc::clone(&self.runs),
             hollow: Arc::clone(&self.hollow),
+            replicas: Arc::clone(&self.replicas),
             // What is remembered was written by the old tables.
             memory: EntryCache::new(cache, Arc::clone(&self.runs)),
             budget: self.budget.clone(),
@@ -247,6 +253,11 @@ impl Legacy {
     /// What was submitted, and is waited for.
     pub fn runs(&self) -> &Runs {
         &self.runs
+    }
+
+    /// The other jobshims of the same store.
+    pub fn replicas(&self) -> &Arc<Replicas> {
+        &self.replicas
     }
 
     /// Who was shown queued jobs without their prompts.

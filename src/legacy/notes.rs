@@ -7,12 +7,17 @@
 use crate::{
     auth::scope::Scope,
     mapping::{Classes, PromptTable},
+    store::Table,
 };
 use bytes::Bytes;
 use moka::{ops::compute::Op, policy::EvictionPolicy, sync::Cache};
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering::Relaxed},
+use serde::{Deserialize, Serialize};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
 };
 
 /// What a note costs besides its text: its key, and the cache's own bookkeeping.
@@ -22,9 +27,17 @@ const MAX_RUNS: usize = 4;
 /// Scopes that are found by an id besides the one that asks, the latest ones.
 const MAX_SENDERS: usize = 4;
 
+/// What is noted of the runs of one id, as the other jobshims of a shared store have it.
+pub const NOTES: Table<(Scope, String), StoredNotes> =
+    Table::new("notes", "a note of a prompt").expiring_after(Duration::from_secs(86_400));
+
+/// The number and the text of each run, the latest first.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct StoredNotes(Vec<(Option<f64>, String)>);
+
 /// What is noted of one run.
 #[derive(Clone)]
-struct Note {
+pub(super) struct Note {
     /// What the server gave it; see [`crate::legacy::runs`].
     number: Option<f64>,
     text: Bytes,
@@ -43,7 +56,7 @@ impl Note {
 }
 
 /// The notes on one id, the latest first.
-type Noted = Arc<[Note]>;
+pub(super) type Noted = Arc<[Note]>;
 
 /// Notes by scope and job id; a clone is the same notes.
 #[derive(Clone)]
@@ -111,6 +124,11 @@ impl Notes {
         of(scope, &|note| note.is_of(number)).or_else(of_others)
     }
 
+    /// What is noted of the runs of `id` that `scope` sent.
+    pub(super) fn of(&self, scope: Scope, id: &str) -> Option<Noted> {
+        self.kept.get(&(scope, id.into()))
+    }
+
     /// Keeps a note, which [`note`] wrote, on the run of `id` that has this number.
     pub fn keep(&self, scope: Scope, id: &str, number: Option<f64>, text: Bytes) {
         self.any.store(true, Relaxed);
@@ -152,6 +170,19 @@ impl Notes {
             };
             if others.is_empty() { Op::Remove } else { Op::Put(others) }
         });
+    }
+}
+
+impl StoredNotes {
+    /// `None` where a text is none that can be stored.
+    pub(super) fn of(noted: &Noted) -> Option<Self> {
+        let text = |note: &Note| Some((note.number, str::from_utf8(&note.text).ok()?.to_owned()));
+        noted.iter().map(text).collect::<Option<_>>().map(Self)
+    }
+
+    /// The number and the text of each, the earliest first.
+    pub(super) fn into_notes(self) -> impl Iterator<Item = (Option<f64>, String)> {
+        self.0.into_iter().rev()
     }
 }
 

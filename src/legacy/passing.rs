@@ -100,24 +100,40 @@ impl ElementFilter for HiddenFilter {
 }
 
 impl Legacy {
-    /// Whether the answer to a passing request for `scope` may have hidden jobs in it. Its head is changed then: the answer
-    /// must come whole, and as it is. Where nothing is hidden this is one look at a flag.
-    pub fn hiding(&self, head: &mut RequestHead, scope: impl FnOnce(&RequestHead) -> Scope) -> Option<Hiding> {
-        if !self.hides_in_jobs_api || !self.hidden.is_any() || !matches!(*head.method(), Method::GET | Method::HEAD) {
+    /// Whether the answer to a passing request could have jobs in it that may be hidden from somebody.
+    pub fn may_hide_in(&self, head: &RequestHead) -> bool {
+        let kind = self.jobs.known_dialect().unwrap_or(DialectKind::Comfyui);
+        self.asked_for(head, kind).is_some()
+    }
+
+    /// What of the Jobs API a passing request asks for, if jobs are hidden in that, and the id of the job.
+    fn asked_for(&self, head: &RequestHead, kind: DialectKind) -> Option<(JobsEndpoint, Option<String>)> {
+        if !self.hides_in_jobs_api || !matches!(*head.method(), Method::GET | Method::HEAD) {
             return None;
         }
-        let kind = self.jobs.known_dialect().unwrap_or(DialectKind::Comfyui);
         let dialect = self.jobs.names(kind);
         let path = in_full(head.uri().path(), dialect);
         let names = &dialect.names;
-        let (asked, id) = if path == names.list.path {
-            (JobsEndpoint::List, None)
-        } else {
-            let (before, after) = names.detail.path.split_once("{id}")?;
-            let id = path.strip_prefix(before)?.strip_suffix(after)?;
-            let id = (!id.is_empty() && !id.contains('/')).then_some(id)?;
-            (JobsEndpoint::One, Some(percent_decode_str(id).decode_utf8_lossy()))
-        };
+        if path == names.list.path {
+            return Some((JobsEndpoint::List, None));
+        }
+        let (before, after) = names.detail.path.split_once("{id}")?;
+        let id = path.strip_prefix(before)?.strip_suffix(after)?;
+        let id = (!id.is_empty() && !id.contains('/')).then_some(id)?;
+        Some((
+            JobsEndpoint::One,
+            Some(percent_decode_str(id).decode_utf8_lossy().into_owned()),
+        ))
+    }
+
+    /// Whether the answer to a passing request for `scope` may have hidden jobs in it. Its head is changed then: the answer
+    /// must come whole, and as it is. Where nothing is hidden this is one look at a flag.
+    pub fn hiding(&self, head: &mut RequestHead, scope: impl FnOnce(&RequestHead) -> Scope) -> Option<Hiding> {
+        if !self.hidden.is_any() {
+            return None;
+        }
+        let kind = self.jobs.known_dialect().unwrap_or(DialectKind::Comfyui);
+        let (asked, id) = self.asked_for(head, kind)?;
         let scope = scope(head);
         if !self.hidden.may_hide(scope, id.as_deref()) {
             return None;

@@ -83,6 +83,13 @@ impl Runs {
         }
     }
 
+    /// Ends the generations of all ids.
+    pub fn end_all(&self) {
+        for generation in &self.generations {
+            generation.fetch_add(1, SeqCst);
+        }
+    }
+
     /// The generation of `id`.
     pub fn generation(&self, id: &str) -> IdGeneration {
         let place = self.place(id);

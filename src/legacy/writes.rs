@@ -4,6 +4,7 @@ use super::{
     Legacy, LegacyAnswer, LegacyBody, LegacyError,
     answer::Cached,
     hidden::{Change, Cleared},
+    hollow::HollowEvent,
     invalidate::InvalidateOnDrop,
     json_string,
     write_body::{Target, WriteBody},
@@ -39,7 +40,9 @@ impl Legacy {
         let (sender, outcome) = oneshot::channel();
         let task = tokio::spawn(of_this_request(async move {
             let outcome = legacy.write_all(&write, &body, &caller).await;
-            invalidation.end().await;
+            let told = invalidation.end().await;
+            // What was done, and is not known to all, is not said to be done.
+            let outcome = outcome.and_then(|answer| Ok(told.map(|()| answer)?));
             drop(held);
             match sender.send(outcome) {
                 Ok(()) => {}
@@ -106,6 +109,8 @@ impl Legacy {
         let named = named.map(|job| &job.id).chain(&beyond);
         let ids = self.hollow.unsure(session.caller().scope, named);
         if !ids.is_empty() {
+            let refused = HollowEvent::Refused(session.caller().scope, ids.clone());
+            self.replicas.hollow(refused).await;
             return Err(LegacyError::Hollow { ids });
         }
         // Of an id that waits more than once a clear takes all, and a delete one, as the server does.

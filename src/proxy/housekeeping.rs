@@ -4,8 +4,8 @@ use super::{Pipeline, Proxy};
 use crate::{
     jobs_api::Caller,
     routes::RouteName,
-    store::{Store, StoreError, Table},
-    telemetry::{Clients, Metrics, STEP, Seen},
+    store::{Change, Event, Store, StoreError, Table},
+    telemetry::{Clients, Metrics, Observer, STEP, Seen},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::{
@@ -20,8 +20,11 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 /// How often it is stored who calls the legacy surface.
 pub const STORE_EVERY: Duration = Duration::from_secs(60);
 
-/// Who calls the legacy surface.
-pub const USAGE: Table<(), Clients> = Table::new("usage", "who calls the legacy surface");
+/// As often where others want to know it, too.
+const TELL_EVERY: Duration = Duration::from_secs(5);
+
+/// Who calls the legacy surface, by the jobshim that has noted it; the one without a name has noted what is left of others.
+pub const USAGE: Table<String, Clients> = Table::new("usage", "who calls the legacy surface");
 
 /// Looks at the counters from time to time, and stores every `store` who calls the legacy surface, for as long as it is
 /// polled.
@@ -29,6 +32,10 @@ pub async fn housekeeping(proxy: Arc<Proxy>, store: Duration) {
     let mut look = interval(STEP);
     look.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut stored = Instant::now();
+    let store = match proxy.shared.store.is_shared() {
+        true => store.min(TELL_EVERY),
+        false => store,
+    };
     loop {
         look.tick().await;
         let pipeline = proxy.pipeline();
@@ -50,10 +57,31 @@ pub async fn housekeeping(proxy: Arc<Proxy>, store: Duration) {
     }
 }
 
-/// Who called the legacy surface before the restart.
+/// Who called the legacy surface before the restart, of a store that nobody shares.
 pub(super) fn stored_usage(store: &Store) -> Result<Option<Clients>, StoreError> {
+    if store.is_shared() {
+        return Ok(None);
+    }
     let rows = store.rows(&USAGE)?;
-    Ok(rows.into_iter().map(|((), clients)| clients).next())
+    Ok(rows.into_iter().map(|(_, clients)| clients).next())
+}
+
+/// `observer` hears of what other jobshims of the same store note.
+pub(super) fn follow_usage(store: &Store, observer: &Arc<Observer>) -> Result<(), StoreError> {
+    if !store.is_shared() {
+        return Ok(());
+    }
+    let (observer, own) = (Arc::clone(observer), store.name().to_owned());
+    store.follow(&USAGE, move |event| {
+        let rows = match event {
+            Event::All(rows) => rows.into_iter().map(|(name, clients)| (name, Some(clients))).collect(),
+            Event::Put(name, clients) => vec![(name, Some(clients))],
+            Event::Gone(name) => vec![(name, None)],
+        };
+        for (name, clients) in rows.into_iter().filter(|(name, _)| *name != own) {
+            observer.usage().hear(name, clients);
+        }
+    })
 }
 
 impl Proxy {
@@ -62,11 +90,21 @@ impl Proxy {
         if !self.shared.store.is_kept() {
             return;
         }
-        if let Some(changed) = self.shared.observer.usage().changes()
-            && let Err(error) = self.shared.store.put(&USAGE, &(), &changed)
+        let (store, usage) = (&self.shared.store, self.shared.observer.usage());
+        if let Some(changed) = usage.changes()
+            && let Err(error) = store.commit(Change::default().put(&USAGE, &store.name().to_owned(), &changed))
         {
-            self.shared.observer.usage().not_stored();
+            usage.not_stored();
             tracing::warn!(%error, "who calls the legacy surface could not be stored");
+        }
+        // What those have noted that are gone becomes one row, so that there are no more rows than jobshims.
+        if let Some((gone, sum)) = usage.gone("") {
+            let change = gone.iter().fold(Change::default(), |change, (name, clients)| {
+                change.remove_if(&USAGE, name, clients)
+            });
+            if let Err(error) = store.commit(change.put(&USAGE, &String::new(), &sum)) {
+                tracing::debug!(%error, "what others have noted is still in rows of its own");
+            }
         }
     }
 }
@@ -77,6 +115,7 @@ impl Pipeline {
         let metrics = self.shared.observer.metrics();
         let (entries, bytes) = self.legacy.remembers();
         metrics.memory(entries, bytes, self.shared.budget.held());
+        metrics.state_stale(self.shared.store.stale_for().unwrap_or_default());
         metrics
     }
 

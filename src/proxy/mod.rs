@@ -75,8 +75,9 @@ impl Proxy {
         let upstream = Arc::new(Upstream::new(&config.upstream, &budget)?);
         let elsewhere = config.legacy.upstream.as_ref();
         let legacy_upstream = elsewhere.map(|url| Upstream::elsewhere(&config.upstream, url, &budget));
-        let store = Arc::new(Store::open(config.state_dir.as_deref())?);
+        let store = Arc::new(Store::open(&config.state)?);
         let observer = Arc::new(Observer::new(housekeeping::stored_usage(&store)?, config.log.access));
+        housekeeping::follow_usage(&store, &observer)?;
         let legacy = Legacy::new(config, Arc::clone(&upstream), Arc::clone(&store), Arc::clone(&observer))?;
         let shared = Arc::new(Shared {
             access: Access::new(config.listen.access_token.clone()),

@@ -135,6 +135,7 @@ impl Pipeline {
             notes: self.legacy.notes(),
             runs: self.legacy.runs(),
             hollow: self.legacy.hollow(),
+            replicas: self.legacy.replicas(),
             table: &self.legacy.tables().prompt,
             jobs: self.legacy.jobs(),
             scope,

@@ -3,7 +3,7 @@
 use super::{
     answer::{Answer, Origin},
     failure::forbidden,
-    failure::{passed, refused},
+    failure::{passed, refused, state_failure},
     hints::{OriginHeaders, refusal},
     panics::contained,
     refusal::Refusal,
@@ -16,6 +16,7 @@ use crate::{
         scope::{self, Scope},
         trusted_proxies,
     },
+    config::Mode,
     http::{
         header_flags::HeaderFlags, idle_timeout::IdleTimeoutBody, origin, peer::Peer, proxy_status,
         request_head::RequestHead, validate::validate,
@@ -29,6 +30,7 @@ use crate::{
         notices::Notices,
     },
     routes::{LegacyRoute, Route, route},
+    store::Store,
     telemetry::{Observer, RecordedBody, RequestRecord},
     upstream::Upstream,
 };
@@ -60,6 +62,11 @@ impl Pipeline {
     /// The upstream client.
     pub fn upstream(&self) -> &Upstream {
         &self.shared.upstream
+    }
+
+    /// Where the state is.
+    pub fn store(&self) -> &Store {
+        &self.shared.store
     }
 
     /// The legacy surface.
@@ -128,6 +135,42 @@ impl Pipeline {
             return at_once(refusal.into());
         }
         self.settle_credentials(&mut head);
+        if !self.shared.store.is_current() && self.depends_on_state(&route, &head) {
+            return later(async move {
+                let store = &self.shared.store;
+                let confirmed = match route {
+                    Route::Write(_) => store.confirm_for_write().await,
+                    _ => store.confirm().await,
+                };
+                match confirmed {
+                    Ok(()) => self.answer_route(record, route, head, body, shutdown).await,
+                    Err(error) => state_failure(&error),
+                }
+            });
+        }
+        self.answer_route(record, route, head, body, shutdown)
+    }
+
+    /// Whether what is answered depends on what other jobshims of the same store may have done.
+    fn depends_on_state(&self, route: &Route, head: &RequestHead) -> bool {
+        let translates = |route| !matches!(self.modes.policy(route).mode, Mode::Forward | Mode::Shadow | Mode::Gone);
+        match route {
+            Route::Legacy(route) => translates(route.name()),
+            Route::Write(write) => translates(write.name()),
+            Route::PassThrough => self.legacy.may_hide_in(head),
+            Route::Prompt | Route::WrongMethod(_) => false,
+        }
+    }
+
+    /// The request goes to who answers its route.
+    fn answer_route<'a>(
+        &'a self,
+        record: &'a mut RequestRecord,
+        route: Route,
+        mut head: RequestHead,
+        body: Incoming,
+        shutdown: Option<Shutdown>,
+    ) -> Answering<'a> {
         let asked = OriginHeaders::of(head.flagged());
         match route {
             Route::PassThrough => {
@@ -191,7 +234,7 @@ impl Pipeline {
     /// Asks for the access token, and takes it out.
     fn admit(&self, head: &mut RequestHead) -> Result<(), Refusal> {
         let key = self.shared.store.scope_key();
-        match self.shared.access.admits(head.parts_mut(), key) {
+        match self.shared.access.admits(head.parts_mut(), &key) {
             true => Ok(()),
             false => Err(Refusal::NotAdmitted),
         }

@@ -4,7 +4,7 @@ use super::{
     Pipeline,
     answer::Answer,
     failure::{legacy_failure, not_implemented, too_large, upstream_failure},
-    failure::{passed, refused},
+    failure::{passed, refused, state_failure},
     request::{ClientRequest, LegacyRequest},
     shutdown::Shutdown,
     translation::{call, is_gone},
@@ -20,6 +20,7 @@ use crate::{
     legacy::{InvalidateOnDrop, LegacyAnswer, LegacyError},
     migration::modes::Decision,
     routes::LegacyWrite,
+    store::StoreError,
     telemetry::{RequestRecord, Source},
     upstream::UpstreamError,
 };
@@ -64,8 +65,10 @@ impl Pipeline {
         if forwards {
             let invalidation = InvalidateOnDrop::new(&self.legacy, write, None, caller.scope);
             let answer = passed(self.forward(call.request).await);
-            invalidation.end().await;
-            return answer;
+            return match invalidation.end().await {
+                Ok(()) => answer,
+                Err(error) => state_failure(&error),
+            };
         }
         let ClientRequest {
             record,
@@ -108,7 +111,8 @@ impl Pipeline {
                 };
                 self.translated(&write, outcome).await
             }
-            outcome => passed(outcome),
+            Ok(response) => Answer::upstream(response),
+            Err(error) => error.into(),
         }
     }
 
@@ -145,7 +149,7 @@ impl Pipeline {
                 }
             }
             Ok(response) => Answer::upstream(response),
-            Err(error) => refused(error),
+            Err(error) => error.into(),
         }
     }
 
@@ -175,7 +179,7 @@ impl Pipeline {
     }
 
     /// The legacy call as it came, to the server's own endpoint.
-    async fn resend(&self, write: &ReadWrite<'_>) -> Result<Response<Body>, UpstreamError> {
+    async fn resend(&self, write: &ReadWrite<'_>) -> Result<Response<Body>, ResendError> {
         let invalidation =
             InvalidateOnDrop::new(&self.legacy, write.write, write.text.clone().ok(), write.caller.scope);
         let request = ClientRequest {
@@ -185,7 +189,27 @@ impl Pipeline {
             shutdown: None,
         };
         let answer = self.pass(request).await;
-        invalidation.end().await;
-        answer
+        invalidation.end().await?;
+        Ok(answer?)
+    }
+}
+
+/// Why there is no answer of the server's own endpoint that its client may have.
+#[derive(Debug, thiserror::Error)]
+enum ResendError {
+    /// It did not answer.
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
+    /// It did what it was asked for, and other jobshims of the same store could not be told.
+    #[error(transparent)]
+    Untold(#[from] StoreError),
+}
+
+impl From<ResendError> for Answer {
+    fn from(error: ResendError) -> Self {
+        match error {
+            ResendError::Upstream(error) => refused(error),
+            ResendError::Untold(error) => state_failure(&error),
+        }
     }
 }

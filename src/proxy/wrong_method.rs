@@ -10,7 +10,10 @@ use crate::{
     jobs_api::JobsError,
     legacy::InvalidateOnDrop,
     migration::modes::Decision,
-    proxy::{failure::wrong_method, hints::OriginHeaders},
+    proxy::{
+        failure::{state_failure, wrong_method},
+        hints::OriginHeaders,
+    },
     routes::{LegacyWrite, WrongMethod},
 };
 
@@ -47,10 +50,14 @@ impl Pipeline {
             let invalidation = (!request.head.method().is_safe())
                 .then(|| InvalidateOnDrop::new(&self.legacy, &LegacyWrite::History, None, scope));
             let answer = passed(self.forward(request).await);
-            if let Some(invalidation) = invalidation {
-                invalidation.end().await;
+            let told = match invalidation {
+                Some(invalidation) => invalidation.end().await,
+                None => Ok(()),
+            };
+            match told {
+                Ok(()) => self.annotate(answer, &asked),
+                Err(error) => state_failure(&error),
             }
-            self.annotate(answer, &asked)
         })
     }
 }

@@ -1,210 +1,408 @@
-//! What must survive a restart, in an embedded store that a crash cannot break: which jobs are hidden, who calls, which
-//! canaries have rolled back, and the key of scopes. Without a folder nothing is stored.
+//! What must outlive a request, a restart, or the one jobshim of several that was told: which jobs are hidden, who calls, which
+//! canaries have rolled back, and the key of scopes.
 //!
-//! What others keep here is in typed tables (`table`), which they define themselves.
+//! It is kept in typed tables (`table`), which those who keep something define themselves, in one of three places
+//! (`backend`): the process, a folder, a Valkey. Nobody reads it while a request waits. Who keeps something follows its table
+//! and has a copy of it, which is up to date on every jobshim before a change is said to be done.
 
+mod backend;
+mod change;
 mod error;
-mod file;
+mod folder;
+mod memory;
+mod seal;
 mod table;
+mod valkey;
 
+pub use change::Change;
 pub use error::StoreError;
-pub use table::{RowKey, Table};
+pub use table::{RowKey, Signal, Table};
 
 use crate::{
     auth::scope::{Scope, ScopeKey},
-    os::for_this_user_alone,
+    config::{StateConfig, StatePlace},
+    http::hex::hex,
 };
-use file::{Fault, StoreFile};
-use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
-use serde::{Serialize, de::DeserializeOwned};
-use std::{
-    fs::{self, OpenOptions},
-    io,
-    path::Path,
-    sync::Arc,
-};
+use arc_swap::{ArcSwap, Guard};
+use backend::{Backend, Follower, Freshness, News, Rows};
+use change::{Action, Step};
+use folder::Folder;
+use memory::Memory;
+use ring::rand::{SecureRandom, SystemRandom};
+use seal::{Seal, opened};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::{marker::PhantomData, path::Path, sync::Arc, time::Duration};
+use table::Unreadable;
+use valkey::Valkey;
 
-/// Scope and job id of each deleted job.
-const DELETED: TableDefinition<(&[u8], &str), ()> = TableDefinition::new("deleted");
-/// When a job in [`DELETED`] was created, in ms. Earlier versions stored none.
-const CREATED: TableDefinition<(&[u8], &str), f64> = TableDefinition::new("deleted_created");
-/// The last clear of a scope. Only its rows are counted here.
-const CLEARED: TableDefinition<&[u8], &str> = TableDefinition::new("cleared");
+/// The deleted jobs of each scope: when each was created, in ms, where that is known.
+pub const DELETED: Table<(Scope, String), Option<f64>> = Table::new("deleted", "a deleted job");
+
 /// The key of scopes.
-const KEY: TableDefinition<(), &[u8]> = TableDefinition::new("key");
+const KEY: Table<(), ScopeKeyRow> = Table::new("key", "the key of scopes");
 
-/// The file in `state_dir`.
-const FILE: &str = "jobshim.redb";
+/// A key of scopes as it is stored.
+#[derive(Debug, Deserialize, Serialize)]
+struct ScopeKeyRow([u8; ScopeKey::LENGTH]);
 
-/// A job that was deleted.
-pub struct DeletedJob {
-    /// For whom.
-    pub scope: Scope,
-    /// Its id.
-    pub id: String,
-    /// When it was created, in ms, where that is known.
-    pub created: Option<f64>,
+impl ScopeKeyRow {
+    fn from_bytes(bytes: &[u8]) -> Result<Self, Unreadable> {
+        let why = |_| {
+            let length = bytes.len();
+            Unreadable::Wrong(format!(
+                "the key of scopes has {length} bytes instead of {}",
+                ScopeKey::LENGTH
+            ))
+        };
+        bytes.try_into().map(Self).map_err(why)
+    }
+}
+
+/// What there is to hear of a table.
+#[derive(Debug)]
+pub enum Event<K, V> {
+    /// These are all rows; what was heard before counts no more.
+    All(Vec<(K, V)>),
+    /// This is a row now.
+    Put(K, V),
+    /// There is no such row.
+    Gone(K),
+}
+
+/// How long a store lasts, and for whom it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// As long as the process.
+    Passing,
+    /// Longer, for one at a time.
+    Kept,
+    /// Longer, for many at once.
+    Shared,
 }
 
 /// The store.
 pub struct Store {
-    file: Option<StoreFile>,
-    key: ScopeKey,
+    backend: Arc<dyn Backend>,
+    kind: Kind,
+    name: String,
+    seal: Option<Arc<Seal>>,
+    key: Arc<ArcSwap<ScopeKey>>,
 }
 
 impl Store {
-    /// Opens the store in `folder`, making both if need be.
-    pub fn open(folder: Option<&Path>) -> Result<Self, StoreError> {
-        let Some(folder) = folder else {
-            let key = ScopeKey::random().ok_or(StoreError::Random)?;
-            return Ok(Self {
-                file: None,
-                key: ScopeKey::new(&key),
-            });
+    /// Opens the store of `config`, making it if need be. One that is shared and does not answer is waited for beside
+    /// everything else.
+    ///
+    /// # Errors
+    /// What is there is not a store of this jobshim, or cannot be used.
+    pub fn open(config: &StateConfig) -> Result<Self, StoreError> {
+        let seal = || {
+            config
+                .key
+                .as_ref()
+                .map(|key| Seal::new(key.reveal()).map(Arc::new))
+                .transpose()
         };
-        let shown = folder.display().to_string();
-        let unusable = |error| StoreError::Folder(shown.clone(), Arc::new(error));
-        fs::create_dir_all(folder).map_err(unusable)?;
-        let path = folder.join(FILE);
-        keep_from_others(&path).map_err(unusable)?;
-        let file = StoreFile::open(path)?;
-        let random = ScopeKey::random().ok_or(StoreError::Random)?;
-        let key = file.run(|database| kept_key(database, random))?;
-        Ok(Self {
-            file: Some(file),
-            key: ScopeKey::new(&key),
+        match &config.place {
+            StatePlace::Memory => Self::in_memory(),
+            StatePlace::Folder(folder) => {
+                Self::over(Kind::Kept, seal()?, |first| Ok(Arc::new(Folder::open(folder, first)?)))
+            }
+            StatePlace::Valkey(url) => {
+                let name = random_name().ok_or(StoreError::Random)?;
+                let open = |first| -> Result<Arc<dyn Backend>, StoreError> {
+                    Ok(Arc::new(Valkey::open(url, config, name.clone(), first)?))
+                };
+                Ok(Self {
+                    name: name.clone(),
+                    ..Self::over(Kind::Shared, seal()?, open)?
+                })
+            }
+        }
+    }
+
+    /// A store that ends with the process.
+    pub fn in_memory() -> Result<Self, StoreError> {
+        Self::over(Kind::Passing, None, |first| {
+            let memory = Memory::default();
+            memory.commit(first)?;
+            Ok(Arc::new(memory))
         })
     }
 
-    /// Whether anything is stored at all.
+    /// The store in `folder`, making both if need be.
+    pub fn in_folder(folder: &Path) -> Result<Self, StoreError> {
+        Self::over(Kind::Kept, None, |first| Ok(Arc::new(Folder::open(folder, first)?)))
+    }
+
+    fn over(
+        kind: Kind,
+        seal: Option<Arc<Seal>>,
+        open: impl FnOnce(Vec<Step>) -> Result<Arc<dyn Backend>, StoreError>,
+    ) -> Result<Self, StoreError> {
+        let random = ScopeKeyRow(ScopeKey::random().ok_or(StoreError::Random)?);
+        let first = sealed(seal.as_deref(), Change::default().put_new(&KEY, &(), &random))?;
+        let store = Self {
+            backend: open(first)?,
+            kind,
+            name: String::new(),
+            seal,
+            key: Arc::new(ArcSwap::from_pointee(ScopeKey::new(&random.0))),
+        };
+        let key = Arc::clone(&store.key);
+        store.follow_checked(&KEY, move |event| match event {
+            Event::All(rows) => match rows.as_slice() {
+                [((), row)] => Ok(key.store(Arc::new(ScopeKey::new(&row.0)))),
+                _ => Err(Unreadable::Wrong("the key of its scopes is gone".to_owned())),
+            },
+            Event::Put((), row) => Ok(key.store(Arc::new(ScopeKey::new(&row.0)))),
+            Event::Gone(()) => Err(Unreadable::Wrong("the key of its scopes is gone".to_owned())),
+        })?;
+        Ok(store)
+    }
+
+    /// Whether anything outlives the process.
     pub fn is_kept(&self) -> bool {
-        self.file.is_some()
+        self.kind != Kind::Passing
+    }
+
+    /// Whether other jobshims have it, too.
+    pub fn is_shared(&self) -> bool {
+        self.kind == Kind::Shared
+    }
+
+    /// Waits until what followers have heard is what the store holds, or at least was a short time ago where the store does not
+    /// answer. It costs nothing in the common case.
+    ///
+    /// # Errors
+    /// The store was not reached yet, or has not answered for too long.
+    pub async fn confirm(&self) -> Result<(), StoreError> {
+        let known = match self.backend.freshness() {
+            Freshness::Unsure => self.backend.confirm().await,
+            known => known,
+        };
+        match known {
+            Freshness::Unusable(error) => Err(error),
+            Freshness::Current | Freshness::Unsure | Freshness::Stale(_) => Ok(()),
+        }
+    }
+
+    /// Whether nothing can have changed unheard.
+    pub fn is_current(&self) -> bool {
+        matches!(self.backend.freshness(), Freshness::Current)
+    }
+
+    /// As [`Store::confirm`], of a store that also takes changes.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn confirm_for_write(&self) -> Result<(), StoreError> {
+        let known = match self.backend.freshness() {
+            Freshness::Unsure => self.backend.confirm().await,
+            known => known,
+        };
+        match known {
+            Freshness::Unusable(error) => Err(error),
+            Freshness::Stale(_) => Err(StoreError::Unreachable(
+                self.backend.place(),
+                "a change could not be stored now".to_owned(),
+            )),
+            Freshness::Current | Freshness::Unsure => Ok(()),
+        }
+    }
+
+    /// What this jobshim is called among those that share the store; empty where nobody does.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where it is, for people.
+    pub fn place(&self) -> String {
+        self.backend.place()
+    }
+
+    /// Whether it was ever there. One that nobody shares always is.
+    pub fn was_reached(&self) -> bool {
+        !matches!(self.backend.freshness(), Freshness::Unusable(StoreError::NotReached))
+    }
+
+    /// For how long a shared store has not answered, if it does not; nothing of one that was never reached.
+    pub fn stale_for(&self) -> Option<Duration> {
+        match self.backend.freshness() {
+            Freshness::Stale(time) | Freshness::Unusable(StoreError::Stale(time)) => Some(time),
+            Freshness::Current | Freshness::Unsure | Freshness::Unusable(_) => None,
+        }
     }
 
     /// The key of scopes: the same after a restart, so that what was hidden is found again.
-    pub fn scope_key(&self) -> &ScopeKey {
-        &self.key
+    pub fn scope_key(&self) -> Guard<Arc<ScopeKey>> {
+        self.key.load()
     }
 
-    /// Every row of `table`; none where nothing is stored.
+    /// Every row of `table`. Waits for the store.
     pub fn rows<K: RowKey, V: DeserializeOwned>(&self, table: &Table<K, V>) -> Result<Vec<(K, V)>, StoreError> {
-        self.run(|database| table.rows(database))
+        let rows = self.backend.rows(table.name)?;
+        let read =
+            |(key, value): &(Vec<u8>, Vec<u8>)| table.read(key, &opened(self.seal.as_deref(), table.name, key, value)?);
+        let rows = rows.iter().map(read);
+        rows.collect::<Result<_, _>>()
+            .map_err(|why| StoreError::damaged(self.backend.place(), why))
     }
 
-    /// Stores a row of `table`; once this returns, no crash undoes it. Waits for the disk.
-    pub fn put<K: RowKey, V: Serialize>(&self, table: &Table<K, V>, key: &K, value: &V) -> Result<(), StoreError> {
-        self.run(|database| table.put(database, key, value))
+    /// Does a change, all of it or nothing. Once this returns, no crash undoes it, and all who follow its tables have heard
+    /// of it. Waits for the store.
+    pub fn commit(&self, change: Change) -> Result<(), StoreError> {
+        self.backend.commit(sealed(self.seal.as_deref(), change)?)
     }
 
-    /// Takes a row out of `table`. Waits for the disk.
-    pub fn remove<K: RowKey, V>(&self, table: &Table<K, V>, key: &K) -> Result<(), StoreError> {
-        self.run(|database| table.remove(database, key))
+    /// `hear` is told of all rows of `table`, and then of each that changes. It waits for nothing, and asks nothing of the
+    /// store.
+    ///
+    /// # Errors
+    /// What is stored cannot be read.
+    pub fn follow<K, V>(
+        &self,
+        table: &Table<K, V>,
+        hear: impl Fn(Event<K, V>) + Send + Sync + 'static,
+    ) -> Result<(), StoreError>
+    where
+        K: RowKey + 'static,
+        V: DeserializeOwned + 'static,
+    {
+        self.follow_checked(table, move |event| {
+            hear(event);
+            Ok(())
+        })
     }
 
-    /// Every deleted job.
-    pub fn deleted(&self) -> Result<Vec<DeletedJob>, StoreError> {
-        self.run(read_deleted)
+    fn follow_checked<K, V>(
+        &self,
+        table: &Table<K, V>,
+        hear: impl Fn(Event<K, V>) -> Result<(), Unreadable> + Send + Sync + 'static,
+    ) -> Result<(), StoreError>
+    where
+        K: RowKey + 'static,
+        V: DeserializeOwned + 'static,
+    {
+        let name = table.name;
+        let table = table.again();
+        let seal = self.seal.clone();
+        self.backend.follow(name, Arc::new(TypedFollower { table, seal, hear }))
     }
 
-    /// Stores that these jobs are deleted, by id and creation, in ms, where that is known. Waits for the disk.
-    pub fn delete(&self, scope: Scope, jobs: &[(String, Option<f64>)]) -> Result<(), StoreError> {
-        self.run(|database| write_deleted(database, scope, jobs))
-    }
-
-    /// Forgets that these jobs are deleted. Waits for the disk.
-    pub fn forget(&self, scope: Scope, ids: &[String]) -> Result<(), StoreError> {
-        self.run(|database| forget_deleted(database, scope, ids))
-    }
-
-    /// Without a file there is nothing, and nothing is stored.
-    fn run<T: Default>(&self, work: impl FnOnce(&Database) -> Result<T, Fault>) -> Result<T, StoreError> {
-        match &self.file {
-            Some(file) => file.run(work),
-            None => Ok(T::default()),
-        }
+    /// `hear` is told of each `signal`, wherever it was given; of `None` where some may have been missed.
+    pub fn listen<T: DeserializeOwned + 'static>(
+        &self,
+        signal: &Signal<T>,
+        hear: impl Fn(Option<T>) + Send + Sync + 'static,
+    ) -> Result<(), StoreError> {
+        let name = signal.name;
+        self.backend.follow(
+            name,
+            Arc::new(Listener {
+                name,
+                hear,
+                takes: PhantomData,
+            }),
+        )
     }
 }
 
-/// Makes the file, if it is not there, for this user alone: who has the key of scopes can try credentials against it.
-fn keep_from_others(path: &Path) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    options.append(true).create(true);
-    for_this_user_alone(&mut options).open(path).map(drop)
+/// Reads rows for one who knows their types.
+struct TypedFollower<K, V, H> {
+    table: Table<K, V>,
+    seal: Option<Arc<Seal>>,
+    hear: H,
 }
 
-/// The stored key, or `random` once it is stored. Another key would make strangers of all whose scopes are stored.
-fn kept_key(store: &Database, random: [u8; ScopeKey::LENGTH]) -> Result<[u8; ScopeKey::LENGTH], Fault> {
-    let transaction = store.begin_write()?;
-    let key = {
-        let mut table = transaction.open_table(KEY)?;
-        let scopes = transaction.open_table(DELETED)?.len()? + transaction.open_table(CLEARED)?.len()?;
-        transaction.open_table(CREATED)?;
-        let known = table.get(())?.map(|bytes| bytes.value().to_vec());
-        match known {
-            Some(key) => key.as_slice().try_into().map_err(|_| {
-                let reason = format!(
-                    "the key of scopes has {} bytes instead of {}",
-                    key.len(),
-                    ScopeKey::LENGTH
-                );
-                Fault::Unreadable(reason)
-            })?,
-            None if scopes > 0 => return Err(Fault::Unreadable("the key of its scopes is gone".to_owned())),
-            None => {
-                table.insert((), &random[..])?;
-                random
+impl<K, V, H> Follower for TypedFollower<K, V, H>
+where
+    K: RowKey,
+    V: DeserializeOwned,
+    H: Fn(Event<K, V>) -> Result<(), Unreadable> + Send + Sync,
+{
+    fn hear(&self, news: News<'_>) -> Result<(), Unreadable> {
+        let read = |key: &[u8], value: &[u8]| {
+            let value = opened(self.seal.as_deref(), self.table.name, key, value)?;
+            self.table.read(key, &value)
+        };
+        let event = match news {
+            News::All(rows) => {
+                let rows = rows.iter().map(|(key, value)| read(key, value));
+                Event::All(rows.collect::<Result<_, _>>()?)
             }
+            News::One(key, Some(value)) => {
+                let (key, value) = read(key, value)?;
+                Event::Put(key, value)
+            }
+            News::One(key, None) => Event::Gone(self.table.key(key)?),
+        };
+        (self.hear)(event)
+    }
+
+    fn rows(&self) -> Rows {
+        match self.table.lifetime {
+            None => Rows::Lasting,
+            Some(_) => Rows::Expiring,
         }
+    }
+}
+
+/// The steps of a change, with values that only who has the key can read.
+fn sealed(seal: Option<&Seal>, change: Change) -> Result<Vec<Step>, StoreError> {
+    let steps = change.checked()?;
+    let Some(seal) = seal else {
+        return Ok(steps);
     };
-    transaction.commit()?;
-    Ok(key)
+    let sealed = steps.into_iter().map(|step| {
+        let Step { table, key, action } = step;
+        let value = |value| seal.seal(table, &key, value);
+        let action = match action {
+            Action::Put(plain) => Action::Put(value(plain)?),
+            Action::PutFor(plain, lifetime) => Action::PutFor(value(plain)?, lifetime),
+            Action::PutNew(plain) => Action::PutNew(value(plain)?),
+            Action::RemoveIf(plain) => Action::RemoveIf(value(plain)?),
+            action @ (Action::Remove | Action::Tell) => action,
+        };
+        Ok(Step { table, key, action })
+    });
+    sealed.collect()
 }
 
-fn read_deleted(database: &Database) -> Result<Vec<DeletedJob>, Fault> {
-    let transaction = database.begin_read()?;
-    let created = transaction.open_table(CREATED)?;
-    let mut jobs = Vec::new();
-    for row in transaction.open_table(DELETED)?.iter()? {
-        let (key, _) = row?;
-        let created = created.get(key.value())?.map(|created| created.value());
-        let (scope, id) = key.value();
-        jobs.push(DeletedJob {
-            scope: Scope::read(scope)?,
-            id: id.to_owned(),
-            created,
-        });
-    }
-    Ok(jobs)
+/// A name that no other jobshim has.
+fn random_name() -> Option<String> {
+    let (mut bytes, mut digits) = ([0; 16], [0; 32]);
+    SystemRandom::new().fill(&mut bytes).ok()?;
+    hex(&mut digits, &bytes);
+    Some(String::from_utf8_lossy(&digits).into_owned())
 }
 
-fn write_deleted(database: &Database, scope: Scope, jobs: &[(String, Option<f64>)]) -> Result<(), Fault> {
-    let transaction = database.begin_write()?;
-    {
-        let mut deleted = transaction.open_table(DELETED)?;
-        let mut times = transaction.open_table(CREATED)?;
-        for (id, created) in jobs {
-            let key = (&scope.0[..], id.as_str());
-            deleted.insert(key, ())?;
-            match created {
-                Some(created) => drop(times.insert(key, created)?),
-                None => drop(times.remove(key)?),
+/// Reads signals for one who knows their type.
+struct Listener<T, H> {
+    name: &'static str,
+    hear: H,
+    takes: PhantomData<fn(T)>,
+}
+
+impl<T, H> Follower for Listener<T, H>
+where
+    T: DeserializeOwned,
+    H: Fn(Option<T>) + Send + Sync,
+{
+    fn hear(&self, news: News<'_>) -> Result<(), Unreadable> {
+        match news {
+            // What was told before is not told again.
+            News::All(_) => (self.hear)(None),
+            News::One(text, _) => {
+                let told = serde_json::from_slice(text);
+                let told = told.map_err(|error| Unreadable::Wrong(format!("{}: {error}", self.name)))?;
+                (self.hear)(Some(told));
             }
         }
+        Ok(())
     }
-    transaction.commit()?;
-    Ok(())
-}
 
-fn forget_deleted(database: &Database, scope: Scope, ids: &[String]) -> Result<(), Fault> {
-    let transaction = database.begin_write()?;
-    {
-        let mut deleted = transaction.open_table(DELETED)?;
-        let mut times = transaction.open_table(CREATED)?;
-        for id in ids {
-            deleted.remove((&scope.0[..], id.as_str()))?;
-            times.remove((&scope.0[..], id.as_str()))?;
-        }
+    fn rows(&self) -> Rows {
+        Rows::None
     }
-    transaction.commit()?;
-    Ok(())
 }

@@ -1,123 +1,155 @@
-//! Tables whose values are JSON: who keeps something in the store says of which type its keys and values are.
+//! Tables of typed rows: who keeps something in the store says of which type its keys and values are. Values are JSON.
 
-use super::file::Fault;
 use crate::auth::scope::Scope;
-use redb::{Database, Key, ReadableDatabase, ReadableTable, TableDefinition, TableError, Value};
-use serde::{Serialize, de::DeserializeOwned};
-use std::marker::PhantomData;
+use serde::de::DeserializeOwned;
+use std::{marker::PhantomData, time::Duration};
 
 /// A table of values of type `V` by keys of type `K`.
 pub struct Table<K, V> {
-    name: &'static str,
-    holds: &'static str,
+    pub(super) name: &'static str,
+    pub(super) holds: &'static str,
+    /// How long a row is kept, if not for ever.
+    pub(super) lifetime: Option<Duration>,
     types: PhantomData<fn(K) -> V>,
+}
+
+/// What all who have the store open are told, and nobody keeps.
+pub struct Signal<T> {
+    pub(super) name: &'static str,
+    types: PhantomData<fn(T)>,
+}
+
+/// Why a stored row cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unreadable {
+    /// It is none that was written: what is wrong with it.
+    Wrong(String),
+    /// It is encrypted by another `state.key`.
+    OtherKey,
+    /// It is encrypted, and there is no `state.key`.
+    NoKey,
+    /// It is not encrypted, and there is a `state.key`.
+    NotSealed,
 }
 
 /// What a row is found by.
 pub trait RowKey: Sized {
-    /// How it is stored.
-    type Stored: Key + 'static;
-
     /// As it is stored.
-    fn stored(&self) -> <Self::Stored as Value>::SelfType<'_>;
+    fn bytes(&self) -> Vec<u8>;
 
     /// As it was stored.
-    fn read(stored: <Self::Stored as Value>::SelfType<'_>) -> Result<Self, Fault>;
+    ///
+    /// # Errors
+    /// It is nothing that [`bytes`](Self::bytes) makes.
+    fn read(stored: &[u8]) -> Result<Self, Unreadable>;
 }
 
 /// For a table of one row.
 impl RowKey for () {
-    type Stored = ();
+    fn bytes(&self) -> Vec<u8> {
+        Vec::new()
+    }
 
-    fn stored(&self) {}
-
-    fn read((): ()) -> Result<Self, Fault> {
-        Ok(())
+    fn read(stored: &[u8]) -> Result<Self, Unreadable> {
+        match stored {
+            [] => Ok(()),
+            _ => Err(Unreadable::Wrong(format!(
+                "a key of {} bytes where there is none",
+                stored.len()
+            ))),
+        }
     }
 }
 
 impl RowKey for String {
-    type Stored = &'static str;
-
-    fn stored(&self) -> &str {
-        self
+    fn bytes(&self) -> Vec<u8> {
+        self.as_bytes().to_vec()
     }
 
-    fn read(stored: &str) -> Result<Self, Fault> {
-        Ok(stored.to_owned())
+    fn read(stored: &[u8]) -> Result<Self, Unreadable> {
+        let text = str::from_utf8(stored).map_err(|_| Unreadable::Wrong("a key that is no text".to_owned()))?;
+        Ok(text.to_owned())
     }
 }
 
 impl RowKey for Scope {
-    type Stored = &'static [u8];
-
-    fn stored(&self) -> &[u8] {
-        &self.0
+    fn bytes(&self) -> Vec<u8> {
+        self.0.to_vec()
     }
 
-    fn read(stored: &[u8]) -> Result<Self, Fault> {
-        let unreadable = |_| Fault::Unreadable(format!("a scope has {} bytes", stored.len()));
+    fn read(stored: &[u8]) -> Result<Self, Unreadable> {
+        let unreadable = |_| Unreadable::Wrong(format!("a scope has {} bytes", stored.len()));
         stored.try_into().map(Self).map_err(unreadable)
     }
 }
 
-impl<K: RowKey, V> Table<K, V> {
+/// What one scope has under a name, such as a job's id.
+impl RowKey for (Scope, String) {
+    fn bytes(&self) -> Vec<u8> {
+        [&self.0.0[..], self.1.as_bytes()].concat()
+    }
+
+    fn read(stored: &[u8]) -> Result<Self, Unreadable> {
+        let Some((scope, name)) = stored.split_at_checked(Scope::LENGTH) else {
+            return Err(Unreadable::Wrong(format!("a scope has {} bytes", stored.len())));
+        };
+        Ok((Scope::read(scope)?, String::read(name)?))
+    }
+}
+
+impl<K, V> Table<K, V> {
     /// The table `name` of the store; `holds` says in errors what a row of it is.
     pub const fn new(name: &'static str, holds: &'static str) -> Self {
         Self {
             name,
             holds,
+            lifetime: None,
             types: PhantomData,
         }
     }
 
-    fn definition(&self) -> TableDefinition<'static, K::Stored, &'static str> {
-        TableDefinition::new(self.name)
-    }
-
-    fn unreadable(&self, error: &serde_json::Error) -> Fault {
-        Fault::Unreadable(format!("{}: {error}", self.holds))
-    }
-
-    /// Every row. A table in which nothing was ever put has none.
-    pub(super) fn rows(&self, database: &Database) -> Result<Vec<(K, V)>, Fault>
-    where
-        V: DeserializeOwned,
-    {
-        let transaction = database.begin_read()?;
-        let table = match transaction.open_table(self.definition()) {
-            Ok(table) => table,
-            Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
-            Err(error) => return Err(error.into()),
-        };
-        let mut rows = Vec::new();
-        for row in table.iter()? {
-            let (key, text) = row?;
-            let value = serde_json::from_str(text.value()).map_err(|error| self.unreadable(&error))?;
-            rows.push((K::read(key.value())?, value));
+    /// The same table.
+    pub(super) const fn again(&self) -> Self {
+        Self {
+            name: self.name,
+            holds: self.holds,
+            lifetime: self.lifetime,
+            types: PhantomData,
         }
-        Ok(rows)
     }
 
-    /// Stores one row.
-    pub(super) fn put(&self, database: &Database, key: &K, value: &V) -> Result<(), Fault>
-    where
-        V: Serialize,
-    {
-        let text = serde_json::to_string(value).map_err(|error| self.unreadable(&error))?;
-        let transaction = database.begin_write()?;
-        transaction
-            .open_table(self.definition())?
-            .insert(key.stored(), text.as_str())?;
-        transaction.commit()?;
-        Ok(())
+    /// The same, of rows that nobody needs after so long. They are kept where others share the store, and there alone: who has
+    /// put one has it.
+    pub const fn expiring_after(self, lifetime: Duration) -> Self {
+        Self {
+            lifetime: Some(lifetime),
+            ..self
+        }
+    }
+}
+
+impl<K: RowKey, V: DeserializeOwned> Table<K, V> {
+    /// A row as it was stored.
+    pub(super) fn read(&self, key: &[u8], value: &[u8]) -> Result<(K, V), Unreadable> {
+        let read = |error| Unreadable::Wrong(format!("{}: {error}", self.holds));
+        Ok((self.key(key)?, serde_json::from_slice(value).map_err(read)?))
     }
 
-    /// Takes out one row.
-    pub(super) fn remove(&self, database: &Database, key: &K) -> Result<(), Fault> {
-        let transaction = database.begin_write()?;
-        transaction.open_table(self.definition())?.remove(key.stored())?;
-        transaction.commit()?;
-        Ok(())
+    /// The key of a row as it was stored.
+    pub(super) fn key(&self, key: &[u8]) -> Result<K, Unreadable> {
+        K::read(key).map_err(|why| match why {
+            Unreadable::Wrong(why) => Unreadable::Wrong(format!("{}: {why}", self.holds)),
+            why => why,
+        })
+    }
+}
+
+impl<T> Signal<T> {
+    /// The signal `name`, which no table may have.
+    pub const fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            types: PhantomData,
+        }
     }
 }

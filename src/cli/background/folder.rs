@@ -1,7 +1,10 @@
 //! The folder in which a jobshim in the background and the commands about it meet.
 
 use crate::{
-    config::{ConfigErrors, Options, load_one, settings::FOLDERS},
+    config::{
+        ConfigErrors, Options, load_one,
+        settings::{FOLDERS, STATE},
+    },
     os::{for_this_user_alone, state_folder},
 };
 use serde::{Deserialize, Serialize};
@@ -51,7 +54,8 @@ impl Folder {
     /// The one of `options`, or of this user.
     pub fn of(options: &Options, environment: impl Fn(&str) -> Option<String>) -> Result<Self, NoFolder> {
         let configured = load_one(&FOLDERS.state_dir, options, &environment)?;
-        Self::or_of_user(configured.as_deref(), environment).ok_or(NoFolder::Unknown)
+        let store = load_one(&STATE.store, options, &environment)?;
+        Self::or_of_user(configured.as_deref().or(store.folder()), environment).ok_or(NoFolder::Unknown)
     }
 
     /// `configured`, or the one of this user, if the environment says where that is.

@@ -2,7 +2,7 @@
 
 use super::{Examination, Found, Queued};
 use crate::{
-    config::{Config, Mode},
+    config::{Config, Mode, StatePlace},
     jobs_api::DialectKind,
     mapping::dialect::Dialect,
     routes::{Calls, ENDPOINTS, EndpointRow, RouteName},
@@ -133,13 +133,16 @@ impl Translations<'_> {
     }
 
     fn hide(&self) -> String {
-        match (self.found.own_history.is_there(), &self.config.state_dir) {
+        let remembers = |place: &dyn std::fmt::Display| {
+            format!("jobshim hides those jobs, and remembers it in {place}: the server cannot forget them")
+        };
+        match (self.found.own_history.is_there(), &self.config.state.place) {
             (true, _) => "by the server's own POST /history".to_owned(),
-            (false, Some(folder)) => format!(
-                "jobshim hides those jobs, and remembers it in {}: the server cannot forget them",
-                folder.display()
-            ),
-            (false, None) => "jobshim hides those jobs until it ends; with state_dir also after that".to_owned(),
+            (false, StatePlace::Folder(folder)) => remembers(&folder.display()),
+            (false, StatePlace::Valkey(url)) => remembers(url),
+            (false, StatePlace::Memory) => {
+                "jobshim hides those jobs until it ends; with --state also after that".to_owned()
+            }
         }
     }
 }

@@ -16,9 +16,9 @@ section! {
         flag: "--mappings-dir", value: "DIR", variable: "JOBSHIM_MAPPINGS_DIR", default: "", live: true,
     }
 
-    /// A folder for what must survive a restart, such as which jobs were deleted
+    /// The same as --state with a folder
     ///
-    /// There are also those who call the legacy endpoints, and which canaries were rolled back. Empty: nothing survives.
+    /// Which jobs were deleted, who calls the legacy endpoints, and which canaries were rolled back survives a restart there.
     state_dir: Option<std::path::PathBuf> = values::folder_to_be {
         flag: "--state-dir", value: "DIR", variable: "JOBSHIM_STATE_DIR", default: "", common: true,
     }

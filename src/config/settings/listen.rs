@@ -20,7 +20,7 @@ section! {
     /// What clients must show, as Authorization: Bearer or X-API-Key; env:NAME or file:PATH says where it is kept
     ///
     /// In the file, { env = "NAME" } or { file = "PATH" } says so. Empty: everyone is let in.
-    access_token: Option<values::Secret> = values::access_token(places) {
+    access_token: Option<values::Secret> = values::optional_secret(places) {
         flag: "--access-token", value: "SECRET", variable: "JOBSHIM_ACCESS_TOKEN", default: "", common: true,
     }
 

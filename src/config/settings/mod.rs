@@ -16,6 +16,7 @@ mod notes;
 mod notices;
 mod server;
 mod shadow;
+mod state;
 mod upstream;
 
 pub use admin::*;
@@ -29,6 +30,7 @@ pub use notes::*;
 pub use notices::*;
 pub use server::*;
 pub use shadow::*;
+pub use state::*;
 pub use upstream::*;
 
 use super::key::{Key, Section};
@@ -41,6 +43,7 @@ pub const SECTIONS: &[Section] = &[
     HistorySettings::SECTION,
     CacheSettings::SECTION,
     FolderSettings::SECTION,
+    StateSettings::SECTION,
     NotesSettings::SECTION,
     AdminSettings::SECTION,
     ShadowSettings::SECTION,

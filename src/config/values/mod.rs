@@ -7,6 +7,7 @@ mod modes;
 mod number;
 mod path;
 mod secret;
+mod state;
 mod trusted_proxies;
 mod url;
 mod word;
@@ -14,6 +15,7 @@ mod word;
 pub use address::ListenAddress;
 pub use modes::{Mode, Policy, Rollback, RoutePolicies, Share};
 pub use secret::{Secret, is_read_once, shown_url};
+pub use state::{StatePlace, ValkeyLayout, ValkeyUrl};
 pub use trusted_proxies::TrustedProxies;
 pub use url::{ServerAddress, has_sound_port, is_host_and_port};
 pub use word::{DialectChoice, LogFormat, Surface};
@@ -27,7 +29,8 @@ pub(crate) use number::{
     verbosity,
 };
 pub(crate) use path::{folder_to_be, optional_file, optional_folder};
-pub(crate) use secret::{Pipes, Places, access_token, headers, shown, shown_headers};
+pub(crate) use secret::{Pipes, Places, headers, long_secret, optional_secret, shown, shown_headers};
+pub(crate) use state::state;
 pub(crate) use trusted_proxies::trusted_proxies;
 pub(crate) use url::{optional_link, optional_url, server};
 pub(crate) use word::{dialect, flag, log_format, surface};

@@ -27,10 +27,23 @@ impl fmt::Debug for Secret {
 const NOT_SHOWN: &str = "(not shown)";
 
 /// A secret, or none.
-pub(crate) fn access_token(text: &str, places: Places<'_>) -> Result<Option<Secret>, InvalidValue> {
+pub(crate) fn optional_secret(text: &str, places: Places<'_>) -> Result<Option<Secret>, InvalidValue> {
     match text {
         "" => Ok(None),
         _ => secret(text, places).map(Some),
+    }
+}
+
+/// The fewest letters of a secret that a key is made of.
+const LONG: usize = 32;
+
+/// A secret that nobody can guess, or none.
+pub(crate) fn long_secret(text: &str, places: Places<'_>) -> Result<Option<Secret>, InvalidValue> {
+    match optional_secret(text, places)? {
+        Some(secret) if secret.reveal().len() < LONG => {
+            Err(format!("{LONG} letters are expected at least, such as those of: openssl rand -hex 32").into())
+        }
+        secret => Ok(secret),
     }
 }
 

@@ -13,11 +13,11 @@ use crate::{
     auth::scope::Scope,
     config::{LegacyConfig, Policy},
     routes::RouteName,
-    store::{Store, StoreError},
+    store::{Change, Store, StoreError},
     telemetry::Comparison,
 };
 use auto::JobsApi;
-use rollback::CanaryTrial;
+use rollback::{CanaryTrial, Rollbacks};
 use std::{
     collections::BTreeMap,
     hash::{BuildHasher, Hash, RandomState},
@@ -35,6 +35,7 @@ pub struct Modes {
     /// For mode `auto`.
     pub jobs_api: Arc<JobsApi>,
     trials: CanaryTrials,
+    rollbacks: Arc<Rollbacks>,
     store: Arc<Store>,
     random: RandomState,
     draws: AtomicU64,
@@ -43,15 +44,17 @@ pub struct Modes {
 impl Modes {
     /// Nothing is known of the server yet, and of canaries what is stored. `tables` is the fingerprint of the tables.
     pub fn new(config: &LegacyConfig, tables: u64, store: Arc<Store>) -> Result<Self, StoreError> {
-        let trials = trials(config, tables, &store, &CanaryTrials::new())?;
-        Ok(Self::with(config, trials, store))
+        let rollbacks = Rollbacks::follow(&store)?;
+        let trials = trials(config, tables, &store, &rollbacks, &CanaryTrials::new())?;
+        Ok(Self::with(config, trials, rollbacks, store))
     }
 
-    fn with(config: &LegacyConfig, trials: CanaryTrials, store: Arc<Store>) -> Self {
+    fn with(config: &LegacyConfig, trials: CanaryTrials, rollbacks: Arc<Rollbacks>, store: Arc<Store>) -> Self {
         Self {
             config: config.clone(),
             jobs_api: Arc::default(),
             trials,
+            rollbacks,
             store,
             random: RandomState::new(),
             draws: AtomicU64::new(0),
@@ -60,7 +63,7 @@ impl Modes {
 
     /// Other modes, or the same with other tables, with what these have learnt.
     pub fn reloaded(&self, config: &LegacyConfig, tables: u64) -> Result<Self, StoreError> {
-        let trials = trials(config, tables, &self.store, &self.trials)?;
+        let trials = trials(config, tables, &self.store, &self.rollbacks, &self.trials)?;
         for (route, known) in &self.trials {
             if trials.get(route).is_none_or(|trial| !Arc::ptr_eq(trial, known)) {
                 known.end();
@@ -68,7 +71,7 @@ impl Modes {
         }
         Ok(Self {
             jobs_api: Arc::clone(&self.jobs_api),
-            ..Self::with(config, trials, Arc::clone(&self.store))
+            ..Self::with(config, trials, Arc::clone(&self.rollbacks), Arc::clone(&self.store))
         })
     }
 
@@ -116,28 +119,26 @@ fn trials(
     config: &LegacyConfig,
     tables: u64,
     store: &Arc<Store>,
+    rollbacks: &Rollbacks,
     known: &CanaryTrials,
 ) -> Result<CanaryTrials, StoreError> {
-    let mut stored: BTreeMap<_, _> = store.rows(&ROLLBACKS)?.into_iter().collect();
     let mut trials = CanaryTrials::new();
     for &route in RouteName::ALL {
         let trial = CanaryTrial::of(route, config.policy(route), tables, store);
-        let back = stored.remove(route.as_str());
-        let is_over = |back: &RollbackRecord| trial.as_ref().is_none_or(|trial| trial.terms() != back.terms);
-        if back.as_ref().is_some_and(is_over) {
-            store.remove(&ROLLBACKS, &route.as_str().to_owned())?;
+        if let Some(over) = rollbacks.of_other_terms(route, trial.as_ref().map(CanaryTrial::terms)) {
+            store.commit(Change::default().remove_if(&ROLLBACKS, &route.as_str().to_owned(), &over))?;
         }
         let Some(trial) = trial else {
             continue;
         };
         let same = known.get(&route).filter(|known| known.terms() == trial.terms());
-        let trial = match (same, back) {
-            (Some(same), _) => Arc::clone(same),
-            (None, Some(back)) if back.terms == trial.terms() => {
-                trial.stays_back(back);
-                Arc::new(trial)
+        let trial = match same {
+            Some(same) => Arc::clone(same),
+            None => {
+                let trial = Arc::new(trial);
+                rollbacks.begin(&trial);
+                trial
             }
-            (None, _) => Arc::new(trial),
         };
         trials.insert(route, trial);
     }
@@ -156,7 +157,7 @@ mod tests {
     }
 
     fn modes(routes: &str) -> Modes {
-        let store = Arc::new(Store::open(None).expect("a store"));
+        let store = Arc::new(Store::in_memory().expect("a store"));
         Modes::new(&configured(routes), 1, store).expect("modes")
     }
 

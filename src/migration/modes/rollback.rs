@@ -4,14 +4,14 @@
 use crate::{
     config::{Policy, Rollback, Share},
     routes::RouteName,
-    store::{Store, Table},
+    store::{Change, Event, Store, StoreError, Table},
     telemetry::{Compared, Comparison, JobOutcomes, now_ms},
 };
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::VecDeque,
-    sync::{Arc, OnceLock},
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, OnceLock, Weak},
     time::{Duration, Instant},
 };
 use tokio::task::spawn_blocking;
@@ -98,6 +98,67 @@ struct Comparisons {
     jobs: JobOutcomes,
 }
 
+/// What is stored of canaries that went back, and the canaries that are to hear of it.
+#[derive(Default)]
+pub(super) struct Rollbacks(Mutex<RollbackCopy>);
+
+#[derive(Default)]
+struct RollbackCopy {
+    stored: BTreeMap<String, RollbackRecord>,
+    trials: Vec<Weak<CanaryTrial>>,
+}
+
+impl Rollbacks {
+    /// What `store` has, from now on.
+    pub(super) fn follow(store: &Store) -> Result<Arc<Self>, StoreError> {
+        let rollbacks: Arc<Self> = Arc::default();
+        let hearing = Arc::clone(&rollbacks);
+        store.follow(&ROLLBACKS, move |event| hearing.hear(event))?;
+        Ok(rollbacks)
+    }
+
+    fn hear(&self, event: Event<String, RollbackRecord>) {
+        let RollbackCopy { stored, trials } = &mut *self.0.lock();
+        let news: Vec<(String, RollbackRecord)> = match event {
+            Event::All(rows) => {
+                stored.clear();
+                rows
+            }
+            Event::Put(route, back) => vec![(route, back)],
+            Event::Gone(route) => {
+                stored.remove(&route);
+                Vec::new()
+            }
+        };
+        for (route, back) in news {
+            let concerned = trials.iter().filter_map(Weak::upgrade);
+            let concerned = concerned.filter(|trial| trial.route.as_str() == route && trial.terms == back.terms);
+            concerned.for_each(|trial| trial.goes_back_too(back.clone()));
+            stored.insert(route, back);
+        }
+    }
+
+    /// `trial` begins: where its canary went back on these terms before, it stays there.
+    pub(super) fn begin(&self, trial: &Arc<CanaryTrial>) {
+        let RollbackCopy { stored, trials } = &mut *self.0.lock();
+        if let Some(back) = stored
+            .get(trial.route.as_str())
+            .filter(|back| back.terms == trial.terms)
+        {
+            trial.stays_back(back.clone());
+        }
+        trials.retain(|trial| trial.strong_count() > 0);
+        trials.push(Arc::downgrade(trial));
+    }
+
+    /// What is stored of `route` on other terms than these.
+    pub(super) fn of_other_terms(&self, route: RouteName, terms: Option<&str>) -> Option<RollbackRecord> {
+        let copy = self.0.lock();
+        let back = copy.stored.get(route.as_str())?;
+        (terms != Some(back.terms.as_str())).then(|| back.clone())
+    }
+}
+
 /// One route's canary, on the same terms all along.
 pub(super) struct CanaryTrial {
     route: RouteName,
@@ -131,11 +192,12 @@ impl CanaryTrial {
     /// being stored is waited for, and forgotten.
     pub(super) fn end(&self) {
         *self.is_over.lock() = true;
-        if self.back().is_none() {
+        let Some(back) = self.back() else {
             return;
-        }
+        };
         let route = self.route.as_str();
-        if let Err(error) = self.store.remove(&ROLLBACKS, &route.to_owned()) {
+        let change = Change::default().remove_if(&ROLLBACKS, &route.to_owned(), back);
+        if let Err(error) = self.store.commit(change) {
             tracing::warn!(route, %error, "that a canary went back on other terms is still stored");
         }
     }
@@ -151,13 +213,25 @@ impl CanaryTrial {
     }
 
     /// It had gone back before the restart.
-    pub(super) fn stays_back(&self, back: RollbackRecord) {
+    fn stays_back(&self, back: RollbackRecord) {
         tracing::warn!(
             route = self.route.as_str(),
             reason = back.reason,
             "the canary went back before the restart, and stays there: this route is forwarded until its mode or the tables change"
         );
         let _ = self.back.set(back);
+    }
+
+    /// It has gone back on another jobshim of the same store, on the same terms.
+    fn goes_back_too(&self, back: RollbackRecord) {
+        let (route, reason) = (self.route.as_str(), back.reason.clone());
+        if self.back.set(back).is_ok() {
+            tracing::warn!(
+                route,
+                reason,
+                "the canary has gone back on another jobshim: this route is forwarded until its mode or the tables change"
+            );
+        }
     }
 
     /// A translated answer was given. After a failure of the same request it belongs to that: it was asked for again.
@@ -221,7 +295,7 @@ impl CanaryTrial {
             if *is_over {
                 return;
             }
-            let stored = store.put(&ROLLBACKS, &route.to_owned(), &back);
+            let stored = store.commit(Change::default().put(&ROLLBACKS, &route.to_owned(), &back));
             tracing::warn!(
                 route,
                 reason = back.reason,

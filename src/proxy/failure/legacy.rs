@@ -56,15 +56,7 @@ pub(in crate::proxy) fn legacy_failure(error: LegacyError, finding: Option<&str>
         LegacyError::Body(DecodeError::TooLarge { limit }) => too_large(limit),
         LegacyError::Body(DecodeError::NoRoom { limit }) => upstream_failure(&UpstreamError::NoRoom { limit }, None),
         LegacyError::Body(error) => unreadable(error),
-        LegacyError::State(StoreError::Full(_)) => failure(
-            StatusCode::INSUFFICIENT_STORAGE,
-            "hidden_full",
-            message,
-            "no further job was hidden".to_owned(),
-        ),
-        LegacyError::State(StoreError::Stopping) => not_kept(message),
-        // Where the store is, and what is wrong with it, is for whoever runs jobshim: the log says it.
-        LegacyError::State(_) => not_kept("what is hidden could not be stored".to_owned()),
+        LegacyError::State(error) => state_failure(&error),
         LegacyError::Jobs(JobsError::Refused { answer, .. }) => {
             let length = answer.body.len();
             let mut response = Response::new(full(answer.body));
@@ -126,11 +118,36 @@ fn unusable(message: String, found: impl Fn(&str) -> String) -> Answer {
     )
 }
 
+/// What must be kept, or known, cannot be. Where the store is, and what is wrong with it, is for whoever runs jobshim: the log
+/// says it.
+pub(in crate::proxy) fn state_failure(error: &StoreError) -> Answer {
+    match error {
+        StoreError::Full(_) => failure(
+            StatusCode::INSUFFICIENT_STORAGE,
+            "hidden_full",
+            error.to_string(),
+            "no further job was hidden".to_owned(),
+        ),
+        StoreError::Stopping => not_kept(error.to_string()),
+        error if error.may_pass() => {
+            let message = "what this jobshim shares with others cannot be read or changed now".to_owned();
+            let details = "nothing is shown that may have been deleted, and nothing is said to be done that others do not know: ask \
+                           again; see the state of jobshim in its log"
+                .to_owned();
+            let mut answer = failure(StatusCode::SERVICE_UNAVAILABLE, "state_unreachable", message, details);
+            let headers = answer.response.headers_mut();
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            answer
+        }
+        _ => not_kept("what is hidden could not be stored".to_owned()),
+    }
+}
+
 fn not_kept(message: String) -> Answer {
     failure(
         StatusCode::INTERNAL_SERVER_ERROR,
         "state_not_kept",
         message,
-        "nothing was hidden; see state_dir, and the log of jobshim".to_owned(),
+        "nothing was hidden; see state.store, and the log of jobshim".to_owned(),
     )
 }

@@ -15,7 +15,8 @@ use crate::{
     },
     jobs_api::Jobs,
     legacy::{
-        hollow::Hollow,
+        Replicas,
+        hollow::{Hollow, HollowEvent},
         notes::{Notes, note},
         runs::Runs,
     },
@@ -41,6 +42,8 @@ pub struct PromptRecorder<'a> {
     pub runs: &'a Runs,
     /// Knows to whom an empty prompt was shown.
     pub hollow: &'a Hollow,
+    /// Are told of every submission.
+    pub replicas: &'a Arc<Replicas>,
     /// Table `prompt`.
     pub table: &'a PromptTable,
     /// Knows what of a prompt the server could not list afterwards.
@@ -183,6 +186,7 @@ impl ForwardedRequest<'_> {
         drop(text);
         if chosen.hollow && recorder.hollow.was_shown_to(recorder.scope) {
             recorder.hollow.sent_back();
+            recorder.replicas.hollow(HollowEvent::SentBack).await;
             return Err(PromptError::Hollow);
         }
         let under_way = recorder.sockets.prompt(recorder.scope);
@@ -258,21 +262,33 @@ impl<'a> Submission<'a> {
     }
 
     /// It became job `id` with this number.
-    fn became(mut self, id: &str, number: Option<f64>, noted: Option<Bytes>) {
-        let PromptRecorder { notes, runs, scope, .. } = self.recorder;
+    async fn became(mut self, id: &str, number: Option<f64>, noted: Option<Bytes>) {
+        let PromptRecorder {
+            notes,
+            runs,
+            replicas,
+            scope,
+            ..
+        } = self.recorder;
         if let Some(noted) = noted {
             notes.keep(*scope, id, number, noted);
         }
         // After the note: what is asked for from now on has it.
-        runs.submitted(id, number.filter(|_| !self.chosen.numbered));
+        let given = number.filter(|_| !self.chosen.numbered);
+        runs.submitted(id, given);
         self.chosen.id = None;
+        replicas.submitted(*scope, id, given).await;
     }
 }
 
 impl Drop for Submission<'_> {
     fn drop(&mut self) {
         if let Some(id) = &self.chosen.id {
-            self.recorder.runs.submitted(id, None);
+            let PromptRecorder {
+                runs, replicas, scope, ..
+            } = self.recorder;
+            runs.submitted(id, None);
+            replicas.perhaps_submitted(*scope, id);
         }
     }
 }
@@ -297,7 +313,7 @@ async fn keep(
         Beginning::Long(again) => again.body,
         Beginning::Whole(whole, trailers) => {
             if let Some((id, number)) = job_in(&whole, submission.recorder.table) {
-                submission.became(&id, number, noted);
+                submission.became(&id, number, noted).await;
             }
             with_trailers(whole, trailers)
         }

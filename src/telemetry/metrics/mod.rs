@@ -50,6 +50,7 @@ pub struct Metrics {
     shadow_durations: Cells<Histogram>,
     /// Bytes of bodies held in memory.
     buffered: Gauge,
+    state_stale: Gauge<f64, AtomicU64>,
     /// Answers kept in memory.
     cache_entries: Gauge,
     /// What they take.
@@ -89,6 +90,7 @@ impl Metrics {
             lookups: Cells::new(CacheResult::ALL.len()),
             shadow_durations: Cells::new(Endpoint::ALL.len()),
             buffered: Gauge::default(),
+            state_stale: Gauge::default(),
             cache_entries: Gauge::default(),
             cache_bytes: Gauge::default(),
             connections: Counter::default(),
@@ -167,6 +169,11 @@ impl Metrics {
         self.cache_entries.set(signed(jobs));
         self.cache_bytes.set(signed(job_bytes));
         self.buffered.set(i64::try_from(body_bytes).unwrap_or(i64::MAX));
+    }
+
+    /// The store that others share has not answered for so long.
+    pub fn state_stale(&self, time: std::time::Duration) {
+        self.state_stale.set(time.as_secs_f64());
     }
 
     /// A request has ended.

@@ -28,6 +28,12 @@ impl Metrics {
         self.name_requests(&mut registry);
         self.name_upstream(&mut registry);
         self.name_cache(&mut registry);
+        registry.register_with_unit(
+            "state_stale",
+            "For how long the store that replicas share has not answered; 0 while it does, and where nobody shares one",
+            Unit::Seconds,
+            self.state_stale.clone(),
+        );
         registry.register_collector(Box::new(findings));
         registry.register_with_unit(
             "shadow_translation_duration",

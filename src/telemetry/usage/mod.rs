@@ -1,6 +1,8 @@
 //! Who calls the legacy surface: by client, route, how often, first and last. A client is what can be told of it without
 //! knowing it: its user agent, the block of its address, and a short keyed hash of its credential.
 
+mod others;
+
 use super::{
     client::{ClientFingerprint, ClientId},
     clock::now_ms,
@@ -8,12 +10,16 @@ use super::{
     recent::{Counts, Span, Tally, Use},
 };
 use crate::routes::Endpoint;
+use others::Others;
 use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, HashMap},
     hash::{BuildHasher, Hasher, RandomState},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
@@ -67,6 +73,14 @@ pub struct Clients {
 }
 
 impl Clients {
+    /// The latest first; of the same moment always in the same order, so that a page does not jump.
+    fn sort(&mut self) {
+        self.clients.sort_by(|one, other| {
+            let seen = other.last_seen_ms().cmp(&one.last_seen_ms());
+            seen.then_with(|| one.who.cmp(&other.who))
+        });
+    }
+
     /// For how many days nobody has called `route`, of those that jobshim was there.
     pub fn quiet_days(&self, route: Endpoint) -> u64 {
         let uses = self.clients.iter().filter_map(|client| client.routes.get(route.name()));
@@ -81,8 +95,11 @@ pub struct Usage {
     table: Mutex<UsageTable>,
     /// For [`ClientFingerprint::number`].
     seed: u64,
-    /// When this run began, and how long it had been watched before.
-    began: (Instant, u64),
+    /// When this run began.
+    began: Instant,
+    /// How long it had been watched before, in ms.
+    before: AtomicU64,
+    others: Others,
 }
 
 #[derive(Debug)]
@@ -127,7 +144,9 @@ impl From<Clients> for Usage {
                 stored_ms: stored.watched_ms,
             }),
             seed: RandomState::new().build_hasher().finish(),
-            began: (Instant::now(), stored.watched_ms),
+            began: Instant::now(),
+            before: AtomicU64::new(stored.watched_ms),
+            others: Others::default(),
         }
     }
 }
@@ -135,7 +154,7 @@ impl From<Clients> for Usage {
 impl Usage {
     /// How long this run has lasted.
     fn elapsed(&self) -> Duration {
-        self.began.0.elapsed()
+        self.began.elapsed()
     }
 
     fn watched_ms(&self) -> u64 {
@@ -143,7 +162,7 @@ impl Usage {
     }
 
     fn watched_ms_at(&self, elapsed: Duration) -> u64 {
-        let (_, before) = self.began;
+        let before = self.before.load(Relaxed);
         before.saturating_add(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX))
     }
 
@@ -181,8 +200,27 @@ impl Usage {
         used.last_watched_ms = self.watched_ms_at(elapsed);
     }
 
-    /// All clients.
+    /// What another jobshim of the same store has noted; without anything, there is no such one any more.
+    pub fn hear(&self, name: String, clients: Option<Clients>) {
+        self.others.hear(name, clients);
+        let elapsed = u64::try_from(self.elapsed().as_millis()).unwrap_or(u64::MAX);
+        // All count the time in which any of them was there.
+        self.before
+            .fetch_max(self.others.watched_ms().saturating_sub(elapsed), Relaxed);
+    }
+
+    /// What jobshims have noted that store nothing any more, but for the one that is called `sum`; and the sum of both.
+    pub fn gone(&self, sum: &str) -> Option<(Vec<(String, Clients)>, Clients)> {
+        self.others.gone(sum)
+    }
+
+    /// All clients, whichever jobshim of the same store has noted them.
     pub fn clients(&self) -> Clients {
+        self.others.with(self.own())
+    }
+
+    /// Those that this one has noted.
+    fn own(&self) -> Clients {
         let table = self.table();
         let clients = table.clients.iter().map(|(who, routes)| {
             let routes = routes.lock();
@@ -193,17 +231,13 @@ impl Usage {
                 routes: used.collect(),
             }
         });
-        let mut clients: Vec<Client> = clients.collect();
-        // The latest first; of the same moment always in the same order, so that a page does not jump.
-        clients.sort_by(|one, other| {
-            let seen = other.last_seen_ms().cmp(&one.last_seen_ms());
-            seen.then_with(|| one.who.cmp(&other.who))
-        });
-        Clients {
+        let mut own = Clients {
             since_ms: table.since_ms,
             watched_ms: self.watched_ms(),
-            clients,
-        }
+            clients: clients.collect(),
+        };
+        own.sort();
+        own
     }
 
     /// What each client did in `span`, by client and route; those that did nothing are left out.
@@ -221,7 +255,7 @@ impl Usage {
         clients.collect()
     }
 
-    /// All clients, if anything has changed since this was asked last; those that have not called for very long are
+    /// What this one has noted, if anything has changed since this was asked last; those that have not called for very long are
     /// forgotten.
     pub fn changes(&self) -> Option<Clients> {
         {
@@ -241,7 +275,7 @@ impl Usage {
             // There may be a place now for who had none.
             table.numbers.clear();
         }
-        Some(self.clients())
+        Some(self.own())
     }
 
     /// What [`Usage::changes`] gave could not be stored.

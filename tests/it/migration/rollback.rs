@@ -263,7 +263,7 @@ fn storing_in_order<T>(work: impl Future<Output = T>) -> T {
 fn what_ends_late_on_old_terms_does_not_overwrite_what_was_stored_on_the_new_ones() {
     storing_in_order(async {
         let state = StateFolder::new("rollback-late");
-        let store = Arc::new(Store::open(Some(&state.path)).expect("a store"));
+        let store = Arc::new(Store::in_folder(&state.path).expect("a store"));
         let (old, new) = (configured(CANARY), configured(&CANARY.replace("10%", "20%")));
         let before = Modes::new(&old, 1, Arc::clone(&store)).expect("modes");
         let after = before.reloaded(&new, 1).expect("modes");
@@ -282,7 +282,7 @@ fn what_ends_late_on_old_terms_does_not_overwrite_what_was_stored_on_the_new_one
 fn a_slow_disk_does_not_store_a_rollback_after_its_terms_have_changed() {
     storing_in_order(async {
         let state = StateFolder::new("rollback-slow");
-        let store = Arc::new(Store::open(Some(&state.path)).expect("a store"));
+        let store = Arc::new(Store::in_folder(&state.path).expect("a store"));
         let (old, new) = (configured(CANARY), configured(&CANARY.replace("10%", "20%")));
         let before = Modes::new(&old, 1, Arc::clone(&store)).expect("modes");
         let (go_on, waits) = std::sync::mpsc::channel::<()>();

@@ -30,6 +30,8 @@ pub mod accepting;
 pub mod browser;
 pub mod corpus;
 pub mod documents;
+#[cfg(unix)]
+pub mod fleet;
 pub mod gate;
 pub mod http2;
 pub mod json;
@@ -49,6 +51,8 @@ pub mod tape;
 pub mod timeouts;
 pub mod unsteady;
 pub mod upstream;
+#[cfg(unix)]
+pub mod valkey;
 pub mod wait;
 
 /// jobshim on a port of its own; it stops when dropped.
@@ -57,6 +61,9 @@ pub struct Running {
     proxy: Weak<Proxy>,
     pipeline: Weak<Pipeline>,
     serving: Vec<JoinHandle<()>>,
+    /// Those that take turns with it.
+    #[cfg(unix)]
+    replicas: Option<fleet::Replicas>,
 }
 
 impl Running {
@@ -67,6 +74,12 @@ impl Running {
 
     /// Stops it, and waits until it has let go of all that it held.
     pub async fn stop(mut self) {
+        #[cfg(unix)]
+        if let Some(mut replicas) = self.replicas.take() {
+            for other in replicas.others.drain(..) {
+                Box::pin(other.stop()).await;
+            }
+        }
         for serving in &mut self.serving {
             serving.abort();
             let _ = serving.await;
@@ -140,9 +153,21 @@ async fn start_options(options: Options, change: impl FnOnce(&mut Config)) -> Ru
     let mut config = config::load(&options, |_| None).expect("a good configuration").config;
     config.listen.address = "127.0.0.1:0".parse().expect("an address");
     change(&mut config);
+    #[cfg(unix)]
+    let valkey = fleet::shared_state(&mut config);
+    let mut running = serve(&config).await;
+    #[cfg(unix)]
+    {
+        running.replicas = fleet::start_others(running.address, &config, valkey).await;
+    }
+    running
+}
+
+/// Starts one jobshim.
+async fn serve(config: &Config) -> Running {
     let proxy = within("a free state folder", async {
         loop {
-            match Proxy::new(&config) {
+            match Proxy::new(config) {
                 // The one before is still letting go of it.
                 Err(StartError::State(StoreError::InUse(_))) => tokio::task::yield_now().await,
                 outcome => return outcome.expect("good tables"),
@@ -150,7 +175,7 @@ async fn start_options(options: Options, change: impl FnOnce(&mut Config)) -> Ru
         }
     });
     let proxy = Arc::new(proxy.await);
-    let server = Server::bind(&config).await.expect("a free port");
+    let server = Server::bind(config).await.expect("a free port");
     let address = server.local_addr().expect("an address");
     let pipeline = Arc::downgrade(&proxy.pipeline());
     let weak = Arc::downgrade(&proxy);
@@ -160,6 +185,8 @@ async fn start_options(options: Options, change: impl FnOnce(&mut Config)) -> Ru
         proxy: weak,
         pipeline,
         serving: vec![serving],
+        #[cfg(unix)]
+        replicas: None,
     }
 }
 
@@ -217,6 +244,8 @@ impl StateFolder {
 
 impl Drop for StateFolder {
     fn drop(&mut self) {
+        #[cfg(unix)]
+        fleet::forget(&self.path);
         let _ = fs::remove_dir_all(&self.path);
     }
 }
@@ -262,6 +291,8 @@ impl Client {
         headers: &[(&str, &str)],
         body: impl Into<Bytes>,
     ) -> Result<Reply, String> {
+        #[cfg(unix)]
+        let at = fleet::turn(at);
         let mut request = Request::builder().method(method).uri(format!("http://{at}{target}"));
         for (name, value) in headers {
             request = request.header(*name, *value);

@@ -5,7 +5,7 @@ use std::{
     io::{Write, stderr},
 };
 
-/// Names the programs to do without, with commas between them: `chromedriver`, `systemd-analyze`, `node`, `go`, `curl`, `jq`.
+/// Names the programs to do without, with commas between them: `chromedriver`, `systemd-analyze`, `node`, `go`, `curl`, `jq`, `redis-server`.
 const WITHOUT: &str = "JOBSHIM_TEST_WITHOUT";
 
 /// Whether the tests that need `program` are left out; then it says so, past the output that a good test keeps to itself.

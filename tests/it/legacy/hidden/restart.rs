@@ -27,7 +27,7 @@ async fn what_is_hidden_survives_a_restart_for_the_same_user() {
         program.signal("TERM");
         assert_eq!(program.end().code(), Some(0));
         assert!(
-            !program.log.iter().any(|line| line.contains("state_dir")),
+            !program.log.iter().any(|line| line.contains("state.store")),
             "{:#?}",
             program.log
         );
@@ -72,7 +72,7 @@ async fn without_a_state_folder_the_log_says_once_that_a_restart_forgets() {
     }
     program.signal("TERM");
     program.end();
-    let lines: Vec<_> = program.log.iter().filter(|line| line.contains("state_dir")).collect();
+    let lines: Vec<_> = program.log.iter().filter(|line| line.contains("state.store")).collect();
     assert_eq!(lines.len(), 1, "{:#?}", program.log);
     assert!(lines[0].contains("WARN"), "{lines:?}");
 }

@@ -3,7 +3,10 @@
 use super::{ANNA, delete, get, job, server, uuid};
 use crate::support::{Client, StateFolder, start, upstream::Scripted};
 use http::Method;
-use jobshim::{config::DialectChoice, demo::Rules};
+use jobshim::{
+    config::{DialectChoice, StatePlace},
+    demo::Rules,
+};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 
@@ -109,7 +112,12 @@ async fn another_scope_and_the_bytes_of_other_jobs_are_untouched() {
 async fn a_job_that_waits_or_runs_under_a_hidden_id_and_a_later_run_of_it_are_shown() {
     let server = server(Rules::Comfyui, 2).await;
     let folder = StateFolder::new("hidden-passing");
-    let keeping = async || start(&server.url(), |config| config.state_dir = Some(folder.path.clone())).await;
+    let keeping = async || {
+        start(&server.url(), |config| {
+            config.state.place = StatePlace::Folder(folder.path.clone())
+        })
+        .await
+    };
     let jobshim = keeping().await;
     delete(&jobshim, json!({"delete": [uuid(1)]})).await;
     server.with(|state| state.board.add(job(1, "pending", 5)));

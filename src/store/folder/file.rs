@@ -1,7 +1,7 @@
 //! The store's file. After a failure redb takes nothing more until it is opened anew, so every failure closes it and the
 //! next use opens it again: what the disk refused once is no reason to refuse the next change.
 
-use super::StoreError;
+use crate::store::{StoreError, table::Unreadable};
 use parking_lot::Mutex;
 use redb::{Builder, Database, DatabaseError};
 use std::{
@@ -20,11 +20,17 @@ pub(super) struct StoreFile {
 
 /// Why the work on a store failed.
 #[derive(Debug)]
-pub enum Fault {
+pub(super) enum Fault {
     /// The library, or the disk, says so.
     Library(redb::Error),
     /// What is stored has not the form that it was written in.
     Unreadable(String),
+    /// A row cannot be read.
+    Row(Unreadable),
+    /// It is of another program.
+    Foreign,
+    /// It is in a form that a later jobshim writes.
+    Newer(u32),
 }
 
 impl<E: Into<redb::Error>> From<E> for Fault {
@@ -41,6 +47,11 @@ impl StoreFile {
             path,
             database: Mutex::new(Some(database)),
         })
+    }
+
+    /// Where it is, for people.
+    pub(super) fn shown(&self) -> String {
+        self.path.display().to_string()
     }
 
     /// Does `work`. Waits for the disk.
@@ -90,12 +101,15 @@ fn said(panic: &(dyn Any + Send)) -> String {
 }
 
 fn damaged(path: &Path, reason: String) -> StoreError {
-    StoreError::Damaged(path.display().to_string(), reason)
+    StoreError::damaged(path.display(), Unreadable::Wrong(reason))
 }
 
 fn failed(path: &Path, fault: Fault) -> StoreError {
     match fault {
         Fault::Unreadable(reason) => damaged(path, reason),
+        Fault::Row(why) => StoreError::damaged(path.display(), why),
+        Fault::Foreign => StoreError::Foreign(path.display().to_string()),
+        Fault::Newer(format) => StoreError::Newer(path.display().to_string(), format),
         Fault::Library(redb::Error::DatabaseAlreadyOpen) => {
             StoreError::InUse(path.parent().unwrap_or(path).display().to_string())
         }

@@ -1,0 +1,161 @@
+//! A store in a Valkey or Redis, which any number of jobshims share and all see alike.
+//!
+//! A change is one script there, which numbers it and appends it to a stream. Each jobshim follows the stream and says how far
+//! it has heard, with a lease: for so long it may answer from its own copy without asking. Who makes a change waits until all
+//! who have a lease have heard of it, or their lease has ended. So a change that is said to be done is in force everywhere, and
+//! an answer costs no round trip.
+//!
+//! It has a thread of its own: whatever the server does, no request waits behind it.
+
+mod calls;
+mod connection;
+mod entry;
+mod keeper;
+mod status;
+
+use super::{
+    Freshness, StoreError,
+    backend::{Backend, Follower, Row},
+    change::Step,
+};
+use crate::config::{StateConfig, ValkeyUrl};
+use connection::Connector;
+use keeper::Keeper;
+use status::Status;
+use std::{
+    sync::{
+        Arc,
+        mpsc::{SyncSender, sync_channel},
+    },
+    thread::{self, JoinHandle},
+};
+use tokio::{
+    runtime::Builder,
+    sync::{mpsc, oneshot},
+};
+
+/// How many calls may wait for the thread.
+const MAX_WAITING: usize = 1_024;
+
+/// The store.
+pub(super) struct Valkey {
+    status: Arc<Status>,
+    calls: Option<mpsc::Sender<Call>>,
+    /// One asks for all who want to know whether their copy is what the store holds.
+    confirming: tokio::sync::Mutex<()>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What the thread is asked for.
+enum Call {
+    Rows(&'static str, Reply<Vec<Row>>),
+    Commit(Vec<Step>, Reply<()>),
+    Follow(&'static str, Arc<dyn Follower>, Reply<()>),
+    /// Whether the copy is what the store holds.
+    Confirm(oneshot::Sender<()>),
+}
+
+/// For who blocks until it is there.
+type Reply<T> = SyncSender<Result<T, StoreError>>;
+
+impl Valkey {
+    /// Connects; one that does not answer is waited for beside everything else. A new store begins with these `first` rows.
+    ///
+    /// # Errors
+    /// What is there is no store that this jobshim can use.
+    pub(super) fn open(
+        url: &ValkeyUrl,
+        config: &StateConfig,
+        who: String,
+        first: Vec<Step>,
+    ) -> Result<Self, StoreError> {
+        let status = Arc::new(Status::new(url.to_string(), config.max_stale));
+        let connector = Connector::new(url, config)?;
+        let unable = |error: std::io::Error| StoreError::Unreachable(url.to_string(), error.to_string());
+        let runtime = Builder::new_current_thread().enable_all().build().map_err(unable)?;
+        let (calls, waiting) = mpsc::channel(MAX_WAITING);
+        let (begun, begins) = sync_channel(1);
+        let keeper = Keeper::new(connector, Arc::clone(&status), config.timeout, who, first);
+        let thread = thread::Builder::new()
+            .name("store".to_owned())
+            .spawn(move || runtime.block_on(keeper.run(waiting, begun)))
+            .map_err(unable)?;
+        let store = Self {
+            status,
+            calls: Some(calls),
+            confirming: tokio::sync::Mutex::default(),
+            thread: Some(thread),
+        };
+        match begins.recv() {
+            // At the start nothing is known yet that could be replaced.
+            Ok(Err(error)) if !error.may_pass() => Err(error),
+            _ => Ok(store),
+        }
+    }
+
+    /// Asks the thread, which answers in time whatever the server does.
+    fn ask<T>(&self, call: impl FnOnce(Reply<T>) -> Call) -> Result<T, StoreError> {
+        let (reply, answer) = sync_channel(1);
+        let calls = self.calls.as_ref().ok_or(StoreError::Stopping)?;
+        if calls.try_send(call(reply)).is_err() {
+            let place = self.status.place().to_owned();
+            return Err(StoreError::Unreachable(place, "too many calls wait for it".to_owned()));
+        }
+        answer.recv().unwrap_or(Err(StoreError::Stopping))
+    }
+}
+
+impl Drop for Valkey {
+    fn drop(&mut self) {
+        // The thread ends once nobody can ask it any more, and tells the others that it is not waited for.
+        self.calls = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Backend for Valkey {
+    fn place(&self) -> String {
+        self.status.place().to_owned()
+    }
+
+    fn rows(&self, table: &'static str) -> Result<Vec<Row>, StoreError> {
+        self.ask(|reply| Call::Rows(table, reply))
+    }
+
+    fn commit(&self, steps: Vec<Step>) -> Result<(), StoreError> {
+        self.ask(|reply| Call::Commit(steps, reply))
+    }
+
+    fn follow(&self, table: &'static str, follower: Arc<dyn Follower>) -> Result<(), StoreError> {
+        self.ask(|reply| Call::Follow(table, follower, reply))
+    }
+
+    fn freshness(&self) -> Freshness {
+        self.status.freshness()
+    }
+
+    fn confirm(&self) -> futures_util::future::BoxFuture<'_, Freshness> {
+        Box::pin(async {
+            let _confirming = self.confirming.lock().await;
+            let known = self.status.freshness();
+            if !matches!(known, Freshness::Unsure) {
+                return known;
+            }
+            let (reply, answer) = oneshot::channel();
+            let asked = self
+                .calls
+                .as_ref()
+                .is_some_and(|calls| calls.try_send(Call::Confirm(reply)).is_ok());
+            if asked {
+                // What it says is in the status.
+                let _ = answer.await;
+            }
+            match self.status.is_current() {
+                true => Freshness::Current,
+                false => self.status.without_an_answer(),
+            }
+        })
+    }
+}
