@@ -11,6 +11,7 @@ import hashlib
 import http.server
 import json
 import re
+import signal
 import subprocess
 import tempfile
 import threading
@@ -182,17 +183,29 @@ def behave_as_one(folder, settings, server, valkey):
                 check(history(other) == jobs, "a job that was deleted through one is shown by another")
         done("what is deleted through one is hidden by all")
 
-        valkey.kill()
         last = sorted(jobs)[0]
-        check([delete(port, last) for port in ports] == [503, 503, 503], "a delete that cannot be kept is taken")
-        shown = [history(port) for port in ports]
-        check(shown == [jobs] * 3, f"reads do not go on without Valkey: {shown}")
+
+        def none_is_taken(how):
+            taken = [delete(port, last) for port in ports]
+            check(taken == [503, 503, 503], f"{how}: a delete that cannot be kept is answered with {taken}")
+            shown = [history(port) for port in ports]
+            check(shown == [jobs] * 3, f"{how}: reads do not go on: {shown}")
+
+        valkey.ask("config", "set", "maxmemory", "1")
+        none_is_taken("full")
+        valkey.ask("config", "set", "maxmemory", "512mb")
+        valkey.process.send_signal(signal.SIGSTOP)
+        none_is_taken("does not answer")
+        valkey.process.send_signal(signal.SIGCONT)
+        until("Valkey is used again", lambda: delete(ports[0], "no such job") == 200)
+        valkey.kill()
+        none_is_taken("killed")
         valkey.start()
         until("Valkey is used again", lambda: delete(ports[1], last) == 200)
         jobs.remove(last)
         check(history(jobshims.start()) == jobs, "Valkey has lost what it held")
         check([history(port) for port in ports] == [jobs] * 3, "Valkey came back, and they are not one")
-        done("Valkey is killed and comes back with all that it held; no delete is taken meanwhile, and reads go on")
+        done("Valkey is full, stopped and killed, and comes back with all that it held; no delete is taken meanwhile, and reads go on")
 
 
 def the_front_passes_on(folder, settings, configuration, server, valkey):
