@@ -140,7 +140,7 @@ def is_used(folder, prometheus, promtool):
         check(rules and not bad, f"rules that cannot be evaluated: {bad}")
         states = lambda: {rule["name"]: rule["state"] for group in json.loads(ask(at["prometheus"] + "/api/v1/rules")[1])["data"]["groups"] for rule in group["rules"]}
         until("the server's absence is noticed", lambda: states()["JobshimUpstreamDown"] == "pending")
-        quiet = {"JobshimDown", "JobshimAbsent", "JobshimConfigReloadFailed", "JobshimPanics", "JobshimRestarts", "JobshimFileDescriptors", "JobshimOutOfRoom"}
+        quiet = {"JobshimDown", "JobshimAbsent", "JobshimConfigReloadFailed", "JobshimPanics", "JobshimRestarts", "JobshimStateStale", "JobshimFileDescriptors", "JobshimOutOfRoom"}
         loud = {name for name in quiet if states()[name] != "inactive"}
         check(not loud, f"alerts without a cause: {loud}")
         done(f"all {len(rules)} rules are evaluated, and tell of the server that is gone")
