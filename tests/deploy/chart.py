@@ -272,7 +272,7 @@ def documented_commands_work():
 HELM = install_helm()
 in_tools()
 import yaml  # noqa: E402
-from manifests import container, environment, fits_together, is_valid, one  # noqa: E402
+from manifests import container, fits_together, is_valid, one  # noqa: E402
 from running import the_program_runs_as_rendered  # noqa: E402
 
 print(f"by Helm {helm('version', '--short').stdout.strip()}")

@@ -15,18 +15,22 @@ import signal
 import subprocess
 import tempfile
 import threading
+import zipfile
 from pathlib import Path
 
-from support import PROGRAM, REPOSITORY, VERSIONS, ask, check, debian, done, in_tools, run
+from support import PROGRAM, REPOSITORY, TOOLS, VERSIONS, ask, check, debian, done, in_tools, pip, run
 
 # support says where it is.
 from checks import JsonHandler, free_port, until
 
 in_tools()
+import jsonschema  # noqa: E402
 import yaml  # noqa: E402
 from manifests import container, environment, fits_together, is_valid, one, starts_valkey  # noqa: E402
 from valkey import PASSWORD, Valkey  # noqa: E402
 
+# Its wheel holds the schema of compose files.
+COMPOSE_PACKAGE = "docker-compose==1.29.2"
 KEY = "fedcba9876543210fedcba9876543210"
 MANIFESTS = REPOSITORY / "deploy/kubernetes/replicas.yaml"
 COMPOSE = REPOSITORY / "deploy/compose.replicas.yaml"
@@ -59,8 +63,21 @@ def manifests():
     return container(pod), container(valkey, "valkey")
 
 
+def compose_schema():
+    """What compose files are made of, out of the docker-compose that was written in Python."""
+    kept = TOOLS / "compose_spec.json"
+    if not kept.exists():
+        with tempfile.TemporaryDirectory() as folder:
+            pip("download", "--quiet", "--no-deps", "--dest", folder, COMPOSE_PACKAGE)
+            kept.write_bytes(zipfile.ZipFile(next(Path(folder).glob("*.whl"))).read("compose/config/compose_spec.json"))
+    return jsonschema.Draft7Validator(json.loads(kept.read_text()))
+
+
 def compose(valkey):
     read = yaml.safe_load(COMPOSE.read_text())
+    for path in (COMPOSE, COMPOSE.with_name("compose.yaml")):
+        wrong = [f"{list(error.path)}: {error.message}" for error in compose_schema().iter_errors(yaml.safe_load(path.read_text()))]
+        check(not wrong, f"{path.name}: {wrong}")
     services, networks = read["services"], read["networks"]
     jobshim, front, store = services["jobshim"], services["front"], services["valkey"]
     check(jobshim["deploy"]["replicas"] == 3, f"{jobshim['deploy']}")
@@ -84,10 +101,12 @@ def compose(valkey):
     # docker compose has a say of its own: a lone $ is a variable of whoever starts it.
     lone = set(re.findall(r"(?<!\$)\$(?:\$\$)*(?!\$)\{?(\w+)", COMPOSE.read_text()))
     check(lone == {"VALKEY_PASSWORD", "COMFYUI_IMAGE"}, f"{lone} are asked of who starts it")
-    done(f"{COMPOSE.name}: its parts fit, and Valkey is shut in")
+    done(f"{COMPOSE.name}: valid, its parts fit, and Valkey is shut in")
     settings = {name: value for name, value in jobshim["environment"].items()}
     settings["JOBSHIM_STATE_PASSWORD"] = PASSWORD
-    return settings, read["configs"]["front"]["content"].replace("$$", "$")
+    file, place = front["volumes"][0].removesuffix(":ro").split(":")
+    check(place == "/etc/nginx/conf.d/default.conf", f"nginx reads no {place}")
+    return settings, (COMPOSE.parent / file).read_text()
 
 
 class JobsApi(JsonHandler):
