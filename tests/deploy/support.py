@@ -80,6 +80,7 @@ def debian(package, program):
         packages = list(Path(folder).glob("*.deb"))
         if got.returncode or not packages:
             skip(f"Debian's {package} cannot be had: {got.stderr}")
+        unpacked.mkdir(parents=True, exist_ok=True)
         put = run("dpkg", "-x", packages[0], unpacked)
         check(put.returncode == 0, put.stderr)
     return str(unpacked / program)

@@ -19,9 +19,11 @@ def programs():
         if all(found):
             return found
     client = debian("redis-tools", "usr/bin/redis-cli")
-    # It is a link to a program of the package above.
-    shutil.copy(Path(client).with_name("redis-check-rdb"), Path(client).with_name("redis-server"))
-    return Path(client).with_name("redis-server"), client
+    # In another package it is a link to this program, which goes by the name that it is called by.
+    server = Path(client).with_name("redis-server")
+    if not server.exists():
+        server.symlink_to("redis-check-rdb")
+    return server, client
 
 
 class Valkey:
