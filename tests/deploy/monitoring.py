@@ -7,7 +7,6 @@ prometheus and promtool come from Debian's package, unpacked into target/tools, 
 jobshim (JOBSHIM_TEST_PROGRAM, otherwise target/debug/jobshim)."""
 
 import json
-import os
 import re
 import shutil
 import signal
@@ -16,37 +15,14 @@ import tempfile
 import urllib.parse
 from pathlib import Path
 
-from support import PROGRAM, REPOSITORY, TOOLS, ask, check, done, run, skip
+from support import PROGRAM, REPOSITORY, ask, check, debian, done, run
 
 # support says where it is.
 from checks import free_port, until
 
-UNPACKED = TOOLS / "prometheus"
 ALERTS = REPOSITORY / "deploy/prometheus/alerts.yaml"
 # What does not happen to the jobshim below: no answer differs, and nobody opens a WebSocket.
 EMPTY = {"jobshim_shadow_differences_total", "jobshim_tunnel_bytes_total"}
-
-
-def install():
-    """Without its service: the package is only unpacked."""
-    found = shutil.which("prometheus"), shutil.which("promtool")
-    if all(found):
-        return found
-    if not (UNPACKED / "usr/bin/promtool").exists():
-        if not shutil.which("apt-get"):
-            skip("there is no prometheus, and no apt-get to get it by")
-        with tempfile.TemporaryDirectory() as folder:
-            os.chmod(folder, 0o777)
-            got = run("apt-get", "download", "-qq", "prometheus", cwd=folder)
-            if got.returncode:
-                run("apt-get", "update", "-qq")
-                got = run("apt-get", "download", "-qq", "prometheus", cwd=folder)
-            packages = list(Path(folder).glob("*.deb"))
-            if got.returncode or not packages:
-                skip(f"Debian's prometheus cannot be had: {got.stderr}")
-            unpacked = run("dpkg", "-x", packages[0], UNPACKED)
-            check(unpacked.returncode == 0, unpacked.stderr)
-    return UNPACKED / "usr/bin/prometheus", UNPACKED / "usr/bin/promtool"
 
 
 class Running:
@@ -164,13 +140,13 @@ def is_used(folder, prometheus, promtool):
         check(rules and not bad, f"rules that cannot be evaluated: {bad}")
         states = lambda: {rule["name"]: rule["state"] for group in json.loads(ask(at["prometheus"] + "/api/v1/rules")[1])["data"]["groups"] for rule in group["rules"]}
         until("the server's absence is noticed", lambda: states()["JobshimUpstreamDown"] == "pending")
-        quiet = {"JobshimDown", "JobshimAbsent", "JobshimConfigReloadFailed", "JobshimPanics", "JobshimRestarts", "JobshimFileDescriptors", "JobshimOutOfRoom"}
+        quiet = {"JobshimDown", "JobshimAbsent", "JobshimConfigReloadFailed", "JobshimPanics", "JobshimRestarts", "JobshimStateStale", "JobshimFileDescriptors", "JobshimOutOfRoom"}
         loud = {name for name in quiet if states()[name] != "inactive"}
         check(not loud, f"alerts without a cause: {loud}")
         done(f"all {len(rules)} rules are evaluated, and tell of the server that is gone")
 
 
-PROMETHEUS, PROMTOOL = install()
+PROMETHEUS, PROMTOOL = (debian("prometheus", f"usr/bin/{name}") for name in ("prometheus", "promtool"))
 rules_are_good(PROMTOOL)
 with tempfile.TemporaryDirectory() as scratch:
     is_used(Path(scratch), PROMETHEUS, PROMTOOL)

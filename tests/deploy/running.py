@@ -5,10 +5,12 @@ import re
 import subprocess
 import threading
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 from manifests import container, environment, of_kind, one
 from support import PROGRAM, ask, check, done, run
+from valkey import PASSWORD, Valkey
 
 # support says where it is.
 from checks import EmptyServer, free_port, until
@@ -40,7 +42,8 @@ def project(folder, files):
             (folder / top).symlink_to(f"..data/{top}")
 
 
-SECRETS = {"s": {}, "comfy-cloud": {"api-key": "cloud-key\n"}, "team": {"name": "media"}, "jobshim": {"access-token": "let-me-in"}}
+SECRETS = {"s": {}, "comfy-cloud": {"api-key": "cloud-key\n"}, "team": {"name": "media"}, "jobshim": {"access-token": "let-me-in"},
+           "jobshim-state": {"password": PASSWORD + "\n", "key": "fedcba9876543210fedcba9876543210\n"}, "valkey": {"jobshim": PASSWORD}}
 
 
 def mounted(pod, manifests, root):
@@ -64,7 +67,7 @@ def the_program_runs_as_rendered(folder, charts):
     """`charts` are manifests by name."""
     folder.mkdir()
     made = run("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
-               "-keyout", folder / "tls.key", "-out", folder / "tls.crt")
+               "-addext", "subjectAltName=DNS:localhost", "-addext", "basicConstraints=critical,CA:FALSE", "-keyout", folder / "tls.key", "-out", folder / "tls.crt")
     check(made.returncode == 0, made.stderr)
     SECRETS["jobshim-tls"] = {name: (folder / name).read_text() for name in ("tls.crt", "tls.key")}
     comfy = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Comfy)
@@ -82,7 +85,7 @@ def the_program_runs_as_rendered(folder, charts):
         for variable in set_to:
             known = variable in ("JOBSHIM_CONFIG",) or f"environment {variable}" in checked.stdout
             check(known, f"{name}: {variable} is no setting of jobshim")
-        for secret in ("cloud-key", "let-me-in"):
+        for secret in ("cloud-key", "let-me-in", PASSWORD, "fedcba9876543210"):
             check(secret not in checked.stdout + checked.stderr, f"{name}: a secret is shown")
 
         ports = {port: free_port() for port in ("http", "admin")}
@@ -92,28 +95,45 @@ def the_program_runs_as_rendered(folder, charts):
             "JOBSHIM_UPSTREAM": f"http://127.0.0.1:{comfy.server_port}",
             "JOBSHIM_DRAIN_DELAY": "0s",
         }
-        with open(folder / f"{name}.log", "w") as log:
+        with a_valkey(folder, name, charts, set_to) as store, open(folder / f"{name}.log", "w") as log:
             running = subprocess.Popen([PROGRAM], env=set_to, stdout=log, stderr=log)
-        try:
-            probes = {each: f"http://127.0.0.1:{ports[jobshim[each]['httpGet']['port']]}{jobshim[each]['httpGet']['path']}"
-                      for each in ("startupProbe", "livenessProbe", "readinessProbe")}
-            for each, url in probes.items():
-                until(f"{name}: {each} is answered with 200; {(folder / f'{name}.log').read_text()}", lambda: ask(url)[0] == 200)
-            if name == "cloud":
-                client = f"https://127.0.0.1:{ports['http']}/history"
-                check(ask(client)[0] == 401, f"{name}: who shows no token is let in")
-                Comfy.seen.clear()
-                check(ask(client, Authorization="Bearer let-me-in")[0] == 200, f"{name}: the token is not taken")
-                keys = {(headers.get("x-api-key"), headers.get("x-team")) for _, headers in Comfy.seen}
-                check(keys == {("cloud-key", "media")}, f"{name}: {Comfy.seen}")
-            if name == "sidecar":
-                changes_are_taken_over(root / "etc/jobshim", *(f"http://127.0.0.1:{ports[port]}" for port in ("http", "admin")))
-        finally:
-            running.terminate()
-            running.wait(timeout=30)
+            try:
+                probes = {each: f"http://127.0.0.1:{ports[jobshim[each]['httpGet']['port']]}{jobshim[each]['httpGet']['path']}"
+                          for each in ("startupProbe", "livenessProbe", "readinessProbe")}
+                for each, url in probes.items():
+                    until(f"{name}: {each} is answered with 200", lambda: ask(url)[0] == 200, why=(folder / f"{name}.log").read_text)
+                if store:
+                    until(f"{name}: it keeps something in Valkey", lambda: "keys=" in store.ask("info", "keyspace"))
+                if name == "cloud":
+                    client = f"https://127.0.0.1:{ports['http']}/history"
+                    check(ask(client)[0] == 401, f"{name}: who shows no token is let in")
+                    Comfy.seen.clear()
+                    check(ask(client, Authorization="Bearer let-me-in")[0] == 200, f"{name}: the token is not taken")
+                    keys = {(headers.get("x-api-key"), headers.get("x-team")) for _, headers in Comfy.seen}
+                    check(keys == {("cloud-key", "media")}, f"{name}: {Comfy.seen}")
+                if name == "sidecar":
+                    changes_are_taken_over(root / "etc/jobshim", *(f"http://127.0.0.1:{ports[port]}" for port in ("http", "admin")))
+            finally:
+                running.terminate()
+                running.wait(timeout=30)
         check(running.returncode == 0, f"{name}: it ended with {running.returncode}")
     comfy.shutdown()
     done("jobshim takes what each sets, answers the probes, and reads secrets where they are mounted")
+
+
+def a_valkey(folder, name, charts, set_to):
+    """The one that these settings name, if they name one: the chart's own as it starts it, another with TLS and users."""
+    url = set_to.get("JOBSHIM_STATE")
+    if not url:
+        return nullcontext()
+    own = container(one(charts["replicas"], "StatefulSet")["spec"]["template"]["spec"], "valkey")
+    tls = url.startswith("valkeys://")
+    port = free_port()
+    users = f"user jobshim on >{PASSWORD} ~* &* +@all\nuser default on >{PASSWORD} ~* &* +ping +info\n"
+    others = f"tls-port {port}\ntls-cert-file {folder}/tls.crt\ntls-key-file {folder}/tls.key\ntls-auth-clients no\n{users}"
+    started = Valkey(own, folder / f"{name}-valkey", others if tls else "")
+    set_to["JOBSHIM_STATE"] = re.sub(r"(?<=[/@])[^/@]+(?=/[0-9]+$)", f"localhost:{port}" if tls else f"127.0.0.1:{started.port}", url)
+    return started
 
 
 def changes_are_taken_over(volume, client, admin):

@@ -96,7 +96,7 @@ exec "$PROGRAM" "$@"
 "#;
 /// Stands for a program that must not do anything here: what it was asked for is looked at.
 const STUB: &str = "#!/bin/sh\necho \"${0#\"$BIN/\"} $*\" >>\"$BIN/asked\"\n";
-const STUBS: [&str; 14] = [
+const STUBS: [&str; 15] = [
     "brew",
     "cargo",
     "comfy-api-proxy",
@@ -105,6 +105,7 @@ const STUBS: [&str; 14] = [
     "helm",
     "install",
     "just",
+    "kubectl",
     "launchctl",
     "pip",
     "pipx",
@@ -278,6 +279,18 @@ fn assert_meant(place: &str, words: &[&str]) {
                 assert!(there, "{place}: the chart has no value {key}");
             }
         }
+        "kubectl" => match words[1] {
+            "apply" => assert!(root().join(after("-f").expect("a file")).is_file(), "{place}: {said}"),
+            "create" => {
+                assert_eq!(words[2..4], ["secret", "generic"], "{place}: {said}");
+                let named = format!("secretName: {}", words[4]);
+                assert!(
+                    file("deploy/kubernetes/replicas.yaml").contains(&named),
+                    "{place}: {said}"
+                );
+            }
+            other => panic!("{place}: nothing tests kubectl {other}"),
+        },
         "install" => {
             for source in words.iter().filter(|word| word.starts_with("deploy/")) {
                 let (folder, pattern) = source.rsplit_once('/').expect("a folder");

@@ -17,8 +17,22 @@
     {{- if eq .Values.form "standalone" }}
     - { name: JOBSHIM_DRAIN_DELAY, value: {{ .Values.drainDelay | quote }} }
     {{- end }}
-    {{- if ne .Values.state.kind "none" }}
+    {{- if has .Values.state.kind (list "emptyDir" "claim") }}
     - { name: JOBSHIM_STATE_DIR, value: /state }
+    {{- end }}
+    {{- if eq .Values.state.kind "valkey" }}
+    - { name: JOBSHIM_STATE, value: {{ include "jobshim.state" . | quote }} }
+    {{- with .Values.state.valkey }}
+    {{- if .password.secretName }}
+    - { name: JOBSHIM_STATE_PASSWORD, value: "file:/run/secrets/jobshim/state/password" }
+    {{- end }}
+    {{- if .key.secretName }}
+    - { name: JOBSHIM_STATE_KEY, value: "file:/run/secrets/jobshim/state/key" }
+    {{- end }}
+    {{- if .ca.configMapName }}
+    - { name: JOBSHIM_STATE_CA_FILE, value: /etc/jobshim-state-ca/ca.crt }
+    {{- end }}
+    {{- end }}
     {{- end }}
     {{- if .Values.config }}
     - { name: JOBSHIM_CONFIG, value: /etc/jobshim/jobshim.toml }
@@ -64,7 +78,7 @@
     {{- toYaml .Values.securityContext | nindent 4 }}
   {{- if include "jobshim.volumes" . }}
   volumeMounts:
-    {{- if ne .Values.state.kind "none" }}
+    {{- if has .Values.state.kind (list "emptyDir" "claim") }}
     - { name: jobshim-state, mountPath: /state }
     {{- end }}
     {{- if .Values.config }}
@@ -74,7 +88,10 @@
     {{- if .Values.upstream.ca.configMapName }}
     - { name: jobshim-ca, mountPath: /etc/jobshim-ca, readOnly: true }
     {{- end }}
-    {{- if or .Values.accessToken.secretName .Values.upstream.headers .Values.tls.secretName }}
+    {{- if and (eq .Values.state.kind "valkey") .Values.state.valkey.ca.configMapName }}
+    - { name: jobshim-state-ca, mountPath: /etc/jobshim-state-ca, readOnly: true }
+    {{- end }}
+    {{- if include "jobshim.hasSecrets" . }}
     - { name: jobshim-secrets, mountPath: /run/secrets/jobshim, readOnly: true }
     {{- end }}
   {{- end }}
@@ -106,7 +123,13 @@
     name: {{ .Values.upstream.ca.configMapName }}
     items: [{ key: {{ .Values.upstream.ca.key | quote }}, path: ca.crt }]
 {{- end }}
-{{- if or .Values.accessToken.secretName .Values.upstream.headers .Values.tls.secretName }}
+{{- if and (eq .Values.state.kind "valkey") .Values.state.valkey.ca.configMapName }}
+- name: jobshim-state-ca
+  configMap:
+    name: {{ .Values.state.valkey.ca.configMapName }}
+    items: [{ key: {{ .Values.state.valkey.ca.key | quote }}, path: ca.crt }]
+{{- end }}
+{{- if include "jobshim.hasSecrets" . }}
 - name: jobshim-secrets
   projected:
     # No other container mounts it, and jobshim is nobody.
@@ -130,6 +153,15 @@
           items:
             - { key: tls.crt, path: tls/tls.crt }
             - { key: tls.key, path: tls/tls.key }
+      {{- end }}
+      {{- if eq .Values.state.kind "valkey" }}
+      {{- range $name, $secret := pick .Values.state.valkey "password" "key" }}
+      {{- if $secret.secretName }}
+      - secret:
+          name: {{ $secret.secretName }}
+          items: [{ key: {{ $secret.secretKey | quote }}, path: state/{{ $name }} }]
+      {{- end }}
+      {{- end }}
       {{- end }}
 {{- end }}
 {{- end }}
