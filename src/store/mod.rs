@@ -9,6 +9,7 @@ mod backend;
 mod change;
 mod error;
 mod folder;
+mod follow;
 mod memory;
 mod seal;
 mod table;
@@ -16,6 +17,7 @@ mod valkey;
 
 pub use change::Change;
 pub use error::StoreError;
+pub use follow::Event;
 pub use table::{RowKey, Signal, Table};
 
 use crate::{
@@ -24,9 +26,10 @@ use crate::{
     http::hex::hex,
 };
 use arc_swap::{ArcSwap, Guard};
-use backend::{Backend, Follower, Freshness, News, Rows};
+use backend::{Backend, Freshness};
 use change::{Action, Step};
 use folder::Folder;
+use follow::{Listener, TypedFollower};
 use memory::Memory;
 use ring::rand::{SecureRandom, SystemRandom};
 use seal::{Seal, opened};
@@ -56,17 +59,6 @@ impl ScopeKeyRow {
         };
         bytes.try_into().map(Self).map_err(why)
     }
-}
-
-/// What there is to hear of a table.
-#[derive(Debug)]
-pub enum Event<K, V> {
-    /// These are all rows; what was heard before counts no more.
-    All(Vec<(K, V)>),
-    /// This is a row now.
-    Put(K, V),
-    /// There is no such row.
-    Gone(K),
 }
 
 /// How long a store lasts, and for whom it is.
@@ -308,46 +300,6 @@ impl Store {
     }
 }
 
-/// Reads rows for one who knows their types.
-struct TypedFollower<K, V, H> {
-    table: Table<K, V>,
-    seal: Option<Arc<Seal>>,
-    hear: H,
-}
-
-impl<K, V, H> Follower for TypedFollower<K, V, H>
-where
-    K: RowKey,
-    V: DeserializeOwned,
-    H: Fn(Event<K, V>) -> Result<(), Unreadable> + Send + Sync,
-{
-    fn hear(&self, news: News<'_>) -> Result<(), Unreadable> {
-        let read = |key: &[u8], value: &[u8]| {
-            let value = opened(self.seal.as_deref(), self.table.name, key, value)?;
-            self.table.read(key, &value)
-        };
-        let event = match news {
-            News::All(rows) => {
-                let rows = rows.iter().map(|(key, value)| read(key, value));
-                Event::All(rows.collect::<Result<_, _>>()?)
-            }
-            News::One(key, Some(value)) => {
-                let (key, value) = read(key, value)?;
-                Event::Put(key, value)
-            }
-            News::One(key, None) => Event::Gone(self.table.key(key)?),
-        };
-        (self.hear)(event)
-    }
-
-    fn rows(&self) -> Rows {
-        match self.table.lifetime {
-            None => Rows::Lasting,
-            Some(_) => Rows::Expiring,
-        }
-    }
-}
-
 /// The steps of a change, with values that only who has the key can read.
 fn sealed(seal: Option<&Seal>, change: Change) -> Result<Vec<Step>, StoreError> {
     let steps = change.checked()?;
@@ -375,34 +327,4 @@ fn random_name() -> Option<String> {
     SystemRandom::new().fill(&mut bytes).ok()?;
     hex(&mut digits, &bytes);
     Some(String::from_utf8_lossy(&digits).into_owned())
-}
-
-/// Reads signals for one who knows their type.
-struct Listener<T, H> {
-    name: &'static str,
-    hear: H,
-    takes: PhantomData<fn(T)>,
-}
-
-impl<T, H> Follower for Listener<T, H>
-where
-    T: DeserializeOwned,
-    H: Fn(Option<T>) + Send + Sync,
-{
-    fn hear(&self, news: News<'_>) -> Result<(), Unreadable> {
-        match news {
-            // What was told before is not told again.
-            News::All(_) => (self.hear)(None),
-            News::One(text, _) => {
-                let told = serde_json::from_slice(text);
-                let told = told.map_err(|error| Unreadable::Wrong(format!("{}: {error}", self.name)))?;
-                (self.hear)(Some(told));
-            }
-        }
-        Ok(())
-    }
-
-    fn rows(&self) -> Rows {
-        Rows::None
-    }
 }

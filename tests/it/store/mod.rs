@@ -4,6 +4,8 @@ mod every_place;
 #[cfg(target_os = "linux")]
 mod folder;
 #[cfg(unix)]
+mod layouts;
+#[cfg(unix)]
 mod replicas;
 #[cfg(unix)]
 mod valkey;

@@ -26,26 +26,26 @@ pub struct Valkey {
     more: Vec<String>,
 }
 
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("an address").port()
-}
-
-/// The program, whatever it is called here.
-fn server() -> &'static str {
-    let is_there = |name: &&str| {
-        let asked = Command::new(name)
-            .arg("--version")
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status();
-        asked.is_ok_and(|status| status.success())
-    };
-    let found = ["valkey-server", "redis-server"].into_iter().find(is_there);
-    found.unwrap_or_else(|| panic!("{}", missing("redis-server", "redis-server")))
-}
-
 impl Valkey {
+    /// The program, whatever it is called here.
+    pub fn program() -> &'static str {
+        let is_there = |name: &&str| {
+            let asked = Command::new(name)
+                .arg("--version")
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .status();
+            asked.is_ok_and(|status| status.success())
+        };
+        let found = ["valkey-server", "redis-server"].into_iter().find(is_there);
+        found.unwrap_or_else(|| panic!("{}", missing("redis-server", "redis-server")))
+    }
+
+    pub fn free_port() -> u16 {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        listener.local_addr().expect("an address").port()
+    }
+
     /// Starts one that writes every change to its disk, with these settings too; `None` where its tests are left out.
     pub fn start(name: &str, more: &[&str]) -> Option<Self> {
         if is_left_out("redis-server") {
@@ -56,7 +56,7 @@ impl Valkey {
         let mut valkey = Self {
             child: None,
             folder,
-            port: free_port(),
+            port: Self::free_port(),
             more: more.iter().map(|&setting| setting.to_owned()).collect(),
         };
         valkey.restart();
@@ -66,7 +66,7 @@ impl Valkey {
     /// Starts it at its port again, with what it had written.
     pub fn restart(&mut self) {
         self.kill();
-        let child = Command::new(server())
+        let child = Command::new(Self::program())
             .args([
                 "--port",
                 &self.port.to_string(),
