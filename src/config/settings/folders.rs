@@ -20,6 +20,6 @@ section! {
     ///
     /// Which jobs were deleted, who calls the legacy endpoints, and which canaries were rolled back survives a restart there.
     state_dir: Option<std::path::PathBuf> = values::folder_to_be {
-        flag: "--state-dir", value: "DIR", variable: "JOBSHIM_STATE_DIR", default: "", common: true,
+        flag: "--state-dir", value: "DIR", variable: "JOBSHIM_STATE_DIR", default: "",
     }
 }

@@ -14,8 +14,8 @@ mod keeper;
 mod status;
 
 use super::{
-    Freshness, StoreError,
-    backend::{Backend, Follower, Row},
+    StoreError,
+    backend::{Backend, Follower, Freshness, Row},
     change::Step,
 };
 use crate::config::{StateConfig, ValkeyUrl};

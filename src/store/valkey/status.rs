@@ -1,6 +1,6 @@
 //! Whether what is known of a shared store is what it holds.
 
-use crate::store::{Freshness, StoreError};
+use crate::store::{StoreError, backend::Freshness};
 use parking_lot::Mutex;
 use std::{
     sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},

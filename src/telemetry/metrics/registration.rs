@@ -30,7 +30,7 @@ impl Metrics {
         self.name_cache(&mut registry);
         registry.register_with_unit(
             "state_stale",
-            "For how long the store that replicas share has not answered; 0 while it does, and where nobody shares one",
+            "For how long the store that replicas share has not answered; 0 while it does, and where there is none",
             Unit::Seconds,
             self.state_stale.clone(),
         );
