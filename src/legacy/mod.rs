@@ -2,7 +2,8 @@
 //!
 //! One file a list, and `by_id` for a single job. `entries` has a job in its legacy form, from `entry_cache` or from the server;
 //! `listing` puts many together; `pagination` is the arithmetic of counts and offsets. `writes` holds the writes, `write_body` what
-//! their bodies ask for, and `hidden` the jobs that were deleted where the server cannot forget them.
+//! their bodies ask for, and `hidden` the jobs that were deleted where the server cannot forget them. `names` has jobs that their
+//! clients call by other ids than the server.
 
 mod answer;
 mod by_id;
@@ -20,6 +21,9 @@ mod invalidate;
 mod last_lists;
 mod list_writer;
 mod listing;
+mod named_answers;
+mod named_orders;
+pub mod names;
 pub mod notes;
 mod pagination;
 mod passing;
@@ -33,14 +37,15 @@ pub use crate::http::entity_tag::Version;
 pub use answer::{Cached, Inquiry, LegacyAnswer, LegacyBody};
 pub use by_id::Remembered;
 pub use invalidate::InvalidateOnDrop;
+pub use named_answers::Naming;
 pub use pagination::check_numbers;
-pub use passing::Hiding;
+pub use passing::{Hiding, JobsCall};
 
 use crate::{
     config::{CacheConfig, Config, Surface},
     http::{body_decoding::DecodeError, buffered::BufferBudget},
     jobs_api::{Caller, DialectKind, Jobs, JobsError, JobsSession, ListLimits, coalescer::Coalescer},
-    legacy::{hollow::Hollow, notes::Notes, runs::Runs},
+    legacy::{hollow::Hollow, names::Names, notes::Notes, runs::Runs},
     mapping::{RenderError, TableError, Tables, View},
     routes::LegacyRoute,
     store::{Store, StoreError},
@@ -120,6 +125,7 @@ pub struct Legacy {
     hidden: Arc<Hidden>,
     hides_in_jobs_api: bool,
     notes: Notes,
+    names: Arc<Names>,
     runs: Arc<Runs>,
     hollow: Arc<Hollow>,
     memory: EntryCache,
@@ -162,6 +168,7 @@ impl Legacy {
             tables,
             surface: config.legacy.surface,
             concurrency: config.upstream.concurrency,
+            names: Arc::new(Names::new(config.legacy.ids, store.scope_key().nobody())),
             hidden: Arc::new(Hidden::new(store, config.history.max_hidden)?),
             hides_in_jobs_api: config.history.hide_in_jobs_api,
             notes: Notes::new(config.notes.max_bytes as u64),
@@ -200,6 +207,7 @@ impl Legacy {
             hidden: Arc::clone(&self.hidden),
             hides_in_jobs_api: self.hides_in_jobs_api,
             notes: self.notes.clone(),
+            names: Arc::clone(&self.names),
             runs: Arc::clone(&self.runs),
             hollow: Arc::clone(&self.hollow),
             // What is remembered was written by the old tables.
@@ -242,6 +250,11 @@ impl Legacy {
     /// What `POST /prompt` taught.
     pub fn notes(&self) -> &Notes {
         &self.notes
+    }
+
+    /// The names that clients gave their jobs.
+    pub fn names(&self) -> &Arc<Names> {
+        &self.names
     }
 
     /// What was submitted, and is waited for.

@@ -139,7 +139,7 @@ impl Pipeline {
         }
         let compares = decision == Decision::Forward { compare: true };
         let shadowed = compares.then(|| self.shadowed(route, &call));
-        let answer = passed(Box::pin(self.forward(call.request)).await);
+        let answer = passed(Box::pin(self.forward_read(route, call.request)).await);
         match shadowed {
             Some(shadowed) => answer.map(|response| self.shadow.compare(shadowed, response)),
             None => answer,
@@ -157,7 +157,7 @@ impl Pipeline {
     ) -> Answer {
         self.shared.log_hint.say(&error.to_string());
         let record = request.record;
-        match self.forward(request).await {
+        match self.forward(request, false).await {
             Ok(response) if !is_gone(response.status()) => {
                 // What the client was spared is a failure all the same.
                 self.modes.failed(route.name(), number);

@@ -46,7 +46,7 @@ impl Pipeline {
             // Nobody knows what it does there.
             let invalidation = (!request.head.method().is_safe())
                 .then(|| InvalidateOnDrop::new(&self.legacy, &LegacyWrite::History, None, scope));
-            let answer = passed(self.forward(request).await);
+            let answer = passed(self.forward(request, false).await);
             if let Some(invalidation) = invalidation {
                 invalidation.end().await;
             }

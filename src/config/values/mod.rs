@@ -16,7 +16,7 @@ pub use modes::{Mode, Policy, Rollback, RoutePolicies, Share};
 pub use secret::{Secret, is_read_once, shown_url};
 pub use trusted_proxies::TrustedProxies;
 pub use url::{ServerAddress, has_sound_port, is_host_and_port};
-pub use word::{DialectChoice, LogFormat, Surface};
+pub use word::{DialectChoice, Ids, LogFormat, Surface};
 
 pub(crate) use address::{address, address_or_off, host_names};
 pub(crate) use day::day_or_off;
@@ -30,4 +30,4 @@ pub(crate) use path::{folder_to_be, optional_file, optional_folder};
 pub(crate) use secret::{Pipes, Places, access_token, headers, shown, shown_headers};
 pub(crate) use trusted_proxies::trusted_proxies;
 pub(crate) use url::{optional_link, optional_url, server};
-pub(crate) use word::{dialect, flag, log_format, surface};
+pub(crate) use word::{dialect, flag, ids, log_format, surface};

@@ -16,6 +16,7 @@ use crate::{
     jobs_api::Jobs,
     legacy::{
         hollow::Hollow,
+        names::Names,
         notes::{Notes, note},
         runs::Runs,
     },
@@ -26,7 +27,11 @@ use crate::{
     upstream::{Upstream, UpstreamError},
 };
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header::CONTENT_LENGTH, request::Parts};
+use http::{
+    HeaderMap, HeaderValue, Request, Response, StatusCode,
+    header::{ACCEPT_ENCODING, CONTENT_LENGTH},
+    request::Parts,
+};
 use http_body_util::{BodyExt, Full};
 use std::{future::ready, sync::Arc};
 
@@ -37,6 +42,8 @@ const MAX_ANSWER: usize = 64 << 10;
 pub struct PromptRecorder<'a> {
     /// Keeps it.
     pub notes: &'a Notes,
+    /// Knows the jobs that go on with other ids than those that their clients chose.
+    pub names: &'a Names,
     /// Is told of every submission.
     pub runs: &'a Runs,
     /// Knows to whom an empty prompt was shown.
@@ -189,9 +196,70 @@ impl ForwardedRequest<'_> {
         if let Some(client) = &chosen.client {
             under_way.is_of(client);
         }
-        let submission = Submission::new(recorder, chosen);
-        let response = self.submit(head, sent, recorder, elsewhere).await?;
+        let name = chosen.id.clone().filter(|id| recorder.names.is_name(id));
+        let mut submission = Submission::new(recorder, chosen);
+        let response = match name {
+            None => self.submit(head, sent, recorder, elsewhere).await?,
+            Some(name) => {
+                let prompt = NamedPrompt { name, head, sent };
+                self.submit_named(prompt, &mut submission, elsewhere).await?
+            }
+        };
         Ok(under_way.until_written(submission.answered(response, noted, upstream).await?))
+    }
+
+    /// Sends a prompt whose id the server may refuse: under a UUID at once where that is known, and otherwise after it was
+    /// refused. A refused prompt has done nothing, and what is wrong with it besides is said again.
+    async fn submit_named<'a, E, F>(
+        self,
+        prompt: NamedPrompt,
+        submission: &mut Submission<'_>,
+        elsewhere: Option<E>,
+    ) -> Result<Response<Body>, UpstreamError>
+    where
+        E: FnOnce(Parts) -> F,
+        F: Future<Output = Option<(ForwardedRequest<'a>, Parts)>>,
+    {
+        let NamedPrompt { name, mut head, sent } = prompt;
+        let PromptRecorder { names, scope, .. } = *submission.recorder;
+        // The answer is to be read.
+        head.headers.remove(ACCEPT_ENCODING);
+        if let Some(uuid) = names.submitted_under(scope, &name) {
+            let (head, sent) = submission.under(&name, uuid, head, sent)?;
+            return self.submit(head, sent, submission.recorder, elsewhere).await;
+        }
+        let again = self.once_more();
+        let response = self
+            .submit(head.clone(), sent.clone(), submission.recorder, elsewhere)
+            .await?;
+        match response.status() {
+            StatusCode::OK => names.taken(scope, &name),
+            StatusCode::BAD_REQUEST => {
+                let (uuid, _) = names.hold(scope, &name);
+                let (head, sent) = submission.under(&name, uuid, head, sent)?;
+                let response = again.forward(submission.recorder.listable(head, sent)?).await?;
+                match response.status() {
+                    StatusCode::OK => names.refused(),
+                    // Something else is wrong with it.
+                    _ => names.forget(scope, &name),
+                }
+                return Ok(response);
+            }
+            _ => {}
+        }
+        Ok(response)
+    }
+
+    /// The same way once more, of a request that is at hand.
+    fn once_more(&self) -> Self {
+        Self {
+            progress: None,
+            shutdown: None,
+            socket: None,
+            names: None,
+            uri: self.uri.clone(),
+            ..*self
+        }
     }
 
     /// Sends a prompt, and once more to `elsewhere` where there is no such endpoint.
@@ -223,9 +291,17 @@ impl ForwardedRequest<'_> {
 }
 
 /// Makes `head` that of a plain body of this length, in bytes.
-fn set_text(head: &mut Parts, length: usize) {
+pub(in crate::proxy) fn set_text(head: &mut Parts, length: usize) {
     head.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     set_decoded(&mut head.headers);
+}
+
+/// A prompt whose client chose an id that is no UUID.
+struct NamedPrompt {
+    name: String,
+    head: Parts,
+    /// Its body, as it goes on.
+    sent: Bytes,
 }
 
 /// A prompt on its way. When it is dropped before its answer has said which job it became, the server may have taken it all
@@ -238,6 +314,34 @@ struct Submission<'a> {
 impl<'a> Submission<'a> {
     fn new(recorder: &'a PromptRecorder<'a>, chosen: Chosen) -> Self {
         Self { recorder, chosen }
+    }
+
+    /// The prompt under a UUID in the place of its name, which goes along with it.
+    fn under(
+        &mut self,
+        name: &str,
+        uuid: String,
+        mut head: Parts,
+        sent: Bytes,
+    ) -> Result<(Parts, Bytes), UpstreamError> {
+        let PromptRecorder {
+            table,
+            max_body,
+            budget,
+            ..
+        } = self.recorder;
+        // It was read before.
+        let Ok(text) = decode(&head.headers, &sent, *max_body, budget) else {
+            return Ok((head, sent));
+        };
+        let Some(changed) = table.request.under(&text, &uuid, name) else {
+            return Ok((head, sent));
+        };
+        self.chosen.id = Some(uuid);
+        set_text(&mut head, changed.len());
+        // One of them is held from now on.
+        drop((sent, text));
+        Ok((head, budget.counted(changed).map_err(no_room)?))
     }
 
     /// The server has answered.
@@ -284,7 +388,7 @@ async fn keep(
     submission: Submission<'_>,
     upstream: &Upstream,
 ) -> Result<Response<Body>, UpstreamError> {
-    let (head, body) = response.into_parts();
+    let (mut head, body) = response.into_parts();
     let body = match Beginning::read(body, submission.recorder.budget.buffer(MAX_ANSWER))
         .await
         .map_err(|error| upstream.broken_off(&*error))?
@@ -296,10 +400,20 @@ async fn keep(
         }
         Beginning::Long(again) => again.body,
         Beginning::Whole(whole, trailers) => {
-            if let Some((id, number)) = job_in(&whole, submission.recorder.table) {
+            let PromptRecorder {
+                names, scope, table, ..
+            } = *submission.recorder;
+            if let Some((id, number)) = job_in(&whole, table) {
                 submission.became(&id, number, noted);
             }
-            with_trailers(whole, trailers)
+            let spoken = names.are_in_play().then(|| names.spoken(scope, &whole)).flatten();
+            match spoken {
+                None => with_trailers(whole, trailers),
+                Some(spoken) => {
+                    head.headers.insert(CONTENT_LENGTH, HeaderValue::from(spoken.len()));
+                    with_trailers(spoken.into(), trailers)
+                }
+            }
         }
     };
     Ok(Response::from_parts(head, body))
