@@ -9,7 +9,6 @@ use crate::{
     auth::scope::Scope,
     http::{
         body::{Body, BoxError, full},
-        outside::Outside,
         request_head::RequestHead,
     },
     jobs_api::{Caller, Detail},
@@ -194,7 +193,10 @@ impl Passing {
         }
         if unknown.len() > self.to_ask {
             let left_out = unknown.len() - self.to_ask;
-            tracing::warn!(left_out = %Outside::new(left_out), "jobs of one answer are shown by their UUIDs: too many names would have to be asked for");
+            tracing::warn!(
+                left_out,
+                "jobs of one answer are shown by their UUIDs: too many names would have to be asked for"
+            );
         }
         let asked: Vec<Uuid> = unknown.into_iter().take(self.to_ask).collect();
         self.to_ask -= asked.len();

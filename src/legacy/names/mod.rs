@@ -148,7 +148,9 @@ impl Names {
 
     /// The server refused a name that it then took a UUID for.
     pub fn refused(&self) {
-        self.server.store(Server::Refuses as u8, Relaxed);
+        if self.server.swap(Server::Refuses as u8, Relaxed) != Server::Refuses as u8 {
+            tracing::info!("the server refuses ids that are no UUIDs: jobs with other ids are submitted under UUIDs");
+        }
     }
 
     /// What a job of this name is submitted under; `None` where it is first tried as it is.

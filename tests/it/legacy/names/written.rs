@@ -36,6 +36,10 @@ async fn jobs_are_deleted_and_interrupted_by_their_names() {
             assert_eq!(user.history().await, [name.as_str()]);
             user.order("/history", json!({"delete": [name]})).await;
             assert_eq!(user.history().await, [""; 0], "{name}");
+            assert!(!user.jobs().await.contains(&name), "hidden there, too");
+            let job = format!("/api/jobs/{}", segment(&name));
+            let hidden = user.send(Method::GET, &job, String::new()).await;
+            assert_eq!(hidden.status, 404, "{name}: {}", hidden.text());
             assert_eq!(user.get(&format!("/history/{}", segment(&name))).await, json!({}));
         }
     }
