@@ -161,9 +161,7 @@ impl Passing {
                 None => {
                     let pieces = strings.end();
                     self.strings = None;
-                    if self.naming.is_whole_list {
-                        self.naming.legacy.names.looked();
-                    }
+                    self.naming.legacy.names.looked_through(self.naming.is_whole_list);
                     pieces
                 }
             };

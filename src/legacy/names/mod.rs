@@ -18,7 +18,7 @@ use moka::{policy::EvictionPolicy, sync::Cache};
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU8, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -29,6 +29,8 @@ const MAX_BYTES: u64 = 16 << 20;
 const OVERHEAD: usize = 256;
 /// The most UUIDs that are known to have no name.
 const MAX_NAMELESS: u64 = 1 << 14;
+/// How many answers are looked through for names while none is known.
+const MOST_LOOKED_THROUGH: u32 = 16;
 /// How long a UUID is taken for one without a name, once the server has told none: a queued job may tell its name later.
 const NAMELESS_FOR: Duration = Duration::from_secs(30);
 /// The longest name, in bytes.
@@ -64,8 +66,8 @@ pub struct Names {
     server: AtomicU8,
     /// Some job has a name: where none has, nothing is looked through.
     in_play: AtomicBool,
-    /// A whole list was looked through for names.
-    looked: AtomicBool,
+    /// How many more answers are looked through for names while none is known.
+    looks: AtomicU32,
     held: Cache<(Scope, Uuid), Arc<str>>,
     nameless: Cache<(Scope, Uuid), ()>,
 }
@@ -79,7 +81,7 @@ impl Names {
             nobody,
             server: AtomicU8::new(Server::Unknown as u8),
             in_play: AtomicBool::new(false),
-            looked: AtomicBool::new(false),
+            looks: AtomicU32::new(MOST_LOOKED_THROUGH),
             held: Cache::builder()
                 .max_capacity(MAX_BYTES)
                 .weigher(weigh)
@@ -103,9 +105,9 @@ impl Names {
     }
 
     /// Whether it is to be found out yet whether jobs have names, from before a restart: until a whole list was looked
-    /// through.
+    /// through, or some parts.
     pub fn are_looked_for(&self) -> bool {
-        self.is_on() && !self.looked.load(Relaxed)
+        self.is_on() && self.looks.load(Relaxed) > 0
     }
 
     /// Whether a client may be about to name a job that the server refuses.
@@ -122,9 +124,11 @@ impl Names {
         self.in_play.load(Relaxed)
     }
 
-    /// A whole list was looked through.
-    pub(super) fn looked(&self) {
-        self.looked.store(true, Relaxed);
+    /// An answer was looked through, which may have been the list of all jobs.
+    pub(super) fn looked_through(&self, is_whole_list: bool) {
+        let left = |left: u32| Some(if is_whole_list { 0 } else { left.saturating_sub(1) });
+        // It always says how many are left.
+        let _ = self.looks.fetch_update(Relaxed, Relaxed, left);
     }
 
     fn server(&self) -> Server {

@@ -85,3 +85,26 @@ async fn off_passes_names_as_they_are() {
     assert_eq!(asked.len(), 1);
     assert_eq!(asked[0].target, "/api/jobs/my%20job%2F1");
 }
+
+#[tokio::test]
+async fn where_no_job_has_a_name_answers_soon_pass_as_they_are() {
+    let (server, jobshim) = start(Ids::Auto, Setup::default()).await;
+    let user = User::of(&jobshim);
+    // As another one would have submitted it, past jobshim.
+    let foreign = "0b8d4d0a-6d0c-5b3e-9c39-0d6a0f8f1c11";
+    server.with(|state| state.ids.push(foreign.to_owned()));
+    let own = json!({"prompt": {"9": {"class_type": "SaveImage"}}});
+    user.post("/prompt", own).await;
+    let asked = |method: Method| {
+        let all = server.arrived(method, "/api/jobs/");
+        all.iter().filter(|one| one.target.ends_with(foreign)).count()
+    };
+    // It could be of a name: its detail tells that it is not.
+    assert_eq!(user.jobs().await, [foreign]);
+    assert_eq!(asked(Method::GET), 1);
+    for _ in 0..3 {
+        assert_eq!(user.jobs().await, [foreign]);
+        user.get("/api/jobs?limit=1").await;
+    }
+    assert_eq!(asked(Method::GET), 1);
+}
