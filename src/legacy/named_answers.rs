@@ -11,7 +11,7 @@ use crate::{
         body::{Body, BoxError, full},
         request_head::RequestHead,
     },
-    jobs_api::{Caller, Detail},
+    jobs_api::{Caller, Detail, State},
     mapping::json::{IdPiece, IdStrings, replace_ids},
 };
 use bytes::Bytes;
@@ -76,18 +76,21 @@ impl Legacy {
     /// Asks the server what name a job has.
     async fn ask_for_name(&self, uuid: Uuid, caller: &Arc<Caller>) {
         let id = uuid.to_string();
-        let told = async {
+        let scope = caller.scope;
+        let asking = async {
             let kind = self.jobs.dialect(caller).await.ok()?;
-            match self.jobs.on_behalf_of(caller, kind).detail(&id).await.ok()? {
-                Detail::Found { body, .. } => {
-                    let path = self.jobs.names(kind).names.detail.name.as_ref();
-                    self.names.told(caller.scope, &id, body.text(), path)
-                }
-                Detail::Absent(_) | Detail::NoSuchPath(..) => None,
-            }
+            let detail = self.jobs.on_behalf_of(caller, kind).detail(&id).await.ok()?;
+            let Detail::Found { state, body, .. } = detail else {
+                return None;
+            };
+            let path = self.jobs.names(kind).names.detail.name.as_ref();
+            let name = self.names.told(scope, &id, body.text(), path);
+            Some((name.is_some(), state == State::Finished))
         };
-        if told.await.is_none() {
-            self.names.is_without_name(caller.scope, uuid);
+        match asking.await {
+            Some((true, _)) => {}
+            Some((false, has_ended)) => self.names.told_none(scope, uuid, has_ended),
+            None => self.names.told_none(scope, uuid, false),
         }
     }
 }

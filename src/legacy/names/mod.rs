@@ -20,7 +20,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::Relaxed},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// The most memory for the names of all scopes together, in bytes.
@@ -31,8 +31,10 @@ const OVERHEAD: usize = 256;
 const MAX_NAMELESS: u64 = 1 << 14;
 /// How many answers are looked through for names while none is known.
 const MOST_LOOKED_THROUGH: u32 = 16;
-/// How long a UUID is taken for one without a name, once the server has told none: a queued job may tell its name later.
-const NAMELESS_FOR: Duration = Duration::from_secs(30);
+/// How long a UUID is taken for one without a name of this scope, once a finished job has told none.
+const NAMELESS_FOR: Duration = Duration::from_secs(3600);
+/// The same of a job that may tell its name when it has ended.
+const NAMELESS_WHILE_QUEUED: Duration = Duration::from_secs(30);
 /// The longest name, in bytes.
 const LONGEST: usize = 4 << 10;
 /// The namespace of clients without credentials, whom nothing tells apart: it is the same after a restart without a store.
@@ -69,7 +71,8 @@ pub struct Names {
     /// How many more answers are looked through for names while none is known.
     looks: AtomicU32,
     held: Cache<(Scope, Uuid), Arc<str>>,
-    nameless: Cache<(Scope, Uuid), ()>,
+    /// Each until when it is taken for one.
+    nameless: Cache<(Scope, Uuid), Instant>,
 }
 
 impl Names {
@@ -222,11 +225,14 @@ impl Names {
 
     /// Whether the server need not be asked for the name of a job that is not held.
     pub(super) fn is_nameless(&self, scope: Scope, uuid: Uuid) -> bool {
-        self.nameless.contains_key(&(scope, uuid))
+        let until = self.nameless.get(&(scope, uuid));
+        until.is_some_and(|until| until > Instant::now())
     }
 
-    pub(super) fn is_without_name(&self, scope: Scope, uuid: Uuid) {
-        self.nameless.insert((scope, uuid), ());
+    /// The server has told no name of a job, which may have ended.
+    pub(super) fn told_none(&self, scope: Scope, uuid: Uuid, has_ended: bool) {
+        let lasts = if has_ended { NAMELESS_FOR } else { NAMELESS_WHILE_QUEUED };
+        self.nameless.insert((scope, uuid), Instant::now() + lasts);
     }
 
     fn uuid(&self, scope: Scope, name: &str) -> Uuid {

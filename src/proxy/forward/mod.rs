@@ -7,6 +7,7 @@ mod frame_head;
 mod held_events;
 mod long_prompt;
 mod named_events;
+mod named_prompt;
 mod prompt;
 mod target;
 mod trailers;

@@ -5,6 +5,7 @@ use super::{
     beginning::Beginning,
     client_sockets::ClientSockets,
     long_prompt::{LongPrompt, log_redacted_key, log_unlistable},
+    named_prompt::NamedPrompt,
 };
 use crate::{
     auth::scope::Scope,
@@ -27,11 +28,7 @@ use crate::{
     upstream::{Upstream, UpstreamError},
 };
 use bytes::Bytes;
-use http::{
-    HeaderMap, HeaderValue, Request, Response, StatusCode,
-    header::{ACCEPT_ENCODING, CONTENT_LENGTH},
-    request::Parts,
-};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header::CONTENT_LENGTH, request::Parts};
 use http_body_util::{BodyExt, Full};
 use std::{future::ready, sync::Arc};
 
@@ -64,7 +61,7 @@ pub struct PromptRecorder<'a> {
 
 impl PromptRecorder<'_> {
     /// A prompt whose job the server can list, as far as it is known by now which server that is.
-    fn listable(&self, mut head: Parts, body: Bytes) -> Result<Request<Body>, UpstreamError> {
+    pub(super) fn listable(&self, mut head: Parts, body: Bytes) -> Result<Request<Body>, UpstreamError> {
         let Some(rules) = &self.jobs.known_names().names.prompt else {
             return Ok(Request::from_parts(head, full(body)));
         };
@@ -208,62 +205,8 @@ impl ForwardedRequest<'_> {
         Ok(under_way.until_written(submission.answered(response, noted, upstream).await?))
     }
 
-    /// Sends a prompt whose id the server may refuse: under a UUID at once where that is known, and otherwise after it was
-    /// refused. A refused prompt has done nothing, and what is wrong with it besides is said again.
-    async fn submit_named<'a, E, F>(
-        self,
-        prompt: NamedPrompt,
-        submission: &mut Submission<'_>,
-        elsewhere: Option<E>,
-    ) -> Result<Response<Body>, UpstreamError>
-    where
-        E: FnOnce(Parts) -> F,
-        F: Future<Output = Option<(ForwardedRequest<'a>, Parts)>>,
-    {
-        let NamedPrompt { name, mut head, sent } = prompt;
-        let PromptRecorder { names, scope, .. } = *submission.recorder;
-        // The answer is to be read.
-        head.headers.remove(ACCEPT_ENCODING);
-        if let Some(uuid) = names.submitted_under(scope, &name) {
-            let (head, sent) = submission.under(&name, uuid, head, sent)?;
-            return self.submit(head, sent, submission.recorder, elsewhere).await;
-        }
-        let again = self.once_more();
-        let response = self
-            .submit(head.clone(), sent.clone(), submission.recorder, elsewhere)
-            .await?;
-        match response.status() {
-            StatusCode::OK => names.taken(scope, &name),
-            StatusCode::BAD_REQUEST => {
-                let (uuid, _) = names.hold(scope, &name);
-                let (head, sent) = submission.under(&name, uuid, head, sent)?;
-                let response = again.forward(submission.recorder.listable(head, sent)?).await?;
-                match response.status() {
-                    StatusCode::OK => names.refused(),
-                    // Something else is wrong with it.
-                    _ => names.forget(scope, &name),
-                }
-                return Ok(response);
-            }
-            _ => {}
-        }
-        Ok(response)
-    }
-
-    /// The same way once more, of a request that is at hand.
-    fn once_more(&self) -> Self {
-        Self {
-            progress: None,
-            shutdown: None,
-            socket: None,
-            names: None,
-            uri: self.uri.clone(),
-            ..*self
-        }
-    }
-
     /// Sends a prompt, and once more to `elsewhere` where there is no such endpoint.
-    async fn submit<'a, E, F>(
+    pub(super) async fn submit<'a, E, F>(
         self,
         head: Parts,
         body: Bytes,
@@ -296,52 +239,16 @@ pub(in crate::proxy) fn set_text(head: &mut Parts, length: usize) {
     set_decoded(&mut head.headers);
 }
 
-/// A prompt whose client chose an id that is no UUID.
-struct NamedPrompt {
-    name: String,
-    head: Parts,
-    /// Its body, as it goes on.
-    sent: Bytes,
-}
-
 /// A prompt on its way. When it is dropped before its answer has said which job it became, the server may have taken it all
 /// the same.
-struct Submission<'a> {
-    recorder: &'a PromptRecorder<'a>,
-    chosen: Chosen,
+pub(super) struct Submission<'a> {
+    pub(super) recorder: &'a PromptRecorder<'a>,
+    pub(super) chosen: Chosen,
 }
 
 impl<'a> Submission<'a> {
     fn new(recorder: &'a PromptRecorder<'a>, chosen: Chosen) -> Self {
         Self { recorder, chosen }
-    }
-
-    /// The prompt under a UUID in the place of its name, which goes along with it.
-    fn under(
-        &mut self,
-        name: &str,
-        uuid: String,
-        mut head: Parts,
-        sent: Bytes,
-    ) -> Result<(Parts, Bytes), UpstreamError> {
-        let PromptRecorder {
-            table,
-            max_body,
-            budget,
-            ..
-        } = self.recorder;
-        // It was read before.
-        let Ok(text) = decode(&head.headers, &sent, *max_body, budget) else {
-            return Ok((head, sent));
-        };
-        let Some(changed) = table.request.under(&text, &uuid, name) else {
-            return Ok((head, sent));
-        };
-        self.chosen.id = Some(uuid);
-        set_text(&mut head, changed.len());
-        // One of them is held from now on.
-        drop((sent, text));
-        Ok((head, budget.counted(changed).map_err(no_room)?))
     }
 
     /// The server has answered.
@@ -460,7 +367,7 @@ fn long_prompt(error: UpstreamError) -> PromptError {
     }
 }
 
-fn no_room(error: BufferError) -> UpstreamError {
+pub(super) fn no_room(error: BufferError) -> UpstreamError {
     let (BufferError::NoRoom(limit) | BufferError::TooLong(limit)) = error;
     UpstreamError::NoRoom { limit }
 }
