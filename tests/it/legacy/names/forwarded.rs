@@ -5,6 +5,7 @@ use crate::support::{
     Running,
     server::{Server, Setup, board},
     start_with,
+    wait::as_soon_as,
 };
 use http::Method;
 use jobshim::{
@@ -17,10 +18,14 @@ use jobshim::{
 use serde_json::{Value, json};
 
 async fn forwarding(server: &Server) -> Running {
+    in_mode(server, "forward").await
+}
+
+async fn in_mode(server: &Server, mode: &str) -> Running {
     let options = Options::default()
         .with(&UPSTREAM.url.key, server.url())
         .with(&UPSTREAM.dialect.key, "comfyui")
-        .with(&LEGACY.mode.key, "forward");
+        .with(&LEGACY.mode.key, mode);
     start_with(options).await
 }
 
@@ -108,4 +113,25 @@ async fn forwarded_writes_name_the_job_that_the_server_knows() {
         server.arrived(Method::POST, "/queue").pop().expect("a write").body,
         untouched
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_are_compared_until_a_job_has_a_name() {
+    let server = server().await;
+    let jobshim = in_mode(&server, "shadow").await;
+    let user = User::of(&jobshim);
+    let compared = || {
+        let found = jobshim.observer().findings().by_route();
+        let counts = found.values().flat_map(|found| found.compared.values());
+        counts.sum::<u64>()
+    };
+    user.text("/history").await;
+    as_soon_as("it is compared", || compared() == 1).await;
+    user.prompt("my job/1").await;
+    server.step();
+    server.step();
+    for _ in 0..50 {
+        assert!(user.text("/history").await.contains("\"my job/1\""));
+    }
+    assert_eq!(compared(), 1);
 }

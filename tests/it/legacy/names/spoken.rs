@@ -1,8 +1,11 @@
 //! The client's name is spoken everywhere, to this client alone.
 
 use super::{MEMBER, User, names, segment, start, submitted};
-use crate::support::{facing, server::Setup};
-use jobshim::config::Ids;
+use crate::support::{
+    StateFolder, facing,
+    server::{Server, Setup, board},
+};
+use jobshim::{config::Ids, demo::Rules};
 use serde_json::{Value, json};
 
 fn with_workflows() -> Setup {
@@ -146,4 +149,25 @@ async fn a_uuid_goes_through_as_before_and_no_id_is_none() {
         assert_eq!(sent.last().expect("a prompt").body, body);
     }
     assert!(user.queue().await[1].contains(&own.to_owned()));
+}
+
+#[tokio::test]
+async fn a_client_with_credentials_keeps_its_names_where_their_key_is_stored() {
+    let folder = StateFolder::new("names-of-credentials");
+    let server = Server::start(board(Rules::Comfyui), with_workflows()).await;
+    let stored = async || facing(&server.url(), |config| config.state_dir = Some(folder.path.clone())).await;
+    let jobshim = stored().await;
+    let user = User::with_key(&jobshim, "one");
+    user.prompt("my job/1").await;
+    server.step();
+    server.step();
+    drop(user);
+    jobshim.stop().await;
+    let jobshim = stored().await;
+    assert_eq!(User::with_key(&jobshim, "one").jobs().await, ["my job/1"]);
+    is_spoken(&User::with_key(&jobshim, "one"), "my job/1").await;
+    assert_ne!(User::with_key(&jobshim, "other").jobs().await, ["my job/1"]);
+    // Without it the job is there under its UUID.
+    let jobshim = facing(&server.url(), |_| {}).await;
+    assert_ne!(User::with_key(&jobshim, "one").jobs().await, ["my job/1"]);
 }
