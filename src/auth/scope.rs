@@ -145,6 +145,11 @@ impl ScopeKey {
         scope
     }
 
+    /// The scope of those who show no credential.
+    pub fn nobody(&self) -> Scope {
+        self.nobody
+    }
+
     /// Whether it is the scope of those who show no credential.
     pub fn is_nobody(&self, scope: &Scope) -> bool {
         *scope == self.nobody

@@ -32,7 +32,7 @@ pub use settings::{
 };
 pub use validated::{AdminConfig, Config, StateConfig, TlsFiles};
 pub use values::{
-    DialectChoice, ListenAddress, LogFormat, Mode, Policy, Rollback, RoutePolicies, Secret, ServerAddress, Share,
+    DialectChoice, Ids, ListenAddress, LogFormat, Mode, Policy, Rollback, RoutePolicies, Secret, ServerAddress, Share,
     StatePlace, Surface, TrustedProxies, ValkeyLayout, ValkeyUrl, has_sound_port, is_host_and_port, is_read_once,
     shown_url,
 };

@@ -374,7 +374,7 @@ fn failure() -> Reply {
 }
 
 /// As Python's `uuid.UUID` reads one that is written with its hyphens.
-fn is_uuid(id: &str) -> bool {
+pub(super) fn is_uuid(id: &str) -> bool {
     let digits = |group: &str| group.bytes().all(|byte| byte.is_ascii_hexdigit());
     let groups: Vec<&str> = id.split('-').collect();
     groups.iter().all(|group| digits(group)) && groups.iter().map(|group| group.len()).eq([8, 4, 4, 4, 12])

@@ -1,7 +1,7 @@
 //! Prompts that the simulated upstream takes: each runs at once, for a second, and saves its pictures.
 
 use super::{
-    board::{Board, Job, Reply},
+    board::{Board, Job, Reply, Rules, is_uuid},
     jobs::{Asked, told_by},
 };
 use percent_encoding::percent_decode_str;
@@ -36,12 +36,15 @@ impl Prompts {
         let Some(prompt) = body.get("prompt").and_then(Value::as_object) else {
             return refusal("no_prompt", "No prompt provided");
         };
+        let sent = body.get("prompt_id").and_then(Value::as_str);
+        if let Some(id) = sent.filter(|id| !takes(board.rules, id)) {
+            return refusal("invalid_prompt_id", &format!("prompt_id {id:?} is no lowercase UUID"));
+        }
         let outputs = pictures(board, prompt, self.taken + 1);
         if outputs.is_empty() {
             return refusal("prompt_no_outputs", "Prompt has no outputs");
         }
         self.taken += 1;
-        let sent = body.get("prompt_id").and_then(Value::as_str);
         let id = sent.map_or_else(|| self.id(), str::to_owned);
         let number = self.number(board);
         let asked = Asked {
@@ -81,6 +84,11 @@ impl Prompts {
         let known = i64::try_from(board.jobs.len()).unwrap_or(i64::MAX);
         known.saturating_add(self.taken)
     }
+}
+
+/// Whether a server takes this id from a client: before 0.25 any text was one (docs/contract.md section 6).
+fn takes(rules: Rules, id: &str) -> bool {
+    rules == Rules::ComfyuiEarly || (is_uuid(id) && id.bytes().all(|byte| !byte.is_ascii_uppercase()))
 }
 
 fn refusal(kind: &str, message: &str) -> Reply {

@@ -1,7 +1,7 @@
 //! The Jobs API as one client is answered by it: its credentials, and the dialect that the server speaks.
 
 use super::{Caller, DialectKind, Jobs};
-use crate::mapping::dialect::Dialect;
+use crate::mapping::dialect::{DetailNames, Dialect};
 use std::sync::Arc;
 
 /// What is asked of the server on behalf of one client; a clone is the same.
@@ -35,6 +35,11 @@ impl JobsSession {
     }
 
     /// The names that the dialect uses.
+    /// How the server tells of one job.
+    pub fn detail_names(&self) -> &DetailNames {
+        &self.dialect().names.detail
+    }
+
     pub(super) fn dialect(&self) -> &Dialect {
         self.jobs.names(self.kind)
     }

@@ -5,6 +5,7 @@ use super::{
     answer::{Cached, Inquiry, LegacyAnswer},
     cached_entry::{CachedEntry, FoundEntry},
     entries::LookupOutcome,
+    names::ServerId,
     variant::Variant,
 };
 use crate::{
@@ -16,7 +17,7 @@ use crate::{
 };
 use bytes::Bytes;
 use http::HeaderMap;
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 /// What the memory has for a request.
 pub enum Remembered {
@@ -92,22 +93,33 @@ impl Legacy {
         inquiry: Inquiry<'_>,
         session: &JobsSession,
     ) -> Result<LegacyAnswer, LegacyError> {
-        let (outcome, shared) = self.fetch(session, view, id, None).await?;
+        let (mut outcome, mut shared) = self.fetch(session, view, id, None).await?;
+        let (scope, mut id) = (session.caller().scope, Cow::Borrowed(id));
+        if let LookupOutcome::Absent(_) | LookupOutcome::NoSuchPath(..) = outcome
+            && let ServerId::UuidIfThere(uuid) = self.names.at_server(scope, &id)
+        {
+            // It may have been submitted under a UUID before a restart.
+            let uuid = uuid.into();
+            let named = Box::pin(self.fetch(session, view, &uuid, None)).await?;
+            if matches!(named.0, LookupOutcome::Shown { .. } | LookupOutcome::Elsewhere(..)) {
+                self.learn_name(scope, &id);
+                (outcome, shared) = named;
+                id = Cow::Owned(uuid);
+            }
+        }
+        let id: &Arc<str> = &id;
         Ok(match outcome {
             LookupOutcome::Shown {
                 state: State::Finished,
                 found,
                 ..
-            } if self
-                .hidden
-                .is_hidden(session.caller().scope, id, found.kept.run.told.created()) =>
-            {
+            } if self.hidden.is_hidden(scope, id, found.kept.run.told.created()) => {
                 self.none(view, found.kept.headers, None)
             }
             LookupOutcome::Shown { found, stored, .. } => {
                 let variant = Variant::plain(view, session.caller().origin());
                 let cached = Cached::Miss { shared, stored };
-                let answer = self.answer_one(*found, id, variant, session.caller().scope, cached, inquiry);
+                let answer = self.answer_one(*found, id, variant, scope, cached, inquiry);
                 Box::pin(self.finished(answer)).await
             }
             LookupOutcome::Elsewhere(headers, state) => self.none(view, headers, Some(state)),

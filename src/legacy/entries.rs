@@ -223,6 +223,8 @@ impl Legacy {
             table: table.name.clone(),
             reason,
         };
+        let path = session.detail_names().name.as_ref();
+        let name = self.names.told(session.caller().scope, id, body.text(), path);
         let noted_text = noted.map(|note| &note[..]);
         let prepared = body.prepare(view, noted_text).map_err(|error| unfit(error.into()))?;
         let classes = session.classes(prepared.classes_needed()).await?;
@@ -233,6 +235,11 @@ impl Legacy {
         let begin = text.len();
         let place = prepared.write(&classes, &mut text).map_err(unfit)?;
         text.push(b'}');
+        let plain = PlainEntry::new(text, begin, place);
+        let plain = match name {
+            Some(name) => plain.with_other_id(id, &json_string(&name)),
+            None => plain,
+        };
         if noted.is_some() && !self.is_contract {
             // Of all tables history shows the most of a note: when it needs none, the job's own detail says it all.
             let most = body
@@ -244,6 +251,6 @@ impl Legacy {
         }
         let prompt = self.tables.answers.prompt_row(view);
         let hollow = prompt.is_some_and(|prompt| prepared.lacks(prompt));
-        Ok((PlainEntry::new(text, begin, place), hollow))
+        Ok((plain, hollow))
     }
 }

@@ -3,6 +3,7 @@
 use crate::{
     http::{buffered::BufferBudget, encoding::Encoding, entity_tag::Version, gzip::PackedText},
     jobs_api::DialectKind,
+    mapping::json::replace_ids,
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
@@ -157,6 +158,24 @@ impl PlainEntry {
             place,
         };
         Self { text, entry }
+    }
+
+    /// The same with another string in the place of the job's id, wherever that stands.
+    pub(super) fn with_other_id(self, id: &str, other: &str) -> Self {
+        let (text, Entry { begin, place, .. }) = (&self.text, &self.entry);
+        let replaced = |from: usize, to: usize| {
+            let part = text.get(from..to).unwrap_or_default();
+            let replaced = replace_ids(part, id.len(), |found| {
+                (found == id.as_bytes()).then(|| other.to_owned())
+            });
+            replaced.unwrap_or_else(|| part.to_vec())
+        };
+        let mut all = replaced(0, *begin);
+        let begin_now = all.len();
+        all.append(&mut replaced(*begin, place.unwrap_or(*begin)));
+        let place_now = place.map(|_| all.len());
+        all.append(&mut replaced(place.unwrap_or(*begin), text.len()));
+        Self::new(all, begin_now, place_now)
     }
 
     /// As all forms are.

@@ -2,7 +2,8 @@
 //!
 //! One file a list, and `by_id` for a single job. `entries` has a job in its legacy form, from `entry_cache` or from the server;
 //! `listing` puts many together; `pagination` is the arithmetic of counts and offsets. `writes` holds the writes, `write_body` what
-//! their bodies ask for, and `hidden` the jobs that were deleted where the server cannot forget them.
+//! their bodies ask for, and `hidden` the jobs that were deleted where the server cannot forget them. `names` has jobs that their
+//! clients call by other ids than the server.
 
 mod answer;
 mod by_id;
@@ -22,6 +23,9 @@ mod invalidate;
 mod last_lists;
 mod list_writer;
 mod listing;
+mod named_answers;
+mod named_orders;
+pub mod names;
 pub mod notes;
 mod pagination;
 mod passing;
@@ -36,15 +40,16 @@ pub use crate::http::entity_tag::Version;
 pub use answer::{Cached, Inquiry, LegacyAnswer, LegacyBody};
 pub use by_id::Remembered;
 pub use invalidate::InvalidateOnDrop;
+pub use named_answers::Naming;
 pub use pagination::check_numbers;
-pub use passing::Hiding;
+pub use passing::{Hiding, JobsCall};
 pub use replicas::Replicas;
 
 use crate::{
     config::{CacheConfig, Config, Surface},
     http::{body_decoding::DecodeError, buffered::BufferBudget},
     jobs_api::{Caller, DialectKind, Jobs, JobsError, JobsSession, ListLimits, coalescer::Coalescer},
-    legacy::{hollow::Hollow, notes::Notes, runs::Runs},
+    legacy::{hollow::Hollow, names::Names, notes::Notes, runs::Runs},
     mapping::{RenderError, TableError, Tables, View},
     routes::LegacyRoute,
     store::{Store, StoreError},
@@ -124,6 +129,7 @@ pub struct Legacy {
     hidden: Arc<Hidden>,
     hides_in_jobs_api: bool,
     notes: Notes,
+    names: Arc<Names>,
     runs: Arc<Runs>,
     hollow: Arc<Hollow>,
     replicas: Arc<Replicas>,
@@ -153,6 +159,7 @@ impl Legacy {
         let tables = Tables::load(config.mappings_dir.as_deref())?;
         let (runs, hollow): (Arc<Runs>, Arc<Hollow>) = Default::default();
         let notes = Notes::new(config.notes.max_bytes as u64);
+        let names = Arc::new(Names::new(config.legacy.ids, Arc::clone(&store)));
         let budget = upstream.budget().clone();
         let mut legacy = Self {
             jobs: Arc::new(Jobs::new(
@@ -170,8 +177,9 @@ impl Legacy {
             concurrency: config.upstream.concurrency,
             hidden: Arc::new(Hidden::new(Arc::clone(&store), config.history.max_hidden)?),
             hides_in_jobs_api: config.history.hide_in_jobs_api,
-            replicas: Arc::new(Replicas::new(store, &runs, &notes, &hollow)?),
+            replicas: Arc::new(Replicas::new(store, &runs, &notes, &names, &hollow)?),
             notes,
+            names,
             memory: EntryCache::new(&config.cache, Arc::clone(&runs)),
             budget,
             runs,
@@ -207,6 +215,7 @@ impl Legacy {
             hidden: Arc::clone(&self.hidden),
             hides_in_jobs_api: self.hides_in_jobs_api,
             notes: self.notes.clone(),
+            names: Arc::clone(&self.names),
             runs: Arc::clone(&self.runs),
             hollow: Arc::clone(&self.hollow),
             replicas: Arc::clone(&self.replicas),
@@ -250,6 +259,11 @@ impl Legacy {
     /// What `POST /prompt` taught.
     pub fn notes(&self) -> &Notes {
         &self.notes
+    }
+
+    /// The names that clients gave their jobs.
+    pub fn names(&self) -> &Arc<Names> {
+        &self.names
     }
 
     /// What was submitted, and is waited for.

@@ -41,7 +41,7 @@ use std::{
 };
 
 /// By these a client asks for less than all of an answer as it is.
-const CONDITIONS: [HeaderName; 7] = [
+pub(super) const CONDITIONS: [HeaderName; 7] = [
     ACCEPT_ENCODING,
     IF_MATCH,
     IF_MODIFIED_SINCE,
@@ -51,7 +51,7 @@ const CONDITIONS: [HeaderName; 7] = [
     RANGE,
 ];
 /// These tell of the answer as the server sent it.
-const OF_THE_BYTES: [HeaderName; 7] = [
+pub(super) const OF_THE_BYTES: [HeaderName; 7] = [
     CONTENT_LENGTH,
     ETAG,
     LAST_MODIFIED,
@@ -65,6 +65,19 @@ const OF_THE_BYTES: [HeaderName; 7] = [
 enum JobsEndpoint {
     List,
     One,
+}
+
+/// A passing call of the Jobs API in which jobs may have names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JobsCall {
+    /// Some or all of the list.
+    List,
+    /// One job.
+    One(String),
+    /// A cancel of one job.
+    Cancel(String),
+    /// A cancel of those in the body.
+    CancelMany,
 }
 
 /// A passing answer that may have hidden jobs in it.
@@ -100,6 +113,25 @@ impl ElementFilter for HiddenFilter {
 }
 
 impl Legacy {
+    /// The call that a passing request is, where jobs may have names in it.
+    pub fn named_call(&self, head: &RequestHead) -> Option<JobsCall> {
+        let path = head.uri().path();
+        let dialect = self.jobs.known_names();
+        // Most requests are seen not to be one of these without a copy.
+        let near = dialect.names.list.path.rsplit('/').next().unwrap_or_default();
+        if !self.names.is_on() || !path.contains(near) {
+            return None;
+        }
+        let (path, names) = (in_full(path, dialect), &dialect.names);
+        match *head.method() {
+            Method::GET | Method::HEAD if path == names.list.path => Some(JobsCall::List),
+            Method::GET | Method::HEAD => Some(JobsCall::One(id_in(&path, &names.detail.path)?.into_owned())),
+            Method::POST if path == names.cancel.many => Some(JobsCall::CancelMany),
+            Method::POST => Some(JobsCall::Cancel(id_in(&path, &names.cancel.path)?.into_owned())),
+            _ => None,
+        }
+    }
+
     /// Whether the answer to a passing request could have jobs in it that may be hidden from somebody.
     pub fn may_hide_in(&self, head: &RequestHead) -> bool {
         let kind = self.jobs.known_dialect().unwrap_or(DialectKind::Comfyui);
@@ -113,17 +145,11 @@ impl Legacy {
         }
         let dialect = self.jobs.names(kind);
         let path = in_full(head.uri().path(), dialect);
-        let names = &dialect.names;
-        if path == names.list.path {
+        if path == dialect.names.list.path {
             return Some((JobsEndpoint::List, None));
         }
-        let (before, after) = names.detail.path.split_once("{id}")?;
-        let id = path.strip_prefix(before)?.strip_suffix(after)?;
-        let id = (!id.is_empty() && !id.contains('/')).then_some(id)?;
-        Some((
-            JobsEndpoint::One,
-            Some(percent_decode_str(id).decode_utf8_lossy().into_owned()),
-        ))
+        let id = id_in(&path, &dialect.names.detail.path)?;
+        Some((JobsEndpoint::One, Some(id.into_owned())))
     }
 
     /// Whether the answer to a passing request for `scope` may have hidden jobs in it. Its head is changed then: the answer
@@ -158,6 +184,14 @@ impl Legacy {
             head_only,
         })
     }
+}
+
+/// The id in `path`, which is one of `pattern`, decoded.
+fn id_in<'p>(path: &'p str, pattern: &str) -> Option<Cow<'p, str>> {
+    let (before, after) = pattern.split_once("{id}")?;
+    let id = path.strip_prefix(before)?.strip_suffix(after)?;
+    let id = (!id.is_empty() && !id.contains('/')).then_some(id)?;
+    Some(percent_decode_str(id).decode_utf8_lossy())
 }
 
 /// A local client's path as a server with a prefix has it.
@@ -219,7 +253,7 @@ impl Hiding {
     }
 }
 
-fn without(headers: &mut HeaderMap, names: &[HeaderName]) {
+pub(super) fn without(headers: &mut HeaderMap, names: &[HeaderName]) {
     for name in names {
         headers.remove(name);
     }

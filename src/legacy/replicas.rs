@@ -3,6 +3,7 @@
 
 use super::{
     hollow::{Hollow, HollowEvent},
+    names::{NAMES, Names, Uuid},
     notes::{NOTES, Notes, StoredNotes},
     runs::Runs,
 };
@@ -43,12 +44,19 @@ const MAX_UNDER_WAY: usize = 64;
 pub struct Replicas {
     store: Arc<Store>,
     notes: Notes,
+    names: Arc<Names>,
     under_way: Arc<Semaphore>,
 }
 
 impl Replicas {
     /// Those that share `store`. What is heard of them goes to the rest.
-    pub fn new(store: Arc<Store>, runs: &Arc<Runs>, notes: &Notes, hollow: &Arc<Hollow>) -> Result<Self, StoreError> {
+    pub fn new(
+        store: Arc<Store>,
+        runs: &Arc<Runs>,
+        notes: &Notes,
+        names: &Arc<Names>,
+        hollow: &Arc<Hollow>,
+    ) -> Result<Self, StoreError> {
         if store.is_shared() {
             let of_touched = Arc::clone(runs);
             store.listen(&TOUCHED, move |touched| match touched.flatten() {
@@ -66,6 +74,15 @@ impl Replicas {
                     hollow.hear(event);
                 }
             })?;
+            let named = Arc::clone(names);
+            store.follow(&NAMES, move |event| match event {
+                Event::All(rows) => rows
+                    .into_iter()
+                    .for_each(|((scope, name), ())| drop(named.hold(scope, &name))),
+                Event::Put((scope, name), ()) => drop(named.hold(scope, &name)),
+                // It is learnt again from the job itself.
+                Event::Gone(_) => {}
+            })?;
             let noted = notes.clone();
             store.follow(&NOTES, move |event| match event {
                 Event::All(rows) => rows
@@ -79,6 +96,7 @@ impl Replicas {
         Ok(Self {
             store,
             notes: notes.clone(),
+            names: Arc::clone(names),
             under_way: Arc::new(Semaphore::new(MAX_UNDER_WAY)),
         })
     }
@@ -104,6 +122,9 @@ impl Replicas {
         let mut change = Change::default().tell(&SUBMITTED, &submitted);
         if let Some(noted) = self.notes.stored(scope, id) {
             change = change.put(&NOTES, &(scope, id.to_owned()), &noted);
+        }
+        if let Some(name) = Uuid::parse(id.as_bytes()).and_then(|uuid| self.names.held(scope, uuid)) {
+            change = change.put(&NAMES, &(scope, name.to_string()), &());
         }
         self.tell(change).await;
     }

@@ -2,7 +2,7 @@
 
 use super::{
     derive::{DroppedMember, gaps_below, parts_without},
-    json::{HeldMember, MemberPath, ScanError, Span, find, quoted, string_value},
+    json::{HeldMember, MemberPath, ScanError, Span, find, find_spans, quoted, string_value},
 };
 use http::{HeaderMap, HeaderName, header::InvalidHeaderName};
 use percent_encoding::percent_decode_str;
@@ -16,6 +16,9 @@ pub struct RequestRules {
     #[serde(deserialize_with = "nested_members")]
     drop: Vec<DroppedMember>,
     id: Option<MemberPath>,
+    /// Where the id that the client chose goes on, where it is not the id: a member of an object.
+    #[serde(default, deserialize_with = "nested_member")]
+    name: Option<MemberPath>,
     number: Option<MemberPath>,
     prompt: Option<MemberPath>,
     client: Option<MemberPath>,
@@ -103,6 +106,51 @@ impl RequestRules {
         }
     }
 
+    /// The member by which the name that a client chose goes on.
+    pub fn name_member(&self) -> Option<&str> {
+        self.name.as_ref()?.names().last().map(String::as_str)
+    }
+
+    /// `body` with `id` in the place of the id that its client chose, and that one beside it, where the table has a place for
+    /// it. `None` where there is no id.
+    pub fn under(&self, body: &[u8], id: &str, name: &str) -> Option<Vec<u8>> {
+        let object = self.name.as_ref().map(MemberPath::head);
+        let [sent, object] = find_spans(body, [self.id.as_ref(), object.as_ref()]).ok()?;
+        let mut edits = vec![(sent?, quoted(id))];
+        edits.extend(self.put_name(body, object, name));
+        edits.sort_by_key(|(span, _)| span.start);
+        let mut out = Vec::with_capacity(body.len() + edits.iter().map(|(_, text)| text.len()).sum::<usize>());
+        let mut copied = 0;
+        for (span, text) in edits {
+            out.extend_from_slice(body.get(copied..span.start).unwrap_or_default());
+            out.extend_from_slice(text.as_bytes());
+            copied = span.end;
+        }
+        out.extend_from_slice(body.get(copied..).unwrap_or_default());
+        Some(out)
+    }
+
+    /// Where the name goes: last in its object, as the last of a repeated key counts. Where something else stands in the place
+    /// of that object, the server would not take it with a name in it either.
+    fn put_name(&self, body: &[u8], object: Option<Span>, name: &str) -> Option<(Span, String)> {
+        let [around, member] = self.name.as_ref()?.names() else {
+            return None;
+        };
+        let member = format!("{}: {}", quoted(member), quoted(name));
+        let (object, member) = match object {
+            Some(object) => (object, member),
+            None => {
+                let end = body.iter().rposition(|byte| *byte == b'}')? + 1;
+                (Span { start: 0, end }, format!("{}: {{{member}}}", quoted(around)))
+            }
+        };
+        let text = object.of(body).trim_ascii();
+        let inside = text.strip_prefix(b"{")?.strip_suffix(b"}")?;
+        let comma = if inside.trim_ascii().is_empty() { "" } else { ", " };
+        let end = object.end - 1;
+        Some((Span { start: end, end }, format!("{comma}{member}")))
+    }
+
     /// The client whose WebSocket is opened with this query; an empty name is none.
     pub fn client_of(&self, query: &str) -> Option<String> {
         let socket = self.socket.as_deref()?;
@@ -149,7 +197,54 @@ fn nested_members<'de, D: Deserializer<'de>>(table: D) -> Result<Vec<DroppedMemb
     }
 }
 
+/// The name goes into an object of the prompt.
+fn nested_member<'de, D: Deserializer<'de>>(table: D) -> Result<Option<MemberPath>, D::Error> {
+    let member = MemberPath::deserialize(table)?;
+    match member.names().len() {
+        2 => Ok(Some(member)),
+        _ => Err(D::Error::custom(format!("{member} is no member of a member"))),
+    }
+}
+
 fn is_empty_object(value: &[u8]) -> bool {
     let inside = value.strip_prefix(b"{").and_then(|rest| rest.strip_suffix(b"}"));
     inside.is_some_and(|inside| inside.trim_ascii().is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_goes_on_beside_the_id_and_all_else_stays() {
+        let rules: RequestRules = toml::from_str("drop = []\nid = \"id\"\nname = \"extra.name\"").expect("rules");
+        let under = |body: &str| {
+            let changed = rules.under(body.as_bytes(), "UUID", "a\"b")?;
+            Some(String::from_utf8(changed).expect("text"))
+        };
+        for (body, changed) in [
+            (
+                r#"{"id" : "x", "p": {"id": 1.0}}"#,
+                r#"{"id" : "UUID", "p": {"id": 1.0}, "extra": {"name": "a\"b"}}"#,
+            ),
+            (
+                r#" {"extra":{} ,"id":"x"} "#,
+                r#" {"extra":{"name": "a\"b"} ,"id":"UUID"} "#,
+            ),
+            (
+                r#"{"id": "x", "extra": { "a": [1]}}"#,
+                r#"{"id": "UUID", "extra": { "a": [1], "name": "a\"b"}}"#,
+            ),
+            (r#"{"extra": null, "id": 5}"#, r#"{"extra": null, "id": "UUID"}"#),
+            (
+                r#"{"id": "x", "extra": {"name": "of another"}}"#,
+                r#"{"id": "UUID", "extra": {"name": "of another", "name": "a\"b"}}"#,
+            ),
+        ] {
+            assert_eq!(under(body).as_deref(), Some(changed), "{body}");
+        }
+        for body in ["{}", "[]", r#"{"id": "x""#] {
+            assert_eq!(under(body), None, "{body}");
+        }
+    }
 }

@@ -12,14 +12,16 @@ use crate::{
     legacy::Hiding,
     proxy::{
         failure::refused_prompt,
-        forward::{ClientSocket, ForwardedRequest, PromptError, PromptRecorder, depends_on_dialect, target},
+        forward::{
+            ClientSocket, ForwardedRequest, PromptError, PromptRecorder, SocketNames, depends_on_dialect, target,
+        },
     },
     telemetry::{Call, RequestRecord, Source},
     upstream::UpstreamError,
 };
 use futures_util::future::Either;
 use http::{Request, Response, Uri, request::Parts};
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 use tokio::time::Instant;
 
 impl Pipeline {
@@ -61,6 +63,7 @@ impl Pipeline {
             progress: head.progress().cloned(),
             shutdown: None,
             socket: None,
+            names: None,
             uri: uri?,
         })
     }
@@ -94,6 +97,7 @@ impl Pipeline {
         let forwarded = ForwardedRequest {
             shutdown,
             socket: self.socket(&head),
+            names: self.socket_names(&head),
             ..self.forwarded_request(record, &head).await?
         };
         forwarded.forward(Request::from_parts(head.into_parts(), body)).await
@@ -104,6 +108,16 @@ impl Pipeline {
         head.has(HeaderFlags::UPGRADE).then(|| {
             let name = self.legacy.tables().prompt.request.client_of(head.query());
             self.shared.sockets.open(self.scope(head), name.as_deref())
+        })
+    }
+
+    /// The names that may be spoken on it.
+    fn socket_names(&self, head: &RequestHead) -> Option<SocketNames> {
+        let names = self.legacy.names();
+        (head.has(HeaderFlags::UPGRADE) && names.is_on()).then(|| SocketNames {
+            names: Arc::clone(names),
+            scope: self.scope(head),
+            budget: self.shared.budget.clone(),
         })
     }
 
@@ -133,6 +147,7 @@ impl Pipeline {
         let scope = self.scope(&head);
         let recorder = PromptRecorder {
             notes: self.legacy.notes(),
+            names: self.legacy.names(),
             runs: self.legacy.runs(),
             hollow: self.legacy.hollow(),
             replicas: self.legacy.replicas(),
@@ -162,8 +177,18 @@ impl Pipeline {
         }
     }
 
-    /// A legacy call as it came, to the server's own endpoint.
-    pub(super) async fn forward(&self, request: ClientRequest<'_>) -> Result<Response<Body>, UpstreamError> {
+    /// A legacy call as it came, to the server's own endpoint. Its answer may be the list of all jobs that have ended.
+    pub(super) async fn forward(
+        &self,
+        mut request: ClientRequest<'_>,
+        is_whole_list: bool,
+    ) -> Result<Response<Body>, UpstreamError> {
+        let naming = self.naming(&mut request, is_whole_list);
+        let response = self.forward_as_it_is(request).await?;
+        self.named(naming, response).await
+    }
+
+    async fn forward_as_it_is(&self, request: ClientRequest<'_>) -> Result<Response<Body>, UpstreamError> {
         let Some(upstream) = &self.shared.legacy_upstream else {
             return self.pass(request).await;
         };
@@ -181,6 +206,7 @@ impl Pipeline {
             progress: head.progress().cloned(),
             shutdown,
             socket: None,
+            names: None,
             uri: upstream.uri_as_sent(head.uri())?,
         };
         forwarded.forward(Request::from_parts(head.into_parts(), body)).await

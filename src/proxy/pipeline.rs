@@ -5,6 +5,7 @@ use super::{
     failure::forbidden,
     failure::{passed, refused, state_failure},
     hints::{OriginHeaders, refusal},
+    named::set_id,
     panics::contained,
     refusal::Refusal,
     request::{ArrivedRequest, ClientRequest, LegacyRequest},
@@ -174,6 +175,10 @@ impl Pipeline {
         let asked = OriginHeaders::of(head.flagged());
         match route {
             Route::PassThrough => {
+                if let Some(call) = self.legacy.named_call(&head) {
+                    let passing = self.pass_named(call, self.going_on(record, head, body, shutdown));
+                    return later(passing.map(move |outcome| self.annotate(passed(outcome), &asked)));
+                }
                 let hiding = self.legacy.hiding(&mut head, |head| self.scope(head));
                 let request = self.going_on(record, head, body, shutdown);
                 let passing = self.pass_hiding(request, hiding);
@@ -259,12 +264,20 @@ impl Pipeline {
     ) -> Answering<'a> {
         let ArrivedRequest {
             record,
-            head,
+            mut head,
             body,
             shutdown,
         } = request;
         let scope = self.scope(&head);
         let decision = self.decide(record, route.name(), &head, scope);
+        let uuid = route.id().and_then(|id| self.legacy.known_id_at_server(id, scope));
+        let route = match uuid {
+            None => route,
+            Some(uuid) => {
+                set_id(&mut head, &uuid, route.behind_id());
+                route.of_job(uuid)
+            }
+        };
         let names = self.names();
         let finish = move |route: &LegacyRoute, mut answer: Answer| {
             self.notices

@@ -5,6 +5,7 @@ use super::{
     answer::Answer,
     failure::{legacy_failure, not_implemented, too_large, upstream_failure},
     failure::{passed, refused, state_failure},
+    forward::set_text,
     request::{ClientRequest, LegacyRequest},
     shutdown::Shutdown,
     translation::{call, is_gone},
@@ -17,7 +18,7 @@ use crate::{
         request_head::RequestHead,
     },
     jobs_api::{Caller, JobsError},
-    legacy::{InvalidateOnDrop, LegacyAnswer, LegacyError},
+    legacy::{InvalidateOnDrop, LegacyAnswer, LegacyError, Naming},
     migration::modes::Decision,
     routes::LegacyWrite,
     store::StoreError,
@@ -33,7 +34,7 @@ struct ReadWrite<'a> {
     record: &'a RequestRecord,
     write: &'a LegacyWrite,
     head: RequestHead,
-    /// The body as it came, and as it goes on.
+    /// The body as it goes on.
     sent: Bytes,
     /// What the body says.
     text: Result<Bytes, DecodeError>,
@@ -43,7 +44,7 @@ struct ReadWrite<'a> {
 
 impl Pipeline {
     /// A write goes one way, never both.
-    pub(super) async fn write(&self, write: &LegacyWrite, call: LegacyRequest<'_>) -> Answer {
+    pub(super) async fn write(&self, write: &LegacyWrite, mut call: LegacyRequest<'_>) -> Answer {
         let caller = call.caller();
         let forwards = match call.decision {
             Decision::Gone => {
@@ -62,9 +63,13 @@ impl Pipeline {
                 missing
             }
         };
+        let write = &Box::pin(self.write_to(write, &mut call)).await;
         if forwards {
             let invalidation = InvalidateOnDrop::new(&self.legacy, write, None, caller.scope);
-            let answer = passed(self.forward(call.request).await);
+            if let Err(error) = self.order_for_server(write, &mut call.request, &caller).await {
+                return refused(error);
+            }
+            let answer = passed(self.forward(call.request, false).await);
             return match invalidation.end().await {
                 Ok(()) => answer,
                 Err(error) => state_failure(&error),
@@ -72,7 +77,7 @@ impl Pipeline {
         }
         let ClientRequest {
             record,
-            head,
+            mut head,
             body,
             shutdown,
         } = call.request;
@@ -85,19 +90,36 @@ impl Pipeline {
             }
             Err(ReadError::Body(error)) => return upstream_failure(&UpstreamError::Client(error.into()), None),
         };
-        let text = decode(head.headers(), &body, limit, &self.shared.budget);
+        let (mut sent, mut text) = (body.clone(), decode(head.headers(), &body, limit, &self.shared.budget));
+        if let Ok(known) = &text
+            && let Some(changed) = Box::pin(self.legacy.order_at_server(write, known, &caller)).await
+        {
+            set_text(head.parts_mut(), changed.len());
+            sent = changed.into();
+            text = Ok(sent.clone());
+        }
+        let naming = self
+            .legacy
+            .names()
+            .are_in_play()
+            .then(|| Naming::new(&self.legacy, &caller));
         let write = ReadWrite {
             record,
             write,
             head,
-            sent: body,
+            sent,
             text,
             caller,
             shutdown,
         };
-        match write.write {
+        let answer = match write.write {
             LegacyWrite::History => self.write_history(write).await,
             _ => self.write_by_jobs_api(write).await,
+        };
+        let Answer { response, origin } = answer;
+        match self.named(naming, response).await {
+            Ok(response) => Answer { response, origin },
+            Err(error) => refused(error),
         }
     }
 
@@ -182,13 +204,17 @@ impl Pipeline {
     async fn resend(&self, write: &ReadWrite<'_>) -> Result<Response<Body>, ResendError> {
         let invalidation =
             InvalidateOnDrop::new(&self.legacy, write.write, write.text.clone().ok(), write.caller.scope);
-        let request = ClientRequest {
+        let mut request = ClientRequest {
             record: write.record,
             head: write.head.clone(),
             body: full(write.sent.clone()),
             shutdown: None,
         };
-        let answer = self.pass(request).await;
+        let naming = self.naming(&mut request, false);
+        let answer = match self.pass(request).await {
+            Ok(response) => self.named(naming, response).await,
+            error => error,
+        };
         invalidation.end().await?;
         Ok(answer?)
     }

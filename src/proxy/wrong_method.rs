@@ -49,7 +49,7 @@ impl Pipeline {
             // Nobody knows what it does there.
             let invalidation = (!request.head.method().is_safe())
                 .then(|| InvalidateOnDrop::new(&self.legacy, &LegacyWrite::History, None, scope));
-            let answer = passed(self.forward(request).await);
+            let answer = passed(self.forward(request, false).await);
             let told = match invalidation {
                 Some(invalidation) => invalidation.end().await,
                 None => Ok(()),

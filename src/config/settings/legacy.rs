@@ -18,6 +18,14 @@ section! {
         words: &["auto", "comfyui", "cloud"],
     }
 
+    /// Ids of jobs that are no UUIDs: auto submits them under one where the server refuses them, any always, off never
+    ///
+    /// Servers since 0.25 take lowercase UUIDs alone. A job with another id is submitted under a UUID that is made from the
+    /// client's credentials and that id, and its client is told of it by that id alone.
+    ids: values::Ids = values::ids {
+        flag: "--ids", value: "WORD", variable: "JOBSHIM_IDS", default: "auto", words: &["auto", "any", "off"],
+    }
+
     /// How legacy calls are answered: translate, forward, shadow, canary:PERCENT, auto, or gone[:PERCENT]
     ///
     /// translate: from the Jobs API. forward: by the server's own legacy endpoints. shadow: the same, and the translated

@@ -18,7 +18,7 @@ pub use secret::{Secret, is_read_once, shown_url};
 pub use state::{StatePlace, ValkeyLayout, ValkeyUrl};
 pub use trusted_proxies::TrustedProxies;
 pub use url::{ServerAddress, has_sound_port, is_host_and_port};
-pub use word::{DialectChoice, LogFormat, Surface};
+pub use word::{DialectChoice, Ids, LogFormat, Surface};
 
 pub(crate) use address::{address, address_or_off, host_names};
 pub(crate) use day::day_or_off;
@@ -33,4 +33,4 @@ pub(crate) use secret::{Pipes, Places, headers, long_secret, optional_secret, sh
 pub(crate) use state::state;
 pub(crate) use trusted_proxies::trusted_proxies;
 pub(crate) use url::{optional_link, optional_url, server};
-pub(crate) use word::{dialect, flag, log_format, surface};
+pub(crate) use word::{dialect, flag, ids, log_format, surface};

@@ -38,6 +38,18 @@ impl Surface {
     }
 }
 
+/// `legacy.ids`: what becomes of ids that are no UUIDs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString)]
+#[strum(serialize_all = "lowercase", ascii_case_insensitive)]
+pub enum Ids {
+    /// The job is submitted under a UUID where the server refuses its id.
+    Auto,
+    /// It is submitted under a UUID.
+    Any,
+    /// Ids pass as they are.
+    Off,
+}
+
 /// `log.format`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString)]
 #[strum(serialize_all = "lowercase", ascii_case_insensitive)]
@@ -54,6 +66,10 @@ pub(crate) fn dialect(text: &str) -> Result<DialectChoice, InvalidValue> {
 
 pub(crate) fn surface(text: &str) -> Result<Surface, InvalidValue> {
     text.parse().map_err(|_| "auto, comfyui or cloud is expected".into())
+}
+
+pub(crate) fn ids(text: &str) -> Result<Ids, InvalidValue> {
+    text.parse().map_err(|_| "auto, any or off is expected".into())
 }
 
 pub(crate) fn log_format(text: &str) -> Result<LogFormat, InvalidValue> {

@@ -82,6 +82,8 @@ pub struct DetailNames {
     pub path: String,
     /// The member that some servers leave out while a job is queued: its prompt.
     pub prompt: Option<MemberPath>,
+    /// The member that holds the client's name for the job, where jobshim submitted it under another one.
+    pub name: Option<MemberPath>,
     /// The body of a 404: there is no such job.
     pub unknown: Option<toml::Value>,
 }

@@ -328,8 +328,16 @@ pub fn find<'t, 'p, P: Into<Option<&'p MemberPath>>, const N: usize>(
     text: &'t [u8],
     paths: [P; N],
 ) -> Result<[Option<&'t [u8]>; N], ScanError> {
+    Ok(find_spans(text, paths)?.map(|span| Some(span?.of(text))))
+}
+
+/// As [`find`]: where the values are.
+pub fn find_spans<'p, P: Into<Option<&'p MemberPath>>, const N: usize>(
+    text: &[u8],
+    paths: [P; N],
+) -> Result<[Option<Span>; N], ScanError> {
     let mut set = PathSet::<Once>::default();
     let slots = paths.map(|path| path.into().map(|path| set.add(path)));
     let found = set.find(text)?;
-    Ok(slots.map(|slot| found.value(slot?, text)))
+    Ok(slots.map(|slot| found.spans.get(slot?.index).copied().flatten()))
 }

@@ -1,6 +1,7 @@
 //! WebSockets at the program's end: the client gets a close frame (RFC 6455 section 5.5.1) between two frames of the
 //! server's, and the server hears of it by the client's answer to it.
 
+use super::frame_head::{CLOSE, FrameHead};
 use std::{
     future::Future,
     io,
@@ -11,7 +12,6 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// A close frame with status 1001, going away.
 const GOING_AWAY: [u8; 4] = [0x88, 2, 0x03, 0xe9];
-const CLOSE: u8 = 8;
 /// How much is read at once where the end of a frame must not be passed.
 const PIECE: usize = 4096;
 
@@ -37,9 +37,9 @@ impl Frames {
             }
             self.head.push(*first);
             bytes = after_first;
-            if let Some(payload) = payload_length(&self.head) {
-                self.closed |= self.head.first().is_some_and(|first| first & 0x0f == CLOSE);
-                self.payload = payload;
+            if let Some(head) = FrameHead::parse(&self.head) {
+                self.closed |= head.opcode == CLOSE;
+                self.payload = head.length;
                 self.head.clear();
             }
         }
@@ -53,20 +53,6 @@ impl Frames {
     fn most(&self) -> usize {
         usize::try_from(self.payload).unwrap_or(usize::MAX).clamp(1, PIECE)
     }
-}
-
-/// The length of a frame's payload, once its head is whole (RFC 6455 section 5.2).
-fn payload_length(head: &[u8]) -> Option<u64> {
-    let second = *head.get(1)?;
-    let mask = if second & 0x80 == 0 { 0 } else { 4 };
-    let (short, extended) = match second & 0x7f {
-        126 => (0, 2),
-        127 => (0, 8),
-        short => (u64::from(short), 0),
-    };
-    let whole = head.len() >= 2 + extended + mask;
-    let long = head.iter().skip(2).take(extended);
-    whole.then(|| long.fold(short, |length, byte| length << 8 | u64::from(*byte)))
 }
 
 /// The server's side of a WebSocket. Once `stop` resolves, a close frame is read from it, and nothing more.

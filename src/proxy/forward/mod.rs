@@ -3,14 +3,19 @@
 mod beginning;
 mod client_sockets;
 mod close_frame;
+mod frame_head;
 mod held_events;
 mod long_prompt;
+mod named_events;
+mod named_prompt;
 mod prompt;
 mod target;
 mod trailers;
 mod upgrade;
 
 pub use client_sockets::{ClientSocket, ClientSockets};
+pub use named_events::SocketNames;
+pub(super) use prompt::set_text;
 pub use prompt::{PromptError, PromptRecorder};
 pub use target::{depends_on_dialect, in_dialect, target};
 
@@ -46,6 +51,8 @@ pub struct ForwardedRequest<'a> {
     pub shutdown: Option<Shutdown>,
     /// For a tunnel: the WebSocket that it is.
     pub socket: Option<ClientSocket>,
+    /// For a tunnel: the names that may be spoken in it.
+    pub names: Option<SocketNames>,
     /// Where it is there.
     pub uri: Uri,
 }
@@ -54,7 +61,12 @@ impl ForwardedRequest<'_> {
     /// Forwards `request` and streams the answer back; a 101 turns both connections into a tunnel, which hears of
     /// the shutdown.
     pub async fn forward(mut self, mut request: Request<Body>) -> Result<Response<Body>, UpstreamError> {
-        let wanted = upgrade::wanted(&mut request, self.shutdown.take(), self.socket.take());
+        let wanted = upgrade::wanted(
+            &mut request,
+            self.shutdown.take(),
+            self.socket.take(),
+            self.names.take(),
+        );
         let (mut head, body) = request.into_parts();
         complete_for_http1(&mut head.headers, &head.uri);
         let trailers = Trailers::wanted_by(&head.headers);

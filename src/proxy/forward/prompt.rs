@@ -5,6 +5,7 @@ use super::{
     beginning::Beginning,
     client_sockets::ClientSockets,
     long_prompt::{LongPrompt, log_redacted_key, log_unlistable},
+    named_prompt::NamedPrompt,
 };
 use crate::{
     auth::scope::Scope,
@@ -17,6 +18,7 @@ use crate::{
     legacy::{
         Replicas,
         hollow::{Hollow, HollowEvent},
+        names::Names,
         notes::{Notes, note},
         runs::Runs,
     },
@@ -38,6 +40,8 @@ const MAX_ANSWER: usize = 64 << 10;
 pub struct PromptRecorder<'a> {
     /// Keeps it.
     pub notes: &'a Notes,
+    /// Knows the jobs that go on with other ids than those that their clients chose.
+    pub names: &'a Names,
     /// Is told of every submission.
     pub runs: &'a Runs,
     /// Knows to whom an empty prompt was shown.
@@ -60,7 +64,7 @@ pub struct PromptRecorder<'a> {
 
 impl PromptRecorder<'_> {
     /// A prompt whose job the server can list, as far as it is known by now which server that is.
-    fn listable(&self, mut head: Parts, body: Bytes) -> Result<Request<Body>, UpstreamError> {
+    pub(super) fn listable(&self, mut head: Parts, body: Bytes) -> Result<Request<Body>, UpstreamError> {
         let Some(rules) = &self.jobs.known_names().names.prompt else {
             return Ok(Request::from_parts(head, full(body)));
         };
@@ -193,13 +197,20 @@ impl ForwardedRequest<'_> {
         if let Some(client) = &chosen.client {
             under_way.is_of(client);
         }
-        let submission = Submission::new(recorder, chosen);
-        let response = self.submit(head, sent, recorder, elsewhere).await?;
+        let name = chosen.id.clone().filter(|id| recorder.names.is_name(id));
+        let mut submission = Submission::new(recorder, chosen);
+        let response = match name {
+            None => self.submit(head, sent, recorder, elsewhere).await?,
+            Some(name) => {
+                let prompt = NamedPrompt { name, head, sent };
+                self.submit_named(prompt, &mut submission, elsewhere).await?
+            }
+        };
         Ok(under_way.until_written(submission.answered(response, noted, upstream).await?))
     }
 
     /// Sends a prompt, and once more to `elsewhere` where there is no such endpoint.
-    async fn submit<'a, E, F>(
+    pub(super) async fn submit<'a, E, F>(
         self,
         head: Parts,
         body: Bytes,
@@ -227,16 +238,16 @@ impl ForwardedRequest<'_> {
 }
 
 /// Makes `head` that of a plain body of this length, in bytes.
-fn set_text(head: &mut Parts, length: usize) {
+pub(in crate::proxy) fn set_text(head: &mut Parts, length: usize) {
     head.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     set_decoded(&mut head.headers);
 }
 
 /// A prompt on its way. When it is dropped before its answer has said which job it became, the server may have taken it all
 /// the same.
-struct Submission<'a> {
-    recorder: &'a PromptRecorder<'a>,
-    chosen: Chosen,
+pub(super) struct Submission<'a> {
+    pub(super) recorder: &'a PromptRecorder<'a>,
+    pub(super) chosen: Chosen,
 }
 
 impl<'a> Submission<'a> {
@@ -300,7 +311,7 @@ async fn keep(
     submission: Submission<'_>,
     upstream: &Upstream,
 ) -> Result<Response<Body>, UpstreamError> {
-    let (head, body) = response.into_parts();
+    let (mut head, body) = response.into_parts();
     let body = match Beginning::read(body, submission.recorder.budget.buffer(MAX_ANSWER))
         .await
         .map_err(|error| upstream.broken_off(&*error))?
@@ -312,10 +323,20 @@ async fn keep(
         }
         Beginning::Long(again) => again.body,
         Beginning::Whole(whole, trailers) => {
-            if let Some((id, number)) = job_in(&whole, submission.recorder.table) {
+            let PromptRecorder {
+                names, scope, table, ..
+            } = *submission.recorder;
+            if let Some((id, number)) = job_in(&whole, table) {
                 submission.became(&id, number, noted).await;
             }
-            with_trailers(whole, trailers)
+            let spoken = names.are_in_play().then(|| names.spoken(scope, &whole)).flatten();
+            match spoken {
+                None => with_trailers(whole, trailers),
+                Some(spoken) => {
+                    head.headers.insert(CONTENT_LENGTH, HeaderValue::from(spoken.len()));
+                    with_trailers(spoken.into(), trailers)
+                }
+            }
         }
     };
     Ok(Response::from_parts(head, body))
@@ -362,7 +383,7 @@ fn long_prompt(error: UpstreamError) -> PromptError {
     }
 }
 
-fn no_room(error: BufferError) -> UpstreamError {
+pub(super) fn no_room(error: BufferError) -> UpstreamError {
     let (BufferError::NoRoom(limit) | BufferError::TooLong(limit)) = error;
     UpstreamError::NoRoom { limit }
 }

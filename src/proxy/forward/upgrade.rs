@@ -1,6 +1,11 @@
 //! Upgrades: `/ws` and any other protocol switch, tunnelled once the upstream has agreed.
 
-use super::{client_sockets::ClientSocket, close_frame::CloseFrameInjector, held_events::HeldEvents};
+use super::{
+    client_sockets::ClientSocket,
+    close_frame::CloseFrameInjector,
+    held_events::HeldEvents,
+    named_events::{NamedEvents, SocketNames},
+};
 use crate::{
     http::body::Body,
     proxy::shutdown::{DrainStage, Shutdown},
@@ -9,7 +14,7 @@ use crate::{
 };
 use http::{
     HeaderMap, HeaderName, HeaderValue, Request, Response, Version,
-    header::{CONNECTION, UPGRADE},
+    header::{CONNECTION, SEC_WEBSOCKET_EXTENSIONS, UPGRADE},
 };
 use http_body_util::{BodyExt, Empty};
 use hyper::upgrade::{OnUpgrade, on};
@@ -23,6 +28,7 @@ pub(super) struct UpgradeRequest {
     client: OnUpgrade,
     stop: Option<Shutdown>,
     socket: Option<ClientSocket>,
+    names: Option<SocketNames>,
 }
 
 /// The upgrade that `request` asks for, if it does. Only HTTP/1.1 has them (RFC 9110 section 7.8). HTTP/2 is not asked
@@ -31,20 +37,22 @@ pub(super) fn wanted(
     request: &mut Request<Body>,
     stop: Option<Shutdown>,
     socket: Option<ClientSocket>,
+    names: Option<SocketNames>,
 ) -> Option<UpgradeRequest> {
     let protocol = request.headers().get(UPGRADE)?.clone();
-    let names = |header: HeaderName, token: &str| {
+    let lists = |header: HeaderName, token: &str| {
         let values = request.headers().get_all(header).iter();
         let mut tokens = values
             .filter_map(|value| value.to_str().ok())
             .flat_map(|value| value.split(','));
         tokens.any(|one| one.trim().eq_ignore_ascii_case(token))
     };
-    let asked = names(CONNECTION, "upgrade") && !names(UPGRADE, "h2c");
+    let asked = lists(CONNECTION, "upgrade") && !lists(UPGRADE, "h2c");
     (asked && request.version() == Version::HTTP_11).then(|| UpgradeRequest {
         protocol,
         stop,
         socket,
+        names,
         client: on(request),
     })
 }
@@ -54,6 +62,10 @@ impl UpgradeRequest {
     pub(super) fn ask(&self, headers: &mut HeaderMap) {
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, self.protocol.clone());
+        if self.is_websocket() && self.names.as_ref().is_some_and(|names| names.names.is_expected()) {
+            // What an extension packs cannot be read.
+            headers.remove(SEC_WEBSOCKET_EXTENSIONS);
+        }
     }
 
     fn is_websocket(&self) -> bool {
@@ -66,8 +78,13 @@ impl UpgradeRequest {
         let (head, body) = response.into_parts();
         let is_websocket = self.is_websocket();
         let Self {
-            client, stop, socket, ..
+            client,
+            stop,
+            socket,
+            names,
+            ..
         } = self;
+        let names = names.filter(|_| !head.headers.contains_key(SEC_WEBSOCKET_EXTENSIONS));
         tokio::spawn(of_this_request(async move {
             match (client.await, body.into_switched()) {
                 (Ok(client), Some(mut upstream)) => {
@@ -79,7 +96,7 @@ impl UpgradeRequest {
                             // The tunnel's own stays: it is waited for as long as it listens.
                             let mut stop = stop.clone();
                             let stopping = async move { stop.reached(DrainStage::LastAnswers).await };
-                            let events = HeldEvents::new(upstream, socket);
+                            let events = HeldEvents::new(NamedEvents::new(upstream, names), socket);
                             copy_bidirectional(&mut client, &mut CloseFrameInjector::new(events, stopping)).await
                         }
                         _ => copy_bidirectional(&mut client, &mut upstream).await,

@@ -368,7 +368,13 @@ async fn a_request_id_is_passed_on_or_made_and_the_trace_is_passed_on() {
         let headers: Vec<_> = sent.iter().map(|&id| ("x-request-id", id)).collect();
         let made: Vec<String> = [
             client.get_with(jobshim.address, "/view", &headers).await,
-            client.get_with(jobshim.address, "/history/one", &headers).await,
+            client
+                .get_with(
+                    jobshim.address,
+                    "/history/0b8d4d0a-6d0c-4b3e-9c39-0d6a0f8f1c11",
+                    &headers,
+                )
+                .await,
         ]
         .iter()
         .map(|reply| reply.header("x-request-id").to_owned())

@@ -188,6 +188,11 @@ async fn the_demo_runs_what_is_submitted_and_shows_its_picture() {
             .await;
         assert_eq!(stopped.expect("an answer").status, 200);
         assert_eq!(ended(&client, at, own).await[own]["status"]["status_str"], "error");
+        // Whatever it is called.
+        let name = "my job/1";
+        let (_, taken) = submit(format!(r#"{{"prompt": {WORKFLOW}, "prompt_id": "{name}"}}"#)).await;
+        assert_eq!(taken["prompt_id"], name);
+        assert_eq!(ended(&client, at, "my%20job%2F1").await[name]["prompt"][1], name);
         let (_, later) = submit(format!(r#"{{"prompt": {WORKFLOW}}}"#)).await;
         ended(&client, at, later["prompt_id"].as_str().expect("an id")).await;
         assert_eq!(ended(&client, at, own).await[own]["status"]["status_str"], "error");

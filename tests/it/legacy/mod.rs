@@ -6,6 +6,7 @@ mod failures;
 mod hidden;
 mod hollow;
 mod long_lists;
+mod names;
 mod packed;
 mod passing;
 mod queue_order;

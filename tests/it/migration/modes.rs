@@ -280,7 +280,7 @@ async fn a_write_is_made_once_whoever_makes_it() {
     let server = server().await;
     let orders = [
         ("/queue", r#"{"clear": true}"#),
-        ("/queue", r#"{"delete": ["a"]}"#),
+        ("/queue", r#"{"delete": ["0b8d4d0a-6d0c-4b3e-9c39-0d6a0f8f1c11"]}"#),
         ("/history", r#"{"clear": true}"#),
         ("/interrupt", "{}"),
         ("/api/job/x/cancel", ""),

@@ -8,6 +8,7 @@ mod hints;
 mod login_page;
 mod memory;
 mod methods;
+mod named_events;
 mod pass_through;
 mod prompt;
 mod reload;

@@ -14,6 +14,7 @@ use crate::support::{
 use futures_util::StreamExt;
 use http::{Method, Uri};
 use jobshim::demo::{Board, Job, Rules};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use tokio::net::TcpStream;
@@ -45,10 +46,12 @@ struct Script {
     at: SocketAddr,
     client: Client,
     socket: WebSocketStream<TcpStream>,
+    /// What it calls its jobs, the first one last; where there are none, the server chooses.
+    names: Vec<String>,
 }
 
 impl Script {
-    async fn start(at: SocketAddr) -> Self {
+    async fn start(at: SocketAddr, names: &[String]) -> Self {
         let stream = TcpStream::connect(at).await.expect("a connection");
         let url = format!("ws://{at}/ws?clientId=my%20script");
         let (socket, _) = client_async(url, stream).await.expect("a WebSocket");
@@ -56,6 +59,7 @@ impl Script {
             at,
             client: Client::new(),
             socket,
+            names: names.iter().rev().cloned().collect(),
         }
     }
 
@@ -77,13 +81,19 @@ impl Script {
         assert_eq!(answer, (200, String::new()), "{target} {order}");
     }
 
-    async fn prompt(&self, body: Value) -> String {
+    async fn prompt(&mut self, mut body: Value) -> String {
+        let name = self.names.pop();
+        if let Some(name) = &name {
+            body["prompt_id"] = json!(name);
+        }
         let reply = self
             .send(Method::POST, "/prompt", &[], body.to_string().as_bytes())
             .await;
         assert_eq!(reply.status, 200, "{}", reply.text());
         let answer: Value = serde_json::from_slice(&reply.body).expect("JSON");
-        answer["prompt_id"].as_str().expect("an id").to_owned()
+        let id = answer["prompt_id"].as_str().expect("an id").to_owned();
+        assert!(name.is_none_or(|name| name == id), "{id}");
+        id
     }
 
     /// The ids that `/queue` shows: what runs, what waits.
@@ -155,12 +165,13 @@ fn prompt(image: &str, seed: u64) -> Value {
 
 /// `None` for an id that is not there or has not ended.
 async fn entry(script: &Script, id: &str) -> Option<Value> {
-    let answer = script.get(&format!("/history/{id}")).await;
+    let path = utf8_percent_encode(id, NON_ALPHANUMERIC);
+    let answer = script.get(&format!("/history/{path}")).await;
     answer.as_object().expect("an object").get(id).cloned()
 }
 
-async fn session(server: &Server, at: SocketAddr) {
-    let mut script = Script::start(at).await;
+async fn session(server: &Server, at: SocketAddr, names: &[String]) {
+    let mut script = Script::start(at, names).await;
     let status = script.event("status").await;
     assert_eq!(status["status"]["exec_info"]["queue_remaining"], 0);
     assert_eq!(script.history("").await.len(), EARLIER);
@@ -293,7 +304,27 @@ async fn a_local_script_runs_whole_on_a_self_hosted_server() {
         };
         let server = Server::start(with_history(Rules::Comfyui), setup).await;
         let mut program = Program::before(&server.url(), &[]);
-        session(&server, program.address()).await;
+        session(&server, program.address(), &[]).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_script_that_names_its_jobs_runs_whole_on_a_server_that_refuses_names() {
+    let names = [
+        "my job/1".to_owned(),
+        "0B8D4D0A-6D0C-4B3E-9C39-0D6A0F8F1C11".to_owned(),
+        "x".repeat(300),
+        "\u{1f388}".to_owned(),
+        "the last one".to_owned(),
+    ];
+    for workflow_while_queued in [false, true] {
+        let setup = Setup {
+            workflow_while_queued,
+            ..Setup::default()
+        };
+        let server = Server::start(with_history(Rules::Comfyui), setup).await;
+        let mut program = Program::before(&server.url(), &["--ids", "any"]);
+        session(&server, program.address(), &names).await;
     }
 }
 
@@ -323,7 +354,7 @@ async fn the_same_script_runs_whole_on_the_cloud_and_its_key_is_seen_by_the_clou
         ],
         &[("COMFY_CLOUD_API_KEY", KEY)],
     );
-    session(&server, program.address()).await;
+    session(&server, program.address(), &[]).await;
     server.with(|state| {
         assert_eq!(state.board.in_state("in_progress"), ["theirs"], "another's job goes on");
     });

@@ -7,10 +7,15 @@ use crate::support::{
     upstream::{Scripted, reply},
 };
 use http::Method;
-use jobshim::config::DialectChoice;
+use jobshim::config::{DialectChoice, Ids};
 
 async fn facing(url: &str, dialect: DialectChoice) -> Running {
-    start(url, |config| config.upstream.dialect = dialect).await
+    start(url, |config| {
+        config.upstream.dialect = dialect;
+        // Ids of all kinds go where they are sent.
+        config.legacy.ids = Ids::Off;
+    })
+    .await
 }
 
 fn request(method: &str, target: &str, headers: &str) -> String {

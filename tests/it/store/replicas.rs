@@ -249,6 +249,31 @@ async fn a_prompt_that_was_sent_through_one_is_in_the_queue_of_the_others() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_a_client_gave_through_one_is_spoken_by_the_others() {
+    let Some(valkey) = Valkey::start("names", &[]) else {
+        return;
+    };
+    let server = server(0).await;
+    let mut replicas = Replicas::start(2, &server.url(), &valkey.url(), &["--ids", "any"]);
+    let (one, other) = (replicas.at(0), replicas.at(1));
+    for nth in 1..=20 {
+        let name = format!("my job/{nth}");
+        let prompt = json!({"prompt_id": name, "prompt": {"1": {"class_type": "SaveImage", "inputs": {}}}});
+        let sent = post(one, "/prompt", "ann", &prompt).await.expect("an answer");
+        assert!(sent.text().contains(&name), "{}", sent.text());
+        let ann = [("comfy-user", "ann")];
+        let queue = Client::new().get_with(other, "/queue", &ann).await.text();
+        assert!(queue.contains(&format!("\"{name}\"")), "{queue}");
+        let deleted = post(other, "/queue", "ann", &json!({"delete": [name]}))
+            .await
+            .expect("an answer");
+        assert_eq!(deleted.status, 200, "{}", deleted.text());
+        let queue = Client::new().get_with(one, "/queue", &ann).await.text();
+        assert!(!queue.contains(&name), "{queue}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_was_deleted_on_the_server_through_one_is_in_the_memory_of_no_other() {
     let Some(valkey) = Valkey::start("memory", &[]) else {
         return;

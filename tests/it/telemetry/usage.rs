@@ -241,7 +241,11 @@ async fn a_log_line_tells_of_each_request_and_no_secret_is_told_anywhere() {
         ("x-request-id", "told-1"),
     ];
     for (method, target, body) in [
-        (Method::GET, "/history/job-1?token=s3cret-token", ""),
+        (
+            Method::GET,
+            "/history/0b8d4d0a-6d0c-4b3e-9c39-0d6a0f8f1c11?token=s3cret-token",
+            "",
+        ),
         (Method::GET, "/view?filename=x&token=s3cret-token", ""),
         (
             Method::POST,

@@ -66,7 +66,11 @@ async fn paths_of_a_local_server_get_the_clouds_prefix_and_all_else_stays_to_the
         (Method::GET, "/api", "/api"),
         (Method::GET, "/api/prompt", "/api/prompt"),
         (Method::POST, "/api/prompt", "/api/prompt"),
-        (Method::GET, "/api/jobs/x?a=1", "/api/jobs/x?a=1"),
+        (
+            Method::GET,
+            "/api/jobs/0b8d4d0a-6d0c-4b3e-9c39-0d6a0f8f1c11?a=1",
+            "/api/jobs/0b8d4d0a-6d0c-4b3e-9c39-0d6a0f8f1c11?a=1",
+        ),
         (Method::GET, "/", "/"),
     ] {
         send(jobshim.address, method.clone(), sent, &[], "{}").await;

@@ -86,7 +86,11 @@ async fn what_may_have_been_taken_is_never_sent_again() {
         (Method::DELETE, "", "a delete"),
         (Method::GET, "x", "a read with a body, which is gone"),
     ] {
-        for path in ["/prompt", "/upload/image", "/api/jobs/x/cancel"] {
+        for path in [
+            "/prompt",
+            "/upload/image",
+            "/api/jobs/0b8d4d0a-6d0c-4b3e-9c39-0d6a0f8f1c11/cancel",
+        ] {
             let upstream = closing_when_reused(b"").await;
             let jobshim = facing(&upstream.url(), |_| {}).await;
             let client = Client::new();

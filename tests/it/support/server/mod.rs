@@ -26,6 +26,8 @@ pub struct Setup {
     pub no_cancel: Option<u16>,
     /// Details of queued jobs have a workflow.
     pub workflow_while_queued: bool,
+    /// Ids of prompts may be any text, as before 0.25.
+    pub takes_any_id: bool,
     /// The keys that are let in; none lets everyone in.
     pub keys: &'static [&'static str],
     /// The most jobs that one answer lists, whatever the client asks for.

@@ -9,6 +9,18 @@ use jobshim::{
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
+fn refusal(kind: &str) -> (u16, String) {
+    let error = json!({"type": kind, "message": kind});
+    (400, json!({"error": error, "node_errors": {}}).to_string())
+}
+
+/// As servers since 0.25 want ids.
+fn is_lowercase_uuid(id: &str) -> bool {
+    let digit = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'a'..=b'f');
+    let lengths: Vec<usize> = id.split('-').map(str::len).collect();
+    lengths == [8, 4, 4, 4, 12] && id.bytes().all(|byte| byte == b'-' || digit(byte))
+}
+
 /// A prompt that arrived.
 pub struct Submitted {
     id: String,
@@ -30,16 +42,21 @@ impl State {
             parts.insert(key, String::from_utf8_lossy(value).into_owned());
         });
         let (Ok(()), Some(prompt)) = (read, parts.remove("prompt")) else {
-            return (
-                400,
-                r#"{"error": {"type": "no_prompt", "message": "No prompt provided"}, "node_errors": {}}"#.to_owned(),
-            );
+            return refusal("no_prompt");
         };
+        let chosen = parts.get("prompt_id").and_then(|id| string_value(id.as_bytes()));
+        if chosen
+            .as_deref()
+            .is_some_and(|id| !setup.takes_any_id && !is_lowercase_uuid(id))
+        {
+            return refusal("invalid_prompt_id");
+        }
+        if prompt == "null" {
+            return refusal("prompt_no_outputs");
+        }
         let created = self.now();
-        let id = self
-            .ids
-            .pop()
-            .unwrap_or_else(|| format!("{:08}-0000-4000-8000-000000000000", self.count));
+        let id = chosen.or_else(|| self.ids.pop());
+        let id = id.unwrap_or_else(|| format!("{:08}-0000-4000-8000-000000000000", self.count));
         let front = parts.get("front").is_some_and(|front| front == "true");
         let counted = if front { -self.count } else { self.count };
         let number = parts.remove("number").unwrap_or_else(|| counted.to_string());
