@@ -142,13 +142,18 @@ impl Store {
             key: Arc::new(ArcSwap::from_pointee(ScopeKey::new(&random.0))),
         };
         let key = Arc::clone(&store.key);
-        store.follow_checked(&KEY, move |event| match event {
-            Event::All(rows) => match rows.as_slice() {
-                [((), row)] => Ok(key.store(Arc::new(ScopeKey::new(&row.0)))),
-                _ => Err(Unreadable::Wrong("the key of its scopes is gone".to_owned())),
-            },
-            Event::Put((), row) => Ok(key.store(Arc::new(ScopeKey::new(&row.0)))),
-            Event::Gone(()) => Err(Unreadable::Wrong("the key of its scopes is gone".to_owned())),
+        let gone = || Err(Unreadable::Wrong("the key of its scopes is gone".to_owned()));
+        store.follow_checked(&KEY, move |event| {
+            let row = match event {
+                Event::All(rows) => match rows.into_iter().next() {
+                    Some(((), row)) => row,
+                    None => return gone(),
+                },
+                Event::Put((), row) => row,
+                Event::Gone(()) => return gone(),
+            };
+            key.store(Arc::new(ScopeKey::new(&row.0)));
+            Ok(())
         })?;
         Ok(store)
     }

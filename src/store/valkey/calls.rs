@@ -216,6 +216,9 @@ impl Connection {
     /// All rows of a table. One that is changed meanwhile is as it was before or after that.
     pub(super) async fn rows(&self, table: &str, which: Rows) -> RedisResult<Vec<Row>> {
         let key = rows_of(table);
+        if which == Rows::None {
+            return Ok(Vec::new());
+        }
         if which == Rows::Expiring {
             let all = cmd("ZRANGE").arg(&key).arg(0).arg(-1).clone();
             let keys: Vec<Vec<u8>> = self.call(&all).await?;
@@ -228,7 +231,7 @@ impl Connection {
         }
         let mut rows = Vec::new();
         let mut cursor = 0_u64;
-        while which == Rows::Lasting {
+        loop {
             let scan = cmd("HSCAN").arg(&key).arg(cursor).arg("COUNT").arg(SOME).clone();
             let (next, some): (u64, Vec<Row>) = self.call(&scan).await?;
             rows.extend(some);
