@@ -137,8 +137,7 @@ impl Pipeline {
                 return for_method(call.request.head.method(), answer);
             }
         }
-        // Where jobs have names, what a comparison reads once more from the server would not have them.
-        let compares = decision == Decision::Forward { compare: true } && !self.legacy.names().are_in_play();
+        let compares = decision == Decision::Forward { compare: true };
         let shadowed = compares.then(|| self.shadowed(route, &call));
         let answer = passed(Box::pin(self.forward_read(route, call.request)).await);
         match shadowed {

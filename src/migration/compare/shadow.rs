@@ -8,9 +8,14 @@ use super::{
 };
 use crate::{
     config::{ShadowConfig, field_path::FieldPath},
-    http::{body::Body, buffered::BufferBudget, request_head::FlaggedHeaders, segments::is_plain},
+    http::{
+        body::{Body, BoxError, full},
+        buffered::BufferBudget,
+        request_head::FlaggedHeaders,
+        segments::is_plain,
+    },
     jobs_api::{Caller, DialectKind},
-    legacy::{Inquiry, Legacy, LegacyError},
+    legacy::{Inquiry, Legacy, LegacyError, Naming},
     mapping::View,
     migration::modes::Modes,
     routes::LegacyRoute,
@@ -22,6 +27,7 @@ use http::{
     HeaderMap, HeaderValue, Method, Response,
     header::{CONTENT_ENCODING, USER_AGENT},
 };
+use http_body_util::BodyExt;
 use std::{sync::Arc, time::Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
@@ -49,15 +55,31 @@ pub struct Reread {
 }
 
 impl Reread {
-    async fn take(&self) -> Result<Taken, UpstreamError> {
+    /// The answer, as the client knows its jobs.
+    async fn take(&self, naming: Naming) -> Result<Taken, UpstreamError> {
         let (method, headers) = (self.method.clone(), self.headers.clone());
         let answer = self.upstream.call(method, &self.target, headers, Bytes::new()).await?;
-        let body = self.has_body().then_some(answer.body);
-        Ok(Taken::of(answer.status.as_u16(), &answer.headers, body))
+        if !self.has_body() {
+            return Ok(Taken::of(answer.status.as_u16(), &answer.headers, None));
+        }
+        let mut response = Response::new(full(answer.body));
+        *response.status_mut() = answer.status;
+        *response.headers_mut() = answer.headers;
+        let broken = |error: BoxError| self.upstream.broken_off(&*error);
+        let (head, body) = naming.applied(response).await.map_err(broken)?.into_parts();
+        let body = body.collect().await.map_err(broken)?.to_bytes();
+        Ok(Taken::of(head.status.as_u16(), &head.headers, Some(body)))
     }
 
     fn has_body(&self) -> bool {
         self.method != Method::HEAD
+    }
+}
+
+impl Shadowed {
+    /// What the legacy endpoint says now.
+    async fn taken_again(&self) -> Result<Taken, UpstreamError> {
+        self.reread.take(Naming::new(&self.legacy, &self.caller)).await
     }
 }
 
@@ -146,7 +168,7 @@ impl Shadow {
                 };
                 match is_plain {
                     true => Ok(Taken::of(status, &headers, body)),
-                    false => run.shadowed.reread.take().await.map_err(drop),
+                    false => run.shadowed.taken_again().await.map_err(drop),
                 }
             };
             // Both at once: the two answers are to be from the same moment.
@@ -287,7 +309,7 @@ impl ShadowRun {
         if !has_differences(&found) {
             return self.told(found, &translated).await;
         }
-        let Ok(second) = self.shadowed.reread.take().await else {
+        let Ok(second) = self.shadowed.taken_again().await else {
             return Err(NotCompared::Dropped);
         };
         let moved = self.differences(&first, &second)?;
@@ -296,7 +318,7 @@ impl ShadowRun {
         }
         // The queue has moved on between the two: once more, with a look before and one after.
         let translated = self.translate().await?.ok_or(NotCompared::Dropped)?;
-        let Ok(third) = self.shadowed.reread.take().await else {
+        let Ok(third) = self.shadowed.taken_again().await else {
             return Err(NotCompared::Dropped);
         };
         if !(second.is_comparable() && third.is_comparable()) {

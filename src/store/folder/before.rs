@@ -38,6 +38,8 @@ pub(super) fn take_over(transaction: &WriteTransaction) -> Result<(), Fault> {
         ),
         ("usage", texts(transaction, USAGE, |()| Vec::new())?),
     ];
+    // Reading has made those that were not there.
+    let tables: Vec<_> = transaction.list_tables()?.collect();
     for table in tables {
         transaction.delete_table(table)?;
     }

@@ -328,6 +328,28 @@ fn a_store_from_before_there_were_forms_is_taken_over_with_all_that_is_in_it() {
     assert_eq!(scope(&folder.path), expected.client(&Scope([3; 32]), address));
 }
 
+#[test]
+fn a_store_from_before_is_taken_over_also_where_nothing_but_its_key_was_ever_stored() {
+    let folder = StateFolder::new("store-before-key");
+    fs::create_dir_all(&folder.path).expect("a folder");
+    let store = Database::create(folder.path.join(FILE)).expect("a store");
+    let transaction = store.begin_write().expect("a transaction");
+    let scope_key: TableDefinition<(), &[u8]> = TableDefinition::new("key");
+    let mut rows = transaction.open_table(scope_key).expect("a table");
+    rows.insert((), &[7; 32][..]).expect("a row");
+    drop(rows);
+    transaction.commit().expect("a commit");
+    drop(store);
+    for _ in 0..2 {
+        assert_eq!(content(&folder.path), Ok((Vec::new(), Vec::new(), None, Vec::new())));
+        let store = Store::in_folder(&folder.path).expect("a store");
+        let deleted = Change::default().put(&DELETED, &(Scope([1; 32]), "a".to_owned()), &None);
+        store.commit(deleted).expect("stored");
+        let forgotten = Change::default().remove(&DELETED, &(Scope([1; 32]), "a".to_owned()));
+        store.commit(forgotten).expect("stored");
+    }
+}
+
 /// A file that redb has written, with this in the table `about`, and one more table.
 fn write_file_of(path: &Path, about: &[(&str, &str)]) {
     let store = Database::create(path).expect("a store");

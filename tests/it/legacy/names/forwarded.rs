@@ -14,6 +14,7 @@ use jobshim::{
         settings::{LEGACY, UPSTREAM},
     },
     demo::Rules,
+    telemetry::Compared,
 };
 use serde_json::{Value, json};
 
@@ -116,22 +117,29 @@ async fn forwarded_writes_name_the_job_that_the_server_knows() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn answers_are_compared_until_a_job_has_a_name() {
+async fn answers_are_compared_and_are_the_same_where_jobs_have_names_too() {
     let server = server().await;
     let jobshim = in_mode(&server, "shadow").await;
     let user = User::of(&jobshim);
-    let compared = || {
+    let compared = |outcome: fn(&Compared) -> bool| {
         let found = jobshim.observer().findings().by_route();
-        let counts = found.values().flat_map(|found| found.compared.values());
-        counts.sum::<u64>()
+        let counts = found.values().flat_map(|found| found.compared.iter());
+        counts
+            .filter(|(found, _)| outcome(found))
+            .map(|(_, count)| *count)
+            .sum::<u64>()
     };
-    user.text("/history").await;
-    as_soon_as("it is compared", || compared() == 1).await;
     user.prompt("my job/1").await;
     server.step();
     server.step();
-    for _ in 0..50 {
+    for nth in 1..=10 {
         assert!(user.text("/history").await.contains("\"my job/1\""));
+        as_soon_as("it is compared", || compared(|_| true) == nth).await;
     }
-    assert_eq!(compared(), 1);
+    assert_eq!(
+        compared(|found| *found == Compared::Different),
+        0,
+        "{:?}",
+        jobshim.observer().findings().by_route()
+    );
 }
