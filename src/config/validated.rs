@@ -67,8 +67,8 @@ impl Config {
         let shadow = ShadowConfig::read(reader);
         let log = LogConfig::read(reader);
         check_certificate(reader);
-        check_state(reader);
-        let (folders, admin) = (folders?, admin?);
+        let (folders, admin, state) = (folders?, admin?, state?);
+        check_state(reader, &state.store);
         let config = Self {
             listen: listen?,
             upstream: upstream?,
@@ -76,7 +76,7 @@ impl Config {
             history: history?,
             cache: cache?,
             mappings_dir: folders.mappings_dir,
-            state: StateConfig::from_sections(state?, folders.state_dir),
+            state: StateConfig::from_sections(state, folders.state_dir),
             notes: notes?,
             admin: AdminConfig::from_section(admin),
             server: server?,
@@ -165,10 +165,11 @@ impl Config {
     }
 }
 
-/// The state is in one place.
-fn check_state(reader: &mut Reader<'_>) {
-    let (store, folder) = (&STATE.store.key, &FOLDERS.state_dir.key);
-    if reader.is_given(folder) && !reader.is_default(store) {
+/// The state is in one place. Beside a Valkey, the folder is that of a jobshim in the background.
+fn check_state(reader: &mut Reader<'_>, store: &StatePlace) {
+    let (key, folder) = (&STATE.store.key, &FOLDERS.state_dir.key);
+    let is_elsewhere = !reader.is_default(key) && !matches!(store, StatePlace::Valkey(_));
+    if reader.is_given(folder) && is_elsewhere {
         reader.refuse(folder, "state.store says where the state is kept: give one of both");
     }
 }
@@ -243,7 +244,11 @@ impl StateConfig {
     /// `folder` is another name for it.
     fn from_sections(section: StateSection, folder: Option<PathBuf>) -> Self {
         Self {
-            place: folder.map_or(section.store, StatePlace::Folder),
+            place: match (section.store, folder) {
+                (StatePlace::Valkey(url), _) => StatePlace::Valkey(url),
+                (_, Some(folder)) => StatePlace::Folder(folder),
+                (store, None) => store,
+            },
             password: section.password,
             ca_file: section.ca_file,
             timeout: section.timeout,

@@ -29,7 +29,7 @@ const MAX_SENDERS: usize = 4;
 
 /// What is noted of the runs of one id, as the other jobshims of a shared store have it.
 pub const NOTES: Table<(Scope, String), StoredNotes> =
-    Table::new("notes", "a note of a prompt").expiring_after(Duration::from_secs(86_400));
+    Table::new("notes", "a note of a prompt").expiring_after(Duration::from_secs(86_400), 64 << 20);
 
 /// The number and the text of each run, the latest first.
 #[derive(Debug, Deserialize, Serialize)]

@@ -74,14 +74,19 @@ impl Replicas {
                     hollow.hear(event);
                 }
             })?;
-            let named = Arc::clone(names);
-            store.follow(&NAMES, move |event| match event {
-                Event::All(rows) => rows
-                    .into_iter()
-                    .for_each(|((scope, name), ())| drop(named.hold(scope, &name))),
-                Event::Put((scope, name), ()) => drop(named.hold(scope, &name)),
-                // It is learnt again from the job itself.
-                Event::Gone(_) => {}
+            // They know the store, which would otherwise hold itself.
+            let named = Arc::downgrade(names);
+            store.follow(&NAMES, move |event| {
+                let rows: Vec<(Scope, String)> = match event {
+                    Event::All(rows) => rows.into_iter().map(|(key, ())| key).collect(),
+                    Event::Put(key, ()) => vec![key],
+                    // It is learnt again from the job itself.
+                    Event::Gone(_) => Vec::new(),
+                };
+                if let Some(named) = named.upgrade() {
+                    rows.into_iter()
+                        .for_each(|(scope, name)| drop(named.hold(scope, &name)));
+                }
             })?;
             let noted = notes.clone();
             store.follow(&NOTES, move |event| match event {

@@ -30,7 +30,7 @@ use crate::{
         modes::{Decision, Modes},
         notices::Notices,
     },
-    routes::{LegacyRoute, Route, route},
+    routes::{LegacyRoute, LegacyWrite, Route, route},
     store::Store,
     telemetry::{Observer, RecordedBody, RequestRecord},
     upstream::Upstream,
@@ -140,7 +140,7 @@ impl Pipeline {
             return later(async move {
                 let store = &self.shared.store;
                 let confirmed = match route {
-                    Route::Write(_) => store.confirm_for_write().await,
+                    Route::Write(LegacyWrite::History) => store.confirm_for_write().await,
                     _ => store.confirm().await,
                 };
                 match confirmed {

@@ -30,6 +30,14 @@ pub(super) trait Backend: Send + Sync {
         Freshness::Current
     }
 
+    /// What one can be made by if the store does not answer now.
+    fn standing(&self) -> Freshness {
+        Freshness::Current
+    }
+
+    /// Lets go of it: others need not wait for this one any more.
+    fn close(&self) {}
+
     /// The same, asking where that is not known.
     fn confirm(&self) -> BoxFuture<'_, Freshness> {
         Box::pin(ready(self.freshness()))

@@ -1,8 +1,10 @@
 //! What is put into the store and taken out of it, all of it or nothing.
 
-use super::{Signal, StoreError, Table, table::RowKey};
+use super::{
+    Signal, StoreError, Table,
+    table::{Bound, RowKey},
+};
 use serde::Serialize;
-use std::time::Duration;
 
 /// One change of the store: it is done whole, or not at all.
 #[derive(Debug, Default)]
@@ -25,7 +27,7 @@ pub(super) enum Action {
     /// It is this from now on.
     Put(Vec<u8>),
     /// It is this for so long.
-    PutFor(Vec<u8>, Duration),
+    PutFor(Vec<u8>, Bound),
     /// It is this if there is none.
     PutNew(Vec<u8>),
     /// It is gone.
@@ -39,10 +41,10 @@ pub(super) enum Action {
 impl Change {
     /// `value` is stored under `key`, whatever was there.
     pub fn put<K: RowKey, V: Serialize>(self, table: &Table<K, V>, key: &K, value: &V) -> Self {
-        let lifetime = table.lifetime;
-        self.valued(table, key, value, |value| match lifetime {
+        let bound = table.bound;
+        self.valued(table, key, value, |value| match bound {
             None => Action::Put(value),
-            Some(lifetime) => Action::PutFor(value, lifetime),
+            Some(bound) => Action::PutFor(value, bound),
         })
     }
 

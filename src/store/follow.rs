@@ -52,7 +52,7 @@ where
     }
 
     fn rows(&self) -> Rows {
-        match self.table.lifetime {
+        match self.table.bound {
             None => Rows::Lasting,
             Some(_) => Rows::Expiring,
         }

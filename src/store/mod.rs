@@ -220,15 +220,20 @@ impl Store {
 
     /// Whether it was ever there. One that nobody shares always is.
     pub fn was_reached(&self) -> bool {
-        !matches!(self.backend.freshness(), Freshness::Unusable(StoreError::NotReached))
+        !matches!(self.backend.standing(), Freshness::Unusable(StoreError::NotReached))
     }
 
     /// For how long a shared store has not answered, if it does not; nothing of one that was never reached.
     pub fn stale_for(&self) -> Option<Duration> {
-        match self.backend.freshness() {
+        match self.backend.standing() {
             Freshness::Stale(time) | Freshness::Unusable(StoreError::Stale(time)) => Some(time),
             Freshness::Current | Freshness::Unsure | Freshness::Unusable(_) => None,
         }
+    }
+
+    /// Lets go of it at the end of the program: others that share it need not wait for this one any more.
+    pub fn close(&self) {
+        self.backend.close();
     }
 
     /// The key of scopes: the same after a restart, so that what was hidden is found again.
@@ -316,7 +321,7 @@ fn sealed(seal: Option<&Seal>, change: Change) -> Result<Vec<Step>, StoreError> 
         let value = |value| seal.seal(table, &key, value);
         let action = match action {
             Action::Put(plain) => Action::Put(value(plain)?),
-            Action::PutFor(plain, lifetime) => Action::PutFor(value(plain)?, lifetime),
+            Action::PutFor(plain, bound) => Action::PutFor(value(plain)?, bound),
             Action::PutNew(plain) => Action::PutNew(value(plain)?),
             Action::RemoveIf(plain) => Action::RemoveIf(value(plain)?),
             action @ (Action::Remove | Action::Tell) => action,

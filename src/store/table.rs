@@ -8,9 +8,18 @@ use std::{marker::PhantomData, time::Duration};
 pub struct Table<K, V> {
     pub(super) name: &'static str,
     pub(super) holds: &'static str,
-    /// How long a row is kept, if not for ever.
-    pub(super) lifetime: Option<Duration>,
+    /// How long rows are kept, and how many, if not all for ever.
+    pub(super) bound: Option<Bound>,
     types: PhantomData<fn(K) -> V>,
+}
+
+/// What rows there are of a table that does not keep all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Bound {
+    /// How long a row is kept.
+    pub lifetime: Duration,
+    /// The most bytes that the values of all rows take.
+    pub most: u64,
 }
 
 /// What all who have the store open are told, and nobody keeps.
@@ -103,7 +112,7 @@ impl<K, V> Table<K, V> {
         Self {
             name,
             holds,
-            lifetime: None,
+            bound: None,
             types: PhantomData,
         }
     }
@@ -113,16 +122,16 @@ impl<K, V> Table<K, V> {
         Self {
             name: self.name,
             holds: self.holds,
-            lifetime: self.lifetime,
+            bound: self.bound,
             types: PhantomData,
         }
     }
 
-    /// The same, of rows that nobody needs after so long. They are kept where others share the store, and there alone: who has
-    /// put one has it.
-    pub const fn expiring_after(self, lifetime: Duration) -> Self {
+    /// The same, of rows that nobody needs after so long. All together take `most` bytes, and the oldest go first. They are kept
+    /// where others share the store, and there alone: who has put one has it.
+    pub const fn expiring_after(self, lifetime: Duration, most: u64) -> Self {
         Self {
-            lifetime: Some(lifetime),
+            bound: Some(Bound { lifetime, most }),
             ..self
         }
     }

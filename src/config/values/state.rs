@@ -128,9 +128,12 @@ fn valkey(scheme: &str, rest: &str) -> Result<ValkeyUrl, InvalidValue> {
     };
     let database = match path.next() {
         None => 0,
-        Some(number) => number
-            .parse()
-            .map_err(|_| "the number of a database is expected after the host")?,
+        Some(number) => {
+            let number: u16 = number
+                .parse()
+                .map_err(|_| "the number of a database is expected after the host")?;
+            number.into()
+        }
     };
     if path.next().is_some() || (layout == ValkeyLayout::Cluster && database != 0) {
         return Err(EXPECTED.into());
@@ -159,7 +162,10 @@ fn host_and_port(text: &str, otherwise: u16) -> Option<(String, u16)> {
         Some((host, port)) => (host, port.parse().ok().filter(|port| *port > 0)?),
         None => (text, otherwise),
     };
-    let host = host.trim_matches(['[', ']']);
+    let host = match host.strip_prefix('[') {
+        Some(address) => address.strip_suffix(']')?,
+        None => host,
+    };
     let is_sound = !host.is_empty() && !host.contains(|letter: char| letter.is_whitespace() || letter == '@');
     is_sound.then(|| (host.to_owned(), port))
 }
@@ -206,6 +212,8 @@ mod tests {
             "valkey-sentinel://a",
             "valkey-cluster://a/1",
             "valkey-ring://a",
+            "valkey://a/-1",
+            "valkey://[::1",
             "redis://:secret@a",
             "redis://ann:secret@a",
         ] {

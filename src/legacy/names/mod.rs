@@ -43,7 +43,7 @@ const NOBODY: [u8; 16] = 0x9d1f4c0e_6a0b_4b57_8f5e_3c2d7a86b419_u128.to_be_bytes
 
 /// The names that jobs have been given lately, as the jobshims of a shared store tell each other.
 pub(super) const NAMES: Table<(Scope, String), ()> =
-    Table::new("names", "the name of a job").expiring_after(Duration::from_secs(7 * 86_400));
+    Table::new("names", "the name of a job").expiring_after(Duration::from_secs(7 * 86_400), 4 << 20);
 
 /// What the server makes of names, as far as is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -55,6 +55,8 @@ pub(super) enum Refusal {
     Damaged(String),
     /// It is not the one that it was.
     Replaced,
+    /// It was brought back from an older copy.
+    Older,
 }
 
 impl From<RedisError> for CallError {
@@ -78,7 +80,24 @@ impl CallError {
             Self::Refused(Refusal::Newer(format)) => StoreError::Newer(place, format),
             Self::Refused(Refusal::Damaged(what)) => StoreError::Damaged(place, what),
             Self::Refused(Refusal::Replaced) => StoreError::Replaced(place),
+            Self::Refused(Refusal::Older) => {
+                StoreError::Unreachable(place, "it has lost its latest changes".to_owned())
+            }
         }
+    }
+}
+
+/// A change: its number, and a mark that no other one has. After a store was brought back from an older copy, numbers come again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Version {
+    pub number: u64,
+    pub mark: String,
+}
+
+impl Version {
+    /// Whether a store whose last change is `last` may have had this one before.
+    pub(super) fn may_lead_to(&self, last: &Self) -> bool {
+        self.number < last.number || self == last
     }
 }
 
@@ -86,11 +105,11 @@ impl CallError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct About {
     pub id: String,
-    pub last: u64,
+    pub last: Version,
 }
 
 impl About {
-    fn read([program, format, id, last]: [Option<String>; 4]) -> Result<Self, CallError> {
+    fn read([program, format, id, last, mark]: [Option<String>; 5]) -> Result<Self, CallError> {
         if program.as_deref() != Some(PROGRAM) {
             return Err(CallError::Refused(match (&program, &format, &id) {
                 (None, None, None) => Refusal::Replaced,
@@ -104,7 +123,13 @@ impl About {
         }
         let last = last.and_then(|last| last.parse().ok());
         match (id, last) {
-            (Some(id), Some(last)) => Ok(Self { id, last }),
+            (Some(id), Some(number)) => Ok(Self {
+                id,
+                last: Version {
+                    number,
+                    mark: mark.unwrap_or_default(),
+                },
+            }),
             _ => Err(damaged("it does not say which one it is, or how often it was changed")),
         }
     }
@@ -122,9 +147,10 @@ pub(super) struct Committed {
     pub others: i64,
 }
 
-/// A change to hear of: its number, and of which rows it is.
+/// A change to hear of: which one it is, the mark of the one before it, and of which rows it is.
 pub(super) struct Heard {
-    pub number: u64,
+    pub version: Version,
+    pub after: String,
     pub rows: Vec<(String, Vec<u8>)>,
 }
 
@@ -147,13 +173,13 @@ impl Connection {
     /// What the store says of itself; none is made.
     pub(super) async fn about(&self) -> Result<About, CallError> {
         About::read(
-            self.call(cmd("HMGET").arg(ABOUT).arg(&["program", "format", "id", "seq"]))
+            self.call(cmd("HMGET").arg(ABOUT).arg(&["program", "format", "id", "seq", "mark"]))
                 .await?,
         )
     }
 
     /// Does a change of the store `id`.
-    pub(super) async fn commit(&self, id: &str, who: &str, steps: &[Step]) -> Result<Committed, CallError> {
+    pub(super) async fn commit(&self, id: &str, who: &str, mark: &str, steps: &[Step]) -> Result<Committed, CallError> {
         let mut script = COMMIT.prepare_invoke();
         script
             .key(ABOUT)
@@ -162,12 +188,16 @@ impl Connection {
             .arg(FORMAT)
             .arg(id)
             .arg(who)
-            .arg(entry::write(steps));
+            .arg(entry::write(steps))
+            .arg(mark);
         let mut tables: Vec<&str> = Vec::new();
         for step in steps {
             let (action, value) = match &step.action {
                 Action::Put(value) => ("put".to_owned(), value.as_slice()),
-                Action::PutFor(value, lifetime) => (format!("for:{}", lifetime.as_millis()), value.as_slice()),
+                Action::PutFor(value, bound) => (
+                    format!("for:{}:{}", bound.lifetime.as_millis(), bound.most),
+                    value.as_slice(),
+                ),
                 Action::PutNew(value) => ("new".to_owned(), value.as_slice()),
                 Action::Remove => ("remove".to_owned(), &[][..]),
                 Action::RemoveIf(value) => ("if".to_owned(), value.as_slice()),
@@ -289,11 +319,23 @@ impl Connection {
         let entries = streams.into_iter().flatten().flat_map(|(_, entries)| entries);
         let heard = entries.map(|(name, fields)| {
             let number = name.strip_suffix("-0").and_then(|number| number.parse().ok());
-            let rows = fields.get(1).and_then(|rows| entry::read(rows));
-            number
-                .zip(rows)
-                .map(|(number, rows)| Heard { number, rows })
-                .ok_or_else(|| damaged("a change in it cannot be read"))
+            let field = |name: &[u8]| {
+                let mut pairs = fields.chunks_exact(2);
+                let found = pairs.find(|pair| pair.first().is_some_and(|found| found == name));
+                found.and_then(|pair| pair.get(1))
+            };
+            let text = |name| field(name).map(|text| String::from_utf8_lossy(text).into_owned());
+            let heard = || {
+                Some(Heard {
+                    version: Version {
+                        number: number?,
+                        mark: text(b"mark")?,
+                    },
+                    after: text(b"after")?,
+                    rows: entry::read(field(b"rows")?)?,
+                })
+            };
+            heard().ok_or_else(|| damaged("a change in it cannot be read"))
         });
         heard.collect()
     }

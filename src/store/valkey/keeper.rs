@@ -2,7 +2,7 @@
 
 use super::{
     Call, Reply, Status,
-    calls::{CallError, Heard, WAIT},
+    calls::{CallError, Heard, Refusal, Version, WAIT},
     connection::{Connection, Connector},
     status::LEASE,
 };
@@ -12,7 +12,7 @@ use crate::store::{
     change::Step,
 };
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::{BTreeMap, BTreeSet},
     rc::Rc,
     sync::Arc,
@@ -49,7 +49,9 @@ pub(super) struct Keeper {
     /// Held while rows are read for followers, so that none hears of an older row after a newer one.
     followers: Mutex<Followers>,
     /// The last change that all followers have heard of; `None` before they heard of all rows.
-    heard: watch::Sender<Option<u64>>,
+    heard: watch::Sender<Option<Version>>,
+    /// How many changes it has made.
+    commits: Cell<u64>,
 }
 
 #[derive(Clone)]
@@ -75,6 +77,7 @@ impl Keeper {
             open: RefCell::default(),
             followers: Mutex::default(),
             heard: watch::Sender::new(None),
+            commits: Cell::new(0),
         }
     }
 
@@ -93,7 +96,7 @@ impl Keeper {
         stay_connected.abort();
         let open = keeper.open.borrow().clone();
         if let Some(open) = open {
-            let _ = timeout(keeper.timeout, open.connection.leave(&keeper.who)).await;
+            let _ = timeout(keeper.timeout.min(LEASE), open.connection.leave(&keeper.who)).await;
         }
     }
 
@@ -120,7 +123,9 @@ impl Keeper {
                 Err(error) => error,
             };
             self.status.lost(error);
-            sleep(pause).await;
+            // Who wants to know whether it is there again has it tried at once.
+            sleep(PAUSE).await;
+            let _ = timeout(pause, self.status.wanted()).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
@@ -145,23 +150,28 @@ impl Keeper {
             return Err(StoreError::Replaced(self.status.place().to_owned()));
         }
         *known = Some(about.id.clone());
-        let heard = *self.heard.borrow();
-        if heard.is_none_or(|heard| heard > about.last) {
-            if heard.is_some() {
-                tracing::warn!(
-                    store = self.status.place(),
-                    "the store has lost its latest changes; what it has is in force"
-                );
+        let heard = self.heard.borrow().clone();
+        match heard {
+            Some(heard) if heard.may_lead_to(&about.last) => {}
+            heard => {
+                if heard.is_some() {
+                    self.tell_of_loss();
+                }
+                self.hear_all(&connection).await?;
             }
-            self.hear_all(&connection, about.last).await?;
         }
         self.status.found();
         *self.open.borrow_mut() = Some(Open {
             connection: connection.clone(),
             id: about.id,
         });
-        self.say_how_far(&connection).await.map_err(refused)?;
-        Ok(following)
+        match self.say_how_far(&connection).await {
+            Ok(_) => Ok(following),
+            Err(error) => {
+                *self.open.borrow_mut() = None;
+                Err(refused(error))
+            }
+        }
     }
 
     fn unanswered(&self) -> StoreError {
@@ -180,21 +190,17 @@ impl Keeper {
     /// Keeps up with changes until that fails.
     async fn follow_changes(&self, following: &Connection) -> StoreError {
         loop {
-            let after = self.heard.borrow().unwrap_or_default();
-            let changes = match following.changes(after).await {
-                Ok(changes) => changes,
-                Err(error) => return error.at(self.status.place()),
+            let heard = self.heard.borrow().clone();
+            let hearing = match heard {
+                None => self.hear_all(following).await,
+                Some(heard) => match following.changes(heard.number).await {
+                    Ok(changes) if follows(&heard, &changes) => self.hear(following, &changes).await,
+                    // The stream keeps the latest ones alone, or the store was brought back from an older copy.
+                    Ok(_) => self.hear_all(following).await,
+                    Err(error) => Err(self.failed(error)),
+                },
             };
-            let heard = match changes.first() {
-                None => Ok(()),
-                Some(first) if first.number == after + 1 => self.hear(following, &changes).await,
-                // The stream keeps the latest ones alone.
-                Some(_) => {
-                    let last = changes.last().map_or(after, |change| change.number);
-                    self.hear_all(following, last).await
-                }
-            };
-            if let Err(error) = heard {
+            if let Err(error) = hearing {
                 return error;
             }
         }
@@ -221,14 +227,16 @@ impl Keeper {
         }
         drop(followers);
         if let Some(last) = changes.last() {
-            self.heard.send_replace(Some(last.number));
+            self.heard.send_replace(Some(last.version.clone()));
         }
         Ok(())
     }
 
-    /// Tells followers of all rows; the last change before they were read is `last`.
-    async fn hear_all(&self, connection: &Connection, last: u64) -> Result<(), StoreError> {
+    /// Tells followers of all rows.
+    async fn hear_all(&self, connection: &Connection) -> Result<(), StoreError> {
         let followers = self.followers.lock().await;
+        // What is changed while they are read is heard of after that.
+        let last = connection.about().await.map_err(|error| self.failed(error))?.last;
         for table in followers.tables() {
             let which = followers.rows(table).unwrap_or(Rows::Lasting);
             let rows = connection.rows(table, which).await;
@@ -273,21 +281,34 @@ impl Keeper {
         }
     }
 
+    fn tell_of_loss(&self) {
+        tracing::warn!(
+            store = self.status.place(),
+            "the store has lost its latest changes; what it has is in force"
+        );
+    }
+
     /// Says how far it has heard. Where that is not all, what it has not heard of yet comes back.
     async fn say_how_far(&self, connection: &Connection) -> Result<Option<u64>, CallError> {
         let asked = Instant::now();
         let was_current = self.status.is_current();
-        let heard = self.heard.borrow().unwrap_or_default();
-        let about = connection.renew(&self.who, heard).await?;
-        if self.open.borrow().as_ref().is_some_and(|open| open.id != about.id) {
-            return Err(CallError::Refused(super::calls::Refusal::Replaced));
+        let heard = self.heard.borrow().clone().unwrap_or_default();
+        let about = connection.renew(&self.who, heard.number).await?;
+        if !heard.may_lead_to(&about.last) {
+            self.tell_of_loss();
+            self.heard.send_replace(None);
+            return Err(CallError::Refused(Refusal::Older));
         }
-        let is_all = self.heard.borrow().unwrap_or_default() >= about.last;
+        if self.open.borrow().as_ref().is_some_and(|open| open.id != about.id) {
+            return Err(CallError::Refused(Refusal::Replaced));
+        }
+        let reaches = |heard: &Version| heard.number >= about.last.number;
+        let is_all = self.heard.borrow().as_ref().is_some_and(reaches);
         // While it was waited for all along, others wait for it still.
         if is_all || (was_current && self.status.is_current()) {
             self.status.is_current_since(asked);
         }
-        Ok((!is_all).then_some(about.last))
+        Ok((!is_all).then_some(about.last.number))
     }
 
     async fn answer(self: Rc<Self>, call: Call) {
@@ -314,12 +335,17 @@ impl Keeper {
 
     async fn follow(&self, table: &'static str, follower: Arc<dyn Follower>) -> Result<(), StoreError> {
         let mut followers = self.followers.lock().await;
-        // Where there is no store yet, the rows come with it.
-        if let Ok(Open { connection, .. }) = self.open() {
-            let rows = connection.rows(table, follower.rows()).await;
-            let rows = rows.map_err(|error| self.failed(error.into()))?;
-            let told = follower.hear(News::All(&rows));
-            told.map_err(|what| StoreError::damaged(self.status.place(), what))?;
+        let rows = match self.open() {
+            Ok(Open { connection, .. }) => connection.rows(table, follower.rows()).await.ok(),
+            Err(_) => None,
+        };
+        match rows {
+            Some(rows) => {
+                let told = follower.hear(News::All(&rows));
+                told.map_err(|what| StoreError::damaged(self.status.place(), what))?;
+            }
+            // Where there is no store now, the rows come with it, and those of all others once more.
+            None => drop(self.heard.send_replace(None)),
         }
         followers.add(table, follower);
         Ok(())
@@ -328,8 +354,9 @@ impl Keeper {
     /// Makes a change, and waits until everybody has heard of it.
     async fn commit(&self, steps: &[Step]) -> Result<(), StoreError> {
         let Open { connection, id } = self.open()?;
+        let mark = format!("{}-{}", self.who, self.commits.replace(self.commits.get() + 1));
         let committed = connection
-            .commit(&id, &self.who, steps)
+            .commit(&id, &self.who, &mark, steps)
             .await
             .map_err(|error| self.failed(error))?;
         let patience = self.timeout + LEASE;
@@ -356,7 +383,9 @@ impl Keeper {
     async fn hears(&self, number: u64) {
         let mut heard = self.heard.subscribe();
         // It fails only when there is no keeper any more.
-        let _ = heard.wait_for(|heard| heard.is_some_and(|heard| heard >= number)).await;
+        let _ = heard
+            .wait_for(|heard| heard.as_ref().is_some_and(|heard| heard.number >= number))
+            .await;
     }
 
     /// Asks how far the store is, and waits until that was heard.
@@ -371,6 +400,16 @@ impl Keeper {
         }
         Ok(())
     }
+}
+
+/// Whether these are the changes that come after one.
+fn follows(heard: &Version, changes: &[Heard]) -> bool {
+    let mut before = heard;
+    changes.iter().all(|change| {
+        let follows = change.version.number == before.number + 1 && change.after == before.mark;
+        before = &change.version;
+        follows
+    })
 }
 
 /// Answers a call, if somebody still waits for it.

@@ -21,6 +21,7 @@ use super::{
 use crate::config::{StateConfig, ValkeyUrl};
 use connection::Connector;
 use keeper::Keeper;
+use parking_lot::Mutex;
 use status::Status;
 use std::{
     sync::{
@@ -28,6 +29,7 @@ use std::{
         mpsc::{SyncSender, sync_channel},
     },
     thread::{self, JoinHandle},
+    time::Duration,
 };
 use tokio::{
     runtime::Builder,
@@ -36,14 +38,16 @@ use tokio::{
 
 /// How many calls may wait for the thread.
 const MAX_WAITING: usize = 1_024;
+/// How long the start waits for a store.
+const START: Duration = Duration::from_secs(3);
 
 /// The store.
 pub(super) struct Valkey {
     status: Arc<Status>,
-    calls: Option<mpsc::Sender<Call>>,
+    calls: Mutex<Option<mpsc::Sender<Call>>>,
     /// One asks for all who want to know whether their copy is what the store holds.
     confirming: tokio::sync::Mutex<()>,
-    thread: Option<JoinHandle<()>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// What the thread is asked for.
@@ -82,22 +86,28 @@ impl Valkey {
             .map_err(unable)?;
         let store = Self {
             status,
-            calls: Some(calls),
+            calls: Mutex::new(Some(calls)),
             confirming: tokio::sync::Mutex::default(),
-            thread: Some(thread),
+            thread: Mutex::new(Some(thread)),
         };
-        match begins.recv() {
+        match begins.recv_timeout(START) {
             // At the start nothing is known yet that could be replaced.
             Ok(Err(error)) if !error.may_pass() => Err(error),
             _ => Ok(store),
         }
     }
 
+    /// Sends the thread a call; false where too many wait already.
+    fn send(&self, call: Call) -> Result<bool, StoreError> {
+        let calls = self.calls.lock();
+        let calls = calls.as_ref().ok_or(StoreError::Stopping)?;
+        Ok(calls.try_send(call).is_ok())
+    }
+
     /// Asks the thread, which answers in time whatever the server does.
     fn ask<T>(&self, call: impl FnOnce(Reply<T>) -> Call) -> Result<T, StoreError> {
         let (reply, answer) = sync_channel(1);
-        let calls = self.calls.as_ref().ok_or(StoreError::Stopping)?;
-        if calls.try_send(call(reply)).is_err() {
+        if !self.send(call(reply))? {
             let place = self.status.place().to_owned();
             return Err(StoreError::Unreachable(place, "too many calls wait for it".to_owned()));
         }
@@ -107,11 +117,7 @@ impl Valkey {
 
 impl Drop for Valkey {
     fn drop(&mut self) {
-        // The thread ends once nobody can ask it any more, and tells the others that it is not waited for.
-        self.calls = None;
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        self.close();
     }
 }
 
@@ -136,19 +142,33 @@ impl Backend for Valkey {
         self.status.freshness()
     }
 
+    fn standing(&self) -> Freshness {
+        match self.status.is_lost() || !self.status.was_reached() {
+            true => self.status.without_an_answer(),
+            false => Freshness::Current,
+        }
+    }
+
+    fn close(&self) {
+        // The thread ends once nobody can ask it any more, and tells the others that it is not waited for.
+        *self.calls.lock() = None;
+        if let Some(thread) = self.thread.lock().take() {
+            let _ = thread.join();
+        }
+    }
+
     fn confirm(&self) -> futures_util::future::BoxFuture<'_, Freshness> {
         Box::pin(async {
             let _confirming = self.confirming.lock().await;
-            let known = self.status.freshness();
-            if !matches!(known, Freshness::Unsure) {
-                return known;
+            if self.status.is_current() {
+                return Freshness::Current;
+            }
+            self.status.try_again().await;
+            if self.status.is_lost() || !self.status.was_reached() {
+                return self.status.without_an_answer();
             }
             let (reply, answer) = oneshot::channel();
-            let asked = self
-                .calls
-                .as_ref()
-                .is_some_and(|calls| calls.try_send(Call::Confirm(reply)).is_ok());
-            if asked {
+            if self.send(Call::Confirm(reply)).unwrap_or(false) {
                 // What it says is in the status.
                 let _ = answer.await;
             }

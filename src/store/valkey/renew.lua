@@ -9,4 +9,4 @@ for _, gone in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', string.format
   redis.call('ZREM', KEYS[2], gone)
   redis.call('HDEL', KEYS[3], gone)
 end
-return redis.call('HMGET', KEYS[1], 'program', 'format', 'id', 'seq')
+return redis.call('HMGET', KEYS[1], 'program', 'format', 'id', 'seq', 'mark')

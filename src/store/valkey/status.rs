@@ -6,9 +6,15 @@ use std::{
     sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
     time::{Duration, Instant},
 };
+use tokio::{
+    sync::{Notify, watch},
+    time::timeout,
+};
 
 /// How long the others wait for one that has not heard of a change: as long as it may answer without asking whether there is one.
 pub(super) const LEASE: Duration = Duration::from_secs(1);
+/// How long a read waits until it was tried whether a lost store is there again.
+const MOMENT: Duration = Duration::from_millis(100);
 /// What is left of that for clocks that run apart.
 const MARGIN: Duration = Duration::from_millis(100);
 
@@ -22,6 +28,10 @@ pub(super) struct Status {
     reason: Mutex<Option<StoreError>>,
     place: String,
     max_stale: Duration,
+    /// Somebody wants to know whether it is there again.
+    wanted: Notify,
+    /// How often it was tried whether it is.
+    tried: watch::Sender<u64>,
 }
 
 impl Status {
@@ -34,6 +44,8 @@ impl Status {
             reason: Mutex::default(),
             place,
             max_stale,
+            wanted: Notify::new(),
+            tried: watch::Sender::new(0),
         }
     }
 
@@ -61,6 +73,7 @@ impl Status {
     /// It is there again.
     pub(super) fn found(&self) {
         *self.reason.lock() = None;
+        self.tried.send_modify(|tried| *tried += 1);
         if self.is_lost.swap(false, SeqCst) {
             tracing::info!(store = self.place, "the store answers again");
         }
@@ -76,16 +89,41 @@ impl Status {
             *reason = Some(error.clone());
             is_news
         };
+        // A lease that it does not remember is nobody's any more.
+        self.current_until.fetch_min(self.ms(Instant::now()), SeqCst);
         let was_lost = self.is_lost.swap(true, SeqCst);
+        self.tried.send_modify(|tried| *tried += 1);
         if !was_lost && self.was_reached() {
             tracing::warn!(
                 %error,
                 max_stale_s = self.max_stale.as_secs_f64(),
                 "the store is lost: answers go on by what is known for state.max_stale, and what must be stored is refused"
             );
+        } else if is_news && self.was_reached() {
+            tracing::warn!(%error, "the store is still lost, for another reason");
         } else if is_news {
             tracing::warn!(%error, "the store is not there: no legacy call is translated before it was reached once");
         }
+    }
+
+    /// Resolves when somebody wants to know whether it is there again.
+    pub(super) async fn wanted(&self) {
+        self.wanted.notified().await;
+    }
+
+    /// Where it is lost, waits for a moment whether it is there again.
+    pub(super) async fn try_again(&self) {
+        let mut tried = self.tried.subscribe();
+        if self.is_lost() || !self.was_reached() {
+            self.wanted.notify_one();
+            // It fails only when there is no store any more.
+            let _ = timeout(MOMENT, tried.changed()).await;
+        }
+    }
+
+    /// Whether it does not answer.
+    pub(super) fn is_lost(&self) -> bool {
+        self.is_lost.load(SeqCst)
     }
 
     /// Why it is lost, if it is.
@@ -99,13 +137,9 @@ impl Status {
 
     /// What an answer can be made by, as far as it is known without asking.
     pub(super) fn freshness(&self) -> Freshness {
-        if self.is_current() {
-            return Freshness::Current;
-        }
-        match (self.was_reached(), self.is_lost.load(SeqCst)) {
-            (false, _) => Freshness::Unusable(StoreError::NotReached),
-            (true, false) => Freshness::Unsure,
-            (true, true) => self.without_an_answer(),
+        match self.is_current() {
+            true => Freshness::Current,
+            false => Freshness::Unsure,
         }
     }
 

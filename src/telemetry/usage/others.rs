@@ -8,8 +8,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long a jobshim may store nothing before it is taken for gone: twice as long as one that lives does not.
-const GONE: Duration = Duration::from_secs(1_200);
+/// How long a jobshim may store nothing before it is taken for gone. One that lives stores something each ten minutes, and no
+/// outage lasts so long: what is counted as gone must not come back.
+const GONE: Duration = Duration::from_secs(7 * 86_400);
 
 /// By the name of each jobshim.
 #[derive(Debug, Default)]

@@ -366,9 +366,11 @@ async fn who_calls_is_told_by_each_of_all() {
         let admin = replicas.programs[nth].admin();
         until("it tells of the calls of both", async || calls(admin).await == 3).await;
     }
-    // What one has noted outlives it.
+    // What one has noted outlives it, and nobody waits for it.
+    assert_eq!(valkey.says("ZCARD {jobshim}:replicas").as_deref(), Some(":2\r\n"));
     replicas.programs[0].signal("TERM");
     replicas.programs[0].end();
+    assert_eq!(valkey.says("ZCARD {jobshim}:replicas").as_deref(), Some(":1\r\n"));
     let mut third = replicas.new_program();
     let admin = third.admin();
     until("a new one tells of all", async || calls(admin).await == 3).await;

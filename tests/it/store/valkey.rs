@@ -370,3 +370,96 @@ async fn a_password_a_user_and_a_number_of_a_database_are_shown_to_it() {
         "{refused}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_was_brought_back_from_an_older_copy_is_what_it_is_for_all() {
+    let Some(mut valkey) = Valkey::start("older", &[]) else {
+        return;
+    };
+    let way = Way::to(valkey.port());
+    let one = Opened::at(state_at(&valkey.url())).await.expect("a store");
+    let other = Opened::at(state_at(&way.url())).await.expect("a store");
+    one.put("kept", 1).await.expect("it ends").expect("it is done");
+    let copy = valkey.copied("older");
+    for nth in 0..5 {
+        let lost = one.put(&format!("lost {nth}"), nth).await;
+        lost.expect("it ends").expect("it is done");
+    }
+    // The other is away until there are as many changes again.
+    way.is(Traffic::Stands);
+    valkey.bring_back(&copy);
+    until("it takes changes again", async || {
+        one.put("new", 0).await.expect("it ends").is_ok()
+    })
+    .await;
+    for nth in 0..10 {
+        let new = one.put(&format!("new {nth}"), nth).await;
+        new.expect("it ends").expect("it is done");
+    }
+    way.is(Traffic::Flows);
+    let same = async || {
+        let both = [&one, &other].map(|opened| opened.copy.lock().expect("a copy").clone());
+        both[0] == both[1] && both[0].contains_key("new 9") && !both[0].contains_key("lost 0")
+    };
+    until("both know what there is", same).await;
+    one.store.confirm().await.expect("it answers");
+    other.store.confirm().await.expect("it answers");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_after_it_is_back_does_not_miss_what_was_changed_since() {
+    let Some(mut valkey) = Valkey::start("back", &[]) else {
+        return;
+    };
+    let one = Opened::at(state_at(&valkey.url())).await.expect("a store");
+    let other = Opened::at(state_at(&valkey.url())).await.expect("a store");
+    for nth in 0..5 {
+        valkey.kill();
+        for opened in [&one, &other] {
+            until("it is lost", async || opened.store.confirm_for_write().await.is_err()).await;
+        }
+        // By then they try less often.
+        tokio::time::sleep(Duration::from_millis(400 + 130 * nth)).await;
+        valkey.restart();
+        until("one has changed something", async || {
+            one.store.confirm().await.is_ok() && one.put("word", nth).await.expect("it ends").is_ok()
+        })
+        .await;
+        other.store.confirm().await.expect("it answers");
+        assert_eq!(other.get("word"), Some(nth));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_expire_take_no_more_than_their_room() {
+    const NOTES: Table<String, String> =
+        Table::new("test_notes", "a note").expiring_after(Duration::from_secs(60), 10_000);
+    let Some(valkey) = Valkey::start("room", &[]) else {
+        return;
+    };
+    let store = Opened::at(state_at(&valkey.url())).await.expect("a store").store;
+    let put = |nth: usize| {
+        let (store, key) = (Arc::clone(&store), format!("{nth:04}"));
+        let change = Change::default().put(&NOTES, &key, &"x".repeat(1_000));
+        spawn_blocking(move || store.commit(change).expect("done"))
+    };
+    for nth in (0..100).chain([99, 99]) {
+        put(nth).await.expect("it ends");
+    }
+    let keys = valkey.says("KEYS {jobshim}:rows:test_notes:*").expect("it answers");
+    let keys: Vec<&str> = keys.lines().filter(|line| line.contains("test_notes:0")).collect();
+    assert!((8..=10).contains(&keys.len()), "{keys:?}");
+    assert!(
+        keys.iter().any(|key| key.ends_with("0099")),
+        "the latest are there: {keys:?}"
+    );
+    let listed = valkey.says("ZCARD {jobshim}:rows:test_notes").expect("it answers");
+    assert_eq!(listed.trim(), format!(":{}", keys.len()));
+    let large = Change::default().put(&NOTES, &"large".to_owned(), &"x".repeat(20_000));
+    let again = Arc::clone(&store);
+    spawn_blocking(move || again.commit(large).expect("done"))
+        .await
+        .expect("it ends");
+    let listed = valkey.says("ZCARD {jobshim}:rows:test_notes").expect("it answers");
+    assert_eq!(listed.trim(), ":1", "one that is larger than its room is alone");
+}

@@ -9,6 +9,7 @@ use std::{
     fs,
     io::{Read, Write},
     net::{TcpListener, TcpStream},
+    path::Path,
     process::{Child, Command, Stdio},
     sync::{
         Arc,
@@ -106,6 +107,21 @@ impl Valkey {
         fs::create_dir_all(&self.folder.path).expect("a folder");
     }
 
+    /// Ends it, and what it has written is what it had written when it was copied.
+    pub fn bring_back(&mut self, copy: &StateFolder) {
+        self.forget();
+        copy_all(&copy.path, &self.folder.path);
+        self.restart();
+    }
+
+    /// A copy of what it has written by now.
+    pub fn copied(&self, name: &str) -> StateFolder {
+        let copy = StateFolder::new(&format!("valkey-copy-{name}"));
+        fs::create_dir_all(&copy.path).expect("a folder");
+        copy_all(&self.folder.path, &copy.path);
+        copy
+    }
+
     /// Sends it a signal, such as `STOP` or `CONT`.
     pub fn signal(&self, signal: &str) {
         let pid = self.child.as_ref().expect("it runs").id().to_string();
@@ -140,6 +156,19 @@ impl Valkey {
             .lines()
             .find_map(|line| line.strip_prefix("total_commands_processed:"));
         line.and_then(|count| count.trim().parse().ok()).expect("a count")
+    }
+}
+
+fn copy_all(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).expect("a folder") {
+        let entry = entry.expect("an entry");
+        let to = to.join(entry.file_name());
+        if entry.file_type().expect("a type").is_dir() {
+            fs::create_dir_all(&to).expect("a folder");
+            copy_all(&entry.path(), &to);
+        } else {
+            fs::copy(entry.path(), to).expect("a copy");
+        }
     }
 }
 
