@@ -275,7 +275,7 @@ fn serve(options: &Options, in_background: bool) -> ExitCode {
 
 /// The place of the one that runs in the background, and its log.
 fn begin_in_background(config: &Config) -> Result<(Instance, LogFile), Box<dyn std::error::Error>> {
-    let folder = Folder::or_of_user(config.state.place.folder(), variable).ok_or(NoFolder::Unknown)?;
+    let folder = Folder::or_of_user(config.state.folder.as_deref(), variable).ok_or(NoFolder::Unknown)?;
     let instance = Instance::begin(folder)?;
     let log = instance.log()?;
     Ok((instance, log))

@@ -10,7 +10,11 @@ use super::{
     values::{ListenAddress, Mode, Policy, Secret, StatePlace},
 };
 use crate::{http::buffered::BufferBudget, routes::RouteName};
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 /// Everything in force, validated; the rest of the program trusts it.
 #[derive(Clone, Debug)]
@@ -228,6 +232,8 @@ impl LegacyConfig {
 pub struct StateConfig {
     /// Where.
     pub place: StatePlace,
+    /// The folder of a jobshim in the background, if one was named.
+    pub folder: Option<PathBuf>,
     /// The password of a Valkey.
     pub password: Option<Secret>,
     /// PEM certificates by which a Valkey is trusted, in place of the system's.
@@ -243,12 +249,14 @@ pub struct StateConfig {
 impl StateConfig {
     /// `folder` is another name for it.
     fn from_sections(section: StateSection, folder: Option<PathBuf>) -> Self {
+        let place = match (section.store, &folder) {
+            (StatePlace::Valkey(url), _) => StatePlace::Valkey(url),
+            (_, Some(folder)) => StatePlace::Folder(folder.clone()),
+            (store, None) => store,
+        };
         Self {
-            place: match (section.store, folder) {
-                (StatePlace::Valkey(url), _) => StatePlace::Valkey(url),
-                (_, Some(folder)) => StatePlace::Folder(folder),
-                (store, None) => store,
-            },
+            folder: folder.or_else(|| place.folder().map(Path::to_owned)),
+            place,
             password: section.password,
             ca_file: section.ca_file,
             timeout: section.timeout,

@@ -132,6 +132,29 @@ async fn a_jobshim_in_the_background_is_started_shown_and_stopped() {
     assert!(!background.file("jobshim.pid").exists());
 }
 
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn beside_a_valkey_each_has_a_folder_of_its_own_and_they_share_the_state() {
+    let Some(valkey) = crate::support::valkey::Valkey::start("background", &[]) else {
+        return;
+    };
+    let upstream = crate::support::server::Server::start(one_job(Rules::Comfyui), Default::default()).await;
+    let both = [Background::new("background-one"), Background::new("background-other")];
+    let addresses = both
+        .each_ref()
+        .map(|background| background.before(&upstream.url(), &["--admin", "off", "--state", &valkey.url()]));
+    let (client, body) = (Client::new(), r#"{"delete": ["only-one"]}"#);
+    let deleted = client
+        .send(http::Method::POST, addresses[0], "/history", &[], body)
+        .await;
+    assert_eq!(deleted.expect("an answer").status, 200);
+    assert_eq!(client.get(addresses[1], "/history").await.text(), "{}");
+    for background in &both {
+        assert_eq!(background.status().0, Some(0));
+        assert_eq!(background.stop().0, Some(0));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_start_that_fails_says_why_and_leaves_nothing_behind() {
     let background = Background::new("background-fails");
