@@ -159,13 +159,14 @@ impl Backend for Valkey {
 
     fn confirm(&self) -> futures_util::future::BoxFuture<'_, Freshness> {
         Box::pin(async {
-            let _confirming = self.confirming.lock().await;
-            if self.status.is_current() {
-                return Freshness::Current;
-            }
+            // All wait for the same attempt.
             self.status.try_again().await;
             if self.status.is_lost() || !self.status.was_reached() {
                 return self.status.without_an_answer();
+            }
+            let _confirming = self.confirming.lock().await;
+            if self.status.is_current() {
+                return Freshness::Current;
             }
             let (reply, answer) = oneshot::channel();
             if self.send(Call::Confirm(reply)).unwrap_or(false) {

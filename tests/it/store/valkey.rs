@@ -425,9 +425,36 @@ async fn who_asks_after_it_is_back_does_not_miss_what_was_changed_since() {
             one.store.confirm().await.is_ok() && one.put("word", nth).await.expect("it ends").is_ok()
         })
         .await;
-        other.store.confirm().await.expect("it answers");
+        // It may take a moment until it is reached; what it says once it was is true.
+        until("the other has it again", async || {
+            other.store.confirm().await.expect("it answers");
+            other.store.stale_for().is_none()
+        })
+        .await;
         assert_eq!(other.get("word"), Some(nth));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_who_ask_while_it_hangs_wait_side_by_side() {
+    let Some(valkey) = Valkey::start("hangs", &[]) else {
+        return;
+    };
+    let one = Opened::at(state_at(&valkey.url())).await.expect("a store");
+    valkey.signal("STOP");
+    until("it is lost", async || one.store.confirm_for_write().await.is_err()).await;
+    let begun = Instant::now();
+    let mut asking = tokio::task::JoinSet::new();
+    for _ in 0..100 {
+        let store = Arc::clone(&one.store);
+        asking.spawn(async move { store.confirm().await });
+    }
+    assert!(
+        asking.join_all().await.iter().all(Result::is_ok),
+        "what is known is still good"
+    );
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    valkey.signal("CONT");
 }
 
 #[tokio::test(flavor = "multi_thread")]
