@@ -21,7 +21,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
 };
-use tokio::{sync::Mutex, task::spawn_blocking};
+use tokio::sync::Mutex;
 
 /// What is hidden from whom. Anybody can be anybody to a server without keys, so there is a limit to all of it. Beyond it
 /// further jobs are refused; to make room by showing some again would undo what an honest user was told is done.
@@ -103,9 +103,7 @@ impl Hidden {
                 return Err(StoreError::Full(self.most));
             }
         }
-        let (store, change) = (Arc::clone(&self.store), change.stored(scope));
-        let stored = spawn_blocking(move || store.commit(change)).await;
-        stored.unwrap_or(Err(StoreError::Stopping))
+        self.store.commit_async(change.stored(scope)).await
     }
 
     /// A moment, for [`Hidden::forget_gone`].

@@ -18,7 +18,6 @@ use std::{sync::Arc, time::Duration};
 use tokio::{
     runtime::Handle,
     sync::{Semaphore, TryAcquireError},
-    task::spawn_blocking,
     time::timeout,
 };
 
@@ -109,7 +108,7 @@ impl Replicas {
     /// A write has touched these jobs, or any. When this returns, no other answers by what it remembers of them.
     pub async fn touched(&self, ids: Option<Vec<String>>) -> Result<(), StoreError> {
         match self.store.is_shared() {
-            true => self.commit(Change::default().tell(&TOUCHED, &ids)).await,
+            true => self.store.commit_async(Change::default().tell(&TOUCHED, &ids)).await,
             false => Ok(()),
         }
     }
@@ -161,8 +160,7 @@ impl Replicas {
         };
         let store = Arc::clone(&self.store);
         let telling = tokio::spawn(of_this_request(async move {
-            let told = spawn_blocking(move || store.commit(change)).await;
-            if let Ok(Err(error)) = told {
+            if let Err(error) = store.commit_async(change).await {
                 tracing::debug!(%error, "other jobshims hear nothing of a prompt");
             }
             drop(permit);
@@ -170,12 +168,6 @@ impl Replicas {
         if self.store.is_current() {
             let _ = timeout(PATIENCE, telling).await;
         }
-    }
-
-    async fn commit(&self, change: Change) -> Result<(), StoreError> {
-        let store = Arc::clone(&self.store);
-        let stored = spawn_blocking(move || store.commit(change)).await;
-        stored.unwrap_or(Err(StoreError::Stopping))
     }
 }
 

@@ -25,9 +25,14 @@ pub(super) trait Backend: Send + Sync {
     /// The rows cannot be read. A store that cannot be reached yet is none: its rows come once it is.
     fn follow(&self, table: &'static str, follower: Arc<dyn Follower>) -> Result<(), StoreError>;
 
-    /// What an answer can be made by, without asking anybody.
-    fn freshness(&self) -> Freshness {
-        Freshness::Current
+    /// Whether what followers have heard is what the store holds, as far as it is known without asking.
+    fn is_current(&self) -> bool {
+        true
+    }
+
+    /// What an answer can be made by, asking where that is not known.
+    fn confirm(&self) -> BoxFuture<'_, Freshness> {
+        Box::pin(ready(Freshness::Current))
     }
 
     /// What one can be made by if the store does not answer now.
@@ -37,11 +42,6 @@ pub(super) trait Backend: Send + Sync {
 
     /// Lets go of it: others need not wait for this one any more.
     fn close(&self) {}
-
-    /// The same, asking where that is not known.
-    fn confirm(&self) -> BoxFuture<'_, Freshness> {
-        Box::pin(ready(self.freshness()))
-    }
 }
 
 /// Whether what followers have heard is what the store holds.
@@ -49,8 +49,6 @@ pub(super) trait Backend: Send + Sync {
 pub(super) enum Freshness {
     /// It is.
     Current,
-    /// The store has to be asked.
-    Unsure,
     /// It was so long ago, and the store does not answer.
     Stale(Duration),
     /// It is good no more.

@@ -36,6 +36,7 @@ use seal::{Seal, opened};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{marker::PhantomData, path::Path, sync::Arc, time::Duration};
 use table::Unreadable;
+use tokio::task::spawn_blocking;
 use valkey::Valkey;
 
 /// The deleted jobs of each scope: when each was created, in ms, where that is known.
@@ -174,19 +175,22 @@ impl Store {
     /// # Errors
     /// The store was not reached yet, or has not answered for too long.
     pub async fn confirm(&self) -> Result<(), StoreError> {
-        let known = match self.backend.freshness() {
-            Freshness::Unsure => self.backend.confirm().await,
-            known => known,
-        };
-        match known {
+        match self.freshness().await {
             Freshness::Unusable(error) => Err(error),
-            Freshness::Current | Freshness::Unsure | Freshness::Stale(_) => Ok(()),
+            Freshness::Current | Freshness::Stale(_) => Ok(()),
+        }
+    }
+
+    async fn freshness(&self) -> Freshness {
+        match self.is_current() {
+            true => Freshness::Current,
+            false => self.backend.confirm().await,
         }
     }
 
     /// Whether nothing can have changed unheard.
     pub fn is_current(&self) -> bool {
-        matches!(self.backend.freshness(), Freshness::Current)
+        self.backend.is_current()
     }
 
     /// As [`Store::confirm`], of a store that also takes changes.
@@ -194,17 +198,13 @@ impl Store {
     /// # Errors
     /// The store does not answer.
     pub async fn confirm_for_write(&self) -> Result<(), StoreError> {
-        let known = match self.backend.freshness() {
-            Freshness::Unsure => self.backend.confirm().await,
-            known => known,
-        };
-        match known {
+        match self.freshness().await {
             Freshness::Unusable(error) => Err(error),
             Freshness::Stale(_) => Err(StoreError::Unreachable(
                 self.backend.place(),
                 "a change could not be stored now".to_owned(),
             )),
-            Freshness::Current | Freshness::Unsure => Ok(()),
+            Freshness::Current => Ok(()),
         }
     }
 
@@ -227,7 +227,7 @@ impl Store {
     pub fn stale_for(&self) -> Option<Duration> {
         match self.backend.standing() {
             Freshness::Stale(time) | Freshness::Unusable(StoreError::Stale(time)) => Some(time),
-            Freshness::Current | Freshness::Unsure | Freshness::Unusable(_) => None,
+            Freshness::Current | Freshness::Unusable(_) => None,
         }
     }
 
@@ -255,6 +255,16 @@ impl Store {
     /// of it. Waits for the store.
     pub fn commit(&self, change: Change) -> Result<(), StoreError> {
         self.backend.commit(sealed(self.seal.as_deref(), change)?)
+    }
+
+    /// As [`Store::commit`], for who must not block. The change is made also where nobody waits for it any more.
+    ///
+    /// # Errors
+    /// It was not made, as far as is known.
+    pub async fn commit_async(self: &Arc<Self>, change: Change) -> Result<(), StoreError> {
+        let store = Arc::clone(self);
+        let work = spawn_blocking(move || store.commit(change)).await;
+        work.unwrap_or(Err(StoreError::Stopping))
     }
 
     /// `hear` is told of all rows of `table`, and then of each that changes. It waits for nothing, and asks nothing of the

@@ -20,6 +20,7 @@ use super::{
 };
 use crate::config::{StateConfig, ValkeyUrl};
 use connection::Connector;
+use futures_util::future::BoxFuture;
 use keeper::Keeper;
 use parking_lot::Mutex;
 use status::Status;
@@ -138,14 +139,14 @@ impl Backend for Valkey {
         self.ask(|reply| Call::Follow(table, follower, reply))
     }
 
-    fn freshness(&self) -> Freshness {
-        self.status.freshness()
+    fn is_current(&self) -> bool {
+        self.status.is_current()
     }
 
     fn standing(&self) -> Freshness {
-        match self.status.is_lost() || !self.status.was_reached() {
-            true => self.status.without_an_answer(),
-            false => Freshness::Current,
+        match self.status.is_there() {
+            true => Freshness::Current,
+            false => self.status.without_an_answer(),
         }
     }
 
@@ -157,11 +158,11 @@ impl Backend for Valkey {
         }
     }
 
-    fn confirm(&self) -> futures_util::future::BoxFuture<'_, Freshness> {
+    fn confirm(&self) -> BoxFuture<'_, Freshness> {
         Box::pin(async {
             // All wait for the same attempt.
             self.status.try_again().await;
-            if self.status.is_lost() || !self.status.was_reached() {
+            if !self.status.is_there() {
                 return self.status.without_an_answer();
             }
             let _confirming = self.confirming.lock().await;

@@ -114,16 +114,16 @@ impl Status {
     /// Where it is lost, waits for a moment whether it is there again.
     pub(super) async fn try_again(&self) {
         let mut tried = self.tried.subscribe();
-        if self.is_lost() || !self.was_reached() {
+        if !self.is_there() {
             self.wanted.notify_one();
             // It fails only when there is no store any more.
             let _ = timeout(MOMENT, tried.changed()).await;
         }
     }
 
-    /// Whether it does not answer.
-    pub(super) fn is_lost(&self) -> bool {
-        self.is_lost.load(SeqCst)
+    /// Whether it was reached, and answers as far as is known.
+    pub(super) fn is_there(&self) -> bool {
+        self.was_reached() && !self.is_lost.load(SeqCst)
     }
 
     /// Why it is lost, if it is.
@@ -131,16 +131,8 @@ impl Status {
         self.reason.lock().clone()
     }
 
-    pub(super) fn was_reached(&self) -> bool {
+    fn was_reached(&self) -> bool {
         self.current_until.load(SeqCst) > 0
-    }
-
-    /// What an answer can be made by, as far as it is known without asking.
-    pub(super) fn freshness(&self) -> Freshness {
-        match self.is_current() {
-            true => Freshness::Current,
-            false => Freshness::Unsure,
-        }
     }
 
     /// What it can be made by where the store was asked and did not answer.
