@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, ReadBuf},
     sync::futures::OwnedNotified,
     time::{Instant, Sleep, sleep_until},
 };
@@ -121,16 +121,4 @@ impl<S: AsyncRead + Unpin> AsyncRead for HeldEvents<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for HeldEvents<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.server).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.server).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.server).poll_shutdown(cx)
-    }
-}
+write_to_server!(HeldEvents);

@@ -1,5 +1,8 @@
 //! Pass-through: a request forwarded unchanged but for what a proxy must add and remove.
 
+#[macro_use]
+mod write_to_server;
+
 mod beginning;
 mod client_sockets;
 mod close_frame;
@@ -9,14 +12,16 @@ mod long_prompt;
 mod named_events;
 mod named_prompt;
 mod prompt;
+mod prompt_recorder;
 mod target;
 mod trailers;
 mod upgrade;
 
 pub use client_sockets::{ClientSocket, ClientSockets};
 pub use named_events::SocketNames;
-pub(super) use prompt::set_text;
-pub use prompt::{PromptError, PromptRecorder};
+pub use prompt::PromptError;
+pub use prompt_recorder::PromptRecorder;
+pub(super) use prompt_recorder::set_text;
 pub use target::{depends_on_dialect, in_dialect, target};
 
 use crate::{

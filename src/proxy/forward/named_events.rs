@@ -15,7 +15,7 @@ use std::{
     sync::Arc,
     task::{Context, Poll, ready},
 };
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf};
 
 /// The longest message that is read, in bytes with the heads of its frames. A longer one goes on as it came.
 const LONGEST: usize = 1 << 20;
@@ -245,19 +245,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for NamedEvents<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for NamedEvents<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.server).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.server).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.server).poll_shutdown(cx)
-    }
-}
+write_to_server!(NamedEvents);
 
 #[cfg(test)]
 mod tests {

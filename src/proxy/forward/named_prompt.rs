@@ -2,7 +2,7 @@
 
 use super::{
     ForwardedRequest,
-    prompt::{PromptRecorder, Submission, no_room, set_text},
+    prompt_recorder::{PromptRecorder, Submission, no_room, set_text},
 };
 use crate::{
     http::{body::Body, body_decoding::decode},
