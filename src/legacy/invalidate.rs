@@ -40,11 +40,23 @@ impl InvalidateOnDrop {
     /// the same store.
     ///
     /// # Errors
-    /// The others could not be told.
+    /// The others could not be told that jobs were deleted from the history. That they show for a while what was known of
+    /// others is no reason to refuse what is done.
     pub async fn end(mut self) -> Result<(), StoreError> {
         match self.write.take() {
-            Some(write) => write.drop_touched().await,
+            Some(write) if write.write == LegacyWrite::History => write.drop_touched().await,
+            Some(write) => {
+                write.drop_touched_or_say_so().await;
+                Ok(())
+            }
             None => Ok(()),
+        }
+    }
+
+    /// As [`end`](Self::end), of a write that the server itself has answered: its answer stands, whoever hears of it.
+    pub async fn end_passed(mut self) {
+        if let Some(write) = self.write.take() {
+            write.drop_touched_or_say_so().await;
         }
     }
 }
@@ -53,16 +65,18 @@ impl Drop for InvalidateOnDrop {
     fn drop(&mut self) {
         // Without a runtime the program is ending, and its memory with it.
         if let (Some(write), Ok(runtime)) = (self.write.take(), Handle::try_current()) {
-            runtime.spawn(async move {
-                if let Err(error) = write.drop_touched().await {
-                    tracing::warn!(%error, "a write was broken off, and other jobshims hear nothing of it");
-                }
-            });
+            runtime.spawn(async move { write.drop_touched_or_say_so().await });
         }
     }
 }
 
 impl Write {
+    async fn drop_touched_or_say_so(&self) {
+        if let Err(error) = self.drop_touched().await {
+            tracing::warn!(%error, "a write was done, and other jobshims hear nothing of it");
+        }
+    }
+
     async fn drop_touched(&self) -> Result<(), StoreError> {
         let body = self.body.as_deref();
         self.legacy.drop_touched(&self.write, body, self.scope).await

@@ -41,15 +41,8 @@ impl Legacy {
         let task = tokio::spawn(of_this_request(async move {
             let outcome = legacy.write_all(&write, &body, &caller).await;
             let told = invalidation.end().await;
-            let outcome = match told {
-                // What was deleted, and is not known to all, is not said to be done.
-                Err(error) if write == LegacyWrite::History => outcome.and(Err(error.into())),
-                Err(error) => {
-                    tracing::warn!(%error, "a write was done, and other jobshims hear nothing of it");
-                    outcome
-                }
-                Ok(()) => outcome,
-            };
+            // What was deleted, and is not known to all, is not said to be done.
+            let outcome = outcome.and_then(|answer| Ok(told.map(|()| answer)?));
             drop(held);
             match sender.send(outcome) {
                 Ok(()) => {}

@@ -104,7 +104,13 @@ impl Pipeline {
         let answering = async move {
             let answer = match validated {
                 Ok(()) => {
-                    let answering = || self.answer(&mut record, route, head, body, shutdown);
+                    let request = ArrivedRequest {
+                        record: &mut record,
+                        head,
+                        body,
+                        shutdown,
+                    };
+                    let answering = || self.answer(route, request);
                     contained(&self.shared.observer, answering).await
                 }
                 Err(invalid) => {
@@ -123,20 +129,14 @@ impl Pipeline {
 
     /// The steps of a request that is valid. Each of the first three lets it on or answers it; its route says who does
     /// otherwise.
-    fn answer<'a>(
-        &'a self,
-        record: &'a mut RequestRecord,
-        route: Route,
-        mut head: RequestHead,
-        body: Incoming,
-        shutdown: Option<Shutdown>,
-    ) -> Answering<'a> {
-        let let_in = self.refuse_loop(&head).and_then(|()| self.admit(&mut head));
+    fn answer<'a>(&'a self, route: Route, mut request: ArrivedRequest<'a>) -> Answering<'a> {
+        let head = &mut request.head;
+        let let_in = self.refuse_loop(head).and_then(|()| self.admit(head));
         if let Err(refusal) = let_in {
             return at_once(refusal.into());
         }
-        self.settle_credentials(&mut head);
-        if !self.shared.store.is_current() && self.depends_on_state(&route, &head) {
+        self.settle_credentials(head);
+        if !self.shared.store.is_current() && self.depends_on_state(&route, head) {
             return later(async move {
                 let store = &self.shared.store;
                 let confirmed = match route {
@@ -144,12 +144,12 @@ impl Pipeline {
                     _ => store.confirm().await,
                 };
                 match confirmed {
-                    Ok(()) => self.answer_route(record, route, head, body, shutdown).await,
+                    Ok(()) => self.answer_route(route, request).await,
                     Err(error) => state_failure(&error),
                 }
             });
         }
-        self.answer_route(record, route, head, body, shutdown)
+        self.answer_route(route, request)
     }
 
     /// Whether what is answered depends on what other jobshims of the same store may have done.
@@ -164,53 +164,29 @@ impl Pipeline {
     }
 
     /// The request goes to who answers its route.
-    fn answer_route<'a>(
-        &'a self,
-        record: &'a mut RequestRecord,
-        route: Route,
-        mut head: RequestHead,
-        body: Incoming,
-        shutdown: Option<Shutdown>,
-    ) -> Answering<'a> {
-        let asked = OriginHeaders::of(head.flagged());
+    fn answer_route<'a>(&'a self, route: Route, mut request: ArrivedRequest<'a>) -> Answering<'a> {
+        let asked = OriginHeaders::of(request.head.flagged());
         match route {
             Route::PassThrough => {
-                if let Some(call) = self.legacy.named_call(&head) {
-                    let passing = self.pass_named(call, self.going_on(record, head, body, shutdown));
+                if let Some(call) = self.legacy.named_call(&request.head) {
+                    let passing = self.pass_named(call, self.going_on(request));
                     return later(passing.map(move |outcome| self.annotate(passed(outcome), &asked)));
                 }
-                let hiding = self.legacy.hiding(&mut head, |head| self.scope(head));
-                let request = self.going_on(record, head, body, shutdown);
-                let passing = self.pass_hiding(request, hiding);
+                let hiding = self.legacy.hiding(&mut request.head, |head| self.scope(head));
+                let passing = self.pass_hiding(self.going_on(request), hiding);
                 later(passing.map(move |outcome| self.annotate(passed(outcome), &asked)))
             }
             Route::Prompt => {
-                let passing = self.prompt(self.going_on(record, head, body, shutdown));
+                let passing = self.prompt(self.going_on(request));
                 later(passing.map(move |outcome| self.annotate(outcome.unwrap_or_else(refused), &asked)))
             }
-            Route::WrongMethod(wrong) => {
-                let request = ArrivedRequest {
-                    record,
-                    head,
-                    body,
-                    shutdown,
-                };
-                self.answer_wrong_method(wrong, request, asked)
-            }
-            Route::Legacy(route) => {
-                let request = ArrivedRequest {
-                    record,
-                    head,
-                    body,
-                    shutdown,
-                };
-                self.answer_read(route, request, asked)
-            }
+            Route::WrongMethod(wrong) => self.answer_wrong_method(wrong, request, asked),
+            Route::Legacy(route) => self.answer_read(route, request, asked),
             Route::Write(write) => {
-                let scope = self.scope(&head);
-                let decision = self.decide(record, write.name(), &head, scope);
+                let scope = self.scope(&request.head);
+                let decision = self.decide(request.record, write.name(), &request.head, scope);
                 let request = LegacyRequest {
-                    request: self.going_on(record, head, body, shutdown),
+                    request: self.going_on(request),
                     scope,
                     decision,
                 };
@@ -259,22 +235,16 @@ impl Pipeline {
     fn answer_read<'a>(
         &'a self,
         route: LegacyRoute,
-        request: ArrivedRequest<'a>,
+        mut request: ArrivedRequest<'a>,
         asked: OriginHeaders,
     ) -> Answering<'a> {
-        let ArrivedRequest {
-            record,
-            mut head,
-            body,
-            shutdown,
-        } = request;
-        let scope = self.scope(&head);
-        let decision = self.decide(record, route.name(), &head, scope);
+        let scope = self.scope(&request.head);
+        let decision = self.decide(request.record, route.name(), &request.head, scope);
         let uuid = route.id().and_then(|id| self.legacy.known_id_at_server(id, scope));
         let route = match uuid {
             None => route,
             Some(uuid) => {
-                set_id(&mut head, &uuid, route.behind_id());
+                set_id(&mut request.head, &uuid, route.behind_id());
                 route.of_job(uuid)
             }
         };
@@ -286,13 +256,14 @@ impl Pipeline {
         };
         let remembered = match decision {
             // From memory nobody is asked: it must not be a request that the upstream would refuse.
-            Decision::Translate | Decision::TranslateIfThere if !record.foreign => {
-                let inquiry = self.inquiry(&head);
+            Decision::Translate | Decision::TranslateIfThere if !request.record.foreign => {
+                let (record, head) = (&*request.record, &request.head);
+                let inquiry = self.inquiry(head);
                 match self.legacy.remembered(&route, inquiry, scope) {
                     Some(Remembered::Answer(answer)) => {
                         let finish = |answer| finish(&route, answer);
                         let encoding = inquiry.best_encoding();
-                        return at_once(self.remembered(record, &route, &head, encoding, answer, finish));
+                        return at_once(self.remembered(record, &route, head, encoding, answer, finish));
                     }
                     plain => plain,
                 }
@@ -300,7 +271,7 @@ impl Pipeline {
             _ => None,
         };
         let request = LegacyRequest {
-            request: self.going_on(record, head, body, shutdown),
+            request: self.going_on(request),
             scope,
             decision,
         };
@@ -311,13 +282,14 @@ impl Pipeline {
     }
 
     /// A request that goes on: its head gets the request's id, and is told of the body's progress.
-    pub(super) fn going_on<'a>(
-        &self,
-        record: &'a RequestRecord,
-        mut head: RequestHead,
-        body: Incoming,
-        shutdown: Option<Shutdown>,
-    ) -> ClientRequest<'a> {
+    pub(super) fn going_on<'a>(&self, request: ArrivedRequest<'a>) -> ClientRequest<'a> {
+        let ArrivedRequest {
+            record,
+            mut head,
+            body,
+            shutdown,
+        } = request;
+        let record: &'a RequestRecord = record;
         record.put_name(head.headers_mut());
         let mut body = IdleTimeoutBody::new(body, self.shared.idle_timeout);
         if !body.is_end_stream() {

@@ -70,10 +70,7 @@ impl Pipeline {
                 return refused(error);
             }
             let answer = passed(self.forward(call.request, false).await);
-            // It was done by the server, whoever hears of it.
-            if let Err(error) = invalidation.end().await {
-                tracing::warn!(%error, "a write was done, and other jobshims hear nothing of it");
-            }
+            invalidation.end_passed().await;
             return answer;
         }
         let ClientRequest {
@@ -216,11 +213,7 @@ impl Pipeline {
             Ok(response) => self.named(naming, response).await,
             error => error,
         };
-        match invalidation.end().await {
-            Err(error) if *write.write == LegacyWrite::History => return Err(error.into()),
-            Err(error) => tracing::warn!(%error, "a write was done, and other jobshims hear nothing of it"),
-            Ok(()) => {}
-        }
+        invalidation.end().await?;
         Ok(answer?)
     }
 }

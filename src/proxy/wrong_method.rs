@@ -22,19 +22,13 @@ impl Pipeline {
         request: ArrivedRequest<'a>,
         asked: OriginHeaders,
     ) -> Answering<'a> {
-        let ArrivedRequest {
-            record,
-            head,
-            body,
-            shutdown,
-        } = request;
-        let scope = self.scope(&head);
-        let client = || self.shared.store.scope_key().client(&scope, record.peer.client);
+        let scope = self.scope(&request.head);
+        let client = || self.shared.store.scope_key().client(&scope, request.record.peer.client);
         let decision = self.modes.decide(wrong.route, client);
         if matches!(decision, Decision::Translate | Decision::Gone) {
-            return at_once(wrong_method(head.method(), wrong.allow));
+            return at_once(wrong_method(request.head.method(), wrong.allow));
         }
-        let request = self.going_on(record, head, body, shutdown);
+        let request = self.going_on(request);
         later(async move {
             if decision == Decision::TranslateIfThere {
                 let caller = request.caller(scope);
@@ -47,12 +41,8 @@ impl Pipeline {
             let invalidation = (!request.head.method().is_safe())
                 .then(|| InvalidateOnDrop::new(&self.legacy, &LegacyWrite::History, None, scope));
             let answer = passed(self.forward(request, false).await);
-            let told = match invalidation {
-                Some(invalidation) => invalidation.end().await,
-                None => Ok(()),
-            };
-            if let Err(error) = told {
-                tracing::warn!(%error, "a write was done, and other jobshims hear nothing of it");
+            if let Some(invalidation) = invalidation {
+                invalidation.end_passed().await;
             }
             self.annotate(answer, &asked)
         })
