@@ -4,7 +4,7 @@ use crate::support::{
     facing,
     gate::Gate,
     raw::{raw_request, statuses},
-    upstream::{RawServer, read_head},
+    upstream::{RawServer, read_body, read_head},
     wait::{until, within},
 };
 use serde_json::{Value, json};
@@ -70,13 +70,9 @@ async fn serve(mut stream: TcpStream, sockets: &Mutex<HashMap<String, OwnedWrite
             while reading.read(&mut heard).await.is_ok_and(|bytes| bytes > 0) {}
             return;
         }
-        let length = head
-            .lines()
-            .find_map(|line| line.to_lowercase().strip_prefix("content-length:")?.trim().parse().ok());
-        let mut body = vec![0; length.unwrap_or(0)];
-        if stream.read_exact(&mut body).await.is_err() {
+        let Some(body) = read_body(&head, &mut stream).await else {
             return;
-        }
+        };
         let body: Value = serde_json::from_slice(&body).unwrap_or_default();
         if let (Some(socket), Some(event)) = (body["to"].as_str(), body["event"].as_str())
             && let Some(socket) = sockets.lock().await.get_mut(socket)

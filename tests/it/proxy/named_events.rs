@@ -4,7 +4,7 @@ use crate::support::{
     Client, facing,
     raw::raw_request,
     server::{Server, Setup, board},
-    upstream::{Arrived, RawServer, read_head},
+    upstream::{Arrived, RawServer, read_body, read_head},
     wait::within,
 };
 use futures_util::{SinkExt, StreamExt};
@@ -150,11 +150,7 @@ impl Bytewise {
                         while reading.read(&mut heard).await.is_ok_and(|bytes| bytes > 0) {}
                         return;
                     }
-                    let length = head
-                        .lines()
-                        .find_map(|line| line.to_lowercase().strip_prefix("content-length:")?.trim().parse().ok());
-                    let mut body = vec![0; length.unwrap_or(0)];
-                    stream.read_exact(&mut body).await.expect("a body");
+                    let body = read_body(&head, &mut stream).await.expect("a body");
                     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
                     let id = body["prompt_id"].as_str().unwrap_or_default().to_owned();
                     let answer = json!({"prompt_id": id, "number": 1}).to_string();

@@ -156,6 +156,16 @@ pub async fn read_head(stream: &mut TcpStream) -> Option<String> {
     Some(String::from_utf8_lossy(&head).into_owned())
 }
 
+/// The body of a request with this head; `None` when the connection ended before.
+pub async fn read_body(head: &str, stream: &mut TcpStream) -> Option<Vec<u8>> {
+    let length = head
+        .lines()
+        .find_map(|line| line.to_lowercase().strip_prefix("content-length:")?.trim().parse().ok());
+    let mut body = vec![0; length.unwrap_or(0)];
+    stream.read_exact(&mut body).await.ok()?;
+    Some(body)
+}
+
 /// Method and target of a request, whose body is read and dropped; `None` at the end of the connection.
 pub async fn read_request(stream: &mut TcpStream) -> Option<String> {
     let head = read_head(stream).await?;

@@ -2,7 +2,7 @@
 
 pub use super::{
     gate::Gate,
-    raw_server::{RawServer, Received, raw, raw_bytes, read_head, read_request},
+    raw_server::{RawServer, Received, raw, raw_bytes, read_body, read_head, read_request},
     scripted::{Arrived, Scripted, TestBody, reply},
 };
 

@@ -1,19 +1,21 @@
 //! Several jobshims in front of one server, which share a store: to their clients they are one, also when some of them, or the
 //! store, are killed.
 
+mod killed;
+mod lost;
+
 use crate::support::{
     Client, Reply,
     program::Program,
-    seeded::Seeded,
     server::{Server, Setup, board},
-    valkey::{Traffic, Valkey, Way, until_ready},
-    wait::{as_soon_as, until},
+    valkey::Valkey,
+    wait::until,
 };
 use http::Method;
 use jobshim::demo::{Job, Rules};
 use serde_json::{Value, json};
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     net::SocketAddr,
     time::{Duration, Instant},
 };
@@ -100,133 +102,6 @@ async fn history(at: SocketAddr, user: &str) -> BTreeSet<usize> {
         .keys()
         .map(|id| id[..8].parse().expect("a number"))
         .collect()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn killed_in_the_middle_of_a_thousand_deletes_every_one_that_was_answered_is_hidden_everywhere() {
-    let Some(mut valkey) = Valkey::start("thousand", &[]) else {
-        return;
-    };
-    let server = server(1000).await;
-    let mut replicas = Replicas::start(3, &server.url(), &valkey.url(), &[]);
-    let addresses = [replicas.at(0), replicas.at(1), replicas.at(2)];
-    let mut deleting = tokio::task::JoinSet::new();
-    for lane in 0..4 {
-        deleting.spawn(async move {
-            let mut answered = Vec::new();
-            for nth in (1..=1000).filter(|nth| nth % 4 == lane) {
-                let body = json!({"delete": [uuid(nth)]});
-                match post(addresses[nth % 3], "/history", "", &body).await {
-                    Ok(reply) if reply.status == 200 => answered.push(nth),
-                    Ok(reply) => assert_eq!(reply.status, 503, "{}", reply.text()),
-                    Err(_) => {}
-                }
-            }
-            answered
-        });
-    }
-    let asked = |count: usize| server.arrived(Method::POST, "/history").len() >= count;
-    as_soon_as("a few hundred are deleted", || asked(300)).await;
-    replicas.programs[0].signal("KILL");
-    as_soon_as("more are deleted", || asked(450)).await;
-    valkey.kill();
-    valkey.restart();
-    let answered: Vec<usize> = deleting.join_all().await.into_iter().flatten().collect();
-    assert!(
-        (150..900).contains(&answered.len()),
-        "killed in the middle: {}",
-        answered.len()
-    );
-    replicas.programs[0].end();
-    replicas.programs[0] = replicas.new_program();
-    for nth in 0..3 {
-        let at = replicas.at(nth);
-        until("it answers", async || {
-            Client::new().get(at, "/history").await.status == 200
-        })
-        .await;
-        let shown = history(at, "").await;
-        let back: Vec<_> = answered.iter().filter(|nth| shown.contains(nth)).collect();
-        assert!(back.is_empty(), "shown again: {back:?}");
-    }
-}
-
-/// What is known of one user's history: a write that was not answered may have been done.
-#[derive(Default)]
-struct Model {
-    hidden: BTreeMap<usize, bool>,
-}
-
-impl Model {
-    fn wrong(&self, shown: &BTreeSet<usize>, all: usize) -> Vec<String> {
-        let wrong = |nth: &usize| match (self.hidden.get(nth), shown.contains(nth)) {
-            (Some(true), true) => Some(format!("{nth} was deleted, and is shown")),
-            (None, false) => Some(format!("{nth} was not deleted, and is not shown")),
-            _ => None,
-        };
-        (1..=all).filter_map(|nth| wrong(&nth)).collect()
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn whatever_twenty_users_do_through_whichever_of_three_is_as_if_there_were_one() {
-    let Some(mut valkey) = Valkey::start("model", &[]) else {
-        return;
-    };
-    // As many as the environment asks for; 10,000 take some minutes.
-    let operations: usize =
-        std::env::var("JOBSHIM_TEST_OPERATIONS").map_or(1_200, |count| count.parse().expect("a number"));
-    let mut jobs = 40;
-    let server = server(jobs).await;
-    let mut replicas = Replicas::start(3, &server.url(), &valkey.url(), &[]);
-    let mut models: Vec<Model> = (0..20).map(|_| Model::default()).collect();
-    let mut random = Seeded(17);
-    for operation in 0..operations {
-        let (user, nth) = (random.below(20), random.below(3));
-        let (name, at) = (format!("user-{user}"), replicas.at(nth));
-        match random.below(100) {
-            0..35 => {
-                let id = 1 + random.below(jobs);
-                let done = post(at, "/history", &name, &json!({"delete": [uuid(id)]})).await;
-                let done = done.is_ok_and(|reply| reply.status == 200);
-                let before = models[user].hidden.get(&id).copied().unwrap_or(false);
-                models[user].hidden.insert(id, before || done);
-            }
-            35..40 => {
-                let done = post(at, "/history", &name, &json!({"clear": true})).await;
-                let done = done.is_ok_and(|reply| reply.status == 200);
-                for id in 1..=jobs {
-                    let before = models[user].hidden.get(&id).copied().unwrap_or(false);
-                    models[user].hidden.insert(id, before || done);
-                }
-            }
-            40..45 => {
-                jobs += 1;
-                server.with(|state| state.board.add(job(jobs, "completed")));
-            }
-            45..46 => replicas.replace(nth),
-            46 if operation % 2 == 0 => {
-                valkey.kill();
-                valkey.restart();
-            }
-            _ => {
-                let reply = Client::new().get_with(at, "/history", &[("comfy-user", &name)]).await;
-                // A store that was killed a moment ago may not have been reached yet.
-                if reply.status == 503 {
-                    continue;
-                }
-                assert_eq!(reply.status, 200, "operation {operation}: {}", reply.text());
-                let shown: Value = serde_json::from_slice(&reply.body).expect("JSON");
-                let ids = shown.as_object().expect("a history").keys();
-                let shown: BTreeSet<usize> = ids.map(|id| id[..8].parse().expect("a number")).collect();
-                let wrong = models[user].wrong(&shown, jobs);
-                assert!(
-                    wrong.is_empty(),
-                    "operation {operation}, {name} through {nth}: {wrong:?}"
-                );
-            }
-        }
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -374,131 +249,4 @@ async fn who_calls_is_told_by_each_of_all() {
     let mut third = replicas.new_program();
     let admin = third.admin();
     until("a new one tells of all", async || calls(admin).await == 3).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn before_the_store_was_reached_nothing_is_translated_and_the_rest_passes() {
-    let Some(mut valkey) = Valkey::start("unreached", &[]) else {
-        return;
-    };
-    valkey.kill();
-    let server = server(3).await;
-    let mut replicas = Replicas::start(1, &server.url(), &valkey.url(), &["--admin", "127.0.0.1:0"]);
-    let (at, admin) = (replicas.at(0), replicas.programs[0].admin());
-    let client = Client::new();
-    replicas.programs[0].line_with("the store is not there");
-    assert_eq!(
-        client.get(at, "/system_stats").await.status,
-        404,
-        "the server's own answer"
-    );
-    let refused = client.get(at, "/history").await;
-    assert_eq!(refused.status, 503, "{}", refused.text());
-    assert!(
-        refused.text().contains("state_unreachable") && refused.header("retry-after") == "1",
-        "{}",
-        refused.text()
-    );
-    until_ready(&client, admin, false).await;
-    valkey.restart();
-    until_ready(&client, admin, true).await;
-    assert_eq!(history(at, "").await.len(), 3);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn while_the_store_is_lost_reads_go_on_for_a_while_deletes_are_refused_and_the_rest_passes() {
-    let Some(valkey) = Valkey::start("lost", &[]) else {
-        return;
-    };
-    let way = Way::to(valkey.port());
-    let server = server(3).await;
-    let more = [
-        "--admin",
-        "127.0.0.1:0",
-        "--state-max-stale",
-        "4s",
-        "--state-timeout",
-        "500ms",
-    ];
-    let mut replicas = Replicas::start(1, &server.url(), &way.url(), &more);
-    let (at, admin) = (replicas.at(0), replicas.programs[0].admin());
-    let client = Client::new();
-    let deleted = post(at, "/history", "", &json!({"delete": [uuid(1)]}))
-        .await
-        .expect("an answer");
-    assert_eq!(deleted.status, 200, "{}", deleted.text());
-    for traffic in [Traffic::Stands, Traffic::Cut] {
-        way.is(traffic);
-        let begun = Instant::now();
-        until("a delete is refused", async || {
-            let refused = post(at, "/history", "", &json!({"delete": [uuid(2)]}))
-                .await
-                .expect("an answer");
-            assert_ne!(refused.status, 200, "it is not stored");
-            refused.status == 503
-        })
-        .await;
-        let shown = client.get(at, "/history").await;
-        if begun.elapsed() < Duration::from_secs(4) {
-            assert_eq!(shown.status, 200, "{}", shown.text());
-            assert!(!shown.text().contains(&uuid(1)), "{}", shown.text());
-        }
-        until(
-            "reads are refused rather than show what may have been deleted",
-            async || client.get(at, "/history").await.status == 503,
-        )
-        .await;
-        assert!(begun.elapsed() >= Duration::from_secs(3), "{:?}", begun.elapsed());
-        // What passes does not wait for the store.
-        let passing = Instant::now();
-        for _ in 0..20 {
-            assert_eq!(
-                client.get(at, "/system_stats").await.status,
-                404,
-                "the server's own answer"
-            );
-        }
-        assert!(passing.elapsed() < Duration::from_secs(2), "{:?}", passing.elapsed());
-        let metrics = client.get(admin, "/metrics").await.text();
-        let stale = metrics
-            .lines()
-            .find_map(|line| line.strip_prefix("jobshim_state_stale_seconds "));
-        let stale: f64 = stale.and_then(|stale| stale.parse().ok()).expect("a metric");
-        assert!(stale > 3.0, "{stale}");
-        replicas.programs[0].line_with("the store is lost");
-        way.is(Traffic::Flows);
-        until("it is there again", async || {
-            let deleted = post(at, "/history", "", &json!({"delete": [uuid(3)]}))
-                .await
-                .expect("an answer");
-            deleted.status == 200
-        })
-        .await;
-        assert!(!history(at, "").await.contains(&1));
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_slow_store_does_not_slow_what_passes() {
-    let Some(valkey) = Valkey::start("slow", &[]) else {
-        return;
-    };
-    let way = Way::to(valkey.port());
-    let server = server(3).await;
-    let mut replicas = Replicas::start(1, &server.url(), &way.url(), &[]);
-    let at = replicas.at(0);
-    let client = Client::new();
-    assert_eq!(history(at, "").await.len(), 3);
-    way.takes(Duration::from_millis(300));
-    let begun = Instant::now();
-    for nth in 1..=10 {
-        assert_eq!(
-            client.get(at, "/system_stats").await.status,
-            404,
-            "the server's own answer"
-        );
-        let prompt = json!({"prompt_id": uuid(100 + nth), "prompt": {"1": {"class_type": "SaveImage", "inputs": {}}}});
-        assert_eq!(post(at, "/prompt", "", &prompt).await.expect("an answer").status, 200);
-    }
-    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
 }
