@@ -98,7 +98,7 @@ impl Proxy {
             tracing::warn!(%error, "who calls the legacy surface could not be stored");
         }
         // What those have noted that are gone becomes one row, so that there are no more rows than jobshims.
-        if let Some((gone, sum)) = usage.gone("") {
+        if let Some((gone, sum)) = usage.gone() {
             let change = gone.iter().fold(Change::default(), |change, (name, clients)| {
                 change.remove_if(&USAGE, name, clients)
             });

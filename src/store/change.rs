@@ -81,11 +81,6 @@ impl Change {
         self
     }
 
-    /// Whether it changes nothing.
-    pub fn is_empty(&self) -> bool {
-        self.steps.is_empty()
-    }
-
     fn valued<K: RowKey, V: Serialize>(
         mut self,
         table: &Table<K, V>,

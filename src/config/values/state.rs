@@ -16,14 +16,6 @@ pub enum StatePlace {
 }
 
 impl StatePlace {
-    /// What `--state` means.
-    ///
-    /// # Errors
-    /// It is no place: what was expected.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        state(text).map_err(std::borrow::Cow::into_owned)
-    }
-
     /// The folder, if it is one.
     pub fn folder(&self) -> Option<&std::path::Path> {
         match self {

@@ -209,9 +209,9 @@ impl Usage {
             .fetch_max(self.others.watched_ms().saturating_sub(elapsed), Relaxed);
     }
 
-    /// What jobshims have noted that store nothing any more, but for the one that is called `sum`; and the sum of both.
-    pub fn gone(&self, sum: &str) -> Option<(Vec<(String, Clients)>, Clients)> {
-        self.others.gone(sum)
+    /// What jobshims have noted that store nothing any more, by name, and the sum that takes its place, under no name.
+    pub fn gone(&self) -> Option<(Vec<(String, Clients)>, Clients)> {
+        self.others.gone()
     }
 
     /// All clients, whichever jobshim of the same store has noted them.

@@ -12,6 +12,9 @@ use std::{
 /// outage lasts so long: what is counted as gone must not come back.
 const GONE: Duration = Duration::from_secs(7 * 86_400);
 
+/// In place of a name, for all that are gone.
+const OF_THE_GONE: &str = "";
+
 /// By the name of each jobshim.
 #[derive(Debug, Default)]
 pub(super) struct Others(Mutex<HashMap<String, Noted>>);
@@ -53,18 +56,18 @@ impl Others {
         }
     }
 
-    /// Those of them that store nothing any more, but for the one that is called `sum`; and the sum of both.
-    pub(super) fn gone(&self, sum: &str) -> Option<(Vec<(String, Clients)>, Clients)> {
+    /// Those of them that store nothing any more, and the sum of them and of those before them.
+    pub(super) fn gone(&self) -> Option<(Vec<(String, Clients)>, Clients)> {
         let others = self.0.lock();
         let gone: Vec<(String, Clients)> = others
             .iter()
-            .filter(|(name, noted)| *name != sum && noted.heard.elapsed() >= GONE)
+            .filter(|(name, noted)| *name != OF_THE_GONE && noted.heard.elapsed() >= GONE)
             .map(|(name, noted)| (name.clone(), noted.clients.clone()))
             .collect();
         if gone.is_empty() {
             return None;
         }
-        let before = others.get(sum).map(|noted| &noted.clients);
+        let before = others.get(OF_THE_GONE).map(|noted| &noted.clients);
         let all = merged(before.into_iter().chain(gone.iter().map(|(_, clients)| clients)));
         Some((gone, all))
     }

@@ -2,7 +2,7 @@
 //! `JOBSHIM_TEST_REPLICAS` says how many.
 
 use super::{Running, serve, valkey::Valkey};
-use jobshim::config::{Config, StateConfig, StatePlace};
+use jobshim::config::{self, Config, Options, StatePlace, settings::STATE};
 use std::{
     collections::HashMap,
     env,
@@ -58,11 +58,9 @@ pub fn shared_state(config: &mut Config) -> Option<Valkey> {
             (valkey.url(), Some(valkey))
         }
     };
-    let place = StatePlace::parse(&url).expect("a URL");
-    config.state = StateConfig {
-        place,
-        ..config.state.clone()
-    };
+    let options = Options::default().with(&STATE.store.key, url);
+    let elsewhere = config::load(&options, |_| None).expect("a configuration").config;
+    config.state.place = elsewhere.state.place;
     own
 }
 
