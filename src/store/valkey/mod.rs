@@ -7,6 +7,7 @@
 //!
 //! It has a thread of its own: whatever the server does, no request waits behind it.
 
+mod call;
 mod calls;
 mod connection;
 mod entry;
@@ -19,16 +20,14 @@ use super::{
     change::Step,
 };
 use crate::config::{StateConfig, ValkeyUrl};
+use call::{Call, Reply};
 use connection::Connector;
 use futures_util::future::BoxFuture;
 use keeper::Keeper;
 use parking_lot::Mutex;
 use status::Status;
 use std::{
-    sync::{
-        Arc,
-        mpsc::{SyncSender, sync_channel},
-    },
+    sync::{Arc, mpsc::sync_channel},
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -50,18 +49,6 @@ pub(super) struct Valkey {
     confirming: tokio::sync::Mutex<()>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
-
-/// What the thread is asked for.
-enum Call {
-    Rows(&'static str, Reply<Vec<Row>>),
-    Commit(Vec<Step>, Reply<()>),
-    Follow(&'static str, Arc<dyn Follower>, Reply<()>),
-    /// Whether the copy is what the store holds.
-    Confirm(oneshot::Sender<()>),
-}
-
-/// For who blocks until it is there.
-type Reply<T> = SyncSender<Result<T, StoreError>>;
 
 impl Valkey {
     /// Connects; one that does not answer is waited for beside everything else. A new store begins with these `first` rows.

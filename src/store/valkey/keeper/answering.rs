@@ -5,7 +5,10 @@ use crate::store::{
     StoreError,
     backend::{Follower, News, Rows},
     change::Step,
-    valkey::{Call, Reply, status::LEASE},
+    valkey::{
+        call::{Call, Reply},
+        status::LEASE,
+    },
 };
 use std::{rc::Rc, sync::Arc, time::Duration};
 use tokio::time::{sleep, timeout};

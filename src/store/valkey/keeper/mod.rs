@@ -3,10 +3,10 @@
 mod answering;
 
 use super::{
-    Call, Reply, Status,
+    call::{Call, Reply},
     calls::{CallError, Heard, Refusal, Version, WAIT},
     connection::{Connection, Connector},
-    status::LEASE,
+    status::{LEASE, Status},
 };
 use crate::store::{
     StoreError,
