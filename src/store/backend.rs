@@ -15,6 +15,9 @@ pub(super) trait Backend: Send + Sync {
     /// Every row of a table; none of one in which nothing was ever put.
     fn rows(&self, table: &'static str) -> Result<Vec<Row>, StoreError>;
 
+    /// One row of a table as it is now.
+    fn row(&self, table: &'static str, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
+
     /// Does a change, all of it or nothing. Once this returns, no crash undoes it, and every follower has heard of it, also
     /// in other processes.
     fn commit(&self, steps: Vec<Step>) -> Result<(), StoreError>;

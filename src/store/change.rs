@@ -1,7 +1,7 @@
 //! What is put into the store and taken out of it, all of it or nothing.
 
 use super::{
-    Signal, StoreError, Table,
+    Blobs, Signal, StoreError, Table,
     table::{Bound, RowKey},
 };
 use serde::Serialize;
@@ -34,6 +34,8 @@ pub(super) enum Action {
     Remove,
     /// It is gone if it is this.
     RemoveIf(Vec<u8>),
+    /// It is this before anything is done, or is not there: otherwise nothing of the change is.
+    Expect(Option<Vec<u8>>),
     /// Nothing: there is no row, and the key is what all are told.
     Tell,
 }
@@ -54,18 +56,36 @@ impl Change {
     }
 
     /// What is under `key` is taken out.
-    pub fn remove<K: RowKey, V>(mut self, table: &Table<K, V>, key: &K) -> Self {
-        self.steps.push(Step {
-            table: table.name,
-            key: key.bytes(),
-            action: Action::Remove,
-        });
-        self
+    pub fn remove<K: RowKey, V>(self, table: &Table<K, V>, key: &K) -> Self {
+        self.step(table.name, key, Action::Remove)
     }
 
     /// What is under `key` is taken out if it is still `value`: somebody else may have put another there.
     pub fn remove_if<K: RowKey, V: Serialize>(self, table: &Table<K, V>, key: &K, value: &V) -> Self {
         self.valued(table, key, value, Action::RemoveIf)
+    }
+
+    /// All of it is done only if what is under `key` is `value`, or if nothing is there.
+    pub fn expect<K: RowKey, V: Serialize>(self, table: &Table<K, V>, key: &K, value: Option<&V>) -> Self {
+        match value {
+            Some(value) => self.valued(table, key, value, |value| Action::Expect(Some(value))),
+            None => self.step(table.name, key, Action::Expect(None)),
+        }
+    }
+
+    /// `bytes` are stored under `key`, whatever was there.
+    pub fn put_blob<K: RowKey>(self, blobs: &Blobs<K>, key: &K, bytes: Vec<u8>) -> Self {
+        self.step(blobs.name, key, Action::Put(bytes))
+    }
+
+    /// The bytes under `key` are taken out.
+    pub fn remove_blob<K: RowKey>(self, blobs: &Blobs<K>, key: &K) -> Self {
+        self.step(blobs.name, key, Action::Remove)
+    }
+
+    /// Whether nothing is to be done.
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty() && self.wrong.is_none()
     }
 
     /// All who listen to `signal` hear of `what`.
@@ -81,6 +101,15 @@ impl Change {
         self
     }
 
+    fn step<K: RowKey>(mut self, table: &'static str, key: &K, action: Action) -> Self {
+        self.steps.push(Step {
+            table,
+            key: key.bytes(),
+            action,
+        });
+        self
+    }
+
     fn valued<K: RowKey, V: Serialize>(
         mut self,
         table: &Table<K, V>,
@@ -89,11 +118,7 @@ impl Change {
         action: impl FnOnce(Vec<u8>) -> Action,
     ) -> Self {
         match serde_json::to_vec(value) {
-            Ok(value) => self.steps.push(Step {
-                table: table.name,
-                key: key.bytes(),
-                action: action(value),
-            }),
+            Ok(value) => return self.step(table.name, key, action(value)),
             Err(error) => self.wrong = Some(StoreError::unwritable(table.holds, &error)),
         }
         self

@@ -49,6 +49,9 @@ pub enum StoreError {
     /// There is no room for another hidden job.
     #[error("as many jobs are hidden as history.max_hidden allows ({0} bytes)")]
     Full(usize),
+    /// What a change was to be of is not as it was expected to be.
+    #[error("the change was not made: another one came before it")]
+    Changed,
     /// The program is ending.
     #[error("the change was not made: jobshim is stopping")]
     Stopping,

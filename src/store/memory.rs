@@ -25,6 +25,13 @@ impl Kept {
         of_table.map(|((_, key), value)| (key.clone(), value.clone())).collect()
     }
 
+    fn is_as_expected(&self, step: &Step) -> bool {
+        match &step.action {
+            Action::Expect(value) => self.rows.get(&(step.table, step.key.clone())) == value.as_ref(),
+            _ => true,
+        }
+    }
+
     fn take(&mut self, step: Step) -> Result<(), StoreError> {
         let Step { table, key, action } = step;
         let place = (table, key);
@@ -34,6 +41,8 @@ impl Kept {
             Action::Remove => drop(self.rows.remove(&place)),
             Action::RemoveIf(value) if self.rows.get(&place) == Some(&value) => drop(self.rows.remove(&place)),
             Action::RemoveIf(_) | Action::PutFor(..) | Action::Tell => {}
+            // It was looked at before, and nothing has changed.
+            Action::Expect(_) => return Ok(()),
         }
         let now = self.rows.get(&place).map(Vec::as_slice);
         let told = self.followers.tell(table, News::One(&place.1, now));
@@ -50,9 +59,16 @@ impl Backend for Memory {
         Ok(self.0.lock().rows(table))
     }
 
+    fn row(&self, table: &'static str, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.0.lock().rows.get(&(table, key.to_vec())).cloned())
+    }
+
     fn commit(&self, steps: Vec<Step>) -> Result<(), StoreError> {
         let mut kept = self.0.lock();
-        steps.into_iter().try_for_each(|step| kept.take(step))
+        match steps.iter().all(|step| kept.is_as_expected(step)) {
+            true => steps.into_iter().try_for_each(|step| kept.take(step)),
+            false => Err(StoreError::Changed),
+        }
     }
 
     fn follow(&self, table: &'static str, follower: Arc<dyn Follower>) -> Result<(), StoreError> {

@@ -18,7 +18,7 @@ mod valkey;
 pub use change::Change;
 pub use error::StoreError;
 pub use follow::Event;
-pub use table::{RowKey, Signal, Table};
+pub use table::{Blobs, RowKey, Signal, Table};
 
 use crate::{
     auth::scope::{Scope, ScopeKey},
@@ -251,6 +251,29 @@ impl Store {
             .map_err(|why| StoreError::damaged(self.backend.place(), why))
     }
 
+    /// The bytes under `key`. Waits for the store.
+    pub fn blob<K: RowKey>(&self, blobs: &Blobs<K>, key: &K) -> Result<Option<Vec<u8>>, StoreError> {
+        let key = key.bytes();
+        let Some(bytes) = self.backend.row(blobs.name, &key)? else {
+            return Ok(None);
+        };
+        let plain = opened(self.seal.as_deref(), blobs.name, &key, &bytes);
+        plain
+            .map(Some)
+            .map_err(|why| StoreError::damaged(self.backend.place(), why))
+    }
+
+    /// As [`Store::blob`], for who must not block.
+    pub async fn blob_async<K: RowKey + Send + 'static>(
+        self: &Arc<Self>,
+        blobs: &'static Blobs<K>,
+        key: K,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        let store = Arc::clone(self);
+        let work = spawn_blocking(move || store.blob(blobs, &key)).await;
+        work.unwrap_or(Err(StoreError::Stopping))
+    }
+
     /// Does a change, all of it or nothing. Once this returns, no crash undoes it, and all who follow its tables have heard
     /// of it. Waits for the store.
     pub fn commit(&self, change: Change) -> Result<(), StoreError> {
@@ -334,6 +357,7 @@ fn sealed(seal: Option<&Seal>, change: Change) -> Result<Vec<Step>, StoreError> 
             Action::PutFor(plain, bound) => Action::PutFor(value(plain)?, bound),
             Action::PutNew(plain) => Action::PutNew(value(plain)?),
             Action::RemoveIf(plain) => Action::RemoveIf(value(plain)?),
+            Action::Expect(plain) => Action::Expect(plain.map(value).transpose()?),
             action @ (Action::Remove | Action::Tell) => action,
         };
         Ok(Step { table, key, action })

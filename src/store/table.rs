@@ -22,6 +22,22 @@ pub(super) struct Bound {
     pub most: u64,
 }
 
+/// Long values by keys of type `K`, as bytes. Nobody follows them or has a copy of them: each is read when it is needed.
+pub struct Blobs<K> {
+    pub(super) name: &'static str,
+    types: PhantomData<fn(K)>,
+}
+
+impl<K> Blobs<K> {
+    /// The blobs `name` of the store, which no table or signal may have.
+    pub const fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            types: PhantomData,
+        }
+    }
+}
+
 /// What all who have the store open are told, and nobody keeps.
 pub struct Signal<T> {
     pub(super) name: &'static str,

@@ -12,6 +12,10 @@ use std::{
     sync::Arc,
 };
 
+/// The most memory, in bytes, for what was read of the file or is to be written: rows are copied by those who follow them, and
+/// long values are read once.
+const CACHE: usize = 4 << 20;
+
 /// The open file, or none after a failure. One at a time uses or opens it.
 pub(super) struct StoreFile {
     path: PathBuf,
@@ -31,6 +35,8 @@ pub(super) enum Fault {
     Foreign,
     /// It is in a form that a later jobshim writes.
     Newer(u32),
+    /// A row is not what a change expects it to be.
+    Changed,
 }
 
 impl<E: Into<redb::Error>> From<E> for Fault {
@@ -67,6 +73,11 @@ impl StoreFile {
                 *place = Some(database);
                 return Ok(value);
             }
+            // It is the change that is wrong, and not the store.
+            Ok(Err(Fault::Changed)) => {
+                *place = Some(database);
+                return Err(StoreError::Changed);
+            }
             Ok(Err(fault)) => failed(&self.path, fault),
             Err(panic) => damaged(&self.path, panic),
         };
@@ -80,7 +91,7 @@ impl StoreFile {
 /// somebody's row is wanted.
 fn open(path: &Path, by: impl FnOnce(&Builder) -> Result<Database, DatabaseError>) -> Result<Database, StoreError> {
     let mut builder = Builder::new();
-    builder.set_check_integrity_on_open(true);
+    builder.set_check_integrity_on_open(true).set_cache_size(CACHE);
     match contained(|| by(&builder)) {
         Ok(Ok(database)) => Ok(database),
         Ok(Err(error)) => Err(failed(path, error.into())),
@@ -108,6 +119,7 @@ fn failed(path: &Path, fault: Fault) -> StoreError {
     match fault {
         Fault::Unreadable(reason) => damaged(path, reason),
         Fault::Row(why) => StoreError::damaged(path.display(), why),
+        Fault::Changed => StoreError::Changed,
         Fault::Foreign => StoreError::Foreign(path.display().to_string()),
         Fault::Newer(format) => StoreError::Newer(path.display().to_string(), format),
         Fault::Library(redb::Error::DatabaseAlreadyOpen) => {

@@ -68,10 +68,17 @@ impl Backend for Folder {
         self.file.run(|database| read(database, table))
     }
 
+    fn row(&self, table: &'static str, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.file.run(|database| read_one(database, table, key))
+    }
+
     fn commit(&self, steps: Vec<Step>) -> Result<(), StoreError> {
         let followers = self.followers.lock();
         let now = self.file.run(|database| write(database, &steps))?;
         for (step, now) in steps.iter().zip(&now) {
+            if matches!(step.action, Action::Expect(_)) {
+                continue;
+            }
             let told = followers.tell(step.table, News::One(&step.key, now.as_deref()));
             told.map_err(|error| StoreError::damaged(self.file.shown(), error))?;
         }
@@ -159,6 +166,15 @@ fn read(database: &Database, table: &'static str) -> Result<Vec<Row>, Fault> {
     Ok(rows)
 }
 
+fn read_one(database: &Database, table: &'static str, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
+    let transaction = database.begin_read()?;
+    match transaction.open_table(rows_of(table)) {
+        Ok(table) => Ok(table.get(key)?.map(|value| value.value().to_vec())),
+        Err(TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Does the steps in one transaction, and says what each row is after it.
 fn write(database: &Database, all: &[Step]) -> Result<Vec<Option<Vec<u8>>>, Fault> {
     // What is only told waits for no disk.
@@ -192,6 +208,8 @@ fn take(transaction: &WriteTransaction, step: &Step) -> Result<Option<Vec<u8>>, 
             table.insert(key, value.as_slice())?;
             Some(value.clone())
         }
+        (Action::Expect(value), before) if *value == before => return Ok(before),
+        (Action::Expect(_), _) => return Err(Fault::Changed),
         (Action::Remove, _) => None,
         (Action::RemoveIf(value), before) if before.as_ref() == Some(value) => None,
         (Action::PutNew(_) | Action::RemoveIf(_), before) => before,

@@ -14,6 +14,7 @@ pub(super) type Reply<T> = SyncSender<Result<T, StoreError>>;
 /// One call.
 pub(super) enum Call {
     Rows(&'static str, Reply<Vec<Row>>),
+    Row(&'static str, Vec<u8>, Reply<Option<Vec<u8>>>),
     Commit(Vec<Step>, Reply<()>),
     Follow(&'static str, Arc<dyn Follower>, Reply<()>),
     /// Whether the copy is what the store holds.

@@ -42,6 +42,8 @@ pub(super) enum CallError {
     Redis(RedisError),
     /// What is there is no store that this jobshim can use.
     Refused(Refusal),
+    /// A row is not what a change expects it to be.
+    Changed,
 }
 
 /// Why a store cannot be used.
@@ -66,6 +68,7 @@ impl From<RedisError> for CallError {
             Some("WRONGTYPE") => Self::Refused(Refusal::Foreign),
             Some("REMAINS") => Self::Refused(Refusal::Damaged(said.to_owned())),
             Some("REPLACED") => Self::Refused(Refusal::Replaced),
+            Some("CHANGED") => Self::Changed,
             _ => Self::Redis(error),
         }
     }
@@ -76,6 +79,7 @@ impl CallError {
         let place = place.to_owned();
         match self {
             Self::Redis(error) => StoreError::Unreachable(place, error.to_string()),
+            Self::Changed => StoreError::Changed,
             Self::Refused(Refusal::Foreign) => StoreError::Foreign(place),
             Self::Refused(Refusal::Newer(format)) => StoreError::Newer(place, format),
             Self::Refused(Refusal::Damaged(what)) => StoreError::Damaged(place, what),
@@ -201,6 +205,8 @@ impl Connection {
                 Action::PutNew(value) => ("new".to_owned(), value.as_slice()),
                 Action::Remove => ("remove".to_owned(), &[][..]),
                 Action::RemoveIf(value) => ("if".to_owned(), value.as_slice()),
+                Action::Expect(Some(value)) => ("expect".to_owned(), value.as_slice()),
+                Action::Expect(None) => ("absent".to_owned(), &[][..]),
                 Action::Tell => continue,
             };
             let place = tables.iter().position(|table| *table == step.table).unwrap_or_else(|| {

@@ -38,6 +38,14 @@ end
 
 for i = 6, #ARGV, 4 do
   local rows, action, key, value = KEYS[tonumber(ARGV[i])], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
+  local there = (action == 'expect' or action == 'absent') and redis.call('HGET', rows, key)
+  if (action == 'expect' and there ~= value) or (action == 'absent' and there) then
+    return redis.error_reply('CHANGED another change came before this one')
+  end
+end
+
+for i = 6, #ARGV, 4 do
+  local rows, action, key, value = KEYS[tonumber(ARGV[i])], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
   local lifetime, most = string.match(action, '^for:(%d+):(%d+)$')
   if lifetime then
     put_for(rows, key, value, tonumber(lifetime), tonumber(most))
@@ -45,7 +53,7 @@ for i = 6, #ARGV, 4 do
     redis.call('HSET', rows, key, value)
   elseif action == 'new' then
     redis.call('HSETNX', rows, key, value)
-  elseif action == 'remove' or redis.call('HGET', rows, key) == value then
+  elseif action == 'remove' or (action == 'if' and redis.call('HGET', rows, key) == value) then
     redis.call('HDEL', rows, key)
   end
 end

@@ -118,6 +118,10 @@ impl Backend for Valkey {
         self.ask(|reply| Call::Rows(table, reply))
     }
 
+    fn row(&self, table: &'static str, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.ask(|reply| Call::Row(table, key.to_vec(), reply))
+    }
+
     fn commit(&self, steps: Vec<Step>) -> Result<(), StoreError> {
         self.ask(|reply| Call::Commit(steps, reply))
     }

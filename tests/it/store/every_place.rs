@@ -6,7 +6,7 @@ use crate::support::valkey::Valkey;
 use jobshim::{
     auth::scope::Scope,
     config::{Config, Options, StateConfig, StatePlace},
-    store::{Change, Event, Signal, Store, StoreError, Table},
+    store::{Blobs, Change, Event, Signal, Store, StoreError, Table},
 };
 use std::{
     collections::BTreeMap,
@@ -16,6 +16,7 @@ use std::{
 
 const JOBS: Table<(Scope, String), Option<f64>> = Table::new("test_jobs", "a job");
 const WORDS: Table<String, String> = Table::new("test_words", "a word");
+const BLOBS: Blobs<String> = Blobs::new("test_blobs");
 const SIGNAL: Signal<Vec<String>> = Signal::new("test_signal");
 
 /// A place to keep a store in, which lasts as long as this.
@@ -145,6 +146,58 @@ fn what_is_new_takes_no_place_and_what_is_removed_is_what_it_was_thought_to_be()
         store
             .commit(remove_if("first"))
             .expect("there is nothing, and that is no error");
+    }
+}
+
+#[test]
+fn nothing_of_a_change_is_done_where_a_row_is_not_what_it_expects() {
+    for place in places("expect") {
+        let store = place.open();
+        let copy = copy_of_words(&store);
+        let (key, one, two) = ("key".to_owned(), "one".to_owned(), "two".to_owned());
+        let expects = |value| word("other", "done").expect(&WORDS, &key, value);
+        let refused = store.commit(expects(Some(&one)));
+        assert!(matches!(refused, Err(StoreError::Changed)), "{refused:?}");
+        assert_eq!(words(&copy), []);
+        store.commit(word("key", "one")).expect("done");
+        for wrong in [None, Some(&two)] {
+            let refused = store.commit(expects(wrong));
+            assert!(matches!(refused, Err(StoreError::Changed)), "{refused:?}");
+            assert_eq!(words(&copy), pairs(&[("key", "one")]));
+        }
+        store.commit(expects(Some(&one)).remove(&WORDS, &key)).expect("done");
+        assert_eq!(words(&copy), pairs(&[("other", "done")]));
+        store
+            .commit(word("last", "1").expect(&WORDS, &key, None))
+            .expect("done");
+        assert_eq!(words(&copy), pairs(&[("last", "1"), ("other", "done")]));
+    }
+}
+
+#[test]
+fn blobs_are_bytes_that_are_read_one_by_one_and_last_as_long_as_the_store() {
+    for place in places("blobs") {
+        let texts = [Vec::new(), vec![0, 1, 255, 1], vec![7; 300_000]];
+        {
+            let store = place.open();
+            for (nth, text) in texts.iter().enumerate() {
+                assert_eq!(store.blob(&BLOBS, &nth.to_string()).expect("an answer"), None);
+                let change = word("key", "value").put_blob(&BLOBS, &nth.to_string(), text.clone());
+                store.commit(change).expect("done");
+            }
+        }
+        let store = place.open();
+        for (nth, text) in texts.into_iter().enumerate().filter(|_| place.lasts()) {
+            assert_eq!(
+                store.blob(&BLOBS, &nth.to_string()).expect("an answer"),
+                Some(text),
+                "{nth}"
+            );
+        }
+        store
+            .commit(Change::default().remove_blob(&BLOBS, &"2".to_owned()))
+            .expect("done");
+        assert_eq!(store.blob(&BLOBS, &"2".to_owned()).expect("an answer"), None);
     }
 }
 

@@ -30,6 +30,20 @@ impl Keeper {
                 };
                 respond(reply, rows.await);
             }
+            Call::Row(table, key, reply) => {
+                let row = async {
+                    let Open { connection, .. } = self.open()?;
+                    let keys = [key];
+                    let rows = connection.some_rows(table, Rows::Lasting, &keys);
+                    // It has no time limit of its own, and who asks must not wait for ever.
+                    match timeout(self.timeout, rows).await {
+                        Ok(Ok(rows)) => Ok(rows.into_iter().next().flatten()),
+                        Ok(Err(error)) => Err(self.failed(error.into())),
+                        Err(_) => Err(self.unanswered()),
+                    }
+                };
+                respond(reply, row.await);
+            }
             Call::Commit(steps, reply) => respond(reply, self.commit(&steps).await),
             Call::Follow(table, follower, reply) => respond(reply, self.follow(table, follower).await),
             Call::Confirm(asked) => {
