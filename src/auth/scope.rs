@@ -75,7 +75,7 @@ pub fn bearer(value: &HeaderValue) -> Option<&[u8]> {
 }
 
 /// A keyed hash of all credentials of a request: it tells users apart and does not tell who they are.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Scope(pub [u8; Self::LENGTH]);
 
 impl Scope {

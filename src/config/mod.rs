@@ -32,9 +32,9 @@ pub use settings::{
 };
 pub use validated::{AdminConfig, Config, StateConfig, TlsFiles};
 pub use values::{
-    DialectChoice, Ids, ListenAddress, LogFormat, Mode, Policy, Rollback, RoutePolicies, Secret, ServerAddress, Share,
-    StatePlace, Surface, TrustedProxies, ValkeyLayout, ValkeyUrl, has_sound_port, is_host_and_port, is_read_once,
-    shown_url,
+    DialectChoice, Ids, KeepLimits, ListenAddress, LogFormat, Mode, Policy, Rollback, RoutePolicies, Secret,
+    ServerAddress, Share, StatePlace, Surface, TrustedProxies, ValkeyLayout, ValkeyUrl, has_sound_port,
+    is_host_and_port, is_read_once, shown_url,
 };
 
 pub(crate) use why_unread::why_unread;

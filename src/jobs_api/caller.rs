@@ -93,6 +93,14 @@ impl Caller {
         }
     }
 
+    /// The same, for work that no request counts.
+    pub(super) fn beside(&self) -> Self {
+        Self {
+            stats: Arc::default(),
+            ..self.clone()
+        }
+    }
+
     /// What the server's answer can depend on.
     pub fn caller_key(&self) -> CallerKey {
         let value = |name: &HeaderName| self.headers.get(name).cloned();

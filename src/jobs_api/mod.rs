@@ -7,6 +7,7 @@ mod caller;
 mod cancel;
 mod classes;
 pub mod coalescer;
+mod completed_list;
 mod detail;
 mod error;
 mod list;
@@ -20,6 +21,7 @@ pub use crate::mapping::dialect::{Dialect, KeyNames, PathRules, SocketNames, Sta
 pub(crate) use caller::filling;
 pub use caller::{Caller, CallerKey};
 pub use classes::KnownClasses;
+pub use completed_list::{EndedJob, ListQuery};
 pub use detail::{Detail, log_job};
 pub use error::JobsError;
 pub use list::{List, ListFilter};
@@ -41,6 +43,7 @@ use crate::{
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, header::LOCATION};
 use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
 use std::{sync::Arc, time::Duration};
 use strum::IntoStaticStr;
 use tokio::time::Instant;
@@ -52,7 +55,8 @@ const DIALECT_BELIEVED: Duration = Duration::from_secs(300);
 const FAILURE_REMEMBERED: Duration = Duration::from_secs(5);
 
 /// Which dialect the upstream speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, IntoStaticStr)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Hash, IntoStaticStr, Serialize)]
+#[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
 pub enum DialectKind {
     /// Self-hosted.

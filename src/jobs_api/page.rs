@@ -40,12 +40,19 @@ pub struct Listed {
     /// Of a job that has not ended, its list entry as sent: all that a server tells of it where the id stands for a
     /// finished job, too.
     pub text: Bytes,
+    /// The server has lost it: jobshim has it, and knows its detail.
+    pub kept: bool,
 }
 
 /// What a job is known by in a list: its id, and the run where that has not ended. Of finished runs there is one an id.
 pub type JobKey = (Arc<str>, Option<(u64, Option<u64>)>);
 
 impl Listed {
+    /// About what it takes in a list, in bytes, besides its text.
+    pub fn room(&self) -> usize {
+        room(&self.id)
+    }
+
     /// What it is known by in a list.
     pub fn key(&self) -> JobKey {
         let queued = self.state != State::Finished;
@@ -201,6 +208,7 @@ impl Dialect {
             ended: ended.map_or(created, |(_, ended)| ended),
             run: Run::new(created, place, ended.filter(|_| state == State::Finished)),
             text: Bytes::new(),
+            kept: false,
         };
         Ok((id, Some(job)))
     }

@@ -1,7 +1,9 @@
 //! Which run of an id a job is: an id may be used again, and then stands for another job (docs/contract.md section 6).
 
+use serde::{Deserialize, Serialize};
+
 /// What tells the runs of one id apart, as far as the server told it.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct Run {
     created: Option<f64>,
     number: Option<f64>,

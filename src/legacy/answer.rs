@@ -20,7 +20,7 @@ use futures_util::{
     stream::{self, BoxStream},
 };
 use http::{HeaderMap, HeaderValue, StatusCode, header::ORIGIN};
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 /// What of a request a legacy answer depends on, besides who asks.
 #[derive(Clone, Copy, Debug)]
@@ -75,6 +75,8 @@ pub struct LegacyAnswer {
     pub cached: Cached,
     /// For an answer that is empty for want of a finished job: where the job stands, `None` when there is none.
     pub empty_for: Option<Option<State>>,
+    /// Some of it is of jobs that the server has lost: for how long jobshim has kept the one that it has kept longest.
+    pub kept_for: Option<Duration>,
 }
 
 /// A body, in pieces.
@@ -158,6 +160,7 @@ impl LegacyAnswer {
             head: None,
             cached: Cached::No,
             empty_for: None,
+            kept_for: None,
         }
     }
 
@@ -187,6 +190,7 @@ impl LegacyAnswer {
             asked: !matches!(cached, Cached::Hit | Cached::Stale),
             cached,
             tag: Some(kept.entry.tag()),
+            kept_for: kept.kept_for,
             ..Self::whole(table, body, Arc::clone(&kept.headers))
         };
         answer.unless_known(kept.entry.version, inquiry)

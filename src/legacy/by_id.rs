@@ -60,6 +60,10 @@ impl Legacy {
 
     fn in_memory(&self, route: &LegacyRoute, inquiry: Inquiry<'_>, scope: Scope, cached: Cached) -> Option<Remembered> {
         let (id, view) = (route.id()?, View::of_route(route, false));
+        let is_lost = self.kept.as_ref().is_some_and(|kept| kept.is_lost(scope, id));
+        if is_lost && cached == Cached::Hit {
+            return None;
+        }
         let variant = Variant::plain(view, inquiry.origin());
         let good = |kept: &CachedEntry| kept.newest && (!kept.stale || cached == Cached::Stale);
         let recall = |variant: &Variant| self.recall(scope, id, variant).filter(good);

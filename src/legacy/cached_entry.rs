@@ -9,7 +9,10 @@ use crate::{
     jobs_api::Run,
 };
 use http::HeaderMap;
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// A remembered text, and what the answer that carries it needs besides.
 #[derive(Clone, Debug)]
@@ -28,6 +31,8 @@ pub(super) struct CachedEntry {
     pub stale: bool,
     /// It is old enough for a list that tells of it to renew it.
     pub renewable: bool,
+    /// Its server has lost the job: for how long jobshim had kept it when this was written.
+    pub kept_for: Option<Duration>,
 }
 
 /// An entry that is to be shown, with its text at hand.

@@ -17,7 +17,7 @@ use crate::{
 };
 use bytes::Bytes;
 use http::HeaderMap;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 /// One entry, as all who ask for it at the same time share the asking.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -55,6 +55,19 @@ pub(super) enum LookupOutcome {
 pub(super) struct InList<'a> {
     pub(super) job: &'a Listed,
     pub(super) admission: Admission,
+}
+
+/// A job with its detail.
+struct DetailedJob {
+    state: State,
+    run: Run,
+    body: ParsedJob,
+    /// Of the server's answer.
+    headers: Arc<HeaderMap>,
+    /// What was noted of its prompt, where jobshim alone has it.
+    note: Option<Bytes>,
+    /// For how long it has been kept, where jobshim alone has it.
+    kept_for: Option<Duration>,
 }
 
 /// A job of which an entry is to be written.
@@ -139,31 +152,16 @@ impl Legacy {
     ) -> Result<LookupOutcome, LegacyError> {
         let asked = self.memory.now(&id);
         let run_listed = listed.as_ref().map(|job| job.run);
-        let detail = match session.detail(&id).await {
-            Ok(detail) => detail,
-            Err(error) => return Err(Box::pin(session.why_refused(error)).await.into()),
-        };
-        let (mut state, mut run, mut body, headers) = match detail {
-            Detail::Absent(headers) => {
-                return Ok(LookupOutcome::Absent(
-                    headers.map(|headers| Arc::new(carried(&headers))),
-                ));
-            }
-            Detail::NoSuchPath(answer, error) => {
-                let headers = Arc::new(carried(&answer.headers));
-                match listed {
-                    Some(_) => log_job(&id, &error),
-                    None if view == View::History => session.if_takes(&id, answer)?,
-                    None => {}
-                }
-                return Ok(LookupOutcome::NoSuchPath(headers, error));
-            }
-            Detail::Found {
-                state,
-                run,
-                body,
-                headers,
-            } => (state, run, body, Arc::new(carried(&headers))),
+        let DetailedJob {
+            mut state,
+            mut run,
+            mut body,
+            headers,
+            note,
+            kept_for,
+        } = match self.detailed(session, view, &id, listed.as_ref()).await? {
+            Ok(job) => job,
+            Err(none) => return Ok(none),
         };
         if let Some(job) = listed.filter(|job| view.is_of_queued() && !run.is_same(&job.run)) {
             // Where the id stands for a finished run, too, or for another queued one, the detail is that one's.
@@ -173,7 +171,10 @@ impl Legacy {
         if view.is_of_ended() && !ended {
             return Ok(LookupOutcome::Elsewhere(headers, state));
         }
-        let noted = self.notes.get(session.caller().scope, &id, run.number());
+        let noted = match kept_for {
+            Some(_) => note,
+            None => self.notes.get(session.caller().scope, &id, run.number()),
+        };
         let job = FetchedJob {
             id: &id,
             run,
@@ -188,10 +189,12 @@ impl Legacy {
                 told: run,
                 listed: run_listed,
             },
-            newest: !ended || self.runs.is_newest(&id, run.number()),
+            // What the server has lost is not told by its id before it was asked once more.
+            newest: kept_for.is_none() && (!ended || self.runs.is_newest(&id, run.number())),
             hollow,
             stale: false,
             renewable: false,
+            kept_for,
         };
         // What a job says of itself while it waits or runs is the same in the queue, and its state is not in it.
         let lasts = (ended != view.is_of_queued()) && self.memory.is_on();
@@ -207,6 +210,84 @@ impl Legacy {
         });
         let found = Box::new(FoundEntry { plain, kept });
         Ok(LookupOutcome::Shown { state, found, stored })
+    }
+
+    /// A job with its detail, which the server has, or jobshim alone; or why there is none.
+    async fn detailed(
+        &self,
+        session: &JobsSession,
+        view: View,
+        id: &Arc<str>,
+        listed: Option<&Listed>,
+    ) -> Result<Result<DetailedJob, LookupOutcome>, LegacyError> {
+        if listed.is_some_and(|job| job.kept) {
+            let kept = self.kept_job(session, id, Arc::default()).await?;
+            return Ok(kept.ok_or(LookupOutcome::Absent(None)));
+        }
+        let since = self.kept.as_ref().map(|kept| kept.now());
+        let detail = match session.detail(id).await {
+            Ok(detail) => detail,
+            Err(error) => return Err(Box::pin(session.why_refused(error)).await.into()),
+        };
+        let none = match detail {
+            Detail::Found {
+                state,
+                run,
+                body,
+                headers,
+            } => {
+                if let (State::Finished, Some(kept), Some(since)) = (state, &self.kept, since) {
+                    let note = self.notes.get(session.caller().scope, id, run.number());
+                    Box::pin(kept.record(session, body.text(), note.as_ref(), since)).await;
+                }
+                return Ok(Ok(DetailedJob {
+                    state,
+                    run,
+                    body,
+                    headers: Arc::new(carried(&headers)),
+                    note: None,
+                    kept_for: None,
+                }));
+            }
+            Detail::Absent(headers) => LookupOutcome::Absent(headers.map(|headers| Arc::new(carried(&headers)))),
+            Detail::NoSuchPath(answer, error) => {
+                let headers = Arc::new(carried(&answer.headers));
+                match listed {
+                    Some(_) => log_job(id, &error),
+                    None if view == View::History => session.if_takes(id, answer)?,
+                    None => {}
+                }
+                LookupOutcome::NoSuchPath(headers, error)
+            }
+        };
+        let headers = match &none {
+            LookupOutcome::Absent(Some(headers)) | LookupOutcome::NoSuchPath(headers, _) => Arc::clone(headers),
+            _ => Arc::default(),
+        };
+        Ok(self.kept_job(session, id, headers).await?.ok_or(none))
+    }
+
+    /// A job that jobshim has kept.
+    async fn kept_job(
+        &self,
+        session: &JobsSession,
+        id: &Arc<str>,
+        headers: Arc<HeaderMap>,
+    ) -> Result<Option<DetailedJob>, LegacyError> {
+        let Some(kept) = &self.kept else {
+            return Ok(None);
+        };
+        let Some(job) = kept.read(session.caller().scope, id, &self.budget).await? else {
+            return Ok(None);
+        };
+        Ok(Some(DetailedJob {
+            state: State::Finished,
+            run: job.run,
+            body: session.detail_of_before(job.dialect, job.detail)?,
+            headers,
+            note: job.note,
+            kept_for: Some(job.age),
+        }))
     }
 
     /// A job as `view` shows it, and whether it lacks its prompt.

@@ -159,6 +159,7 @@ mod tests {
             ended: created,
             run: Run::default(),
             text: Bytes::new(),
+            kept: false,
         }
     }
 

@@ -29,6 +29,9 @@ impl Legacy {
         let mut list = session.list(wanted, enough).await?;
         if list.complete {
             self.hidden.forget_gone(session.caller().scope, since, &list.jobs);
+        }
+        let kept_for = self.with_kept(session, &mut list)?;
+        if list.complete {
             self.memory.retain_listed(session.caller().scope, &list.jobs);
         }
         self.hidden.retain_shown(session.caller().scope, &mut list.jobs);
@@ -47,6 +50,7 @@ impl Legacy {
             view: View::History,
             headers: Arc::new(carried(&list.headers)),
             shares: list.shares,
+            kept_for,
         };
         self.listing(listing, inquiry, session).await
     }

@@ -29,6 +29,7 @@ impl Legacy {
         let enough = |jobs: &[Listed]| needed.is_some_and(|needed| jobs.iter().filter(is_shown).count() >= needed);
         let wanted = needed.map_or(ListFilter::All, |_| ListFilter::Newest);
         let mut list = session.list(wanted, enough).await?;
+        let kept_for = self.with_kept(session, &mut list)?;
         if list.complete {
             self.memory.retain_listed(session.caller().scope, &list.jobs);
         }
@@ -44,6 +45,7 @@ impl Legacy {
             view: View::HistoryV2,
             headers: Arc::new(carried(&list.headers)),
             shares: list.shares,
+            kept_for,
         };
         self.listing(listing, inquiry, session).await
     }

@@ -3,9 +3,10 @@
 
 use super::{
     Legacy,
+    kept::Reach,
     write_body::{Target, WriteBody},
 };
-use crate::{auth::scope::Scope, routes::LegacyWrite, store::StoreError};
+use crate::{auth::scope::Scope, jobs_api::DialectKind, routes::LegacyWrite, store::StoreError};
 use bytes::Bytes;
 use std::sync::Arc;
 use tokio::runtime::Handle;
@@ -114,6 +115,41 @@ impl Legacy {
                     .touched(Some(ids.iter().map(<_>::to_string).collect()))
                     .await
             }
+        }
+    }
+
+    /// A write was done: what was kept of the jobs that it deleted is deleted for good, and that those vanish which it cancelled
+    /// is no loss. `body` is what it asked for, where that was seen.
+    ///
+    /// # Errors
+    /// The store takes no change: what was deleted may be shown again.
+    pub async fn written(&self, write: &LegacyWrite, body: Option<&[u8]>, scope: Scope) -> Result<(), StoreError> {
+        let Some(kept) = &self.kept else {
+            return Ok(());
+        };
+        let parsed = body.map(|body| WriteBody::parse(body, &self.tables.writes.request));
+        let named: Option<Vec<Arc<str>>> = match parsed {
+            Some(Ok(body)) if !body.clear => Some(body.delete.into_iter().map(Arc::from).collect()),
+            _ => None,
+        };
+        match write {
+            LegacyWrite::History => {
+                let reach = match self.jobs.known_dialect() {
+                    Some(DialectKind::Cloud) => Reach::Scope(scope),
+                    _ => Reach::All,
+                };
+                kept.delete(reach, named.as_deref()).await
+            }
+            LegacyWrite::Queue { .. } => {
+                kept.expect_to_vanish(named.as_deref());
+                Ok(())
+            }
+            LegacyWrite::JobCancel(id) => {
+                kept.expect_to_vanish(Some(std::slice::from_ref(id)));
+                Ok(())
+            }
+            // What ran ends.
+            LegacyWrite::Interrupt => Ok(()),
         }
     }
 }

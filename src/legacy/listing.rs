@@ -27,7 +27,7 @@ use crate::{
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, future, stream};
 use http::HeaderMap;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 /// How much of a list is put together, in bytes, before it begins to be sent: up to here a failure is a status.
 const HEAD_START: usize = 4 << 20;
@@ -62,6 +62,8 @@ pub(super) struct Listing {
     pub(super) headers: Arc<HeaderMap>,
     /// What its jobs take, until the last of them is sent.
     pub(super) shares: Vec<Share>,
+    /// For how long the longest kept of its jobs has been kept, if the server has lost some.
+    pub(super) kept_for: Option<Duration>,
 }
 
 /// What is known of a list's entries before any of them is asked for.
@@ -95,6 +97,7 @@ impl Legacy {
             view,
             headers,
             shares,
+            kept_for,
         } = listing;
         let Overview {
             version,
@@ -103,6 +106,7 @@ impl Legacy {
         } = self.look_over(&parts, view, session.caller());
         let answer = LegacyAnswer {
             cached,
+            kept_for,
             ..LegacyAnswer::whole(self.table(view), Vec::new(), headers)
         };
         if let Some(version) = version

@@ -20,6 +20,8 @@ mod history;
 mod history_v2;
 pub mod hollow;
 mod invalidate;
+pub mod kept;
+mod kept_answers;
 mod last_lists;
 mod list_writer;
 mod listing;
@@ -40,6 +42,8 @@ pub use crate::http::entity_tag::Version;
 pub use answer::{Cached, Inquiry, LegacyAnswer, LegacyBody};
 pub use by_id::Remembered;
 pub use invalidate::InvalidateOnDrop;
+pub use kept::{Kept, KeptError};
+pub use kept_answers::{Keeping, KeptAnswer};
 pub use named_answers::Naming;
 pub use pagination::check_numbers;
 pub use passing::{Hiding, JobsCall};
@@ -48,18 +52,18 @@ pub use replicas::Replicas;
 use crate::{
     config::{CacheConfig, Config, Surface},
     http::{body_decoding::DecodeError, buffered::BufferBudget},
-    jobs_api::{Caller, DialectKind, Jobs, JobsError, JobsSession, ListLimits, coalescer::Coalescer},
+    jobs_api::{Caller, DialectKind, Jobs, JobsError, JobsSession, List, ListLimits, coalescer::Coalescer},
     legacy::{hollow::Hollow, names::Names, notes::Notes, runs::Runs},
     mapping::{RenderError, TableError, Tables, View},
     routes::LegacyRoute,
     store::{Store, StoreError},
     telemetry::Observer,
-    upstream::Upstream,
+    upstream::{Upstream, UpstreamError},
 };
 use entries::{Lookup, LookupOutcome};
 use entry_cache::EntryCache;
 use hidden::Hidden;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 /// Why a legacy request has no answer.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -109,6 +113,15 @@ pub enum LegacyError {
     },
 }
 
+impl From<KeptError> for LegacyError {
+    fn from(error: KeptError) -> Self {
+        match error {
+            KeptError::Store(error) => error.into(),
+            KeptError::NoRoom(limit) => JobsError::from(UpstreamError::NoRoom { limit }).into(),
+        }
+    }
+}
+
 /// Why the legacy surface cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
@@ -129,6 +142,7 @@ pub struct Legacy {
     hidden: Arc<Hidden>,
     hides_in_jobs_api: bool,
     notes: Notes,
+    kept: Option<Arc<Kept>>,
     names: Arc<Names>,
     runs: Arc<Runs>,
     hollow: Arc<Hollow>,
@@ -177,6 +191,7 @@ impl Legacy {
             concurrency: config.upstream.concurrency,
             hidden: Arc::new(Hidden::new(Arc::clone(&store), config.history.max_hidden)?),
             hides_in_jobs_api: config.history.hide_in_jobs_api,
+            kept: Kept::new(&config.history, &store)?,
             replicas: Arc::new(Replicas::new(store, &runs, &notes, &names, &hollow)?),
             notes,
             names,
@@ -215,6 +230,7 @@ impl Legacy {
             hidden: Arc::clone(&self.hidden),
             hides_in_jobs_api: self.hides_in_jobs_api,
             notes: self.notes.clone(),
+            kept: self.kept.clone(),
             names: Arc::clone(&self.names),
             runs: Arc::clone(&self.runs),
             hollow: Arc::clone(&self.hollow),
@@ -259,6 +275,11 @@ impl Legacy {
     /// What `POST /prompt` taught.
     pub fn notes(&self) -> &Notes {
         &self.notes
+    }
+
+    /// The jobs that stay answerable, if any do.
+    pub fn kept(&self) -> Option<&Arc<Kept>> {
+        self.kept.as_ref()
     }
 
     /// The names that clients gave their jobs.
@@ -317,6 +338,9 @@ impl Legacy {
     ) -> Result<LegacyAnswer, LegacyError> {
         let kind = self.jobs.dialect(caller).await?;
         let session = self.jobs.on_behalf_of(caller, kind);
+        if let Some(kept) = &self.kept {
+            kept.adopt(&session);
+        }
         let outcome = self.answer_over(&session, route, inquiry).await;
         if let Err(LegacyError::Jobs(JobsError::Shape { .. } | JobsError::Missing { .. })) = outcome {
             // The server behind may have been replaced: it is asked once what it is now.
@@ -342,6 +366,14 @@ impl Legacy {
             LegacyRoute::HistoryOne(id) => self.one(id, View::History, inquiry, session).await,
             LegacyRoute::HistoryV2One(id) => self.one(id, View::HistoryV2Detail, inquiry, session).await,
             LegacyRoute::JobStatus(id) => self.one(id, View::JobStatus, inquiry, session).await,
+        }
+    }
+
+    /// Adds kept jobs to a list; for how long the longest kept one has been kept, where the server has lost some.
+    fn with_kept(&self, session: &JobsSession, list: &mut List) -> Result<Option<Duration>, LegacyError> {
+        match &self.kept {
+            Some(kept) => Ok(kept.complete(session.caller().scope, list, &self.budget)?),
+            None => Ok(None),
         }
     }
 

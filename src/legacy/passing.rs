@@ -62,9 +62,10 @@ pub(super) const OF_THE_BYTES: [HeaderName; 7] = [
 ];
 
 /// What of the Jobs API a request asks for.
-enum JobsEndpoint {
+pub(super) enum JobsEndpoint {
     List,
-    One,
+    /// One job, by its id.
+    One(String),
 }
 
 /// A passing call of the Jobs API in which jobs may have names.
@@ -115,11 +116,19 @@ impl ElementFilter for HiddenFilter {
 impl Legacy {
     /// The call that a passing request is, where jobs may have names in it.
     pub fn named_call(&self, head: &RequestHead) -> Option<JobsCall> {
+        match self.names.is_on() {
+            true => self.jobs_call(head),
+            false => None,
+        }
+    }
+
+    /// The call of the Jobs API that a passing request is.
+    pub(super) fn jobs_call(&self, head: &RequestHead) -> Option<JobsCall> {
         let path = head.uri().path();
         let dialect = self.jobs.known_names();
         // Most requests are seen not to be one of these without a copy.
         let near = dialect.names.list.path.rsplit('/').next().unwrap_or_default();
-        if !self.names.is_on() || !path.contains(near) {
+        if !path.contains(near) {
             return None;
         }
         let (path, names) = (in_full(path, dialect), &dialect.names);
@@ -132,43 +141,47 @@ impl Legacy {
         }
     }
 
-    /// Whether the answer to a passing request could have jobs in it that may be hidden from somebody.
+    /// Whether the answer to a passing request could have jobs in it that may be hidden from somebody, or lack some that are kept.
     pub fn may_hide_in(&self, head: &RequestHead) -> bool {
         let kind = self.jobs.known_dialect().unwrap_or(DialectKind::Comfyui);
-        self.asked_for(head, kind).is_some()
+        (self.hides_in_jobs_api || self.kept.is_some()) && self.jobs_endpoint(head, kind).is_some()
     }
 
-    /// What of the Jobs API a passing request asks for, if jobs are hidden in that, and the id of the job.
-    fn asked_for(&self, head: &RequestHead, kind: DialectKind) -> Option<(JobsEndpoint, Option<String>)> {
-        if !self.hides_in_jobs_api || !matches!(*head.method(), Method::GET | Method::HEAD) {
+    /// What of the Jobs API a passing request asks for.
+    pub(super) fn jobs_endpoint(&self, head: &RequestHead, kind: DialectKind) -> Option<JobsEndpoint> {
+        if !matches!(*head.method(), Method::GET | Method::HEAD) {
             return None;
         }
         let dialect = self.jobs.names(kind);
         let path = in_full(head.uri().path(), dialect);
         if path == dialect.names.list.path {
-            return Some((JobsEndpoint::List, None));
+            return Some(JobsEndpoint::List);
         }
         let id = id_in(&path, &dialect.names.detail.path)?;
-        Some((JobsEndpoint::One, Some(id.into_owned())))
+        Some(JobsEndpoint::One(id.into_owned()))
     }
 
     /// Whether the answer to a passing request for `scope` may have hidden jobs in it. Its head is changed then: the answer
     /// must come whole, and as it is. Where nothing is hidden this is one look at a flag.
     pub fn hiding(&self, head: &mut RequestHead, scope: impl FnOnce(&RequestHead) -> Scope) -> Option<Hiding> {
-        if !self.hidden.is_any() {
+        if !self.hides_in_jobs_api || !self.hidden.is_any() {
             return None;
         }
         let kind = self.jobs.known_dialect().unwrap_or(DialectKind::Comfyui);
-        let (asked, id) = self.asked_for(head, kind)?;
+        let asked = self.jobs_endpoint(head, kind)?;
         let scope = scope(head);
-        if !self.hidden.may_hide(scope, id.as_deref()) {
+        let id = match &asked {
+            JobsEndpoint::List => None,
+            JobsEndpoint::One(id) => Some(id.as_str()),
+        };
+        if !self.hidden.may_hide(scope, id) {
             return None;
         }
         for name in CONDITIONS {
             head.headers_mut().remove(name);
         }
         let head_only = head.method() == Method::HEAD;
-        if matches!(asked, JobsEndpoint::One) {
+        if matches!(asked, JobsEndpoint::One(_)) {
             // Only the job itself tells whether it is hidden.
             head.parts_mut().method = Method::GET;
         }
@@ -233,7 +246,7 @@ impl Hiding {
                 };
                 body.boxed_unsync()
             }
-            JobsEndpoint::One => match judged(body, &self.judge, budget).await? {
+            JobsEndpoint::One(_) => match judged(body, &self.judge, budget).await? {
                 (false, body) => body,
                 (true, _) => {
                     without(&mut head.headers, &OF_THE_BYTES);

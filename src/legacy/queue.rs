@@ -59,6 +59,7 @@ impl Legacy {
             parts,
             view,
             headers: Arc::new(carried(&list.headers)),
+            kept_for: None,
             shares: list.shares,
         };
         self.listing(listing, inquiry, session).await

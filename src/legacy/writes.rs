@@ -41,6 +41,11 @@ impl Legacy {
         let task = tokio::spawn(of_this_request(async move {
             let outcome = legacy.write_all(&write, &body, &caller).await;
             let told = invalidation.end().await;
+            let is_done = outcome.is_ok() && told.is_ok();
+            let told = match is_done {
+                true => legacy.written(&write, Some(&body), caller.scope).await,
+                false => told,
+            };
             // What was deleted, and is not known to all, is not said to be done.
             let outcome = outcome.and_then(|answer| Ok(told.map(|()| answer)?));
             drop(held);
@@ -249,5 +254,6 @@ fn done(upstream_headers: HeaderMap) -> LegacyAnswer {
         head: None,
         cached: Cached::No,
         empty_for: None,
+        kept_for: None,
     }
 }

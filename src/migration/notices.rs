@@ -8,7 +8,7 @@ use crate::{
 };
 use http::{
     HeaderMap, HeaderName, HeaderValue,
-    header::{ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, LINK},
+    header::{ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, AGE, LINK},
 };
 use std::{
     borrow::Cow,
@@ -82,6 +82,13 @@ pub fn put_job_state(headers: &mut HeaderMap, state: Option<State>) {
         Some(State::Finished) | None => "unknown",
     };
     headers.insert(JOB_STATE, HeaderValue::from_static(word));
+}
+
+/// Marks an answer of which some is of jobs that the server has lost, with the time for which they have been kept at most
+/// (RFC 9111 section 5.1).
+pub fn put_kept(headers: &mut HeaderMap, kept_for: Duration) {
+    headers.insert(JOB_STATE, HeaderValue::from_static("kept"));
+    headers.insert(AGE, HeaderValue::from(kept_for.as_secs()));
 }
 
 /// Only visible ASCII gets here, as targets, dates and URLs are made of it.

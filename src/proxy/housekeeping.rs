@@ -43,6 +43,9 @@ pub async fn housekeeping(proxy: Arc<Proxy>, store: Duration) {
         observer.look();
         // What has expired is given back, also where nobody asks for metrics.
         pipeline.metrics();
+        if let Some(kept) = pipeline.legacy.kept() {
+            kept.make_room();
+        }
         for &route in RouteName::ALL {
             if let Some(back) = pipeline.modes.back(route) {
                 observer.events().rolled_back(route.as_str(), back.at_ms, &back.reason);
@@ -110,11 +113,18 @@ impl Proxy {
 }
 
 impl Pipeline {
+    /// How many jobs are kept, and what they take in the store, in bytes.
+    pub fn kept(&self) -> (usize, u64) {
+        self.legacy.kept().map_or((0, 0), |kept| kept.holds())
+    }
+
     /// The metrics, with what is held in memory now.
     pub fn metrics(&self) -> &Metrics {
         let metrics = self.shared.observer.metrics();
         let (entries, bytes) = self.legacy.remembers();
         metrics.memory(entries, bytes, self.shared.budget.held());
+        let (jobs, bytes) = self.kept();
+        metrics.kept(jobs, bytes);
         metrics.state_stale(self.shared.store.stale_for().unwrap_or_default());
         metrics
     }

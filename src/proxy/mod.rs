@@ -6,6 +6,7 @@ mod gone;
 pub mod greeting;
 pub mod hints;
 mod housekeeping;
+mod keeping;
 mod named;
 pub mod panics;
 mod pass_through;

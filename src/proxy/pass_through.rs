@@ -19,7 +19,7 @@ use crate::{
     telemetry::{Call, RequestRecord, Source},
     upstream::UpstreamError,
 };
-use futures_util::future::Either;
+use futures_util::{FutureExt, TryFutureExt, future::Either};
 use http::{Request, Response, Uri, request::Parts};
 use std::{borrow::Cow, sync::Arc};
 use tokio::time::Instant;
@@ -122,18 +122,34 @@ impl Pipeline {
     }
 
     /// As [`Pipeline::pass`]; the answer may have hidden jobs in it.
-    pub(super) fn pass_hiding(
-        &self,
-        request: ClientRequest<'_>,
+    pub(super) fn pass_hiding<'a>(
+        &'a self,
+        request: ClientRequest<'a>,
         hiding: Option<Hiding>,
     ) -> impl Future<Output = Result<Response<Body>, UpstreamError>> + Send {
+        let keeping = self.legacy.keeping(&request.head, || self.session(&request));
+        if let Some(keeping) = keeping {
+            return Either::Right(self.pass_keeping(request, keeping, hiding).boxed());
+        }
+        if let Some(call) = self.legacy.cancel_call(&request.head) {
+            let passing = self.pass(request);
+            let passing = passing.inspect_ok(move |response| {
+                if response.status().is_success() {
+                    self.legacy.may_have_cancelled(&call);
+                }
+            });
+            return Either::Right(passing.boxed());
+        }
         let passing = self.pass(request);
         match hiding {
             None => Either::Left(passing),
-            Some(hiding) => Either::Right(Box::pin(async move {
-                let applied = hiding.applied(passing.await?, &self.shared.budget).await;
-                applied.map_err(|error| self.shared.upstream.broken_off(&*error))
-            })),
+            Some(hiding) => {
+                let hidden = async move {
+                    let applied = hiding.applied(passing.await?, &self.shared.budget).await;
+                    applied.map_err(|error| self.shared.upstream.broken_off(&*error))
+                };
+                Either::Right(hidden.boxed())
+            }
         }
     }
 
@@ -145,14 +161,21 @@ impl Pipeline {
             shutdown,
         } = request;
         let scope = self.scope(&head);
+        let jobs = self.legacy.jobs();
+        let kept = self.legacy.kept().map(|kept| {
+            let caller = Arc::new(caller(record, &head, scope));
+            let kind = jobs.known_dialect().unwrap_or(DialectKind::Comfyui);
+            (kept, jobs.on_behalf_of(&caller, kind))
+        });
         let recorder = PromptRecorder {
+            kept,
             notes: self.legacy.notes(),
             names: self.legacy.names(),
             runs: self.legacy.runs(),
             hollow: self.legacy.hollow(),
             replicas: self.legacy.replicas(),
             table: &self.legacy.tables().prompt,
-            jobs: self.legacy.jobs(),
+            jobs,
             scope,
             max_body: self.shared.max_noted,
             budget: &self.shared.budget,

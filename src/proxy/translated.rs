@@ -8,7 +8,7 @@ use crate::{
         proxy_status,
     },
     legacy::{Cached, LegacyAnswer, LegacyBody, LegacyError},
-    migration::notices::put_job_state,
+    migration::notices::{put_job_state, put_kept},
 };
 use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt, stream};
@@ -35,6 +35,9 @@ pub(super) fn translated(answer: LegacyAnswer, encoding: Option<Encoding>, varie
     }
     if let Some(state) = answer.empty_for {
         put_job_state(&mut headers, state);
+    }
+    if let Some(kept_for) = answer.kept_for {
+        put_kept(&mut headers, kept_for);
     }
     if let Some(tag) = answer.tag {
         headers.append(ETAG, tag);

@@ -65,12 +65,20 @@ impl Pipeline {
         };
         let write = &Box::pin(self.write_to(write, &mut call)).await;
         if forwards {
+            if *write == LegacyWrite::History && self.legacy.kept().is_some() {
+                return self.forward_history(write, call, &caller).await;
+            }
             let invalidation = InvalidateOnDrop::new(&self.legacy, write, None, caller.scope);
             if let Err(error) = self.order_for_server(write, &mut call.request, &caller).await {
                 return refused(error);
             }
             let answer = passed(self.forward(call.request, false).await);
             invalidation.end_passed().await;
+            if answer.response.status().is_success()
+                && let Err(error) = self.legacy.written(write, None, caller.scope).await
+            {
+                return state_failure(&error);
+            }
             return answer;
         }
         let ClientRequest {
@@ -82,11 +90,7 @@ impl Pipeline {
         let limit = self.shared.max_write_body;
         let body = match self.shared.budget.read(head.headers(), body, limit).await {
             Ok(body) => body,
-            Err(ReadError::Buffer(BufferError::TooLong(limit))) => return too_large(limit),
-            Err(ReadError::Buffer(BufferError::NoRoom(limit))) => {
-                return upstream_failure(&UpstreamError::NoRoom { limit }, None);
-            }
-            Err(ReadError::Body(error)) => return upstream_failure(&UpstreamError::Client(error.into()), None),
+            Err(error) => return unread(error),
         };
         let (mut sent, mut text) = (body.clone(), decode(head.headers(), &body, limit, &self.shared.budget));
         if let Ok(known) = &text
@@ -118,6 +122,37 @@ impl Pipeline {
         match self.named(naming, response).await {
             Ok(response) => Answer { response, origin },
             Err(error) => refused(error),
+        }
+    }
+
+    /// A delete that goes to the server's own endpoint, as it came. What is kept of its jobs is deleted, too: it is read for that.
+    async fn forward_history(&self, write: &LegacyWrite, mut call: LegacyRequest<'_>, caller: &Arc<Caller>) -> Answer {
+        if let Err(error) = self.order_for_server(write, &mut call.request, caller).await {
+            return refused(error);
+        }
+        let headers = call.request.head.headers().clone();
+        let limit = self.shared.max_write_body;
+        let body = match self.shared.budget.read(&headers, call.request.body, limit).await {
+            Ok(body) => body,
+            Err(error) => return unread(error),
+        };
+        let text = decode(&headers, &body, limit, &self.shared.budget).ok();
+        let invalidation = InvalidateOnDrop::new(&self.legacy, write, text.clone(), caller.scope);
+        let request = ClientRequest {
+            body: full(body),
+            ..call.request
+        };
+        let answer = passed(self.forward(request, false).await);
+        invalidation.end_passed().await;
+        let deleted = match answer.response.status().is_success() {
+            true => self.legacy.written(write, text.as_deref(), caller.scope).await,
+            // What the server refuses is refused.
+            false => Ok(()),
+        };
+        match deleted {
+            Ok(()) => answer,
+            // What was deleted would be shown again.
+            Err(error) => state_failure(&error),
         }
     }
 
@@ -214,7 +249,21 @@ impl Pipeline {
             error => error,
         };
         invalidation.end().await?;
-        Ok(answer?)
+        let answer = answer?;
+        if answer.status().is_success() {
+            let text = write.text.as_ref().ok().map(|text| &text[..]);
+            self.legacy.written(write.write, text, write.caller.scope).await?;
+        }
+        Ok(answer)
+    }
+}
+
+/// The body of a write could not be read.
+fn unread(error: ReadError) -> Answer {
+    match error {
+        ReadError::Buffer(BufferError::TooLong(limit)) => too_large(limit),
+        ReadError::Buffer(BufferError::NoRoom(limit)) => upstream_failure(&UpstreamError::NoRoom { limit }, None),
+        ReadError::Body(error) => upstream_failure(&UpstreamError::Client(error.into()), None),
     }
 }
 

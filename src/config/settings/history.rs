@@ -31,4 +31,18 @@ section! {
     hide_in_jobs_api: bool = values::flag {
         flag: "--hide-in-jobs-api", value: "true|false", variable: "JOBSHIM_HIDE_IN_JOBS_API", default: "true",
     }
+
+    /// Keep finished jobs answerable after their server has lost them, within these limits: 30d, 10000 jobs, 2GiB
+    ///
+    /// A ComfyUI forgets its history with each restart. Kept jobs are where the state is (state.store), and what is not named is
+    /// 10000 jobs and 2GiB at most. Jobs that were submitted through jobshim and are lost before they end become errors that say
+    /// so.
+    keep: Option<values::KeepLimits> = values::keep {
+        flag: "--keep-history", value: "LIMITS", variable: "JOBSHIM_KEEP_HISTORY", default: "off",
+    }
+
+    /// How long a job that has not ended may be missing on its server until it is said to be lost
+    lost_after: Duration = values::duration {
+        flag: "--lost-after", value: "TIME", variable: "JOBSHIM_LOST_AFTER", default: "1m",
+    }
 }

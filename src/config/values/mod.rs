@@ -3,6 +3,7 @@
 mod address;
 mod day;
 mod invalid_value;
+mod keep;
 mod modes;
 mod number;
 mod path;
@@ -13,6 +14,7 @@ mod url;
 mod word;
 
 pub use address::ListenAddress;
+pub use keep::KeepLimits;
 pub use modes::{Mode, Policy, Rollback, RoutePolicies, Share};
 pub use secret::{Secret, is_read_once, shown_url};
 pub use state::{StatePlace, ValkeyLayout, ValkeyUrl};
@@ -23,6 +25,7 @@ pub use word::{DialectChoice, Ids, LogFormat, Surface};
 pub(crate) use address::{address, address_or_off, host_names};
 pub(crate) use day::day_or_off;
 pub(crate) use invalid_value::InvalidValue;
+pub(crate) use keep::keep;
 pub(crate) use modes::{paths, policy, routes, share};
 pub(crate) use number::{
     concurrency, count, count_or_none, duration, duration_or_none, header_count, size, size_or_none, uri_size,

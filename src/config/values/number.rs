@@ -29,6 +29,14 @@ pub(crate) fn duration(text: &str) -> Result<Duration, InvalidValue> {
     }
 }
 
+/// The same, also in days.
+pub(crate) fn long_duration(text: &str) -> Result<Duration, InvalidValue> {
+    match with_unit(text, &[("d", 86_400_000)]) {
+        Some((ms, _)) if ms > 0 => Ok(Duration::from_millis(ms)),
+        _ => duration(text),
+    }
+}
+
 pub(crate) fn duration_or_none(text: &str) -> Result<Duration, InvalidValue> {
     match with_unit(
         text,

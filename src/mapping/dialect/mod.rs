@@ -3,8 +3,8 @@
 pub(super) mod names;
 
 pub use names::{
-    CancelNames, ClassNames, DetailNames, DialectNames, JobNames, KeyNames, ListNames, PathRules, Probe, ServerNames,
-    SocketNames, SortWords, States,
+    CancelNames, ClassNames, CompletedNames, DetailNames, DialectNames, JobNames, KeyNames, ListNames, PathRules,
+    Probe, ServerNames, SocketNames, SortWords, States,
 };
 
 use super::{
@@ -14,6 +14,7 @@ use super::{
     plan::Job,
 };
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use strum::IntoStaticStr;
 
@@ -27,7 +28,8 @@ pub struct Dialect {
 }
 
 /// A state as the list is asked for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Word {
     /// Waiting.
     Pending,
@@ -78,6 +80,24 @@ impl Dialect {
     /// Reads the jobs of a list, or one job as a list tells of it.
     pub fn listed_jobs<'a>(&'a self, text: &'a [u8]) -> ListedJobs<'a> {
         ListedJobs::new(&self.listed, text)
+    }
+
+    /// As what a job has ended whose state is `word`; `None` where it has not, or the dialect does not know the word.
+    pub fn ending(&self, word: &str) -> Option<Word> {
+        let States {
+            completed,
+            failed,
+            cancelled,
+            ..
+        } = &self.names.states;
+        let endings = [
+            (completed, Word::Completed),
+            (failed, Word::Failed),
+            (cancelled, Word::Cancelled),
+        ];
+        endings
+            .into_iter()
+            .find_map(|(known, ending)| (known == word).then_some(ending))
     }
 
     /// The state that a word stands for; `None` for a word the dialect does not know.

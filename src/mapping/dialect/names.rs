@@ -72,6 +72,24 @@ pub struct ListNames {
     pub more: MemberPath,
     /// The member that holds the next cursor.
     pub cursor: Option<MemberPath>,
+    /// How a list is completed with jobs that the server has lost, if it is.
+    pub completed: Option<CompletedNames>,
+}
+
+/// Parameters and members of a list that jobshim completes.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CompletedNames {
+    /// Parameter: the order.
+    pub order: String,
+    /// Its word for the lowest first; any other order has the highest first.
+    pub ascending: String,
+    /// Parameter, and member of a job: its workflow.
+    pub workflow: MemberPath,
+    /// What a list tells of a job, of the members of its detail.
+    pub members: Vec<String>,
+    /// The answer: texts `{jobs}`, `{offset}`, `{limit}`, `{total}` and `{more}` stand for what is its own.
+    pub answer: toml::Value,
 }
 
 /// The detail call.
@@ -86,6 +104,9 @@ pub struct DetailNames {
     pub name: Option<MemberPath>,
     /// The body of a 404: there is no such job.
     pub unknown: Option<toml::Value>,
+    /// A job that the server has lost before it had ended, as a detail: texts `{id}`, `{number}`, `{created}` and `{now}`
+    /// stand for what is its own.
+    pub lost: Option<toml::Value>,
 }
 
 /// Where a server says what it is.

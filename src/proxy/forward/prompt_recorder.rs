@@ -8,8 +8,8 @@ use crate::{
         body_decoding::{DecodeError, decode, set_decoded},
         buffered::{BufferBudget, BufferError},
     },
-    jobs_api::Jobs,
-    legacy::{Replicas, hollow::Hollow, names::Names, notes::Notes, runs::Runs},
+    jobs_api::{Jobs, JobsSession},
+    legacy::{Kept, Replicas, hollow::Hollow, names::Names, notes::Notes, runs::Runs},
     mapping::{
         Chosen, PromptTable, RequestRules,
         json::{find, string_value},
@@ -46,6 +46,8 @@ pub struct PromptRecorder<'a> {
     pub max_body: usize,
     /// What is read is held within it.
     pub budget: &'a BufferBudget,
+    /// Keep jobs answerable, and on whose behalf they look after this one.
+    pub kept: Option<(&'a Arc<Kept>, JobsSession)>,
     /// Know whose events wait for the answer.
     pub sockets: &'a Arc<ClientSockets>,
 }
@@ -118,6 +120,9 @@ impl<'a> Submission<'a> {
             scope,
             ..
         } = self.recorder;
+        if let Some((kept, session)) = &self.recorder.kept {
+            kept.submitted(session, id, number, noted.clone());
+        }
         if let Some(noted) = noted {
             notes.keep(*scope, id, number, noted);
         }

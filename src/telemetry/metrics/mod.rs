@@ -51,6 +51,10 @@ pub struct Metrics {
     /// Bytes of bodies held in memory.
     buffered: Gauge,
     state_stale: Gauge<f64, AtomicU64>,
+    /// Jobs that stay answerable.
+    kept_jobs: Gauge,
+    /// What they take in the store.
+    kept_bytes: Gauge,
     /// Answers kept in memory.
     cache_entries: Gauge,
     /// What they take.
@@ -91,6 +95,8 @@ impl Metrics {
             shadow_durations: Cells::new(Endpoint::ALL.len()),
             buffered: Gauge::default(),
             state_stale: Gauge::default(),
+            kept_jobs: Gauge::default(),
+            kept_bytes: Gauge::default(),
             cache_entries: Gauge::default(),
             cache_bytes: Gauge::default(),
             connections: Counter::default(),
@@ -174,6 +180,12 @@ impl Metrics {
     /// The store that others share has not answered for so long.
     pub fn state_stale(&self, time: std::time::Duration) {
         self.state_stale.set(time.as_secs_f64());
+    }
+
+    /// So many jobs are kept, and take so many bytes in the store.
+    pub fn kept(&self, jobs: usize, bytes: u64) {
+        self.kept_jobs.set(i64::try_from(jobs).unwrap_or(i64::MAX));
+        self.kept_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
     /// A request has ended.

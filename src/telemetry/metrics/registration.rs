@@ -34,6 +34,17 @@ impl Metrics {
             Unit::Seconds,
             self.state_stale.clone(),
         );
+        registry.register(
+            "kept_jobs",
+            "Jobs that stay answerable after their server has lost them (history.keep)",
+            self.kept_jobs.clone(),
+        );
+        registry.register_with_unit(
+            "kept",
+            "What those take in the store",
+            Unit::Bytes,
+            self.kept_bytes.clone(),
+        );
         registry.register_collector(Box::new(findings));
         registry.register_with_unit(
             "shadow_translation_duration",

@@ -5,6 +5,7 @@ mod entry_cache;
 mod failures;
 mod hidden;
 mod hollow;
+mod kept;
 mod long_lists;
 mod names;
 mod packed;

@@ -1,0 +1,240 @@
+//! A list of the Jobs API that a client asked for, completed with jobs that the server has lost.
+
+use super::{JobsError, JobsSession, Listed, accept, unreadable};
+use crate::{
+    mapping::{
+        dialect::{CompletedNames, Dialect, Word},
+        json::{elements, find, key_is, members, string_value},
+        json_text,
+    },
+    telemetry::Call,
+    upstream::Answer,
+};
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use http::Method;
+use percent_encoding::percent_decode_str;
+use serde::{Deserialize, Serialize};
+use std::{borrow::Cow, sync::Arc};
+
+/// What a client asks a list for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ListQuery {
+    /// The same query for all of the list.
+    whole: String,
+    offset: usize,
+    limit: Option<usize>,
+    endings: Option<Vec<Word>>,
+    workflow: Option<String>,
+    by_duration: bool,
+    ascending: bool,
+}
+
+/// What a list is filtered by, of a job that has ended.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct EndedJob {
+    /// As what it has ended.
+    pub ending: Word,
+    /// Its workflow, if it names one.
+    pub workflow: Option<String>,
+}
+
+impl ListQuery {
+    /// Reads a query; `None` where it is not understood, or the dialect's lists are not completed.
+    pub fn parse(query: &str, dialect: &Dialect) -> Option<Self> {
+        let names = &dialect.names.list;
+        let completed = names.completed.as_ref()?;
+        let mut read = Self {
+            whole: String::new(),
+            offset: 0,
+            limit: None,
+            endings: None,
+            workflow: None,
+            by_duration: false,
+            ascending: false,
+        };
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let name = decoded(name)?;
+            let text = decoded(value)?;
+            if name == "token" {
+                // It goes along with every call.
+                continue;
+            } else if *name == *names.limit {
+                read.limit = Some(text.parse().ok().filter(|limit| *limit > 0)?);
+                continue;
+            } else if names.offset.as_deref() == Some(&*name) {
+                read.offset = text.parse().ok()?;
+                continue;
+            } else if *name == *names.status {
+                let words = text.split(',').map(str::trim);
+                read.endings = Some(words.filter_map(|word| dialect.ending(word)).collect());
+            } else if *name == *names.sort {
+                read.by_duration = *text == *names.sort_words.duration;
+            } else if *name == *completed.order {
+                read.ascending = *text == *completed.ascending;
+            } else if completed.workflow.names() == [&*name] {
+                read.workflow = Some(text.into_owned());
+            }
+            if !read.whole.is_empty() {
+                read.whole.push('&');
+            }
+            read.whole.push_str(pair);
+        }
+        Some(read)
+    }
+
+    /// Whether a job that has ended is asked for.
+    pub fn wants(&self, job: &EndedJob) -> bool {
+        let is_state = self
+            .endings
+            .as_ref()
+            .is_none_or(|endings| endings.contains(&job.ending));
+        is_state && (self.workflow.is_none() || self.workflow == job.workflow)
+    }
+
+    /// By what it sorts jobs.
+    fn key(&self, job: &Listed) -> f64 {
+        match self.by_duration {
+            true => job.ended - job.started,
+            false => job.created,
+        }
+    }
+
+    /// Puts jobs into its order.
+    pub fn sort(&self, jobs: &mut [Listed]) {
+        jobs.sort_by(|one, other| match self.ascending {
+            true => self.key(one).total_cmp(&self.key(other)),
+            false => self.key(other).total_cmp(&self.key(one)),
+        });
+    }
+
+    fn is_before(&self, one: &Listed, other: &Listed) -> bool {
+        match self.ascending {
+            true => self.key(one) < self.key(other),
+            false => self.key(one) > self.key(other),
+        }
+    }
+}
+
+fn decoded(text: &str) -> Option<Cow<'_, str>> {
+    match text.contains('+') {
+        // A space, which no word has.
+        true => None,
+        false => percent_decode_str(text).decode_utf8().ok(),
+    }
+}
+
+impl Dialect {
+    /// What a list tells of a job, made of its detail; and what it is filtered by. `None` where it has not ended, or lists are
+    /// not completed.
+    pub fn list_entry(&self, detail: &[u8]) -> Option<(Vec<u8>, EndedJob)> {
+        let completed = self.names.list.completed.as_ref()?;
+        let mut entry = Vec::from(*b"{");
+        let read = members(detail, |key, value| {
+            if completed.members.iter().any(|member| key_is(key, member)) {
+                entry.extend_from_slice(if entry.len() > 1 { b", \"" } else { b"\"" });
+                entry.extend_from_slice(key);
+                entry.extend_from_slice(b"\": ");
+                entry.extend_from_slice(value);
+            }
+        });
+        read.ok()?;
+        entry.push(b'}');
+        let [workflow] = find(detail, [Some(&completed.workflow)]).ok()?;
+        let mut listed = self.listed_jobs(detail);
+        let listed = listed.read_only().ok()?;
+        let word = listed.fields.state().and_then(string_value)?;
+        let ended = EndedJob {
+            ending: self.ending(&word)?,
+            workflow: workflow.and_then(string_value),
+        };
+        Some((entry, ended))
+    }
+}
+
+impl JobsSession {
+    /// All that the server has of what `query` asks for; `None` where it refuses, which it will tell the client itself.
+    ///
+    /// # Errors
+    /// It cannot be asked, or what it says is no list.
+    pub async fn whole_list(&self, query: &ListQuery) -> Result<Option<Answer>, JobsError> {
+        let names = &self.dialect().names.list;
+        let call = self
+            .jobs
+            .ask(Call::List, &self.caller, Some(self.kind), &names.path, &query.whole);
+        let answer = call.await?;
+        match answer.status.is_client_error() {
+            true => Ok(None),
+            false => accept(&Method::GET, &names.path, answer).map(Some),
+        }
+    }
+
+    /// The answer to `query`: what the server has, `listed`, and the `lost` jobs in its order, of which `entry` gives what a list
+    /// tells of each. `None` where one of them is gone.
+    ///
+    /// # Errors
+    /// What the server says is no list, or a lost job cannot be read.
+    pub async fn completed_list<E: From<JobsError>>(
+        &self,
+        query: &ListQuery,
+        listed: &Answer,
+        lost: &[Listed],
+        entry: impl Fn(Arc<str>) -> BoxFuture<'static, Result<Option<Bytes>, E>> + Send + Sync,
+    ) -> Result<Vec<u8>, E> {
+        let names = &self.dialect().names.list;
+        let wrong = |error| unreadable(&names.path, &error);
+        let [list] = find(&listed.body, [Some(&names.jobs)]).map_err(wrong)?;
+        let mut there = Vec::new();
+        elements(list.unwrap_or(b"[]"), |job| there.push(job)).map_err(wrong)?;
+        let mut lost = lost.iter().peekable();
+        let mut all = Vec::with_capacity(there.len());
+        for text in there {
+            if let Some(job) = self.job_in(text) {
+                while let Some(before) = lost.next_if(|lost| query.is_before(lost, &job)) {
+                    all.push(Err(before));
+                }
+            }
+            all.push(Ok(text));
+        }
+        all.extend(lost.map(Err));
+        let total = all.len();
+        let page = all
+            .into_iter()
+            .skip(query.offset)
+            .take(query.limit.unwrap_or(usize::MAX));
+        let mut jobs = Vec::from(*b"[");
+        let mut count = 0;
+        for job in page {
+            count += 1;
+            let kept;
+            let text = match job {
+                Ok(text) => text,
+                Err(lost) => match entry(Arc::clone(&lost.id)).await? {
+                    Some(text) => {
+                        kept = text;
+                        &kept[..]
+                    }
+                    None => continue,
+                },
+            };
+            jobs.extend_from_slice(if jobs.len() > 1 { b", " } else { b"" });
+            jobs.extend_from_slice(text);
+        }
+        jobs.push(b']');
+        let completed = names.completed.as_ref();
+        let text = completed
+            .map(|CompletedNames { answer, .. }| json_text(answer))
+            .unwrap_or_default();
+        let text = text
+            .replace("\"{offset}\"", &query.offset.to_string())
+            .replace(
+                "\"{limit}\"",
+                &query.limit.map_or("null".to_owned(), |limit| limit.to_string()),
+            )
+            .replace("\"{total}\"", &total.to_string())
+            .replace("\"{more}\"", &(query.offset.saturating_add(count) < total).to_string());
+        let (before, after) = text.split_once("\"{jobs}\"").unwrap_or((&text, ""));
+        Ok([before.as_bytes(), &jobs, after.as_bytes()].concat())
+    }
+}
