@@ -15,7 +15,7 @@ use futures_util::future::BoxFuture;
 use http::Method;
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, collections::HashSet, sync::Arc};
 
 /// What a client asks a list for.
 #[derive(Clone, Debug, PartialEq)]
@@ -187,7 +187,10 @@ impl JobsSession {
         let [list] = find(&listed.body, [Some(&names.jobs)]).map_err(wrong)?;
         let mut there = Vec::new();
         elements(list.unwrap_or(b"[]"), |job| there.push(job)).map_err(wrong)?;
-        let mut lost = lost.iter().peekable();
+        // One may have come back since it was missed.
+        let listed: HashSet<Arc<str>> = there.iter().filter_map(|text| Some(self.job_in(text)?.id)).collect();
+        let lost: Vec<&Listed> = lost.iter().filter(|job| !listed.contains(&job.id)).collect();
+        let mut lost = lost.into_iter().peekable();
         let mut all = Vec::with_capacity(there.len());
         for text in there {
             if let Some(job) = self.job_in(text) {

@@ -48,6 +48,12 @@ pub struct Listed {
 pub type JobKey = (Arc<str>, Option<(u64, Option<u64>)>);
 
 impl Listed {
+    /// Whether all of its numbers are finite: JSON has no others, and what is stored is JSON.
+    pub fn is_finite(&self) -> bool {
+        let numbers = [self.number, self.created, self.started, self.ended];
+        numbers.iter().all(|number| number.is_finite()) && self.run.is_finite()
+    }
+
     /// About what it takes in a list, in bytes, besides its text.
     pub fn room(&self) -> usize {
         room(&self.id)

@@ -31,6 +31,13 @@ impl Run {
         self.number
     }
 
+    /// Whether all of its numbers are finite.
+    pub(super) fn is_finite(&self) -> bool {
+        let ended = self.ended.map(|(_, ended)| ended);
+        let numbers = [self.created, self.number, ended];
+        numbers.into_iter().flatten().all(f64::is_finite)
+    }
+
     /// Whether both can be one run: what only one of them tells is no difference.
     pub fn is_same(&self, other: &Self) -> bool {
         let differ =

@@ -27,11 +27,10 @@ impl Legacy {
         let enough = |jobs: &[Listed]| newest.is_some_and(|count| self.are_newest_ended(jobs, count, session.caller()));
         let wanted = newest.map_or(ListFilter::All, |_| ListFilter::Newest);
         let mut list = session.list(wanted, enough).await?;
-        if list.complete {
-            self.hidden.forget_gone(session.caller().scope, since, &list.jobs);
-        }
+        // What is kept and hidden stays hidden.
         let kept_for = self.with_kept(session, &mut list)?;
         if list.complete {
+            self.hidden.forget_gone(session.caller().scope, since, &list.jobs);
             self.memory.retain_listed(session.caller().scope, &list.jobs);
         }
         self.hidden.retain_shown(session.caller().scope, &mut list.jobs);

@@ -12,7 +12,7 @@ use crate::{
         headers::carried,
         request_head::RequestHead,
     },
-    jobs_api::{DialectKind, JobsSession, ListFilter},
+    jobs_api::{DialectKind, JobsError, JobsSession, ListFilter},
 };
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -65,14 +65,17 @@ impl Legacy {
 
 impl Legacy {
     /// A passing request, which the server took, may have cancelled jobs.
-    pub fn may_have_cancelled(&self, call: &JobsCall) {
+    pub async fn may_have_cancelled(&self, call: &JobsCall) {
         let Some(kept) = &self.kept else {
             return;
         };
-        match call {
-            JobsCall::Cancel(id) => kept.expect_to_vanish(Some(&[id.as_str().into()])),
-            JobsCall::CancelMany => kept.expect_to_vanish(None),
-            JobsCall::List | JobsCall::One(_) => {}
+        let told = match call {
+            JobsCall::Cancel(id) => kept.expect_to_vanish(Some(&[id.as_str().into()])).await,
+            JobsCall::CancelMany => kept.expect_to_vanish(None).await,
+            JobsCall::List | JobsCall::One(_) => Ok(()),
+        };
+        if let Err(error) = told {
+            tracing::debug!(%error, "a job that was cancelled may be said to be lost");
         }
     }
 
@@ -96,10 +99,8 @@ impl Keeping {
             JobsEndpoint::One(_) => Ok(None),
             JobsEndpoint::List => match self.completed_list().await {
                 // What it says to that it says to the client as well.
-                Err(LegacyError::Jobs(error)) => {
-                    tracing::debug!(%error, "a list passes as the server has it: what it lacks cannot be found out");
-                    Ok(None)
-                }
+                Err(LegacyError::Jobs(JobsError::Refused { .. })) => Ok(None),
+                Err(LegacyError::Jobs(JobsError::Upstream(error))) if error.is_unreachable() => Ok(None),
                 outcome => outcome,
             },
         }
@@ -146,7 +147,10 @@ impl Keeping {
         let JobsEndpoint::One(id) = &self.asked else {
             return Ok(Err(response));
         };
-        if response.status() != StatusCode::NOT_FOUND {
+        // A page in words is not the server's word on a job.
+        let content_type = response.headers().get(CONTENT_TYPE);
+        let is_json = content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/json"));
+        if response.status() != StatusCode::NOT_FOUND || !is_json {
             return Ok(Err(response));
         }
         let scope = self.session.caller().scope;

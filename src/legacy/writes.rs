@@ -7,6 +7,7 @@ use super::{
     hollow::HollowEvent,
     invalidate::InvalidateOnDrop,
     json_string,
+    kept::Reach,
     write_body::{Target, WriteBody},
 };
 use crate::{
@@ -43,7 +44,8 @@ impl Legacy {
             let told = invalidation.end().await;
             let is_done = outcome.is_ok() && told.is_ok();
             let told = match is_done {
-                true => legacy.written(&write, Some(&body), caller.scope).await,
+                // Jobs are hidden from their client alone.
+                true => legacy.written(&write, Some(&body), Reach::Scope(caller.scope)).await,
                 false => told,
             };
             // What was deleted, and is not known to all, is not said to be done.

@@ -19,7 +19,7 @@ use crate::{
     telemetry::{Call, RequestRecord, Source},
     upstream::UpstreamError,
 };
-use futures_util::{FutureExt, TryFutureExt, future::Either};
+use futures_util::{FutureExt, future::Either};
 use http::{Request, Response, Uri, request::Parts};
 use std::{borrow::Cow, sync::Arc};
 use tokio::time::Instant;
@@ -132,13 +132,14 @@ impl Pipeline {
             return Either::Right(self.pass_keeping(request, keeping, hiding).boxed());
         }
         if let Some(call) = self.legacy.cancel_call(&request.head) {
-            let passing = self.pass(request);
-            let passing = passing.inspect_ok(move |response| {
+            let cancelling = async move {
+                let response = self.pass(request).await?;
                 if response.status().is_success() {
-                    self.legacy.may_have_cancelled(&call);
+                    self.legacy.may_have_cancelled(&call).await;
                 }
-            });
-            return Either::Right(passing.boxed());
+                Ok(response)
+            };
+            return Either::Right(cancelling.boxed());
         }
         let passing = self.pass(request);
         match hiding {

@@ -18,7 +18,7 @@ use crate::{
         request_head::RequestHead,
     },
     jobs_api::{Caller, JobsError},
-    legacy::{InvalidateOnDrop, LegacyAnswer, LegacyError, Naming},
+    legacy::{InvalidateOnDrop, LegacyAnswer, LegacyError, Naming, Reach},
     migration::modes::Decision,
     routes::LegacyWrite,
     store::StoreError,
@@ -75,7 +75,7 @@ impl Pipeline {
             let answer = passed(self.forward(call.request, false).await);
             invalidation.end_passed().await;
             if answer.response.status().is_success()
-                && let Err(error) = self.legacy.written(write, None, caller.scope).await
+                && let Err(error) = self.legacy.written(write, None, Reach::Scope(caller.scope)).await
             {
                 return state_failure(&error);
             }
@@ -137,22 +137,21 @@ impl Pipeline {
             Err(error) => return unread(error),
         };
         let text = decode(&headers, &body, limit, &self.shared.budget).ok();
-        let invalidation = InvalidateOnDrop::new(&self.legacy, write, text.clone(), caller.scope);
+        let delete = self.legacy.pending_delete(write, text.clone(), caller);
+        let invalidation = InvalidateOnDrop::new(&self.legacy, write, text, caller.scope);
         let request = ClientRequest {
             body: full(body),
             ..call.request
         };
         let answer = passed(self.forward(request, false).await);
         invalidation.end_passed().await;
-        let deleted = match answer.response.status().is_success() {
-            true => self.legacy.written(write, text.as_deref(), caller.scope).await,
-            // What the server refuses is refused.
-            false => Ok(()),
-        };
-        match deleted {
-            Ok(()) => answer,
-            // What was deleted would be shown again.
-            Err(error) => state_failure(&error),
+        match delete {
+            None => answer,
+            Some(delete) => match delete.answered(answer.response.status()).await {
+                Ok(()) => answer,
+                // What was deleted would be shown again.
+                Err(error) => state_failure(&error),
+            },
         }
     }
 
@@ -235,8 +234,9 @@ impl Pipeline {
 
     /// The legacy call as it came, to the server's own endpoint.
     async fn resend(&self, write: &ReadWrite<'_>) -> Result<Response<Body>, ResendError> {
-        let invalidation =
-            InvalidateOnDrop::new(&self.legacy, write.write, write.text.clone().ok(), write.caller.scope);
+        let text = write.text.clone().ok();
+        let delete = self.legacy.pending_delete(write.write, text.clone(), &write.caller);
+        let invalidation = InvalidateOnDrop::new(&self.legacy, write.write, text, write.caller.scope);
         let mut request = ClientRequest {
             record: write.record,
             head: write.head.clone(),
@@ -250,9 +250,13 @@ impl Pipeline {
         };
         invalidation.end().await?;
         let answer = answer?;
-        if answer.status().is_success() {
-            let text = write.text.as_ref().ok().map(|text| &text[..]);
-            self.legacy.written(write.write, text, write.caller.scope).await?;
+        match delete {
+            Some(delete) => delete.answered(answer.status()).await?,
+            None if answer.status().is_success() => {
+                let (text, reach) = (write.text.as_deref().ok(), Reach::Scope(write.caller.scope));
+                self.legacy.written(write.write, text, reach).await?;
+            }
+            None => {}
         }
         Ok(answer)
     }

@@ -99,7 +99,14 @@ impl KeptCopy {
             since = since.min(row.since);
             row.listed(id)
         });
-        (missing.collect(), since)
+        let mut missing: Vec<Listed> = missing.collect();
+        // Of jobs of the same moment a list has the one first that ended first.
+        missing.sort_by(|one, other| {
+            let ended = one.ended.total_cmp(&other.ended);
+            let number = || one.number.total_cmp(&other.number);
+            ended.then_with(number).then_with(|| one.id.cmp(&other.id))
+        });
+        (missing, since)
     }
 
     /// The keys of a scope, or of all: each whose id is among `ids`, or all where there are none.
@@ -179,6 +186,11 @@ impl UnfinishedCopy {
     /// Those of a scope.
     pub(super) fn of(&self, scope: Scope) -> Option<&HashMap<String, UnfinishedRow>> {
         self.of.get(&scope)
+    }
+
+    /// Their ids.
+    pub(super) fn ids(&self) -> Vec<String> {
+        self.all().map(|(_, id, _)| id.clone()).collect()
     }
 
     /// All of them.

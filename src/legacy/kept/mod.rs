@@ -25,7 +25,7 @@ use bytes::Bytes;
 use copy::{KeptCopy, UnfinishedCopy};
 use parking_lot::{Mutex, RwLock};
 use recorder::Recorder;
-use rows::{DELETIONS, DETAILS, KEPT, Key, PROMPTS, Parts, UNFINISHED, unpack};
+use rows::{CANCELLED, DELETIONS, DETAILS, KEPT, Key, PROMPTS, Parts, UNFINISHED, unpack};
 use std::{
     collections::HashSet,
     sync::{
@@ -49,7 +49,7 @@ pub struct Kept {
     unfinished: Arc<RwLock<UnfinishedCopy>>,
     deletions: Arc<AtomicU64>,
     recorder: Recorder,
-    watch: Mutex<Watch>,
+    watch: Arc<Mutex<Watch>>,
     /// Whether some are being taken out for want of room.
     making_room: AtomicBool,
 }
@@ -72,7 +72,7 @@ pub(super) struct KeptJob {
 
 /// Whose jobs are deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reach {
+pub enum Reach {
     /// Those of everybody: servers without credentials have one history for all.
     All,
     /// Those of one scope.
@@ -93,7 +93,7 @@ impl Kept {
             unfinished: Arc::default(),
             deletions: Arc::default(),
             recorder: Recorder::default(),
-            watch: Mutex::default(),
+            watch: Arc::default(),
             making_room: AtomicBool::new(false),
         };
         let (copy, unfinished, deletions) = (
@@ -108,6 +108,12 @@ impl Kept {
                 Event::Gone(()) => 0,
             };
             deletions.store(now, SeqCst);
+        })?;
+        let (watch, among) = (Arc::clone(&kept.watch), Arc::clone(&kept.unfinished));
+        store.listen(&CANCELLED, move |ids| {
+            // Some may have been missed: it may be any.
+            let ids = ids.flatten().unwrap_or_else(|| among.read().ids());
+            watch.lock().expect_to_vanish(ids);
         })?;
         store.follow(&KEPT, move |event| copy.write().hear(event))?;
         store.follow(&UNFINISHED, move |event| unfinished.write().hear(event))?;
@@ -154,6 +160,12 @@ impl Kept {
         // Of jobs of the same moment the list has the older one first.
         list.jobs.sort_by(|one, other| other.created.total_cmp(&one.created));
         Ok(any.then(|| age(since)))
+    }
+
+    /// The kept jobs of a scope that a whole list lacks.
+    pub(super) fn missing_in(&self, scope: Scope, list: &List) -> Vec<Arc<str>> {
+        let (missing, _) = self.copy.read().missing_in(scope, &list.jobs);
+        missing.into_iter().map(|job| job.id).collect()
     }
 
     /// Whether the last whole list of its scope lacked a job: what is remembered of it is to be marked.
@@ -235,7 +247,7 @@ impl Kept {
             .commit_async(Change::default().put(&DELETIONS, &(), &mark))
             .await?;
         // One that has ended, and was not looked up since, is not lost either.
-        self.expect_to_vanish(ids);
+        self.expect_to_vanish(ids).await?;
         let ids: Option<HashSet<&str>> = ids.map(|ids| ids.iter().map(|id| &**id).collect());
         let scope = match reach {
             Reach::All => None,

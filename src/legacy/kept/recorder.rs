@@ -20,7 +20,7 @@ use tokio::{
     runtime::Handle,
     sync::{OwnedSemaphorePermit, Semaphore},
     task::spawn_blocking,
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 /// How much may wait to be stored, in KiB.
@@ -28,7 +28,10 @@ const MAX_WAITING: u32 = 4 << 10;
 /// How many jobs.
 const MAX_ITEMS: usize = 10_000;
 /// How long a job waits for room there. One that finds none is looked up again.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_millis(250);
+/// How long it is waited until what could not be stored is tried again, at first and at most.
+const AGAIN: Duration = Duration::from_secs(1);
+const LONGEST_AGAIN: Duration = Duration::from_secs(60);
 /// How many are stored at a time.
 const BATCH: usize = 64;
 /// The most jobs that have not ended, and the bytes that their prompts take.
@@ -95,7 +98,7 @@ impl Kept {
         note: Option<&Bytes>,
         since: KeptSince,
     ) {
-        let Some(job) = session.job_in(detail) else {
+        let Some(job) = session.job_in(detail).filter(Listed::is_finite) else {
             return;
         };
         let key = (session.caller().scope, job.id.to_string());
@@ -179,7 +182,8 @@ impl Kept {
             Some((note, room.ok()?))
         });
         self.push(Item::Submitted(key, number, note));
-        self.watch_for(session);
+        // It may be looked for before it is stored that it is to be.
+        self.look_up(session, id);
     }
 
     /// A job that has not ended will not be heard of again: that is what its client wanted.
@@ -212,6 +216,7 @@ impl Kept {
 
     /// Stores what waits until nothing does.
     async fn store_all(self: Arc<Self>) {
+        let mut pause = AGAIN;
         loop {
             let batch: Vec<Item> = {
                 let mut waiting = self.recorder.waiting.lock();
@@ -223,85 +228,112 @@ impl Kept {
                 break;
             }
             let kept = Arc::clone(&self);
-            let work = spawn_blocking(move || kept.store_batch(batch)).await;
-            if work.is_err() {
-                tracing::warn!("jobs that have ended are not kept: storing them failed");
+            match spawn_blocking(move || kept.store_batch(batch)).await {
+                Ok(left) if left.is_empty() => pause = AGAIN,
+                Ok(left) => {
+                    {
+                        let mut waiting = self.recorder.waiting.lock();
+                        left.into_iter().rev().for_each(|item| waiting.items.push_front(item));
+                    }
+                    sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_AGAIN);
+                }
+                Err(_) => tracing::warn!("jobs that have ended are not kept: storing them failed"),
             }
             self.make_room();
         }
     }
 
-    fn store_batch(self: &Arc<Self>, batch: Vec<Item>) {
+    /// Stores a batch. Gives what is to be tried again; jobs that have ended are looked up again instead.
+    fn store_batch(self: &Arc<Self>, batch: Vec<Item>) -> Vec<Item> {
+        let mut marks = Vec::new();
+        let mut jobs = Vec::new();
+        for item in batch {
+            match item {
+                Item::Job(job) => jobs.push(job),
+                mark => marks.push(mark),
+            }
+        }
+        let mut submitted = HashMap::new();
+        let change = marks.iter().fold(Change::default(), |change, mark| {
+            self.marked(change, mark, &mut submitted)
+        });
+        if !change.is_empty()
+            && let Err(error) = self.store.commit(change)
+        {
+            tracing::warn!(%error, jobs = marks.len(), "jobs that have not ended could not be noted; it is tried again");
+            self.look_up_all(jobs);
+            return marks;
+        }
         let now = self.now();
-        let (mut again, mut jobs) = (Vec::new(), Vec::new());
-        let mut change = match now.0 {
+        // What was deleted meanwhile may be one of the others.
+        let (jobs, again): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| job.since == now);
+        self.look_up_all(again);
+        if jobs.is_empty() {
+            return Vec::new();
+        }
+        let change = match now.0 {
             0 => Change::default().expect(&DELETIONS, &(), None),
             mark => Change::default().expect(&DELETIONS, &(), Some(&mark)),
         };
-        let mut submitted: HashMap<Key, Option<f64>> = HashMap::new();
-        let mut is_any = false;
-        for item in batch {
-            match item {
-                Item::Submitted(key, number, note) => {
-                    let packed = note.and_then(|(note, _room)| {
-                        pack(Parts {
-                            note: &note[..],
-                            ..Parts::default()
-                        })
-                    });
-                    let row = UnfinishedRow {
-                        number,
-                        since: now_ms(),
-                        bytes: packed.as_ref().map_or(0, |packed| packed.len() as u64),
-                    };
-                    change = change.put(&UNFINISHED, &key, &row);
-                    change = match packed {
-                        Some(packed) => change.put_blob(&PROMPTS, &key, packed),
-                        None => change.remove_blob(&PROMPTS, &key),
-                    };
-                    submitted.insert(key, number);
-                    is_any = true;
-                }
-                Item::Ended(key, number) | Item::Cancelled(key, number) => {
-                    change = self.ended(change, &submitted, &key, number);
-                    is_any = true;
-                }
-                // What was deleted meanwhile may be this.
-                Item::Job(job) if job.since != now => again.push(job),
-                Item::Job(job) => {
-                    let (entry, ended_as) = job.session.list_entry(&job.detail).unzip();
-                    let packed = pack(Parts {
-                        entry: entry.as_deref().unwrap_or_default(),
-                        detail: &job.detail,
-                        note: job.note.as_deref().unwrap_or_default(),
-                    });
-                    let Some(packed) = packed else {
-                        tracing::warn!(bytes = job.detail.len(), "a job is too long to be kept");
-                        continue;
-                    };
-                    let row = row_of(&job, packed.len() as u64, ended_as);
-                    change = change.put(&KEPT, &job.key, &row).put_blob(&DETAILS, &job.key, packed);
-                    change = self.ended(change, &submitted, &job.key, job.job.run.number());
-                    jobs.push(job);
-                    is_any = true;
-                }
-            }
-        }
-        let stored = match is_any {
-            true => self.store.commit(change),
-            false => Ok(()),
-        };
-        match stored {
-            Ok(()) => {}
-            Err(StoreError::Changed) => again.append(&mut jobs),
+        let change = jobs.iter().fold(change, |change, job| self.kept(change, job));
+        match self.store.commit(change) {
+            Ok(()) => return Vec::new(),
+            Err(StoreError::Changed) => {}
             Err(error) => {
                 tracing::warn!(%error, jobs = jobs.len(), "jobs that have ended could not be kept; they are looked up again");
-                again.append(&mut jobs);
             }
         }
-        for job in again {
-            self.look_up(&job.session, &job.key.1);
+        self.look_up_all(jobs);
+        Vec::new()
+    }
+
+    fn look_up_all(self: &Arc<Self>, jobs: Vec<Box<EndedJob>>) {
+        jobs.iter().for_each(|job| self.look_up(&job.session, &job.key.1));
+    }
+
+    /// What is stored of a job that has not ended, or not any more.
+    fn marked(&self, change: Change, mark: &Item, submitted: &mut HashMap<Key, Option<f64>>) -> Change {
+        match mark {
+            Item::Submitted(key, number, note) => {
+                let packed = note.as_ref().and_then(|(note, _)| {
+                    pack(Parts {
+                        note: &note[..],
+                        ..Parts::default()
+                    })
+                });
+                let row = UnfinishedRow {
+                    number: *number,
+                    since: now_ms(),
+                    bytes: packed.as_ref().map_or(0, |packed| packed.len() as u64),
+                };
+                submitted.insert(key.clone(), *number);
+                let change = change.put(&UNFINISHED, key, &row);
+                match packed {
+                    Some(packed) => change.put_blob(&PROMPTS, key, packed),
+                    None => change.remove_blob(&PROMPTS, key),
+                }
+            }
+            Item::Ended(key, number) | Item::Cancelled(key, number) => self.ended(change, submitted, key, *number),
+            Item::Job(_) => change,
         }
+    }
+
+    /// What is stored of a job that has ended.
+    fn kept(&self, change: Change, job: &EndedJob) -> Change {
+        let (entry, ended_as) = job.session.list_entry(&job.detail).unzip();
+        let packed = pack(Parts {
+            entry: entry.as_deref().unwrap_or_default(),
+            detail: &job.detail,
+            note: job.note.as_deref().unwrap_or_default(),
+        });
+        let Some(packed) = packed else {
+            tracing::warn!(bytes = job.detail.len(), "a job is too long to be kept");
+            return change;
+        };
+        let row = row_of(job, packed.len() as u64, ended_as);
+        let change = change.put(&KEPT, &job.key, &row).put_blob(&DETAILS, &job.key, packed);
+        self.ended(change, &HashMap::new(), &job.key, job.job.run.number())
     }
 
     /// The run of a job with this number is not looked after any more.

@@ -4,7 +4,7 @@ use crate::{
     auth::scope::Scope,
     jobs_api::{DialectKind, EndedJob, Listed, Run},
     mapping::dialect::State,
-    store::{Blobs, StoreError, Table},
+    store::{Blobs, Signal, StoreError, Table},
 };
 use bytes::Bytes;
 use flate2::{Compression, Decompress, FlushDecompress, write::DeflateEncoder};
@@ -24,6 +24,9 @@ pub(super) const UNFINISHED: Table<Key, UnfinishedRow> = Table::new("unfinished"
 pub(super) static PROMPTS: Blobs<Key> = Blobs::new("unfinished_prompts");
 /// How often jobs were deleted. What was asked for before a deletion and answered after it is not kept.
 pub(super) const DELETIONS: Table<(), u64> = Table::new("kept_deletions", "how often kept jobs were deleted");
+
+/// Jobs that somebody has cancelled or deleted: that they vanish is no loss. None: any.
+pub(super) const CANCELLED: Signal<Option<Vec<String>>> = Signal::new("kept_cancelled");
 
 /// A kept job but for its detail.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]

@@ -2,16 +2,18 @@
 //! which are in memory alone.
 
 use super::{
-    Kept,
-    rows::{Key, PROMPTS, UnfinishedRow, unpack},
+    Kept, KeptSince,
+    rows::{CANCELLED, Key, PROMPTS, UnfinishedRow, unpack},
 };
 use crate::{
     auth::scope::Scope,
     jobs_api::{Detail, JobsError, JobsSession, ListFilter, Listed},
     mapping::dialect::State,
+    store::{Change, StoreError},
     telemetry::now_ms,
 };
 use bytes::Bytes;
+use futures_util::{StreamExt, stream};
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
@@ -28,13 +30,17 @@ const MAX_SESSIONS: usize = 1_000;
 const MAX_LOOKED_UP: usize = 1_000;
 /// The most cancelled jobs that are remembered.
 const MAX_CANCELLED: usize = 10_000;
+/// How many looks are under way at once.
+const AT_ONCE: usize = 4;
+/// After how many refusals in a row credentials are let go.
+const MAX_REFUSALS: u32 = 20;
 /// How long one is of which nothing is known.
 const REMEMBERED: Duration = Duration::from_secs(60);
 
 /// Who waits for what.
 #[derive(Default)]
 pub(super) struct Watch {
-    sessions: HashMap<Scope, JobsSession>,
+    sessions: HashMap<Scope, Watcher>,
     /// Jobs that have ended and could not be stored.
     looked_up: HashSet<Key>,
     /// Since when lists lack a job.
@@ -44,9 +50,20 @@ pub(super) struct Watch {
     at_work: bool,
 }
 
+/// On whose behalf jobs are looked for.
+struct Watcher {
+    session: JobsSession,
+    /// How many looks in a row have failed.
+    failures: u32,
+}
+
 impl Kept {
     /// Looks after the jobs of a client from now on.
     pub(super) fn watch_for(self: &Arc<Self>, session: &JobsSession) {
+        // The server refuses a page of another site, whoever waits for the job.
+        if session.caller().is_foreign() {
+            return;
+        }
         let begins = {
             let mut watch = self.watch.lock();
             let scope = session.caller().scope;
@@ -57,7 +74,12 @@ impl Kept {
                 );
                 return;
             }
-            watch.sessions.entry(scope).or_insert_with(|| session.beside());
+            // The latest credentials, where those before have not served.
+            let serves = watch.sessions.get(&scope).is_some_and(|watcher| watcher.failures == 0);
+            if !serves {
+                let session = session.beside();
+                watch.sessions.insert(scope, Watcher { session, failures: 0 });
+            }
             !std::mem::replace(&mut watch.at_work, true)
         };
         if !begins {
@@ -82,35 +104,23 @@ impl Kept {
         self.watch_for(session);
     }
 
-    /// Somebody has cancelled these jobs, or any: that they vanish is no loss.
-    pub(in crate::legacy) fn expect_to_vanish(&self, ids: Option<&[Arc<str>]>) {
-        let now = Instant::now();
-        let ids: Vec<String> = match ids {
-            Some(ids) => ids.iter().map(ToString::to_string).collect(),
-            None => self.unfinished.read().all().map(|(_, id, _)| id.clone()).collect(),
-        };
-        let mut watch = self.watch.lock();
-        // Where nobody looks, nothing is found missing.
-        if watch.at_work {
-            let room = MAX_CANCELLED.saturating_sub(watch.cancelled.len());
-            watch.cancelled.extend(ids.into_iter().take(room).map(|id| (id, now)));
-        }
+    /// Somebody has cancelled these jobs, or any: that they vanish is no loss, whichever jobshim looks after them.
+    pub(in crate::legacy) async fn expect_to_vanish(&self, ids: Option<&[Arc<str>]>) -> Result<(), StoreError> {
+        let ids: Option<Vec<String>> = ids.map(|ids| ids.iter().map(ToString::to_string).collect());
+        self.store.commit_async(Change::default().tell(&CANCELLED, &ids)).await
     }
 
     /// One look for each client; whether there is anything left to look for.
     async fn look(self: &Arc<Self>) -> bool {
-        let sessions: Vec<JobsSession> = self.watch.lock().sessions.values().cloned().collect();
-        for session in sessions {
-            let scope = session.caller().scope;
-            let wanted = self.wanted(scope);
-            if wanted.is_empty() {
-                self.watch.lock().sessions.remove(&scope);
-                continue;
-            }
-            if let Err(error) = self.look_for(&session, &wanted).await {
-                tracing::debug!(%error, jobs = wanted.len(), "jobs that have not ended could not be looked up");
-            }
-        }
+        let sessions: Vec<JobsSession> = {
+            let watch = self.watch.lock();
+            watch.sessions.values().map(|watcher| watcher.session.clone()).collect()
+        };
+        let looks = stream::iter(sessions).map(|session| {
+            let kept = Arc::clone(self);
+            async move { kept.look_once(session).await }
+        });
+        looks.buffer_unordered(AT_ONCE).collect::<()>().await;
         let unfinished = self.unfinished.read();
         let ids: HashSet<&str> = unfinished.all().map(|(_, id, _)| id.as_str()).collect();
         let mut watch = self.watch.lock();
@@ -118,9 +128,34 @@ impl Kept {
         watch.cancelled.retain(is_of_use);
         watch.at_work = !watch.sessions.is_empty();
         if !watch.at_work {
-            *watch = Watch::default();
+            watch.looked_up.clear();
+            watch.missing.clear();
         }
         watch.at_work
+    }
+
+    async fn look_once(self: &Arc<Self>, session: JobsSession) {
+        let scope = session.caller().scope;
+        let wanted = self.wanted(scope);
+        if wanted.is_empty() {
+            self.watch.lock().sessions.remove(&scope);
+            return;
+        }
+        let outcome = self.look_for(&session, &wanted).await;
+        let mut watch = self.watch.lock();
+        let Some(watcher) = watch.sessions.get_mut(&scope) else {
+            return;
+        };
+        let Err(error) = outcome else {
+            watcher.failures = 0;
+            return;
+        };
+        tracing::debug!(%error, jobs = wanted.len(), "jobs that have not ended could not be looked up");
+        watcher.failures += 1;
+        // Credentials that are refused again and again are not held on to; the next ones of the client are taken.
+        if watcher.failures >= MAX_REFUSALS && matches!(error, JobsError::Refused { .. }) {
+            watch.sessions.remove(&scope);
+        }
     }
 
     /// The jobs that are looked for on behalf of a scope, and what is known of each.
@@ -158,31 +193,45 @@ impl Kept {
                 *job.id == **id && !matches!(numbers, (Some(one), Some(other)) if one != other)
             };
             match list.jobs.iter().find(is_it) {
-                Some(job) if job.state == State::Finished => {
-                    if let Detail::Found {
-                        state: State::Finished,
-                        body,
-                        ..
-                    } = session.detail(id).await?
-                    {
-                        let note = self.note(&key).await;
-                        self.watch.lock().forget(&key);
-                        self.record(session, body.text(), note.as_ref(), since).await;
-                    }
-                }
+                Some(job) if job.state == State::Finished => drop(self.found(session, &key, since).await?),
                 Some(_) => self.watch.lock().seen(&key, asked),
-                None => self.miss(session, key, *row).await,
+                // A part of a list says nothing of what it lacks.
+                None if list.complete => self.miss(session, key, *row).await?,
+                None => {}
             }
         }
         Ok(())
     }
 
+    /// Asks for a job that has ended, and keeps it; whether the server has it in any state.
+    async fn found(self: &Arc<Self>, session: &JobsSession, key: &Key, since: KeptSince) -> Result<bool, JobsError> {
+        match session.detail(&key.1).await? {
+            Detail::Found {
+                state: State::Finished,
+                body,
+                ..
+            } => {
+                let note = self.note(key).await;
+                self.watch.lock().forget(key);
+                self.record(session, body.text(), note.as_ref(), since).await;
+                Ok(true)
+            }
+            Detail::Found { .. } => Ok(true),
+            Detail::Absent(_) | Detail::NoSuchPath(..) => Ok(false),
+        }
+    }
+
     /// A list lacks a job.
-    async fn miss(self: &Arc<Self>, session: &JobsSession, key: Key, row: Option<UnfinishedRow>) {
+    async fn miss(
+        self: &Arc<Self>,
+        session: &JobsSession,
+        key: Key,
+        row: Option<UnfinishedRow>,
+    ) -> Result<(), JobsError> {
         let Some(row) = row else {
             // It had ended, and was deleted since.
             self.watch.lock().forget(&key);
-            return;
+            return Ok(());
         };
         let (missing, is_cancelled) = {
             let mut watch = self.watch.lock();
@@ -190,16 +239,19 @@ impl Kept {
             (since.elapsed(), watch.cancelled.contains_key(&key.1))
         };
         if is_cancelled {
-            self.watch.lock().forget(&key);
             self.cancelled(key, row.number);
         } else if missing >= self.lost_after {
-            self.watch.lock().forget(&key);
             let since = self.now();
+            // It may be in a state that no list has.
+            if self.found(session, &key, since).await? {
+                return Ok(());
+            }
+            self.watch.lock().forget(&key);
             let note = self.note(&key).await;
             match session.lost_detail(&key.1, row.since, row.number, now_ms()) {
                 Some(detail) => {
                     tracing::warn!(
-                        lost_after = ?self.lost_after,
+                        lost_after_s = self.lost_after.as_secs(),
                         "a job is lost: its server does not list it any more, and has not said that it ended"
                     );
                     self.record_lost(session, key, detail, note, since).await;
@@ -207,6 +259,7 @@ impl Kept {
                 None => self.cancelled(key, row.number),
             }
         }
+        Ok(())
     }
 
     /// What was noted of the prompt of a job that has not ended.
@@ -221,6 +274,16 @@ impl Kept {
 }
 
 impl Watch {
+    /// These may vanish.
+    pub(super) fn expect_to_vanish(&mut self, ids: Vec<String>) {
+        let now = Instant::now();
+        if self.cancelled.len() + ids.len() > MAX_CANCELLED {
+            self.cancelled.retain(|_, at| at.elapsed() < REMEMBERED);
+        }
+        let room = MAX_CANCELLED.saturating_sub(self.cancelled.len());
+        self.cancelled.extend(ids.into_iter().take(room).map(|id| (id, now)));
+    }
+
     /// A list that was asked for at `asked` has a job, which has not ended.
     fn seen(&mut self, key: &Key, asked: Instant) {
         self.missing.remove(key);

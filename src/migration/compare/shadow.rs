@@ -222,6 +222,10 @@ impl ShadowRun {
             accepted: Default::default(),
         };
         let answer = legacy.answer(route, inquiry, caller).await?;
+        // The server's own answer cannot have what the server has lost.
+        if answer.kept_for.is_some() {
+            return Ok(None);
+        }
         Taken::translated(answer, self.budget.buffer(MAX_KEPT)).await
     }
 

@@ -1,6 +1,8 @@
 //! Jobs that stay answerable after their server has lost them (`history.keep`).
 
 mod deleted;
+#[cfg(unix)]
+mod disturbed;
 mod limits;
 mod many;
 mod restarted;
