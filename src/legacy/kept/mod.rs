@@ -109,11 +109,14 @@ impl Kept {
             };
             deletions.store(now, SeqCst);
         })?;
-        let (watch, among) = (Arc::clone(&kept.watch), Arc::clone(&kept.unfinished));
+        // Who is watched for knows the store, which would otherwise hold itself.
+        let (watch, among) = (Arc::downgrade(&kept.watch), Arc::clone(&kept.unfinished));
         store.listen(&CANCELLED, move |ids| {
             // Some may have been missed: it may be any.
             let ids = ids.flatten().unwrap_or_else(|| among.read().ids());
-            watch.lock().expect_to_vanish(ids);
+            if let Some(watch) = watch.upgrade() {
+                watch.lock().expect_to_vanish(ids);
+            }
         })?;
         store.follow(&KEPT, move |event| copy.write().hear(event))?;
         store.follow(&UNFINISHED, move |event| unfinished.write().hear(event))?;

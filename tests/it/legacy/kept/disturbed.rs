@@ -286,6 +286,7 @@ async fn what_is_hidden_from_one_is_kept_for_another() {
         )
         .await
         .expect("an answer");
+    assert_eq!(reply.status, 200, "{}", reply.text());
     let text = client.get_with(at, "/history", &[("x-api-key", "b")]).await.text();
     assert!(text.contains(&id(1)), "{text}");
 }
