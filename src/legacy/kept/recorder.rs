@@ -262,13 +262,13 @@ impl Kept {
             && let Err(error) = self.store.commit(change)
         {
             tracing::warn!(%error, jobs = marks.len(), "jobs that have not ended could not be noted; it is tried again");
-            self.look_up_all(jobs);
+            self.look_up_all(&jobs);
             return marks;
         }
         let now = self.now();
         // What was deleted meanwhile may be one of the others.
         let (jobs, again): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| job.since == now);
-        self.look_up_all(again);
+        self.look_up_all(&again);
         if jobs.is_empty() {
             return Vec::new();
         }
@@ -284,11 +284,11 @@ impl Kept {
                 tracing::warn!(%error, jobs = jobs.len(), "jobs that have ended could not be kept; they are looked up again");
             }
         }
-        self.look_up_all(jobs);
+        self.look_up_all(&jobs);
         Vec::new()
     }
 
-    fn look_up_all(self: &Arc<Self>, jobs: Vec<Box<EndedJob>>) {
+    fn look_up_all(self: &Arc<Self>, jobs: &[Box<EndedJob>]) {
         jobs.iter().for_each(|job| self.look_up(&job.session, &job.key.1));
     }
 
