@@ -53,8 +53,10 @@ class Demo:
         sys.exit("FAILED: the demo does not start")
 
 
-def state_of_a_job(comfyui):
-    """A job that comfy-api-proxy submits to `comfyui`, a while later."""
+def state_of_a_job(comfyui, server):
+    """What comfy-api-proxy says of a job that it submits to `comfyui`, once it ended well on `server` behind it.
+
+    Only then: comfy-api-proxy reads history and queue one after the other, and calls what ends in between expired for a moment."""
     proxy = f"http://127.0.0.1:{free_port()}"
     arguments = [PROGRAM, "--comfyui", comfyui, "--port", proxy.rsplit(":", 1)[1]]
     running = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -63,13 +65,9 @@ def state_of_a_job(comfyui):
         check(ask(f"{proxy}/history")[0] == 404, "it has no old endpoint of its own")
         status, answer = ask(f"{proxy}/api/v2/jobs", {"workflow": WORKFLOW})
         check(status in (200, 201, 202), f"it takes a job: {status}")
-        job = f"{proxy}/api/v2/jobs/{json.loads(answer)['id']}"
-
-        def ended():
-            told = json.loads(ask(job)[1])
-            return told if told["status"] not in ("queued", "running") else None
-
-        return until("the job is over", ended)
+        job = json.loads(answer)["id"]
+        until("the job has ended well", lambda: json.loads(ask(f"{server}/api/jobs/{job}")[1]).get("status") == "completed")
+        return json.loads(ask(f"{proxy}/api/v2/jobs/{job}")[1])
     finally:
         running.terminate()
         running.wait()
@@ -82,12 +80,9 @@ PROGRAM = BIN / "comfy-api-proxy"
 subprocess.run([BIN / "pip", "install", "--quiet", f"comfy-api-proxy=={VERSION}"], check=True)
 demo = Demo()
 try:
-    alone = state_of_a_job(demo.server)
-    check(alone["status"] == "expired", f"before a server with only the Jobs API a job is {alone['status']}")
-    told = f"{demo.server}/api/jobs/{alone['id']}"
-    until("the job has ended well", lambda: json.loads(ask(told)[1])["status"] == "completed")
-    print("ok: though it ran, and ended well")
-    between = state_of_a_job(demo.url)
+    alone = state_of_a_job(demo.server, demo.server)
+    check(alone["status"] == "expired", f"before a server with only the Jobs API a job that ended well is {alone['status']}")
+    between = state_of_a_job(demo.url, demo.server)
     check(between["status"] == "succeeded", f"with jobshim in between a job {between['status']}")
     names = [output["name"] for output in between["outputs"]]
     check(len(names) == 1 and names[0].startswith("example_"), f"with what it made: {names}")
