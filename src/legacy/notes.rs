@@ -6,7 +6,7 @@
 
 use crate::{
     auth::scope::Scope,
-    mapping::{Classes, PromptTable},
+    mapping::{NoClasses, PromptTable},
     store::Table,
 };
 use bytes::Bytes;
@@ -66,15 +66,6 @@ pub struct Notes {
     senders: Cache<Arc<str>, Arc<[Scope]>>,
     /// Something was noted once: where clients post no prompts through here, nothing need be looked for.
     any: Arc<AtomicBool>,
-}
-
-/// A note has no node classes in it.
-struct NoClasses;
-
-impl Classes for NoClasses {
-    fn is_output(&self, _: &str) -> Option<bool> {
-        None
-    }
 }
 
 impl Notes {

@@ -23,17 +23,22 @@ macro_rules! built_in {
     };
 }
 
-const BUILT_IN: [BuiltIn; 10] = built_in!(
+const BUILT_IN: [BuiltIn; 15] = built_in!(
     "history": "answers/history.toml",
     "history_v2": "answers/history_v2.toml",
     "history_v2_detail": "answers/history_v2_detail.toml",
     "queue": "answers/queue.toml",
     "queue_cloud": "answers/queue_cloud.toml",
     "job_status": "answers/job_status.toml",
+    "v2_job": "answers/v2_job.toml",
+    "v2_submitted": "answers/v2_submitted.toml",
+    "v2_refused": "answers/v2_refused.toml",
     "prompt": "requests/prompt.toml",
+    "v2_submit": "requests/v2_submit.toml",
     "writes": "requests/writes.toml",
     "dialect-comfyui": "dialects/comfyui.toml",
     "dialect-cloud": "dialects/cloud.toml",
+    "dialect-v2": "dialects/v2.toml",
 );
 
 /// The folders of `mappings/`.

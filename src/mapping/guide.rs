@@ -14,17 +14,22 @@ const TEMPLATE: &str = include_str!("guide.md");
 /// The guide, as Markdown; of one table its fields alone.
 pub fn guide(tables: &Tables, name: Option<&str>) -> Result<String, UnknownTable> {
     if let Some(name) = name {
-        let one = tables.answers.all().find(|table| table.name == name);
+        let one = all(tables).find(|table| table.name == name);
         return one.map(fields).ok_or_else(|| UnknownTable::new(name));
     }
     let mut guide = TEMPLATE
         .replace("{endpoints}", endpoints(&tables.comfyui).trim_end())
         .replace("{states}", states(tables).trim_end());
-    for table in tables.answers.all() {
+    for table in all(tables) {
         guide.push('\n');
         guide += &fields(table);
     }
     Ok(guide)
+}
+
+/// Every table that has a part in an answer.
+fn all(tables: &Tables) -> impl Iterator<Item = &super::Table> {
+    tables.answers.all().chain(tables.of_v2.all())
 }
 
 /// A table of endpoints, and what to ask instead.
@@ -104,9 +109,15 @@ fn status_word(tables: &Tables, word: &str) -> Option<String> {
 
 /// A section: a row a field.
 fn fields(table: &super::Table) -> String {
+    let (made, of) = match table.name.as_str() {
+        "v2_job" => ("Jobs API", "Comfy API v2"),
+        "v2_submit" => ("Comfy API v2", "POST /prompt"),
+        "v2_submitted" | "v2_refused" => ("POST /prompt", "Comfy API v2"),
+        _ => ("legacy field", "Jobs API"),
+    };
     let mut out = format!(
-        "### {}\n\n{}\n\n| legacy field | Jobs API | fidelity | note |\n| --- | --- | --- | --- |\n",
-        table.name, table.about
+        "### {}\n\n{}\n\n| {} | {} | fidelity | note |\n| --- | --- | --- | --- |\n",
+        table.name, table.about, made, of
     );
     for row in quoted_rows(table) {
         let cell = |text: &str| text.replace('|', "\\|");

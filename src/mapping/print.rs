@@ -75,6 +75,11 @@ fn source_in_words(source: &toml::Value, quote: Quote) -> String {
             .collect::<Vec<_>>()
     };
     match word("derive") {
+        Some("ms_from_rfc3339") => format!("{of} (RFC 3339) in milliseconds"),
+        Some("lines") => format!("the lines of {of}"),
+        Some("only") => format!("some members of {of}"),
+        Some("unless") => of,
+        Some("files_by_node") => format!("{of}, by node and kind"),
         Some("ms") => format!("{of} in milliseconds"),
         Some("rfc3339") => format!("{of} as text (RFC 3339)"),
         Some("map") => {

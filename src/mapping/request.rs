@@ -20,6 +20,7 @@ pub struct RequestRules {
     #[serde(default, deserialize_with = "nested_member")]
     name: Option<MemberPath>,
     number: Option<MemberPath>,
+    front: Option<MemberPath>,
     prompt: Option<MemberPath>,
     client: Option<MemberPath>,
     /// The query parameter by which a WebSocket says which client's it is.
@@ -53,6 +54,15 @@ pub struct Chosen {
     pub hollow: bool,
     /// Whose WebSocket hears of it.
     pub client: Option<String>,
+}
+
+/// What a client wants of its job's place in the queue.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct QueuePlace {
+    /// The number that it chose, as JSON.
+    pub number: Option<String>,
+    /// In front of all others.
+    pub front: bool,
 }
 
 impl Chosen {
@@ -103,6 +113,18 @@ impl RequestRules {
             numbered: number.is_some(),
             hollow: prompt.is_some_and(is_empty_object),
             client: client.and_then(string_value),
+        }
+    }
+
+    /// Which place in the queue `body` asks for.
+    pub fn place(&self, body: &[u8]) -> QueuePlace {
+        let Ok([number, front]) = find(body, [self.number.as_ref(), self.front.as_ref()]) else {
+            return QueuePlace::default();
+        };
+        let number = number.and_then(|text| str::from_utf8(text).ok());
+        QueuePlace {
+            number: number.filter(|text| text.parse::<f64>().is_ok()).map(str::to_owned),
+            front: front == Some(b"true"),
         }
     }
 

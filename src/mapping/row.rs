@@ -82,6 +82,9 @@ pub struct Line {
     /// The value is written as JSON text in a string, as servers do that keep records as text.
     #[serde(default)]
     pub text: bool,
+    /// It is told of one job by itself, and not in a list.
+    #[serde(default)]
+    pub detail: bool,
     /// How true the field is.
     pub fidelity: Fidelity,
     /// What a comparison with the legacy endpoint does not count as a difference.

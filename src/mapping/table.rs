@@ -257,6 +257,15 @@ impl Table {
         compiled.into_table(&Arc::new(job))
     }
 
+    /// The same table without the rows of one job by itself: what a list tells.
+    pub(super) fn parse_list(name: &str, file: &str, source: &str) -> Result<Self, TableError> {
+        let mut job = PathSet::default();
+        let mut compiled = CompiledTable::parse(name, file, source, &mut PathSet::default())?;
+        compiled.file.field.retain(|row| !row.get_ref().detail);
+        compiled.plan = compile(&compiled.file.field, &compiled.file.part, &mut job, &compiled.complaint)?;
+        compiled.into_table(&Arc::new(job))
+    }
+
     /// Passes once over a job's bytes, and over those of what was observed of it when it was submitted.
     pub fn prepare<'a>(&'a self, job: &'a [u8], observed: Option<&'a [u8]>) -> Result<PreparedEntry<'a>, ScanError> {
         self.plan.prepare(job, Cow::Owned(self.job.find(job)?), observed)

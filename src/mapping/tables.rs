@@ -8,6 +8,7 @@ use super::{
     json::PathSet,
     table::PromptTable,
     table_error::TableError,
+    v2::V2Tables,
     writes::WriteNames,
 };
 use std::{hash::Hasher, path::Path, sync::Arc};
@@ -26,6 +27,10 @@ pub struct Tables {
     pub comfyui: Dialect,
     /// How the cloud speaks.
     pub cloud: Dialect,
+    /// How a server of Comfy API v2 speaks.
+    pub v2: Dialect,
+    /// What its jobs, and its answers to prompts, become.
+    pub of_v2: Arc<V2Tables>,
     /// The files that they were read from.
     pub files: Vec<TableFile>,
 }
@@ -61,17 +66,19 @@ impl Tables {
             let TableFile { file, text, .. } = file_of(&files, name)?;
             DialectNames::parse(file, text)
         };
-        let (comfyui, cloud) = (names("dialect-comfyui")?, names("dialect-cloud")?);
+        let (comfyui, cloud, v2) = (names("dialect-comfyui")?, names("dialect-cloud")?, names("dialect-v2")?);
         let mut job = PathSet::default();
-        let slots = [&comfyui, &cloud].map(|names| JobSlots::new(&names.job, &mut job));
+        let slots = [&comfyui, &cloud, &v2].map(|names| JobSlots::new(&names.job, &mut job));
         let answers = Arc::new(AnswerTables::parse(&files, job)?);
-        let [comfyui_slots, cloud_slots] = slots;
+        let [comfyui_slots, cloud_slots, v2_slots] = slots;
         let (prompt, writes) = (file_of(&files, "prompt")?, file_of(&files, "writes")?);
         Ok(Self {
             prompt: PromptTable::parse(&prompt.file, &prompt.text)?,
             writes: WriteNames::parse(&writes.file, &writes.text)?,
             comfyui: Dialect::new(comfyui, comfyui_slots, Arc::clone(&answers)),
             cloud: Dialect::new(cloud, cloud_slots, Arc::clone(&answers)),
+            v2: Dialect::new(v2, v2_slots, Arc::clone(&answers)),
+            of_v2: Arc::new(V2Tables::parse(&files)?),
             answers,
             files,
         })

@@ -1,7 +1,8 @@
 //! Derivations: the few things that a path in a table cannot say. One small function each: about times in `time`, about
-//! members of objects in `members`, about the nodes of a workflow in `nodes`, `expansion` and `typed_inputs`.
+//! members of objects in `members`, about files in `files`, about the nodes of a workflow in `nodes`, `expansion` and `typed_inputs`.
 
 mod expansion;
+mod files;
 mod members;
 mod nodes;
 mod python;
@@ -17,12 +18,13 @@ use super::{
     json_text::json_text,
     source_path::SourcePath,
 };
+use files::{FileNames, files_by_node, lines, only};
 use members::{NewMember, extend, keys, no_objects, put_in, unwrap_items};
 use nodes::{node_meta, output_nodes};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 pub use time::rfc3339_from_ms;
-use time::{milliseconds, rfc3339};
+use time::{milliseconds, ms_from_rfc3339, rfc3339};
 
 /// A derivation as a table writes it: its name, the path it works on, and what it needs to know.
 #[derive(Clone, Debug, Deserialize)]
@@ -32,6 +34,8 @@ pub(super) enum Derivation {
     Position,
     /// A time in milliseconds; a value under 10^11 is seconds (docs/contract.md section 2).
     Ms { of: SourcePath },
+    /// A time in milliseconds, from RFC 3339 text.
+    MsFromRfc3339 { of: SourcePath },
     /// A time as RFC 3339 text, from milliseconds or seconds.
     Rfc3339 { of: SourcePath },
     /// One value for each word that the field may hold; absent for a word that is not listed.
@@ -84,6 +88,22 @@ pub(super) enum Derivation {
     },
     /// The keys of an object.
     Keys { of: SourcePath },
+    /// A text as the list of its lines.
+    Lines { of: SourcePath },
+    /// The object with these members alone; absent when it has none of them.
+    Only { of: SourcePath, members: Vec<String> },
+    /// The value, unless the string at `word` is this.
+    Unless {
+        of: SourcePath,
+        word: SourcePath,
+        is: String,
+    },
+    /// Files that are listed one by one, by node and kind; the prompt says in which folder a node was to write.
+    FilesByNode {
+        of: SourcePath,
+        prompt: SourcePath,
+        names: Box<FileNames>,
+    },
     /// What is known of each node with outputs: an object a node. The prompt tells which of them it made by expansion.
     NodeMeta {
         of: SourcePath,
@@ -168,12 +188,16 @@ impl Derivation {
         match self {
             Self::Position => Vec::new(),
             Self::Ms { of }
+            | Self::MsFromRfc3339 { of }
             | Self::Rfc3339 { of }
+            | Self::Lines { of }
+            | Self::Only { of, .. }
             | Self::Map { of, .. }
             | Self::NoObjects { of, .. }
             | Self::UnwrapItems { of, .. }
             | Self::Kind { of, .. }
             | Self::Keys { of } => vec![of],
+            Self::Unless { of, word: more, .. } | Self::FilesByNode { of, prompt: more, .. } => vec![of, more],
             Self::OutputNodes { of, only: more, .. }
             | Self::TypedInputs { of, only: more, .. }
             | Self::Drop { of, put: more, .. }
@@ -212,6 +236,7 @@ impl Derivation {
                 Ok(true)
             }
             Self::Ms { .. } => Ok(write_some(milliseconds(text), out)),
+            Self::MsFromRfc3339 { .. } => Ok(write_some(ms_from_rfc3339(text), out)),
             Self::Rfc3339 { .. } => Ok(write_some(rfc3339(text), out)),
             Self::Map { values, .. } => {
                 let value = spelt(text).and_then(|word| values.get(&*word).map(json_text));
@@ -265,6 +290,18 @@ impl Derivation {
                 Ok(is_it)
             }
             Self::Keys { .. } => keys(text, out).map(|()| true),
+            Self::Lines { .. } => Ok(lines(text, out)),
+            Self::Only { members, .. } => only(text, members, out),
+            Self::Unless { is, .. } => {
+                let word = given.more.first().copied().flatten().and_then(spelt);
+                let holds = word.as_deref() != Some(is.as_str());
+                out.extend_from_slice(if holds { text } else { b"" });
+                Ok(holds)
+            }
+            Self::FilesByNode { names, .. } => {
+                let prompt = given.more.first().copied().flatten();
+                files_by_node(text, prompt, names, out)
+            }
             Self::NodeMeta {
                 node,
                 display,

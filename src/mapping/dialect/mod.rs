@@ -4,7 +4,7 @@ pub(super) mod names;
 
 pub use names::{
     CancelNames, ClassNames, CompletedNames, DetailNames, DialectNames, JobNames, KeyNames, ListNames, PathRules,
-    Probe, ServerNames, SocketNames, SortWords, States,
+    Probe, ServerNames, SocketNames, SortWords, States, V2Instead, V2Names,
 };
 
 use super::{

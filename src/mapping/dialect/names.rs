@@ -2,7 +2,7 @@
 
 use crate::mapping::{
     inputs::InputNames,
-    json::MemberPath,
+    json::{MemberPath, find, string_value},
     limits,
     request::RequestRules,
     table_error::{Complaint, TableError},
@@ -42,6 +42,68 @@ pub struct DialectNames {
     pub states: States,
     /// The question that tells this dialect from the others.
     pub probe: Probe,
+    /// The calls of Comfy API v2, where the server speaks that.
+    pub v2: Option<V2Names>,
+}
+
+/// The calls of Comfy API v2, and the words in their answers.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct V2Names {
+    /// The path of a job's workflow, with `{id}`.
+    pub workflow: String,
+    /// The member of an error that says in a word what is wrong.
+    pub code: MemberPath,
+    /// That word, where there is no such job.
+    pub unknown: String,
+    /// The member of a job that says where it stands, in the server's own words.
+    pub state: MemberPath,
+    /// The words of states that stay.
+    pub over: Vec<String>,
+    /// The words of states of a job that was cancelled.
+    pub stopped: Vec<String>,
+    /// The query of the list, where there is one, of all jobs.
+    pub unlisted: String,
+    /// The query of the list of those that have not ended.
+    pub queued: String,
+    /// Paths that there is nothing for, with all that is below them, and what to use.
+    absent: BTreeMap<String, String>,
+    /// Paths that clients only knock at, and the JSON that they are answered.
+    own: BTreeMap<String, String>,
+    /// The path that says how many jobs have not ended, and what is around that number.
+    remaining: (String, String, String),
+}
+
+/// What a client is answered by jobshim itself.
+#[derive(Clone, Copy, Debug)]
+pub enum V2Instead<'a> {
+    /// There is nothing for it: what to use.
+    Use(&'a str),
+    /// This JSON.
+    Own(&'a str),
+    /// JSON with the number of jobs that have not ended in between.
+    Remaining(&'a str, &'a str),
+}
+
+impl V2Names {
+    /// What stands in the place of `path`, which may begin with `/api`; `None` for what the server itself may have.
+    pub fn instead(&self, path: &str) -> Option<V2Instead<'_>> {
+        let below = path.strip_prefix("/api").filter(|rest| rest.starts_with('/'));
+        let path = below.unwrap_or(path);
+        let (counting, before, after) = &self.remaining;
+        if path == counting {
+            return Some(V2Instead::Remaining(before, after));
+        }
+        if let Some(text) = self.own.get(path) {
+            return Some(V2Instead::Own(text));
+        }
+        let is_at = |known: &str| {
+            path.strip_prefix(known)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        let mut absent = self.absent.iter();
+        absent.find_map(|(known, advice)| is_at(known).then_some(V2Instead::Use(advice)))
+    }
 }
 
 /// Parameters and members of a list.
@@ -179,6 +241,9 @@ pub struct KeyNames {
     pub header: HeaderName,
     /// What all keys begin with.
     pub begins: String,
+    /// The server takes it as a bearer token all the same.
+    #[serde(default)]
+    pub bearer: bool,
 }
 
 fn header_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<HeaderName, D::Error> {
@@ -227,17 +292,36 @@ pub struct States {
     pub(in crate::mapping) cancelled: String,
 }
 
-/// A list call, and the status by which this dialect is known.
+/// A call, and the status by which this dialect is known.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Probe {
-    /// The query of the list call.
+    /// The path; the list's where there is none.
+    pub path: Option<String>,
+    /// The query.
     pub query: String,
     /// The status that this dialect answers it with.
     pub status: u16,
+    /// The word for an error that is in that answer.
+    pub code: Option<String>,
 }
 
 impl DialectNames {
+    /// The path of the question that tells this dialect from the others.
+    pub fn probe_path(&self) -> &str {
+        self.probe.path.as_deref().unwrap_or(&self.list.path)
+    }
+
+    /// Whether an answer to that question is this dialect's. A web page with the same status is somebody else's.
+    pub fn is_told_by(&self, body: &[u8], status: u16) -> bool {
+        let code = || {
+            let [code] = find(body, [&self.v2.as_ref()?.code]).ok()?;
+            code.and_then(string_value)
+        };
+        let is_object = body.trim_ascii_start().starts_with(b"{");
+        status == self.probe.status && is_object && (self.probe.code.is_none() || self.probe.code == code())
+    }
+
     /// Reads and checks a dialect table. `file` is what errors call it.
     pub fn parse(file: &str, source: &str) -> Result<Self, TableError> {
         let complaint = Complaint { file, source };
@@ -251,6 +335,7 @@ impl DialectNames {
             (&names.cancel.path, "{id}"),
             (&names.cancel.many, ""),
             (&names.list.path, ""),
+            (names.v2.as_ref().map_or(&names.detail.path, |v2| &v2.workflow), "{id}"),
         ] {
             if !path.starts_with('/') || !path.contains(hole) {
                 let offset = source.find(path.as_str()).unwrap_or(0);
