@@ -67,6 +67,24 @@ pub fn move_key(headers: &mut HeaderMap, header: &HeaderName, begins: &str) {
     }
 }
 
+/// The other way round, for a server that takes keys as bearer tokens alone.
+pub fn as_bearer(headers: &mut HeaderMap, header: &HeaderName) {
+    if headers.contains_key(AUTHORIZATION) {
+        return;
+    }
+    let Some(key) = headers.remove(header) else {
+        return;
+    };
+    let value = HeaderValue::from_bytes(&[BEARER, b" ", key.as_bytes()].concat());
+    match value {
+        Ok(mut value) => {
+            value.set_sensitive(true);
+            headers.insert(AUTHORIZATION, value);
+        }
+        Err(_) => drop(headers.insert(header.clone(), key)),
+    }
+}
+
 /// What follows the scheme, whose case does not matter (RFC 9110 section 11.1).
 pub fn bearer(value: &HeaderValue) -> Option<&[u8]> {
     let (scheme, token) = value.as_bytes().split_at_checked(BEARER.len())?;

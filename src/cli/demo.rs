@@ -44,7 +44,7 @@ pub enum DemoError {
 pub async fn run(options: config::Options, stop: impl Future<Output = ()>) -> Result<(), DemoError> {
     let asked = config::load(&options, |_| None)?.config;
     let rules = match asked.upstream.dialect {
-        DialectChoice::Auto | DialectChoice::Comfyui => Rules::Comfyui,
+        DialectChoice::Auto | DialectChoice::Comfyui | DialectChoice::V2 => Rules::Comfyui,
         DialectChoice::Cloud => Rules::Cloud,
     };
     let simulator = Simulator::start(jobs::board_of(rules, now()), Options::default())

@@ -5,7 +5,11 @@ use crate::{
     http::{buffered::BufferBudget, request_head::FlaggedHeaders},
     jobs_api::Caller,
     legacy::{self, Inquiry, Legacy, LegacyError},
-    mapping::{Table, TableError, Tables, View, dialect::Dialect, print::rows},
+    mapping::{
+        Table, TableError, Tables, View,
+        dialect::{Dialect, DialectNames, V2Instead, V2Names},
+        print::rows,
+    },
     proxy::forward::in_dialect,
     routes::{Calls, Endpoint, LegacyRoute, Route, RouteName, route},
     store::{Store, StoreError},
@@ -59,14 +63,26 @@ pub async fn run(
     let tables = Tables::load(config.mappings_dir.as_deref())?;
     let dialect = match config.upstream.dialect {
         DialectChoice::Cloud => &tables.cloud,
+        DialectChoice::V2 => &tables.v2,
         DialectChoice::Comfyui | DialectChoice::Auto => &tables.comfyui,
     };
-    let there = in_dialect(&uri, dialect, &[&tables.comfyui, &tables.cloud], None);
+    let there = in_dialect(&uri, dialect, &[&tables.comfyui, &tables.cloud, &tables.v2], None);
     let goes_to = match there == target {
         true => format!("passes through unchanged to {}", config.upstream.name()),
         false => format!("passes through to {} as {there}", config.upstream.name()),
     };
     let route = match route(&method, uri.path()) {
+        Route::Prompt if dialect.names.v2.is_some() => {
+            let _ = writeln!(
+                out,
+                "{method} {target} becomes POST {} by table {:?}; tables {:?} and {:?} make the answer",
+                dialect.names.list.path,
+                tables.of_v2.submit.name,
+                tables.of_v2.submitted.name,
+                tables.of_v2.refused.name
+            );
+            return Ok(());
+        }
         Route::Prompt => {
             let _ = writeln!(
                 out,
@@ -89,7 +105,12 @@ pub async fn run(
             return Ok(());
         }
         Route::PassThrough => {
-            let _ = writeln!(out, "{method} {target} {goes_to}");
+            let instead = dialect.names.v2.as_ref().and_then(|v2| v2.instead(uri.path()));
+            let _ = match instead {
+                Some(V2Instead::Use(advice)) => writeln!(out, "{method} {target} is a 501: {advice}"),
+                Some(_) => writeln!(out, "{method} {target} is answered by jobshim itself"),
+                None => writeln!(out, "{method} {target} {goes_to}"),
+            };
             return Ok(());
         }
         Route::WrongMethod(wrong) => {
@@ -171,6 +192,9 @@ fn calls(endpoint: Endpoint, id: Option<&str>, dialect: &Dialect, there: &str) -
     let names = &dialect.names;
     let row = endpoint.row();
     let id = id.unwrap_or("{id}");
+    if let Some(v2) = &names.v2 {
+        return v2_calls(row.calls, id, names, v2);
+    }
     let detail = format!("GET {}", names.detail.path.replace("{id}", id));
     let details = || format!("{detail}   for each job shown, side by side");
     let page = names.list.page.map(|page| format!("{}={page}", names.list.limit));
@@ -224,6 +248,25 @@ fn calls(endpoint: Endpoint, id: Option<&str>, dialect: &Dialect, there: &str) -
         ));
     }
     calls
+}
+
+/// The same before a server of Comfy API v2.
+fn v2_calls(calls: Option<Calls>, id: &str, names: &DialectNames, v2: &V2Names) -> Vec<String> {
+    let of = |method: &str, path: &str| format!("{method} {}", path.replace("{id}", id));
+    let (job, workflow) = (of("GET", &names.detail.path), of("GET", &v2.workflow));
+    let known = format!("{job}   for each job that went through jobshim and has not ended, side by side");
+    let others = format!("GET {}   others, where the server lists them", names.list.path);
+    let cancel = of("POST", &names.cancel.path);
+    match calls {
+        None => Vec::new(),
+        Some(Calls::AllJobs | Calls::QueuedJobs) => vec![known, others, format!("{workflow}   for each job shown")],
+        Some(Calls::OneJob) => vec![job, workflow],
+        Some(Calls::CancelMany | Calls::CancelRunning) => {
+            vec![known, others, format!("{cancel}   for each of them that is meant")]
+        }
+        Some(Calls::CancelOne) => vec![cancel],
+        Some(Calls::Hide) => vec![known, format!("{others}; those that have ended are hidden from now on")],
+    }
 }
 
 async fn show(config: &Config, route: &LegacyRoute, uri: &Uri, out: &mut String) -> Result<(), ExplainError> {

@@ -127,7 +127,11 @@ impl JobsSession {
         // What errors call it: they get into the log, which names no job.
         let path = &self.dialect().names.cancel.path;
         let answer = self.post(&filled(path, id), Bytes::new()).await?;
-        let unknown_job = answer.status == StatusCode::NOT_FOUND && answer.body.trim_ascii_start().starts_with(b"{");
+        let unknown_job = answer.status == StatusCode::NOT_FOUND && self.says_unknown(&answer.body);
+        let answer = match &self.dialect().names.v2 {
+            Some(v2) => self.v2_cancelled(v2, answer)?,
+            None => answer,
+        };
         match answer.status.as_u16() {
             404 | 405 | 501 if !unknown_job => Err(JobsError::Missing {
                 call: format!("POST {path}"),
@@ -149,7 +153,7 @@ impl JobsSession {
     }
 
     async fn post(&self, path: &str, body: impl Into<Bytes>) -> Result<Answer, JobsError> {
-        let mut headers: HeaderMap = self.caller.headers(self.jobs.host_for(Some(self.kind)));
+        let mut headers: HeaderMap = self.jobs.headers(&self.caller, Some(self.kind));
         headers.insert(
             http::header::CONTENT_TYPE,
             http::HeaderValue::from_static("application/json"),

@@ -34,9 +34,23 @@ pub enum Detail {
     NoSuchPath(Box<Answer>, JobsError),
 }
 
+/// Whether the workflow of a job is wanted, where that takes a call of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Workflow {
+    /// In any case.
+    Wanted,
+    /// If it has ended: whoever waits for that asks often.
+    OnceEnded,
+}
+
 impl JobsSession {
-    /// Asks for one job.
+    /// Asks for one job, and all that there is of it.
     pub async fn detail(&self, id: &str) -> Result<Detail, JobsError> {
+        self.detail_with(id, Workflow::Wanted).await
+    }
+
+    /// Asks for one job.
+    pub async fn detail_with(&self, id: &str, workflow: Workflow) -> Result<Detail, JobsError> {
         if has_dots(id) {
             return Ok(Detail::Absent(None));
         }
@@ -48,7 +62,7 @@ impl JobsSession {
             .ask(Call::Detail, &self.caller, Some(self.kind), &filled(path, id), "")
             .await?;
         // A server without the Jobs API says 404 too, but in words; an unknown job is an object.
-        if answer.status == StatusCode::NOT_FOUND && answer.body.trim_ascii_start().starts_with(b"{") {
+        if answer.status == StatusCode::NOT_FOUND && self.says_unknown(&answer.body) {
             return Ok(Detail::Absent(Some(answer.headers)));
         }
         let answer = match answer.status {
@@ -56,7 +70,14 @@ impl JobsSession {
             _ => accept(&Method::GET, path, answer).inspect_err(|error| self.jobs.doubt_if_missing(error))?,
         };
         is_text(path, &answer.body)?;
-        let body = dialect.parse_job(answer.body);
+        let text = match &dialect.names.v2 {
+            Some(v2) => match Box::pin(self.v2_detail(v2, id, answer.body, workflow)).await? {
+                Some(text) => text,
+                None => return Ok(Detail::Absent(Some(answer.headers))),
+            },
+            None => answer.body,
+        };
+        let body = dialect.parse_job(text);
         let body = body.map_err(|error| unreadable(path, &error))?;
         let (state, run) = dialect.state_of(&body, path, id)?;
         Ok(Detail::Found {

@@ -189,6 +189,10 @@ impl JobsSession {
             let (session, query) = (session.clone(), query.clone());
             async move {
                 let (jobs, dialect) = (&session.jobs, session.dialect());
+                if let Some(v2) = &dialect.names.v2 {
+                    // Whoever asks for states asks for those that have not ended.
+                    return Box::pin(session.v2_page(v2, !query.is_empty())).await.map(Arc::new);
+                }
                 let path = &dialect.names.list.path;
                 let (caller, kind) = (&session.caller, Some(session.kind));
                 let answer = jobs.ask(Call::List, caller, kind, path, &query).await?;

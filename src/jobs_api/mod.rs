@@ -10,38 +10,44 @@ pub mod coalescer;
 mod completed_list;
 mod detail;
 mod error;
+mod known_jobs;
 mod list;
 mod page;
 mod probing;
 mod run;
 mod session;
 mod unlistable;
+mod v2;
+mod v2_submit;
 
 pub use crate::mapping::dialect::{Dialect, KeyNames, PathRules, SocketNames, State};
 pub(crate) use caller::filling;
 pub use caller::{Caller, CallerKey};
 pub use classes::KnownClasses;
 pub use completed_list::{EndedJob, ListQuery};
-pub use detail::{Detail, log_job};
+pub use detail::{Detail, Workflow, log_job};
 pub use error::JobsError;
+pub use known_jobs::{KnownJob, KnownJobs};
 pub use list::{List, ListFilter};
 pub use page::{JobKey, Listed, Page};
 pub use run::Run;
 pub use session::JobsSession;
 pub use unlistable::Queue;
+pub use v2_submit::NewJob;
 
 use list::PageCall;
 
 use crate::{
+    auth::scope::as_bearer,
     config::DialectChoice,
     jobs_api::coalescer::Coalescer,
-    mapping::{Tables, json::ScanError},
+    mapping::{Tables, V2Tables, json::ScanError},
     routes::shown_path,
     telemetry::{Call, Observer},
     upstream::{Answer, Upstream, UpstreamError},
 };
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode, header::LOCATION};
+use http::{HeaderMap, HeaderName, Method, StatusCode, header::LOCATION};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use std::{sync::Arc, time::Duration};
@@ -63,6 +69,8 @@ pub enum DialectKind {
     Comfyui,
     /// The cloud.
     Cloud,
+    /// Whoever speaks Comfy API v2.
+    V2,
 }
 
 impl DialectKind {
@@ -79,6 +87,8 @@ pub struct ListLimits {
     pub pages: usize,
     /// The most jobs of one list.
     pub jobs: usize,
+    /// How many jobs are asked for side by side, where the server lists none.
+    pub side_by_side: usize,
 }
 
 /// The Jobs API of one upstream.
@@ -87,6 +97,14 @@ pub struct Jobs {
     observer: Arc<Observer>,
     comfyui: Dialect,
     cloud: Dialect,
+    v2: Dialect,
+    of_v2: Arc<V2Tables>,
+    /// Of a server that lists none.
+    known: Arc<KnownJobs>,
+    /// Since when such a server is known to have no list.
+    without_list: Mutex<Option<Instant>>,
+    /// How many jobs are asked for side by side.
+    side_by_side: usize,
     choice: DialectChoice,
     limits: ListLimits,
     found: Mutex<Option<(DialectKind, Instant)>>,
@@ -106,6 +124,7 @@ impl Jobs {
         tables: &Tables,
         choice: DialectChoice,
         limits: ListLimits,
+        known: Arc<KnownJobs>,
         observer: Arc<Observer>,
     ) -> Self {
         Self {
@@ -113,6 +132,11 @@ impl Jobs {
             observer,
             comfyui: tables.comfyui.clone(),
             cloud: tables.cloud.clone(),
+            v2: tables.v2.clone(),
+            of_v2: Arc::clone(&tables.of_v2),
+            known,
+            without_list: Mutex::default(),
+            side_by_side: limits.side_by_side,
             choice,
             limits,
             found: Mutex::default(),
@@ -130,13 +154,14 @@ impl Jobs {
             tables,
             self.choice,
             self.limits,
+            Arc::clone(&self.known),
             Arc::clone(&self.observer),
         )
     }
 
     /// All dialects.
-    pub fn dialects(&self) -> [&Dialect; 2] {
-        [&self.comfyui, &self.cloud]
+    pub fn dialects(&self) -> [&Dialect; 3] {
+        [&self.comfyui, &self.cloud, &self.v2]
     }
 
     /// The names that a dialect uses.
@@ -144,6 +169,7 @@ impl Jobs {
         match kind {
             DialectKind::Comfyui => &self.comfyui,
             DialectKind::Cloud => &self.cloud,
+            DialectKind::V2 => &self.v2,
         }
     }
 
@@ -200,11 +226,12 @@ impl Jobs {
     }
 
     /// The name that `Host` must carry instead of the client's. The cloud is found by its own name; so is an upstream
-    /// behind https while nothing else is known of it.
+    /// behind https while nothing else is known of it, or it speaks Comfy API v2.
     pub fn host_for(&self, kind: Option<DialectKind>) -> Option<&str> {
         let own = match kind {
-            Some(kind) => kind == DialectKind::Cloud,
-            None => self.upstream.is_https(),
+            Some(DialectKind::Cloud) => true,
+            Some(DialectKind::Comfyui) => false,
+            Some(DialectKind::V2) | None => self.upstream.is_https(),
         };
         own.then(|| self.upstream.authority())
     }
@@ -213,6 +240,7 @@ impl Jobs {
         match self.choice {
             DialectChoice::Comfyui => Some(DialectKind::Comfyui),
             DialectChoice::Cloud => Some(DialectKind::Cloud),
+            DialectChoice::V2 => Some(DialectKind::V2),
             DialectChoice::Auto => None,
         }
     }
@@ -227,6 +255,7 @@ impl Jobs {
     fn doubt_dialect(&self) {
         self.found(|found| *found = None);
         self.classes.forget();
+        *self.without_list.lock() = None;
     }
 
     fn found<T>(&self, look: impl FnOnce(&mut Option<(DialectKind, Instant)>) -> T) -> T {
@@ -243,7 +272,7 @@ impl Jobs {
         query: &str,
     ) -> Result<Answer, JobsError> {
         let target = caller.target(path, query);
-        let headers = caller.headers(self.host_for(kind));
+        let headers = self.headers(caller, kind);
         let answer = self
             .call(call, caller, Method::GET, &target, headers, Bytes::new())
             .await?;
@@ -254,6 +283,21 @@ impl Jobs {
             "asked the upstream"
         );
         Ok(answer)
+    }
+
+    /// The headers of a call on behalf of `caller`.
+    fn headers(&self, caller: &Caller, kind: Option<DialectKind>) -> HeaderMap {
+        let mut headers = caller.headers(self.host_for(kind));
+        if let Some(header) = self.bearer_in(kind) {
+            as_bearer(&mut headers, header);
+        }
+        headers
+    }
+
+    /// The header with the key of a client, where the server takes that as a bearer token.
+    pub fn bearer_in(&self, kind: Option<DialectKind>) -> Option<&HeaderName> {
+        let key = self.names(kind?).names.key.as_ref()?;
+        key.bearer.then_some(&key.header)
     }
 
     /// One call on behalf of `caller`, observed.
@@ -285,9 +329,9 @@ impl Jobs {
 
     /// What the upstream answers to `caller` at all, found out by a call that costs it next to nothing.
     pub async fn ping(&self, caller: &Caller) -> Result<Answer, UpstreamError> {
-        let names = &self.comfyui.names;
-        let target = caller.target(&names.list.path, &names.probe.query);
-        let headers = caller.headers(self.host_for(self.known_dialect()));
+        let names = &self.known_names().names;
+        let target = caller.target(names.probe_path(), &names.probe.query);
+        let headers = self.headers(caller, self.known_dialect());
         self.call(Call::Probe, caller, Method::GET, &target, headers, Bytes::new())
             .await
     }

@@ -129,6 +129,27 @@ impl Dialect {
         })
     }
 
+    /// The page that is the whole list `list`.
+    pub(super) fn page_of(
+        &self,
+        list: &[u8],
+        headers: HeaderMap,
+        max_jobs: usize,
+        budget: &BufferBudget,
+    ) -> Result<Page, JobsError> {
+        let mut share = budget.share();
+        let (jobs, keys) = self.read_entries(list, max_jobs, budget, &mut share)?;
+        Ok(Page {
+            jobs,
+            keys,
+            headers,
+            bytes: list.len(),
+            _share: share,
+            more: Some(false),
+            cursor: None,
+        })
+    }
+
     fn read_entries(
         &self,
         list: &[u8],

@@ -13,6 +13,9 @@ use tokio::{
 /// How long somebody else's question is waited for: it may be one that the server lets hang.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// All dialects, in the order in which they are asked for.
+const KINDS: [DialectKind; 3] = [DialectKind::Comfyui, DialectKind::Cloud, DialectKind::V2];
+
 type Outcome = Result<DialectKind, JobsError>;
 
 /// The question under way, if there is one.
@@ -117,28 +120,37 @@ impl Jobs {
 
     /// Asks which dialect it is, once for each of them at most.
     pub(super) async fn probe(&self, caller: &Caller) -> Outcome {
-        for kind in [DialectKind::Comfyui, DialectKind::Cloud] {
+        let mut missing = None;
+        for kind in KINDS {
             let names = &self.names(kind).names;
+            let path = names.probe_path();
+            // A server that has nothing there has nothing there for the next one either.
+            if missing.is_some() && path == self.comfyui.names.list.path {
+                continue;
+            }
+            let asked_in = (kind == DialectKind::V2).then_some(kind);
             let answer = self
-                .ask(Call::Probe, caller, None, &names.list.path, &names.probe.query)
+                .ask(Call::Probe, caller, asked_in, path, &names.probe.query)
                 .await?;
-            // Both dialects may ask the same question; the answer then settles it at once.
-            let settled = [DialectKind::Comfyui, DialectKind::Cloud].into_iter().find(|kind| {
+            // Dialects may ask the same question; the answer then settles it at once.
+            let settled = KINDS.into_iter().find(|kind| {
                 let other = &self.names(*kind).names;
-                other.probe.query == names.probe.query
-                    && other.list.path == names.list.path
-                    && other.probe.status == answer.status.as_u16()
-                    // A web page with that status is somebody else's.
-                    && answer.body.trim_ascii_start().starts_with(b"{")
+                let is_asked = other.probe.query == names.probe.query && other.probe_path() == path;
+                is_asked && other.is_told_by(&answer.body, answer.status.as_u16())
             });
-            match settled {
-                Some(kind) => return Ok(kind),
-                None => drop(accept(&Method::GET, &names.list.path, answer)?),
+            match (settled, accept(&Method::GET, path, answer)) {
+                (Some(kind), _) => return Ok(kind),
+                (None, Err(error @ JobsError::Missing { .. })) => drop(missing.get_or_insert(error)),
+                (None, Err(error)) => {
+                    let is_shape = matches!(error, JobsError::Shape { .. });
+                    return Err(missing.filter(|_| is_shape).unwrap_or(error));
+                }
+                (None, Ok(_)) => {}
             }
         }
-        Err(JobsError::Shape {
+        Err(missing.unwrap_or_else(|| JobsError::Shape {
             call: format!("GET {}", self.comfyui.names.list.path),
-            reason: "it fits neither dialect; set upstream.dialect".to_owned(),
-        })
+            reason: "it fits no dialect; set upstream.dialect".to_owned(),
+        }))
     }
 }

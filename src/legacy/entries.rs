@@ -12,7 +12,7 @@ use super::{
 use crate::{
     auth::scope::Scope,
     http::headers::carried,
-    jobs_api::{CallerKey, Detail, DialectKind, JobsError, JobsSession, Listed, Run, log_job},
+    jobs_api::{CallerKey, Detail, DialectKind, JobsError, JobsSession, Listed, Run, Workflow, log_job},
     mapping::{ParsedJob, Table, View, dialect::State},
 };
 use bytes::Bytes;
@@ -225,7 +225,11 @@ impl Legacy {
             return Ok(kept.ok_or(LookupOutcome::Absent(None)));
         }
         let since = self.kept.as_ref().map(|kept| kept.now());
-        let detail = match session.detail(id).await {
+        let workflow = match view.is_of_queued() {
+            true => Workflow::Wanted,
+            false => Workflow::OnceEnded,
+        };
+        let detail = match session.detail_with(id, workflow).await {
             Ok(detail) => detail,
             Err(error) => return Err(Box::pin(session.why_refused(error)).await.into()),
         };

@@ -52,7 +52,7 @@ pub use replicas::Replicas;
 use crate::{
     config::{CacheConfig, Config, Surface},
     http::{body_decoding::DecodeError, buffered::BufferBudget},
-    jobs_api::{Caller, DialectKind, Jobs, JobsError, JobsSession, List, ListLimits, coalescer::Coalescer},
+    jobs_api::{Caller, DialectKind, Jobs, JobsError, JobsSession, KnownJobs, List, ListLimits, coalescer::Coalescer},
     legacy::{hollow::Hollow, names::Names, notes::Notes, runs::Runs},
     mapping::{RenderError, TableError, Tables, View},
     routes::LegacyRoute,
@@ -183,7 +183,9 @@ impl Legacy {
                 ListLimits {
                     pages: config.legacy.max_pages,
                     jobs: config.legacy.max_jobs,
+                    side_by_side: config.upstream.concurrency,
                 },
+                Arc::new(KnownJobs::new(Arc::clone(&store))?),
                 observer,
             )),
             tables,

@@ -153,6 +153,10 @@ impl Legacy {
             return None;
         }
         let dialect = self.jobs.names(kind);
+        if dialect.names.v2.is_some() {
+            // What is asked there is not the Jobs API.
+            return None;
+        }
         let path = in_full(head.uri().path(), dialect);
         if path == dialect.names.list.path {
             return Some(JobsEndpoint::List);

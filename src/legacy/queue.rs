@@ -39,7 +39,7 @@ impl Legacy {
             // Self-hosted, the queue is a heap of numbers, then ids. The cloud numbers no jobs.
             let by_id = |one: &Listed, other: &Listed| match session.kind() {
                 DialectKind::Comfyui => one.id.cmp(&other.id),
-                DialectKind::Cloud => Ordering::Equal,
+                DialectKind::Cloud | DialectKind::V2 => Ordering::Equal,
             };
             // -0 is 0 in the queue.
             pending.sort_by(|one, other| {

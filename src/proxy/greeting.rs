@@ -72,11 +72,15 @@ impl Pipeline {
     async fn say_connected(&self, kind: DialectKind, config: &Config) -> Result<(), UpstreamError> {
         let upstream = &self.shared.upstream;
         let server = match kind {
-            DialectKind::Cloud => {
+            DialectKind::Cloud | DialectKind::V2 => {
                 let names = &self.legacy.jobs().names(kind).names;
-                let target = format!("{}?{}", names.list.path, names.probe.query);
+                let target = format!("{}?{}", names.probe_path(), names.probe.query);
                 let asked = upstream.call(Method::GET, &target, HeaderMap::new(), Bytes::new());
-                asked.await.map(|_| "Comfy Cloud".to_owned())?
+                let name = match kind {
+                    DialectKind::V2 => "a server of Comfy API v2",
+                    _ => "Comfy Cloud",
+                };
+                asked.await.map(|_| name.to_owned())?
             }
             DialectKind::Comfyui => match self.shared.diagnosis.asked_version(upstream).await? {
                 Some(version) => format!("ComfyUI {version}"),
@@ -97,6 +101,7 @@ impl Pipeline {
             (Some(server), _) => has_legacy_endpoints(server).await,
             (None, DialectKind::Comfyui) => has_legacy_endpoints(&self.shared.upstream).await,
             (None, DialectKind::Cloud) => None,
+            (None, DialectKind::V2) => Some(false),
         }
     }
 }

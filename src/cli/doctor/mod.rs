@@ -7,7 +7,7 @@ mod outcomes;
 use crate::{
     config::{Config, Mode},
     http::buffered::BufferBudget,
-    jobs_api::{Caller, Detail, DialectKind, Jobs, JobsError, ListFilter, ListLimits},
+    jobs_api::{Caller, Detail, DialectKind, Jobs, JobsError, KnownJobs, ListFilter, ListLimits},
     mapping::{
         TableError, Tables,
         dialect::{Dialect, State},
@@ -19,6 +19,7 @@ use crate::{
         hints::{OriginHeaders, refusal},
         shared_jobs::{KNOWS_NO_JOB, shares_jobs},
     },
+    store::{Store, StoreError},
     upstream::{Answer, SetupError, Upstream, UpstreamError},
 };
 use bytes::Bytes;
@@ -43,6 +44,9 @@ pub enum DoctorError {
     /// The upstream client cannot be built.
     #[error(transparent)]
     Setup(#[from] SetupError),
+    /// There is no place for what is found out.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 /// Whether the upstream has something.
@@ -137,7 +141,9 @@ pub async fn run(config: &Config, out: &mut String) -> Result<bool, DoctorError>
         ListLimits {
             pages: config.legacy.max_pages,
             jobs: config.legacy.max_jobs,
+            side_by_side: config.upstream.concurrency,
         },
+        Arc::new(KnownJobs::new(Arc::new(Store::in_memory()?))?),
         Arc::default(),
     ));
     let _ = writeln!(out, "{}\n", config.upstream.name());
@@ -158,9 +164,10 @@ pub async fn run(config: &Config, out: &mut String) -> Result<bool, DoctorError>
     // The cloud's own are answered by its website, which says nothing of them.
     let own_reads = match (kind, &config.legacy.upstream) {
         (DialectKind::Cloud, None) => None,
+        (DialectKind::V2, None) => Some(false),
         _ => has_legacy_endpoints(&legacy).await,
     };
-    let examination = examine(&upstream, &jobs, kind, &tables, &diagnosis, own_reads).await;
+    let examination = Box::pin(examine(&upstream, &jobs, kind, &tables, &diagnosis, own_reads)).await;
     print(out, dialect, kind, &examination);
     let has_both = kind == DialectKind::Comfyui && examination.own_reads == Some(true);
     row(out, "legacy calls are", &outlook(config, has_both));
@@ -256,6 +263,8 @@ async fn examine(
         Found::by(upstream.call(Method::POST, target, headers, body.into()).await)
     };
     let none = serde_json::json!({ tables.writes.request.delete.to_string(): [] }).to_string();
+    let absent = || Found::No(StatusCode::NOT_FOUND);
+    let is_v2 = names.v2.is_some();
     let prefix = names.paths.as_ref().map_or("", |rules| rules.prefix.as_str());
     let one = format!("{}?{}=1", names.list.path, names.list.limit);
     let mut cross_site = HeaderMap::new();
@@ -266,15 +275,27 @@ async fn examine(
         list: get(&one).await,
         detail: get(&names.detail.path.replace("{id}", NO_JOB)).await,
         cancel: post(&names.cancel.path.replace("{id}", NO_JOB), String::new()).await,
-        cancel_many: post(
-            &names.cancel.many,
-            serde_json::json!({ &names.cancel.ids: [NO_JOB] }).to_string(),
-        )
-        .await,
-        classes: get(&names.classes.path.replace("{class}", COMMON_CLASS)).await,
+        cancel_many: match is_v2 {
+            // What it has there submits a job.
+            true => absent(),
+            false => {
+                let ids = serde_json::json!({ &names.cancel.ids: [NO_JOB] }).to_string();
+                post(&names.cancel.many, ids).await
+            }
+        },
+        classes: match is_v2 {
+            true => absent(),
+            false => get(&names.classes.path.replace("{class}", COMMON_CLASS)).await,
+        },
         own_reads,
-        own_queue: post(&format!("{prefix}/queue"), none.clone()).await,
-        own_history: post(&format!("{prefix}/history"), none).await,
+        own_queue: match is_v2 {
+            true => absent(),
+            false => post(&format!("{prefix}/queue"), none.clone()).await,
+        },
+        own_history: match is_v2 {
+            true => absent(),
+            false => post(&format!("{prefix}/history"), none).await,
+        },
         queued: queued(jobs, kind).await,
         refuses_cross_site: asked_across.is_ok_and(|answer| answer.status == StatusCode::FORBIDDEN),
     }
@@ -319,7 +340,10 @@ fn print(out: &mut String, dialect: &Dialect, kind: DialectKind, found: &Examina
         (format!("GET {}", names.classes.path), &found.classes),
         ("its own POST /queue".to_owned(), &found.own_queue),
         ("its own POST /history".to_owned(), &found.own_history),
-    ] {
+    ]
+    .into_iter()
+    .take(if names.v2.is_some() { 3 } else { usize::MAX })
+    {
         row(out, &call, found);
     }
     row(out, "queued jobs are told", &found.queued);

@@ -99,7 +99,10 @@ impl Translations<'_> {
     }
 
     fn read(&self, also: &str) -> Result<String, String> {
-        match self.found.list.is_there() && self.found.detail.is_there() {
+        // Of Comfy API v2, the list is put together from jobs that went through jobshim.
+        let is_v2 = self.dialect.names.v2.is_some();
+        match (is_v2 || self.found.list.is_there()) && self.found.detail.is_there() {
+            true if is_v2 => Ok(format!("from Comfy API v2{also}")),
             true => Ok(format!("from the Jobs API{also}")),
             false => Err("no answer: the Jobs API is not whole".to_owned()),
         }

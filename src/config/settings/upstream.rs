@@ -15,12 +15,12 @@ section! {
         flag: "--upstream", value: "URL", variable: "JOBSHIM_UPSTREAM", default: "http://127.0.0.1:8188", common: true,
     }
 
-    /// How the server speaks the Jobs API: auto asks it, comfyui, or cloud
+    /// How the server speaks the Jobs API: auto asks it, comfyui, cloud, or v2
     ///
-    /// comfyui is self-hosted, cloud is Comfy Cloud.
+    /// comfyui is self-hosted, cloud is Comfy Cloud, v2 is Comfy API v2.
     dialect: values::DialectChoice = values::dialect {
         flag: "--dialect", value: "WORD", variable: "JOBSHIM_DIALECT", default: "auto",
-        words: &["auto", "comfyui", "cloud"],
+        words: &["auto", "comfyui", "cloud", "v2"],
     }
 
     /// A header for the server that clients do not send, such as X-API-Key=env:COMFY_CLOUD_API_KEY; may be repeated

@@ -13,6 +13,8 @@ pub enum DialectChoice {
     Comfyui,
     /// The cloud.
     Cloud,
+    /// Comfy API v2.
+    V2,
 }
 
 /// `legacy.surface`: `auto` is the upstream's dialect.
@@ -61,7 +63,8 @@ pub enum LogFormat {
 }
 
 pub(crate) fn dialect(text: &str) -> Result<DialectChoice, InvalidValue> {
-    text.parse().map_err(|_| "auto, comfyui or cloud is expected".into())
+    text.parse()
+        .map_err(|_| "auto, comfyui, cloud or v2 is expected".into())
 }
 
 pub(crate) fn surface(text: &str) -> Result<Surface, InvalidValue> {

@@ -1,0 +1,266 @@
+//! The jobs that were submitted through jobshim to a server which lists none: in the store, for each scope, with what the server
+//! will not tell of them later, and what those that have ended ended as.
+
+use crate::{
+    auth::scope::Scope,
+    store::{Change, Event, Store, StoreError, Table},
+};
+use parking_lot::RwLock;
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering::SeqCst},
+    },
+};
+
+/// The most jobs of one scope: as many as ComfyUI has in its history. The oldest go first.
+const MAX_OF_SCOPE: usize = 10_000;
+/// The most jobs of all scopes.
+const MAX_JOBS: usize = 50_000;
+/// What all of them may take, in bytes.
+const MAX_BYTES: usize = 64 << 20;
+/// What a job takes besides its texts, in bytes.
+const OVERHEAD: usize = 256;
+/// The longest `extra_data` that is kept, in bytes: a longer one is told as long as its note is in memory.
+const LONGEST_EXTRA_DATA: usize = 32 << 10;
+
+/// The jobs of each scope by their ids.
+const JOBS: Table<(Scope, String), KnownJob> = Table::new("jobs", "a job that was submitted");
+
+/// A job, as far as the server does not tell it.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+pub struct KnownJob {
+    /// Its place in the queue, as JSON.
+    pub number: String,
+    /// When it was submitted, in ms since 1970.
+    pub submitted_ms: i64,
+    /// What its client sent beside the prompt, as JSON, without keys.
+    pub extra_data: Option<String>,
+    /// Whose WebSocket hears of it, as JSON.
+    pub client_id: Option<String>,
+    /// Once it has ended, how a list tells of it, as JSON; empty once the server has it no more.
+    pub end: Option<String>,
+}
+
+impl KnownJob {
+    /// A job that was submitted now; a number that its client did not choose is to be [counted](KnownJobs::next_number).
+    pub fn new(number: String, submitted_ms: i64, extra_data: Option<String>, client_id: Option<String>) -> Self {
+        Self {
+            number,
+            submitted_ms,
+            extra_data: extra_data.filter(|text| text.len() <= LONGEST_EXTRA_DATA),
+            client_id,
+            end: None,
+        }
+    }
+
+    /// What tables read as `observed.*`, as JSON.
+    pub(super) fn observed(&self) -> String {
+        let mut text = format!("{{\"number\": {}, \"create_time\": {}", self.number, self.submitted_ms);
+        for (name, value) in [("extra_data", &self.extra_data), ("client_id", &self.client_id)] {
+            if let Some(value) = value {
+                text += &format!(", \"{name}\": {value}");
+            }
+        }
+        text + "}"
+    }
+
+    fn bytes(&self) -> usize {
+        let texts = [&self.extra_data, &self.client_id, &self.end];
+        let texts = texts.into_iter().flatten().map(String::len);
+        OVERHEAD + self.number.len() + texts.sum::<usize>()
+    }
+}
+
+/// What the store has, at hand.
+#[derive(Default)]
+struct Copy {
+    of: HashMap<Scope, HashMap<Arc<str>, Arc<KnownJob>>>,
+    jobs: usize,
+    bytes: usize,
+}
+
+impl Copy {
+    fn put(&mut self, scope: Scope, id: &str, job: KnownJob) {
+        self.remove(scope, id);
+        self.jobs += 1;
+        self.bytes += id.len() + job.bytes();
+        self.of.entry(scope).or_default().insert(id.into(), Arc::new(job));
+    }
+
+    fn remove(&mut self, scope: Scope, id: &str) {
+        let Some(of) = self.of.get_mut(&scope) else {
+            return;
+        };
+        if let Some(job) = of.remove(id) {
+            self.jobs -= 1;
+            self.bytes -= id.len() + job.bytes();
+        }
+        if of.is_empty() {
+            self.of.remove(&scope);
+        }
+    }
+
+    fn hear(&mut self, event: Event<(Scope, String), KnownJob>) {
+        match event {
+            Event::All(rows) => {
+                *self = Self::default();
+                for ((scope, id), job) in rows {
+                    self.put(scope, &id, job);
+                }
+            }
+            Event::Put((scope, id), job) => self.put(scope, &id, job),
+            Event::Gone((scope, id)) => self.remove(scope, &id),
+        }
+    }
+
+    /// The oldest jobs, where `scope` or all together have as many as they may: somewhat more than need go, as they are looked
+    /// for among all.
+    fn surplus(&self, scope: Scope) -> Vec<(Scope, String)> {
+        let of_scope = self.of.get(&scope).map_or(0, HashMap::len);
+        let is_meant = match (
+            of_scope >= MAX_OF_SCOPE,
+            self.jobs >= MAX_JOBS || self.bytes >= MAX_BYTES,
+        ) {
+            (_, true) => None,
+            (true, false) => Some(scope),
+            (false, false) => return Vec::new(),
+        };
+        let scopes = self
+            .of
+            .iter()
+            .filter(|(scope, _)| is_meant.is_none_or(|meant| meant == **scope));
+        let mut jobs: Vec<(i64, Scope, &Arc<str>)> = scopes
+            .flat_map(|(scope, of)| of.iter().map(|(id, job)| (job.submitted_ms, *scope, id)))
+            .collect();
+        jobs.sort_unstable_by_key(|(submitted, ..)| *submitted);
+        let count = jobs.len() / 50 + 1;
+        let oldest = jobs.into_iter().take(count);
+        oldest.map(|(_, scope, id)| (scope, id.to_string())).collect()
+    }
+}
+
+/// The jobs of all scopes.
+pub struct KnownJobs {
+    store: Arc<Store>,
+    copy: Arc<RwLock<Copy>>,
+    /// The number that was given last.
+    last: AtomicI64,
+}
+
+impl KnownJobs {
+    /// Those that `store` has.
+    ///
+    /// # Errors
+    /// What is stored cannot be read.
+    pub fn new(store: Arc<Store>) -> Result<Self, StoreError> {
+        let copy = Arc::<RwLock<Copy>>::default();
+        let hearing = Arc::clone(&copy);
+        store.follow(&JOBS, move |event| hearing.write().hear(event))?;
+        Ok(Self {
+            store,
+            copy,
+            last: AtomicI64::new(0),
+        })
+    }
+
+    /// The next number of a job: higher than that of any job that is known.
+    pub fn next_number(&self, scope: Scope) -> i64 {
+        let copy = self.copy.read();
+        let jobs = copy.of.get(&scope).into_iter().flat_map(HashMap::values);
+        let counted = jobs.filter_map(|job| job.number.parse::<i64>().ok()?.checked_abs());
+        let highest = counted.max().unwrap_or(-1).saturating_add(1);
+        let last = self.last.fetch_max(highest, SeqCst).max(highest);
+        // Two that are submitted at once have different ones.
+        self.last.fetch_max(last.saturating_add(1), SeqCst);
+        last
+    }
+
+    /// A job was submitted. When this returns, no crash makes it unknown.
+    ///
+    /// # Errors
+    /// It could not be stored; it is known all the same until the program ends.
+    pub async fn submitted(&self, scope: Scope, id: &str, job: KnownJob) -> Result<(), StoreError> {
+        let surplus = self.copy.read().surplus(scope);
+        self.copy.write().put(scope, id, job.clone());
+        let change = Change::default().put(&JOBS, &(scope, id.to_owned()), &job);
+        let change = surplus.iter().fold(change, |change, key| change.remove(&JOBS, key));
+        self.store.commit_async(change).await
+    }
+
+    /// What is known of job `id` of `scope`.
+    pub(super) fn get(&self, scope: Scope, id: &str) -> Option<Arc<KnownJob>> {
+        self.copy.read().of.get(&scope)?.get(id).cloned()
+    }
+
+    /// The jobs of `scope`, in any order.
+    pub(super) fn of(&self, scope: Scope) -> Vec<(Arc<str>, Arc<KnownJob>)> {
+        let copy = self.copy.read();
+        let of = copy.of.get(&scope).into_iter().flatten();
+        of.map(|(id, job)| (Arc::clone(id), Arc::clone(job))).collect()
+    }
+
+    /// Job `id` has ended, and a list tells of it so; or, where that is empty, the server has it no more. It is stored beside
+    /// whatever goes on: where that fails, the server is asked again after a restart.
+    pub(super) fn ended(&self, scope: Scope, id: &str, end: &str) {
+        let job = match self.get(scope, id) {
+            Some(job) if job.end.as_deref() != Some(end) => KnownJob {
+                end: Some(end.to_owned()),
+                ..(*job).clone()
+            },
+            _ => return,
+        };
+        self.copy.write().put(scope, id, job.clone());
+        let store = Arc::clone(&self.store);
+        let change = Change::default().put(&JOBS, &(scope, id.to_owned()), &job);
+        tokio::spawn(async move {
+            if let Err(error) = store.commit_async(change).await {
+                tracing::debug!(%error, "that a job has ended could not be stored");
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(number: i64) -> KnownJob {
+        KnownJob::new(number.to_string(), number, None, None)
+    }
+
+    #[tokio::test]
+    async fn numbers_go_up_also_after_a_restart() {
+        let store = Arc::new(Store::in_memory().expect("a store"));
+        let (one, other) = (Scope([1; 32]), Scope([2; 32]));
+        let jobs = KnownJobs::new(Arc::clone(&store)).expect("jobs");
+        assert_eq!(jobs.next_number(one), 0);
+        assert_eq!(jobs.next_number(other), 1, "both may be submitted at once");
+        jobs.submitted(one, "a", job(7)).await.expect("stored");
+        assert_eq!(jobs.next_number(one), 8);
+        jobs.submitted(one, "b", job(-9)).await.expect("stored");
+        let again = KnownJobs::new(store).expect("jobs");
+        assert_eq!(again.next_number(one), 10, "a job in front counts, too");
+        assert_eq!(again.get(one, "a").as_deref(), Some(&job(7)));
+        assert_eq!(again.get(other, "a"), None, "another scope's");
+    }
+
+    #[test]
+    fn the_oldest_go_once_there_are_too_many() {
+        let mut copy = Copy::default();
+        let scope = Scope([1; 32]);
+        for nth in 0..MAX_OF_SCOPE as i64 {
+            assert_eq!(copy.surplus(scope), []);
+            copy.put(scope, &nth.to_string(), job(nth));
+        }
+        let surplus = copy.surplus(scope);
+        assert_eq!(surplus.first().map(|(_, id)| id.as_str()), Some("0"));
+        assert_eq!(copy.surplus(Scope([2; 32])), [], "another scope's jobs stay");
+        for (scope, id) in surplus {
+            copy.remove(scope, &id);
+        }
+        assert!(copy.jobs < MAX_OF_SCOPE && copy.surplus(scope).is_empty());
+    }
+}

@@ -1,0 +1,288 @@
+//! Comfy API v2, asked in place of the Jobs API: its jobs are told as that would tell them, by a table. It has no list of jobs, so
+//! the list is put together from those that are known, each of which is asked for.
+
+use super::{
+    JobsError, JobsSession, KnownJob, Page, Workflow, accept,
+    caller::filled,
+    page::{is_text, no_room},
+    unreadable,
+};
+use crate::{
+    mapping::{
+        RenderError,
+        dialect::{State, V2Names},
+        json::{elements, find, string_value},
+    },
+    telemetry::Call,
+    upstream::Answer,
+};
+use bytes::Bytes;
+use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
+use http::{HeaderMap, Method, StatusCode};
+use std::{collections::HashMap, sync::Arc, time::Duration};
+use tokio::time::Instant;
+
+/// For how long a server that has no list of its own is not asked for one.
+const WITHOUT_LIST: Duration = Duration::from_secs(300);
+
+/// A job as a list tells of it.
+struct Entry {
+    id: Arc<str>,
+    created: f64,
+    text: Bytes,
+    headers: Option<HeaderMap>,
+}
+
+impl JobsSession {
+    /// Whether a 404 with this body says that there is no such job, and not that there is no such path.
+    pub(super) fn says_unknown(&self, body: &[u8]) -> bool {
+        match &self.dialect().names.v2 {
+            Some(v2) => self.word(body, v2) == Some(v2.unknown.clone()),
+            None => body.trim_ascii_start().starts_with(b"{"),
+        }
+    }
+
+    /// Whether an error is one of the API's own.
+    pub(super) fn says_v2(&self, body: &[u8]) -> bool {
+        let v2 = self.dialect().names.v2.as_ref();
+        v2.is_some_and(|v2| self.word(body, v2).is_some())
+    }
+
+    fn word(&self, body: &[u8], v2: &V2Names) -> Option<String> {
+        let [code] = find(body, [&v2.code]).ok()?;
+        code.and_then(string_value)
+    }
+
+    /// What the Jobs API would tell of job `id`, of which the server tells `body`; `None` where nothing is left of it.
+    pub(super) async fn v2_detail(
+        &self,
+        v2: &V2Names,
+        id: &str,
+        body: Bytes,
+        workflow: Workflow,
+    ) -> Result<Option<Bytes>, JobsError> {
+        let known = self.jobs.known.get(self.caller.scope, id);
+        let is_over = self.is_over(v2, &body)?;
+        if is_over {
+            let end = self.v2_listed(&body, known.as_deref())?;
+            if !self.v2_ended(id, &end) {
+                return Ok(None);
+            }
+        }
+        let mut text = b"{\"job\": ".to_vec();
+        text.extend_from_slice(&body);
+        if is_over || workflow == Workflow::Wanted {
+            let path = &v2.workflow;
+            let answer = self.ask_v2(Call::Detail, &filled(path, id), "").await?;
+            // A job whose workflow the server does not have is a job all the same.
+            if !(answer.status == StatusCode::NOT_FOUND && self.says_unknown(&answer.body)) {
+                let answer = accept(&Method::GET, path, answer)?;
+                is_text(path, &answer.body)?;
+                text.extend_from_slice(b", \"workflow\": ");
+                text.extend_from_slice(&answer.body);
+            }
+        }
+        text.push(b'}');
+        let observed = known.map(|known| known.observed());
+        let written = self
+            .jobs
+            .of_v2
+            .job
+            .written(&text, observed.as_ref().map(String::as_bytes));
+        written
+            .map(|text| Some(text.into()))
+            .map_err(|error| self.unfit_v2(&error))
+    }
+
+    /// The list of all jobs that are known, or of those that have not ended.
+    pub(super) async fn v2_page(&self, v2: &V2Names, queued: bool) -> Result<Page, JobsError> {
+        let (mut told, mut headers) = self.v2_told(v2, queued).await?;
+        let mut entries = Vec::new();
+        let mut unsure = Vec::new();
+        for (id, job) in self.jobs.known.of(self.caller.scope) {
+            match (&job.end, told.remove(&id)) {
+                // It was gone, and may be there again.
+                (Some(end), entry) if end.is_empty() => entries.extend(entry),
+                // It has ended, and stays so.
+                (Some(_), _) if queued => {}
+                (Some(end), _) => entries.extend(self.v2_entry(end.clone().into(), false)),
+                (None, Some(entry)) => entries.push(entry),
+                (None, None) => unsure.push((id, job)),
+            }
+        }
+        entries.extend(told.into_values());
+        // One after the other in a box: a task is as large as the largest of them.
+        let asked = stream::iter(unsure).map(|(id, job)| self.v2_asked(v2, id, job, queued).boxed());
+        let asked: Vec<Option<Entry>> = asked.buffer_unordered(self.jobs.side_by_side).try_collect().await?;
+        entries.extend(asked.into_iter().flatten());
+        // Newest created first, as the Jobs API has it.
+        entries.sort_by(|one, other| {
+            other
+                .created
+                .total_cmp(&one.created)
+                .then_with(|| one.id.cmp(&other.id))
+        });
+        let mut list = self.jobs.upstream.budget().buffer(usize::MAX);
+        let mut separator: &[u8] = b"[";
+        for entry in &mut entries {
+            list.push(separator)
+                .and_then(|()| list.push(&entry.text))
+                .map_err(no_room)?;
+            separator = b", ";
+            headers = entry.headers.take().unwrap_or(headers);
+        }
+        if entries.is_empty() {
+            list.push(separator).map_err(no_room)?;
+        }
+        list.push(b"]").map_err(no_room)?;
+        let (budget, max_jobs) = (self.jobs.upstream.budget(), self.jobs.limits.jobs);
+        self.dialect().page_of(&list.into_bytes(), headers, max_jobs, budget)
+    }
+
+    /// What one job that has not ended as far as is known is now; `None` where the server has it no more, or it has ended and
+    /// only those are wanted that have not.
+    async fn v2_asked(
+        &self,
+        v2: &V2Names,
+        id: Arc<str>,
+        job: Arc<KnownJob>,
+        queued: bool,
+    ) -> Result<Option<Entry>, JobsError> {
+        let path = &self.dialect().names.detail.path;
+        let answer = self.ask_v2(Call::Detail, &filled(path, &id), "").await?;
+        if answer.status == StatusCode::NOT_FOUND && self.says_unknown(&answer.body) {
+            self.v2_ended(&id, b"");
+            return Ok(None);
+        }
+        let answer = accept(&Method::GET, path, answer)?;
+        is_text(path, &answer.body)?;
+        let text = self.v2_listed(&answer.body, Some(&job))?;
+        if self.is_over(v2, &answer.body)? {
+            self.v2_ended(&id, &text);
+        }
+        let entry = self.v2_entry(text, queued);
+        Ok(entry.map(|entry| Entry {
+            headers: Some(answer.headers),
+            ..entry
+        }))
+    }
+
+    /// The jobs that the server itself lists, by their ids, where it does.
+    async fn v2_told(&self, v2: &V2Names, queued: bool) -> Result<(HashMap<Arc<str>, Entry>, HeaderMap), JobsError> {
+        let mut told = HashMap::new();
+        let without = *self.jobs.without_list.lock();
+        if without.is_some_and(|since| since.elapsed() < WITHOUT_LIST) {
+            return Ok((told, HeaderMap::new()));
+        }
+        let list = &self.dialect().names.list;
+        let query = if queued { &v2.queued } else { &v2.unlisted };
+        let answer = self.ask_v2(Call::List, &list.path, query).await?;
+        if matches!(answer.status.as_u16(), 400 | 404 | 405 | 410 | 422 | 501) {
+            *self.jobs.without_list.lock() = Some(Instant::now());
+            return Ok((told, HeaderMap::new()));
+        }
+        let answer = accept(&Method::GET, &list.path, answer)?;
+        is_text(&list.path, &answer.body)?;
+        let wrong = |error| unreadable(&list.path, &error);
+        let [jobs] = find(&answer.body, [&list.jobs]).map_err(wrong)?;
+        let jobs = jobs.ok_or_else(|| JobsError::Shape {
+            call: format!("GET {}", list.path),
+            reason: format!("it has no list \"{}\"", list.jobs),
+        })?;
+        let mut bodies = Vec::new();
+        elements(jobs, |job| bodies.push(job)).map_err(wrong)?;
+        for body in bodies {
+            let Some(entry) = self.v2_entry(self.v2_listed(body, None)?, false) else {
+                continue;
+            };
+            let Some(known) = self.jobs.known.get(self.caller.scope, &entry.id) else {
+                told.extend(
+                    self.v2_entry(entry.text, queued)
+                        .map(|entry| (Arc::clone(&entry.id), entry)),
+                );
+                continue;
+            };
+            let text = self.v2_listed(body, Some(&known))?;
+            if self.is_over(v2, body)? {
+                self.v2_ended(&entry.id, &text);
+            }
+            told.extend(self.v2_entry(text, queued).map(|entry| (Arc::clone(&entry.id), entry)));
+        }
+        Ok((told, answer.headers))
+    }
+
+    /// An entry of a list, as the Jobs API has it; `None` of a state that no list shows, or that is not wanted.
+    fn v2_entry(&self, text: Bytes, queued: bool) -> Option<Entry> {
+        let job = self.dialect().job_in(&text)?;
+        let is_wanted = !queued || job.state != State::Finished;
+        is_wanted.then(|| Entry {
+            id: job.id,
+            created: job.created,
+            text,
+            headers: None,
+        })
+    }
+
+    /// How a list tells of the job of which the server tells `body`.
+    pub(super) fn v2_listed(&self, body: &[u8], known: Option<&KnownJob>) -> Result<Bytes, JobsError> {
+        let text = [b"{\"job\": ", body, b"}"].concat();
+        let observed = known.map(KnownJob::observed);
+        let written = self
+            .jobs
+            .of_v2
+            .listed
+            .written(&text, observed.as_ref().map(String::as_bytes));
+        written.map(Bytes::from).map_err(|error| self.unfit_v2(&error))
+    }
+
+    /// Whether the job has ended, in whichever way.
+    fn is_over(&self, v2: &V2Names, body: &[u8]) -> Result<bool, JobsError> {
+        let state = self.v2_state(v2, body)?;
+        Ok(state.is_some_and(|state| v2.over.contains(&state)))
+    }
+
+    fn v2_state(&self, v2: &V2Names, body: &[u8]) -> Result<Option<String>, JobsError> {
+        let [state] = find(body, [&v2.state]).map_err(|error| self.unfit_v2(&error.into()))?;
+        Ok(state.and_then(string_value))
+    }
+
+    /// A job has ended, and this is what a list tells of it. Says whether a list shows it at all.
+    fn v2_ended(&self, id: &str, listed: &[u8]) -> bool {
+        let is_shown = self.dialect().job_in(listed).is_some();
+        let end = if is_shown { listed } else { b"" };
+        self.jobs
+            .known
+            .ended(self.caller.scope, id, &String::from_utf8_lossy(end));
+        is_shown
+    }
+
+    /// What the Jobs API would answer to a cancel that the server answers so.
+    pub(super) fn v2_cancelled(&self, v2: &V2Names, answer: Answer) -> Result<Answer, JobsError> {
+        let stopped = match answer.status.as_u16() {
+            200..=299 => {
+                let state = self.v2_state(v2, &answer.body)?;
+                state.is_some_and(|state| v2.stopped.contains(&state))
+            }
+            // It has ended, and cannot be stopped any more.
+            409 => false,
+            _ => return Ok(answer),
+        };
+        let name = self.dialect().names.cancel.cancelled.to_string();
+        Ok(Answer {
+            status: StatusCode::OK,
+            body: serde_json::json!({ name: stopped }).to_string().into(),
+            ..answer
+        })
+    }
+
+    async fn ask_v2(&self, call: Call, path: &str, query: &str) -> Result<Answer, JobsError> {
+        self.jobs.ask(call, &self.caller, Some(self.kind), path, query).await
+    }
+
+    fn unfit_v2(&self, error: &RenderError) -> JobsError {
+        JobsError::Shape {
+            call: format!("GET {}", self.dialect().names.detail.path),
+            reason: error.to_string(),
+        }
+    }
+}
