@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     http::{body::Body, header_flags::HeaderFlags, request_head::RequestHead},
-    jobs_api::DialectKind,
+    jobs_api::{Caller, DialectKind, JobsSession},
     legacy::Hiding,
     proxy::{
         failure::refused_prompt,
@@ -60,6 +60,7 @@ impl Pipeline {
             record,
             call: Call::Pass,
             own_host: jobs.host_for(kind),
+            bearer: jobs.bearer_in(kind),
             progress: head.progress().cloned(),
             shutdown: None,
             socket: None,
@@ -154,6 +155,16 @@ impl Pipeline {
         }
     }
 
+    /// What asks a server of Comfy API v2 for `caller`, if it is one. A prompt must not go elsewhere: so it is found out first.
+    pub(super) async fn v2_session(&self, caller: &Arc<Caller>) -> Option<JobsSession> {
+        let jobs = self.legacy.jobs();
+        let kind = match jobs.known_dialect() {
+            Some(kind) => Some(kind),
+            None => Box::pin(jobs.dialect_to_pass(caller, true)).await,
+        };
+        (kind == Some(DialectKind::V2)).then(|| jobs.on_behalf_of(caller, DialectKind::V2))
+    }
+
     pub(super) async fn prompt(&self, request: ClientRequest<'_>) -> Result<Answer, UpstreamError> {
         let ClientRequest {
             record,
@@ -163,13 +174,16 @@ impl Pipeline {
         } = request;
         let scope = self.scope(&head);
         let jobs = self.legacy.jobs();
+        let caller = caller(record, &head, scope);
+        let v2 = self.v2_session(&caller).await;
+        let is_v2 = v2.is_some();
         let kept = self.legacy.kept().map(|kept| {
-            let caller = Arc::new(caller(record, &head, scope));
             let kind = jobs.known_dialect().unwrap_or(DialectKind::Comfyui);
             (kept, jobs.on_behalf_of(&caller, kind))
         });
         let recorder = PromptRecorder {
             kept,
+            v2,
             notes: self.legacy.notes(),
             names: self.legacy.names(),
             runs: self.legacy.runs(),
@@ -192,11 +206,16 @@ impl Pipeline {
         });
         let request = Request::from_parts(head.into_parts(), body);
         match forwarded.prompt(request, &recorder, elsewhere).await {
-            Ok(response) => Ok(Answer::upstream(response)),
+            Ok(response) => {
+                if is_v2 {
+                    record.source(Source::JobsApi);
+                }
+                Ok(Answer::upstream(response))
+            }
             Err(PromptError::Upstream(error)) => Err(error),
-            Err(refused @ (PromptError::Hollow | PromptError::TooLarge { .. } | PromptError::Unreadable(_))) => {
+            Err(refused) => {
                 record.source(Source::Jobshim);
-                Ok(refused_prompt(&refused))
+                Ok(refused_prompt(refused))
             }
         }
     }
@@ -227,6 +246,7 @@ impl Pipeline {
             record,
             call: Call::Elsewhere,
             own_host: upstream.is_https().then(|| upstream.authority()),
+            bearer: None,
             progress: head.progress().cloned(),
             shutdown,
             socket: None,

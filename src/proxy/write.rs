@@ -17,7 +17,7 @@ use crate::{
         buffered::{BufferError, ReadError},
         request_head::RequestHead,
     },
-    jobs_api::{Caller, JobsError},
+    jobs_api::{Caller, DialectKind, JobsError},
     legacy::{InvalidateOnDrop, LegacyAnswer, LegacyError, Naming, Reach},
     migration::modes::Decision,
     routes::LegacyWrite,
@@ -158,15 +158,20 @@ impl Pipeline {
     /// The Jobs API has nothing for history, so the server's own endpoint comes first; without one the jobs are hidden
     /// (docs/contract.md section 5).
     async fn write_history(&self, mut write: ReadWrite<'_>) -> Answer {
-        match self.resend(&write).await {
-            Ok(response) if is_gone(response.status()) => {
+        let has_one = self.legacy.jobs().known_dialect() != Some(DialectKind::V2);
+        let sent = match has_one {
+            true => Some(self.resend(&write).await),
+            false => None,
+        };
+        match sent {
+            Some(Ok(response)) if !is_gone(response.status()) => Answer::upstream(response),
+            Some(Err(error)) => error.into(),
+            Some(Ok(_)) | None => {
                 let Some(outcome) = self.through_jobs_api(&mut write).await else {
                     return self.too_busy(write.write.name(), self.number_of(&write));
                 };
                 self.translated(&write, outcome).await
             }
-            Ok(response) => Answer::upstream(response),
-            Err(error) => error.into(),
         }
     }
 

@@ -1,9 +1,10 @@
 //! Bodies of requests that do not go on.
 
-use super::{failure, upstream::upstream_failure};
+use super::{failure, legacy::legacy_failure, upstream::upstream_failure};
 use crate::{
     http::body_decoding::DecodeError,
     proxy::{answer::Answer, forward::PromptError},
+    upstream::UpstreamError,
 };
 use http::{HeaderValue, StatusCode, header::ACCEPT_ENCODING};
 
@@ -34,21 +35,31 @@ pub(super) fn unreadable(error: DecodeError) -> Answer {
     answer
 }
 
+/// What to do where nobody knows whether there is a job.
+const UNKNOWN: &str = "look for the job before you send it again: it would run, and cost, twice";
+
 /// A prompt that does not go on.
-pub(in crate::proxy) fn refused_prompt(error: &PromptError) -> Answer {
+pub(in crate::proxy) fn refused_prompt(error: PromptError) -> Answer {
+    let message = error.to_string();
     let (status, kind, details) = match error {
         PromptError::TooLarge { .. } => (
             StatusCode::PAYLOAD_TOO_LARGE,
             "body_too_large",
             "no job was made; the limit is notes.max_body, and for extra_data half of server.max_buffered",
         ),
-        PromptError::Upstream(error) => return upstream_failure(error, None),
-        PromptError::Unreadable(error) => return unreadable(*error),
+        PromptError::Upstream(error) => return upstream_failure(&error, None),
+        PromptError::Unreadable(error) => return unreadable(error),
         PromptError::Hollow => (
             StatusCode::BAD_REQUEST,
             "empty_prompt",
             "the job is where it was; GET /queue of the server itself, or the client that submitted it, has its prompt",
         ),
+        PromptError::Jobs(error) => return legacy_failure(error.into(), None),
+        PromptError::Unknown(UpstreamError::TimedOut { .. }) => {
+            (StatusCode::GATEWAY_TIMEOUT, "upstream_timeout", UNKNOWN)
+        }
+        PromptError::Unknown(_) => (StatusCode::BAD_GATEWAY, "upstream_interrupted", UNKNOWN),
+        PromptError::Ended => (StatusCode::SERVICE_UNAVAILABLE, "stopping", UNKNOWN),
     };
-    failure(status, kind, error.to_string(), details.to_owned())
+    failure(status, kind, message, details.to_owned())
 }

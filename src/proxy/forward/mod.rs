@@ -16,6 +16,7 @@ mod prompt_recorder;
 mod target;
 mod trailers;
 mod upgrade;
+mod v2_prompt;
 
 pub use client_sockets::{ClientSocket, ClientSockets};
 pub use named_events::SocketNames;
@@ -25,6 +26,7 @@ pub(super) use prompt_recorder::set_text;
 pub use target::{depends_on_dialect, in_dialect, target};
 
 use crate::{
+    auth::scope::as_bearer,
     http::{
         body::Body,
         headers::{Trailers, add_forwarded, complete_for_http1, remove_hop_by_hop, set_host},
@@ -34,7 +36,7 @@ use crate::{
     telemetry::{Call, RequestRecord, Source},
     upstream::{Upstream, UpstreamError, cause::Cause},
 };
-use http::{Request, Response, StatusCode, Uri, Version};
+use http::{HeaderName, Request, Response, StatusCode, Uri, Version};
 use http_body_util::BodyExt;
 use std::sync::Arc;
 use trailers::Ending;
@@ -50,6 +52,8 @@ pub struct ForwardedRequest<'a> {
     /// Replaces the client's `Host`, which ComfyUI compares with `Origin` and so must otherwise arrive as sent
     /// (docs/contract.md section 6).
     pub own_host: Option<&'a str>,
+    /// The header with a key that goes on as a bearer token.
+    pub bearer: Option<&'a HeaderName>,
     /// Of the body that the client still sends.
     pub progress: Option<BodyProgress>,
     /// For a tunnel, which may outlive the request.
@@ -80,6 +84,9 @@ impl ForwardedRequest<'_> {
         add_forwarded(&mut head.headers, self.record.peer.address.ip());
         if let Some(own_host) = self.own_host {
             set_host(&mut head.headers, own_host);
+        }
+        if let Some(header) = self.bearer {
+            as_bearer(&mut head.headers, header);
         }
         head.uri = self.uri;
         head.version = Version::HTTP_11;

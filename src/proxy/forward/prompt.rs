@@ -6,6 +6,7 @@ use super::{
     long_prompt::{LongPrompt, log_redacted_key},
     named_prompt::NamedPrompt,
     prompt_recorder::{PromptRecorder, Submission, no_room, redacted, set_text},
+    v2_prompt::submit_v2,
 };
 use crate::{
     http::{
@@ -13,6 +14,7 @@ use crate::{
         body_decoding::{DecodeError, decode, is_plain},
         buffered::BufferError,
     },
+    jobs_api::{JobsError, NewJob},
     legacy::{hollow::HollowEvent, notes::note},
     mapping::Chosen,
     upstream::UpstreamError,
@@ -39,6 +41,15 @@ pub enum PromptError {
     /// It is the empty one that its client was shown in place of a job's own.
     #[error("the prompt is the empty one that is shown where a queued job's own is not known: it cannot be sent back")]
     Hollow,
+    /// The server did not answer, and may have made a job of it.
+    #[error("{0}: the job may exist all the same, and was not sent again")]
+    Unknown(UpstreamError),
+    /// The server's answer is none to a prompt.
+    #[error(transparent)]
+    Jobs(#[from] JobsError),
+    /// jobshim ends.
+    #[error("jobshim ended while the prompt was on its way: the job may exist all the same")]
+    Ended,
 }
 
 impl ForwardedRequest<'_> {
@@ -66,6 +77,11 @@ impl ForwardedRequest<'_> {
             Beginning::NoRoom(again, limit) => {
                 again.discard(&head.headers).await;
                 return Err(UpstreamError::NoRoom { limit }.into());
+            }
+            Beginning::Long(again) if recorder.v2.is_some() => {
+                let limit = recorder.max_body;
+                again.discard(&head.headers).await;
+                return Err(PromptError::TooLarge { limit });
             }
             Beginning::Long(again) => {
                 let under_way = recorder.sockets.prompt(recorder.scope);
@@ -101,6 +117,7 @@ impl ForwardedRequest<'_> {
             Err(DecodeError::TooLarge { limit }) => return Err(PromptError::TooLarge { limit }),
             // The server may know more codings and charsets, and takes an unknown coding for none.
             Err(error @ (DecodeError::Coding | DecodeError::Charset)) => return Err(PromptError::Unreadable(error)),
+            Err(error) if recorder.v2.is_some() => return Err(PromptError::Unreadable(error)),
             // Nor can the server read it.
             Err(_) => {
                 let submission = Submission::new(recorder, Chosen::unread());
@@ -122,6 +139,11 @@ impl ForwardedRequest<'_> {
         let observed = recorder.table.request.observed(&head.headers);
         let noted = note(recorder.table, &text, observed.as_deref());
         let chosen = recorder.table.request.chosen(&text);
+        let new = recorder.v2.as_ref().map(|session| {
+            let (prompt, note) = (text.clone(), noted.clone());
+            let place = recorder.table.request.place(&prompt);
+            (session, NewJob { prompt, note, place })
+        });
         drop(text);
         if chosen.hollow && recorder.hollow.was_shown_to(recorder.scope) {
             recorder.hollow.sent_back();
@@ -131,6 +153,12 @@ impl ForwardedRequest<'_> {
         let under_way = recorder.sockets.prompt(recorder.scope);
         if let Some(client) = &chosen.client {
             under_way.is_of(client);
+        }
+        if let Some((session, new)) = new {
+            // The server chooses ids itself.
+            let submission = Submission::new(recorder, Chosen { id: None, ..chosen });
+            let response = Box::pin(submit_v2(session, new)).await?;
+            return Ok(under_way.until_written(submission.answered(response, noted, upstream).await?));
         }
         let name = chosen.id.clone().filter(|id| recorder.names.is_name(id));
         let mut submission = Submission::new(recorder, chosen);

@@ -48,6 +48,8 @@ pub struct PromptRecorder<'a> {
     pub budget: &'a BufferBudget,
     /// Keep jobs answerable, and on whose behalf they look after this one.
     pub kept: Option<(&'a Arc<Kept>, JobsSession)>,
+    /// Submits it, where the server speaks Comfy API v2.
+    pub v2: Option<JobsSession>,
     /// Know whose events wait for the answer.
     pub sockets: &'a Arc<ClientSockets>,
 }

@@ -63,17 +63,17 @@ async fn replay_all(server: &str) -> Vec<Difference> {
 
 /// A loss of the Jobs API itself: where (the end of a path), and how what the legacy server said and what jobshim can
 /// say begin.
-struct Loss {
-    case: &'static str,
-    path: &'static str,
-    wanted: &'static str,
-    given: &'static str,
+pub(super) struct Loss {
+    pub(super) case: &'static str,
+    pub(super) path: &'static str,
+    pub(super) wanted: &'static str,
+    pub(super) given: &'static str,
     /// How often, over all requests of the case.
-    times: usize,
+    pub(super) times: usize,
 }
 
 /// Every difference must be a listed loss, and every listed loss must still occur, as often as listed.
-fn assert_losses(found: &[Difference], losses: &[Loss]) {
+pub(super) fn assert_losses(found: &[Difference], losses: &[Loss]) {
     let is = |loss: &Loss, found: &Difference| {
         found.path.contains(loss.case)
             && found.path.ends_with(loss.path)

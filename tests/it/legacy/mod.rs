@@ -1,6 +1,7 @@
 //! Tests of `legacy`.
 
 mod corpus;
+mod corpus_v2;
 mod entry_cache;
 mod failures;
 mod hidden;
