@@ -164,10 +164,14 @@ impl Pipeline {
     }
 
     /// The request goes to who answers its route.
-    fn answer_route<'a>(&'a self, route: Route, mut request: ArrivedRequest<'a>) -> Answering<'a> {
+    fn answer_route<'a>(&'a self, route: Route, request: ArrivedRequest<'a>) -> Answering<'a> {
         let asked = OriginHeaders::of(request.head.flagged());
         match route {
             Route::PassThrough => {
+                let mut request = match self.answer_for_v2(request) {
+                    Either::Left(answering) => return answering,
+                    Either::Right(request) => request,
+                };
                 if let Some(call) = self.legacy.named_call(&request.head) {
                     let passing = self.pass_named(call, self.going_on(request));
                     return later(passing.map(move |outcome| self.annotate(passed(outcome), &asked)));

@@ -112,6 +112,16 @@ pub(in crate::proxy) fn not_implemented(call: &str) -> Answer {
     )
 }
 
+/// Comfy API v2 has nothing for it: never a 404 that looks like an answer.
+pub(in crate::proxy) fn no_such_thing(call: &str, instead: &str) -> Answer {
+    failure(
+        StatusCode::NOT_IMPLEMENTED,
+        "not_implemented",
+        format!("the server speaks Comfy API v2, which has nothing for {call}"),
+        instead.to_owned(),
+    )
+}
+
 /// Making the answer panicked.
 pub(in crate::proxy) fn panicked() -> Answer {
     failure(
