@@ -2,6 +2,7 @@
 
 mod board;
 pub mod jobs;
+mod listening;
 mod prompts;
 mod simulator;
 

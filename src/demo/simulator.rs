@@ -2,6 +2,7 @@
 
 use super::{
     board::{Board, Reply, Rules},
+    listening::{Body, serve},
     now,
     prompts::{PICTURE, Prompts, is_made},
 };
@@ -10,15 +11,11 @@ use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header::CONTENT_TYPE, request::Parts,
 };
 use http_body_util::{BodyExt, Full};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::TokioIo;
+use hyper::body::Incoming;
 use parking_lot::Mutex;
 use percent_encoding::percent_decode_str;
 use std::{io, net::SocketAddr, sync::Arc};
-use tokio::{
-    net::TcpListener,
-    task::{JoinHandle, JoinSet},
-};
+use tokio::{net::TcpListener, task::JoinHandle};
 
 /// What a simulated upstream does besides answering.
 #[derive(Clone, Debug, Default)]
@@ -76,7 +73,10 @@ impl Simulator {
         Ok(Self {
             address: listener.local_addr()?,
             shared: Arc::clone(&shared),
-            task: tokio::spawn(accept(listener, shared)),
+            task: tokio::spawn(serve(
+                listener,
+                Arc::new(move |request| Box::pin(answer(Arc::clone(&shared), request))),
+            )),
         })
     }
 
@@ -114,28 +114,11 @@ impl Drop for Simulator {
     }
 }
 
-async fn accept(listener: TcpListener, shared: Arc<Shared>) {
-    // Connections end with the simulator, as those of a killed server do.
-    let mut connections = JoinSet::new();
-    while let Ok((stream, _)) = listener.accept().await {
-        let shared = Arc::clone(&shared);
-        connections.spawn(async move {
-            let service = service_fn(|request: Request<Incoming>| {
-                let shared = Arc::clone(&shared);
-                async move {
-                    let (head, body) = request.into_parts();
-                    let body = body.collect().await?.to_bytes();
-                    Ok::<_, hyper::Error>(shared.answer(&head, body))
-                }
-            });
-            if let Err(error) = http1::Builder::new()
-                .serve_connection(TokioIo::new(stream), service)
-                .await
-            {
-                tracing::debug!(%error, "a connection of the simulated upstream ended early");
-            }
-        });
-    }
+async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> io::Result<Response<Body>> {
+    let (head, body) = request.into_parts();
+    let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+    let whole = |body: Full<Bytes>| body.map_err(|never| match never {}).boxed_unsync();
+    Ok(shared.answer(&head, body).map(whole))
 }
 
 impl Shared {
