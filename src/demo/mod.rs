@@ -5,6 +5,7 @@ pub mod jobs;
 mod listening;
 mod prompts;
 mod simulator;
+pub mod v2;
 
 pub use board::{Board, Job, Reply, Rules};
 pub use simulator::{Options, Seen, Simulator};

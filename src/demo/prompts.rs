@@ -111,11 +111,17 @@ fn pictures(board: &Board, prompt: &Map<String, Value>, nth: i64) -> Map<String,
     let picture = |(node, asked): (&String, &Value)| {
         let prefix = asked.pointer("/inputs/filename_prefix").and_then(Value::as_str);
         let prefix = prefix.unwrap_or("ComfyUI");
-        let (subfolder, name) = prefix.rsplit_once('/').unwrap_or(("", prefix));
-        let file = json!({"filename": format!("{name}_{nth:05}_.png"), "subfolder": subfolder, "type": "output"});
+        let (subfolder, name) = file_of(prefix, nth);
+        let file = json!({"filename": name, "subfolder": subfolder, "type": "output"});
         (node.clone(), json!({"images": [file]}))
     };
     nodes.map(picture).collect()
+}
+
+/// The subfolder and the name of the picture with this number, by the prefix that its node was given.
+pub(super) fn file_of(prefix: &str, nth: i64) -> (&str, String) {
+    let (subfolder, name) = prefix.rsplit_once('/').unwrap_or(("", prefix));
+    (subfolder, format!("{name}_{nth:05}_.png"))
 }
 
 /// What a server keeps of what came with a prompt: all but keys.

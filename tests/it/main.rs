@@ -26,6 +26,7 @@ mod admin;
 mod auth;
 mod cli;
 mod config;
+mod demo;
 mod deploy;
 mod documents;
 mod examples;
