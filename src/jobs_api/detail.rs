@@ -57,9 +57,11 @@ impl JobsSession {
         let dialect = self.dialect();
         // What errors call it: they get into the log, which names no job.
         let path = &dialect.names.detail.path;
+        let server_id = self.server_id(id);
+        let at_server = filled(path, server_id.as_deref().unwrap_or(id));
         let answer = self
             .jobs
-            .ask(Call::Detail, &self.caller, Some(self.kind), &filled(path, id), "")
+            .ask(Call::Detail, &self.caller, Some(self.kind), &at_server, "")
             .await?;
         // A server without the Jobs API says 404 too, but in words; an unknown job is an object.
         if answer.status == StatusCode::NOT_FOUND && self.says_unknown(&answer.body) {

@@ -3,7 +3,9 @@
 
 use crate::{
     auth::scope::Scope,
+    mapping::json::quoted,
     store::{Change, Event, Store, StoreError, Table},
+    telemetry::now_ms,
 };
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
@@ -26,16 +28,20 @@ const OVERHEAD: usize = 256;
 /// The longest `extra_data` that is kept, in bytes: a longer one is told as long as its note is in memory.
 const LONGEST_EXTRA_DATA: usize = 32 << 10;
 
-/// The jobs of each scope by their ids.
+/// The jobs of each scope by the ids that their clients know.
 const JOBS: Table<(Scope, String), KnownJob> = Table::new("jobs", "a job that was submitted");
 
 /// A job, as far as the server does not tell it.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 pub struct KnownJob {
+    /// What the server calls it, where its client chose another id.
+    pub server_id: Option<String>,
     /// Its place in the queue, as JSON.
     pub number: String,
     /// When it was submitted, in ms since 1970.
     pub submitted_ms: i64,
+    /// When it was created by the server's word, in the same; 0 where it has none.
+    pub created_ms: i64,
     /// What its client sent beside the prompt, as JSON, without keys.
     pub extra_data: Option<String>,
     /// Whose WebSocket hears of it, as JSON.
@@ -46,19 +52,28 @@ pub struct KnownJob {
 
 impl KnownJob {
     /// A job that was submitted now; a number that its client did not choose is to be [counted](KnownJobs::next_number).
-    pub fn new(number: String, submitted_ms: i64, extra_data: Option<String>, client_id: Option<String>) -> Self {
+    pub fn new(number: String, extra_data: Option<String>, client_id: Option<String>) -> Self {
         Self {
+            server_id: None,
             number,
-            submitted_ms,
+            submitted_ms: now(),
+            created_ms: 0,
             extra_data: extra_data.filter(|text| text.len() <= LONGEST_EXTRA_DATA),
             client_id,
             end: None,
         }
     }
 
-    /// What tables read as `observed.*`, as JSON.
-    pub(super) fn observed(&self) -> String {
-        let mut text = format!("{{\"number\": {}, \"create_time\": {}", self.number, self.submitted_ms);
+    /// How long ago it was submitted, in ms.
+    pub(super) fn age_ms(&self) -> i64 {
+        now().saturating_sub(self.submitted_ms)
+    }
+
+    /// What tables read as `observed.*`, as JSON; `id` is what its client calls it.
+    pub(super) fn observed(&self, id: &str) -> String {
+        let Self { number, created_ms, .. } = self;
+        let id = quoted(id);
+        let mut text = format!("{{\"id\": {id}, \"number\": {number}, \"create_time\": {created_ms}");
         for (name, value) in [("extra_data", &self.extra_data), ("client_id", &self.client_id)] {
             if let Some(value) = value {
                 text += &format!(", \"{name}\": {value}");
@@ -68,10 +83,15 @@ impl KnownJob {
     }
 
     fn bytes(&self) -> usize {
-        let texts = [&self.extra_data, &self.client_id, &self.end];
+        let texts = [&self.server_id, &self.extra_data, &self.client_id, &self.end];
         let texts = texts.into_iter().flatten().map(String::len);
         OVERHEAD + self.number.len() + texts.sum::<usize>()
     }
+}
+
+/// Now, in ms since 1970.
+fn now() -> i64 {
+    i64::try_from(now_ms()).unwrap_or(i64::MAX)
 }
 
 /// What the store has, at hand.
@@ -228,7 +248,10 @@ mod tests {
     use super::*;
 
     fn job(number: i64) -> KnownJob {
-        KnownJob::new(number.to_string(), number, None, None)
+        KnownJob {
+            submitted_ms: number,
+            ..KnownJob::new(number.to_string(), None, None)
+        }
     }
 
     #[tokio::test]

@@ -25,6 +25,10 @@ use tokio::time::Instant;
 /// For how long a server that has no list of its own is not asked for one.
 const WITHOUT_LIST: Duration = Duration::from_secs(300);
 
+/// How old a job must be for a server that does not know it to have it no more, in ms: a younger one may not be everywhere
+/// yet.
+const GONE_AFTER_MS: i64 = 600_000;
+
 /// A job as a list tells of it.
 struct Entry {
     id: Arc<str>,
@@ -53,6 +57,12 @@ impl JobsSession {
         code.and_then(string_value)
     }
 
+    /// What the server calls the job that its client calls `id`, where that is another id.
+    pub(super) fn server_id(&self, id: &str) -> Option<String> {
+        self.dialect().names.v2.as_ref()?;
+        self.jobs.known.get(self.caller.scope, id)?.server_id.clone()
+    }
+
     /// What the Jobs API would tell of job `id`, of which the server tells `body`; `None` where nothing is left of it.
     pub(super) async fn v2_detail(
         &self,
@@ -64,7 +74,7 @@ impl JobsSession {
         let known = self.jobs.known.get(self.caller.scope, id);
         let is_over = self.is_over(v2, &body)?;
         if is_over {
-            let end = self.v2_listed(&body, known.as_deref())?;
+            let end = self.v2_listed(&body, known.as_deref().map(|known| (id, known)))?;
             if !self.v2_ended(id, &end) {
                 return Ok(None);
             }
@@ -73,7 +83,9 @@ impl JobsSession {
         text.extend_from_slice(&body);
         if is_over || workflow == Workflow::Wanted {
             let path = &v2.workflow;
-            let answer = self.ask_v2(Call::Detail, &filled(path, id), "").await?;
+            let server_id = known.as_ref().and_then(|known| known.server_id.as_deref());
+            let at_server = filled(path, server_id.unwrap_or(id));
+            let answer = self.ask_v2(Call::Detail, &at_server, "").await?;
             // A job whose workflow the server does not have is a job all the same.
             if !(answer.status == StatusCode::NOT_FOUND && self.says_unknown(&answer.body)) {
                 let answer = accept(&Method::GET, path, answer)?;
@@ -83,7 +95,7 @@ impl JobsSession {
             }
         }
         text.push(b'}');
-        let observed = known.map(|known| known.observed());
+        let observed = known.map(|known| known.observed(id));
         let written = self
             .jobs
             .of_v2
@@ -96,10 +108,11 @@ impl JobsSession {
 
     /// The list of all jobs that are known, or of those that have not ended.
     pub(super) async fn v2_page(&self, v2: &V2Names, queued: bool) -> Result<Page, JobsError> {
-        let (mut told, mut headers) = self.v2_told(v2, queued).await?;
+        let known = self.jobs.known.of(self.caller.scope);
+        let (mut told, mut headers) = self.v2_told(v2, queued, &known).await?;
         let mut entries = Vec::new();
         let mut unsure = Vec::new();
-        for (id, job) in self.jobs.known.of(self.caller.scope) {
+        for (id, job) in known {
             match (&job.end, told.remove(&id)) {
                 // It was gone, and may be there again.
                 (Some(end), entry) if end.is_empty() => entries.extend(entry),
@@ -149,14 +162,17 @@ impl JobsSession {
         queued: bool,
     ) -> Result<Option<Entry>, JobsError> {
         let path = &self.dialect().names.detail.path;
-        let answer = self.ask_v2(Call::Detail, &filled(path, &id), "").await?;
+        let at_server = filled(path, job.server_id.as_deref().unwrap_or(&id));
+        let answer = self.ask_v2(Call::Detail, &at_server, "").await?;
         if answer.status == StatusCode::NOT_FOUND && self.says_unknown(&answer.body) {
-            self.v2_ended(&id, b"");
+            if job.age_ms() > GONE_AFTER_MS {
+                self.v2_ended(&id, b"");
+            }
             return Ok(None);
         }
         let answer = accept(&Method::GET, path, answer)?;
         is_text(path, &answer.body)?;
-        let text = self.v2_listed(&answer.body, Some(&job))?;
+        let text = self.v2_listed(&answer.body, Some((&id, &job)))?;
         if self.is_over(v2, &answer.body)? {
             self.v2_ended(&id, &text);
         }
@@ -167,8 +183,13 @@ impl JobsSession {
         }))
     }
 
-    /// The jobs that the server itself lists, by their ids, where it does.
-    async fn v2_told(&self, v2: &V2Names, queued: bool) -> Result<(HashMap<Arc<str>, Entry>, HeaderMap), JobsError> {
+    /// The jobs that the server itself lists, where it does, by the ids that their client knows.
+    async fn v2_told(
+        &self,
+        v2: &V2Names,
+        queued: bool,
+        known: &[(Arc<str>, Arc<KnownJob>)],
+    ) -> Result<(HashMap<Arc<str>, Entry>, HeaderMap), JobsError> {
         let mut told = HashMap::new();
         let without = *self.jobs.without_list.lock();
         if without.is_some_and(|since| since.elapsed() < WITHOUT_LIST) {
@@ -191,21 +212,24 @@ impl JobsSession {
         })?;
         let mut bodies = Vec::new();
         elements(jobs, |job| bodies.push(job)).map_err(wrong)?;
+        let at_server = known
+            .iter()
+            .map(|(id, job)| (job.server_id.as_deref().unwrap_or(id), (id, job)));
+        let at_server: HashMap<&str, (&Arc<str>, &Arc<KnownJob>)> = at_server.collect();
         for body in bodies {
             let Some(entry) = self.v2_entry(self.v2_listed(body, None)?, false) else {
                 continue;
             };
-            let Some(known) = self.jobs.known.get(self.caller.scope, &entry.id) else {
-                told.extend(
-                    self.v2_entry(entry.text, queued)
-                        .map(|entry| (Arc::clone(&entry.id), entry)),
-                );
-                continue;
+            let text = match at_server.get(&*entry.id) {
+                None => entry.text,
+                Some((id, job)) => {
+                    let text = self.v2_listed(body, Some((id, job)))?;
+                    if self.is_over(v2, body)? {
+                        self.v2_ended(id, &text);
+                    }
+                    text
+                }
             };
-            let text = self.v2_listed(body, Some(&known))?;
-            if self.is_over(v2, body)? {
-                self.v2_ended(&entry.id, &text);
-            }
             told.extend(self.v2_entry(text, queued).map(|entry| (Arc::clone(&entry.id), entry)));
         }
         Ok((told, answer.headers))
@@ -224,9 +248,9 @@ impl JobsSession {
     }
 
     /// How a list tells of the job of which the server tells `body`.
-    pub(super) fn v2_listed(&self, body: &[u8], known: Option<&KnownJob>) -> Result<Bytes, JobsError> {
+    pub(super) fn v2_listed(&self, body: &[u8], known: Option<(&str, &KnownJob)>) -> Result<Bytes, JobsError> {
         let text = [b"{\"job\": ", body, b"}"].concat();
-        let observed = known.map(KnownJob::observed);
+        let observed = known.map(|(id, known)| known.observed(id));
         let written = self
             .jobs
             .of_v2

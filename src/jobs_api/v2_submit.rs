@@ -15,10 +15,13 @@ use http::{
     HeaderMap, HeaderValue, Method, StatusCode,
     header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
 };
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
 
 /// What is said of an answer after which nobody knows whether there is a job.
 const MAY_EXIST: &str = "the job may exist all the same, and was not sent again";
+
+/// The longest id that a client may choose, in bytes.
+const LONGEST_ID: usize = 4_096;
 
 /// A prompt that is to become a job.
 pub struct NewJob {
@@ -28,6 +31,8 @@ pub struct NewJob {
     pub note: Option<Bytes>,
     /// What its client wants of the queue.
     pub place: QueuePlace,
+    /// What its client calls it, where that chose an id. The server chooses ids itself.
+    pub id: Option<String>,
 }
 
 impl JobsSession {
@@ -79,19 +84,25 @@ impl JobsSession {
             .v2_listed(&answer.body, None)
             .map_err(|error| unclear(error.to_string()))?;
         let job = self.dialect().job_in(&listed);
-        let id = job
-            .ok_or_else(|| unclear("it does not say which job it made".to_owned()))?
-            .id;
+        let job = job.ok_or_else(|| unclear("it does not say which job it made".to_owned()))?;
+        let created = job.created;
+        let is_another = |id: &String| !id.is_empty() && id.len() <= LONGEST_ID && **id != *job.id;
+        let (id, server_id) = match new.id.filter(is_another) {
+            Some(id) => (Arc::from(id), Some(job.id.to_string())),
+            None => (job.id, None),
+        };
         let scope = self.caller.scope;
         let number = new.place.number.unwrap_or_else(|| {
             let counted = self.jobs.known.next_number(scope);
             if new.place.front { -counted } else { counted }.to_string()
         });
         let [extra_data, client_id] = noted(new.note.as_deref());
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let now = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
-        let job = KnownJob::new(number, now, extra_data, client_id);
-        let observed = job.observed();
+        let job = KnownJob {
+            server_id,
+            created_ms: created as i64,
+            ..KnownJob::new(number, extra_data, client_id)
+        };
+        let observed = job.observed(&id);
         if let Err(error) = self.jobs.known.submitted(scope, &id, job).await {
             // There it is: its client must hear of it.
             tracing::warn!(%error, "a job was submitted, and will not be listed after a restart");

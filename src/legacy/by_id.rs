@@ -11,7 +11,7 @@ use super::{
 use crate::{
     auth::scope::Scope,
     http::encoding::{AcceptedEncodings, Encoding, NOT_WORTH_IT},
-    jobs_api::{Caller, JobsSession},
+    jobs_api::{Caller, DialectKind, JobsSession},
     mapping::{View, dialect::State},
     routes::LegacyRoute,
 };
@@ -100,6 +100,7 @@ impl Legacy {
         let (mut outcome, mut shared) = self.fetch(session, view, id, None).await?;
         let (scope, mut id) = (session.caller().scope, Cow::Borrowed(id));
         if let LookupOutcome::Absent(_) | LookupOutcome::NoSuchPath(..) = outcome
+            && session.kind() != DialectKind::V2
             && let ServerId::UuidIfThere(uuid) = self.names.at_server(scope, &id)
         {
             // It may have been submitted under a UUID before a restart.

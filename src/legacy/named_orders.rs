@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     auth::scope::Scope,
-    jobs_api::{Caller, Detail},
+    jobs_api::{Caller, Detail, DialectKind},
     mapping::json::{MemberPath, Scanner, Span, elements, find_spans, string_value},
     routes::{LegacyRoute, LegacyWrite},
 };
@@ -57,6 +57,9 @@ impl Legacy {
     /// What the server knows the job by that the caller calls `id`, where that is not the same: the server is asked where it is
     /// not certain.
     pub async fn id_at_server(&self, id: &str, caller: &Arc<Caller>) -> Option<Arc<str>> {
+        if self.keeps_ids() {
+            return None;
+        }
         match self.names.at_server(caller.scope, id) {
             ServerId::Same => None,
             ServerId::Uuid(_) => Some(self.learn_name(caller.scope, id)),
@@ -69,8 +72,16 @@ impl Legacy {
         }
     }
 
+    /// Whether it is kept of each job what the server calls it, whatever its client does: the server of Comfy API v2 chooses ids.
+    fn keeps_ids(&self) -> bool {
+        self.jobs.known_dialect() == Some(DialectKind::V2)
+    }
+
     /// The same, as far as it is known without asking.
     pub fn known_id_at_server(&self, id: &str, scope: Scope) -> Option<Arc<str>> {
+        if self.keeps_ids() {
+            return None;
+        }
         match self.names.at_server(scope, id) {
             ServerId::Uuid(_) => Some(self.learn_name(scope, id)),
             ServerId::Same | ServerId::UuidIfThere(_) => None,
@@ -79,6 +90,9 @@ impl Legacy {
 
     /// The body of a legacy write with the ids that the server knows; `None` where it says the same.
     pub async fn order_at_server(&self, write: &LegacyWrite, body: &[u8], caller: &Arc<Caller>) -> Option<Vec<u8>> {
+        if self.keeps_ids() {
+            return None;
+        }
         let names = &self.tables.writes.request;
         match write {
             LegacyWrite::Queue { .. } | LegacyWrite::History => {

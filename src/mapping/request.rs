@@ -123,7 +123,9 @@ impl RequestRules {
         };
         let number = number.and_then(|text| str::from_utf8(text).ok());
         QueuePlace {
-            number: number.filter(|text| text.parse::<f64>().is_ok()).map(str::to_owned),
+            number: number
+                .filter(|text| text.parse().is_ok_and(f64::is_finite))
+                .map(str::to_owned),
             front: front == Some(b"true"),
         }
     }

@@ -167,7 +167,7 @@ pub async fn run(config: &Config, out: &mut String) -> Result<bool, DoctorError>
         (DialectKind::V2, None) => Some(false),
         _ => has_legacy_endpoints(&legacy).await,
     };
-    let examination = Box::pin(examine(&upstream, &jobs, kind, &tables, &diagnosis, own_reads)).await;
+    let examination = examine(&upstream, &jobs, kind, &tables, &diagnosis, own_reads).await;
     print(out, dialect, kind, &examination);
     let has_both = kind == DialectKind::Comfyui && examination.own_reads == Some(true);
     row(out, "legacy calls are", &outlook(config, has_both));

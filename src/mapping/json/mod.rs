@@ -25,5 +25,6 @@ pub use prefix::{ElementFilter, ObjectPrefix, Undecided};
 pub use scanner::{ScanError, Scanner, Span};
 pub(super) use search::{Found, Group, GroupSlot, PathSet, Slot};
 pub use search::{find, find_spans};
+pub(crate) use text::quoted;
+pub(super) use text::spelt;
 pub use text::{check, decode, elements, key_is, members, string_value};
-pub(super) use text::{quoted, spelt};

@@ -142,7 +142,14 @@ impl ForwardedRequest<'_> {
         let new = recorder.v2.as_ref().map(|session| {
             let (prompt, note) = (text.clone(), noted.clone());
             let place = recorder.table.request.place(&prompt);
-            (session, NewJob { prompt, note, place })
+            let id = chosen.id.clone();
+            let new = NewJob {
+                prompt,
+                note,
+                place,
+                id,
+            };
+            (session, new)
         });
         drop(text);
         if chosen.hollow && recorder.hollow.was_shown_to(recorder.scope) {
@@ -155,8 +162,11 @@ impl ForwardedRequest<'_> {
             under_way.is_of(client);
         }
         if let Some((session, new)) = new {
-            // The server chooses ids itself.
-            let submission = Submission::new(recorder, Chosen { id: None, ..chosen });
+            if let Some(name) = chosen.id.as_ref().filter(|id| recorder.names.is_name(id)) {
+                // The server knows it by another id, whatever it is.
+                recorder.names.taken(recorder.scope, name);
+            }
+            let submission = Submission::new(recorder, chosen);
             let response = Box::pin(submit_v2(session, new)).await?;
             return Ok(under_way.until_written(submission.answered(response, noted, upstream).await?));
         }

@@ -18,3 +18,4 @@ mod smuggling_answers;
 mod smuggling_http2;
 mod targets;
 mod tunnels;
+mod v2;

@@ -190,7 +190,9 @@ impl Scripted {
     pub fn arrived(&self) -> Vec<Arrived> {
         let is_own = |one: &Arrived| {
             let asks_what_it_is = matches!(one.path(), "/system_stats" | "/queue");
-            one.target.contains("/api/jobs?") || (asks_what_it_is && !one.headers.contains_key("x-request-id"))
+            one.target.contains("/api/jobs?")
+                || one.target.contains("/api/v2/jobs/00000000-")
+                || (asks_what_it_is && !one.headers.contains_key("x-request-id"))
         };
         self.all().into_iter().filter(|one| !is_own(one)).collect()
     }

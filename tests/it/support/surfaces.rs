@@ -98,7 +98,10 @@ impl Scripted<Surfaces> {
     /// How many requests arrived at the Jobs API, and how many at the legacy endpoints; they are forgotten.
     pub fn counts(&self) -> (usize, usize) {
         let arrived = self.take();
-        let jobs = |one: &&Arrived| one.target.starts_with("/api/jobs") || one.target.contains("/object_info");
+        let jobs = |one: &&Arrived| {
+            let asked = ["/api/jobs", "/api/v2/jobs"];
+            asked.iter().any(|path| one.target.starts_with(path)) || one.target.contains("/object_info")
+        };
         let to_jobs = arrived.iter().filter(jobs).count();
         (to_jobs, arrived.len() - to_jobs)
     }
