@@ -320,7 +320,7 @@ fn examine(options: &Options) -> ExitCode {
     };
     block_on(async {
         let mut found = String::new();
-        let outcome = doctor::run(&loaded.config, &mut found).await;
+        let outcome = Box::pin(doctor::run(&loaded.config, &mut found)).await;
         print(&found, || match outcome {
             Ok(true) => ExitCode::SUCCESS,
             Ok(false) => ExitCode::FAILURE,

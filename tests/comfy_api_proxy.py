@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
-"""What docs/comparison.md says of comfy-api-proxy, tried with the real one from PyPI: before a server that has only the
-Jobs API its jobs expire, and with jobshim in between they succeed.
+"""What docs/comparison.md and docs/v2.md say of comfy-api-proxy, tried with the real one from PyPI: before a server that has only the
+Jobs API its jobs expire, and with jobshim in between they succeed. Old clients of it, with jobshim before it, see what the server
+behind it says itself.
 
 Needs venv and PyPI. JOBSHIM is the program to try, or target/debug/jobshim. Leaves nothing behind."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -53,24 +55,57 @@ class Demo:
         sys.exit("FAILED: the demo does not start")
 
 
-def state_of_a_job(comfyui, server):
-    """What comfy-api-proxy says of a job that it submits to `comfyui`, once it ended well on `server` behind it.
-
-    Only then: comfy-api-proxy reads history and queue one after the other, and calls what ends in between expired for a moment."""
+@contextlib.contextmanager
+def comfy_api_proxy(comfyui):
+    """The URL of a comfy-api-proxy before `comfyui`."""
     proxy = f"http://127.0.0.1:{free_port()}"
     arguments = [PROGRAM, "--comfyui", comfyui, "--port", proxy.rsplit(":", 1)[1]]
     running = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         until("comfy-api-proxy listens", lambda: ask(f"{proxy}/api/v2/health")[0] == 200)
+        yield proxy
+    finally:
+        running.terminate()
+        running.wait()
+
+
+def state_of_a_job(comfyui, server):
+    """What comfy-api-proxy says of a job that it submits to `comfyui`, once it ended well on `server` behind it.
+
+    Only then: comfy-api-proxy reads history and queue one after the other, and calls what ends in between expired for a moment."""
+    with comfy_api_proxy(comfyui) as proxy:
         check(ask(f"{proxy}/history")[0] == 404, "it has no old endpoint of its own")
         status, answer = ask(f"{proxy}/api/v2/jobs", {"workflow": WORKFLOW})
         check(status in (200, 201, 202), f"it takes a job: {status}")
         job = json.loads(answer)["id"]
         until("the job has ended well", lambda: json.loads(ask(f"{server}/api/jobs/{job}")[1]).get("status") == "completed")
         return json.loads(ask(f"{proxy}/api/v2/jobs/{job}")[1])
-    finally:
-        running.terminate()
-        running.wait()
+
+
+def entries_of_a_job(comfyui):
+    """What an old client reads of its job: from jobshim before comfy-api-proxy before `comfyui`, and from `comfyui` itself."""
+    with comfy_api_proxy(comfyui) as proxy:
+        url = f"http://127.0.0.1:{free_port()}"
+        arguments = [JOBSHIM, "--upstream", proxy, "--listen", url.split("//")[1], "--admin", "off"]
+        running = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            until("jobshim listens", lambda: ask(f"{url}/features")[0] == 200)
+            status, answer = ask(f"{url}/prompt", {"prompt": WORKFLOW, "client_id": "mine", "extra_data": {"x": [1]}})
+            check(status == 200, f"it takes a prompt: {status}")
+            job = json.loads(answer)["prompt_id"]
+            queue = json.loads(ask(f"{url}/queue")[1])
+            shown = [item[1] for items in queue.values() for item in items]
+            check(shown == [job] or json.loads(ask(f"{url}/history/{job}")[1]), f"it is in the queue: {shown}")
+
+            def entry():
+                return json.loads(ask(f"{url}/history/{job}")[1]).get(job)
+
+            read = until("the job is in the history", entry)
+            check(list(json.loads(ask(f"{url}/history")[1])) == [job], "and in the list of all")
+            return read, json.loads(ask(f"{comfyui}/history/{job}")[1])[job]
+        finally:
+            running.terminate()
+            running.wait()
 
 
 scratch = tempfile.TemporaryDirectory()
@@ -86,6 +121,12 @@ try:
     check(between["status"] == "succeeded", f"with jobshim in between a job {between['status']}")
     names = [output["name"] for output in between["outputs"]]
     check(len(names) == 1 and names[0].startswith("example_"), f"with what it made: {names}")
+    read, own = entries_of_a_job(demo.url)
+    for member in ("outputs", "meta"):
+        check(read[member] == own[member], f"an old client reads the same {member}: {read[member]}")
+    check(read["prompt"][1:3] == own["prompt"][1:3], "and the same prompt")
+    check(read["prompt"][3]["client_id"] == "mine" and read["prompt"][3]["x"] == [1], f"with what it sent: {read['prompt'][3]}")
+    check(read["status"]["status_str"] == "success", f"and how it ended: {read['status']}")
 finally:
     demo.process.terminate()
     demo.process.wait()
