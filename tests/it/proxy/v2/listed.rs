@@ -2,12 +2,15 @@
 
 use super::{Setup, ids, workflow};
 use crate::support::{
-    Client, start,
+    Client, StateFolder, start,
     upstream::{Scripted, reply},
-    wait::as_soon_as,
+    wait::{as_soon_as, until},
 };
 use http::Method;
-use jobshim::demo::v2::{Call, Fault, Options};
+use jobshim::{
+    config::{KeepLimits, StatePlace},
+    demo::v2::{Call, Fault, Options},
+};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -41,6 +44,33 @@ async fn an_expired_job_is_not_in_the_history() {
     assert!(setup.server.expire(&expired));
     assert_eq!(ids(&setup.get("/history").await), [kept]);
     assert_eq!(setup.get(&format!("/history/{expired}")).await, json!({}));
+}
+
+#[tokio::test]
+async fn a_job_that_the_server_has_no_more_stays_where_the_history_is_kept() {
+    let folder = StateFolder::new("v2-kept");
+    let setup = Setup::with(Options::default(), |config| {
+        config.state.place = StatePlace::Folder(folder.path.clone());
+        config.history.keep = Some(KeepLimits {
+            time: Duration::from_secs(86_400),
+            jobs: 100,
+            bytes: 1 << 20,
+        });
+        config.cache.max_bytes = 0;
+    })
+    .await;
+    let (expired, _) = setup.submit(&[], json!({})).await;
+    let (lost, _) = setup.submit(&[], json!({})).await;
+    setup.server.finish(&expired);
+    setup.server.finish(&lost);
+    let history = setup.get("/history").await;
+    let pipeline = setup.jobshim.pipeline();
+    until("they are kept", async || pipeline.kept().0 == 2).await;
+    assert!(setup.server.expire(&expired) && setup.server.forget(&lost));
+    assert_eq!(setup.get("/history").await, history);
+    for id in [expired, lost] {
+        assert_eq!(setup.get(&format!("/history/{id}")).await[&id], history[&id]);
+    }
 }
 
 #[tokio::test]
