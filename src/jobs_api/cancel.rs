@@ -126,8 +126,9 @@ impl JobsSession {
         }
         // What errors call it: they get into the log, which names no job.
         let path = &self.dialect().names.cancel.path;
-        let server_id = self.server_id(id);
-        let at_server = filled(path, server_id.as_deref().unwrap_or(id));
+        let known = self.known(id);
+        let server_id = known.as_deref().and_then(|known| known.server_id.as_deref());
+        let at_server = filled(path, server_id.unwrap_or(id));
         let answer = self.post(&at_server, Bytes::new()).await?;
         let unknown_job = answer.status == StatusCode::NOT_FOUND && self.says_unknown(&answer.body);
         let answer = match &self.dialect().names.v2 {

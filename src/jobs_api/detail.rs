@@ -57,12 +57,13 @@ impl JobsSession {
         let dialect = self.dialect();
         // What errors call it: they get into the log, which names no job.
         let path = &dialect.names.detail.path;
-        let server_id = self.server_id(id);
-        let at_server = filled(path, server_id.as_deref().unwrap_or(id));
-        let answer = self
-            .jobs
-            .ask(Call::Detail, &self.caller, Some(self.kind), &at_server, "")
-            .await?;
+        let known = self.known(id);
+        let server_id = known.as_deref().and_then(|known| known.server_id.as_deref());
+        let at_server = filled(path, server_id.unwrap_or(id));
+        let answer = match &dialect.names.v2 {
+            Some(v2) => Box::pin(self.v2_ask_job(v2, &at_server, known.as_deref())).await?,
+            None => self.ask(Call::Detail, &at_server, "").await?,
+        };
         // A server without the Jobs API says 404 too, but in words; an unknown job is an object.
         if answer.status == StatusCode::NOT_FOUND && self.says_unknown(&answer.body) {
             return Ok(Detail::Absent(Some(answer.headers)));
@@ -73,7 +74,7 @@ impl JobsSession {
         };
         is_text(path, &answer.body)?;
         let text = match &dialect.names.v2 {
-            Some(v2) => match Box::pin(self.v2_detail(v2, id, answer.body, workflow)).await? {
+            Some(v2) => match Box::pin(self.v2_detail(v2, id, known.as_deref(), answer.body, workflow)).await? {
                 Some(text) => text,
                 None => return Ok(Detail::Absent(Some(answer.headers))),
             },

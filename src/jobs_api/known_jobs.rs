@@ -28,6 +28,9 @@ const OVERHEAD: usize = 256;
 /// The longest `extra_data` that is kept, in bytes: a longer one is told as long as its note is in memory.
 const LONGEST_EXTRA_DATA: usize = 32 << 10;
 
+/// How old a job must be for a server that does not know it to have it no more, in ms.
+const GONE_AFTER_MS: i64 = 600_000;
+
 /// The jobs of each scope by the ids that their clients know.
 const JOBS: Table<(Scope, String), KnownJob> = Table::new("jobs", "a job that was submitted");
 
@@ -64,9 +67,9 @@ impl KnownJob {
         }
     }
 
-    /// How long ago it was submitted, in ms.
-    pub(super) fn age_ms(&self) -> i64 {
-        now().saturating_sub(self.submitted_ms)
+    /// Whether the server has it no more where it says so: a younger one may not be everywhere yet.
+    pub(super) fn may_be_gone(&self) -> bool {
+        now().saturating_sub(self.submitted_ms) > GONE_AFTER_MS
     }
 
     /// What tables read as `observed.*`, as JSON; `id` is what its client calls it.
@@ -220,6 +223,13 @@ impl KnownJobs {
         let copy = self.copy.read();
         let of = copy.of.get(&scope).into_iter().flatten();
         of.map(|(id, job)| (Arc::clone(id), Arc::clone(job))).collect()
+    }
+
+    /// The server says that it has job `id` no more.
+    pub(super) fn gone(&self, scope: Scope, id: &str) {
+        if self.get(scope, id).is_some_and(|job| job.may_be_gone()) {
+            self.ended(scope, id, "");
+        }
     }
 
     /// Job `id` has ended, and a list tells of it so; or, where that is empty, the server has it no more. It is stored beside

@@ -25,10 +25,6 @@ use tokio::time::Instant;
 /// For how long a server that has no list of its own is not asked for one.
 const WITHOUT_LIST: Duration = Duration::from_secs(300);
 
-/// How old a job must be for a server that does not know it to have it no more, in ms: a younger one may not be everywhere
-/// yet.
-const GONE_AFTER_MS: i64 = 600_000;
-
 /// A job as a list tells of it.
 struct Entry {
     id: Arc<str>,
@@ -57,10 +53,33 @@ impl JobsSession {
         code.and_then(string_value)
     }
 
-    /// What the server calls the job that its client calls `id`, where that is another id.
-    pub(super) fn server_id(&self, id: &str) -> Option<String> {
+    /// What is known of the job that its client calls `id`, where it was submitted by Comfy API v2.
+    pub(super) fn known(&self, id: &str) -> Option<Arc<KnownJob>> {
         self.dialect().names.v2.as_ref()?;
-        self.jobs.known.get(self.caller.scope, id)?.server_id.clone()
+        self.jobs.known.get(self.caller.scope, id)
+    }
+
+    /// What the server tells of a job. One that it calls expired so soon is asked for once more: comfy-api-proxy looks into the
+    /// history and into the queue of its server one after the other, and says so of what ends in between.
+    pub(super) async fn v2_ask_job(
+        &self,
+        v2: &V2Names,
+        at_server: &str,
+        known: Option<&KnownJob>,
+    ) -> Result<Answer, JobsError> {
+        let answer = self.ask(Call::Detail, at_server, "").await?;
+        let is_sure = known.is_some_and(KnownJob::may_be_gone);
+        let is_expired = |body| self.is_over(v2, body).is_ok_and(|is_over| is_over) && !self.is_shown(body);
+        match !is_sure && answer.status.is_success() && is_expired(&answer.body) {
+            true => self.ask(Call::Detail, at_server, "").await,
+            false => Ok(answer),
+        }
+    }
+
+    /// Whether a list of the Jobs API would show the job of which the server tells `body`.
+    fn is_shown(&self, body: &[u8]) -> bool {
+        self.v2_listed(body, None)
+            .is_ok_and(|listed| self.dialect().job_in(&listed).is_some())
     }
 
     /// What the Jobs API would tell of job `id`, of which the server tells `body`; `None` where nothing is left of it.
@@ -68,13 +87,13 @@ impl JobsSession {
         &self,
         v2: &V2Names,
         id: &str,
+        known: Option<&KnownJob>,
         body: Bytes,
         workflow: Workflow,
     ) -> Result<Option<Bytes>, JobsError> {
-        let known = self.jobs.known.get(self.caller.scope, id);
         let is_over = self.is_over(v2, &body)?;
         if is_over {
-            let end = self.v2_listed(&body, known.as_deref().map(|known| (id, known)))?;
+            let end = self.v2_listed(&body, known.map(|known| (id, known)))?;
             if !self.v2_ended(id, &end) {
                 return Ok(None);
             }
@@ -83,9 +102,9 @@ impl JobsSession {
         text.extend_from_slice(&body);
         if is_over || workflow == Workflow::Wanted {
             let path = &v2.workflow;
-            let server_id = known.as_ref().and_then(|known| known.server_id.as_deref());
+            let server_id = known.and_then(|known| known.server_id.as_deref());
             let at_server = filled(path, server_id.unwrap_or(id));
-            let answer = self.ask_v2(Call::Detail, &at_server, "").await?;
+            let answer = self.ask(Call::Detail, &at_server, "").await?;
             // A job whose workflow the server does not have is a job all the same.
             if !(answer.status == StatusCode::NOT_FOUND && self.says_unknown(&answer.body)) {
                 let answer = accept(&Method::GET, path, answer)?;
@@ -163,11 +182,9 @@ impl JobsSession {
     ) -> Result<Option<Entry>, JobsError> {
         let path = &self.dialect().names.detail.path;
         let at_server = filled(path, job.server_id.as_deref().unwrap_or(&id));
-        let answer = self.ask_v2(Call::Detail, &at_server, "").await?;
+        let answer = self.v2_ask_job(v2, &at_server, Some(&job)).await?;
         if answer.status == StatusCode::NOT_FOUND && self.says_unknown(&answer.body) {
-            if job.age_ms() > GONE_AFTER_MS {
-                self.v2_ended(&id, b"");
-            }
+            self.v2_ended(&id, b"");
             return Ok(None);
         }
         let answer = accept(&Method::GET, path, answer)?;
@@ -197,7 +214,7 @@ impl JobsSession {
         }
         let list = &self.dialect().names.list;
         let query = if queued { &v2.queued } else { &v2.unlisted };
-        let answer = self.ask_v2(Call::List, &list.path, query).await?;
+        let answer = self.ask(Call::List, &list.path, query).await?;
         if matches!(answer.status.as_u16(), 400 | 404 | 405 | 410 | 422 | 501) {
             *self.jobs.without_list.lock() = Some(Instant::now());
             return Ok((told, HeaderMap::new()));
@@ -273,10 +290,11 @@ impl JobsSession {
     /// A job has ended, and this is what a list tells of it. Says whether a list shows it at all.
     fn v2_ended(&self, id: &str, listed: &[u8]) -> bool {
         let is_shown = self.dialect().job_in(listed).is_some();
-        let end = if is_shown { listed } else { b"" };
-        self.jobs
-            .known
-            .ended(self.caller.scope, id, &String::from_utf8_lossy(end));
+        let (known, scope) = (&self.jobs.known, self.caller.scope);
+        match is_shown {
+            true => known.ended(scope, id, &String::from_utf8_lossy(listed)),
+            false => known.gone(scope, id),
+        }
         is_shown
     }
 
@@ -299,7 +317,7 @@ impl JobsSession {
         })
     }
 
-    async fn ask_v2(&self, call: Call, path: &str, query: &str) -> Result<Answer, JobsError> {
+    pub(super) async fn ask(&self, call: Call, path: &str, query: &str) -> Result<Answer, JobsError> {
         self.jobs.ask(call, &self.caller, Some(self.kind), path, query).await
     }
 

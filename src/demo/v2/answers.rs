@@ -117,6 +117,7 @@ pub(super) async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> i
     match fault {
         Some(Fault::Status(status)) => return Ok(refuse(status, code_of(status, call), "As it was told to.")),
         Some(Fault::Code(status, code)) => return Ok(refuse(status, code, "As it was told to.")),
+        Some(Fault::Expired) => return Ok(shared.seemingly_expired(&head, &id)),
         Some(Fault::Lost | Fault::Silent) | None => {}
     }
     shared.tick();
@@ -281,6 +282,18 @@ impl Shared {
         let place = state.jobs.queue_position(id);
         let told = state.jobs.get(owner, id).map(|job| writer.job(job, place));
         told.map_or_else(unknown, |job| json(200, &job))
+    }
+
+    fn seemingly_expired(&self, head: &Parts, id: &str) -> Response<Body> {
+        let owner = self.owner(&head.headers).unwrap_or_default();
+        let mut job = self.state.lock().jobs.get(&owner, id).cloned();
+        if let Some(job) = &mut job {
+            job.expire(now());
+        }
+        self.with_writer("", |writer| match &job {
+            Some(job) => json(200, &writer.job(job, None)),
+            None => refuse(404, "not_found", format!("No job {id}.")),
+        })
     }
 
     fn events(self: &Arc<Self>, owner: &str, id: &str, base: &str) -> Response<Body> {

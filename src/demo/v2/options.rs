@@ -123,4 +123,6 @@ pub enum Fault {
     Lost,
     /// It does what it should, and the answer never comes.
     Silent,
+    /// A job is called expired, and is not: comfy-api-proxy says so of what ends while it looks for it.
+    Expired,
 }

@@ -47,6 +47,22 @@ async fn an_expired_job_is_not_in_the_history() {
 }
 
 #[tokio::test]
+async fn a_job_that_is_called_expired_while_it_ends_is_asked_for_once_more_and_shown() {
+    let setup = Setup::new(Options::default()).await;
+    let (id, _) = setup.submit(&[], json!({})).await;
+    setup.server.fail_next(Some(Call::Job), 1, Fault::Expired);
+    assert_eq!(ids(&setup.get("/queue").await), [id.as_str()]);
+    setup.server.finish(&id);
+    setup.server.fail_next(Some(Call::Job), 1, Fault::Expired);
+    assert_eq!(ids(&setup.get(&format!("/history/{id}")).await), [id.as_str()]);
+    // Even where it is said twice, it is not held to be gone for good.
+    let (slow, _) = setup.submit(&[], json!({})).await;
+    setup.server.fail_next(Some(Call::Job), 2, Fault::Expired);
+    assert_eq!(setup.get(&format!("/history/{slow}")).await, json!({}));
+    assert_eq!(ids(&setup.get("/queue").await), [slow.as_str()]);
+}
+
+#[tokio::test]
 async fn a_job_that_the_server_has_no_more_stays_where_the_history_is_kept() {
     let folder = StateFolder::new("v2-kept");
     let setup = Setup::with(Options::default(), |config| {
