@@ -3,6 +3,7 @@
 mod absent;
 mod history;
 mod keys;
+mod killed;
 mod listed;
 mod submit;
 
