@@ -64,8 +64,8 @@ pub enum Command {
         /// Where the page, health and metrics of the demo are shown; off for nowhere [default: 127.0.0.1:8186]
         #[arg(long, value_name = "ADDR")]
         admin: Option<String>,
-        /// Which server is simulated: comfyui, self-hosted, or cloud, Comfy Cloud [default: comfyui]
-        #[arg(long, value_name = "WORD", value_parser = Words(&["comfyui", "cloud"]), hide_possible_values = true)]
+        /// Which server is simulated: comfyui, self-hosted, cloud, Comfy Cloud, or v2, a Comfy deployment [default: comfyui]
+        #[arg(long, value_name = "WORD", value_parser = Words(&["comfyui", "cloud", "v2"]), hide_possible_values = true)]
         dialect: Option<String>,
     },
     /// Print who still calls the legacy surface, and which routes are safe to remove

@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_curl_line_of_the_demo_shows_what_it_says() {
-    for dialect in ["comfyui", "cloud"] {
+    for dialect in ["comfyui", "cloud", "v2"] {
         try_demo(dialect).await;
     }
 }
@@ -103,7 +103,11 @@ async fn try_demo(dialect: &str) {
             None => client.send(Method::GET, address, &target, &[], "").await,
         };
         let reply = reply.expect("an answer");
-        let wanted = if line.contains("curl -i") { 404 } else { 200 };
+        let wanted = match (line.contains("curl -i"), line.contains("/object_info")) {
+            (true, true) => 501,
+            (true, false) => 404,
+            (false, _) => 200,
+        };
         assert_eq!(reply.status, wanted, "{line}");
         assert_eq!(reply.body.is_empty(), order.is_some(), "{line}: {}", reply.text());
         // What was deleted or cleared is not shown any more.
