@@ -15,7 +15,7 @@ use futures_util::future::BoxFuture;
 use http::Method;
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
-use std::{borrow::Cow, collections::HashSet, sync::Arc};
+use std::{borrow::Cow, cmp::Ordering, collections::HashSet, sync::Arc};
 
 /// What a client asks a list for.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +24,8 @@ pub struct ListQuery {
     whole: String,
     offset: usize,
     limit: Option<usize>,
+    /// Words for states.
+    states: Option<Vec<String>>,
     endings: Option<Vec<Word>>,
     workflow: Option<String>,
     by_duration: bool,
@@ -48,6 +50,7 @@ impl ListQuery {
             whole: String::new(),
             offset: 0,
             limit: None,
+            states: None,
             endings: None,
             workflow: None,
             by_duration: false,
@@ -64,11 +67,16 @@ impl ListQuery {
                 read.limit = Some(text.parse().ok().filter(|limit| *limit > 0)?);
                 continue;
             } else if names.offset.as_deref() == Some(&*name) {
-                read.offset = text.parse().ok()?;
+                // Below the first is the first.
+                read.offset = text.parse::<i64>().ok()?.try_into().unwrap_or(0);
                 continue;
             } else if *name == *names.status {
-                let words = text.split(',').map(str::trim);
-                read.endings = Some(words.filter_map(|word| dialect.ending(word)).collect());
+                let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
+                let words: Vec<String> = words.map(str::to_lowercase).collect();
+                // None is all of them.
+                read.states = (!words.is_empty()).then_some(words);
+                let endings = |words: &Vec<String>| words.iter().filter_map(|word| dialect.ending(word)).collect();
+                read.endings = read.states.as_ref().map(endings);
             } else if *name == *names.sort {
                 read.by_duration = *text == *names.sort_words.duration;
             } else if *name == *completed.order {
@@ -93,6 +101,21 @@ impl ListQuery {
         is_state && (self.workflow.is_none() || self.workflow == job.workflow)
     }
 
+    /// Whether a job in the state `word` is asked for, whose workflow is this.
+    pub(super) fn wants_state(&self, word: &str, workflow: Option<&str>) -> bool {
+        let is_state = self
+            .states
+            .as_ref()
+            .is_none_or(|words| words.iter().any(|one| one == word));
+        is_state && (self.workflow.is_none() || self.workflow.as_deref() == workflow)
+    }
+
+    /// The first of its words for states that `dialect` does not know.
+    pub(super) fn unknown_state(&self, dialect: &Dialect) -> Option<&str> {
+        let words = self.states.iter().flatten().map(String::as_str);
+        words.into_iter().find(|word| dialect.state(word).is_none())
+    }
+
     /// By what it sorts jobs.
     fn key(&self, job: &Listed) -> f64 {
         match self.by_duration {
@@ -103,10 +126,14 @@ impl ListQuery {
 
     /// Puts jobs into its order.
     pub fn sort(&self, jobs: &mut [Listed]) {
-        jobs.sort_by(|one, other| match self.ascending {
+        jobs.sort_by(|one, other| self.order(one, other));
+    }
+
+    pub(super) fn order(&self, one: &Listed, other: &Listed) -> Ordering {
+        match self.ascending {
             true => self.key(one).total_cmp(&self.key(other)),
             false => self.key(other).total_cmp(&self.key(one)),
-        });
+        }
     }
 
     fn is_before(&self, one: &Listed, other: &Listed) -> bool {
@@ -119,8 +146,11 @@ impl ListQuery {
 
 fn decoded(text: &str) -> Option<Cow<'_, str>> {
     match text.contains('+') {
-        // A space, which no word has.
-        true => None,
+        true => {
+            let spaced = text.replace('+', " ");
+            let decoded = percent_decode_str(&spaced).decode_utf8().ok()?;
+            Some(decoded.into_owned().into())
+        }
         false => percent_decode_str(text).decode_utf8().ok(),
     }
 }
@@ -141,15 +171,19 @@ impl Dialect {
         });
         read.ok()?;
         entry.push(b'}');
-        let [workflow] = find(detail, [Some(&completed.workflow)]).ok()?;
-        let mut listed = self.listed_jobs(detail);
+        let (word, workflow) = self.filtered_by(detail)?;
+        let ending = self.ending(&word)?;
+        Some((entry, EndedJob { ending, workflow }))
+    }
+
+    /// What lists filter a job by: its state and its workflow.
+    pub(super) fn filtered_by(&self, job: &[u8]) -> Option<(String, Option<String>)> {
+        let completed = self.names.list.completed.as_ref()?;
+        let [workflow] = find(job, [Some(&completed.workflow)]).ok()?;
+        let mut listed = self.listed_jobs(job);
         let listed = listed.read_only().ok()?;
         let word = listed.fields.state().and_then(string_value)?;
-        let ended = EndedJob {
-            ending: self.ending(&word)?,
-            workflow: workflow.and_then(string_value),
-        };
-        Some((entry, ended))
+        Some((word, workflow.and_then(string_value)))
     }
 }
 
@@ -170,23 +204,32 @@ impl JobsSession {
         }
     }
 
-    /// The answer to `query`: what the server has, `listed`, and the `lost` jobs in its order, of which `entry` gives what a list
-    /// tells of each. `None` where one of them is gone.
+    /// The jobs in the answer to a list, as JSON.
+    ///
+    /// # Errors
+    /// It is no list.
+    pub fn jobs_in<'a>(&self, listed: &'a Answer) -> Result<&'a [u8], JobsError> {
+        let names = &self.dialect().names.list;
+        let [list] = find(&listed.body, [Some(&names.jobs)]).map_err(|error| unreadable(&names.path, &error))?;
+        Ok(list.unwrap_or(b"[]"))
+    }
+
+    /// The answer to `query`: the jobs that there are, `list`, and the `lost` jobs in its order, of which `entry` gives what a
+    /// list tells of each. `None` where one of them is gone.
     ///
     /// # Errors
     /// What the server says is no list, or a lost job cannot be read.
     pub async fn completed_list<E: From<JobsError>>(
         &self,
         query: &ListQuery,
-        listed: &Answer,
+        list: &[u8],
         lost: &[Listed],
         entry: impl Fn(Arc<str>) -> BoxFuture<'static, Result<Option<Bytes>, E>> + Send + Sync,
     ) -> Result<Vec<u8>, E> {
         let names = &self.dialect().names.list;
         let wrong = |error| unreadable(&names.path, &error);
-        let [list] = find(&listed.body, [Some(&names.jobs)]).map_err(wrong)?;
         let mut there = Vec::new();
-        elements(list.unwrap_or(b"[]"), |job| there.push(job)).map_err(wrong)?;
+        elements(list, |job| there.push(job)).map_err(wrong)?;
         // One may have come back since it was missed.
         let listed: HashSet<Arc<str>> = there.iter().filter_map(|text| Some(self.job_in(text)?.id)).collect();
         let lost: Vec<&Listed> = lost.iter().filter(|job| !listed.contains(&job.id)).collect();

@@ -221,7 +221,7 @@ impl JobsSession {
         self.unfit("no job in it says when it was created")
     }
 
-    fn unfit(&self, reason: &str) -> JobsError {
+    pub(super) fn unfit(&self, reason: &str) -> JobsError {
         JobsError::Shape {
             call: format!("GET {}", self.dialect().names.list.path),
             reason: reason.to_owned(),

@@ -18,6 +18,7 @@ mod run;
 mod session;
 mod unlistable;
 mod v2;
+mod v2_list;
 mod v2_submit;
 
 pub use crate::mapping::dialect::{Dialect, KeyNames, PathRules, SocketNames, State};
@@ -33,6 +34,7 @@ pub use page::{JobKey, Listed, Page};
 pub use run::Run;
 pub use session::JobsSession;
 pub use unlistable::Queue;
+pub use v2_list::ListOfKnown;
 pub use v2_submit::NewJob;
 
 use list::PageCall;

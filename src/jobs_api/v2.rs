@@ -26,10 +26,10 @@ use tokio::time::Instant;
 const WITHOUT_LIST: Duration = Duration::from_secs(300);
 
 /// A job as a list tells of it.
-struct Entry {
+pub(super) struct Entry {
     id: Arc<str>,
     created: f64,
-    text: Bytes,
+    pub(super) text: Bytes,
     headers: Option<HeaderMap>,
 }
 
@@ -125,8 +125,8 @@ impl JobsSession {
             .map_err(|error| self.unfit_v2(&error))
     }
 
-    /// The list of all jobs that are known, or of those that have not ended.
-    pub(super) async fn v2_page(&self, v2: &V2Names, queued: bool) -> Result<Page, JobsError> {
+    /// All jobs that are known, or those that have not ended, newest created first.
+    pub(super) async fn v2_entries(&self, v2: &V2Names, queued: bool) -> Result<(Vec<Entry>, HeaderMap), JobsError> {
         let known = self.jobs.known.of(self.caller.scope);
         let (mut told, mut headers) = self.v2_told(v2, queued, &known).await?;
         let mut entries = Vec::new();
@@ -154,14 +154,22 @@ impl JobsSession {
                 .total_cmp(&one.created)
                 .then_with(|| one.id.cmp(&other.id))
         });
+        for entry in &mut entries {
+            headers = entry.headers.take().unwrap_or(headers);
+        }
+        Ok((entries, headers))
+    }
+
+    /// The list of all jobs that are known, or of those that have not ended.
+    pub(super) async fn v2_page(&self, v2: &V2Names, queued: bool) -> Result<Page, JobsError> {
+        let (entries, headers) = self.v2_entries(v2, queued).await?;
         let mut list = self.jobs.upstream.budget().buffer(usize::MAX);
         let mut separator: &[u8] = b"[";
-        for entry in &mut entries {
+        for entry in &entries {
             list.push(separator)
                 .and_then(|()| list.push(&entry.text))
                 .map_err(no_room)?;
             separator = b", ";
-            headers = entry.headers.take().unwrap_or(headers);
         }
         if entries.is_empty() {
             list.push(separator).map_err(no_room)?;

@@ -6,6 +6,7 @@ use super::{
     passing::{JobsCall, JobsEndpoint, OF_THE_BYTES, without},
 };
 use crate::{
+    auth::scope::Scope,
     http::{
         body::{Body, full},
         buffered::BufferBudget,
@@ -63,6 +64,23 @@ impl Legacy {
     }
 }
 
+/// What reads what a list tells of a kept job.
+pub(super) fn entries_of(
+    kept: Option<&Arc<Kept>>,
+    scope: Scope,
+) -> impl Fn(Arc<str>) -> BoxFuture<'static, Result<Option<Bytes>, LegacyError>> + Send + Sync + use<> {
+    let kept = kept.cloned();
+    move |id| {
+        let kept = kept.clone();
+        Box::pin(async move {
+            match kept {
+                Some(kept) => Ok(kept.read_entry(scope, &id).await?),
+                None => Ok(None),
+            }
+        })
+    }
+}
+
 impl Legacy {
     /// A passing request, which the server took, may have cancelled jobs.
     pub async fn may_have_cancelled(&self, call: &JobsCall) {
@@ -113,7 +131,7 @@ impl Keeping {
         };
         let all = session.list(ListFilter::All, |_| false).await?;
         let scope = session.caller().scope;
-        let (mut lost, kept_for) = self.kept.lost(scope, &all, |ended| query.wants(ended));
+        let (mut lost, kept_for) = self.kept.lost(scope, &all.jobs, |ended| query.wants(ended));
         if lost.is_empty() {
             return Ok(None);
         }
@@ -121,12 +139,9 @@ impl Keeping {
         let Some(listed) = session.whole_list(&query).await? else {
             return Ok(None);
         };
-        let kept = Arc::clone(&self.kept);
-        let entry = move |id: Arc<str>| -> BoxFuture<'static, Result<Option<Bytes>, LegacyError>> {
-            let kept = Arc::clone(&kept);
-            Box::pin(async move { Ok(kept.read_entry(scope, &id).await?) })
-        };
-        let text = session.completed_list(&query, &listed, &lost, entry).await?;
+        let entry = entries_of(Some(&self.kept), scope);
+        let list = session.jobs_in(&listed)?;
+        let text = session.completed_list(&query, list, &lost, entry).await?;
         let text = self.budget.counted(text).map_err(no_room)?;
         let mut response = Response::new(full(""));
         *response.headers_mut() = carried(&listed.headers);

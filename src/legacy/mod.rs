@@ -34,6 +34,7 @@ mod passing;
 mod queue;
 mod replicas;
 pub mod runs;
+mod served_jobs;
 mod variant;
 mod write_body;
 mod writes;
@@ -48,6 +49,7 @@ pub use named_answers::Naming;
 pub use pagination::check_numbers;
 pub use passing::{Hiding, JobsCall};
 pub use replicas::Replicas;
+pub use served_jobs::ServedAnswer;
 
 use crate::{
     config::{CacheConfig, Config, Surface},
@@ -105,6 +107,12 @@ pub enum LegacyError {
     /// What was asked for could not be kept.
     #[error(transparent)]
     State(#[from] StoreError),
+    /// A list is asked for by what lists do not know.
+    #[error("the query is none for a list of jobs: {reason}")]
+    List {
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A query parameter is not a whole number. Its value is not shown: it may be a key that was put there by mistake.
     #[error("the query parameter {parameter} is not a whole number")]
     Query {

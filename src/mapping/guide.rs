@@ -18,7 +18,7 @@ pub fn guide(tables: &Tables, name: Option<&str>) -> Result<String, UnknownTable
         return one.map(fields).ok_or_else(|| UnknownTable::new(name));
     }
     let mut guide = TEMPLATE
-        .replace("{endpoints}", endpoints(&tables.comfyui).trim_end())
+        .replace("{endpoints}", endpoints(tables).trim_end())
         .replace("{states}", states(tables).trim_end());
     for table in all(tables) {
         guide.push('\n');
@@ -33,14 +33,35 @@ fn all(tables: &Tables) -> impl Iterator<Item = &super::Table> {
 }
 
 /// A table of endpoints, and what to ask instead.
-fn endpoints(dialect: &Dialect) -> String {
-    let mut out = String::from("| legacy endpoint | instead |\n| --- | --- |\n");
+fn endpoints(tables: &Tables) -> String {
+    let mut out =
+        String::from("| legacy endpoint | Jobs API | Comfy API v2, which lists no jobs |\n| --- | --- | --- |\n");
     for row in &ENDPOINTS {
         if let Some(calls) = row.calls {
-            let _ = writeln!(out, "| `{}` | {} |", row.shown, instead(calls, dialect));
+            let (jobs_api, v2) = (instead(calls, &tables.comfyui), instead_of_v2(calls, &tables.v2));
+            let _ = writeln!(out, "| `{}` | {jobs_api} | {v2} |", row.shown);
         }
     }
     out
+}
+
+/// What Comfy API v2 has for it.
+fn instead_of_v2(calls: Calls, dialect: &Dialect) -> String {
+    let names = &dialect.names;
+    let (detail, cancel) = (&names.detail.path, &names.cancel.path);
+    match calls {
+        Calls::AllJobs => {
+            format!("`GET {detail}` for each id that you have kept; its `outputs` are files with a `url`")
+        }
+        Calls::QueuedJobs => format!("`GET {detail}` for each id that you have kept"),
+        Calls::OneJob => match &names.v2 {
+            Some(v2) => format!("`GET {detail}`, and `GET {}` for what ran", v2.workflow),
+            None => format!("`GET {detail}`"),
+        },
+        Calls::CancelMany | Calls::CancelRunning => format!("`POST {cancel}` for each id that you have kept"),
+        Calls::CancelOne => format!("`POST {cancel}`"),
+        Calls::Hide => "nothing: no call deletes a job".to_owned(),
+    }
 }
 
 fn instead(calls: Calls, dialect: &Dialect) -> String {

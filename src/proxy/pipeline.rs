@@ -158,7 +158,7 @@ impl Pipeline {
         match route {
             Route::Legacy(route) => translates(route.name()),
             Route::Write(write) => translates(write.name()),
-            Route::PassThrough => self.legacy.may_hide_in(head),
+            Route::PassThrough => self.served_call(head).is_some() || self.legacy.may_hide_in(head),
             Route::Prompt | Route::WrongMethod(_) => false,
         }
     }
@@ -167,19 +167,10 @@ impl Pipeline {
     fn answer_route<'a>(&'a self, route: Route, request: ArrivedRequest<'a>) -> Answering<'a> {
         let asked = OriginHeaders::of(request.head.flagged());
         match route {
-            Route::PassThrough => {
-                let mut request = match self.answer_for_v2(request) {
-                    Either::Left(answering) => return answering,
-                    Either::Right(request) => request,
-                };
-                if let Some(call) = self.legacy.named_call(&request.head) {
-                    let passing = self.pass_named(call, self.going_on(request));
-                    return later(passing.map(move |outcome| self.annotate(passed(outcome), &asked)));
-                }
-                let hiding = self.legacy.hiding(&mut request.head, |head| self.scope(head));
-                let passing = self.pass_hiding(self.going_on(request), hiding);
-                later(passing.map(move |outcome| self.annotate(passed(outcome), &asked)))
-            }
+            Route::PassThrough => match self.served_call(&request.head) {
+                Some(call) => self.answer_served(call, request, asked),
+                None => self.pass_through(request, asked),
+            },
             Route::Prompt => {
                 let passing = self.prompt(self.going_on(request));
                 later(passing.map(move |outcome| self.annotate(outcome.unwrap_or_else(refused), &asked)))
@@ -203,6 +194,21 @@ impl Pipeline {
                 })
             }
         }
+    }
+
+    /// A request that is none of a legacy endpoint.
+    pub(super) fn pass_through<'a>(&'a self, request: ArrivedRequest<'a>, asked: OriginHeaders) -> Answering<'a> {
+        let mut request = match self.answer_for_v2(request) {
+            Either::Left(answering) => return answering,
+            Either::Right(request) => request,
+        };
+        if let Some(call) = self.legacy.named_call(&request.head) {
+            let passing = self.pass_named(call, self.going_on(request));
+            return later(passing.map(move |outcome| self.annotate(passed(outcome), &asked)));
+        }
+        let hiding = self.legacy.hiding(&mut request.head, |head| self.scope(head));
+        let passing = self.pass_hiding(self.going_on(request), hiding);
+        later(passing.map(move |outcome| self.annotate(passed(outcome), &asked)))
     }
 
     /// A request that jobshim itself has sent goes no further. This comes before the access token, which such a request

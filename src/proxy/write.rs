@@ -3,7 +3,7 @@
 use super::{
     Pipeline,
     answer::Answer,
-    failure::{legacy_failure, not_implemented, too_large, upstream_failure},
+    failure::{legacy_failure, not_implemented, unread},
     failure::{passed, refused, state_failure},
     forward::set_text,
     request::{ClientRequest, LegacyRequest},
@@ -14,7 +14,6 @@ use crate::{
     http::{
         body::{Body, full},
         body_decoding::{DecodeError, decode},
-        buffered::{BufferError, ReadError},
         request_head::RequestHead,
     },
     jobs_api::{Caller, DialectKind, JobsError},
@@ -264,15 +263,6 @@ impl Pipeline {
             None => {}
         }
         Ok(answer)
-    }
-}
-
-/// The body of a write could not be read.
-fn unread(error: ReadError) -> Answer {
-    match error {
-        ReadError::Buffer(BufferError::TooLong(limit)) => too_large(limit),
-        ReadError::Buffer(BufferError::NoRoom(limit)) => upstream_failure(&UpstreamError::NoRoom { limit }, None),
-        ReadError::Body(error) => upstream_failure(&UpstreamError::Client(error.into()), None),
     }
 }
 

@@ -215,11 +215,11 @@ impl Kept {
     pub(super) fn lost(
         &self,
         scope: Scope,
-        list: &List,
+        listed: &[Listed],
         is_wanted: impl Fn(&EndedJob) -> bool,
     ) -> (Vec<Listed>, Duration) {
         let copy = self.copy.read();
-        let (mut missing, since) = copy.missing_in(scope, &list.jobs);
+        let (mut missing, since) = copy.missing_in(scope, listed);
         missing.retain(|job| {
             let ended_as = copy.get(scope, &job.id).and_then(|row| row.ended_as);
             ended_as.is_some_and(|ended| is_wanted(&ended))

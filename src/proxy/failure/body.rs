@@ -2,20 +2,32 @@
 
 use super::{failure, legacy::legacy_failure, upstream::upstream_failure};
 use crate::{
-    http::body_decoding::DecodeError,
+    http::{
+        body_decoding::DecodeError,
+        buffered::{BufferError, ReadError},
+    },
     proxy::{answer::Answer, forward::PromptError},
     upstream::UpstreamError,
 };
 use http::{HeaderValue, StatusCode, header::ACCEPT_ENCODING};
 
 /// The body of a write is longer than `limit` bytes.
-pub(in crate::proxy) fn too_large(limit: usize) -> Answer {
+pub(super) fn too_large(limit: usize) -> Answer {
     failure(
         StatusCode::PAYLOAD_TOO_LARGE,
         "body_too_large",
         format!("the body is longer than {limit} bytes"),
         "nothing was done".to_owned(),
     )
+}
+
+/// The body of a request cannot be held.
+pub(in crate::proxy) fn unread(error: ReadError) -> Answer {
+    match error {
+        ReadError::Buffer(BufferError::TooLong(limit)) => too_large(limit),
+        ReadError::Buffer(BufferError::NoRoom(limit)) => upstream_failure(&UpstreamError::NoRoom { limit }, None),
+        ReadError::Body(error) => upstream_failure(&UpstreamError::Client(error.into()), None),
+    }
 }
 
 /// The body of a write cannot be read; the codings that can are named (RFC 9110 section 15.5.16).

@@ -35,6 +35,12 @@ pub(in crate::proxy) fn legacy_failure(error: LegacyError, finding: Option<&str>
             message,
             "a whole number is expected".to_owned(),
         ),
+        LegacyError::List { .. } => failure(
+            StatusCode::BAD_REQUEST,
+            "invalid_query",
+            message,
+            "it takes status, limit, offset, sort_by, sort_order and workflow_id, as ComfyUI does".to_owned(),
+        ),
         LegacyError::Order { .. } => failure(
             StatusCode::BAD_REQUEST,
             "invalid_body",

@@ -16,7 +16,7 @@ fn mapping_prints_the_files_and_the_guide() {
         "| `prompt[2]` |",
         "`workflow.prompt`, else `observed.prompt` with its inputs as the server converts them, else `{}`",
         "`workflow.extra_data` without `api_key_comfy_org` where that is `[REDACTED]`",
-        "| `GET /history/{id}` | `GET /api/jobs/{id}` |",
+        "| `GET /history/{id}` | `GET /api/jobs/{id}` | `GET /api/v2/jobs/{id}`, and `GET /api/v2/jobs/{id}/workflow` for what ran |",
         "| `POST /history` | nothing: no call of the Jobs API deletes a job |",
         "| `in_progress` | in `queue_running` |",
         "milliseconds since 1970",

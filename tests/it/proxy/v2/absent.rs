@@ -21,7 +21,6 @@ async fn what_the_server_has_nothing_for_is_a_501_that_says_what_to_use() {
         (Method::POST, "/api/upload/mask"),
         (Method::GET, "/view?filename=a.png"),
         (Method::GET, "/ws?clientId=x"),
-        (Method::GET, "/api/jobs"),
     ] {
         let answer = setup
             .client

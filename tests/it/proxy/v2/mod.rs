@@ -5,6 +5,7 @@ mod history;
 mod keys;
 mod killed;
 mod listed;
+mod served;
 mod submit;
 
 use crate::support::{Client, Reply, Running, start};
