@@ -11,6 +11,7 @@ pub mod header_flags;
 pub mod headers;
 pub mod hex;
 pub mod idle_timeout;
+pub mod multipart;
 pub mod origin;
 pub mod outside;
 pub mod peer;
