@@ -108,6 +108,8 @@ pub async fn run(
             let instead = dialect.names.v2.as_ref().and_then(|v2| v2.instead(uri.path()));
             let _ = match instead {
                 Some(V2Instead::Use(advice)) => writeln!(out, "{method} {target} is a 501: {advice}"),
+                Some(V2Instead::Upload) => writeln!(out, "{method} {target} becomes an asset of the server"),
+                Some(V2Instead::View) => writeln!(out, "{method} {target} shows the asset of that name"),
                 Some(_) => writeln!(out, "{method} {target} is answered by jobshim itself"),
                 None => writeln!(out, "{method} {target} {goes_to}"),
             };

@@ -10,6 +10,8 @@ pub mod coalescer;
 mod completed_list;
 mod detail;
 mod error;
+mod known;
+mod known_files;
 mod known_jobs;
 mod list;
 mod page;
@@ -18,6 +20,7 @@ mod run;
 mod session;
 mod unlistable;
 mod v2;
+mod v2_files;
 mod v2_list;
 mod v2_submit;
 
@@ -28,6 +31,8 @@ pub use classes::KnownClasses;
 pub use completed_list::{EndedJob, ListQuery};
 pub use detail::{Detail, Workflow, log_job};
 pub use error::JobsError;
+pub use known::Known;
+pub use known_files::{Claim, ContentHash, KnownFile, KnownFiles};
 pub use known_jobs::{KnownJob, KnownJobs};
 pub use list::{List, ListFilter};
 pub use page::{JobKey, Listed, Page};
@@ -103,6 +108,8 @@ pub struct Jobs {
     of_v2: Arc<V2Tables>,
     /// Of a server that lists none.
     known: Arc<KnownJobs>,
+    /// What clients call files there.
+    files: Arc<KnownFiles>,
     /// Since when such a server is known to have no list.
     without_list: Mutex<Option<Instant>>,
     /// How many jobs are asked for side by side.
@@ -126,7 +133,7 @@ impl Jobs {
         tables: &Tables,
         choice: DialectChoice,
         limits: ListLimits,
-        known: Arc<KnownJobs>,
+        known: Known,
         observer: Arc<Observer>,
     ) -> Self {
         Self {
@@ -136,7 +143,8 @@ impl Jobs {
             cloud: tables.cloud.clone(),
             v2: tables.v2.clone(),
             of_v2: Arc::clone(&tables.of_v2),
-            known,
+            known: known.jobs,
+            files: known.files,
             without_list: Mutex::default(),
             side_by_side: limits.side_by_side,
             choice,
@@ -156,7 +164,10 @@ impl Jobs {
             tables,
             self.choice,
             self.limits,
-            Arc::clone(&self.known),
+            Known {
+                jobs: Arc::clone(&self.known),
+                files: Arc::clone(&self.files),
+            },
             Arc::clone(&self.observer),
         )
     }

@@ -100,7 +100,8 @@ impl JobsSession {
         }
         let mut text = b"{\"job\": ".to_vec();
         text.extend_from_slice(&body);
-        if is_over || workflow == Workflow::Wanted {
+        let has_workflow = is_over || workflow == Workflow::Wanted;
+        if has_workflow {
             let path = &v2.workflow;
             let server_id = known.and_then(|known| known.server_id.as_deref());
             let at_server = filled(path, server_id.unwrap_or(id));
@@ -120,9 +121,11 @@ impl JobsSession {
             .of_v2
             .job
             .written(&text, observed.as_ref().map(String::as_bytes));
-        written
-            .map(|text| Some(text.into()))
-            .map_err(|error| self.unfit_v2(&error))
+        let written = written.map_err(|error| self.unfit_v2(&error))?;
+        if has_workflow {
+            self.keep_files(v2, id, &body, &written);
+        }
+        Ok(Some(written.into()))
     }
 
     /// All jobs that are known, or those that have not ended, newest created first.

@@ -15,7 +15,7 @@ use http::{
     HeaderMap, HeaderValue, Method, StatusCode,
     header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
 };
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 /// What is said of an answer after which nobody knows whether there is a job.
 const MAY_EXIST: &str = "the job may exist all the same, and was not sent again";
@@ -43,7 +43,9 @@ impl JobsSession {
     pub async fn submit(&self, new: NewJob) -> Result<Answer, JobsError> {
         let tables = &self.jobs.of_v2;
         let path = &self.dialect().names.list.path;
-        let body = match tables.submit.written(&new.prompt, None) {
+        let v2 = self.dialect().names.v2.as_ref();
+        let prompt = v2.map_or(Cow::Borrowed(&new.prompt[..]), |v2| self.with_assets(v2, &new.prompt));
+        let body = match tables.submit.written(&prompt, None) {
             Ok(body) => body,
             Err(error) => {
                 let said = serde_json::json!({ "error": { "code": "invalid_prompt", "message": error.to_string() } });

@@ -54,7 +54,7 @@ pub use served_jobs::ServedAnswer;
 use crate::{
     config::{CacheConfig, Config, Surface},
     http::{body_decoding::DecodeError, buffered::BufferBudget},
-    jobs_api::{Caller, DialectKind, Jobs, JobsError, JobsSession, KnownJobs, List, ListLimits, coalescer::Coalescer},
+    jobs_api::{Caller, DialectKind, Jobs, JobsError, JobsSession, Known, List, ListLimits, coalescer::Coalescer},
     legacy::{hollow::Hollow, names::Names, notes::Notes, runs::Runs},
     mapping::{RenderError, TableError, Tables, View},
     routes::LegacyRoute,
@@ -193,7 +193,7 @@ impl Legacy {
                     jobs: config.legacy.max_jobs,
                     side_by_side: config.upstream.concurrency,
                 },
-                Arc::new(KnownJobs::new(Arc::clone(&store))?),
+                Known::new(&store)?,
                 observer,
             )),
             tables,

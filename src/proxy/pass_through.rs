@@ -44,7 +44,8 @@ impl Pipeline {
         self.passage_to(record, head, kind)
     }
 
-    fn passage_to<'a>(
+    /// The same to a server of `kind`, if that is known.
+    pub(super) fn passage_to<'a>(
         &'a self,
         record: &'a RequestRecord,
         head: &RequestHead,

@@ -158,7 +158,9 @@ impl Pipeline {
         match route {
             Route::Legacy(route) => translates(route.name()),
             Route::Write(write) => translates(write.name()),
-            Route::PassThrough => self.served_call(head).is_some() || self.legacy.may_hide_in(head),
+            Route::PassThrough => {
+                self.served_call(head).is_some() || self.file_call(head).is_some() || self.legacy.may_hide_in(head)
+            }
             Route::Prompt | Route::WrongMethod(_) => false,
         }
     }
@@ -167,9 +169,10 @@ impl Pipeline {
     fn answer_route<'a>(&'a self, route: Route, request: ArrivedRequest<'a>) -> Answering<'a> {
         let asked = OriginHeaders::of(request.head.flagged());
         match route {
-            Route::PassThrough => match self.served_call(&request.head) {
-                Some(call) => self.answer_served(call, request, asked),
-                None => self.pass_through(request, asked),
+            Route::PassThrough => match (self.served_call(&request.head), self.file_call(&request.head)) {
+                (Some(call), _) => self.answer_served(call, request, asked),
+                (None, Some(call)) => self.answer_about_file(call, request, asked),
+                (None, None) => self.pass_through(request, asked),
             },
             Route::Prompt => {
                 let passing = self.prompt(self.going_on(request));

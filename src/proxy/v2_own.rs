@@ -39,8 +39,12 @@ impl Pipeline {
             return Either::Right(request);
         };
         let is_read = matches!(*head.method(), Method::GET | Method::HEAD);
-        request.record.source(Source::Jobshim);
+        if !matches!(instead, V2Instead::Upload | V2Instead::View) {
+            request.record.source(Source::Jobshim);
+        }
         match instead {
+            // Those are answered before.
+            V2Instead::Upload | V2Instead::View => Either::Right(request),
             V2Instead::Use(advice) => Either::Left(at_once(no_such_thing(&call(head), advice))),
             _ if !is_read => Either::Left(at_once(no_such_thing(&call(head), "only a GET is answered here"))),
             V2Instead::Own(text) => Either::Left(at_once(own(head.method(), text.to_owned(), false))),

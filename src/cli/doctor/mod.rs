@@ -7,7 +7,7 @@ mod outcomes;
 use crate::{
     config::{Config, Mode},
     http::buffered::BufferBudget,
-    jobs_api::{Caller, Detail, DialectKind, Jobs, JobsError, KnownJobs, ListFilter, ListLimits},
+    jobs_api::{Caller, Detail, DialectKind, Jobs, JobsError, Known, ListFilter, ListLimits},
     mapping::{
         TableError, Tables,
         dialect::{Dialect, State},
@@ -143,7 +143,7 @@ pub async fn run(config: &Config, out: &mut String) -> Result<bool, DoctorError>
             jobs: config.legacy.max_jobs,
             side_by_side: config.upstream.concurrency,
         },
-        Arc::new(KnownJobs::new(Arc::new(Store::in_memory()?))?),
+        Known::new(&Arc::new(Store::in_memory()?))?,
         Arc::default(),
     ));
     let _ = writeln!(out, "{}\n", config.upstream.name());

@@ -1,11 +1,13 @@
 //! How an upstream speaks the Jobs API: the names it uses, read from a dialect table.
 
 pub(super) mod names;
+mod v2_files;
 
 pub use names::{
     CancelNames, ClassNames, CompletedNames, DetailNames, DialectNames, JobNames, KeyNames, ListNames, PathRules,
     Probe, ServerNames, SocketNames, SortWords, States, V2Instead, V2Names,
 };
+pub use v2_files::{FilePlace, UploadForm, V2FileNames};
 
 use super::{
     answers::AnswerTables,

@@ -1,5 +1,6 @@
 //! The names that a dialect table writes down, and the check of such a table.
 
+use super::v2_files::V2FileNames;
 use crate::mapping::{
     inputs::InputNames,
     json::{MemberPath, find, string_value},
@@ -72,11 +73,17 @@ pub struct V2Names {
     own: BTreeMap<String, String>,
     /// The path that says how many jobs have not ended, and what is around that number.
     remaining: (String, String, String),
+    /// Uploads, and files that are shown.
+    pub files: V2FileNames,
 }
 
 /// What a client is answered by jobshim itself.
 #[derive(Clone, Copy, Debug)]
 pub enum V2Instead<'a> {
+    /// It sends a file.
+    Upload,
+    /// It wants to see a file.
+    View,
     /// There is nothing for it: what to use.
     Use(&'a str),
     /// This JSON.
@@ -90,6 +97,12 @@ impl V2Names {
     pub fn instead(&self, path: &str) -> Option<V2Instead<'_>> {
         let below = path.strip_prefix("/api").filter(|rest| rest.starts_with('/'));
         let path = below.unwrap_or(path);
+        if path == self.files.view {
+            return Some(V2Instead::View);
+        }
+        if self.files.uploads.iter().any(|known| known == path) {
+            return Some(V2Instead::Upload);
+        }
         let (counting, before, after) = &self.remaining;
         if path == counting {
             return Some(V2Instead::Remaining(before, after));
@@ -336,6 +349,11 @@ impl DialectNames {
             (&names.cancel.many, ""),
             (&names.list.path, ""),
             (names.v2.as_ref().map_or(&names.detail.path, |v2| &v2.workflow), "{id}"),
+            (
+                names.v2.as_ref().map_or(&names.detail.path, |v2| &v2.files.content),
+                "{id}",
+            ),
+            (names.v2.as_ref().map_or(&names.list.path, |v2| &v2.files.take), ""),
         ] {
             if !path.starts_with('/') || !path.contains(hole) {
                 let offset = source.find(path.as_str()).unwrap_or(0);

@@ -12,7 +12,7 @@ use crate::{
 use http::{HeaderValue, StatusCode, header::ACCEPT_ENCODING};
 
 /// The body of a write is longer than `limit` bytes.
-pub(super) fn too_large(limit: usize) -> Answer {
+pub(in crate::proxy) fn too_large(limit: usize) -> Answer {
     failure(
         StatusCode::PAYLOAD_TOO_LARGE,
         "body_too_large",
@@ -31,7 +31,7 @@ pub(in crate::proxy) fn unread(error: ReadError) -> Answer {
 }
 
 /// The body of a write cannot be read; the codings that can are named (RFC 9110 section 15.5.16).
-pub(super) fn unreadable(error: DecodeError) -> Answer {
+pub(in crate::proxy) fn unreadable(error: DecodeError) -> Answer {
     let mut answer = failure(
         StatusCode::UNSUPPORTED_MEDIA_TYPE,
         "unreadable_body",
@@ -45,6 +45,26 @@ pub(super) fn unreadable(error: DecodeError) -> Answer {
             .insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip, deflate"));
     }
     answer
+}
+
+/// The body is no upload.
+pub(in crate::proxy) fn refused_upload(reason: &str) -> Answer {
+    failure(
+        StatusCode::BAD_REQUEST,
+        "bad_request_body",
+        format!("this is no upload: {reason}"),
+        "nothing was done".to_owned(),
+    )
+}
+
+/// The server has taken an upload, and does not say what it is.
+pub(in crate::proxy) fn unclear_upload() -> Answer {
+    failure(
+        StatusCode::BAD_GATEWAY,
+        "upstream_interrupted",
+        "the server took the file, and did not say which asset it is".to_owned(),
+        "it cannot be used by a name; it may be uploaded again".to_owned(),
+    )
 }
 
 /// What to do where nobody knows whether there is a job.

@@ -122,6 +122,16 @@ pub(in crate::proxy) fn no_such_thing(call: &str, instead: &str) -> Answer {
     )
 }
 
+/// No file of that name was uploaded by this client, or made by one of its jobs.
+pub(in crate::proxy) fn no_such_file() -> Answer {
+    failure(
+        StatusCode::NOT_FOUND,
+        "not_found",
+        "there is no such file of this client".to_owned(),
+        "a file is known by the filename, subfolder and type that an upload or the history has told".to_owned(),
+    )
+}
+
 /// Making the answer panicked.
 pub(in crate::proxy) fn panicked() -> Answer {
     failure(

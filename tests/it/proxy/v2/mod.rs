@@ -1,6 +1,7 @@
 //! jobshim before a server that speaks Comfy API v2, in all its layers.
 
 mod absent;
+mod files;
 mod history;
 mod keys;
 mod killed;

@@ -1,0 +1,159 @@
+//! `POST /upload/image` and `POST /upload/mask`: the file becomes an asset, and its client is told a name for it.
+
+use super::upload_body::{Outcome, UploadBody, Uploaded};
+use crate::{
+    http::{
+        body::{Body, full},
+        body_decoding::is_plain,
+        buffered::{BufferError, discard_unread},
+        multipart::FormReader,
+    },
+    jobs_api::{DialectKind, JobsSession},
+    mapping::dialect::V2FileNames,
+    proxy::{
+        Pipeline,
+        answer::Answer,
+        failure::{passed, refused, refused_upload, unclear_upload, unreadable},
+        forward::ForwardedRequest,
+        request::ClientRequest,
+    },
+    telemetry::{Source, now_ms},
+    upstream::UpstreamError,
+};
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode,
+    header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT},
+};
+use http_body_util::BodyExt;
+use serde_json::{Map, Value};
+
+/// The longest answer to an upload, in bytes.
+const LONGEST_ANSWER: usize = 1 << 20;
+
+/// Headers about a body that does not go on as it is.
+const OF_BODY: [HeaderName; 7] = [
+    CONTENT_LENGTH,
+    CONTENT_ENCODING,
+    EXPECT,
+    HeaderName::from_static("content-md5"),
+    HeaderName::from_static("content-digest"),
+    HeaderName::from_static("repr-digest"),
+    HeaderName::from_static("digest"),
+];
+
+impl Pipeline {
+    pub(super) async fn upload(&self, session: JobsSession, request: ClientRequest<'_>) -> Answer {
+        let ClientRequest {
+            record, mut head, body, ..
+        } = request;
+        let Some(names) = session.file_names() else {
+            return refused(UpstreamError::BadTarget("there are no files".to_owned()));
+        };
+        let wrong = match (is_plain(head.headers()), FormReader::new(head.headers())) {
+            (Ok(true), Ok(reader)) => Ok(reader),
+            (Err(error), _) => Err(unreadable(error)),
+            (Ok(false), _) => Err(unreadable(crate::http::body_decoding::DecodeError::Coding)),
+            (_, Err(error)) => Err(refused_upload(&error.to_string())),
+        };
+        let reader = match wrong {
+            Ok(reader) => reader,
+            Err(answer) => {
+                discard_unread(head.headers(), body).await;
+                record.source(Source::Jobshim);
+                return answer;
+            }
+        };
+        let forwarded = self
+            .passage_to(record, &head, Some(DialectKind::V2))
+            .and_then(|forwarded| {
+                let uri = self.shared.upstream.uri(&session.upload_target(names))?;
+                Ok(ForwardedRequest { uri, ..forwarded })
+            });
+        let forwarded = match forwarded {
+            Ok(forwarded) => forwarded,
+            Err(error) => return refused(error),
+        };
+        become_form(head.headers_mut(), &reader);
+        let outcome = Outcome::default();
+        let files = (session.known_files().clone(), session.caller().scope);
+        let body = UploadBody::new(body, reader, names.clone(), files, outcome.clone()).into_body();
+        match forwarded.forward(Request::from_parts(head.into_parts(), body)).await {
+            Ok(response) if response.status().is_success() => {
+                let uploaded = outcome.lock().take();
+                let told = self.uploaded(&session, names, response, uploaded).await;
+                told.unwrap_or_else(refused)
+            }
+            // What is wrong with the form is told with what is wrong with a request's body.
+            outcome => passed(outcome),
+        }
+    }
+
+    /// Keeps an upload that the server has taken, and tells its client what it is called.
+    async fn uploaded(
+        &self,
+        session: &JobsSession,
+        names: &V2FileNames,
+        response: Response<Body>,
+        uploaded: Option<Uploaded>,
+    ) -> Result<Answer, UpstreamError> {
+        let (_, body) = response.into_parts();
+        let body = self.short_answer(body).await?;
+        let asset = session.asset_in(names, &body);
+        let (Some(Uploaded { claim, folder }), Some(asset)) = (uploaded, asset) else {
+            return Ok(unclear_upload());
+        };
+        let now = i64::try_from(now_ms()).unwrap_or(i64::MAX);
+        if let Err(error) = claim.uploaded(&asset, now).await {
+            // There it is: its client must hear of it.
+            tracing::warn!(%error, "a file was uploaded, and its name will not be known after a restart");
+        }
+        let values = [claim.file.name.clone(), folder, claim.file.place.clone()];
+        let members = names.answer.iter().cloned().zip(values.into_iter().map(Value::String));
+        let body = Value::Object(Map::from_iter(members)).to_string();
+        let mut response = Response::new(Body::default());
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("application/json; charset=utf-8"),
+        );
+        *response.body_mut() = full(body);
+        *response.status_mut() = StatusCode::OK;
+        Ok(Answer::upstream(response))
+    }
+
+    async fn short_answer(&self, mut body: Body) -> Result<Bytes, UpstreamError> {
+        let upstream = &self.shared.upstream;
+        let mut whole = self.shared.budget.buffer(LONGEST_ANSWER);
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| upstream.broken_off(&*error))?;
+            whole
+                .push(&frame.into_data().unwrap_or_default())
+                .map_err(|error| match error {
+                    BufferError::TooLong(_) => upstream.too_large(),
+                    BufferError::NoRoom(limit) => UpstreamError::NoRoom { limit },
+                })?;
+        }
+        Ok(whole.into_bytes())
+    }
+}
+
+/// Makes the headers those of the form that the server gets, whose length is not known before its end.
+fn become_form(headers: &mut HeaderMap, reader: &FormReader) {
+    for name in OF_BODY {
+        headers.remove(name);
+    }
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    let delimiter = reader.delimiter().trim_ascii_start();
+    let boundary = delimiter.strip_prefix(b"--").unwrap_or_default();
+    let mut value = b"multipart/form-data; boundary=\"".to_vec();
+    for byte in boundary {
+        value.extend([b'\\'].iter().filter(|_| matches!(byte, b'"' | b'\\')));
+        value.push(*byte);
+    }
+    value.push(b'"');
+    if let Ok(value) = HeaderValue::from_bytes(&value) {
+        headers.insert(CONTENT_TYPE, value);
+    }
+}

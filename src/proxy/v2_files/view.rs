@@ -1,0 +1,119 @@
+//! `GET /view`: the content of the asset that has the name which a client was given.
+
+use crate::{
+    jobs_api::{DialectKind, JobsSession},
+    mapping::dialect::{FilePlace, V2FileNames},
+    proxy::{
+        Pipeline,
+        answer::Answer,
+        failure::{legacy_failure, no_such_file, no_such_thing, passed, refused},
+        forward::ForwardedRequest,
+        request::ClientRequest,
+    },
+    telemetry::Source,
+};
+use http::{HeaderValue, Request, header::CONTENT_DISPOSITION};
+use percent_encoding::percent_decode_str;
+use std::borrow::Cow;
+
+/// What a query asks for.
+enum Asked {
+    File(FilePlace),
+    /// A part of the picture.
+    Part,
+    /// Nothing that there can be.
+    Nothing,
+}
+
+impl Pipeline {
+    pub(super) async fn view(&self, session: JobsSession, request: ClientRequest<'_>) -> Answer {
+        let ClientRequest { record, head, body, .. } = request;
+        let asked = session.file_names().map(|names| asked(names, head.query()));
+        let file = match asked {
+            Some(Asked::File(file)) => file,
+            Some(Asked::Part) => {
+                record.source(Source::Jobshim);
+                return no_such_thing("one channel of a picture", "ask for all of it, without \"channel\"");
+            }
+            Some(Asked::Nothing) | None => {
+                record.source(Source::Jobshim);
+                return no_such_file();
+            }
+        };
+        let target = match session.content_target(&file).await {
+            Ok(Some(target)) => target,
+            Ok(None) => {
+                record.source(Source::Jobshim);
+                return no_such_file();
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a file could not be looked for");
+                return legacy_failure(error.into(), None);
+            }
+        };
+        let forwarded = self
+            .passage_to(record, &head, Some(DialectKind::V2))
+            .and_then(|forwarded| {
+                let uri = self.shared.upstream.uri(&target)?;
+                Ok(ForwardedRequest { uri, ..forwarded })
+            });
+        let forwarded = match forwarded {
+            Ok(forwarded) => forwarded,
+            Err(error) => return refused(error),
+        };
+        let mut outcome = forwarded.forward(Request::from_parts(head.into_parts(), body)).await;
+        if let Ok(response) = &mut outcome
+            && response.status().is_success()
+            && let Some(value) = disposition(&file.name)
+        {
+            response.headers_mut().entry(CONTENT_DISPOSITION).or_insert(value);
+        }
+        passed(outcome)
+    }
+}
+
+/// ComfyUI's `Content-Disposition`, where a header can say it.
+fn disposition(name: &str) -> Option<HeaderValue> {
+    let is_plain = name
+        .chars()
+        .all(|letter| !letter.is_control() && letter.is_ascii() && !matches!(letter, '"' | '\\'));
+    is_plain.then(|| HeaderValue::try_from(format!("filename=\"{name}\"")).ok())?
+}
+
+fn asked(names: &V2FileNames, query: &str) -> Asked {
+    let parameter = |wanted: &str| {
+        let mut pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+        pairs
+            .find(|(name, _)| decoded(name) == wanted)
+            .map(|(_, value)| decoded(value))
+    };
+    let [name, folder, place] = &names.query;
+    let [channel, whole] = &names.channel;
+    if parameter(channel).is_some_and(|channel| channel != whole.as_str()) {
+        return Asked::Part;
+    }
+    let Some(name) = parameter(name) else {
+        return Asked::Nothing;
+    };
+    let (path, annotated) = names.annotated(&name);
+    if path.starts_with('/') || path.contains("..") {
+        return Asked::Nothing;
+    }
+    let place = annotated.map(Cow::Borrowed).or_else(|| parameter(place));
+    let place = place.as_deref().or(names.places.last().map(String::as_str));
+    // As ComfyUI does: folders in the name do not count.
+    let (_, name) = path.rsplit_once('/').unwrap_or(("", path));
+    let folder = parameter(folder).unwrap_or_default();
+    names.placed(place, &folder, name).map_or(Asked::Nothing, Asked::File)
+}
+
+/// A name or value of a query, as the server reads it.
+fn decoded(text: &str) -> Cow<'_, str> {
+    match text.contains(['%', '+']) {
+        false => text.into(),
+        true => {
+            let text = text.replace('+', " ");
+            Cow::Owned(percent_decode_str(&text).decode_utf8_lossy().into_owned())
+        }
+    }
+}
