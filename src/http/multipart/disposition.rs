@@ -16,7 +16,7 @@ impl Disposition {
     pub(super) fn parse(value: &str) -> Self {
         let mut found = Self::default();
         let (mut plain, mut extended) = (None, None);
-        for (name, value) in parameters(value) {
+        for (name, value) in parameters(value, Strip::Slashes) {
             match name.to_ascii_lowercase().as_str() {
                 "name" => found.name = found.name.or(Some(value.text)),
                 "filename" => plain = plain.or(Some(value.text)),
@@ -32,7 +32,7 @@ impl Disposition {
 /// The boundary that a `Content-Type` names, if it is one of a form.
 pub(super) fn boundary(value: &str) -> Option<String> {
     let kind = value.split(';').next()?.trim();
-    let mut named = parameters(value).filter(|(name, _)| name.eq_ignore_ascii_case("boundary"));
+    let mut named = parameters(value, Strip::Nothing).filter(|(name, _)| name.eq_ignore_ascii_case("boundary"));
     let boundary = named.next()?.1.text;
     let is_alone = named.next().is_none() && boundary.bytes().all(|byte| matches!(byte, b' '..=b'~'));
     (kind.eq_ignore_ascii_case("multipart/form-data") && is_alone).then_some(boundary)
@@ -44,14 +44,22 @@ struct Value {
     is_quoted: bool,
 }
 
+/// What does not count at the beginning of a quoted value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Strip {
+    Nothing,
+    /// Slashes of both kinds: old browsers sent whole paths.
+    Slashes,
+}
+
 /// The parameters behind the first word, as far as they are well formed.
-fn parameters(value: &str) -> impl Iterator<Item = (&str, Value)> {
+fn parameters(value: &str, strip: Strip) -> impl Iterator<Item = (&str, Value)> {
     let mut rest = value.split_once(';').map_or("", |(_, rest)| rest);
     std::iter::from_fn(move || {
         let (name, after) = rest.split_once('=')?;
         let after = after.trim_start();
         let (value, next) = match after.strip_prefix('"') {
-            Some(quoted) => unquoted(quoted)?,
+            Some(quoted) => unquoted(quoted, strip)?,
             None => {
                 let (text, next) = after.split_once(';').unwrap_or((after, ""));
                 let value = Value {
@@ -66,33 +74,33 @@ fn parameters(value: &str) -> impl Iterator<Item = (&str, Value)> {
     })
 }
 
-/// A text up to its closing quotation mark, and what comes after it. Slashes at its beginning do not count: old browsers sent
-/// whole paths.
-fn unquoted(quoted: &str) -> Option<(Value, &str)> {
-    let begun = quoted.trim_start_matches(['\\', '/']);
-    // A backslash may be the one before a quotation mark.
-    let begun = if begun.starts_with('"') && quoted.ends_with('\\') {
-        quoted
-    } else {
-        begun
+/// A text up to its closing quotation mark, and what comes after it.
+fn unquoted(quoted: &str, strip: Strip) -> Option<(Value, &str)> {
+    let mut is_escaped = false;
+    let end = quoted.find(|letter| {
+        let is_end = letter == '"' && !is_escaped;
+        is_escaped = letter == '\\' && !is_escaped;
+        is_end
+    })?;
+    let (quoted, after) = quoted.split_at_checked(end)?;
+    let next = after.split_once(';').map_or("", |(_, next)| next);
+    let quoted = match strip {
+        Strip::Nothing => quoted,
+        // Before escapes are looked at: what one of these is before stays.
+        Strip::Slashes => quoted.trim_start_matches(['\\', '/']),
     };
-    let mut text = String::new();
-    let mut letters = begun.chars();
+    let mut text = String::with_capacity(quoted.len());
+    let mut letters = quoted.chars();
     while let Some(letter) = letters.next() {
         match letter {
-            '"' => {
-                let after = letters.as_str();
-                let next = after.split_once(';').map_or("", |(_, next)| next);
-                return Some((Value { text, is_quoted: true }, next));
-            }
-            '\\' => match letters.next()? {
-                escaped if escaped.is_ascii() => text.push(escaped),
-                other => text.extend(['\\', other]),
+            '\\' => match letters.next() {
+                Some(escaped) if escaped.is_ascii() => text.push(escaped),
+                other => text.extend(['\\'].into_iter().chain(other)),
             },
             _ => text.push(letter),
         }
     }
-    None
+    Some((Value { text, is_quoted: true }, next))
 }
 
 /// What an extended value (RFC 5987) says: `UTF-8'en'text`, in percent encoding.
@@ -126,6 +134,8 @@ mod tests {
                 "image",
                 "tmp/a.png",
             ),
+            (r#"form-data; name="image"; filename="\"x\".png""#, "image", "\"x\".png"),
+            (r#"form-data; name="/image"; filename="a\\""#, "image", "a\\"),
             (
                 "form-data; name=\"image\"; filename=\"Grüße 猫.png\"",
                 "image",
@@ -171,6 +181,8 @@ mod tests {
         for (value, wanted) in [
             ("multipart/form-data; boundary=abc", Some("abc")),
             ("Multipart/Form-Data; charset=utf-8; Boundary=\"a b\"", Some("a b")),
+            ("multipart/form-data; boundary=\"/abc\"", Some("/abc")),
+            (r#"multipart/form-data; boundary="\"a""#, Some("\"a")),
             ("multipart/mixed; boundary=abc", None),
             ("multipart/form-data; boundary=a; boundary=b", None),
             ("multipart/form-data; boundary=ü", None),
