@@ -1,149 +1,98 @@
 //! The files that jobshim has given names for, uploads and outputs of jobs: in the store, for each scope, by name, with the asset
 //! that each is at a server of Comfy API v2. An upload gets a name of its own as ComfyUI gives it.
 
+use super::{
+    asked_jobs::AskedJobs,
+    files_at_hand::{ContentHash, FilesAtHand, KnownFile},
+};
 use crate::{
     auth::scope::Scope,
     mapping::dialect::FilePlace,
-    store::{Change, Event, Store, StoreError, Table},
+    store::{Change, Store, StoreError, Table},
 };
 use parking_lot::{Mutex, RwLock};
-use serde::{Deserialize, Serialize};
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::HashSet, sync::Arc};
 
-/// The most files of one scope. The oldest go first.
-const MAX_OF_SCOPE: usize = 20_000;
-/// The most files of all scopes.
-const MAX_FILES: usize = 100_000;
-/// What all of them may take, in bytes.
-const MAX_BYTES: usize = 64 << 20;
-/// What a file takes besides its texts, in bytes.
-const OVERHEAD: usize = 200;
 /// The longest id of an asset that is kept, in bytes.
-const LONGEST_ASSET: usize = 4 << 10;
+pub(super) const LONGEST_ASSET: usize = 4 << 10;
+/// How often an upload is given another name where others took the one that it had.
+const MOST_NAMES: usize = 8;
 
 /// The files of each scope by place, folder and name.
 const FILES: Table<(Scope, String), KnownFile> = Table::new("files", "a file that has a name");
 
-/// What the bytes of an upload are known by: their SHA-256.
-pub type ContentHash = [u8; 32];
-
-/// One file.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
-pub struct KnownFile {
-    /// What the server calls it.
-    pub asset: String,
-    /// When it was uploaded, or its job was created, in ms since 1970.
-    pub made_ms: i64,
-    /// Of an upload, what its bytes are known by.
-    pub content: Option<ContentHash>,
-    /// Of an output, its job.
-    pub job: Option<String>,
-}
-
-impl KnownFile {
-    fn bytes(&self) -> usize {
-        OVERHEAD + self.asset.len() + self.job.as_ref().map_or(0, String::len)
-    }
-}
-
-/// What the store has, at hand.
-#[derive(Default)]
-struct Copy {
-    of: HashMap<Scope, HashMap<Arc<str>, Arc<KnownFile>>>,
-    files: usize,
-    bytes: usize,
-}
-
-impl Copy {
-    fn get(&self, scope: Scope, key: &str) -> Option<&Arc<KnownFile>> {
-        self.of.get(&scope)?.get(key)
-    }
-
-    fn put(&mut self, scope: Scope, key: &str, file: KnownFile) {
-        self.remove(scope, key);
-        self.files += 1;
-        self.bytes += key.len() + file.bytes();
-        self.of.entry(scope).or_default().insert(key.into(), Arc::new(file));
-    }
-
-    fn remove(&mut self, scope: Scope, key: &str) {
-        let Some(of) = self.of.get_mut(&scope) else {
-            return;
-        };
-        if let Some(file) = of.remove(key) {
-            self.files -= 1;
-            self.bytes -= key.len() + file.bytes();
-        }
-        if of.is_empty() {
-            self.of.remove(&scope);
-        }
-    }
-
-    fn hear(&mut self, event: Event<(Scope, String), KnownFile>) {
-        match event {
-            Event::All(rows) => {
-                *self = Self::default();
-                for ((scope, key), file) in rows {
-                    self.put(scope, &key, file);
-                }
-            }
-            Event::Put((scope, key), file) => self.put(scope, &key, file),
-            Event::Gone((scope, key)) => self.remove(scope, &key),
-        }
-    }
-
-    /// The oldest files, where `scope` or all together have as many as they may: somewhat more than need go, as they are looked
-    /// for among all.
-    fn surplus(&self, scope: Scope) -> Vec<(Scope, String)> {
-        let of_scope = self.of.get(&scope).map_or(0, HashMap::len);
-        let of_all = self.files >= MAX_FILES || self.bytes >= MAX_BYTES;
-        if !of_all && of_scope < MAX_OF_SCOPE {
-            return Vec::new();
-        }
-        let scopes = self.of.iter().filter(|(other, _)| of_all || scope == **other);
-        let mut files: Vec<(i64, Scope, &Arc<str>)> = scopes
-            .flat_map(|(scope, of)| of.iter().map(|(key, file)| (file.made_ms, *scope, key)))
-            .collect();
-        files.sort_unstable_by_key(|(made, ..)| *made);
-        let count = files.len() / 50 + 1;
-        let oldest = files.into_iter().take(count);
-        oldest.map(|(_, scope, key)| (scope, key.to_string())).collect()
-    }
-}
-
 /// The files of all scopes.
 pub struct KnownFiles {
     store: Arc<Store>,
-    copy: Arc<RwLock<Copy>>,
+    copy: Arc<RwLock<FilesAtHand>>,
     /// Names of uploads that are under way, with their bytes: one entry for each upload.
     claimed: Mutex<Vec<(Scope, String, ContentHash)>>,
+    asked: Mutex<AskedJobs>,
 }
 
 /// The name of an upload, which nobody else is given while it is under way.
 pub struct Claim {
     files: Arc<KnownFiles>,
     scope: Scope,
+    wanted: FilePlace,
+    /// The number behind its name; 0 for none.
+    number: usize,
     /// Where it is.
     pub file: FilePlace,
     content: ContentHash,
+    overwrite: bool,
 }
 
 impl Claim {
-    /// The upload is the server's `asset` from now on. When this returns, no crash makes it unknown.
+    /// The upload is the server's `asset` from now on. When this returns, no crash makes it unknown. Where another jobshim of
+    /// the same store has given its name away meanwhile, it has another one then.
     ///
     /// # Errors
-    /// It could not be stored; it is known all the same until the program ends.
-    pub async fn uploaded(&self, asset: &str, now_ms: i64) -> Result<(), StoreError> {
+    /// It could not be stored; it is known all the same until the program ends. With [`StoreError::Changed`] it has no name:
+    /// others took each that it could have.
+    pub async fn uploaded(&mut self, asset: &str, now_ms: i64) -> Result<(), StoreError> {
         let file = KnownFile {
             asset: asset.to_owned(),
             made_ms: now_ms,
             content: Some(self.content),
             job: None,
         };
-        self.files.put(self.scope, vec![(self.file.key(), file)]).await
+        let mut gone = Vec::new();
+        for _ in 0..MOST_NAMES {
+            let (change, before) = self.files.storing(self, &file, &mut gone);
+            let stored = match change {
+                Some(change) => self.files.store.commit_async(change).await,
+                None => Err(StoreError::Changed),
+            };
+            match stored {
+                // It was heard of.
+                Ok(()) => return Ok(()),
+                Err(StoreError::Changed) => self.take_another(before).await?,
+                Err(error) => {
+                    let (key, mut copy) = (self.file.key(), self.files.copy.write());
+                    // It may have been stored all the same.
+                    if copy.get(self.scope, &key).is_none_or(|known| **known != file) {
+                        copy.put_unstored(self.scope, &key, file);
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        Err(StoreError::Changed)
+    }
+
+    /// Its name is another's, and what was known there was `before`.
+    async fn take_another(&mut self, before: Option<Arc<KnownFile>>) -> Result<(), StoreError> {
+        // Who has it is heard of by then, or is not heard of now.
+        let _ = self.files.store.confirm().await;
+        let is_news = self.files.copy.read().get(self.scope, &self.file.key()) != before.as_ref();
+        let first = if is_news { 0 } else { self.number + 1 };
+        let wanted = self.wanted.clone();
+        let other = self
+            .files
+            .claim_from(self.scope, wanted, self.content, self.overwrite, first);
+        *self = other.ok_or(StoreError::Changed)?;
+        Ok(())
     }
 }
 
@@ -166,13 +115,14 @@ impl KnownFiles {
     /// # Errors
     /// What is stored cannot be read.
     pub fn new(store: Arc<Store>) -> Result<Self, StoreError> {
-        let copy = Arc::<RwLock<Copy>>::default();
+        let copy = Arc::<RwLock<FilesAtHand>>::default();
         let hearing = Arc::clone(&copy);
         store.follow(&FILES, move |event| hearing.write().hear(event))?;
         Ok(Self {
             store,
             copy,
             claimed: Mutex::default(),
+            asked: Mutex::default(),
         })
     }
 
@@ -186,91 +136,148 @@ impl KnownFiles {
     pub fn upload(&self, scope: Scope, file: &FilePlace) -> Option<String> {
         let copy = self.copy.read();
         let file = copy.get(scope, &file.key())?;
-        file.content.is_some().then(|| file.asset.clone())
+        file.is_upload().then(|| file.asset.clone())
     }
 
     /// Whether there is any file of `scope`.
     pub fn has_any(&self, scope: Scope) -> bool {
-        self.copy.read().of.contains_key(&scope)
+        self.copy.read().has_any(scope)
     }
 
-    /// Those of `jobs` of `scope` that no file is known of.
-    pub fn without_files<T>(&self, scope: Scope, jobs: Vec<T>, id: impl Fn(&T) -> &str) -> Vec<T> {
-        let copy = self.copy.read();
-        let files = copy.of.get(&scope).into_iter().flat_map(HashMap::values);
-        let known: HashSet<&str> = files.filter_map(|file| file.job.as_deref()).collect();
-        jobs.into_iter().filter(|job| !known.contains(id(job))).collect()
+    /// Job `id` of `scope` was asked for its files after its end: it will have no others.
+    pub(super) fn asked(&self, scope: Scope, id: &str) {
+        self.asked.lock().add(scope, id);
+    }
+
+    /// Whether that is so.
+    pub(super) fn was_asked(&self, scope: Scope, id: &str) -> bool {
+        self.asked.lock().has(scope, id)
     }
 
     /// The name under which an upload of `scope` goes: `wanted`, or the first with a number behind that where no other bytes
-    /// are. With `overwrite` what is there goes.
-    pub fn claim(self: &Arc<Self>, scope: Scope, wanted: FilePlace, content: ContentHash, overwrite: bool) -> Claim {
+    /// are; `None` where such a name is too long. With `overwrite` what is there goes.
+    pub fn claim(
+        self: &Arc<Self>,
+        scope: Scope,
+        wanted: FilePlace,
+        content: ContentHash,
+        overwrite: bool,
+    ) -> Option<Claim> {
+        self.claim_from(scope, wanted, content, overwrite, 0)
+    }
+
+    /// The same from this number on.
+    fn claim_from(
+        self: &Arc<Self>,
+        scope: Scope,
+        wanted: FilePlace,
+        content: ContentHash,
+        overwrite: bool,
+        first: usize,
+    ) -> Option<Claim> {
         let copy = self.copy.read();
         let mut claimed = self.claimed.lock();
+        let under_way = claimed
+            .iter()
+            .filter(|(of, _, other)| *of == scope && *other != content);
+        let under_way: HashSet<&str> = under_way.map(|(_, name, _)| name.as_str()).collect();
         let is_other = |key: &str| {
             let known = copy.get(scope, key).is_some_and(|file| file.content != Some(content));
-            let mut under_way = claimed.iter().filter(|(of, name, _)| *of == scope && name == key);
-            known || under_way.any(|(.., other)| *other != content)
+            known || under_way.contains(key)
         };
-        let mut file = wanted.clone();
-        let mut number = 0;
-        while !overwrite && is_other(&file.key()) {
+        let mut number = first;
+        let file = loop {
+            let file = match number {
+                0 => wanted.clone(),
+                number => wanted.numbered(number)?,
+            };
+            if overwrite || !is_other(&file.key()) {
+                break file;
+            }
             number += 1;
-            file = wanted.numbered(number);
-        }
+        };
         claimed.push((scope, file.key(), content));
-        Claim {
+        Some(Claim {
             files: Arc::clone(self),
             scope,
+            wanted,
+            number,
             file,
             content,
+            overwrite,
+        })
+    }
+
+    /// What stores an upload, if its name is still its own; and what is known there now. What has `gone` before goes with it.
+    fn storing(
+        &self,
+        claim: &Claim,
+        file: &KnownFile,
+        gone: &mut Vec<(Scope, String)>,
+    ) -> (Option<Change>, Option<Arc<KnownFile>>) {
+        let (scope, key) = (claim.scope, claim.file.key());
+        let mut copy = self.copy.write();
+        let known = copy.get(scope, &key).cloned();
+        let is_other = |known: &Arc<KnownFile>| known.content != file.content;
+        if !claim.overwrite && known.as_ref().is_some_and(is_other) {
+            return (None, None);
         }
+        let stored = copy.stored(scope, &key).cloned();
+        let (going, _) = copy.make_room(scope, &key, file);
+        drop(copy);
+        gone.extend(going);
+        let key = (scope, key);
+        let mut change = without(Change::default(), gone);
+        if !claim.overwrite {
+            change = change.expect(&FILES, &key, stored.as_deref());
+        }
+        (Some(change.put(&FILES, &key, file)), known)
     }
 
     /// A job of `scope` has files of these names. Of two jobs' files of one name, the one of the newer job is known. It is
     /// stored beside whatever goes on: where that fails, the job is asked for again after a restart.
     pub(super) fn made(self: &Arc<Self>, scope: Scope, files: Vec<(FilePlace, KnownFile)>) {
-        let copy = self.copy.read();
-        let is_news = |key: &str, file: &KnownFile| match copy.get(scope, key) {
-            None => true,
-            Some(known) => **known != *file && known.made_ms <= file.made_ms,
-        };
-        let files = files.into_iter().map(|(place, file)| (place.key(), file));
-        let files: Vec<_> = files
-            .filter(|(key, file)| file.asset.len() <= LONGEST_ASSET && is_news(key, file))
-            .collect();
+        let mut change = Change::default();
+        let mut copy = self.copy.write();
+        for (place, file) in files {
+            let key = place.key();
+            let known = copy.get(scope, &key);
+            if file.asset.len() > LONGEST_ASSET || known.is_some_and(|known| !file.is_newer_than(known)) {
+                continue;
+            }
+            // An upload that is stored meanwhile stays.
+            let expected = match known {
+                Some(known) if !known.is_upload() => None,
+                _ => Some(copy.stored(scope, &key).cloned()),
+            };
+            let (gone, fits) = copy.make_room(scope, &key, &file);
+            change = without(change, &gone);
+            if !fits {
+                continue;
+            }
+            copy.put(scope, &key, file.clone());
+            let key = (scope, key);
+            if let Some(expected) = expected {
+                change = change.expect(&FILES, &key, expected.as_deref());
+            }
+            change = change.put(&FILES, &key, &file);
+        }
         drop(copy);
-        if files.is_empty() {
+        if change.is_empty() {
             return;
         }
-        let known = Arc::clone(self);
-        let storing = known.put_at_once(scope, files);
+        let store = Arc::clone(&self.store);
         tokio::spawn(async move {
-            if let Err(error) = known.store.commit_async(storing).await {
+            if let Err(error) = store.commit_async(change).await {
                 tracing::debug!(%error, "the names of a job's files could not be stored");
             }
         });
     }
+}
 
-    async fn put(&self, scope: Scope, files: Vec<(String, KnownFile)>) -> Result<(), StoreError> {
-        let change = self.put_at_once(scope, files);
-        self.store.commit_async(change).await
-    }
-
-    /// Files are known at once; the change is what is to be stored.
-    fn put_at_once(&self, scope: Scope, files: Vec<(String, KnownFile)>) -> Change {
-        let mut change = Change::default();
-        let mut copy = self.copy.write();
-        for (key, file) in files {
-            for (scope, key) in copy.surplus(scope) {
-                copy.remove(scope, &key);
-                change = change.remove(&FILES, &(scope, key));
-            }
-            change = change.put(&FILES, &(scope, key.clone()), &file);
-            copy.put(scope, &key, file);
-        }
-        change
-    }
+/// The change that also takes these files out.
+fn without(change: Change, gone: &[(Scope, String)]) -> Change {
+    gone.iter().fold(change, |change, key| change.remove(&FILES, key))
 }
 
 #[cfg(test)]
@@ -297,17 +304,18 @@ mod tests {
     #[tokio::test]
     async fn an_upload_gets_a_name_that_no_other_bytes_have() {
         let (store, files) = files();
-        let first = files.claim(ONE, place("a.png"), [1; 32], false);
+        let claim = |scope, content, overwrite| {
+            let claim = files.claim(scope, place("a.png"), [content; 32], overwrite);
+            claim.expect("a name")
+        };
+        let mut first = claim(ONE, 1, false);
         assert_eq!(first.file.name, "a.png");
-        let meanwhile = files.claim(ONE, place("a.png"), [2; 32], false);
+        let meanwhile = claim(ONE, 2, false);
         assert_eq!(meanwhile.file.name, "a (1).png", "another is under way");
         drop(meanwhile);
         first.uploaded("asset", 5).await.expect("stored");
         drop(first);
-        let name = |scope, content: u8, overwrite| {
-            let claim = files.claim(scope, place("a.png"), [content; 32], overwrite);
-            claim.file.name.clone()
-        };
+        let name = |scope, content: u8, overwrite| claim(scope, content, overwrite).file.name.clone();
         assert_eq!(name(ONE, 1, false), "a.png", "the same bytes");
         assert_eq!(name(ONE, 2, false), "a (1).png");
         assert_eq!(name(ONE, 2, true), "a.png");
@@ -332,28 +340,70 @@ mod tests {
         }
         assert_eq!(files.asset(ONE, &place("a.png")).as_deref(), Some("c"));
         assert_eq!(files.upload(ONE, &place("a.png")), None, "it is no upload");
-        assert_eq!(files.without_files(ONE, vec!["b", "c"], |id| id), ["b"]);
+        files.made(ONE, vec![(place("a.png"), output("d", 3))]);
+        files.made(ONE, vec![(place("a.png"), output("c", 3))]);
+        assert_eq!(
+            files.asset(ONE, &place("a.png")).as_deref(),
+            Some("d"),
+            "of the same time, always the same"
+        );
+    }
+
+    #[tokio::test]
+    async fn an_output_takes_the_name_of_an_upload_only_where_it_is_newer() {
+        let (_store, files) = files();
+        let mut claim = files.claim(ONE, place("a.png"), [1; 32], false).expect("a name");
+        claim.uploaded("upload", 5).await.expect("stored");
+        let output = |made_ms| KnownFile {
+            asset: "output".to_owned(),
+            made_ms,
+            content: None,
+            job: Some("zzz".to_owned()),
+        };
+        for (made_ms, upload) in [(4, Some("upload")), (5, Some("upload")), (6, None)] {
+            files.made(ONE, vec![(place("a.png"), output(made_ms))]);
+            assert_eq!(files.upload(ONE, &place("a.png")).as_deref(), upload, "{made_ms}");
+        }
+    }
+
+    #[tokio::test]
+    async fn two_that_share_a_store_give_no_name_twice() {
+        let (store, one) = files();
+        let [other, third] = [(), ()].map(|()| Arc::new(KnownFiles::new(Arc::clone(&store)).expect("files")));
+        // One that has not heard of anything yet.
+        let deaf = Arc::new(KnownFiles {
+            store,
+            copy: Arc::default(),
+            claimed: Mutex::default(),
+            asked: Mutex::default(),
+        });
+        let claim = |files: &Arc<KnownFiles>, content, overwrite| {
+            let claim = files.claim(ONE, place("a.png"), [content; 32], overwrite);
+            claim.expect("a name")
+        };
+        let claims = [
+            (claim(&one, 1, false), "a.png"),
+            (claim(&other, 2, false), "a (1).png"),
+            (claim(&third, 1, false), "a.png"),
+            (claim(&deaf, 3, false), "a (2).png"),
+            (claim(&deaf, 4, true), "a.png"),
+        ];
+        for (nth, (mut claim, name)) in claims.into_iter().enumerate() {
+            assert_eq!(claim.file.name, "a.png", "all want the same");
+            claim.uploaded(&nth.to_string(), 5).await.expect("stored");
+            assert_eq!(claim.file.name, name);
+            assert_eq!(one.upload(ONE, &place(name)), Some(nth.to_string()));
+        }
+        assert!(deaf.claimed.lock().is_empty());
     }
 
     #[test]
-    fn the_oldest_go_once_there_are_too_many() {
-        let mut copy = Copy::default();
-        for nth in 0..MAX_OF_SCOPE as i64 {
-            assert_eq!(copy.surplus(ONE), []);
-            let file = KnownFile {
-                asset: String::new(),
-                made_ms: nth,
-                content: None,
-                job: None,
-            };
-            copy.put(ONE, &nth.to_string(), file);
-        }
-        let surplus = copy.surplus(ONE);
-        assert_eq!(surplus.first().map(|(_, key)| key.as_str()), Some("0"));
-        assert_eq!(copy.surplus(OTHER), [], "another scope's files stay");
-        for (scope, key) in surplus {
-            copy.remove(scope, &key);
-        }
-        assert!(copy.files < MAX_OF_SCOPE && copy.surplus(ONE).is_empty());
+    fn an_upload_gets_no_name_that_is_too_long() {
+        let (_store, files) = files();
+        let long = |content| files.claim(ONE, place(&"x".repeat(255)), [content; 32], false);
+        let first = long(1).expect("a name");
+        assert!(long(2).is_none(), "a number makes it too long");
+        drop(first);
+        assert!(long(2).is_some());
     }
 }

@@ -3,6 +3,7 @@
 //! Everything here is asked on behalf of a [`Caller`], with that caller's own credentials; nothing is remembered but
 //! the dialect and what node classes there are.
 
+mod asked_jobs;
 mod caller;
 mod cancel;
 mod classes;
@@ -10,6 +11,7 @@ pub mod coalescer;
 mod completed_list;
 mod detail;
 mod error;
+mod files_at_hand;
 mod known;
 mod known_files;
 mod known_jobs;
@@ -31,8 +33,9 @@ pub use classes::KnownClasses;
 pub use completed_list::{EndedJob, ListQuery};
 pub use detail::{Detail, Workflow, log_job};
 pub use error::JobsError;
+pub use files_at_hand::{ContentHash, KnownFile};
 pub use known::Known;
-pub use known_files::{Claim, ContentHash, KnownFile, KnownFiles};
+pub use known_files::{Claim, KnownFiles};
 pub use known_jobs::{KnownJob, KnownJobs};
 pub use list::{List, ListFilter};
 pub use page::{JobKey, Listed, Page};

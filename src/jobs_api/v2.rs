@@ -95,6 +95,7 @@ impl JobsSession {
         if is_over {
             let end = self.v2_listed(&body, known.map(|known| (id, known)))?;
             if !self.v2_ended(id, &end) {
+                self.jobs.files.asked(self.caller.scope, id);
                 return Ok(None);
             }
         }
@@ -124,6 +125,9 @@ impl JobsSession {
         let written = written.map_err(|error| self.unfit_v2(&error))?;
         if has_workflow {
             self.keep_files(v2, id, &body, &written);
+        }
+        if is_over {
+            self.jobs.files.asked(self.caller.scope, id);
         }
         Ok(Some(written.into()))
     }

@@ -1,14 +1,19 @@
 //! Files at a server of Comfy API v2: the assets behind the names that clients were given.
 
-use super::{JobsError, JobsSession, KnownFile, KnownFiles, Workflow, caller::filled};
-use crate::mapping::{
-    dialect::{FilePlace, V2FileNames, V2Names},
-    json::{find, string_value},
+use super::{
+    Detail, JobsError, JobsSession, KnownFile, KnownFiles, Workflow, caller::filled, known_files::LONGEST_ASSET,
+};
+use crate::{
+    http::buffered::BufferError,
+    mapping::{
+        dialect::{FilePlace, V2FileNames, V2Names},
+        json::{find, string_value},
+    },
 };
 use bytes::Bytes;
-use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
+use futures_util::{FutureExt, StreamExt, stream};
 use serde_json::Value;
-use std::{borrow::Cow, cmp::Reverse, collections::HashMap, sync::Arc};
+use std::{cmp::Reverse, collections::HashMap, sync::Arc};
 
 /// How many jobs are asked for where a file is not known by its name: the newest of those that no file is known of.
 const ASKED_FOR_FILES: usize = 16;
@@ -24,11 +29,11 @@ impl JobsSession {
         &self.jobs.files
     }
 
-    /// Where the content of `file` is at the server, if this client was given that name. Jobs whose files nobody has asked for
-    /// yet are asked for theirs.
+    /// Where the content of `file` is at the server, if this client was given that name. Jobs that nobody has asked for their
+    /// files since they ended are asked for theirs.
     ///
     /// # Errors
-    /// A job cannot be asked for: the file may be of that one.
+    /// The file is not found, and a job cannot be asked for: it may be of that one.
     pub async fn content_target(&self, file: &FilePlace) -> Result<Option<String>, JobsError> {
         let Some(names) = self.file_names() else {
             return Ok(None);
@@ -36,8 +41,11 @@ impl JobsSession {
         let scope = self.caller.scope;
         let mut asset = self.jobs.files.asset(scope, file);
         if asset.is_none() {
-            self.ask_for_files().await?;
+            let asked = self.ask_for_files().await;
             asset = self.jobs.files.asset(scope, file);
+            if asset.is_none() {
+                asked?;
+            }
         }
         Ok(asset.map(|asset| self.caller.target(&filled(&names.content, &asset), "")))
     }
@@ -47,18 +55,28 @@ impl JobsSession {
         self.caller.target(&names.take, "")
     }
 
+    /// Asks some jobs for their files, all of them whatever comes of one.
     async fn ask_for_files(&self) -> Result<(), JobsError> {
-        let scope = self.caller.scope;
+        let (files, scope) = (&self.jobs.files, self.caller.scope);
         let mut jobs = self.jobs.known.of(scope);
-        jobs.retain(|(_, job)| job.end.as_deref() != Some(""));
-        let mut jobs = self.jobs.files.without_files(scope, jobs, |(id, _)| id);
-        jobs.sort_by_key(|(_, job)| Reverse(job.submitted_ms));
+        jobs.retain(|(id, job)| job.end.as_deref() != Some("") && !files.was_asked(scope, id));
+        // One that is not over, as far as is known, may be asked for again and again: the others come first.
+        jobs.sort_by_key(|(_, job)| (job.end.is_none(), Reverse(job.submitted_ms)));
         jobs.truncate(ASKED_FOR_FILES);
-        let asked = stream::iter(jobs).map(|(id, _)| {
+        let asked = stream::iter(jobs).map(|(id, job)| {
             let session = self.clone();
-            async move { session.detail_with(&id, Workflow::Wanted).await.map(drop) }.boxed()
+            async move {
+                let detail = session.detail_with(&id, Workflow::Wanted).await?;
+                // A younger one may not be everywhere yet.
+                if matches!(detail, Detail::Absent(_)) && job.may_be_gone() {
+                    session.jobs.files.asked(session.caller.scope, &id);
+                }
+                Ok(())
+            }
+            .boxed()
         });
-        asked.buffer_unordered(self.jobs.side_by_side).try_collect().await
+        let asked: Vec<Result<(), JobsError>> = asked.buffer_unordered(self.jobs.side_by_side).collect().await;
+        asked.into_iter().collect()
     }
 
     /// Keeps which asset each file of a job is: the server tells `job`, and clients are told `shown`.
@@ -89,21 +107,24 @@ impl JobsSession {
     /// The asset that the server has made of an upload, by its answer.
     pub fn asset_in(&self, names: &V2FileNames, answer: &[u8]) -> Option<String> {
         let [asset] = find(answer, [&names.asset]).ok()?;
-        asset.and_then(string_value).filter(|asset| !asset.is_empty())
+        asset
+            .and_then(string_value)
+            .filter(|asset| (1..=LONGEST_ASSET).contains(&asset.len()))
     }
 
-    /// A prompt with assets in the place of names of uploads.
-    pub(super) fn with_assets<'p>(&self, v2: &V2Names, prompt: &'p Bytes) -> Cow<'p, [u8]> {
+    /// A prompt with assets in the place of names of uploads, of at most `limit` bytes.
+    ///
+    /// # Errors
+    /// It is longer than that, or there is no room for it.
+    pub fn with_assets(&self, prompt: Bytes, limit: usize) -> Result<Bytes, BufferError> {
         let (files, scope) = (&self.jobs.files, self.caller.scope);
-        if !files.has_any(scope) {
-            return Cow::Borrowed(prompt);
-        }
+        let Some(names) = self.file_names().filter(|_| files.has_any(scope)) else {
+            return Ok(prompt);
+        };
         let asset = |file: &FilePlace| files.upload(scope, file);
-        match v2.files.with_references(prompt, &asset) {
-            Ok(Some(changed)) => Cow::Owned(changed),
-            // What is no JSON is refused where it is read.
-            Ok(None) | Err(_) => Cow::Borrowed(prompt),
-        }
+        let buffer = self.jobs.upstream.budget().request_buffer(limit);
+        let changed = names.with_references(&prompt, &asset, buffer)?;
+        Ok(changed.unwrap_or(prompt))
     }
 }
 

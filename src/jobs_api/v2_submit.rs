@@ -15,7 +15,7 @@ use http::{
     HeaderMap, HeaderValue, Method, StatusCode,
     header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
 };
-use std::{borrow::Cow, sync::Arc};
+use std::sync::Arc;
 
 /// What is said of an answer after which nobody knows whether there is a job.
 const MAY_EXIST: &str = "the job may exist all the same, and was not sent again";
@@ -25,7 +25,7 @@ const LONGEST_ID: usize = 4_096;
 
 /// A prompt that is to become a job.
 pub struct NewJob {
-    /// As its client sent it, in JSON.
+    /// As its client sent it, in JSON, with [assets](JobsSession::with_assets) in the place of names.
     pub prompt: Bytes,
     /// What is kept of it; see [`crate::mapping::PromptTable`].
     pub note: Option<Bytes>,
@@ -43,9 +43,7 @@ impl JobsSession {
     pub async fn submit(&self, new: NewJob) -> Result<Answer, JobsError> {
         let tables = &self.jobs.of_v2;
         let path = &self.dialect().names.list.path;
-        let v2 = self.dialect().names.v2.as_ref();
-        let prompt = v2.map_or(Cow::Borrowed(&new.prompt[..]), |v2| self.with_assets(v2, &new.prompt));
-        let body = match tables.submit.written(&prompt, None) {
+        let body = match tables.submit.written(&new.prompt, None) {
             Ok(body) => body,
             Err(error) => {
                 let said = serde_json::json!({ "error": { "code": "invalid_prompt", "message": error.to_string() } });

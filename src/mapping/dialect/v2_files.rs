@@ -1,10 +1,16 @@
 //! What Comfy API v2 and ComfyUI call files: uploads, what is shown of them, and their places in a prompt.
 
-use crate::mapping::json::{MemberPath, ScanError, Scanner, Span, find_spans, key_is, quoted, string_value};
+use crate::{
+    http::buffered::{Buffer, BufferError},
+    mapping::json::{MemberPath, ScanError, Scanner, Span, find_spans, key_is, quoted, string_value},
+};
+use bytes::Bytes;
 use serde::Deserialize;
 
-/// The longest text that may name a file, in bytes.
+/// The longest folder and name of a file, in bytes.
 const LONGEST_NAME: usize = 2_048;
+/// What a text in JSON may have that names such a file: escapes make a byte six, and its place may stand behind it.
+const LONGEST_TEXT: usize = 6 * (LONGEST_NAME + 64);
 /// The longest name of a file or of one folder, in bytes: what file systems take.
 const LONGEST_SEGMENT: usize = 255;
 
@@ -93,16 +99,22 @@ impl FilePlace {
         format!("{}/{}", self.place, self.path())
     }
 
-    /// The same file with a number behind its name, before what says of which kind it is.
-    pub fn numbered(&self, number: usize) -> Self {
+    /// The same file with a number behind its name, before what says of which kind it is; `None` where that is too long.
+    pub fn numbered(&self, number: usize) -> Option<Self> {
         let stem = self.name.trim_start_matches('.').rfind('.');
         let dots = self.name.len() - self.name.trim_start_matches('.').len();
         let at = stem.map_or(self.name.len(), |at| at + dots);
         let (stem, end) = self.name.split_at_checked(at).unwrap_or((&self.name, ""));
-        Self {
+        let numbered = Self {
             name: format!("{stem} ({number}){end}"),
             ..self.clone()
-        }
+        };
+        numbered.is_short().then_some(numbered)
+    }
+
+    fn is_short(&self) -> bool {
+        let mut parts = self.folder.split('/').chain([self.name.as_str()]);
+        parts.all(|part| part.len() <= LONGEST_SEGMENT) && self.folder.len() + self.name.len() < LONGEST_NAME
     }
 }
 
@@ -115,12 +127,12 @@ impl V2FileNames {
         };
         let folder = normal(folder)?;
         let is_name = !matches!(name, "" | "." | "..") && !name.contains(['/', '\0']);
-        let is_short = name.len() <= LONGEST_SEGMENT && folder.split('/').all(|part| part.len() <= LONGEST_SEGMENT);
-        (is_name && is_short && folder.len() <= LONGEST_NAME).then_some(FilePlace {
+        let file = FilePlace {
             place: place?.clone(),
             folder,
             name: name.to_owned(),
-        })
+        };
+        (is_name && file.is_short()).then_some(file)
     }
 
     /// What a name says, and the place that it names itself: `name [input]`.
@@ -146,20 +158,39 @@ impl V2FileNames {
             .flatten()
     }
 
-    /// A request for a job with references in the place of names of files, where `asset` knows them; `None` where it knows none
-    /// of the names in it. All else stays as it is.
+    /// A request for a job with references in the place of names of files, where `asset` knows them, in a buffer that is
+    /// `empty`; `None` where it knows none of the names in it, or it is no JSON object. All else stays as it is.
     ///
     /// # Errors
-    /// It is no JSON object.
+    /// The buffer does not take it.
     pub fn with_references(
         &self,
         request: &[u8],
         asset: &dyn Fn(&FilePlace) -> Option<String>,
-    ) -> Result<Option<Vec<u8>>, ScanError> {
-        let [Some(prompt)] = find_spans(request, [Some(&self.prompt)])? else {
-            return Ok(None);
+        empty: Buffer,
+    ) -> Result<Option<Bytes>, BufferError> {
+        let mut replaced = Replaced {
+            request,
+            copied: 0,
+            out: Ok(empty),
         };
-        let mut found = Vec::new();
+        match self.replace(request, asset, &mut replaced) {
+            Ok(()) if replaced.copied > 0 => replaced.finished().map(Some),
+            // What is no JSON is refused where it is read.
+            Ok(()) | Err(_) => Ok(None),
+        }
+    }
+
+    fn replace(
+        &self,
+        request: &[u8],
+        asset: &dyn Fn(&FilePlace) -> Option<String>,
+        replaced: &mut Replaced<'_>,
+    ) -> Result<(), ScanError> {
+        let [Some(prompt)] = find_spans(request, [Some(&self.prompt)])? else {
+            return Ok(());
+        };
+        let [before, after] = &self.reference;
         let mut scanner = Scanner::starting(request, prompt.start);
         scanner.members(|scanner, _node| {
             scanner.members(|scanner, member| {
@@ -169,27 +200,46 @@ impl V2FileNames {
                 scanner.members(|scanner, _input| {
                     let value = scanner.value()?;
                     let text =
-                        Some(value.of(request)).filter(|text| text.starts_with(b"\"") && text.len() <= LONGEST_NAME);
+                        Some(value.of(request)).filter(|text| text.starts_with(b"\"") && text.len() <= LONGEST_TEXT);
                     let file = text.and_then(string_value).and_then(|text| self.at_input(&text));
-                    found.extend(file.and_then(|file| Some((value, asset(&file)?))));
+                    if let Some(asset) = file.filter(|_| replaced.out.is_ok()).and_then(|file| asset(&file)) {
+                        replaced.replace(value, &format!("{before}{}{after}", quoted(&asset)));
+                    }
                     Ok(())
                 })
             })
-        })?;
-        Ok((!found.is_empty()).then(|| self.replaced(request, &found)))
+        })
+    }
+}
+
+/// A request on its way into a buffer.
+struct Replaced<'r> {
+    request: &'r [u8],
+    /// How much of it is in the buffer, or was replaced.
+    copied: usize,
+    out: Result<Buffer, BufferError>,
+}
+
+impl Replaced<'_> {
+    fn replace(&mut self, span: Span, by: &str) {
+        let before = self.request.get(self.copied..span.start).unwrap_or_default();
+        self.copied = span.end;
+        self.push(before);
+        self.push(by.as_bytes());
     }
 
-    fn replaced(&self, request: &[u8], found: &[(Span, String)]) -> Vec<u8> {
-        let [before, after] = &self.reference;
-        let mut out = Vec::with_capacity(request.len() + found.len() * 128);
-        let mut copied = 0;
-        for (span, asset) in found {
-            out.extend_from_slice(request.get(copied..span.start).unwrap_or_default());
-            out.extend_from_slice(format!("{before}{}{after}", quoted(asset)).as_bytes());
-            copied = span.end;
+    fn push(&mut self, data: &[u8]) {
+        if let Ok(out) = &mut self.out
+            && let Err(error) = out.push(data)
+        {
+            self.out = Err(error);
         }
-        out.extend_from_slice(request.get(copied..).unwrap_or_default());
-        out
+    }
+
+    fn finished(mut self) -> Result<Bytes, BufferError> {
+        let rest = self.request.get(self.copied..).unwrap_or_default();
+        self.push(rest);
+        self.out.map(Buffer::into_bytes)
     }
 }
 
@@ -214,7 +264,10 @@ fn normal(folder: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::{FilePlace, V2FileNames, normal};
-    use crate::mapping::{TableFile, dialect::DialectNames};
+    use crate::{
+        http::buffered::{BufferBudget, BufferError},
+        mapping::{TableFile, dialect::DialectNames},
+    };
 
     fn names() -> V2FileNames {
         let files = TableFile::read_all(None).expect("files");
@@ -275,7 +328,29 @@ mod tests {
             (".cat", ".cat (1)"),
             ("..cat.png", "..cat (1).png"),
         ] {
-            assert_eq!(file("input", "", name).numbered(1).name, wanted);
+            let numbered = file("input", "", name).numbered(1).expect("short");
+            assert_eq!(numbered.name, wanted);
+        }
+        for (name, length) in [("x", 250), ("x", 251), ("cat.png", 244), ("cat.png", 245)] {
+            let name = "y".repeat(length) + name;
+            assert_eq!(
+                file("input", "", &name).numbered(1).is_some(),
+                name.len() <= 251,
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_folder_and_a_name_together_have_a_limit() {
+        let names = names();
+        for (parts, is_short) in [(7, true), (8, true), (9, false)] {
+            let folder = vec!["x".repeat(226); parts].join("/");
+            assert_eq!(
+                names.placed(None, &folder, &"y".repeat(226)).is_some(),
+                is_short,
+                "{parts}"
+            );
         }
     }
 
@@ -283,9 +358,11 @@ mod tests {
     fn names_at_inputs_become_references_and_nothing_else_changes() {
         let names = names();
         let asset = |file: &FilePlace| (file.key() == "input/sub/c\"at.png").then(|| "id\"1".to_owned());
+        let budget = BufferBudget::new(100_000);
         let with = |request: &str| {
-            let changed = names.with_references(request.as_bytes(), &asset).expect("JSON");
-            changed.map(|bytes| String::from_utf8(bytes).expect("text"))
+            let buffer = budget.request_buffer(10_000);
+            let changed = names.with_references(request.as_bytes(), &asset, buffer).expect("room");
+            changed.map(|bytes| String::from_utf8(bytes.into()).expect("text"))
         };
         let name = r#""sub/c\"at.png""#;
         let reference = r#"{"__type": "core/ASSET", "info": {"id": "id\"1"}}"#;
@@ -306,7 +383,39 @@ mod tests {
         ] {
             assert_eq!(with(&request(other)), None, "{other}");
         }
-        assert_eq!(with("{}"), None);
-        assert!(names.with_references(b"[]", &asset).is_err(), "no object");
+        for text in ["{}", "[]", &request(name)[..100]] {
+            assert_eq!(with(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_name_may_be_written_in_escapes() {
+        let names = names();
+        let path = format!("{}/{}", vec!["x".repeat(250); 6].join("/"), "y".repeat(250));
+        let asset = |file: &FilePlace| (file.path() == path).then(|| "1".to_owned());
+        let escaped: String = path.bytes().map(|byte| format!("\\u{byte:04x}")).collect();
+        let request = format!(r#"{{"prompt": {{"1": {{"inputs": {{"a": "{escaped} [input]"}}}}}}}}"#);
+        let buffer = BufferBudget::new(1 << 20).request_buffer(1 << 20);
+        let changed = names.with_references(request.as_bytes(), &asset, buffer);
+        assert!(changed.expect("room").is_some());
+    }
+
+    #[test]
+    fn references_take_no_more_than_a_prompt_may() {
+        let names = names();
+        let asset = |_: &FilePlace| Some("x".repeat(4_000));
+        let request = format!(
+            r#"{{"prompt": {{"1": {{"inputs": {{{}"z": 1}}}}}}}}"#,
+            r#""a": "b","#.repeat(1_000)
+        );
+        let budget = BufferBudget::new(1 << 20);
+        for (limit, wanted) in [
+            (100_000, BufferError::TooLong(100_000)),
+            (10 << 20, BufferError::NoRoom(1 << 20)),
+        ] {
+            let refused = names.with_references(request.as_bytes(), &asset, budget.request_buffer(limit));
+            assert_eq!(refused.expect_err("too long"), wanted);
+            assert_eq!(budget.held(), 0, "it is given back");
+        }
     }
 }

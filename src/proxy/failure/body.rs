@@ -57,12 +57,12 @@ pub(in crate::proxy) fn refused_upload(reason: &str) -> Answer {
     )
 }
 
-/// The server has taken an upload, and does not say what it is.
-pub(in crate::proxy) fn unclear_upload() -> Answer {
+/// The server has taken an upload, or may have, which has no name.
+pub(in crate::proxy) fn unclear_upload(why: &str) -> Answer {
     failure(
         StatusCode::BAD_GATEWAY,
         "upstream_interrupted",
-        "the server took the file, and did not say which asset it is".to_owned(),
+        why.to_owned(),
         "it cannot be used by a name; it may be uploaded again".to_owned(),
     )
 }

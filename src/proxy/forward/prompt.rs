@@ -167,7 +167,7 @@ impl ForwardedRequest<'_> {
                 recorder.names.taken(recorder.scope, name);
             }
             let submission = Submission::new(recorder, chosen);
-            let response = Box::pin(submit_v2(session, new)).await?;
+            let response = Box::pin(submit_v2(session, new, recorder.max_body)).await?;
             return Ok(under_way.until_written(submission.answered(response, noted, upstream).await?));
         }
         let name = chosen.id.clone().filter(|id| recorder.names.is_name(id));

@@ -2,7 +2,10 @@
 
 use super::PromptError;
 use crate::{
-    http::body::{Body, full},
+    http::{
+        body::{Body, full},
+        buffered::BufferError,
+    },
     jobs_api::{JobsError, JobsSession, NewJob},
     telemetry::of_this_request,
     upstream::UpstreamError,
@@ -10,7 +13,17 @@ use crate::{
 use http::{HeaderValue, Response, header::CONTENT_LENGTH};
 
 /// Submits a job to its end, also where its client leaves in the middle: a job that was made is known then.
-pub(super) async fn submit_v2(session: &JobsSession, new: NewJob) -> Result<Response<Body>, PromptError> {
+/// With references to files it is at most `limit` bytes long.
+pub(super) async fn submit_v2(
+    session: &JobsSession,
+    mut new: NewJob,
+    limit: usize,
+) -> Result<Response<Body>, PromptError> {
+    let prompt = session.with_assets(std::mem::take(&mut new.prompt), limit);
+    new.prompt = prompt.map_err(|error| match error {
+        BufferError::TooLong(limit) => PromptError::TooLarge { limit },
+        BufferError::NoRoom(limit) => UpstreamError::NoRoom { limit }.into(),
+    })?;
     let session = session.clone();
     let submitting = tokio::spawn(of_this_request(async move { session.submit(new).await }));
     let outcome = match submitting.await {

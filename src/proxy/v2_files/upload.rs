@@ -17,6 +17,7 @@ use crate::{
         forward::ForwardedRequest,
         request::ClientRequest,
     },
+    store::StoreError,
     telemetry::{Source, now_ms},
     upstream::UpstreamError,
 };
@@ -30,6 +31,10 @@ use serde_json::{Map, Value};
 
 /// The longest answer to an upload, in bytes.
 const LONGEST_ANSWER: usize = 1 << 20;
+
+/// Why an upload that the server has taken has no name.
+const NO_ASSET: &str = "the server took the file, and did not say which asset it is";
+const NO_NAME: &str = "the server took the file, and others were given each name that it could have";
 
 /// Headers about a body that does not go on as it is.
 const OF_BODY: [HeaderName; 7] = [
@@ -100,13 +105,17 @@ impl Pipeline {
         let (_, body) = response.into_parts();
         let body = self.short_answer(body).await?;
         let asset = session.asset_in(names, &body);
-        let (Some(Uploaded { claim, folder }), Some(asset)) = (uploaded, asset) else {
-            return Ok(unclear_upload());
+        let (Some(Uploaded { mut claim, folder }), Some(asset)) = (uploaded, asset) else {
+            return Ok(unclear_upload(NO_ASSET));
         };
         let now = i64::try_from(now_ms()).unwrap_or(i64::MAX);
-        if let Err(error) = claim.uploaded(&asset, now).await {
+        match claim.uploaded(&asset, now).await {
+            Ok(()) => {}
+            Err(StoreError::Changed) => return Ok(unclear_upload(NO_NAME)),
             // There it is: its client must hear of it.
-            tracing::warn!(%error, "a file was uploaded, and its name will not be known after a restart");
+            Err(error) => {
+                tracing::warn!(%error, "a file was uploaded, and its name will not be known after a restart");
+            }
         }
         let values = [claim.file.name.clone(), folder, claim.file.place.clone()];
         let members = names.answer.iter().cloned().zip(values.into_iter().map(Value::String));

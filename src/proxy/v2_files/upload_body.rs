@@ -33,6 +33,8 @@ pub(super) enum UploadError {
     Field(String),
     #[error("a file cannot be called so, or be there: its name, \"subfolder\" and \"type\" lead nowhere")]
     Place,
+    #[error("the name is taken, and too long for a number behind it")]
+    Long,
 }
 
 /// An upload that the server has got whole.
@@ -246,6 +248,7 @@ impl Form {
             .text(2)?
             .is_some_and(|word| self.names.form.yes.iter().any(|yes| yes == word));
         let claim = self.files.claim(self.scope, file, content, overwrite);
+        let claim = claim.ok_or(UploadError::Long)?;
         let [name, begins] = &self.names.path;
         let path = match Some(&claim.file.place) == self.names.places.first() {
             true => claim.file.path(),

@@ -11,6 +11,7 @@ async fn odd_names_are_told_shown_and_used_as_they_are() {
     let setup = Setup::new(Options::default()).await;
     for (nth, (disposition, name)) in [
         (r#"filename="a \"b\" c.png""#, r#"a "b" c.png"#),
+        (r#"filename="\"x\".png""#, r#""x".png"#),
         ("filename=\"猫 & ü.png\"", "猫 & ü.png"),
         (
             "filename=\"_.png\"; filename*=UTF-8''%e2%82%ac%20rates.png",
@@ -80,6 +81,13 @@ async fn what_is_no_upload_is_refused_and_the_server_gets_none() {
         assert_eq!(answer.status, 400, "{shown}: {}", answer.text());
         assert!(answer.text().contains(part), "{part} is not in {}", answer.text());
     }
+    let long = "x".repeat(251) + ".png";
+    let form = |content: &[u8]| form(&format!("filename=\"{long}\""), content, &[]);
+    assert_eq!(setup.upload_form("/upload/image", &[], form(b"one")).await.status, 200);
+    let answer = setup.upload_form("/upload/image", &[], form(b"two")).await;
+    assert_eq!(answer.status, 400, "{}", answer.text());
+    assert!(answer.text().contains("too long"), "{}", answer.text());
+    let uploads = setup.server.count(Call::Upload);
     for (header, value, status) in [
         ("content-type", "application/json", 400),
         ("content-type", "multipart/form-data", 400),
@@ -107,5 +115,18 @@ async fn what_is_no_upload_is_refused_and_the_server_gets_none() {
     let foreign = [("sec-fetch-site", "cross-site")];
     let answer = setup.upload_form("/upload/image", &foreign, good()).await;
     assert_eq!(answer.status, 403, "{}", answer.text());
-    assert_eq!(setup.server.count(Call::Upload), 0);
+    assert_eq!(setup.server.count(Call::Upload), uploads);
+}
+
+#[tokio::test]
+async fn a_boundary_may_begin_with_a_slash() {
+    let setup = Setup::new(Options::default()).await;
+    let body = "--/abc\r\nContent-Disposition: form-data; name=\"image\"; filename=\"a.png\"\r\n\r\nx\r\n--/abc--\r\n";
+    let headers = [("content-type", "multipart/form-data; boundary=\"/abc\"")];
+    let sent = setup
+        .client
+        .send(Method::POST, setup.jobshim.address, "/upload/image", &headers, body);
+    let answer = sent.await.expect("an answer");
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(setup.shown("filename=a.png&type=input").await, "x");
 }

@@ -105,3 +105,25 @@ async fn nothing_of_another_client_is_used_or_shown() {
     assert_eq!(setup.view(&one, query).await.text(), "cat");
     assert_eq!(setup.view(&two, query).await.text(), "dog");
 }
+
+#[tokio::test]
+async fn references_make_a_prompt_no_longer_than_it_may_be() {
+    let setup = Setup::with(Options::default(), |config| config.notes.max_body = 20_000).await;
+    setup.upload(&[], "c", "cat", &[]).await;
+    let prompt = |count: usize| {
+        let inputs = "\"a\": \"c\", ".repeat(count);
+        format!(
+            r#"{{"prompt": {{"1": {{"class_type": "LoadImage", "inputs": {{{inputs}"image": "c"}}}}, "9": {{"class_type": "SaveImage", "inputs": {{"images": ["1", 0], "filename_prefix": "x"}}}}}}}}"#
+        )
+    };
+    for (count, status) in [(20, 200), (1_000, 413)] {
+        let body = prompt(count);
+        assert!(body.len() < 20_000);
+        let sent = setup
+            .client
+            .send(Method::POST, setup.jobshim.address, "/prompt", &[], body);
+        let answer = sent.await.expect("an answer");
+        assert_eq!(answer.status, status, "{count}: {}", answer.text());
+    }
+    assert_eq!(setup.server.count(Call::Submit), 1);
+}

@@ -111,6 +111,37 @@ async fn a_job_that_cannot_be_asked_for_its_files_is_no_404() {
 }
 
 #[tokio::test]
+async fn jobs_are_asked_for_their_files_until_they_end_and_one_that_fails_hides_no_other() {
+    // One after the other.
+    let setup = Setup::with(Options::default(), |config| config.upstream.concurrency = 1).await;
+    let mut jobs = Vec::new();
+    for _ in 0..20 {
+        jobs.push(setup.submit(&[], json!({})).await.0);
+    }
+    setup.server.finish(&jobs[0]);
+    setup.server.finish(&jobs[1]);
+    // The list says which have ended.
+    setup.get("/queue").await;
+    let miss = async || {
+        let before = setup.server.count(Call::Job);
+        let answer = setup.view(&[], "filename=none.png").await;
+        (answer.status.as_u16(), setup.server.count(Call::Job) - before)
+    };
+    setup.server.fail_next(Some(Call::Job), 1, Fault::Status(500));
+    // Both have a picture of that name, and are asked for before those that run.
+    setup.shown(OUTPUT).await;
+    assert_eq!(miss().await, (404, 16), "those that have not ended may have more");
+    for id in &jobs {
+        setup.server.finish(id);
+    }
+    assert_eq!(miss().await, (404, 16));
+    assert_eq!(miss().await, (404, 2), "the others");
+    for _ in 0..2 {
+        assert_eq!(miss().await, (404, 0), "nobody is asked twice");
+    }
+}
+
+#[tokio::test]
 async fn a_redirect_reaches_the_client_and_no_key_goes_along() {
     let options = Options {
         redirect: true,
