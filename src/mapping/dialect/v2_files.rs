@@ -383,7 +383,8 @@ mod tests {
         ] {
             assert_eq!(with(&request(other)), None, "{other}");
         }
-        for text in ["{}", "[]", &request(name)[..100]] {
+        let cut = request(name).replace("}} ", "");
+        for text in ["{}", "[]", &cut] {
             assert_eq!(with(text), None, "{text}");
         }
     }
