@@ -204,7 +204,7 @@ impl KnownJobs {
     /// A job was submitted. When this returns, no crash makes it unknown.
     ///
     /// # Errors
-    /// It could not be stored; it is known all the same until the program ends.
+    /// It could not be stored; it is known all the same, as long as a shared store does not come back without it.
     pub async fn submitted(&self, scope: Scope, id: &str, job: KnownJob) -> Result<(), StoreError> {
         let surplus = self.copy.read().surplus(scope);
         self.copy.write().put(scope, id, job.clone());

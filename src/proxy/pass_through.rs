@@ -7,11 +7,11 @@ use super::{
     shutdown::Shutdown,
 };
 use crate::{
-    http::{body::Body, header_flags::HeaderFlags, request_head::RequestHead},
+    http::{body::Body, buffered::discard_unread, header_flags::HeaderFlags, request_head::RequestHead},
     jobs_api::{Caller, DialectKind, JobsSession},
     legacy::Hiding,
     proxy::{
-        failure::refused_prompt,
+        failure::{refused_prompt, state_failure},
         forward::{
             ClientSocket, ForwardedRequest, PromptError, PromptRecorder, SocketNames, depends_on_dialect, target,
         },
@@ -178,6 +178,12 @@ impl Pipeline {
         let caller = caller(record, &head, scope);
         let v2 = self.v2_session(&caller).await;
         let is_v2 = v2.is_some();
+        if is_v2 && let Err(error) = self.shared.store.confirm_for_write().await {
+            // Once there is a job, it must be known.
+            discard_unread(head.headers(), body).await;
+            record.source(Source::Jobshim);
+            return Ok(state_failure(&error));
+        }
         let kept = self.legacy.kept().map(|kept| {
             let kind = jobs.known_dialect().unwrap_or(DialectKind::Comfyui);
             (kept, jobs.on_behalf_of(&caller, kind))

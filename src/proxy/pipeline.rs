@@ -159,8 +159,9 @@ impl Pipeline {
             Route::Legacy(route) => translates(route.name()),
             Route::Write(write) => translates(write.name()),
             Route::PassThrough => {
-                self.served_call(head).is_some() || self.file_call(head).is_some() || self.legacy.may_hide_in(head)
+                self.served_call(head).is_some() || self.shows_file(head) || self.legacy.may_hide_in(head)
             }
+            // Whether it does is known once the server is: an upload, or a prompt. It is asked for before that is sent.
             Route::Prompt | Route::WrongMethod(_) => false,
         }
     }

@@ -11,6 +11,7 @@ mod held_events;
 mod long_prompt;
 mod named_events;
 mod named_prompt;
+mod on_its_own;
 mod prompt;
 mod prompt_recorder;
 mod target;
@@ -20,6 +21,7 @@ mod v2_prompt;
 
 pub use client_sockets::{ClientSocket, ClientSockets};
 pub use named_events::SocketNames;
+pub use on_its_own::OwnRequest;
 pub use prompt::PromptError;
 pub use prompt_recorder::PromptRecorder;
 pub(super) use prompt_recorder::set_text;
@@ -36,7 +38,7 @@ use crate::{
     telemetry::{Call, RequestRecord, Source},
     upstream::{Upstream, UpstreamError, cause::Cause},
 };
-use http::{HeaderName, Request, Response, StatusCode, Uri, Version};
+use http::{HeaderName, Request, Response, StatusCode, Uri, Version, request::Parts};
 use http_body_util::BodyExt;
 use std::sync::Arc;
 use trailers::Ending;
@@ -77,19 +79,7 @@ impl ForwardedRequest<'_> {
             self.names.take(),
         );
         let (mut head, body) = request.into_parts();
-        complete_for_http1(&mut head.headers, &head.uri);
-        let trailers = Trailers::wanted_by(&head.headers);
-        // Those of a request are not passed on (RFC 9110 section 6.5.1): there is none to announce.
-        remove_hop_by_hop(&mut head.headers, Trailers::Dropped);
-        add_forwarded(&mut head.headers, self.record.peer.address.ip());
-        if let Some(own_host) = self.own_host {
-            set_host(&mut head.headers, own_host);
-        }
-        if let Some(header) = self.bearer {
-            as_bearer(&mut head.headers, header);
-        }
-        head.uri = self.uri;
-        head.version = Version::HTTP_11;
+        let trailers = self.complete(&mut head);
         if let Some(wanted) = &wanted {
             wanted.ask(&mut head.headers);
         }
@@ -124,5 +114,23 @@ impl ForwardedRequest<'_> {
         *response.version_mut() = Version::HTTP_11;
         Ok(response
             .map(|body| IdleTimeoutBody::new(Ending::new(body, trailers), self.upstream.gap_timeout()).boxed_unsync()))
+    }
+
+    /// Makes `head` what the server gets, and says which trailers the client wants of its answer.
+    fn complete(&mut self, head: &mut Parts) -> Trailers {
+        complete_for_http1(&mut head.headers, &head.uri);
+        let trailers = Trailers::wanted_by(&head.headers);
+        // Those of a request are not passed on (RFC 9110 section 6.5.1): there is none to announce.
+        remove_hop_by_hop(&mut head.headers, Trailers::Dropped);
+        add_forwarded(&mut head.headers, self.record.peer.address.ip());
+        if let Some(own_host) = self.own_host {
+            set_host(&mut head.headers, own_host);
+        }
+        if let Some(header) = self.bearer {
+            as_bearer(&mut head.headers, header);
+        }
+        head.uri = std::mem::take(&mut self.uri);
+        head.version = Version::HTTP_11;
+        trailers
     }
 }

@@ -42,6 +42,11 @@ impl Pipeline {
         }
     }
 
+    /// Whether a request asks for a file by its name, if the server may be one that knows none.
+    pub(super) fn shows_file(&self, head: &RequestHead) -> bool {
+        self.file_call(head) == Some(FileCall::View)
+    }
+
     /// The answer to a request about a file, where the server speaks Comfy API v2; otherwise the request.
     pub(super) fn answer_about_file<'a>(
         &'a self,

@@ -5,7 +5,8 @@ use crate::{
     http::{
         body::{Body, full},
         body_decoding::is_plain,
-        buffered::{BufferError, discard_unread},
+        buffered::{BufferBudget, BufferError, discard_unread},
+        headers::carried,
         multipart::FormReader,
     },
     jobs_api::{DialectKind, JobsSession},
@@ -13,13 +14,13 @@ use crate::{
     proxy::{
         Pipeline,
         answer::Answer,
-        failure::{passed, refused, refused_upload, unclear_upload, unreadable},
-        forward::ForwardedRequest,
+        failure::{refused, refused_upload, state_failure, unclear_upload, unreadable},
+        forward::{ForwardedRequest, OwnRequest},
         request::ClientRequest,
     },
     store::StoreError,
-    telemetry::{Source, now_ms},
-    upstream::UpstreamError,
+    telemetry::{Source, now_ms, of_this_request},
+    upstream::{Upstream, UpstreamError},
 };
 use bytes::Bytes;
 use http::{
@@ -28,13 +29,15 @@ use http::{
 };
 use http_body_util::BodyExt;
 use serde_json::{Map, Value};
+use std::sync::Arc;
 
 /// The longest answer to an upload, in bytes.
 const LONGEST_ANSWER: usize = 1 << 20;
 
-/// Why an upload that the server has taken has no name.
+/// Why an upload that the server may have taken has no name.
 const NO_ASSET: &str = "the server took the file, and did not say which asset it is";
 const NO_NAME: &str = "the server took the file, and others were given each name that it could have";
+const ENDED: &str = "jobshim ended while the file was on its way: the server may have taken it";
 
 /// Headers about a body that does not go on as it is.
 const OF_BODY: [HeaderName; 7] = [
@@ -55,6 +58,12 @@ impl Pipeline {
         let Some(names) = session.file_names() else {
             return refused(UpstreamError::BadTarget("there are no files".to_owned()));
         };
+        // Before anything is sent: what the server has taken must be known.
+        if let Err(error) = self.shared.store.confirm_for_write().await {
+            discard_unread(head.headers(), body).await;
+            record.source(Source::Jobshim);
+            return state_failure(&error);
+        }
         let wrong = match (is_plain(head.headers()), FormReader::new(head.headers())) {
             (Ok(true), Ok(reader)) => Ok(reader),
             (Err(error), _) => Err(unreadable(error)),
@@ -83,69 +92,109 @@ impl Pipeline {
         let outcome = Outcome::default();
         let files = (session.known_files().clone(), session.caller().scope);
         let body = UploadBody::new(body, reader, names.clone(), files, outcome.clone()).into_body();
-        match forwarded.forward(Request::from_parts(head.into_parts(), body)).await {
-            Ok(response) if response.status().is_success() => {
-                let uploaded = outcome.lock().take();
-                let told = self.uploaded(&session, names, response, uploaded).await;
-                told.unwrap_or_else(refused)
+        let request = Request::from_parts(head.into_parts(), body);
+        let uploading = Uploading {
+            request: forwarded.on_its_own(&self.shared.upstream, request),
+            upstream: Arc::clone(&self.shared.upstream),
+            budget: self.shared.budget.clone(),
+            session: session.clone(),
+            outcome,
+        };
+        // What the server has taken is known then, also where the client leaves before it is told.
+        match tokio::spawn(of_this_request(uploading.run())).await {
+            Ok(Ok(answer)) => {
+                record.source(Source::Upstream);
+                answer
             }
             // What is wrong with the form is told with what is wrong with a request's body.
-            outcome => passed(outcome),
+            Ok(Err(error)) => refused(error),
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            // The program ends.
+            Err(_) => unclear_upload(ENDED),
         }
     }
+}
 
-    /// Keeps an upload that the server has taken, and tells its client what it is called.
-    async fn uploaded(
-        &self,
-        session: &JobsSession,
-        names: &V2FileNames,
-        response: Response<Body>,
-        uploaded: Option<Uploaded>,
-    ) -> Result<Answer, UpstreamError> {
-        let (_, body) = response.into_parts();
-        let body = self.short_answer(body).await?;
-        let asset = session.asset_in(names, &body);
-        let (Some(Uploaded { mut claim, folder }), Some(asset)) = (uploaded, asset) else {
-            return Ok(unclear_upload(NO_ASSET));
-        };
-        let now = i64::try_from(now_ms()).unwrap_or(i64::MAX);
-        match claim.uploaded(&asset, now).await {
-            Ok(()) => {}
-            Err(StoreError::Changed) => return Ok(unclear_upload(NO_NAME)),
-            // There it is: its client must hear of it.
-            Err(error) => {
-                tracing::warn!(%error, "a file was uploaded, and its name will not be known after a restart");
+/// An upload on its way.
+struct Uploading {
+    request: OwnRequest,
+    upstream: Arc<Upstream>,
+    budget: BufferBudget,
+    session: JobsSession,
+    outcome: Outcome,
+}
+
+impl Uploading {
+    async fn run(self) -> Result<Answer, UpstreamError> {
+        let Self {
+            request,
+            upstream,
+            budget,
+            session,
+            outcome,
+        } = self;
+        let response = request.send().await?;
+        match (session.file_names(), response.status().is_success()) {
+            (Some(names), true) => {
+                let (head, body) = response.into_parts();
+                let body = short_answer(&upstream, &budget, body).await?;
+                let uploaded = outcome.lock().take();
+                Ok(taken(&session, names, &head.headers, &body, uploaded).await)
             }
+            _ => Ok(Answer::upstream(response)),
         }
-        let values = [claim.file.name.clone(), folder, claim.file.place.clone()];
-        let members = names.answer.iter().cloned().zip(values.into_iter().map(Value::String));
-        let body = Value::Object(Map::from_iter(members)).to_string();
-        let mut response = Response::new(Body::default());
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
-        headers.insert(
-            CONTENT_TYPE,
-            HeaderValue::from_static("application/json; charset=utf-8"),
-        );
-        *response.body_mut() = full(body);
-        *response.status_mut() = StatusCode::OK;
-        Ok(Answer::upstream(response))
     }
+}
 
-    async fn short_answer(&self, mut body: Body) -> Result<Bytes, UpstreamError> {
-        let upstream = &self.shared.upstream;
-        let mut whole = self.shared.budget.buffer(LONGEST_ANSWER);
-        while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|error| upstream.broken_off(&*error))?;
-            whole
-                .push(&frame.into_data().unwrap_or_default())
-                .map_err(|error| match error {
-                    BufferError::TooLong(_) => upstream.too_large(),
-                    BufferError::NoRoom(limit) => UpstreamError::NoRoom { limit },
-                })?;
+/// Keeps an upload that the server has taken, by its `answer`, and tells its client what it is called.
+async fn taken(
+    session: &JobsSession,
+    names: &V2FileNames,
+    told: &HeaderMap,
+    answer: &[u8],
+    uploaded: Option<Uploaded>,
+) -> Answer {
+    let asset = session.asset_in(names, answer);
+    let (Some(Uploaded { mut claim, folder }), Some(asset)) = (uploaded, asset) else {
+        return unclear_upload(NO_ASSET);
+    };
+    let now = i64::try_from(now_ms()).unwrap_or(i64::MAX);
+    match claim.uploaded(&asset, now).await {
+        Ok(()) => {}
+        Err(StoreError::Changed) => return unclear_upload(NO_NAME),
+        // There it is: its client must hear of it.
+        Err(error) => {
+            tracing::warn!(%error, "a file was uploaded, and its name will not be known after a restart");
         }
-        Ok(whole.into_bytes())
     }
+    let values = [claim.file.name.clone(), folder, claim.file.place.clone()];
+    let members = names.answer.iter().cloned().zip(values.into_iter().map(Value::String));
+    let body = Value::Object(Map::from_iter(members)).to_string();
+    let mut response = Response::new(Body::default());
+    let headers = response.headers_mut();
+    *headers = carried(told);
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("application/json; charset=utf-8"),
+    );
+    *response.body_mut() = full(body);
+    *response.status_mut() = StatusCode::OK;
+    Answer::upstream(response)
+}
+
+async fn short_answer(upstream: &Upstream, budget: &BufferBudget, mut body: Body) -> Result<Bytes, UpstreamError> {
+    let mut whole = budget.buffer(LONGEST_ANSWER);
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| upstream.broken_off(&*error))?;
+        whole
+            .push(&frame.into_data().unwrap_or_default())
+            .map_err(|error| match error {
+                BufferError::TooLong(_) => upstream.too_large(),
+                BufferError::NoRoom(limit) => UpstreamError::NoRoom { limit },
+            })?;
+    }
+    Ok(whole.into_bytes())
 }
 
 /// Makes the headers those of the form that the server gets, whose length is not known before its end.

@@ -1,6 +1,7 @@
 //! Files: uploads, their names in prompts, and what `/view` shows.
 
 mod forms;
+mod kept;
 mod memory;
 mod names;
 mod uploads;
