@@ -125,6 +125,11 @@ async fn nothing_is_sent_while_a_shared_store_is_away() {
     setup.upload(&[], "a.png", "one", &[]).await;
     let (uploads, jobs) = (setup.server.count(Call::Upload), setup.server.count(Call::Submit));
     valkey.kill();
+    until("it is seen to be away", async || {
+        let delete = json!({"delete": ["none"]});
+        setup.post("/history", &[], &delete).await.status == 503
+    })
+    .await;
     let upload = async || {
         let form = form("filename=\"b.png\"", b"two", &[]);
         setup.upload_form("/upload/image", &[], form).await
