@@ -3,7 +3,7 @@
 
 use crate::{
     auth::scope::Scope,
-    mapping::json::quoted,
+    mapping::json::{quoted, string_value},
     store::{Change, Event, Store, StoreError, Table},
     telemetry::now_ms,
 };
@@ -16,6 +16,7 @@ use std::{
         atomic::{AtomicI64, Ordering::SeqCst},
     },
 };
+use tokio::sync::watch;
 
 /// The most jobs of one scope: as many as ComfyUI has in its history. The oldest go first.
 const MAX_OF_SCOPE: usize = 10_000;
@@ -101,6 +102,8 @@ fn now() -> i64 {
 #[derive(Default)]
 struct Copy {
     of: HashMap<Scope, HashMap<Arc<str>, Arc<KnownJob>>>,
+    /// Those that have not ended as far as is known, with the clients that hear of them.
+    open: HashMap<Scope, HashMap<Arc<str>, Option<Box<str>>>>,
     jobs: usize,
     bytes: usize,
 }
@@ -110,7 +113,16 @@ impl Copy {
         self.remove(scope, id);
         self.jobs += 1;
         self.bytes += id.len() + job.bytes();
-        self.of.entry(scope).or_default().insert(id.into(), Arc::new(job));
+        let id = Arc::<str>::from(id);
+        if job.end.is_none() {
+            let client = job
+                .client_id
+                .as_ref()
+                .and_then(|client| string_value(client.as_bytes()));
+            let open = self.open.entry(scope).or_default();
+            open.insert(Arc::clone(&id), client.map(String::into_boxed_str));
+        }
+        self.of.entry(scope).or_default().insert(id, Arc::new(job));
     }
 
     fn remove(&mut self, scope: Scope, id: &str) {
@@ -123,6 +135,12 @@ impl Copy {
         }
         if of.is_empty() {
             self.of.remove(&scope);
+        }
+        if let Some(open) = self.open.get_mut(&scope) {
+            open.remove(id);
+            if open.is_empty() {
+                self.open.remove(&scope);
+            }
         }
     }
 
@@ -169,6 +187,8 @@ impl Copy {
 pub struct KnownJobs {
     store: Arc<Store>,
     copy: Arc<RwLock<Copy>>,
+    /// Told of whenever that is another.
+    changes: Arc<watch::Sender<()>>,
     /// The number that was given last.
     last: AtomicI64,
 }
@@ -180,11 +200,17 @@ impl KnownJobs {
     /// What is stored cannot be read.
     pub fn new(store: Arc<Store>) -> Result<Self, StoreError> {
         let copy = Arc::<RwLock<Copy>>::default();
-        let hearing = Arc::clone(&copy);
-        store.follow(&JOBS, move |event| hearing.write().hear(event))?;
+        let changes = Arc::<watch::Sender<()>>::default();
+        let hearing = (Arc::clone(&copy), Arc::clone(&changes));
+        store.follow(&JOBS, move |event| {
+            let (copy, changes) = &hearing;
+            copy.write().hear(event);
+            changes.send_replace(());
+        })?;
         Ok(Self {
             store,
             copy,
+            changes,
             last: AtomicI64::new(0),
         })
     }
@@ -207,10 +233,39 @@ impl KnownJobs {
     /// It could not be stored; it is known all the same, as long as a shared store does not come back without it.
     pub async fn submitted(&self, scope: Scope, id: &str, job: KnownJob) -> Result<(), StoreError> {
         let surplus = self.copy.read().surplus(scope);
-        self.copy.write().put(scope, id, job.clone());
+        self.put(scope, id, &job);
         let change = Change::default().put(&JOBS, &(scope, id.to_owned()), &job);
         let change = surplus.iter().fold(change, |change, key| change.remove(&JOBS, key));
         self.store.commit_async(change).await
+    }
+
+    fn put(&self, scope: Scope, id: &str, job: &KnownJob) {
+        self.copy.write().put(scope, id, job.clone());
+        self.changes.send_replace(());
+    }
+
+    /// Hears that a job was submitted, has ended or is not kept any more.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.changes.subscribe()
+    }
+
+    /// The jobs of `scope` that `client` hears of and that have not ended as far as is known, oldest first.
+    pub fn open_of(&self, scope: Scope, client: &str) -> Vec<Arc<str>> {
+        let copy = self.copy.read();
+        let open = copy.open.get(&scope).into_iter().flatten();
+        let of_client = open.filter(|(_, of)| of.as_deref() == Some(client));
+        let submitted = |id: &str| Some(copy.of.get(&scope)?.get(id)?.submitted_ms);
+        let mut ids: Vec<(Option<i64>, Arc<str>)> = of_client.map(|(id, _)| (submitted(id), Arc::clone(id))).collect();
+        ids.sort_unstable();
+        ids.into_iter().map(|(_, id)| id).collect()
+    }
+
+    /// How many jobs of `scope` have not ended as far as is known; those in `also` count in any case.
+    pub fn count_open<'i>(&self, scope: Scope, also: impl Iterator<Item = &'i Arc<str>>) -> usize {
+        let copy = self.copy.read();
+        let open = copy.open.get(&scope);
+        let ended = also.filter(|id| !open.is_some_and(|open| open.contains_key(*id)));
+        open.map_or(0, HashMap::len) + ended.count()
     }
 
     /// What is known of job `id` of `scope`.
@@ -242,7 +297,7 @@ impl KnownJobs {
             },
             _ => return,
         };
-        self.copy.write().put(scope, id, job.clone());
+        self.put(scope, id, &job);
         let store = Arc::clone(&self.store);
         let change = Change::default().put(&JOBS, &(scope, id.to_owned()), &job);
         tokio::spawn(async move {

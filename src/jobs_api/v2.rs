@@ -99,37 +99,40 @@ impl JobsSession {
                 return Ok(None);
             }
         }
-        let mut text = b"{\"job\": ".to_vec();
-        text.extend_from_slice(&body);
         let has_workflow = is_over || workflow == Workflow::Wanted;
-        if has_workflow {
-            let path = &v2.workflow;
-            let server_id = known.and_then(|known| known.server_id.as_deref());
-            let at_server = filled(path, server_id.unwrap_or(id));
-            let answer = self.ask(Call::Detail, &at_server, "").await?;
+        let workflow = match has_workflow {
             // A job whose workflow the server does not have is a job all the same.
-            if !(answer.status == StatusCode::NOT_FOUND && self.says_unknown(&answer.body)) {
-                let answer = accept(&Method::GET, path, answer)?;
-                is_text(path, &answer.body)?;
-                text.extend_from_slice(b", \"workflow\": ");
-                text.extend_from_slice(&answer.body);
-            }
-        }
-        text.push(b'}');
-        let observed = known.map(|known| known.observed(id));
-        let written = self
-            .jobs
-            .of_v2
-            .job
-            .written(&text, observed.as_ref().map(String::as_bytes));
-        let written = written.map_err(|error| self.unfit_v2(&error))?;
+            true => self.live_workflow(id).await?,
+            false => None,
+        };
+        let shown = self.v2_shown(id, &body, workflow.as_deref(), known)?;
         if has_workflow {
-            self.keep_files(v2, id, &body, &written);
+            self.keep_files(v2, id, &body, &shown);
         }
         if is_over {
             self.jobs.files.asked(self.caller.scope, id);
         }
-        Ok(Some(written.into()))
+        Ok(Some(shown.into()))
+    }
+
+    /// What the Jobs API would tell of the job of which the server tells `body`, and that workflow.
+    pub(super) fn v2_shown(
+        &self,
+        id: &str,
+        body: &[u8],
+        workflow: Option<&[u8]>,
+        known: Option<&KnownJob>,
+    ) -> Result<Vec<u8>, JobsError> {
+        let mut text = [b"{\"job\": ", body].concat();
+        if let Some(workflow) = workflow {
+            text.extend_from_slice(b", \"workflow\": ");
+            text.extend_from_slice(workflow);
+        }
+        text.push(b'}');
+        let observed = known.map(|known| known.observed(id));
+        let table = &self.jobs.of_v2.job;
+        let written = table.written(&text, observed.as_ref().map(String::as_bytes));
+        written.map_err(|error| self.unfit_v2(&error))
     }
 
     /// All jobs that are known, or those that have not ended, newest created first.
@@ -303,7 +306,7 @@ impl JobsSession {
     }
 
     /// A job has ended, and this is what a list tells of it. Says whether a list shows it at all.
-    fn v2_ended(&self, id: &str, listed: &[u8]) -> bool {
+    pub(super) fn v2_ended(&self, id: &str, listed: &[u8]) -> bool {
         let is_shown = self.dialect().job_in(listed).is_some();
         let (known, scope) = (&self.jobs.known, self.caller.scope);
         match is_shown {

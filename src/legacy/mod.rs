@@ -3,7 +3,7 @@
 //! One file a list, and `by_id` for a single job. `entries` has a job in its legacy form, from `entry_cache` or from the server;
 //! `listing` puts many together; `pagination` is the arithmetic of counts and offsets. `writes` holds the writes, `write_body` what
 //! their bodies ask for, and `hidden` the jobs that were deleted where the server cannot forget them. `names` has jobs that their
-//! clients call by other ids than the server.
+//! clients call by other ids than the server. `live` is what clients hear on `/ws` where the server has none.
 
 mod answer;
 mod by_id;
@@ -25,6 +25,7 @@ mod kept_answers;
 mod last_lists;
 mod list_writer;
 mod listing;
+pub mod live;
 mod named_answers;
 mod named_orders;
 pub mod names;

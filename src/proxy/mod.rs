@@ -7,6 +7,7 @@ pub mod greeting;
 pub mod hints;
 mod housekeeping;
 mod keeping;
+mod live_socket;
 mod named;
 pub mod panics;
 mod pass_through;
@@ -36,7 +37,7 @@ use crate::{
     auth::access_token::Access,
     config::{Config, InForce},
     http::{buffered::BufferBudget, peer::Peer, validate::HeadLimits},
-    legacy::{self, Legacy},
+    legacy::{self, Legacy, live::LiveFeeds},
     migration::{compare::Shadow, modes::Modes, notices::Notices},
     store::{Store, StoreError},
     telemetry::{Observer, RecordedBody},
@@ -104,6 +105,7 @@ impl Proxy {
             diagnosis: Diagnosis::new(&config.upstream, legacy.tables()),
             probing: Mutex::default(),
             sockets: Arc::default(),
+            live: Arc::new(LiveFeeds::new(config.upstream.concurrency)),
             upstream,
             store,
             budget,

@@ -170,6 +170,10 @@ impl Pipeline {
     fn answer_route<'a>(&'a self, route: Route, request: ArrivedRequest<'a>) -> Answering<'a> {
         let asked = OriginHeaders::of(request.head.flagged());
         match route {
+            Route::PassThrough if self.may_speak_for(&request.head) => later(async move {
+                self.learn_dialect(&request).await;
+                self.pass_through(request, asked).await
+            }),
             Route::PassThrough => match (self.served_call(&request.head), self.file_call(&request.head)) {
                 (Some(call), _) => self.answer_served(call, request, asked),
                 (None, Some(call)) => self.answer_about_file(call, request, asked),

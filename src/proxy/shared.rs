@@ -5,6 +5,7 @@ use crate::{
     auth::access_token::Access,
     config::TrustedProxies,
     http::{buffered::BufferBudget, validate::HeadLimits},
+    legacy::live::LiveFeeds,
     store::Store,
     telemetry::Observer,
     upstream::Upstream,
@@ -26,6 +27,8 @@ pub(super) struct Shared {
     pub budget: BufferBudget,
     /// The WebSockets that are open.
     pub sockets: Arc<ClientSockets>,
+    /// The clients that listen where the server has no WebSockets.
+    pub live: Arc<LiveFeeds>,
     pub trusted_proxies: TrustedProxies,
     /// The largest body of a legacy write, in bytes.
     pub max_write_body: usize,

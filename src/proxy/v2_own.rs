@@ -45,6 +45,7 @@ impl Pipeline {
         match instead {
             // Those are answered before.
             V2Instead::Upload | V2Instead::View => Either::Right(request),
+            V2Instead::Socket => Either::Left(at_once(self.open_live_socket(request))),
             V2Instead::Use(advice) => Either::Left(at_once(no_such_thing(&call(head), advice))),
             _ if !is_read => Either::Left(at_once(no_such_thing(&call(head), "only a GET is answered here"))),
             V2Instead::Own(text) => Either::Left(at_once(own(head.method(), text.to_owned(), false))),

@@ -1,8 +1,10 @@
 //! How an upstream speaks the Jobs API: the names it uses, read from a dialect table.
 
+mod live;
 pub(super) mod names;
 mod v2_files;
 
+pub use live::{LiveNames, LiveState};
 pub use names::{
     CancelNames, ClassNames, CompletedNames, DetailNames, DialectNames, JobNames, KeyNames, ListNames, PathRules,
     Probe, ServerNames, SocketNames, SortWords, States, V2Instead, V2Names,

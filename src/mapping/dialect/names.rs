@@ -1,6 +1,6 @@
 //! The names that a dialect table writes down, and the check of such a table.
 
-use super::v2_files::V2FileNames;
+use super::{live::LiveNames, v2_files::V2FileNames};
 use crate::mapping::{
     inputs::InputNames,
     json::{MemberPath, find, string_value},
@@ -75,6 +75,8 @@ pub struct V2Names {
     remaining: (String, String, String),
     /// Uploads, and files that are shown.
     pub files: V2FileNames,
+    /// What becomes of the WebSocket.
+    pub live: LiveNames,
 }
 
 /// What a client is answered by jobshim itself.
@@ -90,6 +92,8 @@ pub enum V2Instead<'a> {
     Own(&'a str),
     /// JSON with the number of jobs that have not ended in between.
     Remaining(&'a str, &'a str),
+    /// A WebSocket.
+    Socket,
 }
 
 impl V2Names {
@@ -104,6 +108,9 @@ impl V2Names {
             return Some(V2Instead::Upload);
         }
         let (counting, before, after) = &self.remaining;
+        if path == self.live.socket {
+            return Some(V2Instead::Socket);
+        }
         if path == counting {
             return Some(V2Instead::Remaining(before, after));
         }
@@ -354,6 +361,7 @@ impl DialectNames {
                 "{id}",
             ),
             (names.v2.as_ref().map_or(&names.list.path, |v2| &v2.files.take), ""),
+            (names.v2.as_ref().map_or(&names.detail.path, |v2| &v2.live.path), "{id}"),
         ] {
             if !path.starts_with('/') || !path.contains(hole) {
                 let offset = source.find(path.as_str()).unwrap_or(0);

@@ -132,6 +132,18 @@ pub(in crate::proxy) fn no_such_file() -> Answer {
     )
 }
 
+/// A request for a WebSocket that opens none.
+pub(in crate::proxy) fn no_upgrade(call: &str) -> Answer {
+    failure(
+        StatusCode::BAD_REQUEST,
+        "no_upgrade",
+        format!("{call} opens a WebSocket, and the request is none for one"),
+        "it takes a GET of HTTP/1.1 with Connection: Upgrade, Upgrade: websocket, Sec-WebSocket-Version: 13 and a \
+         Sec-WebSocket-Key"
+            .to_owned(),
+    )
+}
+
 /// Making the answer panicked.
 pub(in crate::proxy) fn panicked() -> Answer {
     failure(

@@ -44,6 +44,33 @@ struct Changes {
     time: Pin<Box<Sleep>>,
 }
 
+/// Resolves when what is to be said on `socket` now waits for nothing any more. Up to prompt `passed`, what was said has waited
+/// long enough.
+pub async fn until_answered(socket: &ClientSocket, passed: &mut u64) {
+    let prompts = socket.prompts();
+    let Some(newest) = prompts.newest_under_way(*passed) else {
+        return;
+    };
+    let deadline = Instant::now() + LONGEST;
+    loop {
+        // Before the look: an answer in between is not missed.
+        let answer = prompts.next_answer();
+        let end = match prompts.waits_for(*passed, newest) {
+            WaitsFor::Nothing => return,
+            WaitsFor::Answer => deadline,
+            WaitsFor::Moment(end) => end.min(deadline),
+        };
+        if deadline <= Instant::now() {
+            *passed = newest;
+            return;
+        }
+        tokio::select! {
+            () = answer => {}
+            () = sleep_until(end) => {}
+        }
+    }
+}
+
 impl<S> HeldEvents<S> {
     /// What `server` says on `socket`.
     pub(super) fn new(server: S, socket: ClientSocket) -> Self {

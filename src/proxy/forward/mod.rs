@@ -20,12 +20,14 @@ mod upgrade;
 mod v2_prompt;
 
 pub use client_sockets::{ClientSocket, ClientSockets};
+pub use held_events::until_answered;
 pub use named_events::SocketNames;
 pub use on_its_own::OwnRequest;
 pub use prompt::PromptError;
 pub use prompt_recorder::PromptRecorder;
 pub(super) use prompt_recorder::set_text;
 pub use target::{depends_on_dialect, in_dialect, target};
+pub use upgrade::asks_for_upgrade;
 
 use crate::{
     auth::scope::as_bearer,

@@ -40,21 +40,25 @@ pub(super) fn wanted(
     names: Option<SocketNames>,
 ) -> Option<UpgradeRequest> {
     let protocol = request.headers().get(UPGRADE)?.clone();
-    let lists = |header: HeaderName, token: &str| {
-        let values = request.headers().get_all(header).iter();
-        let mut tokens = values
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','));
-        tokens.any(|one| one.trim().eq_ignore_ascii_case(token))
-    };
-    let asked = lists(CONNECTION, "upgrade") && !lists(UPGRADE, "h2c");
-    (asked && request.version() == Version::HTTP_11).then(|| UpgradeRequest {
+    asks_for_upgrade(request.headers(), request.version()).then(|| UpgradeRequest {
         protocol,
         stop,
         socket,
         names,
         client: on(request),
     })
+}
+
+/// Whether a request of this version with these headers asks for another protocol than HTTP.
+pub fn asks_for_upgrade(headers: &HeaderMap, version: Version) -> bool {
+    let lists = |header: HeaderName, token: &str| {
+        let values = headers.get_all(header).iter();
+        let mut tokens = values
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','));
+        tokens.any(|one| one.trim().eq_ignore_ascii_case(token))
+    };
+    version == Version::HTTP_11 && lists(CONNECTION, "upgrade") && !lists(UPGRADE, "h2c")
 }
 
 impl UpgradeRequest {

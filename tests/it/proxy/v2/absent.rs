@@ -18,7 +18,6 @@ async fn what_the_server_has_nothing_for_is_a_501_that_says_what_to_use() {
         (Method::GET, "/api/userdata?dir=workflows"),
         (Method::POST, "/free"),
         (Method::POST, "/upload/video"),
-        (Method::GET, "/ws?clientId=x"),
     ] {
         let answer = setup
             .client

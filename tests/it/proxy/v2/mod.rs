@@ -7,6 +7,7 @@ mod keys;
 mod killed;
 mod listed;
 mod served;
+mod sockets;
 mod submit;
 
 use crate::support::{Client, Reply, Running, start};

@@ -1,0 +1,14 @@
+//! What clients hear on `/ws` where the server has no WebSocket: made from the event stream of each of their jobs.
+//!
+//! `feeds` has the clients that listen, `feed` is one of them with all of its sockets; `watcher` follows one job, `story` makes of
+//! it what ComfyUI would say, in `messages`; `queue` is what one socket is still to be told.
+
+mod feed;
+mod feeds;
+mod messages;
+mod queue;
+mod story;
+mod watcher;
+
+pub use feeds::{LiveFeeds, LiveListener};
+pub use messages::LiveMessage;

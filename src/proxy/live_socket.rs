@@ -1,0 +1,274 @@
+//! A WebSocket that jobshim itself speaks, where the server has none: what a client hears there is made in
+//! [`crate::legacy::live`].
+
+use super::{
+    Pipeline,
+    answer::{Answer, Origin},
+    failure::no_upgrade,
+    forward::{ClientSocket, asks_for_upgrade, until_answered},
+    request::ArrivedRequest,
+    shutdown::{DrainStage, Shutdown},
+    translation::call,
+};
+use crate::{
+    http::{body::full, header_flags::HeaderFlags, hex::hex, request_head::RequestHead},
+    jobs_api::{Caller, DialectKind},
+    legacy::live::{LiveListener, LiveMessage},
+    mapping::dialect::V2Instead,
+    telemetry::{Observer, RequestRecord, of_this_request},
+};
+use futures_util::{SinkExt, StreamExt};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode,
+    header::{
+        CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
+        SEC_WEBSOCKET_VERSION, UPGRADE,
+    },
+};
+use hyper::upgrade::{OnUpgrade, Upgraded, on};
+use hyper_util::rt::TokioIo;
+use std::{pin::pin, sync::Arc, time::Duration};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{
+        Message, Utf8Bytes,
+        handshake::derive_accept_key,
+        protocol::{CloseFrame, Role, WebSocketConfig, frame::coding::CloseCode},
+    },
+};
+
+/// The longest message of a client, in bytes: clients have nothing to say that matters here.
+const MAX_HEARD: usize = 1 << 20;
+/// What is read at once, in bytes.
+const READ_BUFFER: usize = 4 << 10;
+/// How often a client is asked whether it is there.
+const PING_EVERY: Duration = Duration::from_secs(60);
+/// How long a message may take to be sent.
+const SENDING: Duration = Duration::from_secs(60);
+/// How long a client may take to answer that it is the end.
+const CLOSING: Duration = Duration::from_secs(5);
+
+/// The headers of the handshake, which are about the client's connection.
+const OF_HANDSHAKE: [HeaderName; 4] = [
+    SEC_WEBSOCKET_EXTENSIONS,
+    SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_PROTOCOL,
+    SEC_WEBSOCKET_VERSION,
+];
+
+type Socket = WebSocketStream<TokioIo<Upgraded>>;
+
+impl Pipeline {
+    /// Whether a request may open a WebSocket that jobshim speaks itself, and it is not known whether the server has one: a
+    /// client opens it before it asks for anything else.
+    pub(super) fn may_speak_for(&self, head: &RequestHead) -> bool {
+        let jobs = self.legacy.jobs();
+        let names = jobs.names(DialectKind::V2).names.v2.as_ref();
+        let is_socket = |path| names.is_some_and(|names| matches!(names.instead(path), Some(V2Instead::Socket)));
+        head.has(HeaderFlags::UPGRADE) && jobs.known_dialect().is_none() && is_socket(head.uri().path())
+    }
+
+    /// Finds out what the server speaks. Where that fails, the request itself will tell the client.
+    pub(super) async fn learn_dialect(&self, request: &ArrivedRequest<'_>) {
+        let caller = self.caller_of_socket(request.record, &request.head);
+        Box::pin(self.legacy.jobs().dialect_to_pass(&caller, true)).await;
+    }
+
+    /// On whose behalf the server is asked for a socket: its handshake is no business of the server.
+    fn caller_of_socket(&self, record: &RequestRecord, head: &RequestHead) -> Arc<Caller> {
+        let mut headers: HeaderMap = head.headers().clone();
+        for name in OF_HANDSHAKE {
+            headers.remove(name);
+        }
+        let (stats, scope) = (Arc::new(record.stats.beside()), self.scope(head));
+        Arc::new(Caller::new(
+            &headers,
+            head.uri(),
+            record.peer.address.ip(),
+            scope,
+            stats,
+        ))
+    }
+
+    /// The 101 to a client that opens a WebSocket, which hears of its jobs from then on.
+    pub(super) fn open_live_socket(&self, request: ArrivedRequest<'_>) -> Answer {
+        let ArrivedRequest {
+            record, head, shutdown, ..
+        } = request;
+        let Some(accept) = accepted(&head) else {
+            return no_upgrade(&call(&head));
+        };
+        if record.foreign {
+            // It is refused.
+            return switched(&accept);
+        }
+        let scope = self.scope(&head);
+        let caller = self.caller_of_socket(record, &head);
+        let session = self.legacy.jobs().on_behalf_of(&caller, DialectKind::V2);
+        let name = self.legacy.tables().prompt.request.client_of(head.query());
+        let name = name.unwrap_or_else(new_name);
+        let open = OpenSocket {
+            socket: self.shared.sockets.open(scope, Some(&name)),
+            listener: self.shared.live.listen(session, &name),
+            shutdown,
+            observer: Arc::clone(&self.shared.observer),
+        };
+        let client = on(Request::from_parts(head.into_parts(), ()));
+        tokio::spawn(of_this_request(Box::pin(open.serve(client))));
+        switched(&accept)
+    }
+}
+
+/// What says that the handshake of `head` is accepted, if it is one.
+fn accepted(head: &RequestHead) -> Option<HeaderValue> {
+    let headers = head.headers();
+    let is = |name: HeaderName, value: &str| {
+        let mut values = headers.get_all(name).iter();
+        values
+            .next()
+            .is_some_and(|one| one.as_bytes().eq_ignore_ascii_case(value.as_bytes()))
+            && values.next().is_none()
+    };
+    let key = headers.get(SEC_WEBSOCKET_KEY)?;
+    let is_asked = *head.method() == Method::GET
+        && asks_for_upgrade(headers, head.parts().version)
+        && is(UPGRADE, "websocket")
+        && is(SEC_WEBSOCKET_VERSION, "13");
+    is_asked
+        .then(|| HeaderValue::try_from(derive_accept_key(key.as_bytes())).ok())
+        .flatten()
+}
+
+fn switched(accept: &HeaderValue) -> Answer {
+    let mut response = Response::new(full(""));
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(SEC_WEBSOCKET_ACCEPT, accept.clone());
+    Answer {
+        response,
+        origin: Origin::Jobshim { asked: false },
+    }
+}
+
+/// A name for a client that has none; it learns it by the first message.
+fn new_name() -> String {
+    let mut bytes = [0; 16];
+    // Without chance its name is that of others who have none either, in its own scope.
+    let _ = ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut bytes);
+    let mut name = [0; 32];
+    hex(&mut name, &bytes);
+    String::from_utf8_lossy(&name).into_owned()
+}
+
+/// A socket that was accepted, until it is closed.
+struct OpenSocket {
+    socket: ClientSocket,
+    listener: LiveListener,
+    /// Is waited for as long as it listens.
+    shutdown: Option<Shutdown>,
+    observer: Arc<Observer>,
+}
+
+/// Why a socket ends.
+enum End {
+    /// The client closed it, or is gone.
+    Client,
+    /// The program ends.
+    Shutdown,
+    /// The client does not keep up.
+    Slow,
+}
+
+impl OpenSocket {
+    async fn serve(self, client: OnUpgrade) {
+        let client = match client.await {
+            Ok(client) => TokioIo::new(client),
+            Err(error) => return tracing::debug!(%error, "a WebSocket could not be opened"),
+        };
+        let _open = self.observer.tunnelled();
+        let config = WebSocketConfig::default()
+            .read_buffer_size(READ_BUFFER)
+            .write_buffer_size(0)
+            .max_message_size(Some(MAX_HEARD))
+            .max_frame_size(Some(MAX_HEARD));
+        let mut socket = WebSocketStream::from_raw_socket(client, Role::Server, Some(config)).await;
+        let mut sent = 0;
+        let (code, reason) = match self.talk(&mut socket, &mut sent).await {
+            End::Client => (None, "the client has closed it"),
+            End::Shutdown => (Some(CloseCode::Away), "the program ends"),
+            End::Slow => (Some(CloseCode::Policy), "the client did not keep up"),
+        };
+        // From here on nobody listens.
+        drop(self.listener);
+        self.observer.carried(0, sent);
+        tracing::debug!(to_client = sent, reason, "a WebSocket ended");
+        let close = code.map(|code| CloseFrame {
+            code,
+            reason: Utf8Bytes::from_static(""),
+        });
+        let closing = async {
+            // An answer to the client's own close, where that is the end.
+            let _ = socket.close(close).await;
+            while let Some(Ok(_)) = socket.next().await {}
+        };
+        let _ = timeout(CLOSING, closing).await;
+    }
+
+    async fn talk(&self, socket: &mut Socket, sent: &mut u64) -> End {
+        let mut stop = self.shutdown.clone();
+        let mut stopping = pin!(async move {
+            match &mut stop {
+                Some(stop) => stop.reached(DrainStage::LastAnswers).await,
+                None => std::future::pending().await,
+            }
+        });
+        let mut pings = interval(PING_EVERY);
+        pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        pings.reset();
+        let (mut held, mut passed) = (None, 0);
+        loop {
+            let message = tokio::select! {
+                () = &mut stopping => return End::Shutdown,
+                heard = socket.next() => match heard {
+                    Some(Ok(Message::Close(_)) | Err(_)) | None => return End::Client,
+                    // Pings are answered below, and the rest is for nobody.
+                    Some(Ok(_)) => continue,
+                },
+                keeps_up = self.is_ready(&mut held, &mut passed) => match held.take() {
+                    Some(message) if keeps_up => framed(message),
+                    _ => return End::Slow,
+                },
+                _ = pings.tick() => Message::Ping(Default::default()),
+            };
+            *sent += message.len() as u64;
+            tokio::select! {
+                done = socket.send(message) => if done.is_err() {
+                    return End::Client;
+                },
+                () = self.listener.overflow() => return End::Slow,
+                () = sleep(SENDING) => return End::Slow,
+            }
+        }
+    }
+
+    /// Waits until the next message may be said, which is held then. Says whether there is one. It may be given up at any
+    /// time.
+    async fn is_ready(&self, held: &mut Option<LiveMessage>, passed: &mut u64) -> bool {
+        if held.is_none() {
+            *held = self.listener.next().await;
+        }
+        until_answered(&self.socket, passed).await;
+        held.is_some()
+    }
+}
+
+fn framed(message: LiveMessage) -> Message {
+    if message.is_binary {
+        return Message::Binary(message.bytes);
+    }
+    // All of them are JSON.
+    Message::Text(Utf8Bytes::try_from(message.bytes).unwrap_or_default())
+}
