@@ -2,6 +2,9 @@
 
 use memchr::memchr2;
 
+/// What is kept for the next line at most, in bytes.
+const MAX_IDLE: usize = 64 << 10;
+
 /// One event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamedEvent {
@@ -40,6 +43,11 @@ impl EventStream {
             is_first: true,
             max,
         }
+    }
+
+    /// What it holds of an event that has not ended, in bytes.
+    pub fn held(&self) -> usize {
+        self.line.capacity() + self.name.capacity() + self.data.capacity()
     }
 
     /// The next piece of the stream: the events that end in it go to `heard`.
@@ -107,7 +115,10 @@ impl EventStream {
                 _ => {}
             }
         }
-        self.line.clear();
+        match self.line.capacity() > MAX_IDLE {
+            true => self.line = Vec::new(),
+            false => self.line.clear(),
+        }
         match self.data.len() > self.max {
             true => Err(EventTooLong(self.max)),
             false => Ok(()),

@@ -129,6 +129,20 @@ impl Share {
         Ok(())
     }
 
+    /// Holds `bytes` from now on, more or less than before.
+    ///
+    /// # Errors
+    /// There is no room for more: it holds what it held.
+    pub fn set(&mut self, bytes: usize) -> Result<(), BufferError> {
+        match bytes.checked_sub(self.bytes) {
+            Some(more) => self.grow(more),
+            None => {
+                self.shrink_to(bytes);
+                Ok(())
+            }
+        }
+    }
+
     fn give_back_of_requests(&self, bytes: usize) {
         if self.sender == Sender::Client {
             self.budget.0.of_requests.fetch_sub(bytes, Relaxed);
