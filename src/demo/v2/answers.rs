@@ -117,11 +117,12 @@ pub(super) async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> i
     match fault {
         Some(Fault::Status(status)) => return Ok(refuse(status, code_of(status, call), "As it was told to.")),
         Some(Fault::Code(status, code)) => return Ok(refuse(status, code, "As it was told to.")),
-        Some(Fault::Expired) => return Ok(shared.seemingly_expired(&head, &id)),
-        Some(Fault::Lost | Fault::Silent) | None => {}
+        Some(Fault::Expired) if call != Call::Events => return Ok(shared.seemingly_expired(&head, &id)),
+        Some(Fault::Word(word)) => return Ok(shared.called(&head, &id, word)),
+        Some(Fault::Expired | Fault::Short | Fault::Lost | Fault::Silent) | None => {}
     }
     shared.tick();
-    let response = shared.respond(&head, &body, call, &id);
+    let response = shared.respond(&head, &body, call, &id, fault);
     match fault {
         Some(Fault::Lost) => Err(io::ErrorKind::ConnectionAborted.into()),
         Some(Fault::Silent) => future::pending().await,
@@ -176,7 +177,14 @@ impl Shared {
         known.then(|| key.to_owned())
     }
 
-    fn respond(self: &Arc<Self>, head: &Parts, body: &Bytes, call: Call, id: &str) -> Response<Body> {
+    fn respond(
+        self: &Arc<Self>,
+        head: &Parts,
+        body: &Bytes,
+        call: Call,
+        id: &str,
+        fault: Option<Fault>,
+    ) -> Response<Body> {
         let is_proxy = self.options.variant == Variant::ApiProxy;
         match call {
             Call::Health if is_proxy => {
@@ -194,7 +202,7 @@ impl Shared {
         let host = header(&head.headers, HOST.as_str()).unwrap_or("localhost");
         let base = format!("http://{host}{}", self.options.prefix);
         if call == Call::Events {
-            return self.events(&owner, id, &base);
+            return self.events(&owner, id, &base, fault);
         }
         self.with_writer(&base, |writer| match call {
             Call::Submit => self.submit(head, body, &owner, writer),
@@ -296,11 +304,25 @@ impl Shared {
         })
     }
 
-    fn events(self: &Arc<Self>, owner: &str, id: &str, base: &str) -> Response<Body> {
+    fn called(&self, head: &Parts, id: &str, word: &str) -> Response<Body> {
+        let owner = self.owner(&head.headers).unwrap_or_default();
+        let state = self.state.lock();
+        let told = state.jobs.get(&owner, id);
+        let mut told = told.map(|job| self.with_writer("", |writer| writer.job(job, None)));
+        match told.as_mut().and_then(Value::as_object_mut) {
+            Some(members) => {
+                members.insert("status".to_owned(), word.into());
+                json(200, &told.unwrap_or_default())
+            }
+            None => refuse(404, "not_found", format!("No job {id}.")),
+        }
+    }
+
+    fn events(self: &Arc<Self>, owner: &str, id: &str, base: &str, fault: Option<Fault>) -> Response<Body> {
         if !self.options.events {
             return refuse(501, "not_implemented", "There are no event streams here; poll the job.");
         }
-        let body = match events::open(self, owner, id, base) {
+        let body = match events::open(self, owner, id, base, fault) {
             Ok(body) => body,
             Err(NotOpened::Unknown) => return refuse(404, "not_found", format!("No job {id}.")),
             Err(NotOpened::TooMany) => {

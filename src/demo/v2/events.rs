@@ -1,6 +1,8 @@
 //! `GET /api/v2/jobs/{id}/events`: one job's event stream, from what holds now to its final status.
 
 use super::{
+    job::{Event, Status},
+    options::Fault,
     shared::{Pulse, Shared},
     submit::State,
 };
@@ -48,6 +50,8 @@ struct EventStream {
     /// The cut that it began after.
     began: u64,
     is_over: bool,
+    /// What is wrong with it.
+    fault: Option<Fault>,
     _permit: Permit,
 }
 
@@ -60,7 +64,13 @@ pub(super) enum NotOpened {
 }
 
 /// The stream of a job. Once it is counted, it has seen what holds: whoever waits for the count misses nothing.
-pub(super) fn open(shared: &Arc<Shared>, owner: &str, id: &str, base: &str) -> Result<Body, NotOpened> {
+pub(super) fn open(
+    shared: &Arc<Shared>,
+    owner: &str,
+    id: &str,
+    base: &str,
+    fault: Option<Fault>,
+) -> Result<Body, NotOpened> {
     let pulse = shared.pulse.subscribe();
     let state = shared.state.lock();
     let job = state.jobs.get(owner, id).ok_or(NotOpened::Unknown)?;
@@ -70,7 +80,7 @@ pub(super) fn open(shared: &Arc<Shared>, owner: &str, id: &str, base: &str) -> R
         let events = job.snapshot();
         events
             .iter()
-            .filter_map(|event| writer.event(job, event, place))
+            .filter_map(|event| writer.event(job, &told(event, fault), place))
             .collect()
     });
     let began = pulse.borrow().cuts;
@@ -83,7 +93,8 @@ pub(super) fn open(shared: &Arc<Shared>, owner: &str, id: &str, base: &str) -> R
         next: frames,
         pulse,
         began,
-        is_over: job.status.is_final(),
+        is_over: job.status.is_final() || fault == Some(Fault::Short),
+        fault,
         _permit: permit,
     };
     drop(state);
@@ -92,6 +103,14 @@ pub(super) fn open(shared: &Arc<Shared>, owner: &str, id: &str, base: &str) -> R
         Some((frame.map(|text| Frame::data(Bytes::from(text))), events))
     });
     Ok(StreamBody::new(Box::pin(frames)).boxed_unsync())
+}
+
+/// An event as a stream tells it.
+fn told(event: &Event, fault: Option<Fault>) -> Event {
+    match event {
+        Event::Status(status) if status.is_final() && fault == Some(Fault::Expired) => Event::Status(Status::Expired),
+        event => event.clone(),
+    }
 }
 
 impl EventStream {
@@ -133,7 +152,8 @@ impl EventStream {
         };
         let new = job.events.get(self.told..).unwrap_or_default();
         let frames: VecDeque<String> = self.shared.with_writer(&self.base, |writer| {
-            new.iter().filter_map(|event| writer.event(job, event, None)).collect()
+            let told = new.iter().map(|event| told(event, self.fault));
+            told.filter_map(|event| writer.event(job, &event, None)).collect()
         });
         self.told = job.events.len();
         self.next.extend(frames);

@@ -123,6 +123,11 @@ pub enum Fault {
     Lost,
     /// It does what it should, and the answer never comes.
     Silent,
-    /// A job is called expired, and is not: comfy-api-proxy says so of what ends while it looks for it.
+    /// A job is called expired, and is not: comfy-api-proxy says so of what ends while it looks for it. An event stream says so at
+    /// the job's end.
     Expired,
+    /// A job is said to be in this state.
+    Word(&'static str),
+    /// An event stream ends after what holds when it is opened.
+    Short,
 }
