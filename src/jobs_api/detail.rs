@@ -61,7 +61,7 @@ impl JobsSession {
         let server_id = known.as_deref().and_then(|known| known.server_id.as_deref());
         let at_server = filled(path, server_id.unwrap_or(id));
         let answer = match &dialect.names.v2 {
-            Some(v2) => Box::pin(self.v2_ask_job(v2, &at_server, known.as_deref())).await?,
+            Some(v2) => Box::pin(self.v2_ask_job(v2, &at_server)).await?,
             None => self.ask(Call::Detail, &at_server, "").await?,
         };
         // A server without the Jobs API says 404 too, but in words; an unknown job is an object.

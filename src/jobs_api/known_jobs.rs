@@ -7,7 +7,7 @@ use crate::{
     store::{Change, Event, Store, StoreError, Table},
     telemetry::now_ms,
 };
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::HashMap,
@@ -86,10 +86,39 @@ impl KnownJob {
         text + "}"
     }
 
+    /// Whether `other` tells of the same submission.
+    fn is_submission(&self, other: &Self) -> bool {
+        (self.submitted_ms, &self.server_id) == (other.submitted_ms, &other.server_id)
+    }
+
     fn bytes(&self) -> usize {
         let texts = [&self.server_id, &self.extra_data, &self.client_id, &self.end];
         let texts = texts.into_iter().flatten().map(String::len);
         OVERHEAD + self.number.len() + texts.sum::<usize>()
+    }
+}
+
+/// A job that a client hears of: its client may give its id to another one later, which the server calls something else.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HeardJob {
+    /// What its client calls it.
+    pub id: Arc<str>,
+    /// What the server calls it.
+    pub server_id: Arc<str>,
+}
+
+impl HeardJob {
+    fn new(id: &Arc<str>, job: &KnownJob) -> Self {
+        let server_id = job.server_id.as_deref();
+        Self {
+            id: Arc::clone(id),
+            server_id: server_id.map_or_else(|| Arc::clone(id), Arc::from),
+        }
+    }
+
+    /// Whether `job`, which its client calls the same, is this one.
+    pub(super) fn is(&self, job: &KnownJob) -> bool {
+        job.server_id.as_deref().unwrap_or(&self.id) == &*self.server_id
     }
 }
 
@@ -147,13 +176,26 @@ impl Copy {
     fn hear(&mut self, event: Event<(Scope, String), KnownJob>) {
         match event {
             Event::All(rows) => {
-                *self = Self::default();
+                let before = std::mem::take(self);
                 for ((scope, id), job) in rows {
+                    let job = before.not_reopened(scope, &id, job);
                     self.put(scope, &id, job);
                 }
             }
-            Event::Put((scope, id), job) => self.put(scope, &id, job),
+            Event::Put((scope, id), job) => {
+                let job = self.not_reopened(scope, &id, job);
+                self.put(scope, &id, job);
+            }
             Event::Gone((scope, id)) => self.remove(scope, &id),
+        }
+    }
+
+    /// A job as the store tells of it; as it stands here, where the store tells late that it has not ended.
+    fn not_reopened(&self, scope: Scope, id: &str, job: KnownJob) -> KnownJob {
+        let known = self.of.get(&scope).and_then(|of| of.get(id));
+        match known {
+            Some(known) if job.end.is_none() && known.end.is_some() && known.is_submission(&job) => (**known).clone(),
+            _ => job,
         }
     }
 
@@ -183,12 +225,37 @@ impl Copy {
     }
 }
 
+/// Who hears that something happened to the jobs of a scope.
+#[derive(Default)]
+struct Listeners(Mutex<HashMap<Scope, watch::Sender<()>>>);
+
+impl Listeners {
+    fn add(&self, scope: Scope) -> watch::Receiver<()> {
+        let mut scopes = self.0.lock();
+        scopes.retain(|_, sender| sender.receiver_count() > 0);
+        scopes.entry(scope).or_default().subscribe()
+    }
+
+    /// Tells those of a scope; of all, where there is none.
+    fn tell(&self, scope: Option<Scope>) {
+        let scopes = self.0.lock();
+        match scope {
+            Some(scope) => scopes.get(&scope).into_iter().for_each(|sender| {
+                sender.send_replace(());
+            }),
+            None => scopes.values().for_each(|sender| {
+                sender.send_replace(());
+            }),
+        }
+    }
+}
+
 /// The jobs of all scopes.
 pub struct KnownJobs {
     store: Arc<Store>,
     copy: Arc<RwLock<Copy>>,
-    /// Told of whenever that is another.
-    changes: Arc<watch::Sender<()>>,
+    /// They are told whenever that is another.
+    listeners: Arc<Listeners>,
     /// The number that was given last.
     last: AtomicI64,
 }
@@ -200,17 +267,21 @@ impl KnownJobs {
     /// What is stored cannot be read.
     pub fn new(store: Arc<Store>) -> Result<Self, StoreError> {
         let copy = Arc::<RwLock<Copy>>::default();
-        let changes = Arc::<watch::Sender<()>>::default();
-        let hearing = (Arc::clone(&copy), Arc::clone(&changes));
+        let listeners = Arc::<Listeners>::default();
+        let hearing = (Arc::clone(&copy), Arc::clone(&listeners));
         store.follow(&JOBS, move |event| {
-            let (copy, changes) = &hearing;
+            let (copy, listeners) = &hearing;
+            let scope = match &event {
+                Event::Put((scope, _), _) | Event::Gone((scope, _)) => Some(*scope),
+                Event::All(_) => None,
+            };
             copy.write().hear(event);
-            changes.send_replace(());
+            listeners.tell(scope);
         })?;
         Ok(Self {
             store,
             copy,
-            changes,
+            listeners,
             last: AtomicI64::new(0),
         })
     }
@@ -241,23 +312,26 @@ impl KnownJobs {
 
     fn put(&self, scope: Scope, id: &str, job: &KnownJob) {
         self.copy.write().put(scope, id, job.clone());
-        self.changes.send_replace(());
+        self.listeners.tell(Some(scope));
     }
 
-    /// Hears that a job was submitted, has ended or is not kept any more.
-    pub fn changes(&self) -> watch::Receiver<()> {
-        self.changes.subscribe()
+    /// Hears that a job of `scope` was submitted, has ended or is not kept any more.
+    pub fn changes(&self, scope: Scope) -> watch::Receiver<()> {
+        self.listeners.add(scope)
     }
 
     /// The jobs of `scope` that `client` hears of and that have not ended as far as is known, oldest first.
-    pub fn open_of(&self, scope: Scope, client: &str) -> Vec<Arc<str>> {
+    pub fn open_of(&self, scope: Scope, client: &str) -> Vec<HeardJob> {
         let copy = self.copy.read();
         let open = copy.open.get(&scope).into_iter().flatten();
         let of_client = open.filter(|(_, of)| of.as_deref() == Some(client));
-        let submitted = |id: &str| Some(copy.of.get(&scope)?.get(id)?.submitted_ms);
-        let mut ids: Vec<(Option<i64>, Arc<str>)> = of_client.map(|(id, _)| (submitted(id), Arc::clone(id))).collect();
-        ids.sort_unstable();
-        ids.into_iter().map(|(_, id)| id).collect()
+        let known = |id: &Arc<str>| {
+            let job = copy.of.get(&scope)?.get(id)?;
+            Some((job.submitted_ms, HeardJob::new(id, job)))
+        };
+        let mut jobs: Vec<(i64, HeardJob)> = of_client.filter_map(|(id, _)| known(id)).collect();
+        jobs.sort_unstable();
+        jobs.into_iter().map(|(_, job)| job).collect()
     }
 
     /// How many jobs of `scope` have not ended as far as is known; those in `also` count in any case.
@@ -333,6 +407,37 @@ mod tests {
         assert_eq!(again.next_number(one), 10, "a job in front counts, too");
         assert_eq!(again.get(one, "a").as_deref(), Some(&job(7)));
         assert_eq!(again.get(other, "a"), None, "another scope's");
+    }
+
+    #[test]
+    fn what_the_store_tells_late_does_not_reopen_a_job() {
+        let (mut copy, scope) = (Copy::default(), Scope([1; 32]));
+        let key = || (scope, "a".to_owned());
+        let ended = KnownJob {
+            end: Some("{}".to_owned()),
+            ..job(1)
+        };
+        copy.put(scope, "a", ended.clone());
+        copy.hear(Event::Put(key(), job(1)));
+        assert_eq!(copy.of[&scope]["a"].end, ended.end);
+        copy.hear(Event::All(vec![(key(), job(1))]));
+        assert_eq!(copy.of[&scope]["a"].end, ended.end);
+        assert!(copy.open.is_empty());
+        // The same id for another job.
+        copy.hear(Event::Put(key(), job(2)));
+        assert_eq!(copy.of[&scope]["a"].end, None);
+    }
+
+    #[tokio::test]
+    async fn those_who_listen_hear_of_their_own_scope() {
+        let jobs = KnownJobs::new(Arc::new(Store::in_memory().expect("a store"))).expect("jobs");
+        let (one, other) = (Scope([1; 32]), Scope([2; 32]));
+        let (mut of_one, mut of_other) = (jobs.changes(one), jobs.changes(other));
+        of_one.borrow_and_update();
+        of_other.borrow_and_update();
+        jobs.submitted(one, "a", job(7)).await.expect("stored");
+        assert!(of_one.has_changed().expect("a sender"));
+        assert!(!of_other.has_changed().expect("a sender"));
     }
 
     #[test]

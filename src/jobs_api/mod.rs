@@ -38,7 +38,7 @@ pub use error::JobsError;
 pub use files_at_hand::{ContentHash, KnownFile};
 pub use known::Known;
 pub use known_files::{Claim, KnownFiles};
-pub use known_jobs::{KnownJob, KnownJobs};
+pub use known_jobs::{HeardJob, KnownJob, KnownJobs};
 pub use list::{List, ListFilter};
 pub use live::{Live, LiveError, LiveEvent, LiveOutput, LiveProgress, LiveStream};
 pub use page::{JobKey, Listed, Page};

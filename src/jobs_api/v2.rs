@@ -59,18 +59,12 @@ impl JobsSession {
         self.jobs.known.get(self.caller.scope, id)
     }
 
-    /// What the server tells of a job. One that it calls expired so soon is asked for once more: comfy-api-proxy looks into the
+    /// What the server tells of a job. One that it calls expired is asked for once more: comfy-api-proxy looks into the
     /// history and into the queue of its server one after the other, and says so of what ends in between.
-    pub(super) async fn v2_ask_job(
-        &self,
-        v2: &V2Names,
-        at_server: &str,
-        known: Option<&KnownJob>,
-    ) -> Result<Answer, JobsError> {
+    pub(super) async fn v2_ask_job(&self, v2: &V2Names, at_server: &str) -> Result<Answer, JobsError> {
         let answer = self.ask(Call::Detail, at_server, "").await?;
-        let is_sure = known.is_some_and(KnownJob::may_be_gone);
         let is_expired = |body| self.is_over(v2, body).is_ok_and(|is_over| is_over) && !self.is_shown(body);
-        match !is_sure && answer.status.is_success() && is_expired(&answer.body) {
+        match answer.status.is_success() && is_expired(&answer.body) {
             true => self.ask(Call::Detail, at_server, "").await,
             false => Ok(answer),
         }
@@ -102,7 +96,10 @@ impl JobsSession {
         let has_workflow = is_over || workflow == Workflow::Wanted;
         let workflow = match has_workflow {
             // A job whose workflow the server does not have is a job all the same.
-            true => self.live_workflow(id).await?,
+            true => {
+                let server_id = known.and_then(|known| known.server_id.as_deref());
+                self.live_workflow(server_id.unwrap_or(id)).await?
+            }
             false => None,
         };
         let shown = self.v2_shown(id, &body, workflow.as_deref(), known)?;
@@ -200,7 +197,7 @@ impl JobsSession {
     ) -> Result<Option<Entry>, JobsError> {
         let path = &self.dialect().names.detail.path;
         let at_server = filled(path, job.server_id.as_deref().unwrap_or(&id));
-        let answer = self.v2_ask_job(v2, &at_server, Some(&job)).await?;
+        let answer = self.v2_ask_job(v2, &at_server).await?;
         if answer.status == StatusCode::NOT_FOUND && self.says_unknown(&answer.body) {
             self.v2_ended(&id, b"");
             return Ok(None);
@@ -295,7 +292,7 @@ impl JobsSession {
     }
 
     /// Whether the job has ended, in whichever way.
-    fn is_over(&self, v2: &V2Names, body: &[u8]) -> Result<bool, JobsError> {
+    pub(super) fn is_over(&self, v2: &V2Names, body: &[u8]) -> Result<bool, JobsError> {
         let state = self.v2_state(v2, body)?;
         Ok(state.is_some_and(|state| v2.over.contains(&state)))
     }

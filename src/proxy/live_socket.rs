@@ -13,7 +13,7 @@ use super::{
 use crate::{
     http::{body::full, header_flags::HeaderFlags, hex::hex, request_head::RequestHead},
     jobs_api::{Caller, DialectKind},
-    legacy::live::{LiveListener, LiveMessage},
+    legacy::live::{LiveListener, LiveMessage, QueuedMessage},
     mapping::dialect::V2Instead,
     telemetry::{Observer, RequestRecord, of_this_request},
 };
@@ -108,9 +108,11 @@ impl Pipeline {
         let session = self.legacy.jobs().on_behalf_of(&caller, DialectKind::V2);
         let name = self.legacy.tables().prompt.request.client_of(head.query());
         let name = name.unwrap_or_else(new_name);
+        let socket = self.shared.sockets.open(scope, Some(&name));
+        let newest_prompt = Box::new(socket.newest_prompt());
         let open = OpenSocket {
-            socket: self.shared.sockets.open(scope, Some(&name)),
-            listener: self.shared.live.listen(session, &name),
+            listener: self.shared.live.listen(session, &name, newest_prompt),
+            socket,
             shutdown,
             observer: Arc::clone(&self.shared.observer),
         };
@@ -230,6 +232,8 @@ impl OpenSocket {
         pings.reset();
         let (mut held, mut passed) = (None, 0);
         loop {
+            // Counts until it is sent.
+            let mut counted = None;
             let message = tokio::select! {
                 () = &mut stopping => return End::Shutdown,
                 heard = socket.next() => match heard {
@@ -238,7 +242,7 @@ impl OpenSocket {
                     Some(Ok(_)) => continue,
                 },
                 keeps_up = self.is_ready(&mut held, &mut passed) => match held.take() {
-                    Some(message) if keeps_up => framed(message),
+                    Some(queued) if keeps_up => framed(counted.insert(queued).message.clone()),
                     _ => return End::Slow,
                 },
                 _ = pings.tick() => Message::Ping(Default::default()),
@@ -256,11 +260,13 @@ impl OpenSocket {
 
     /// Waits until the next message may be said, which is held then. Says whether there is one. It may be given up at any
     /// time.
-    async fn is_ready(&self, held: &mut Option<LiveMessage>, passed: &mut u64) -> bool {
+    async fn is_ready(&self, held: &mut Option<QueuedMessage>, passed: &mut u64) -> bool {
         if held.is_none() {
             *held = self.listener.next().await;
         }
-        until_answered(&self.socket, passed).await;
+        if let Some(queued) = held {
+            until_answered(&self.socket, passed, queued.said_at, queued.since).await;
+        }
         held.is_some()
     }
 }

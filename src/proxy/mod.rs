@@ -105,7 +105,7 @@ impl Proxy {
             diagnosis: Diagnosis::new(&config.upstream, legacy.tables()),
             probing: Mutex::default(),
             sockets: Arc::default(),
-            live: Arc::new(LiveFeeds::new(config.upstream.concurrency)),
+            live: Arc::new(LiveFeeds::new(config.upstream.concurrency, budget.clone())),
             upstream,
             store,
             budget,

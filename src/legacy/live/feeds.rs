@@ -2,15 +2,17 @@
 
 use super::{
     feed::{Feed, Streams},
-    messages::LiveMessage,
-    queue::MessageQueue,
+    queue::{Clock, MessageQueue, QueuedMessage},
 };
-use crate::{auth::scope::Scope, jobs_api::JobsSession};
+use crate::{
+    http::buffered::BufferBudget,
+    jobs_api::{CallerKey, JobsSession},
+};
 use parking_lot::Mutex;
 use std::{collections::HashMap, sync::Arc};
 
-/// A client: whose it is, and what it calls itself.
-type Client = (Scope, Arc<str>);
+/// A client: who it is to the server, and what it calls itself.
+type Client = (CallerKey, Arc<str>);
 
 /// All that listen: no more than there are sockets.
 pub struct LiveFeeds {
@@ -19,23 +21,23 @@ pub struct LiveFeeds {
 }
 
 impl LiveFeeds {
-    /// Nobody listens yet. At most `side_by_side` event streams are open at once, and as many jobs are asked for at once.
-    pub fn new(side_by_side: usize) -> Self {
+    /// Nobody listens yet. At most `side_by_side` event streams are open at once, and as many jobs are asked for at once. What
+    /// is held counts within `budget`.
+    pub fn new(side_by_side: usize, budget: BufferBudget) -> Self {
         Self {
             feeds: Mutex::default(),
-            streams: Arc::new(Streams::new(side_by_side)),
+            streams: Arc::new(Streams::new(side_by_side, budget)),
         }
     }
 
-    /// A socket of `client`, for whom the server is asked by `session`.
-    pub fn listen(self: &Arc<Self>, session: JobsSession, client: &str) -> LiveListener {
-        let client: Client = (session.caller().scope, client.into());
-        let queue = Arc::<MessageQueue>::default();
+    /// A socket of `client`, for whom the server is asked by `session`. `clock` says when each message was said.
+    pub fn listen(self: &Arc<Self>, session: JobsSession, client: &str, clock: Clock) -> LiveListener {
+        let client: Client = (session.caller().caller_key(), client.into());
+        let queue = Arc::new(MessageQueue::new(clock, self.streams.budget.clone()));
         let mut feeds = self.feeds.lock();
-        let feed = feeds.entry(client.clone()).or_insert_with(|| {
-            let (scope, name) = client.clone();
-            Feed::start(scope, name, session, Arc::clone(&self.streams))
-        });
+        let feed = feeds
+            .entry(client.clone())
+            .or_insert_with(|| Feed::start(Arc::clone(&client.1), session, Arc::clone(&self.streams)));
         feed.join(&queue);
         LiveListener {
             feeds: Arc::clone(self),
@@ -54,7 +56,7 @@ pub struct LiveListener {
 
 impl LiveListener {
     /// What it is told next; `None` once it does not keep up, and nothing more will be said.
-    pub async fn next(&self) -> Option<LiveMessage> {
+    pub async fn next(&self) -> Option<QueuedMessage> {
         self.queue.next().await
     }
 

@@ -12,3 +12,4 @@ mod watcher;
 
 pub use feeds::{LiveFeeds, LiveListener};
 pub use messages::LiveMessage;
+pub use queue::{Clock, QueuedMessage};

@@ -2,6 +2,7 @@
 
 use super::messages::{self, LiveMessage, NodeProgress};
 use crate::{
+    http::buffered::Share,
     jobs_api::{LiveEvent, LiveOutput, LiveProgress, LiveState},
     telemetry::now_ms,
 };
@@ -28,11 +29,14 @@ pub(super) struct Story {
     keys: HashSet<(String, String)>,
     /// Nodes with files that were not told of.
     untold: Vec<String>,
+    /// What the files take counts within `server.max_buffered`.
+    share: Share,
 }
 
 impl Story {
-    pub(super) fn new(id: Arc<str>) -> Self {
+    pub(super) fn new(id: Arc<str>, share: Share) -> Self {
         Self {
+            share,
             id,
             is_started: false,
             node: None,
@@ -132,14 +136,27 @@ impl Story {
             known.is_over = true;
             said.push(messages::progress_state(&self.id, &self.nodes));
         }
-        if !self.executed.contains(&node) && self.executed.len() < MAX_FILES {
+        self.has_ended(node);
+    }
+
+    fn has_ended(&mut self, node: String) {
+        let is_new = self.executed.len() < MAX_FILES && !self.executed.contains(&node);
+        if is_new && self.share.grow(node.len() + size_of::<String>()).is_ok() {
             self.executed.push(node);
         }
     }
 
     fn add(&mut self, output: LiveOutput) {
         let key = (output.node.clone(), output.key.clone());
-        if self.files.len() < MAX_FILES && self.keys.insert(key) {
+        if self.files.len() >= MAX_FILES || self.keys.contains(&key) {
+            return;
+        }
+        let bytes = output.file.len() + 2 * (output.node.len() + output.key.len()) + size_of::<LiveOutput>();
+        if let Err(error) = self.share.grow(bytes) {
+            tracing::warn!(%error, "clients are not told of a file that a job has made");
+            return;
+        }
+        if self.keys.insert(key) {
             if !self.untold.contains(&output.node) {
                 self.untold.push(output.node.clone());
             }
@@ -164,13 +181,23 @@ impl Story {
             .collect()
     }
 
-    /// A node shows `output`, and has ended with it.
+    /// A node shows `output`, and has ended with it. Where another one runs by now, or that it has ended was told, no more is told.
     pub(super) fn executed(&mut self, node: &str, output: &Value) -> Vec<LiveMessage> {
         let mut said = Vec::new();
         self.start(&mut said);
-        self.enter(node, &mut said);
-        said.push(messages::executed(&self.id, node, output));
-        self.leave(&mut said);
+        let is_late = match &self.node {
+            Some(running) => running != node,
+            None => self.executed.iter().any(|executed| executed == node),
+        };
+        let executed = messages::executed(&self.id, node, output);
+        if is_late {
+            self.has_ended(node.to_owned());
+            said.push(executed);
+        } else {
+            self.enter(node, &mut said);
+            said.push(executed);
+            self.leave(&mut said);
+        }
         said
     }
 
@@ -204,5 +231,54 @@ impl Story {
     /// Nothing more comes of it.
     pub(super) fn over(&self) -> LiveMessage {
         messages::executing(&self.id, None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::buffered::BufferBudget;
+
+    fn runs(node: &str) -> LiveEvent {
+        LiveEvent::Progress(LiveProgress {
+            node: Some(node.to_owned()),
+            step: None,
+        })
+    }
+
+    fn file(node: &str, key: &str) -> LiveEvent {
+        LiveEvent::Output(LiveOutput {
+            node: node.to_owned(),
+            key: key.to_owned(),
+            file: Bytes::from_static(b"{}"),
+        })
+    }
+
+    #[test]
+    fn a_late_file_of_a_node_says_nothing_of_the_node_that_runs() {
+        let mut story = Story::new("job".into(), BufferBudget::new(1 << 20).share());
+        story.hear(runs("A"));
+        story.hear(runs("B"));
+        let said = story.executed("A", &Value::Null);
+        assert_eq!(said.len(), 1);
+        assert_eq!(story.node(), Some("B"));
+        // The one that runs ends with what it shows.
+        let said = story.executed("B", &Value::Null);
+        assert_eq!(said.len(), 2, "executed, and how far all are");
+        assert_eq!(story.node(), None);
+        assert_eq!(story.executed("B", &Value::Null).len(), 1);
+        assert_eq!(story.executed, ["A", "B"]);
+    }
+
+    #[test]
+    fn files_count_within_what_may_be_held() {
+        let budget = BufferBudget::new(1_000);
+        let mut story = Story::new("job".into(), budget.share());
+        for nth in 0..100 {
+            story.hear(file("A", &nth.to_string()));
+        }
+        assert!(budget.held() > 500 && story.files.len() < 20);
+        drop(story);
+        assert_eq!(budget.held(), 0);
     }
 }

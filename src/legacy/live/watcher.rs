@@ -2,13 +2,12 @@
 
 use super::{feed::Feed, messages, story::Story};
 use crate::{
-    jobs_api::{JobsError, Live, LiveEvent, LiveState, LiveStream},
-    mapping::json::{MemberPath, find},
+    jobs_api::{HeardJob, JobsError, Live, LiveEvent, LiveState, LiveStream},
+    mapping::json::find,
 };
 use bytes::Bytes;
-use serde_json::{Map, Value};
 use std::{sync::Arc, time::Duration};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 /// How long after a look at a job the next one is, at first; and at most, while the job runs and while it waits.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -27,77 +26,150 @@ const UNKNOWN_FOR: Duration = Duration::from_secs(15);
 /// How often the server is asked for a job that has ended, at most.
 const LAST_LOOKS: u32 = 5;
 
-/// Follows job `id` to its end; one that is `late` was there before anybody listened.
-pub(super) async fn follow(feed: Arc<Feed>, id: Arc<str>, is_late: bool) {
+/// Of how many looks in a row each must say that nothing is left of a job, once that was said first, and how far they are apart:
+/// servers say so for a moment of a job that ends while they look for it.
+const LOOKS_AT_GONE: u32 = 2;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
+
+/// For how long a stream must have been open to be opened again at once.
+const LONG_OPEN: Duration = Duration::from_secs(10);
+
+/// Follows a job to its end; one that is `late` was there before anybody listened.
+pub(super) async fn follow(feed: Arc<Feed>, job: HeardJob, is_late: bool) {
     let watcher = Watcher {
-        story: Story::new(Arc::clone(&id)),
+        story: Story::new(Arc::clone(&job.id), feed.streams.budget.share()),
         workflow: None,
         is_late,
+        runs: false,
+        goes_on: false,
+        unknown_since: None,
         feed,
-        id,
+        job,
     };
     Box::pin(watcher.run()).await;
 }
 
 struct Watcher {
     feed: Arc<Feed>,
-    id: Arc<str>,
+    job: HeardJob,
     story: Story,
     /// Once it was asked for.
     workflow: Option<Option<Bytes>>,
-    /// Nothing was heard so far of a job that was there before.
+    /// It was there before anybody listened, and nothing was heard of it so far.
     is_late: bool,
+    /// It runs, as far as is heard.
+    runs: bool,
+    /// Something was said of it lately.
+    goes_on: bool,
+    /// Since when the server has not known it.
+    unknown_since: Option<Instant>,
 }
+
+/// How a job has ended, and what the server tells of it.
+type End = (LiveState, Option<Bytes>);
 
 impl Watcher {
     async fn run(mut self) {
+        let (state, body) = self.until_end().await;
+        self.end(state, body).await;
+    }
+
+    async fn until_end(&mut self) -> End {
         let feed = Arc::clone(&self.feed);
         let mut pause = FIRST_PAUSE;
-        let mut unknown_since = None;
-        let mut no_stream_before = None;
+        // How often in a row a look has said that nothing is left of it.
+        let mut gone = 0;
+        // Its place among those that wait for a stream: whoever has waited longest is next.
+        let mut turn = None;
+        let mut next_look = Instant::now();
+        let mut next_stream = next_look;
         loop {
-            if feed.streams.may_be()
-                && no_stream_before.is_none_or(|moment| moment <= Instant::now())
-                && let Ok(_permit) = Arc::clone(&feed.streams.streams).try_acquire_owned()
-            {
-                match feed.session.live(&self.id).await {
-                    Ok(Live::Stream(stream)) => match self.listen(*stream).await {
-                        Heard::End(state) => return self.end(state, None).await,
-                        // It goes on, as soon as the job says where it is.
-                        Heard::Something => pause = FIRST_PAUSE,
-                        Heard::Nothing => {}
-                    },
+            let moved = feed.moved.notified();
+            // Of one that was there before, a look says whether it has ended before.
+            let may_listen = !self.is_late && feed.streams.may_be() && (self.runs || feed.is_next(&self.job));
+            let is_due = may_listen && next_stream <= Instant::now();
+            if !is_due {
+                turn = None;
+            } else if turn.is_none() {
+                turn = Some(Box::pin(Arc::clone(&feed.streams.streams).acquire_owned()));
+            }
+            let wake = match may_listen && !is_due {
+                true => next_look.min(next_stream),
+                false => next_look,
+            };
+            let permit = async {
+                match &mut turn {
+                    Some(turn) => turn.await.ok(),
+                    None => std::future::pending().await,
+                }
+            };
+            let permit = tokio::select! {
+                biased;
+                permit = permit => permit,
+                () = moved, if !may_listen => continue,
+                () = sleep_until(wake) => None,
+            };
+            if let Some(permit) = permit {
+                turn = None;
+                self.goes_on = false;
+                let opened = Instant::now();
+                let mut wait = Duration::ZERO;
+                match feed.session.live(&self.job.server_id).await {
+                    Ok(Live::Stream(stream)) => {
+                        let said = self.listen(*stream).await;
+                        drop(permit);
+                        if let Some(said) = said
+                            && let Some(end) = self.last_look(said).await
+                        {
+                            return end;
+                        }
+                        if self.goes_on || opened.elapsed() >= LONG_OPEN {
+                            pause = FIRST_PAUSE;
+                        }
+                    }
                     Ok(Live::Never) => feed.streams.are_none(),
-                    Ok(Live::NotNow(after)) => no_stream_before = after.map(|after| Instant::now() + after),
+                    Ok(Live::NotNow(after)) => wait = after.unwrap_or_default(),
                     Err(error) => tracing::debug!(%error, "there is no event stream of a job"),
                 }
+                // It goes on, as soon as the job says where it is.
+                next_look = Instant::now();
+                next_stream = next_look + pause.max(wait);
+                continue;
             }
-            let mut longest = LONGEST_PAUSE_WAITING;
+            if next_look > Instant::now() {
+                continue;
+            }
             match self.look().await {
                 Ok(Some(body)) => {
-                    unknown_since = None;
-                    if let Some((state, events)) = feed.session.live_events(&body) {
-                        if state.is_final() {
-                            return self.end(state, Some(body)).await;
-                        }
-                        for event in events {
-                            self.hear(event).await;
-                        }
-                        self.tell_files().await;
-                        if state == LiveState::Running {
-                            longest = LONGEST_PAUSE;
-                        }
+                    self.unknown_since = None;
+                    match self.take_look(&body).await {
+                        Some(LiveState::Gone) if gone < LOOKS_AT_GONE => gone += 1,
+                        Some(state) => return (state, Some(body)),
+                        None => gone = 0,
                     }
                 }
                 Ok(None) => {
-                    let since = *unknown_since.get_or_insert_with(Instant::now);
-                    if since.elapsed() >= UNKNOWN_FOR {
-                        return self.end(LiveState::Gone, None).await;
+                    self.is_late = false;
+                    let since = *self.unknown_since.get_or_insert_with(Instant::now);
+                    if since.elapsed() >= UNKNOWN_FOR && feed.session.live_may_be_gone(&self.job) {
+                        return (LiveState::Gone, None);
                     }
                 }
-                Err(error) => tracing::debug!(%error, "a job cannot be asked for"),
+                Err(error) => {
+                    self.is_late = false;
+                    tracing::debug!(%error, "a job cannot be asked for");
+                }
             }
-            sleep(pause).await;
+            next_look = Instant::now()
+                + match gone {
+                    0 => pause,
+                    _ => pause.max(BETWEEN_LOOKS),
+                };
+            let longest = if self.runs {
+                LONGEST_PAUSE
+            } else {
+                LONGEST_PAUSE_WAITING
+            };
             pause = (pause * 3 / 2).min(longest);
         }
     }
@@ -105,11 +177,31 @@ impl Watcher {
     /// What the server tells of the job now.
     async fn look(&self) -> Result<Option<Bytes>, JobsError> {
         let _permit = self.feed.streams.calls.acquire().await;
-        self.feed.session.live_job(&self.id).await
+        self.feed.session.live_job(&self.job.server_id).await
     }
 
-    async fn listen(&mut self, mut stream: LiveStream) -> Heard {
-        let (mut ended, mut heard) = (None, Heard::Nothing);
+    /// What the server tells of the job is told to clients, unless it has ended: its state is returned then.
+    async fn take_look(&mut self, body: &[u8]) -> Option<LiveState> {
+        let Some((state, events)) = self.feed.session.live_events(body) else {
+            return None;
+        };
+        if state.is_final() {
+            return Some(state);
+        }
+        if std::mem::take(&mut self.is_late) && state == LiveState::Running {
+            self.story.has_started();
+        }
+        self.runs = state == LiveState::Running;
+        for event in events {
+            self.hear(event).await;
+        }
+        self.tell_files().await;
+        None
+    }
+
+    /// Listens to a stream while there is something to hear. Says how the job has ended, by the stream's word.
+    async fn listen(&mut self, mut stream: LiveStream) -> Option<LiveState> {
+        let mut ended = None;
         loop {
             let patience = match ended {
                 Some(_) => TRAILING,
@@ -117,44 +209,41 @@ impl Watcher {
                 None => Duration::MAX,
             };
             match timeout(patience, stream.next()).await {
-                Ok(Ok(Some(event))) => {
-                    heard = Heard::Something;
-                    match event {
-                        LiveEvent::State(state) if state.is_final() => ended = Some(state),
-                        // The end of one that ended before anybody listened is told of with its files.
-                        event => self.hear(event).await,
-                    }
-                }
+                Ok(Ok(Some(event))) => match event {
+                    LiveEvent::State(state) if state.is_final() => ended = Some(state),
+                    event => self.hear(event).await,
+                },
                 Ok(end) => {
                     if let Err(error) = end {
                         tracing::debug!(%error, "an event stream ended early");
                     }
-                    return ended.map_or(heard, Heard::End);
+                    return ended;
                 }
-                Err(_) => match ended {
-                    Some(state) => return Heard::End(state),
-                    None => self.tell_files().await,
-                },
+                Err(_) if ended.is_some() => return ended,
+                Err(_) => self.tell_files().await,
             }
         }
     }
 
     async fn hear(&mut self, event: LiveEvent) {
+        self.unknown_since = None;
         match &event {
-            LiveEvent::State(LiveState::Running) if self.is_late => self.story.has_started(),
             LiveEvent::Output(_) => {}
-            _ => self.tell_files().await,
-        }
-        if matches!(event, LiveEvent::State(_)) {
-            self.is_late = false;
+            LiveEvent::State(LiveState::Waiting | LiveState::Unknown) => self.tell_files().await,
+            _ => {
+                self.runs = true;
+                self.tell_files().await;
+            }
         }
         let said = self.story.hear(event);
         self.say(&said);
     }
 
-    fn say(&self, said: &[messages::LiveMessage]) {
-        let running = self.story.node().map(|node| messages::executing(&self.id, Some(node)));
-        self.feed.say(&self.id, said, running);
+    fn say(&mut self, said: &[messages::LiveMessage]) {
+        self.goes_on |= !said.is_empty();
+        let running = self.story.node();
+        let running = running.map(|node| messages::executing(&self.job.id, Some(node)));
+        self.feed.say(&self.job, said, running);
     }
 
     /// Tells of the files that are there.
@@ -162,8 +251,8 @@ impl Watcher {
         for (node, files) in self.story.take_untold() {
             self.know_workflow().await;
             let workflow = self.workflow.as_ref().and_then(Option::as_deref);
-            let shown = self.feed.session.live_files(&self.id, &files, workflow);
-            let output = shown.map(|shown| member(&shown, "outputs").and_then(|mut outputs| outputs.remove(&node)));
+            let output = self.feed.session.live_files(&self.job, &files, workflow);
+            let output = output.map(|mut outputs| outputs.remove(&node));
             match output {
                 Ok(Some(output)) => {
                     let said = self.story.executed(&node, &output);
@@ -177,7 +266,8 @@ impl Watcher {
 
     async fn know_workflow(&mut self) {
         if self.workflow.is_none() {
-            let workflow = self.feed.session.live_workflow(&self.id).await;
+            let _permit = self.feed.streams.calls.acquire().await;
+            let workflow = self.feed.session.live_workflow(&self.job.server_id).await;
             self.workflow = Some(workflow.unwrap_or_else(|error| {
                 tracing::debug!(%error, "the workflow of a job is not known");
                 None
@@ -185,17 +275,13 @@ impl Watcher {
         }
     }
 
-    /// The job has ended, and this is what the server tells of it, if it was asked already.
+    /// The job has ended, and this is what the server tells of it.
     async fn end(mut self, state: LiveState, body: Option<Bytes>) {
-        let body = match body {
-            None => self.last_look().await,
-            body => body,
-        };
         let feed = Arc::clone(&self.feed);
         if self.is_late {
             // It ended before anybody listened.
-            self.note_end(body.as_deref());
-            return feed.say_status(Some(&self.id));
+            self.note_end(state, body.as_deref());
+            return feed.say_status(Some(&self.job));
         }
         let told = body.as_deref().and_then(|body| feed.session.live_events(body));
         for event in told.into_iter().flat_map(|(_, events)| events) {
@@ -209,8 +295,8 @@ impl Watcher {
         let said = match state {
             LiveState::Succeeded => self.story.succeeded(),
             LiveState::Failed => {
-                let error = self.error(body.as_deref());
-                self.story.failed(error)
+                let error = feed.session.live_failed(&self.job, body.as_deref());
+                self.story.failed(error.unwrap_or_default())
             }
             LiveState::Gone if !self.story.is_started() => Vec::new(),
             _ => {
@@ -218,48 +304,59 @@ impl Watcher {
                 self.story.interrupted(&class)
             }
         };
-        feed.say(&self.id, &said, None);
-        self.note_end(body.as_deref());
-        feed.say_status(Some(&self.id));
+        feed.say(&self.job, &said, None);
+        self.note_end(state, body.as_deref());
+        feed.say_status(Some(&self.job));
         if self.story.is_started() {
-            feed.say(&self.id, &[self.story.over()], None);
+            feed.say(&self.job, &[self.story.over()], None);
         }
     }
 
     /// Notes how the job ended, so that nobody asks again. Where the server does not tell, others may still learn it.
-    fn note_end(&self, body: Option<&[u8]>) {
-        let noted = body.map(|body| self.feed.session.live_ended(&self.id, body));
-        if let Some(Err(error)) = noted {
-            tracing::debug!(%error, "how a job ended cannot be read");
+    fn note_end(&self, state: LiveState, body: Option<&[u8]>) {
+        let session = &self.feed.session;
+        match body {
+            _ if state == LiveState::Gone => session.live_gone(&self.job),
+            None => {}
+            Some(body) => {
+                if let Err(error) = session.live_ended(&self.job, body) {
+                    tracing::debug!(%error, "how a job ended cannot be read");
+                }
+            }
         }
     }
 
-    /// What the server tells of a job that has ended: all of its files, and why it failed.
-    async fn last_look(&self) -> Option<Bytes> {
+    /// What the server tells of a job that has ended by the word of its stream: all of its files, and why it failed. `None`
+    /// where it has not ended after all.
+    async fn last_look(&mut self, said: LiveState) -> Option<End> {
         let mut pause = FIRST_PAUSE;
-        for _ in 0..LAST_LOOKS {
+        let mut gone = 0;
+        for nth in 0..LAST_LOOKS {
+            if nth > 0 {
+                sleep(pause).await;
+                pause *= 2;
+            }
             match self.look().await {
-                Ok(None) => return None,
-                // Not every part of the server may know by now that it has ended.
                 Ok(Some(body)) => {
                     let told = self.feed.session.live_events(&body);
-                    if told.is_some_and(|(state, _)| state.is_final()) {
-                        return Some(body);
+                    match told.map(|(state, _)| state) {
+                        Some(LiveState::Gone) => {
+                            gone += 1;
+                            if gone >= LOOKS_AT_GONE && said == LiveState::Gone {
+                                return Some((said, Some(body)));
+                            }
+                            pause = pause.max(BETWEEN_LOOKS);
+                        }
+                        Some(state) if state.is_final() => return Some((state, Some(body))),
+                        // Not every part of the server may know by now that it has ended.
+                        _ => gone = 0,
                     }
                 }
+                Ok(None) => {}
                 Err(error) => tracing::debug!(%error, "a job that has ended cannot be asked for"),
             }
-            sleep(pause).await;
-            pause *= 2;
         }
-        None
-    }
-
-    /// Why the job failed, as the Jobs API tells it.
-    fn error(&self, body: Option<&[u8]>) -> Map<String, Value> {
-        let shown = self.feed.session.live_failed(&self.id, body);
-        let error = shown.ok().and_then(|shown| member(&shown, "execution_error"));
-        error.unwrap_or_default()
+        (said != LiveState::Gone).then_some((said, None))
     }
 
     /// The class of the node that runs.
@@ -270,27 +367,10 @@ impl Watcher {
         self.know_workflow().await;
         let session = &self.feed.session;
         let workflow = self.workflow.as_ref().and_then(Option::as_deref);
-        let shown = session.live_shown(&self.id, body, workflow).unwrap_or_default();
+        let shown = session.live_shown(&self.job, body, workflow).unwrap_or_default();
         let path = session.detail_names().prompt.as_ref();
         let found = path.and_then(|path| find(&shown, [path]).ok());
         let prompt = found.and_then(|[prompt]| prompt);
         prompt.map_or_else(String::new, |prompt| session.live_class(prompt, &node))
     }
-}
-
-/// What comes of listening to a stream.
-enum Heard {
-    /// The job has ended.
-    End(LiveState),
-    /// It broke off.
-    Something,
-    /// It broke off at once.
-    Nothing,
-}
-
-/// A member of a job as the Jobs API tells it, where it is an object.
-fn member(job: &[u8], name: &str) -> Option<Map<String, Value>> {
-    let path = MemberPath::parse(name).ok()?;
-    let [value] = find(job, [&path]).ok()?;
-    serde_json::from_slice(value?).ok()
 }

@@ -43,6 +43,8 @@ pub struct LiveJobNames {
     pub progress: MemberPath,
     /// The list of its outputs.
     pub outputs: String,
+    /// Why it failed, as the Jobs API tells it.
+    pub failure: MemberPath,
 }
 
 /// The members of progress, outputs and previews.
@@ -61,9 +63,7 @@ pub struct LiveMembers {
     pub output_id: MemberPath,
     /// Its name.
     pub output_name: MemberPath,
-    /// The node of a preview.
-    pub preview_node: MemberPath,
-    /// Its picture, in Base64.
+    /// The picture of a preview, in Base64.
     pub image: MemberPath,
     /// The content type of that.
     pub image_type: MemberPath,
@@ -86,18 +86,21 @@ pub enum LiveState {
     Interrupted,
     /// Nothing is left of it.
     Gone,
+    /// It is there, and has not ended. What it does is not known.
+    Unknown,
 }
 
 impl LiveState {
     /// Whether it stays so.
     pub fn is_final(self) -> bool {
-        !matches!(self, Self::Waiting | Self::Running)
+        !matches!(self, Self::Waiting | Self::Running | Self::Unknown)
     }
 }
 
 impl LiveNames {
-    /// The state that the server has this word for.
-    pub fn state(&self, word: &str) -> LiveState {
+    /// The state that the server has this word for; those in `over` stay, and of a job in one of them that has no other
+    /// meaning here nothing is left.
+    pub(super) fn state(&self, word: &str, over: &[String]) -> LiveState {
         let states = [
             (&self.waiting, LiveState::Waiting),
             (&self.running, LiveState::Running),
@@ -105,9 +108,11 @@ impl LiveNames {
             (&self.failed, LiveState::Failed),
             (&self.interrupted, LiveState::Interrupted),
         ];
-        let known = states
-            .into_iter()
-            .find(|(words, _)| words.iter().any(|one| one == word));
-        known.map_or(LiveState::Gone, |(_, state)| state)
+        let has = |words: &[String]| words.iter().any(|one| one == word);
+        match states.into_iter().find(|(words, _)| has(words)) {
+            Some((_, state)) => state,
+            None if has(over) => LiveState::Gone,
+            None => LiveState::Unknown,
+        }
     }
 }

@@ -1,6 +1,9 @@
 //! The names that a dialect table writes down, and the check of such a table.
 
-use super::{live::LiveNames, v2_files::V2FileNames};
+use super::{
+    live::{LiveNames, LiveState},
+    v2_files::V2FileNames,
+};
 use crate::mapping::{
     inputs::InputNames,
     json::{MemberPath, find, string_value},
@@ -97,6 +100,11 @@ pub enum V2Instead<'a> {
 }
 
 impl V2Names {
+    /// Where a job stands of which the server has this word.
+    pub fn live_state(&self, word: &str) -> LiveState {
+        self.live.state(word, &self.over)
+    }
+
     /// What stands in the place of `path`, which may begin with `/api`; `None` for what the server itself may have.
     pub fn instead(&self, path: &str) -> Option<V2Instead<'_>> {
         let below = path.strip_prefix("/api").filter(|rest| rest.starts_with('/'));

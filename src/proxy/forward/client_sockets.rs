@@ -57,6 +57,12 @@ pub struct ClientSocket {
 }
 
 impl ClientSocket {
+    /// Says which prompt is the newest: what is said then may belong to it, or to one before.
+    pub fn newest_prompt(&self) -> impl Fn() -> u64 + Send + Sync + 'static {
+        let prompts = Arc::clone(&self.prompts);
+        move || prompts.list.lock().newest
+    }
+
     /// The prompts whose events it is to hear of.
     pub(super) fn prompts(&self) -> &Arc<Prompts> {
         &self.prompts

@@ -44,31 +44,28 @@ struct Changes {
     time: Pin<Box<Sleep>>,
 }
 
-/// Resolves when what is to be said on `socket` now waits for nothing any more. Up to prompt `passed`, what was said has waited
-/// long enough.
-pub async fn until_answered(socket: &ClientSocket, passed: &mut u64) {
+/// Resolves when what was said `since` waits for nothing any more: `newest` was the newest prompt of `socket` then. Up to prompt
+/// `passed`, what was said has waited long enough.
+pub async fn until_answered(socket: &ClientSocket, passed: &mut u64, newest: u64, since: Instant) {
     let prompts = socket.prompts();
-    let Some(newest) = prompts.newest_under_way(*passed) else {
-        return;
-    };
-    let deadline = Instant::now() + LONGEST;
+    let deadline = since + LONGEST;
     loop {
         // Before the look: an answer in between is not missed.
         let answer = prompts.next_answer();
         let end = match prompts.waits_for(*passed, newest) {
-            WaitsFor::Nothing => return,
+            WaitsFor::Nothing => break,
             WaitsFor::Answer => deadline,
             WaitsFor::Moment(end) => end.min(deadline),
         };
         if deadline <= Instant::now() {
-            *passed = newest;
-            return;
+            break;
         }
         tokio::select! {
             () = answer => {}
             () = sleep_until(end) => {}
         }
     }
+    *passed = newest.max(*passed);
 }
 
 impl<S> HeldEvents<S> {

@@ -21,16 +21,30 @@ fn talkative() -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_does_not_read_is_closed_and_keeps_nobody_waiting() {
-    const JOBS: usize = 12;
     let setup = Setup::new(Options::default()).await;
+    let ends = heard_by_the_deaf(&setup, 12).await;
+    assert!(ends < 12, "all was kept for it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_kept_for_a_client_is_within_what_may_be_held() {
+    let setup = Setup::with(Options::default(), |config| config.server.max_buffered = 8 << 20).await;
+    // A quarter of it is two messages; the system has some more.
+    let ends = heard_by_the_deaf(&setup, 8).await;
+    assert!(ends < 6, "{ends} were kept for it");
+}
+
+/// Jobs are told of to a client that does not read, and to one that does, which hears of all. Says how many ends the first finds
+/// once it reads.
+async fn heard_by_the_deaf(setup: &Setup, jobs: usize) -> usize {
     // So that the system holds little for it.
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.set_recv_buffer_size(8 << 10).expect("a small buffer");
     let stream = socket.connect(setup.jobshim.address).await.expect("a connection");
     let url = format!("ws://{}/ws?clientId=me", setup.jobshim.address);
     let mut deaf = client_async(url, stream).await.expect("a WebSocket").0;
-    let mut other = Socket::of(&setup).await;
-    for _ in 0..JOBS {
+    let mut other = Socket::of(setup).await;
+    for _ in 0..jobs {
         setup
             .submit(&[], json!({"prompt": talkative(), "client_id": "me"}))
             .await;
@@ -49,7 +63,7 @@ async fn a_client_that_does_not_read_is_closed_and_keeps_nobody_waiting() {
     };
     let code = within("the end of the socket", closing).await;
     assert!(code.is_none_or(|code| code == 1008), "{code:?}");
-    assert!(ends < JOBS, "all was kept for it");
+    ends
 }
 
 #[tokio::test(flavor = "multi_thread")]

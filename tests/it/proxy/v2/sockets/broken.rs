@@ -1,25 +1,9 @@
 //! Event streams that break, or that a server has none of.
 
-use super::{Setup, Socket, told};
+use super::{Setup, Socket, is_whole, told};
 use crate::support::wait::until;
 use jobshim::demo::v2::{Call, Fault, Options};
-
-/// What every client hears of the slow workflow, whichever way jobshim learns of it.
-fn is_whole(heard: &[String]) {
-    let needed = [
-        "execution_start",
-        "executed 9",
-        "execution_success",
-        "status 0",
-        "executing null",
-    ];
-    let places = needed.map(|needed| heard.iter().position(|heard| heard.starts_with(needed)));
-    assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{heard:?}");
-    for once in ["execution_start", "execution_success", "executed"] {
-        let count = heard.iter().filter(|heard| heard.starts_with(once)).count();
-        assert_eq!(count, 1, "{once}: {heard:?}");
-    }
-}
+use std::time::{Duration, Instant};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_that_is_cut_is_opened_again_and_nothing_is_told_twice() {
@@ -83,10 +67,7 @@ async fn a_stream_is_asked_for_again_where_there_are_too_many() {
     let second = setup.submit_slow(&[]).await;
     until("one more was asked for", async || setup.server.count(Call::Events) > 1).await;
     assert!(setup.server.finish(&first) && setup.server.finish(&second));
-    let mut ends = 0;
-    while ends < 2 {
-        ends += usize::from(told(&socket.next().await) == "execution_success");
-    }
+    socket.until_succeeded(2).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -98,4 +79,33 @@ async fn what_fails_for_a_while_does_not_keep_the_end_from_a_client() {
     setup.submit_slow(&[]).await;
     setup.server.finish_all();
     is_whole(&socket.until_over().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_that_end_at_once_are_not_opened_again_at_once() {
+    let setup = Setup::new(Options::default()).await;
+    let mut socket = Socket::of(&setup).await;
+    setup.server.fail_next(Some(Call::Events), 5, Fault::Short);
+    let since = Instant::now();
+    setup.submit_slow(&[]).await;
+    until("they were asked for", async || setup.server.count(Call::Events) >= 6).await;
+    let took = since.elapsed();
+    assert!(took > Duration::from_millis(1_500), "{took:?}");
+    setup.server.finish_all();
+    is_whole(&socket.until_over().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_has_no_such_path_has_no_streams() {
+    let setup = Setup::new(Options::default()).await;
+    let mut socket = Socket::of(&setup).await;
+    setup
+        .server
+        .fail_next(Some(Call::Events), 1, Fault::Code(404, "no_such_path"));
+    for _ in 0..2 {
+        setup.submit_slow(&[]).await;
+        setup.server.finish_all();
+        is_whole(&socket.until_over().await);
+    }
+    assert_eq!(setup.server.count(Call::Events), 1, "it was said that there are none");
 }

@@ -2,7 +2,9 @@
 
 mod bounds;
 mod broken;
+mod ends;
 mod order;
+mod shared;
 
 use super::Setup;
 use crate::support::wait::within;
@@ -64,6 +66,14 @@ impl Socket {
         heard
     }
 
+    /// Reads until so many jobs have ended well.
+    async fn until_succeeded(&mut self, times: usize) {
+        let mut ends = 0;
+        while ends < times {
+            ends += usize::from(told(&self.next().await) == "execution_success");
+        }
+    }
+
     /// The messages up to the end of a job.
     async fn until_over(&mut self) -> Vec<String> {
         self.until("executing null").await
@@ -112,6 +122,23 @@ fn told(message: &Value) -> String {
         _ => String::new(),
     };
     format!("{kind} {about}").replace('"', "").trim_end().to_owned()
+}
+
+/// What every client hears of the slow workflow, whichever way jobshim learns of it.
+fn is_whole(heard: &[String]) {
+    let needed = [
+        "execution_start",
+        "executed 9",
+        "execution_success",
+        "status 0",
+        "executing null",
+    ];
+    let places = needed.map(|needed| heard.iter().position(|heard| heard.starts_with(needed)));
+    assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{heard:?}");
+    for once in ["execution_start", "execution_success", "executed"] {
+        let count = heard.iter().filter(|heard| heard.starts_with(once)).count();
+        assert_eq!(count, 1, "{once}: {heard:?}");
+    }
 }
 
 /// Two steps of a node, and then a picture.

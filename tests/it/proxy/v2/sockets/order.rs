@@ -2,9 +2,13 @@
 
 use super::{Setup, Socket, slow, told};
 use crate::support::wait::until;
+use futures_util::{SinkExt, StreamExt};
 use http::Method;
-use jobshim::demo::v2::{Call, Options, Status};
+use jobshim::demo::v2::{Call, Fault, Options, Status};
 use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Message;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_is_told_of_from_its_start_to_its_end_as_comfyui_does() {
@@ -200,7 +204,6 @@ async fn a_client_that_comes_back_hears_where_its_job_is_and_how_it_ends() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_message_overtakes_the_answer_to_its_prompt() {
-    use std::time::Instant;
     let setup = Setup::new(Options {
         runs_for: Some(std::time::Duration::from_millis(1)),
         ..Options::default()
@@ -280,4 +283,35 @@ async fn a_page_of_another_site_opens_none() {
         .send(Method::GET, setup.jobshim.address, "/ws", &headers, "")
         .await;
     assert_eq!(sent.expect("an answer").status, 403);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_prompt_without_an_answer_holds_messages_for_a_second_whatever_its_client_sends() {
+    let setup = Setup::new(Options::default()).await;
+    let mut socket = Socket::of(&setup).await;
+    setup.submit_slow(&[]).await;
+    assert_eq!(told(&socket.next().await), "status 1");
+    until("the stream is open", async || setup.server.open_streams() == 1).await;
+    setup.server.fail_next(Some(Call::Submit), 1, Fault::Silent);
+    let body = json!({"prompt": slow(), "client_id": "me"});
+    let unanswered = setup.post("/prompt", &[], &body);
+    let heard = async {
+        until("it has arrived", async || setup.server.count(Call::Submit) == 2).await;
+        setup.server.step();
+        let since = Instant::now();
+        loop {
+            socket.0.send(Message::Ping("here?".into())).await.expect("sent");
+            let next = timeout(Duration::from_millis(50), socket.0.next()).await;
+            if let Ok(Some(Ok(Message::Text(text)))) = next
+                && text.contains("execution_start")
+            {
+                return since.elapsed();
+            }
+            assert!(since.elapsed() < Duration::from_secs(20), "it never comes");
+        }
+    };
+    tokio::select! {
+        _ = unanswered => panic!("there was an answer"),
+        took = heard => assert!(took < Duration::from_secs(10), "{took:?}"),
+    }
 }
