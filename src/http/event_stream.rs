@@ -173,6 +173,16 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_is_held_is_what_has_come_of_an_event_and_is_let_go() {
+        let mut reader = EventStream::new(1 << 20);
+        let piece = [b"event: a\ndata: ", &[b'x'; 500_000][..]].concat();
+        reader.push(&piece, |_| {}).expect("a short event");
+        assert!(reader.held() >= 500_000);
+        reader.push(b"\n\n", |_| {}).expect("a short event");
+        assert!(reader.held() <= MAX_IDLE, "{}", reader.held());
+    }
+
     proptest! {
         #[test]
         fn pieces_and_line_ends_make_no_difference(

@@ -1,13 +1,14 @@
 //! The jobs that were submitted through jobshim to a server which lists none: in the store, for each scope, with what the server
 //! will not tell of them later, and what those that have ended ended as.
 
+use super::scope_listeners::ScopeListeners;
 use crate::{
     auth::scope::Scope,
     mapping::json::{quoted, string_value},
     store::{Change, Event, Store, StoreError, Table},
     telemetry::now_ms,
 };
-use parking_lot::{Mutex, RwLock};
+use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::HashMap,
@@ -225,37 +226,12 @@ impl Copy {
     }
 }
 
-/// Who hears that something happened to the jobs of a scope.
-#[derive(Default)]
-struct Listeners(Mutex<HashMap<Scope, watch::Sender<()>>>);
-
-impl Listeners {
-    fn add(&self, scope: Scope) -> watch::Receiver<()> {
-        let mut scopes = self.0.lock();
-        scopes.retain(|_, sender| sender.receiver_count() > 0);
-        scopes.entry(scope).or_default().subscribe()
-    }
-
-    /// Tells those of a scope; of all, where there is none.
-    fn tell(&self, scope: Option<Scope>) {
-        let scopes = self.0.lock();
-        match scope {
-            Some(scope) => scopes.get(&scope).into_iter().for_each(|sender| {
-                sender.send_replace(());
-            }),
-            None => scopes.values().for_each(|sender| {
-                sender.send_replace(());
-            }),
-        }
-    }
-}
-
 /// The jobs of all scopes.
 pub struct KnownJobs {
     store: Arc<Store>,
     copy: Arc<RwLock<Copy>>,
     /// They are told whenever that is another.
-    listeners: Arc<Listeners>,
+    listeners: Arc<ScopeListeners>,
     /// The number that was given last.
     last: AtomicI64,
 }
@@ -267,7 +243,7 @@ impl KnownJobs {
     /// What is stored cannot be read.
     pub fn new(store: Arc<Store>) -> Result<Self, StoreError> {
         let copy = Arc::<RwLock<Copy>>::default();
-        let listeners = Arc::<Listeners>::default();
+        let listeners = Arc::<ScopeListeners>::default();
         let hearing = (Arc::clone(&copy), Arc::clone(&listeners));
         store.follow(&JOBS, move |event| {
             let (copy, listeners) = &hearing;

@@ -182,9 +182,7 @@ impl Watcher {
 
     /// What the server tells of the job is told to clients, unless it has ended: its state is returned then.
     async fn take_look(&mut self, body: &[u8]) -> Option<LiveState> {
-        let Some((state, events)) = self.feed.session.live_events(body) else {
-            return None;
-        };
+        let (state, events) = self.feed.session.live_events(body)?;
         if state.is_final() {
             return Some(state);
         }
@@ -240,7 +238,8 @@ impl Watcher {
     }
 
     fn say(&mut self, said: &[messages::LiveMessage]) {
-        self.goes_on |= !said.is_empty();
+        // Each stream that is opened may begin with a preview.
+        self.goes_on |= said.iter().any(|message| message.weight != messages::Weight::Preview);
         let running = self.story.node();
         let running = running.map(|node| messages::executing(&self.job.id, Some(node)));
         self.feed.say(&self.job, said, running);
