@@ -12,7 +12,7 @@ use crate::{
 use http::{HeaderValue, StatusCode, header::ACCEPT_ENCODING};
 
 /// The body of a write is longer than `limit` bytes.
-pub(in crate::proxy) fn too_large(limit: usize) -> Answer {
+pub(super) fn too_large(limit: usize) -> Answer {
     failure(
         StatusCode::PAYLOAD_TOO_LARGE,
         "body_too_large",

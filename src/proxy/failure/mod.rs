@@ -6,13 +6,13 @@ mod legacy;
 mod local;
 mod upstream;
 
-pub(super) use body::{refused_prompt, refused_upload, too_large, unclear_upload, unread, unreadable};
+pub(super) use body::{refused_prompt, refused_upload, unclear_upload, unread, unreadable};
 pub(super) use legacy::{legacy_failure, state_failure};
 pub(super) use local::{
     busy, gone, looped, no_such_file, no_such_thing, no_upgrade, not_admitted, not_implemented, panicked,
     refused_unread, wrong_method,
 };
-pub(super) use upstream::{passed, refused, upstream_failure};
+pub(super) use upstream::{passed, refused};
 
 use super::answer::Answer;
 use crate::http::{

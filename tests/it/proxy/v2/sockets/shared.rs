@@ -45,6 +45,8 @@ async fn clients_of_a_key_ask_together_which_of_its_jobs_have_ended() {
         until("it was asked", async || setup.server.count(Call::List) == 1).await;
     }
     let mut socket = Socket::of(&setup).await;
+    // What has ended when it is looked at first was over before.
+    until("its job is listened to", async || setup.server.count(Call::Events) > 0).await;
     setup.server.finish_all();
     socket.until_succeeded(1).await;
     assert_eq!(setup.server.count(Call::List), 1);
