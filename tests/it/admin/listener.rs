@@ -290,7 +290,7 @@ async fn failures_of_the_upstream_are_counted_by_kind() {
     let client = Client::new();
     let mut jobshim = start("http://127.0.0.1:9", |_| {}).await;
     let admin = jobshim.admin(&[]).await;
-    assert_eq!(client.get(jobshim.address, "/view").await.status, 502);
+    assert_eq!(client.get(jobshim.address, "/userdata").await.status, 502);
     assert_eq!(client.get(jobshim.address, "/history").await.status, 502);
     let metrics = metrics_when(&client, admin, |metrics| {
         metrics.sum("jobshim_requests_total", "") >= 2.0
