@@ -6,6 +6,7 @@ cd "$(dirname "$0")/.."
 alone=(
     # These count the calls of one process, or look into its memory, its folder or its address.
     legacy::requests::credentials_decide_and_a_wrong_key_is_the_servers_401
+    legacy::corpus_v2::comfy_api_v2_reads_as_recorded_but_for_what_it_does_not_tell
     legacy::reused::one_entry_is_remembered_again_once_the_run_that_was_submitted_is_the_one_shown
     legacy::reused_hidden::what_an_earlier_version_stored_as_hidden_stays_hidden
     legacy::surfaces::a_class_is_asked_for_once
