@@ -215,8 +215,22 @@ impl Pipeline {
             return later(passing.map(move |outcome| self.annotate(passed(outcome), &asked)));
         }
         let hiding = self.legacy.hiding(&mut request.head, |head| self.scope(head));
-        let passing = self.pass_hiding(self.going_on(request), hiding);
-        later(passing.map(move |outcome| self.annotate(passed(outcome), &asked)))
+        let request = self.going_on(request);
+        if !self.may_be_missing(&request.head) {
+            let passing = self.pass_hiding(request, hiding);
+            return later(passing.map(move |outcome| self.annotate(passed(outcome), &asked)));
+        }
+        later(async move {
+            let (head, record) = (request.head.clone(), request.record);
+            let caller = request.caller(self.scope(&head));
+            let answer = passed(self.pass_hiding(request, hiding).await);
+            let is_missing = matches!(answer.response.status().as_u16(), 404 | 405);
+            let instead = match is_missing {
+                true => Box::pin(self.instead_of_missing(&head, &caller, record)).await,
+                false => None,
+            };
+            self.annotate(instead.unwrap_or(answer), &asked)
+        })
     }
 
     /// A request that jobshim itself has sent goes no further. This comes before the access token, which such a request

@@ -9,16 +9,17 @@ use super::{
     translation::call,
 };
 use crate::{
-    http::body::full,
-    jobs_api::{DialectKind, ListFilter},
+    http::{body::full, request_head::RequestHead},
+    jobs_api::{Caller, DialectKind, JobsSession, ListFilter},
     mapping::dialect::V2Instead,
-    telemetry::Source,
+    telemetry::{RequestRecord, Source},
 };
 use futures_util::future::Either;
 use http::{
     HeaderName, HeaderValue, Method, Response,
     header::{CONTENT_LENGTH, CONTENT_TYPE},
 };
+use std::sync::Arc;
 
 /// Marks answers that are jobshim's own.
 const OWN: HeaderName = HeaderName::from_static("jobshim-own");
@@ -53,16 +54,63 @@ impl Pipeline {
                 let around = [before.to_owned(), after.to_owned()];
                 Either::Left(later(async move {
                     let request = self.going_on(request);
-                    let method = request.head.method().clone();
                     let caller = request.caller(self.scope(&request.head));
                     let session = jobs.on_behalf_of(&caller, DialectKind::V2);
-                    match session.list(ListFilter::Queued, |_| false).await {
-                        Ok(list) => own(&method, around.join(&list.jobs.len().to_string()), true),
-                        Err(error) => legacy_failure(error.into(), None),
-                    }
+                    remaining(&session, request.head.method(), &around).await
                 }))
             }
         }
+    }
+
+    /// Whether a request that passes may be for what Comfy API v2 has nothing for, as it is not known yet what the server
+    /// speaks.
+    pub(super) fn may_be_missing(&self, head: &RequestHead) -> bool {
+        let jobs = self.legacy.jobs();
+        let instead = || {
+            jobs.names(DialectKind::V2)
+                .names
+                .v2
+                .as_ref()?
+                .instead(head.uri().path())
+        };
+        jobs.known_dialect().is_none()
+            && *head.method() != Method::OPTIONS
+            && matches!(
+                instead(),
+                Some(V2Instead::Use(_) | V2Instead::Own(_) | V2Instead::Remaining(..))
+            )
+    }
+
+    /// What is said in place of the server's 404 to such a request. What the server speaks is found out for it.
+    pub(super) async fn instead_of_missing(
+        &self,
+        head: &RequestHead,
+        caller: &Arc<Caller>,
+        record: &RequestRecord,
+    ) -> Option<Answer> {
+        let session = self.v2_session(caller).await?;
+        let names = self.legacy.jobs().names(DialectKind::V2).names.v2.as_ref()?;
+        let instead = names.instead(head.uri().path())?;
+        record.source(Source::Jobshim);
+        let is_read = matches!(*head.method(), Method::GET | Method::HEAD);
+        match instead {
+            V2Instead::Use(advice) => Some(no_such_thing(&call(head), advice)),
+            _ if !is_read => Some(no_such_thing(&call(head), "only a GET is answered here")),
+            V2Instead::Own(text) => Some(own(head.method(), text.to_owned(), true)),
+            V2Instead::Remaining(before, after) => {
+                let around = [before.to_owned(), after.to_owned()];
+                Some(remaining(&session, head.method(), &around).await)
+            }
+            V2Instead::Upload | V2Instead::View | V2Instead::Socket => None,
+        }
+    }
+}
+
+/// How many jobs have not ended, with what is around that number.
+async fn remaining(session: &JobsSession, method: &Method, around: &[String; 2]) -> Answer {
+    match session.list(ListFilter::Queued, |_| false).await {
+        Ok(list) => own(method, around.join(&list.jobs.len().to_string()), true),
+        Err(error) => legacy_failure(error.into(), None),
     }
 }
 

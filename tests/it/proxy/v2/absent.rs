@@ -72,6 +72,27 @@ async fn what_clients_only_knock_at_is_answered_and_marked() {
     );
 }
 
+#[tokio::test]
+async fn the_first_request_of_all_may_be_for_what_there_is_not() {
+    for (method, target, status) in [
+        (Method::GET, "/object_info", 501),
+        (Method::POST, "/free", 501),
+        (Method::GET, "/system_stats", 200),
+        (Method::GET, "/prompt", 200),
+        // What nobody has is the server's own to refuse.
+        (Method::GET, "/nothing", 404),
+    ] {
+        let setup = Setup::new(Options::default()).await;
+        let answer = setup
+            .client
+            .send(method, setup.jobshim.address, target, &[], "")
+            .await
+            .expect("an answer");
+        assert_eq!(answer.status.as_u16(), status, "{target}: {}", answer.text());
+        assert_eq!(answer.header("jobshim-own") == "1", status == 200, "{target}");
+    }
+}
+
 /// What a command says of a server.
 fn said(arguments: &[&str]) -> String {
     let output = run(arguments, &[]);
