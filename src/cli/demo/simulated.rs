@@ -88,7 +88,9 @@ impl Simulated {
                 return;
             }
         }
-        for id in simulator.in_state(v2::Status::Queued).iter().take(ENDED) {
+        let [mut first, waiting] = [v2::Status::Running, v2::Status::Queued].map(|state| simulator.in_state(state));
+        first.extend(waiting);
+        for id in first.iter().take(ENDED) {
             simulator.finish(id);
         }
     }

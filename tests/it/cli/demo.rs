@@ -110,6 +110,9 @@ async fn try_demo(dialect: &str) {
         };
         assert_eq!(reply.status, wanted, "{line}");
         assert_eq!(reply.body.is_empty(), order.is_some(), "{line}: {}", reply.text());
+        if line.ends_with("/history/00000001-0000-4000-8000-000000000000") {
+            assert!(reply.text().contains("\"outputs\""), "it has ended: {}", reply.text());
+        }
         // What was deleted or cleared is not shown any more.
         let left = client.get(address, &target).await.text();
         match order.unwrap_or_default() {
