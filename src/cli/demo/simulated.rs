@@ -15,7 +15,7 @@ use tokio::{
 const STEP: Duration = Duration::from_secs(30);
 /// How long a job of Comfy API v2 runs: what is submitted waits for those before it.
 const RUNS_FOR: Duration = Duration::from_secs(15);
-/// How many jobs of Comfy API v2 are there at the start, and how many of them have ended.
+/// How many jobs there are at the start, and how many of those of Comfy API v2 have ended.
 const SUBMITTED: i64 = 10;
 const ENDED: usize = 6;
 
@@ -69,12 +69,8 @@ impl Simulated {
     }
 
     /// The ids of a job that has ended, and of the one that waits last.
-    pub(super) fn named(&self) -> (String, String) {
-        let last = match self {
-            Self::JobsApi(..) => 10,
-            Self::V2(_) => SUBMITTED,
-        };
-        (jobs::id(1), jobs::id(last))
+    pub(super) fn named() -> (String, String) {
+        (jobs::id(1), jobs::id(SUBMITTED))
     }
 
     /// Submits the first jobs through the proxy at `proxy`, where only what went through it is listed.

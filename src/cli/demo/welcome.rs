@@ -6,7 +6,7 @@ use std::{fmt::Write as _, net::SocketAddr};
 
 /// What there is to see, and lines to copy: all of it can be pasted into a shell.
 pub(super) fn welcome(proxy: SocketAddr, page: Option<SocketAddr>, simulated: &Simulated) -> String {
-    let (done, waiting) = simulated.named();
+    let (done, waiting) = Simulated::named();
     let upstream = simulated.address();
     let (server, alone) = match simulated {
         Simulated::JobsApi(_, Rules::Cloud) => (

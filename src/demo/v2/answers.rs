@@ -117,9 +117,10 @@ pub(super) async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> i
     match fault {
         Some(Fault::Status(status)) => return Ok(refuse(status, code_of(status, call), "As it was told to.")),
         Some(Fault::Code(status, code)) => return Ok(refuse(status, code, "As it was told to.")),
-        Some(Fault::Expired) if call != Call::Events => return Ok(shared.seemingly_expired(&head, &id)),
-        Some(Fault::Word(word)) => return Ok(shared.called(&head, &id, word)),
-        Some(Fault::Expired | Fault::Short | Fault::Lost | Fault::Silent) | None => {}
+        Some(fault @ (Fault::Expired | Fault::Word(_))) if call != Call::Events => {
+            return Ok(shared.mistaken(&head, &id, fault));
+        }
+        Some(Fault::Expired | Fault::Word(_) | Fault::Short | Fault::Lost | Fault::Silent) | None => {}
     }
     shared.tick();
     let response = shared.respond(&head, &body, call, &id, fault);
@@ -128,6 +129,10 @@ pub(super) async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> i
         Some(Fault::Silent) => future::pending().await,
         _ => Ok(response),
     }
+}
+
+fn no_job(id: &str) -> Response<Body> {
+    refuse(404, "not_found", format!("No job {id}."))
 }
 
 /// Answers a request to a signed URL.
@@ -272,7 +277,7 @@ impl Shared {
     }
 
     fn job(&self, owner: &str, id: &str, writer: &Writer<'_>, call: Call) -> Response<Body> {
-        let unknown = || refuse(404, "not_found", format!("No job {id}."));
+        let unknown = || no_job(id);
         let mut state = self.state.lock();
         let Some(job) = state.jobs.get(owner, id) else {
             return unknown();
@@ -292,30 +297,20 @@ impl Shared {
         told.map_or_else(unknown, |job| json(200, &job))
     }
 
-    fn seemingly_expired(&self, head: &Parts, id: &str) -> Response<Body> {
+    /// A job as `fault` has it.
+    fn mistaken(&self, head: &Parts, id: &str, fault: Fault) -> Response<Body> {
         let owner = self.owner(&head.headers).unwrap_or_default();
-        let mut job = self.state.lock().jobs.get(&owner, id).cloned();
-        if let Some(job) = &mut job {
+        let Some(mut job) = self.state.lock().jobs.get(&owner, id).cloned() else {
+            return no_job(id);
+        };
+        if fault == Fault::Expired {
             job.expire(now());
         }
-        self.with_writer("", |writer| match &job {
-            Some(job) => json(200, &writer.job(job, None)),
-            None => refuse(404, "not_found", format!("No job {id}.")),
-        })
-    }
-
-    fn called(&self, head: &Parts, id: &str, word: &str) -> Response<Body> {
-        let owner = self.owner(&head.headers).unwrap_or_default();
-        let state = self.state.lock();
-        let told = state.jobs.get(&owner, id);
-        let mut told = told.map(|job| self.with_writer("", |writer| writer.job(job, None)));
-        match told.as_mut().and_then(Value::as_object_mut) {
-            Some(members) => {
-                members.insert("status".to_owned(), word.into());
-                json(200, &told.unwrap_or_default())
-            }
-            None => refuse(404, "not_found", format!("No job {id}.")),
+        let mut told = self.with_writer("", |writer| writer.job(&job, None));
+        if let (Fault::Word(word), Some(members)) = (fault, told.as_object_mut()) {
+            members.insert("status".to_owned(), word.into());
         }
+        json(200, &told)
     }
 
     fn events(self: &Arc<Self>, owner: &str, id: &str, base: &str, fault: Option<Fault>) -> Response<Body> {
@@ -324,7 +319,7 @@ impl Shared {
         }
         let body = match events::open(self, owner, id, base, fault) {
             Ok(body) => body,
-            Err(NotOpened::Unknown) => return refuse(404, "not_found", format!("No job {id}.")),
+            Err(NotOpened::Unknown) => return no_job(id),
             Err(NotOpened::TooMany) => {
                 let reason = "Maximum concurrent event streams reached; poll the job instead.";
                 return refuse(429, "too_many_streams", reason);

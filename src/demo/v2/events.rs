@@ -3,7 +3,7 @@
 use super::{
     job::{Event, Status},
     options::Fault,
-    shared::{Pulse, Shared},
+    shared::Shared,
     submit::State,
 };
 use crate::demo::listening::Body;
@@ -46,7 +46,7 @@ struct EventStream {
     /// How many of the job's events are told.
     told: usize,
     next: VecDeque<String>,
-    pulse: watch::Receiver<Pulse>,
+    cuts: watch::Receiver<u64>,
     /// The cut that it began after.
     began: u64,
     is_over: bool,
@@ -71,7 +71,7 @@ pub(super) fn open(
     base: &str,
     fault: Option<Fault>,
 ) -> Result<Body, NotOpened> {
-    let pulse = shared.pulse.subscribe();
+    let cuts = shared.cuts.subscribe();
     let state = shared.state.lock();
     let job = state.jobs.get(owner, id).ok_or(NotOpened::Unknown)?;
     let permit = Permit::new(&shared.streams, shared.options.max_streams).ok_or(NotOpened::TooMany)?;
@@ -83,7 +83,7 @@ pub(super) fn open(
             .filter_map(|event| writer.event(job, &told(event, fault), place))
             .collect()
     });
-    let began = pulse.borrow().cuts;
+    let began = *cuts.borrow();
     let events = EventStream {
         shared: Arc::clone(shared),
         owner: owner.to_owned(),
@@ -91,7 +91,7 @@ pub(super) fn open(
         base: base.to_owned(),
         told: job.events.len(),
         next: frames,
-        pulse,
+        cuts,
         began,
         is_over: job.status.is_final() || fault == Some(Fault::Short),
         fault,
@@ -116,8 +116,8 @@ fn told(event: &Event, fault: Option<Fault>) -> Event {
 impl EventStream {
     async fn frame(&mut self) -> Option<io::Result<String>> {
         loop {
-            let pulse = *self.pulse.borrow_and_update();
-            if pulse.cuts != self.began {
+            let cuts = *self.cuts.borrow_and_update();
+            if cuts != self.began {
                 if self.is_over {
                     return None;
                 }
@@ -136,7 +136,7 @@ impl EventStream {
             if self.is_over || !self.next.is_empty() {
                 continue;
             }
-            match timeout(shared.options.keepalive, self.pulse.changed()).await {
+            match timeout(shared.options.keepalive, self.cuts.changed()).await {
                 Ok(Ok(())) => {}
                 Ok(Err(_)) => return None,
                 Err(_) => return Some(Ok(": keepalive\n\n".to_owned())),

@@ -2,7 +2,7 @@
 
 use super::{
     options::Variant,
-    script::{Made, NodeRun},
+    script::{NodeRun, SavedFile},
 };
 
 /// Where a job stands.
@@ -87,7 +87,7 @@ pub(super) enum Event {
 /// One output: the file, and its id as an asset.
 #[derive(Clone, Debug)]
 pub(super) struct Output {
-    pub made: Made,
+    pub made: SavedFile,
     pub id: String,
 }
 
@@ -112,8 +112,6 @@ pub(super) struct Job {
     script: Vec<NodeRun>,
     /// The node that runs, the steps of it that are over, and all steps that are over.
     at: (usize, u32, u32),
-    /// Outputs that no event has told of.
-    untold: Vec<usize>,
 }
 
 impl Job {
@@ -140,7 +138,6 @@ impl Job {
             script,
             variant,
             at: (0, 0, 0),
-            untold: Vec::new(),
         }
     }
 
@@ -193,15 +190,16 @@ impl Job {
             });
             return self.end(Status::Failed, now);
         }
-        for made in node.makes {
-            let id = asset_id();
-            self.untold.push(self.outputs.len());
-            self.outputs.push(Output { made, id });
-        }
+        let first = self.outputs.len();
+        let outputs = node.makes.into_iter().map(|made| Output { made, id: asset_id() });
+        self.outputs.extend(outputs);
+        let told = (first..self.outputs.len()).map(Event::Output);
         self.at = (self.at.0 + 1, 0, self.at.2);
         let is_last = self.at.0 == total;
-        if !is_last || self.variant == Variant::Deployment {
-            self.tell_outputs();
+        // The recorded server tells of the last ones behind the final status.
+        let is_late = is_last && self.variant == Variant::ApiProxy;
+        if !is_late {
+            self.events.extend(told.clone());
         }
         self.tell_progress(Progress {
             value: portion(self.at.0, 0.0, total),
@@ -211,6 +209,9 @@ impl Job {
         });
         if is_last {
             self.end(Status::Succeeded, now);
+        }
+        if is_late {
+            self.events.extend(told);
         }
     }
 
@@ -226,7 +227,6 @@ impl Job {
     /// Its time is over.
     pub(super) fn expire(&mut self, now: i64) {
         self.outputs.clear();
-        self.untold.clear();
         self.events.retain(|event| !matches!(event, Event::Output(_)));
         self.end(Status::Expired, now);
     }
@@ -234,11 +234,7 @@ impl Job {
     fn end(&mut self, status: Status, now: i64) {
         self.progress = None;
         self.completed = Some(self.completed.unwrap_or(now));
-        if self.variant == Variant::Deployment {
-            self.tell_outputs();
-        }
         self.enter(status);
-        self.tell_outputs();
     }
 
     fn enter(&mut self, status: Status) {
@@ -251,17 +247,12 @@ impl Job {
         self.events.push(Event::Progress(progress));
     }
 
-    fn tell_outputs(&mut self) {
-        self.events.extend(self.untold.drain(..).map(Event::Output));
-    }
-
     /// What a stream that is opened now says first.
     pub(super) fn snapshot(&self) -> Vec<Event> {
         let progress = self.progress.clone().map(Event::Progress);
-        let told = (0..self.outputs.len()).filter(|output| !self.untold.contains(output));
         let mut events = vec![Event::Status(self.status)];
         events.extend(progress);
-        events.extend(told.map(Event::Output));
+        events.extend((0..self.outputs.len()).map(Event::Output));
         events
     }
 }

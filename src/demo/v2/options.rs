@@ -39,8 +39,6 @@ pub struct Options {
     pub runs_for: Option<Duration>,
     /// How long after its creation a job that has ended is there.
     pub retention: Duration,
-    /// How long a signed URL works.
-    pub url_lifetime: Duration,
     /// How long an event stream is silent before it says that it is still there.
     pub keepalive: Duration,
     /// The most bytes of an upload; more is 413.
@@ -64,7 +62,6 @@ impl Default for Options {
             short_node_errors: false,
             runs_for: None,
             retention: Duration::from_secs(24 * 60 * 60),
-            url_lifetime: Duration::from_secs(60 * 60),
             keepalive: Duration::from_secs(15),
             max_upload: 256 << 20,
             classes: Vec::new(),

@@ -10,7 +10,7 @@ const MAX_STEPS: u32 = 200;
 
 /// A file that a node saves.
 #[derive(Clone, Debug)]
-pub(super) struct Made {
+pub(super) struct SavedFile {
     pub node: String,
     pub name: String,
     /// `image`, `video`, ...
@@ -26,7 +26,7 @@ pub(super) struct NodeRun {
     pub class: String,
     /// At least one.
     pub steps: u32,
-    pub makes: Vec<Made>,
+    pub makes: Vec<SavedFile>,
     /// With which message it ends the job.
     pub fails: Option<String>,
 }
@@ -39,7 +39,7 @@ pub(super) struct Invalid {
 }
 
 /// What is known of the server that a workflow is for.
-pub(super) struct Around<'a> {
+pub(super) struct ServerFacts<'a> {
     /// Classes besides the built-in ones.
     pub classes: &'a [(String, bool)],
     /// Whether a file of this name was uploaded.
@@ -58,7 +58,7 @@ impl Counter {
 }
 
 /// Whether a class is an output node; `None` where there is no such class.
-fn is_output(class: &str, around: &Around<'_>) -> Option<bool> {
+fn is_output(class: &str, around: &ServerFacts<'_>) -> Option<bool> {
     match class {
         "EmptyImage" | "LoadImage" | "LoadImageMask" | "KSampler" | "LabFail" | "LabSleep" => Some(false),
         "SaveImage" | "PreviewImage" | "LabMedia" | "LabExpand" => Some(true),
@@ -73,7 +73,7 @@ fn is_output(class: &str, around: &Around<'_>) -> Option<bool> {
 /// The run of a workflow; only what its output nodes need runs.
 pub(super) fn compile(
     workflow: &Map<String, Value>,
-    around: &Around<'_>,
+    around: &ServerFacts<'_>,
     counter: &mut Counter,
 ) -> Result<Vec<NodeRun>, Invalid> {
     let invalid = |message: String| Invalid {
@@ -163,7 +163,7 @@ fn needed_by<'w>(workflow: &'w Map<String, Value>, output: &'w String) -> Vec<&'
     order
 }
 
-fn errors_of(node: &Value, around: &Around<'_>) -> Vec<Value> {
+fn errors_of(node: &Value, around: &ServerFacts<'_>) -> Vec<Value> {
     let wanted = match class_of(node).unwrap_or_default() {
         "SaveImage" | "PreviewImage" | "LabFail" | "LabSleep" | "LabExpand" => "images",
         "LoadImage" | "LoadImageMask" => "image",
@@ -245,7 +245,7 @@ fn count(asked: f64) -> u32 {
 }
 
 /// What a node says that it shows, `{key: [file]}`: only files under the keys that the server knows come out.
-fn media(node: &str, text: &str) -> Vec<Made> {
+fn media(node: &str, text: &str) -> Vec<SavedFile> {
     let shown: Map<String, Value> = serde_json::from_str(text).unwrap_or_default();
     let files = shown.iter().flat_map(|(key, items)| {
         let items = items.as_array().into_iter().flatten();
@@ -269,7 +269,7 @@ fn kind_of(key: &str) -> Option<&'static str> {
     })
 }
 
-fn file(node: String, name: String, key: &str) -> Made {
+fn file(node: String, name: String, key: &str) -> SavedFile {
     let content_type = match name.rsplit_once('.').map_or("", |(_, end)| end) {
         "png" => "image/png",
         "jpg" | "jpeg" => "image/jpeg",
@@ -287,7 +287,7 @@ fn file(node: String, name: String, key: &str) -> Made {
         "image/png" => Bytes::from_static(PICTURE),
         _ => Bytes::from(format!("what {name} holds\n")),
     };
-    Made {
+    SavedFile {
         node,
         name,
         kind: kind_of(key).unwrap_or("file"),

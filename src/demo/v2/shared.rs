@@ -11,7 +11,6 @@ use std::{
     collections::{BTreeMap, VecDeque},
     net::SocketAddr,
     sync::{Arc, atomic::AtomicUsize},
-    time::{SystemTime, UNIX_EPOCH},
 };
 use tokio::sync::watch;
 use twox_hash::XxHash3_128;
@@ -19,14 +18,6 @@ use twox_hash::XxHash3_128;
 /// How many requests are remembered, and the longest body of one.
 const MAX_SEEN: usize = 10_000;
 const MAX_SEEN_BODY: usize = 1 << 20;
-
-/// Tells event streams that something happened.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Pulse {
-    pub changes: u64,
-    /// How often all streams were cut.
-    pub cuts: u64,
-}
 
 /// What arrived.
 #[derive(Default)]
@@ -47,7 +38,8 @@ pub(super) struct Shared {
     /// Where signed URLs lead.
     pub storage: SocketAddr,
     pub state: Mutex<State>,
-    pub pulse: watch::Sender<Pulse>,
+    /// Tells event streams that something happened, and how often all of them were cut.
+    pub cuts: watch::Sender<u64>,
     pub streams: Arc<AtomicUsize>,
     pub arrived: Mutex<Arrived>,
     pub planned: Mutex<Vec<Planned>>,
@@ -56,8 +48,7 @@ pub(super) struct Shared {
 
 /// The time in µs.
 pub(super) fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+    jiff::Timestamp::now().as_microsecond()
 }
 
 impl Shared {
@@ -67,7 +58,7 @@ impl Shared {
             options,
             storage,
             state: Mutex::new(State::new(secret)),
-            pulse: watch::Sender::default(),
+            cuts: watch::Sender::default(),
             streams: Arc::default(),
             arrived: Mutex::default(),
             planned: Mutex::default(),
@@ -110,7 +101,7 @@ impl Shared {
 
     /// Streams look again.
     pub(super) fn tell(&self) {
-        self.pulse.send_modify(|pulse| pulse.changes += 1);
+        self.cuts.send_modify(|_| {});
     }
 
     /// Lends what answers are written by, for a client that knows the server under `base`.

@@ -116,11 +116,6 @@ impl Simulator {
         self.shared.state.lock().jobs.in_state(status)
     }
 
-    /// Where a job stands.
-    pub fn status(&self, id: &str) -> Option<Status> {
-        self.shared.state.lock().jobs.get_mut(id).map(|job| job.status)
-    }
-
     /// The bytes of an asset, an upload or an output.
     pub fn content(&self, asset: &str) -> Option<Bytes> {
         let state = self.shared.state.lock();
@@ -157,7 +152,7 @@ impl Simulator {
     /// Cuts all event streams in the middle.
     pub fn cut_streams(&self) {
         let _no_stream_opens = self.shared.state.lock();
-        self.shared.pulse.send_modify(|pulse| pulse.cuts += 1);
+        self.shared.cuts.send_modify(|cuts| *cuts += 1);
     }
 
     /// How many event streams are open.

@@ -5,7 +5,7 @@ use super::{
     job::{Job, Status},
     jobs::{Ids, Jobs},
     options::{Options, Variant},
-    script::{Around, Counter, Invalid, compile},
+    script::{Counter, Invalid, ServerFacts, compile},
 };
 use serde_json::{Map, Value, json, value::RawValue};
 use std::collections::{BTreeMap, VecDeque};
@@ -93,7 +93,7 @@ impl State {
         if self.jobs.in_state(Status::Queued).len() >= options.max_queued {
             return Err(Refusal::new(429, "queue_full", "The queue is full; try again later."));
         }
-        let around = Around {
+        let around = ServerFacts {
             classes: &options.classes,
             has_file: &|name| self.assets.has_file(owner, name),
         };

@@ -11,6 +11,9 @@ use std::time::Duration;
 /// A JPEG of one grey pixel, in base64: what every preview shows.
 const PREVIEW: &str = "/9j/2wBDAAEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQH/wAALCAABAAEBAREA/8QAFAABAAAAAAAAAAAAAAAAAAAAAP/EABQQAQAAAAAAAAAAAAAAAAAAAAD/2gAIAQEAAD8AP//Z";
 
+/// How long a signed URL works.
+const URL_LIFETIME: Duration = Duration::from_secs(60 * 60);
+
 /// Makes the signed URL of an asset that works until a time in µs.
 pub(super) type Sign<'a> = dyn Fn(&str, i64) -> String + 'a;
 
@@ -137,7 +140,7 @@ impl Writer<'_> {
     /// Where the content of an asset is, and until when.
     pub(super) fn url(&self, id: &str) -> (String, Value) {
         let lifetime = match self.signed {
-            Some(_) => self.options.url_lifetime,
+            Some(_) => URL_LIFETIME,
             None => self.options.retention,
         };
         let until = after(self.now, lifetime);

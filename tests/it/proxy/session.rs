@@ -45,7 +45,7 @@ fn with_history(rules: Rules) -> Board {
 }
 
 /// The server behind jobshim: how it is moved on, and what it was sent.
-trait Behind {
+trait SessionServer {
     /// What runs ends, and the oldest that waits starts.
     fn step(&self);
     /// What was told to stop does.
@@ -62,7 +62,7 @@ trait Behind {
     }
 }
 
-impl Behind for Server {
+impl SessionServer for Server {
     fn step(&self) {
         Server::step(self);
     }
@@ -82,7 +82,7 @@ impl Behind for Server {
     }
 }
 
-impl Behind for v2::Simulator {
+impl SessionServer for v2::Simulator {
     fn step(&self) {
         for id in self.in_state(Status::Running) {
             self.finish(&id);
@@ -245,7 +245,7 @@ async fn entry(script: &Script, id: &str) -> Option<Value> {
     answer.as_object().expect("an object").get(id).cloned()
 }
 
-async fn session(server: &impl Behind, at: SocketAddr, names: &[String]) {
+async fn session(server: &impl SessionServer, at: SocketAddr, names: &[String]) {
     let mut script = Script::start(at, names).await;
     let status = script.event("status").await;
     assert_eq!(status["status"]["exec_info"]["queue_remaining"], 0);
@@ -406,6 +406,20 @@ async fn a_script_that_names_its_jobs_runs_whole_on_a_server_that_refuses_names(
     }
 }
 
+/// jobshim, which logs all it can, with a header of its own for the server: its value is in this variable.
+fn with_header(server: &str, header: &str, value: &str) -> Program {
+    let arguments = [
+        "-vv",
+        "--listen",
+        "127.0.0.1:0",
+        "--upstream",
+        server,
+        "--upstream-header",
+        header,
+    ];
+    Program::start(&arguments, &[("COMFY_CLOUD_API_KEY", value)])
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_script_runs_whole_on_the_cloud_and_its_key_is_seen_by_the_cloud_alone() {
     let storage = Scripted::always(200, &[("content-type", "image/png")], PICTURE).await;
@@ -420,18 +434,7 @@ async fn the_same_script_runs_whole_on_the_cloud_and_its_key_is_seen_by_the_clou
     board.add(Job::new(theirs, theirs).expect("a job"));
     let server = Server::start(board, setup).await;
     server.with(|state| state.owners.insert("theirs".to_owned(), OTHER_KEY.to_owned()));
-    let mut program = Program::start(
-        &[
-            "-vv",
-            "--listen",
-            "127.0.0.1:0",
-            "--upstream",
-            &server.url(),
-            "--upstream-header",
-            "X-API-Key=env:COMFY_CLOUD_API_KEY",
-        ],
-        &[("COMFY_CLOUD_API_KEY", KEY)],
-    );
+    let mut program = with_header(&server.url(), "X-API-Key=env:COMFY_CLOUD_API_KEY", KEY);
     session(&server, program.address(), &[]).await;
     server.with(|state| {
         assert_eq!(state.board.in_state("in_progress"), ["theirs"], "another's job goes on");
@@ -466,18 +469,8 @@ async fn the_same_script_runs_whole_on_comfy_api_v2_and_its_key_is_seen_by_the_s
             ..v2::Options::default()
         };
         let server = v2::Simulator::start(options).await.expect("a simulator");
-        let mut program = Program::start(
-            &[
-                "-vv",
-                "--listen",
-                "127.0.0.1:0",
-                "--upstream",
-                &server.url(),
-                "--upstream-header",
-                "Authorization=env:COMFY_API_KEY",
-            ],
-            &[("COMFY_API_KEY", &format!("Bearer {KEY}"))],
-        );
+        let bearer = format!("Bearer {KEY}");
+        let mut program = with_header(&server.url(), "Authorization=env:COMFY_CLOUD_API_KEY", &bearer);
         let at = program.address();
         // There is no list: only what went through jobshim is known.
         for nth in 1..=EARLIER {

@@ -42,7 +42,9 @@ async fn killed_in_the_middle_nothing_is_submitted_twice_and_all_that_was_answer
                 let (mut sent, mut answered) = (0, Vec::new());
                 for nth in 0..OF_A_LANE {
                     let name = format!("{round}-{lane}-{nth}");
-                    let body = json!({"prompt": workflow(), "prompt_id": name}).to_string();
+                    let mut workflow = workflow();
+                    workflow["9"]["inputs"]["filename_prefix"] = json!(name);
+                    let body = json!({"prompt": workflow, "prompt_id": name}).to_string();
                     sent += 1;
                     match client.send(Method::POST, at, "/prompt", &[], body).await {
                         Ok(answer) => {
@@ -58,14 +60,21 @@ async fn killed_in_the_middle_nothing_is_submitted_twice_and_all_that_was_answer
         let enough = answered.len() + 20 * round;
         as_soon_as("some are submitted", || server.count(Call::Submit) >= enough).await;
         program.signal("KILL");
-        for (more, names) in within("they end", lanes.join_all()).await {
+        let lanes = within("they end", lanes.join_all()).await;
+        let is_cut = lanes.iter().any(|(sent, names)| names.len() < *sent);
+        assert!(is_cut, "it was killed in the middle");
+        for (more, names) in lanes {
             sent += more;
             answered.extend(names);
         }
         program.end();
-        assert!(answered.len() < sent, "it was killed in the middle");
     }
     assert!(server.count(Call::Submit) <= sent, "none was sent twice");
+    // Each has a body of its own.
+    let seen = server.seen();
+    let bodies = seen.iter().filter(|(call, _)| *call == Call::Submit);
+    let bodies: BTreeSet<&[u8]> = bodies.map(|(_, seen)| &seen.body[..]).collect();
+    assert_eq!(bodies.len(), server.count(Call::Submit), "none was sent twice");
     let mut program = Program::before(&server.url(), &arguments);
     let at = program.address();
     let listed = ids(&read(at, "/queue").await);

@@ -7,10 +7,7 @@ use crate::support::{
     wait::{as_soon_as, until},
 };
 use http::Method;
-use jobshim::{
-    config::{KeepLimits, StatePlace},
-    demo::v2::{Call, Fault, Options},
-};
+use jobshim::demo::v2::{Call, Fault, Options};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -65,16 +62,7 @@ async fn a_job_that_is_called_expired_while_it_ends_is_asked_for_once_more_and_s
 #[tokio::test]
 async fn a_job_that_the_server_has_no_more_stays_where_the_history_is_kept() {
     let folder = StateFolder::new("v2-kept");
-    let setup = Setup::with(Options::default(), |config| {
-        config.state.place = StatePlace::Folder(folder.path.clone());
-        config.history.keep = Some(KeepLimits {
-            time: Duration::from_secs(86_400),
-            jobs: 100,
-            bytes: 1 << 20,
-        });
-        config.cache.max_bytes = 0;
-    })
-    .await;
+    let setup = Setup::keeping(&folder).await;
     let (expired, _) = setup.submit(&[], json!({})).await;
     let (lost, _) = setup.submit(&[], json!({})).await;
     setup.server.finish(&expired);

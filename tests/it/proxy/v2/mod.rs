@@ -10,13 +10,14 @@ mod served;
 mod sockets;
 mod submit;
 
-use crate::support::{Client, Reply, Running, start};
+use crate::support::{Client, Reply, Running, StateFolder, start};
 use http::Method;
 use jobshim::{
-    config::Config,
+    config::{Config, KeepLimits, StatePlace},
     demo::v2::{Options, Simulator},
 };
 use serde_json::{Value, json};
+use std::time::Duration;
 
 /// A simulated server, jobshim before it, and a client.
 struct Setup {
@@ -46,6 +47,20 @@ impl Setup {
             jobshim,
             client: Client::new(),
         }
+    }
+
+    /// Where the history is kept in `folder`, and nothing is cached.
+    async fn keeping(folder: &StateFolder) -> Self {
+        Self::with(Options::default(), |config| {
+            config.state.place = StatePlace::Folder(folder.path.clone());
+            config.history.keep = Some(KeepLimits {
+                time: Duration::from_secs(86_400),
+                jobs: 100,
+                bytes: 1 << 20,
+            });
+            config.cache.max_bytes = 0;
+        })
+        .await
     }
 
     async fn post(&self, target: &str, headers: &[(&str, &str)], body: &Value) -> Reply {

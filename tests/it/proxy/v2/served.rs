@@ -3,12 +3,9 @@
 use super::{Setup, workflow};
 use crate::support::{StateFolder, wait::until};
 use http::Method;
-use jobshim::{
-    config::{KeepLimits, StatePlace},
-    demo::v2::{Call, Fault, Options},
-};
+use jobshim::demo::v2::{Call, Fault, Options, Status};
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 fn ids(list: &Value) -> Vec<&str> {
     let jobs = list["jobs"].as_array().expect("a list").iter();
@@ -16,33 +13,30 @@ fn ids(list: &Value) -> Vec<&str> {
 }
 
 impl Setup {
-    /// One job that has ended, one that failed to wait any longer, one that runs, and two that wait: oldest first.
-    async fn with_jobs() -> (Self, Vec<String>) {
+    /// Two jobs that have ended, one that runs, and two that wait: oldest first.
+    async fn with_jobs() -> Self {
         let setup = Self::new(Options::default()).await;
-        let mut made = Vec::new();
         for name in ["ended", "gone", "runs", "waits", "last"] {
             let also = json!({
                 "prompt_id": name,
                 "extra_data": {"extra_pnginfo": {"workflow": {"id": format!("of {name}")}}},
             });
-            made.push(setup.submit(&[], also).await.0);
-            // The server tells times in ms.
-            let since = std::time::Instant::now();
+            setup.submit(&[], also).await;
+            // Lists are sorted by times in ms.
+            let since = Instant::now();
             until("the next ms", async || since.elapsed() > Duration::from_millis(2)).await;
         }
-        let at_server = setup.server.in_state(jobshim::demo::v2::Status::Queued);
+        let at_server = setup.server.in_state(Status::Queued);
         setup.server.finish(&at_server[0]);
-        setup.server.step();
-        setup.server.step();
         setup.server.finish(&at_server[1]);
         setup.server.step();
-        (setup, made)
+        setup
     }
 }
 
 #[tokio::test]
 async fn a_list_is_filtered_sorted_and_paged_as_comfyui_does() {
-    let (setup, _) = Setup::with_jobs().await;
+    let setup = Setup::with_jobs().await;
     let all = setup.get("/api/jobs").await;
     assert_eq!(ids(&all), ["last", "waits", "runs", "gone", "ended"], "{all}");
     let pagination = json!({"offset": 0, "limit": null, "total": 5, "has_more": false});
@@ -87,7 +81,7 @@ async fn a_list_is_filtered_sorted_and_paged_as_comfyui_does() {
 
 #[tokio::test]
 async fn a_job_is_told_with_its_workflow_and_one_that_there_is_not_is_a_404() {
-    let (setup, _) = Setup::with_jobs().await;
+    let setup = Setup::with_jobs().await;
     let job = setup.get("/api/jobs/ended").await;
     assert_eq!((&job["id"], &job["status"]), (&json!("ended"), &json!("completed")));
     assert_eq!(job["workflow"]["prompt"], workflow());
@@ -117,22 +111,20 @@ async fn the_first_request_of_all_may_be_one_for_a_list() {
 
 #[tokio::test]
 async fn a_server_that_fails_is_no_empty_list() {
-    let (setup, _) = Setup::with_jobs().await;
+    let setup = Setup::with_jobs().await;
     for status in [401, 429, 500, 503] {
-        setup.server.fail_next(Some(Call::Job), 1, Fault::Status(status));
         for target in ["/api/jobs", "/api/jobs/waits"] {
             setup.server.heal();
             setup.server.fail_next(Some(Call::Job), 1, Fault::Status(status));
             let answer = setup.client.get(setup.jobshim.address, target).await;
             assert_eq!(answer.status.as_u16(), status, "{target}: {}", answer.text());
         }
-        setup.server.heal();
     }
 }
 
 #[tokio::test]
 async fn jobs_are_cancelled_one_by_one_and_many_at_once() {
-    let (setup, _) = Setup::with_jobs().await;
+    let setup = Setup::with_jobs().await;
     let cancel = async |target: &str, body: Value| {
         let answer = setup.post(target, &[], &body).await;
         (answer.status.as_u16(), answer.text())
@@ -163,7 +155,7 @@ async fn jobs_are_cancelled_one_by_one_and_many_at_once() {
 
 #[tokio::test]
 async fn what_is_deleted_from_the_history_is_in_no_list() {
-    let (setup, _) = Setup::with_jobs().await;
+    let setup = Setup::with_jobs().await;
     let answer = setup.post("/history", &[], &json!({"delete": ["ended"]})).await;
     assert_eq!(answer.status, 200);
     let list = setup.get("/api/jobs").await;
@@ -195,16 +187,7 @@ async fn nothing_of_one_key_is_listed_told_or_cancelled_for_another() {
 #[tokio::test]
 async fn jobs_that_the_server_has_lost_are_listed_where_the_history_is_kept() {
     let folder = StateFolder::new("v2-served");
-    let setup = Setup::with(Options::default(), |config| {
-        config.state.place = StatePlace::Folder(folder.path.clone());
-        config.history.keep = Some(KeepLimits {
-            time: Duration::from_secs(86_400),
-            jobs: 100,
-            bytes: 1 << 20,
-        });
-        config.cache.max_bytes = 0;
-    })
-    .await;
+    let setup = Setup::keeping(&folder).await;
     let (id, _) = setup.submit(&[], json!({})).await;
     setup.server.finish(&id);
     let job = setup.get(&format!("/api/jobs/{id}")).await;

@@ -1,7 +1,7 @@
 //! What becomes of a prompt that is refused, or not answered.
 
 use super::{Setup, ids, workflow};
-use crate::support::wait::as_soon_as;
+use crate::support::wait::{as_soon_as, until};
 use http::Method;
 use jobshim::demo::v2::{Call, Fault, Options, Status};
 use serde_json::{Value, json};
@@ -100,12 +100,10 @@ async fn a_job_whose_client_left_in_the_middle_is_listed() {
         .expect("written");
     as_soon_as("the job is there", || !setup.server.in_state(Status::Queued).is_empty()).await;
     drop(stream);
-    let known = async {
-        while ids(&setup.get("/queue").await) != setup.server.in_state(Status::Queued) {
-            tokio::task::yield_now().await;
-        }
-    };
-    crate::support::wait::within("the job is listed", known).await;
+    until("the job is listed", async || {
+        ids(&setup.get("/queue").await) == setup.server.in_state(Status::Queued)
+    })
+    .await;
 }
 
 #[tokio::test]

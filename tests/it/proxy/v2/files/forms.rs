@@ -1,6 +1,6 @@
 //! Forms as clients write them, and what is none.
 
-use super::{FORM, Setup, form, named};
+use super::{FORM, Setup, form, load, named};
 use http::Method;
 use jobshim::demo::v2::{Call, Options};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -41,11 +41,7 @@ async fn odd_names_are_told_shown_and_used_as_they_are() {
             content,
             "{name}"
         );
-        let prompt = json!({
-            "1": {"class_type": "LoadImage", "inputs": {"image": name}},
-            "9": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "x"}}
-        });
-        setup.submit(&[], json!({ "prompt": prompt })).await;
+        setup.submit(&[], json!({ "prompt": load(name) })).await;
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{FORM, Setup, form, named};
 use crate::support::{
-    Client, start,
+    Client, Running, start,
     upstream::{Scripted, reply},
     wait::until,
 };
@@ -11,9 +11,9 @@ use jobshim::config::DialectChoice;
 use serde_json::Value;
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
-/// A server that takes every upload as this asset.
-async fn taking(asset: String) -> Scripted {
-    Scripted::answering(move |arrived| match arrived.method {
+/// A server that takes every upload as this asset, and jobshim before it.
+async fn taking(asset: String) -> (Scripted, Running) {
+    let server = Scripted::answering(move |arrived| match arrived.method {
         Method::POST => reply(
             201,
             &[
@@ -25,13 +25,14 @@ async fn taking(asset: String) -> Scripted {
         ),
         _ => reply(200, &[("content-type", "image/png")], arrived.path().to_owned()),
     })
-    .await
+    .await;
+    let jobshim = start(&server.url(), |config| config.upstream.dialect = DialectChoice::V2).await;
+    (server, jobshim)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_whose_client_leaves_after_its_last_byte_has_its_name() {
-    let server = taking("one".to_owned()).await;
-    let jobshim = start(&server.url(), |config| config.upstream.dialect = DialectChoice::V2).await;
+    let (server, jobshim) = taking("one".to_owned()).await;
     let gate = server.hold(|arrived| arrived.method == Method::POST);
     let body = form("filename=\"a.png\"", b"x", &[]);
     let head = format!(
@@ -66,8 +67,7 @@ async fn an_upload_whose_client_leaves_after_its_last_byte_has_its_name() {
 
 #[tokio::test]
 async fn the_answer_to_an_upload_has_the_servers_cors_headers() {
-    let server = taking("one".to_owned()).await;
-    let jobshim = start(&server.url(), |config| config.upstream.dialect = DialectChoice::V2).await;
+    let (_server, jobshim) = taking("one".to_owned()).await;
     let body = form("filename=\"a.png\"", b"x", &[]);
     let sent = Client::new()
         .send(Method::POST, jobshim.address, "/upload/image", &[FORM], body)
@@ -83,8 +83,7 @@ async fn the_answer_to_an_upload_has_the_servers_cors_headers() {
 
 #[tokio::test]
 async fn an_asset_whose_id_is_too_long_has_no_name() {
-    let server = taking("x".repeat(5_000)).await;
-    let jobshim = start(&server.url(), |config| config.upstream.dialect = DialectChoice::V2).await;
+    let (_server, jobshim) = taking("x".repeat(5_000)).await;
     let body = form("filename=\"a.png\"", b"x", &[]);
     let client = Client::new();
     let sent = client

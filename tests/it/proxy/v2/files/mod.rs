@@ -29,6 +29,14 @@ fn form(disposition: &str, content: &[u8], fields: &[(&str, &str)]) -> Vec<u8> {
     form
 }
 
+/// What loads a file and saves it.
+fn load(image: &str) -> Value {
+    json!({
+        "1": {"class_type": "LoadImage", "inputs": {"image": image}},
+        "9": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "x"}}
+    })
+}
+
 impl Setup {
     async fn upload_form(&self, path: &str, headers: &[(&str, &str)], form: Vec<u8>) -> Reply {
         let headers = [&[FORM], headers].concat();

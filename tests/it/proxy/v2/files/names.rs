@@ -1,9 +1,9 @@
 //! Names of uploads in prompts.
 
-use super::Setup;
+use super::{Setup, load};
 use http::Method;
 use jobshim::demo::v2::{Call, Options};
-use serde_json::{Value, json};
+use serde_json::json;
 
 impl Setup {
     /// What the server got of the last prompt.
@@ -22,13 +22,6 @@ impl Setup {
         let id = target.split('/').rev().nth(1);
         id.expect("an id").to_owned()
     }
-}
-
-fn load(image: &str) -> Value {
-    json!({
-        "1": {"class_type": "LoadImage", "inputs": {"image": image}},
-        "9": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "x"}}
-    })
 }
 
 #[tokio::test]

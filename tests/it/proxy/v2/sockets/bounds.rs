@@ -103,15 +103,18 @@ async fn no_more_streams_are_open_than_may_be_and_all_jobs_are_told_of() {
         setup.submit_slow(&[]).await;
     }
     until("two streams are open", async || setup.server.open_streams() == 2).await;
-    let mut ends = 0;
-    while ends < 6 {
-        assert!(setup.server.open_streams() <= 2);
-        setup.server.step();
-        if let Some(message) = futures_util::FutureExt::now_or_never(socket.next()) {
-            ends += usize::from(told(&message) == "execution_success");
+    let ending = async {
+        let mut ends = 0;
+        while ends < 6 {
+            assert!(setup.server.open_streams() <= 2);
+            setup.server.step();
+            if let Some(message) = futures_util::FutureExt::now_or_never(socket.next()) {
+                ends += usize::from(told(&message) == "execution_success");
+            }
+            tokio::task::yield_now().await;
         }
-        tokio::task::yield_now().await;
-    }
+    };
+    within("all have ended", ending).await;
 }
 
 #[cfg(unix)]

@@ -28,7 +28,8 @@ impl Socket {
             request.headers_mut().insert(*name, value.parse().expect("a value"));
         }
         let stream = TcpStream::connect(at).await.expect("a connection");
-        Self(client_async(request, stream).await.expect("a WebSocket").0)
+        let opening = within("a WebSocket", client_async(request, stream)).await;
+        Self(opening.expect("a WebSocket").0)
     }
 
     /// As client `me`, after the message that greets it.
