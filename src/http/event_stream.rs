@@ -62,7 +62,7 @@ impl EventStream {
         while let Some(end) = memchr2(b'\n', b'\r', piece) {
             let (line, rest) = piece.split_at(end);
             self.add(line)?;
-            self.end_line(&mut heard)?;
+            self.end_line(&mut heard);
             piece = match rest {
                 [b'\r', b'\n', rest @ ..] => rest,
                 [b'\r'] => {
@@ -84,7 +84,7 @@ impl EventStream {
         Ok(())
     }
 
-    fn end_line(&mut self, heard: &mut impl FnMut(StreamedEvent)) -> Result<(), EventTooLong> {
+    fn end_line(&mut self, heard: &mut impl FnMut(StreamedEvent)) {
         let mut line = &*self.line;
         if std::mem::take(&mut self.is_first) {
             line = line.strip_prefix("\u{feff}".as_bytes()).unwrap_or(line);
@@ -118,10 +118,6 @@ impl EventStream {
         match self.line.capacity() > MAX_IDLE {
             true => self.line = Vec::new(),
             false => self.line.clear(),
-        }
-        match self.data.len() > self.max {
-            true => Err(EventTooLong(self.max)),
-            false => Ok(()),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Bytes as hexadecimal digits, without the formatting machinery: every answer carries some.
 
+use ring::rand::{SecureRandom, SystemRandom};
+
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
 /// Writes the digits of `bytes` into `text`, two for each byte, as far as there is room.
@@ -11,6 +13,14 @@ pub fn hex(text: &mut [u8], bytes: &[u8]) {
             *digit = shown;
         }
     }
+}
+
+/// A name that nobody else has; `None` where the system has no chance to give.
+pub fn random_name() -> Option<String> {
+    let (mut bytes, mut digits) = ([0; 16], [0; 32]);
+    SystemRandom::new().fill(&mut bytes).ok()?;
+    hex(&mut digits, &bytes);
+    Some(String::from_utf8_lossy(&digits).into_owned())
 }
 
 #[cfg(test)]

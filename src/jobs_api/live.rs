@@ -130,9 +130,12 @@ impl JobsSession {
     /// # Errors
     /// There is no answer, or none about a job.
     pub async fn live_job(&self, server_id: &str) -> Result<Option<Bytes>, JobsError> {
-        let path = &self.dialect().names.detail.path;
-        let target = filled(path, server_id);
-        let answer = self.ask(Call::Detail, &target, "").await?;
+        self.live_text(&self.dialect().names.detail.path, server_id).await
+    }
+
+    /// What the server answers at `path` of the job that it calls `server_id`; `None` where it knows no such job.
+    async fn live_text(&self, path: &str, server_id: &str) -> Result<Option<Bytes>, JobsError> {
+        let answer = self.ask(Call::Detail, &filled(path, server_id), "").await?;
         if answer.status == StatusCode::NOT_FOUND && self.says_unknown(&answer.body) {
             return Ok(None);
         }
@@ -153,7 +156,8 @@ impl JobsSession {
         if !state.is_final() {
             events.push(LiveEvent::State(state));
         }
-        let far = far.filter(|far| far.starts_with(b"{"));
+        // How far a job is says nothing of one that waits.
+        let far = far.filter(|far| state == LiveState::Running && far.starts_with(b"{"));
         events.extend(far.and_then(|far| progress(&v2.live, far)));
         members(body, |key, files| {
             if key_is(key, &v2.live.job.outputs) && files.starts_with(b"[") {
@@ -172,17 +176,10 @@ impl JobsSession {
     /// # Errors
     /// There is no answer, or none with a workflow.
     pub async fn live_workflow(&self, server_id: &str) -> Result<Option<Bytes>, JobsError> {
-        let Some(v2) = self.v2_names() else {
-            return Ok(None);
-        };
-        let target = filled(&v2.workflow, server_id);
-        let answer = self.ask(Call::Detail, &target, "").await?;
-        if answer.status == StatusCode::NOT_FOUND && self.says_unknown(&answer.body) {
-            return Ok(None);
+        match self.v2_names() {
+            Some(v2) => self.live_text(&v2.workflow, server_id).await,
+            None => Ok(None),
         }
-        let answer = accept(&Method::GET, &v2.workflow, answer)?;
-        is_text(&v2.workflow, &answer.body)?;
-        Ok(Some(answer.body))
     }
 
     /// What the Jobs API would tell of a job, of which the server tells `body` and that workflow.
@@ -253,9 +250,8 @@ impl JobsSession {
         };
         if self.is_over(v2, body)? {
             let listed = self.v2_listed(body, Some((&job.id, &known)))?;
-            match self.dialect().job_in(&listed).is_some() {
-                true => _ = self.v2_ended(&job.id, &listed),
-                false => self.live_gone(job),
+            if !self.v2_ended(&job.id, &listed) {
+                self.live_gone(job);
             }
         }
         Ok(())

@@ -23,7 +23,7 @@ pub use table::{Blobs, RowKey, Signal, Table};
 use crate::{
     auth::scope::{Scope, ScopeKey},
     config::{StateConfig, StatePlace},
-    http::hex::hex,
+    http::hex::random_name,
 };
 use arc_swap::{ArcSwap, Guard};
 use backend::{Backend, Freshness};
@@ -31,7 +31,6 @@ use change::{Action, Step};
 use folder::Folder;
 use follow::{Listener, TypedFollower};
 use memory::Memory;
-use ring::rand::{SecureRandom, SystemRandom};
 use seal::{Seal, opened};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{marker::PhantomData, path::Path, sync::Arc, time::Duration};
@@ -363,12 +362,4 @@ fn sealed(seal: Option<&Seal>, change: Change) -> Result<Vec<Step>, StoreError> 
         Ok(Step { table, key, action })
     });
     sealed.collect()
-}
-
-/// A name that no other jobshim has.
-fn random_name() -> Option<String> {
-    let (mut bytes, mut digits) = ([0; 16], [0; 32]);
-    SystemRandom::new().fill(&mut bytes).ok()?;
-    hex(&mut digits, &bytes);
-    Some(String::from_utf8_lossy(&digits).into_owned())
 }

@@ -1,33 +1,20 @@
-//! One client: its sockets, and its jobs that have not ended, each of which is followed for as long as there is a socket.
+//! One client: its sockets, and which of its jobs are followed.
 
 use super::{
     messages::{self, LiveMessage},
     queue::MessageQueue,
-    watcher,
 };
 use crate::{
     auth::scope::Scope,
     http::buffered::BufferBudget,
-    jobs_api::{HeardJob, JobsSession, ListFilter},
-    telemetry::of_this_request,
+    jobs_api::{HeardJob, JobsSession},
 };
 use parking_lot::Mutex;
-use std::{
-    collections::{HashMap, HashSet, VecDeque},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::{
-    sync::{Notify, Semaphore, watch},
-    task::{AbortHandle, JoinSet},
+    sync::{Notify, Semaphore},
     time::Instant,
 };
-
-/// How many jobs of one client are followed at once, the oldest first.
-const MAX_FOLLOWED: usize = 64;
-
-/// How many more are remembered.
-const MAX_WAITING: usize = 10_000;
 
 /// How many jobs of a client have a stream while they wait: the next one may start at any time.
 const NEXT: usize = 2;
@@ -63,7 +50,7 @@ impl Streams {
     }
 
     /// Whether all jobs of a scope may be asked for now; they are.
-    fn refreshes(&self, scope: Scope) -> bool {
+    pub(super) fn refreshes(&self, scope: Scope) -> bool {
         let mut refreshed = self.refreshed.lock();
         refreshed.retain(|_, moment| moment.elapsed() < REFRESHED);
         let may_be = refreshed.len() < MAX_REFRESHED && !refreshed.contains_key(&scope);
@@ -92,10 +79,9 @@ pub(super) struct Feed {
     pub streams: Arc<Streams>,
     /// A job has ended: others are next.
     pub moved: Notify,
-    scope: Scope,
-    client: Arc<str>,
+    pub scope: Scope,
+    pub client: Arc<str>,
     state: Mutex<State>,
-    task: Mutex<Option<AbortHandle>>,
 }
 
 #[derive(Default)]
@@ -107,21 +93,11 @@ struct State {
     remaining: Option<usize>,
 }
 
-/// What a task of a feed has done.
-enum Done {
-    /// All was told of a job.
-    Followed(HeardJob),
-    /// It is known which jobs have not ended.
-    Refreshed,
-    /// It is not.
-    NotRefreshed,
-}
-
 /// A job that is followed.
 struct Followed {
     job: HeardJob,
-    /// Says which node of it runs.
-    running: Option<LiveMessage>,
+    /// The node of it that runs.
+    running: Option<String>,
 }
 
 impl State {
@@ -133,29 +109,15 @@ impl State {
 }
 
 impl Feed {
-    /// Follows the jobs of a client, until it is stopped.
-    pub(super) fn start(client: Arc<str>, session: JobsSession, streams: Arc<Streams>) -> Arc<Self> {
-        let feed = Arc::new(Self {
+    /// A client whose jobs nobody follows yet.
+    pub(super) fn new(client: Arc<str>, session: JobsSession, streams: Arc<Streams>) -> Self {
+        Self {
             scope: session.caller().scope,
             session,
             streams,
             moved: Notify::new(),
             client,
             state: Mutex::default(),
-            task: Mutex::default(),
-        });
-        // What it knows before its task runs is what was there before its socket.
-        let known = feed.session.known_jobs();
-        let changes = known.changes(feed.scope);
-        let before = known.open_of(feed.scope, &feed.client).into_iter().collect();
-        let task = tokio::spawn(of_this_request(Arc::clone(&feed).run(changes, before)));
-        *feed.task.lock() = Some(task.abort_handle());
-        feed
-    }
-
-    pub(super) fn stop(&self) {
-        if let Some(task) = self.task.lock().take() {
-            task.abort();
         }
     }
 
@@ -168,8 +130,10 @@ impl Feed {
         }
         state.remaining = Some(remaining);
         socket.push(messages::status(remaining, Some(&self.client)));
-        for running in state.followed.iter().filter_map(|followed| followed.running.as_ref()) {
-            socket.push(running.clone());
+        for Followed { job, running } in &state.followed {
+            if let Some(node) = running {
+                socket.push(messages::executing(&job.id, Some(node)));
+            }
         }
         state.sockets.push(Arc::clone(socket));
     }
@@ -182,14 +146,21 @@ impl Feed {
     }
 
     /// All sockets are told; `running` says which node of the job runs from now on, for those that come later.
-    pub(super) fn say(&self, job: &HeardJob, said: &[LiveMessage], running: Option<LiveMessage>) {
+    pub(super) fn say(&self, job: &HeardJob, said: &[LiveMessage], running: Option<&str>) {
         let mut state = self.state.lock();
         for message in said {
             state.say(message);
         }
         if let Some(followed) = state.followed.iter_mut().find(|followed| followed.job == *job) {
-            followed.running = running;
+            if followed.running.as_deref() != running {
+                followed.running = running.map(str::to_owned);
+            }
         }
+    }
+
+    /// A job is followed from now on.
+    pub(super) fn follow(&self, job: HeardJob) {
+        self.state.lock().followed.push(Followed { job, running: None });
     }
 
     /// Whether a job is among the first that are followed: if it waits, it may start at any time.
@@ -217,74 +188,5 @@ impl Feed {
     fn count(&self, state: &State) -> usize {
         let followed = state.followed.iter().map(|followed| &followed.job.id);
         self.session.known_jobs().count_open(self.scope, followed)
-    }
-
-    async fn run(self: Arc<Self>, mut changes: watch::Receiver<()>, mut before: HashSet<HeardJob>) {
-        let mut watchers = JoinSet::new();
-        // The jobs that were seen, and whether all was told of them; it may not be known of these that they have ended.
-        let mut seen: HashMap<HeardJob, bool> = HashMap::new();
-        let mut waiting = VecDeque::new();
-        let mut followed = 0;
-        let known = self.session.known_jobs();
-        if known.count_open(self.scope, [].iter()) > 0 && self.streams.refreshes(self.scope) {
-            // Which of the scope's jobs have ended is not known before somebody asks.
-            let refreshing = Arc::clone(&self);
-            watchers.spawn(of_this_request(async move {
-                match Box::pin(refreshing.session.list(ListFilter::Queued, |_| false)).await {
-                    Ok(_) => Done::Refreshed,
-                    Err(error) => {
-                        tracing::debug!(%error, "it is not known how many jobs are queued");
-                        Done::NotRefreshed
-                    }
-                }
-            }));
-        }
-        loop {
-            changes.borrow_and_update();
-            let open = known.open_of(self.scope, &self.client);
-            if seen.values().any(|is_over| *is_over) {
-                let open: HashSet<&HeardJob> = open.iter().collect();
-                seen.retain(|job, is_over| !*is_over || open.contains(job));
-            }
-            self.say_status(None);
-            for job in open {
-                if waiting.len() < MAX_WAITING && !seen.contains_key(&job) {
-                    seen.insert(job.clone(), false);
-                    waiting.push_back(job);
-                }
-            }
-            // Also one that has ended by now: nobody was told.
-            while followed < MAX_FOLLOWED
-                && let Some(job) = waiting.pop_front()
-            {
-                followed += 1;
-                self.state.lock().followed.push(Followed {
-                    job: job.clone(),
-                    running: None,
-                });
-                let is_late = before.contains(&job);
-                let feed = Arc::clone(&self);
-                watchers.spawn(of_this_request(async move {
-                    watcher::follow(feed, job.clone(), is_late).await;
-                    Done::Followed(job)
-                }));
-            }
-            tokio::select! {
-                changed = changes.changed() => if changed.is_err() {
-                    return;
-                },
-                Some(done) = watchers.join_next() => match done {
-                    Ok(Done::Followed(job)) => {
-                        followed -= 1;
-                        seen.insert(job, true);
-                    }
-                    // What has not ended by now ends while somebody listens.
-                    Ok(Done::Refreshed) => for job in known.open_of(self.scope, &self.client) {
-                        before.remove(&job);
-                    },
-                    Ok(Done::NotRefreshed) | Err(_) => {}
-                },
-            }
-        }
     }
 }

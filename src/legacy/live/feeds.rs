@@ -2,6 +2,7 @@
 
 use super::{
     feed::{Feed, Streams},
+    following,
     queue::{Clock, MessageQueue, QueuedMessage},
 };
 use crate::{
@@ -10,13 +11,14 @@ use crate::{
 };
 use parking_lot::Mutex;
 use std::{collections::HashMap, sync::Arc};
+use tokio::task::AbortHandle;
 
 /// A client: who it is to the server, and what it calls itself.
 type Client = (CallerKey, Arc<str>);
 
 /// All that listen: no more than there are sockets.
 pub struct LiveFeeds {
-    feeds: Mutex<HashMap<Client, Arc<Feed>>>,
+    feeds: Mutex<HashMap<Client, (Arc<Feed>, AbortHandle)>>,
     streams: Arc<Streams>,
 }
 
@@ -35,9 +37,9 @@ impl LiveFeeds {
         let client: Client = (session.caller().caller_key(), client.into());
         let queue = Arc::new(MessageQueue::new(clock, self.streams.budget.clone()));
         let mut feeds = self.feeds.lock();
-        let feed = feeds
+        let (feed, _) = feeds
             .entry(client.clone())
-            .or_insert_with(|| Feed::start(Arc::clone(&client.1), session, Arc::clone(&self.streams)));
+            .or_insert_with(|| following::start(Arc::clone(&client.1), session, Arc::clone(&self.streams)));
         feed.join(&queue);
         LiveListener {
             feeds: Arc::clone(self),
@@ -69,10 +71,10 @@ impl LiveListener {
 impl Drop for LiveListener {
     fn drop(&mut self) {
         let mut feeds = self.feeds.feeds.lock();
-        if let Some(feed) = feeds.get(&self.client)
+        if let Some((feed, task)) = feeds.get(&self.client)
             && feed.leave(&self.queue)
         {
-            feed.stop();
+            task.abort();
             feeds.remove(&self.client);
         }
     }

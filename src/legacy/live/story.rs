@@ -156,12 +156,11 @@ impl Story {
             tracing::warn!(%error, "clients are not told of a file that a job has made");
             return;
         }
-        if self.keys.insert(key) {
-            if !self.untold.contains(&output.node) {
-                self.untold.push(output.node.clone());
-            }
-            self.files.push(output);
+        self.keys.insert(key);
+        if !self.untold.contains(&output.node) {
+            self.untold.push(output.node.clone());
         }
+        self.files.push(output);
     }
 
     /// Whether files are there that were not told of.

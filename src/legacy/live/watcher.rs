@@ -240,9 +240,7 @@ impl Watcher {
     fn say(&mut self, said: &[messages::LiveMessage]) {
         // Each stream that is opened may begin with a preview.
         self.goes_on |= said.iter().any(|message| message.weight != messages::Weight::Preview);
-        let running = self.story.node();
-        let running = running.map(|node| messages::executing(&self.job.id, Some(node)));
-        self.feed.say(&self.job, said, running);
+        self.feed.say(&self.job, said, self.story.node());
     }
 
     /// Tells of the files that are there.
