@@ -4,10 +4,10 @@ use crate::{
     config::{Config, DialectChoice, Mode, Share},
     http::{buffered::BufferBudget, request_head::FlaggedHeaders},
     jobs_api::Caller,
-    legacy::{self, Inquiry, Legacy, LegacyError},
+    legacy::{self, Inquiry, JobsCall, Legacy, LegacyError},
     mapping::{
         Table, TableError, Tables, View,
-        dialect::{Dialect, DialectNames, V2Instead, V2Names},
+        dialect::{Dialect, DialectNames, V2Instead, V2Names, V2Said},
         print::rows,
     },
     proxy::forward::in_dialect,
@@ -105,9 +105,12 @@ pub async fn run(
             return Ok(());
         }
         Route::PassThrough => {
-            let instead = dialect.names.v2.as_ref().and_then(|v2| v2.instead(uri.path()));
+            let v2 = dialect.names.v2.as_ref();
+            let is_served = v2.is_some() && JobsCall::of(&method, uri.path(), &tables.comfyui).is_some();
+            let instead = v2.filter(|_| !is_served).and_then(|v2| v2.instead(uri.path()));
             let _ = match instead {
-                Some(V2Instead::Use(advice)) => writeln!(out, "{method} {target} is a 501: {advice}"),
+                _ if is_served => writeln!(out, "{method} {target} is answered by jobshim itself"),
+                Some(V2Instead::Said(V2Said::Use(advice))) => writeln!(out, "{method} {target} is a 501: {advice}"),
                 Some(V2Instead::Upload) => writeln!(out, "{method} {target} becomes an asset of the server"),
                 Some(V2Instead::View) => writeln!(out, "{method} {target} shows the asset of that name"),
                 Some(_) => writeln!(out, "{method} {target} is answered by jobshim itself"),

@@ -18,6 +18,7 @@ pub mod origin;
 pub mod outside;
 pub mod peer;
 pub mod proxy_status;
+pub mod query;
 pub mod request_head;
 pub mod segments;
 pub mod system_error;

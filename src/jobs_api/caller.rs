@@ -13,7 +13,8 @@ use http::{
     HeaderMap, HeaderName, HeaderValue, Uri,
     header::{
         ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, IF_MATCH,
-        IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, ORIGIN, RANGE,
+        IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, ORIGIN, RANGE, SEC_WEBSOCKET_EXTENSIONS,
+        SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION,
     },
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -27,8 +28,9 @@ use std::{
 /// What a path segment or a query value may hold as it is (RFC 3986 section 2.3).
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// Headers about the body or about a stored copy of the legacy answer: not about the calls made for it.
-const NOT_FOR_CALLS: [HeaderName; 11] = [
+/// Headers about the body, about a stored copy of the legacy answer, or about the client's WebSocket: not about the calls made
+/// for it.
+const NOT_FOR_CALLS: [HeaderName; 15] = [
     ACCEPT_ENCODING,
     CONTENT_ENCODING,
     CONTENT_LENGTH,
@@ -40,6 +42,10 @@ const NOT_FOR_CALLS: [HeaderName; 11] = [
     IF_RANGE,
     IF_UNMODIFIED_SINCE,
     RANGE,
+    SEC_WEBSOCKET_EXTENSIONS,
+    SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_PROTOCOL,
+    SEC_WEBSOCKET_VERSION,
 ];
 
 /// A client's headers and `token`, which the upstream sees on every call made for that client: credentials, `Host`,

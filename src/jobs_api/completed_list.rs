@@ -2,6 +2,7 @@
 
 use super::{JobsError, JobsSession, Listed, accept, unreadable};
 use crate::{
+    http::query::decoded,
     mapping::{
         dialect::{CompletedNames, Dialect, Word},
         json::{elements, find, key_is, members, string_value},
@@ -13,9 +14,8 @@ use crate::{
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::Method;
-use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
-use std::{borrow::Cow, cmp::Ordering, collections::HashSet, sync::Arc};
+use std::{cmp::Ordering, collections::HashSet, sync::Arc};
 
 /// What a client asks a list for.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,8 +58,8 @@ impl ListQuery {
         };
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let name = decoded(name)?;
-            let text = decoded(value)?;
+            let name = decoded(name);
+            let text = decoded(value);
             if name == "token" {
                 // It goes along with every call.
                 continue;
@@ -98,7 +98,7 @@ impl ListQuery {
             .endings
             .as_ref()
             .is_none_or(|endings| endings.contains(&job.ending));
-        is_state && (self.workflow.is_none() || self.workflow == job.workflow)
+        is_state && self.wants_workflow(job.workflow.as_deref())
     }
 
     /// Whether a job in the state `word` is asked for, whose workflow is this.
@@ -107,7 +107,11 @@ impl ListQuery {
             .states
             .as_ref()
             .is_none_or(|words| words.iter().any(|one| one == word));
-        is_state && (self.workflow.is_none() || self.workflow.as_deref() == workflow)
+        is_state && self.wants_workflow(workflow)
+    }
+
+    fn wants_workflow(&self, workflow: Option<&str>) -> bool {
+        self.workflow.is_none() || self.workflow.as_deref() == workflow
     }
 
     /// The first of its words for states that `dialect` does not know.
@@ -141,17 +145,6 @@ impl ListQuery {
             true => self.key(one) < self.key(other),
             false => self.key(one) > self.key(other),
         }
-    }
-}
-
-fn decoded(text: &str) -> Option<Cow<'_, str>> {
-    match text.contains('+') {
-        true => {
-            let spaced = text.replace('+', " ");
-            let decoded = percent_decode_str(&spaced).decode_utf8().ok()?;
-            Some(decoded.into_owned().into())
-        }
-        false => percent_decode_str(text).decode_utf8().ok(),
     }
 }
 

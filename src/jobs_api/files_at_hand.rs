@@ -40,12 +40,10 @@ impl KnownFile {
 
     /// Whether it goes before `other` of the same name. Of two that differ one always does.
     pub(super) fn is_newer_than(&self, other: &Self) -> bool {
-        let order = |file: &Self| (file.made_ms, file.is_upload());
-        let rest = |file: &'_ Self| (file.job.clone(), file.asset.clone(), file.content);
-        order(self)
-            .cmp(&order(other))
-            .then_with(|| rest(self).cmp(&rest(other)))
-            .is_gt()
+        fn order(file: &KnownFile) -> impl Ord {
+            (file.made_ms, file.is_upload(), &file.job, &file.asset, &file.content)
+        }
+        order(self) > order(other)
     }
 
     fn bytes(&self, key: &str) -> usize {

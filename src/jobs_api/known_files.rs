@@ -236,7 +236,7 @@ impl KnownFiles {
 
     /// A job of `scope` has files of these names. Of two jobs' files of one name, the one of the newer job is known. It is
     /// stored beside whatever goes on: where that fails, the job is asked for again after a restart.
-    pub(super) fn made(self: &Arc<Self>, scope: Scope, files: Vec<(FilePlace, KnownFile)>) {
+    pub(super) fn made(&self, scope: Scope, files: Vec<(FilePlace, KnownFile)>) {
         let mut change = Change::default();
         let mut copy = self.copy.write();
         for (place, file) in files {

@@ -37,7 +37,7 @@ impl JobsSession {
     /// Whether a 404 with this body says that there is no such job, and not that there is no such path.
     pub(super) fn says_unknown(&self, body: &[u8]) -> bool {
         match &self.dialect().names.v2 {
-            Some(v2) => self.word(body, v2) == Some(v2.unknown.clone()),
+            Some(v2) => self.word(body, v2).as_ref() == Some(&v2.unknown),
             None => body.trim_ascii_start().starts_with(b"{"),
         }
     }
@@ -170,20 +170,21 @@ impl JobsSession {
     /// The list of all jobs that are known, or of those that have not ended.
     pub(super) async fn v2_page(&self, v2: &V2Names, queued: bool) -> Result<Page, JobsError> {
         let (entries, headers) = self.v2_entries(v2, queued).await?;
+        let list = self.joined(entries.iter().map(|entry| &entry.text))?;
+        let (budget, max_jobs) = (self.jobs.upstream.budget(), self.jobs.limits.jobs);
+        self.dialect().page_of(&list, headers, max_jobs, budget)
+    }
+
+    /// A list of these, as JSON.
+    pub(super) fn joined<'t>(&self, texts: impl Iterator<Item = &'t Bytes>) -> Result<Bytes, JobsError> {
         let mut list = self.jobs.upstream.budget().buffer(usize::MAX);
-        let mut separator: &[u8] = b"[";
-        for entry in &entries {
-            list.push(separator)
-                .and_then(|()| list.push(&entry.text))
-                .map_err(no_room)?;
-            separator = b", ";
-        }
-        if entries.is_empty() {
-            list.push(separator).map_err(no_room)?;
+        list.push(b"[").map_err(no_room)?;
+        for (nth, text) in texts.enumerate() {
+            let separator: &[u8] = if nth > 0 { b", " } else { b"" };
+            list.push(separator).and_then(|()| list.push(text)).map_err(no_room)?;
         }
         list.push(b"]").map_err(no_room)?;
-        let (budget, max_jobs) = (self.jobs.upstream.budget(), self.jobs.limits.jobs);
-        self.dialect().page_of(&list.into_bytes(), headers, max_jobs, budget)
+        Ok(list.into_bytes())
     }
 
     /// What one job that has not ended as far as is known is now; `None` where the server has it no more, or it has ended and

@@ -1,6 +1,6 @@
 //! The list of the Jobs API for its own clients, where the server speaks Comfy API v2: made of all jobs that are known.
 
-use super::{JobsError, JobsSession, ListQuery, Listed, page::no_room};
+use super::{JobsError, JobsSession, ListQuery, Listed};
 use crate::mapping::dialect::State;
 use bytes::Bytes;
 use http::HeaderMap;
@@ -43,16 +43,8 @@ impl JobsSession {
         };
         let mut wanted: Vec<&(Listed, Bytes)> = jobs.iter().filter(is_wanted).collect();
         wanted.sort_by(|(one, _), (other, _)| query.order(one, other));
-        let mut list = self.jobs.upstream.budget().buffer(usize::MAX);
-        let mut separator: &[u8] = b"[";
-        for (_, text) in &wanted {
-            list.push(separator).and_then(|()| list.push(text)).map_err(no_room)?;
-            separator = b", ";
-        }
-        let end: &[u8] = if wanted.is_empty() { b"[]" } else { b"]" };
-        list.push(end).map_err(no_room)?;
         Ok(ListOfKnown {
-            list: list.into_bytes(),
+            list: self.joined(wanted.iter().map(|(_, text)| text))?,
             headers,
             known: jobs.into_iter().map(|(job, _)| job).collect(),
         })

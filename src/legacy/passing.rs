@@ -81,6 +81,25 @@ pub enum JobsCall {
     CancelMany,
 }
 
+impl JobsCall {
+    /// The call that a request is, by the names that `dialect` has.
+    pub fn of(method: &Method, path: &str, dialect: &Dialect) -> Option<Self> {
+        // Most requests are seen not to be one of these without a copy.
+        let near = dialect.names.list.path.rsplit('/').next().unwrap_or_default();
+        if !path.contains(near) {
+            return None;
+        }
+        let (path, names) = (in_full(path, dialect), &dialect.names);
+        match *method {
+            Method::GET | Method::HEAD if path == names.list.path => Some(Self::List),
+            Method::GET | Method::HEAD => Some(Self::One(id_in(&path, &names.detail.path)?.into_owned())),
+            Method::POST if path == names.cancel.many => Some(Self::CancelMany),
+            Method::POST => Some(Self::Cancel(id_in(&path, &names.cancel.path)?.into_owned())),
+            _ => None,
+        }
+    }
+}
+
 /// A passing answer that may have hidden jobs in it.
 pub struct Hiding {
     judge: HiddenFilter,
@@ -124,12 +143,12 @@ impl Legacy {
 
     /// The call of the Jobs API that a passing request is.
     pub(super) fn jobs_call(&self, head: &RequestHead) -> Option<JobsCall> {
-        call_in(head, self.jobs.known_names())
+        JobsCall::of(head.method(), head.uri().path(), self.jobs.known_names())
     }
 
     /// The same, by the names that a self-hosted ComfyUI has: clients go by those where the server speaks Comfy API v2.
     pub fn served_call(&self, head: &RequestHead) -> Option<JobsCall> {
-        call_in(head, self.jobs.names(DialectKind::Comfyui))
+        JobsCall::of(head.method(), head.uri().path(), self.jobs.names(DialectKind::Comfyui))
     }
 
     /// Whether the answer to a passing request could have jobs in it that may be hidden from somebody, or lack some that are kept.
@@ -191,24 +210,6 @@ impl Legacy {
             asked,
             head_only,
         })
-    }
-}
-
-/// The call of the Jobs API that a request is, by the names that `dialect` has.
-fn call_in(head: &RequestHead, dialect: &Dialect) -> Option<JobsCall> {
-    let path = head.uri().path();
-    // Most requests are seen not to be one of these without a copy.
-    let near = dialect.names.list.path.rsplit('/').next().unwrap_or_default();
-    if !path.contains(near) {
-        return None;
-    }
-    let (path, names) = (in_full(path, dialect), &dialect.names);
-    match *head.method() {
-        Method::GET | Method::HEAD if path == names.list.path => Some(JobsCall::List),
-        Method::GET | Method::HEAD => Some(JobsCall::One(id_in(&path, &names.detail.path)?.into_owned())),
-        Method::POST if path == names.cancel.many => Some(JobsCall::CancelMany),
-        Method::POST => Some(JobsCall::Cancel(id_in(&path, &names.cancel.path)?.into_owned())),
-        _ => None,
     }
 }
 

@@ -6,24 +6,20 @@ use super::{
     answer::{Answer, Origin},
     failure::no_upgrade,
     forward::{ClientSocket, asks_for_upgrade, until_answered},
-    request::ArrivedRequest,
+    request::{ArrivedRequest, caller_beside},
     shutdown::{DrainStage, Shutdown},
     translation::call,
 };
 use crate::{
-    http::{body::full, header_flags::HeaderFlags, hex::hex, request_head::RequestHead},
-    jobs_api::{Caller, DialectKind},
+    http::{body::full, hex::random_name, request_head::RequestHead},
+    jobs_api::DialectKind,
     legacy::live::{LiveListener, LiveMessage, QueuedMessage},
-    mapping::dialect::V2Instead,
-    telemetry::{Observer, RequestRecord, of_this_request},
+    telemetry::{Observer, of_this_request},
 };
 use futures_util::{SinkExt, StreamExt};
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode,
-    header::{
-        CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
-        SEC_WEBSOCKET_VERSION, UPGRADE,
-    },
+    HeaderName, HeaderValue, Method, Request, Response, StatusCode,
+    header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE},
 };
 use hyper::upgrade::{OnUpgrade, Upgraded, on};
 use hyper_util::rt::TokioIo;
@@ -49,48 +45,9 @@ const SENDING: Duration = Duration::from_secs(60);
 /// How long a client may take to answer that it is the end.
 const CLOSING: Duration = Duration::from_secs(5);
 
-/// The headers of the handshake, which are about the client's connection.
-const OF_HANDSHAKE: [HeaderName; 4] = [
-    SEC_WEBSOCKET_EXTENSIONS,
-    SEC_WEBSOCKET_KEY,
-    SEC_WEBSOCKET_PROTOCOL,
-    SEC_WEBSOCKET_VERSION,
-];
-
 type Socket = WebSocketStream<TokioIo<Upgraded>>;
 
 impl Pipeline {
-    /// Whether a request may open a WebSocket that jobshim speaks itself, and it is not known whether the server has one: a
-    /// client opens it before it asks for anything else.
-    pub(super) fn may_speak_for(&self, head: &RequestHead) -> bool {
-        let jobs = self.legacy.jobs();
-        let names = jobs.names(DialectKind::V2).names.v2.as_ref();
-        let is_socket = |path| names.is_some_and(|names| matches!(names.instead(path), Some(V2Instead::Socket)));
-        head.has(HeaderFlags::UPGRADE) && jobs.known_dialect().is_none() && is_socket(head.uri().path())
-    }
-
-    /// Finds out what the server speaks. Where that fails, the request itself will tell the client.
-    pub(super) async fn learn_dialect(&self, request: &ArrivedRequest<'_>) {
-        let caller = self.caller_of_socket(request.record, &request.head);
-        Box::pin(self.legacy.jobs().dialect_to_pass(&caller, true)).await;
-    }
-
-    /// On whose behalf the server is asked for a socket: its handshake is no business of the server.
-    fn caller_of_socket(&self, record: &RequestRecord, head: &RequestHead) -> Arc<Caller> {
-        let mut headers: HeaderMap = head.headers().clone();
-        for name in OF_HANDSHAKE {
-            headers.remove(name);
-        }
-        let (stats, scope) = (Arc::new(record.stats.beside()), self.scope(head));
-        Arc::new(Caller::new(
-            &headers,
-            head.uri(),
-            record.peer.address.ip(),
-            scope,
-            stats,
-        ))
-    }
-
     /// The 101 to a client that opens a WebSocket, which hears of its jobs from then on.
     pub(super) fn open_live_socket(&self, request: ArrivedRequest<'_>) -> Answer {
         let ArrivedRequest {
@@ -99,15 +56,13 @@ impl Pipeline {
         let Some(accept) = accepted(&head) else {
             return no_upgrade(&call(&head));
         };
-        if record.foreign {
-            // It is refused.
-            return switched(&accept);
-        }
         let scope = self.scope(&head);
-        let caller = self.caller_of_socket(record, &head);
+        let caller = caller_beside(record, &head, scope);
         let session = self.legacy.jobs().on_behalf_of(&caller, DialectKind::V2);
         let name = self.legacy.tables().prompt.request.client_of(head.query());
-        let name = name.unwrap_or_else(new_name);
+        // One that has none learns it by the first message. Without chance it is that of others who have none either, in its own
+        // scope.
+        let name = name.or_else(random_name).unwrap_or_else(|| "0".repeat(32));
         let socket = self.shared.sockets.open(scope, Some(&name));
         let newest_prompt = Box::new(socket.newest_prompt());
         let open = OpenSocket {
@@ -153,16 +108,6 @@ fn switched(accept: &HeaderValue) -> Answer {
         response,
         origin: Origin::Jobshim { asked: false },
     }
-}
-
-/// A name for a client that has none; it learns it by the first message.
-fn new_name() -> String {
-    let mut bytes = [0; 16];
-    // Without chance its name is that of others who have none either, in its own scope.
-    let _ = ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut bytes);
-    let mut name = [0; 32];
-    hex(&mut name, &bytes);
-    String::from_utf8_lossy(&name).into_owned()
 }
 
 /// A socket that was accepted, until it is closed.

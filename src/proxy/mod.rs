@@ -16,9 +16,10 @@ pub mod reload;
 pub mod shared_jobs;
 pub mod shutdown;
 mod translation;
+mod v2_calls;
 mod v2_files;
 mod v2_jobs;
-mod v2_own;
+
 mod write;
 mod wrong_method;
 

@@ -11,6 +11,7 @@ use super::{
     request::{ArrivedRequest, ClientRequest, LegacyRequest},
     shared::Shared,
     shutdown::Shutdown,
+    v2_calls::V2Call,
 };
 use crate::{
     auth::{
@@ -24,7 +25,7 @@ use crate::{
     },
     jobs_api::DialectKind,
     legacy::{Legacy, Remembered},
-    mapping::dialect::Dialect,
+    mapping::dialect::{Dialect, V2Instead},
     migration::{
         compare::Shadow,
         modes::{Decision, Modes},
@@ -159,7 +160,8 @@ impl Pipeline {
             Route::Legacy(route) => translates(route.name()),
             Route::Write(write) => translates(write.name()),
             Route::PassThrough => {
-                self.served_call(head).is_some() || self.shows_file(head) || self.legacy.may_hide_in(head)
+                let call = self.v2_call(head);
+                matches!(call, Some(V2Call::Jobs(_) | V2Call::Other(V2Instead::View))) || self.legacy.may_hide_in(head)
             }
             // Whether it does is known once the server is: an upload, or a prompt. It is asked for before that is sent.
             Route::Prompt | Route::WrongMethod(_) => false,
@@ -168,17 +170,30 @@ impl Pipeline {
 
     /// The request goes to who answers its route.
     fn answer_route<'a>(&'a self, route: Route, request: ArrivedRequest<'a>) -> Answering<'a> {
-        let asked = OriginHeaders::of(request.head.flagged());
-        match route {
-            Route::PassThrough if self.may_speak_for(&request.head) => later(async move {
+        match self.must_know_dialect(&route, &request) {
+            true => later(async move {
                 self.learn_dialect(&request).await;
-                self.pass_through(request, asked).await
+                self.answer_known(route, request).await
             }),
-            Route::PassThrough => match (self.served_call(&request.head), self.file_call(&request.head)) {
-                (Some(call), _) => self.answer_served(call, request, asked),
-                (None, Some(call)) => self.answer_about_file(call, request, asked),
-                (None, None) => self.pass_through(request, asked),
+            false => self.answer_known(route, request),
+        }
+    }
+
+    /// The same, once it is known what the server speaks, as far as it has to be.
+    fn answer_known<'a>(&'a self, route: Route, request: ArrivedRequest<'a>) -> Answering<'a> {
+        let asked = OriginHeaders::of(request.head.flagged());
+        let is_v2 = self.legacy.jobs().known_dialect() == Some(DialectKind::V2);
+        match route {
+            Route::PassThrough => match self.v2_call(&request.head) {
+                Some(call) if is_v2 => self.answer_v2_call(call, request, asked),
+                Some(V2Call::Other(V2Instead::Said(said))) => later(async move {
+                    let answer = self.said_if_missing(said, self.going_on(request)).await;
+                    self.annotate(answer, &asked)
+                }),
+                _ => self.pass_through(request, asked),
             },
+            // A server of Comfy API v2 knows no such rule of ComfyUI's.
+            _ if is_v2 && request.record.foreign => at_once(Answer::local(forbidden())),
             Route::Prompt => {
                 let passing = self.prompt(self.going_on(request));
                 later(passing.map(move |outcome| self.annotate(outcome.unwrap_or_else(refused), &asked)))
@@ -205,32 +220,14 @@ impl Pipeline {
     }
 
     /// A request that is none of a legacy endpoint.
-    pub(super) fn pass_through<'a>(&'a self, request: ArrivedRequest<'a>, asked: OriginHeaders) -> Answering<'a> {
-        let mut request = match self.answer_for_v2(request) {
-            Either::Left(answering) => return answering,
-            Either::Right(request) => request,
-        };
+    fn pass_through<'a>(&'a self, mut request: ArrivedRequest<'a>, asked: OriginHeaders) -> Answering<'a> {
         if let Some(call) = self.legacy.named_call(&request.head) {
             let passing = self.pass_named(call, self.going_on(request));
             return later(passing.map(move |outcome| self.annotate(passed(outcome), &asked)));
         }
         let hiding = self.legacy.hiding(&mut request.head, |head| self.scope(head));
-        let request = self.going_on(request);
-        if !self.may_be_missing(&request.head) {
-            let passing = self.pass_hiding(request, hiding);
-            return later(passing.map(move |outcome| self.annotate(passed(outcome), &asked)));
-        }
-        later(async move {
-            let (head, record) = (request.head.clone(), request.record);
-            let caller = request.caller(self.scope(&head));
-            let answer = passed(self.pass_hiding(request, hiding).await);
-            let is_missing = matches!(answer.response.status().as_u16(), 404 | 405);
-            let instead = match is_missing {
-                true => Box::pin(self.instead_of_missing(&head, &caller, record)).await,
-                false => None,
-            };
-            self.annotate(instead.unwrap_or(answer), &asked)
-        })
+        let passing = self.pass_hiding(self.going_on(request), hiding);
+        later(passing.map(move |outcome| self.annotate(passed(outcome), &asked)))
     }
 
     /// A request that jobshim itself has sent goes no further. This comes before the access token, which such a request

@@ -60,11 +60,15 @@ impl LegacyRequest<'_> {
 
     /// As [`LegacyRequest::caller`], where what is done is not what the request itself needs.
     pub(super) fn caller_beside(&self) -> Arc<Caller> {
-        let ClientRequest { record, head, .. } = &self.request;
-        let stats = Arc::new(record.stats.beside());
-        let address = record.peer.address.ip();
-        Arc::new(Caller::new(head.headers(), head.uri(), address, self.scope, stats))
+        caller_beside(self.request.record, &self.request.head, self.scope)
     }
+}
+
+/// As [`caller`], where what is done is not what the request itself needs.
+pub(super) fn caller_beside(record: &RequestRecord, head: &RequestHead, scope: Scope) -> Arc<Caller> {
+    let stats = Arc::new(record.stats.beside());
+    let address = record.peer.address.ip();
+    Arc::new(Caller::new(head.headers(), head.uri(), address, scope, stats))
 }
 
 /// On whose behalf the Jobs API is asked for a request.

@@ -6,11 +6,11 @@ use super::{
     failure::{legacy_failure, unread},
     hints::OriginHeaders,
     pipeline::{Answering, later},
-    request::{ArrivedRequest, ClientRequest, caller},
+    request::{ArrivedRequest, ClientRequest},
 };
 use crate::{
-    http::{body::full, body_decoding::decode, request_head::RequestHead},
-    jobs_api::{DialectKind, JobsSession},
+    http::{body::full, body_decoding::decode},
+    jobs_api::DialectKind,
     legacy::{JobsCall, ServedAnswer},
     migration::notices::put_kept,
     telemetry::Source,
@@ -22,34 +22,22 @@ use http::{
 };
 
 impl Pipeline {
-    /// The call of the Jobs API that is answered here, unless the server turns out to have it.
-    pub(super) fn served_call(&self, head: &RequestHead) -> Option<JobsCall> {
-        match self.legacy.jobs().known_dialect() {
-            None | Some(DialectKind::V2) => self.legacy.served_call(head),
-            Some(_) => None,
-        }
-    }
-
-    /// The answer to a call of the Jobs API, where the server speaks Comfy API v2; otherwise the server's own.
-    pub(super) fn answer_served<'a>(
+    /// The answer to a call of the Jobs API.
+    pub(super) fn answer_jobs_call<'a>(
         &'a self,
         call: JobsCall,
         request: ArrivedRequest<'a>,
         asked: OriginHeaders,
     ) -> Answering<'a> {
         later(async move {
-            let caller = caller(request.record, &request.head, self.scope(&request.head));
-            match self.v2_session(&caller).await {
-                None => self.pass_through(request, asked).await,
-                Some(session) => {
-                    let answer = self.serve(&session, &call, self.going_on(request)).await;
-                    self.annotate(answer, &asked)
-                }
-            }
+            let answer = self.serve(&call, self.going_on(request)).await;
+            self.annotate(answer, &asked)
         })
     }
 
-    async fn serve(&self, session: &JobsSession, call: &JobsCall, request: ClientRequest<'_>) -> Answer {
+    async fn serve(&self, call: &JobsCall, request: ClientRequest<'_>) -> Answer {
+        let caller = request.caller(self.scope(&request.head));
+        let session = self.legacy.jobs().on_behalf_of(&caller, DialectKind::V2);
         let ClientRequest { record, head, body, .. } = request;
         record.source(Source::JobsApi);
         let (limit, budget) = (self.shared.max_write_body, &self.shared.budget);
@@ -60,7 +48,7 @@ impl Pipeline {
             },
             _ => Ok(Bytes::new()),
         };
-        match self.legacy.serve(session, call, head.query(), body).await {
+        match self.legacy.serve(&session, call, head.query(), body).await {
             Ok(answer) => served(answer, head.method()),
             Err(error) => legacy_failure(error, None),
         }

@@ -247,6 +247,14 @@ fn row(out: &mut String, name: &str, value: &dyn fmt::Display) {
     let _ = writeln!(out, "  {name:<38} {value}");
 }
 
+/// What is found where it is asked for, which a server of Comfy API v2 is not.
+async fn unless(is_v2: bool, asking: impl Future<Output = Found>) -> Found {
+    match is_v2 {
+        true => Found::No(StatusCode::NOT_FOUND),
+        false => asking.await,
+    }
+}
+
 async fn examine(
     upstream: &Upstream,
     jobs: &Arc<Jobs>,
@@ -263,7 +271,7 @@ async fn examine(
         Found::by(upstream.call(Method::POST, target, headers, body.into()).await)
     };
     let none = serde_json::json!({ tables.writes.request.delete.to_string(): [] }).to_string();
-    let absent = || Found::No(StatusCode::NOT_FOUND);
+    let ids = serde_json::json!({ &names.cancel.ids: [NO_JOB] }).to_string();
     let is_v2 = names.v2.is_some();
     let prefix = names.paths.as_ref().map_or("", |rules| rules.prefix.as_str());
     let one = format!("{}?{}=1", names.list.path, names.list.limit);
@@ -275,27 +283,12 @@ async fn examine(
         list: get(&one).await,
         detail: get(&names.detail.path.replace("{id}", NO_JOB)).await,
         cancel: post(&names.cancel.path.replace("{id}", NO_JOB), String::new()).await,
-        cancel_many: match is_v2 {
-            // What it has there submits a job.
-            true => absent(),
-            false => {
-                let ids = serde_json::json!({ &names.cancel.ids: [NO_JOB] }).to_string();
-                post(&names.cancel.many, ids).await
-            }
-        },
-        classes: match is_v2 {
-            true => absent(),
-            false => get(&names.classes.path.replace("{class}", COMMON_CLASS)).await,
-        },
+        // What v2 has there submits a job.
+        cancel_many: unless(is_v2, post(&names.cancel.many, ids)).await,
+        classes: unless(is_v2, get(&names.classes.path.replace("{class}", COMMON_CLASS))).await,
         own_reads,
-        own_queue: match is_v2 {
-            true => absent(),
-            false => post(&format!("{prefix}/queue"), none.clone()).await,
-        },
-        own_history: match is_v2 {
-            true => absent(),
-            false => post(&format!("{prefix}/history"), none).await,
-        },
+        own_queue: unless(is_v2, post(&format!("{prefix}/queue"), none.clone())).await,
+        own_history: unless(is_v2, post(&format!("{prefix}/history"), none)).await,
         queued: queued(jobs, kind).await,
         refuses_cross_site: asked_across.is_ok_and(|answer| answer.status == StatusCode::FORBIDDEN),
     }

@@ -133,46 +133,44 @@ impl FormReader {
     /// It is malformed, or goes beyond a limit.
     pub fn next_piece(&mut self) -> Result<Option<Piece>, FormError> {
         if self.state == State::Preamble {
-            match self.content() {
-                (_, true) => self.state = State::Head,
-                (_, false) => return Ok(None),
+            self.content();
+            if !self.takes_delimiter() {
+                return Ok(None);
             }
         }
         match self.state {
             State::Head => self.head(),
             State::Content => {
                 // The delimiter is taken once what stands before it is.
-                if self.rest.starts_with(&self.delimiter) {
-                    self.content();
-                    self.state = State::Head;
+                if self.takes_delimiter() {
                     return Ok(Some(Piece::PartEnd));
                 }
-                let before = self.rest.clone();
-                Ok(match self.content() {
-                    (data, true) => {
-                        self.rest = before.slice(data.len()..);
-                        Some(Piece::Data(data))
-                    }
-                    (data, false) => (!data.is_empty()).then_some(Piece::Data(data)),
-                })
+                let data = self.content();
+                Ok((!data.is_empty()).then_some(Piece::Data(data)))
             }
             State::Preamble | State::Over => Ok(None),
         }
     }
 
-    /// Takes what cannot belong to a delimiter, and the delimiter if it is there.
-    fn content(&mut self) -> (Bytes, bool) {
-        if let Some(at) = memmem::find(&self.rest, &self.delimiter) {
-            let data = self.rest.split_to(at);
+    /// Takes the delimiter if it comes next.
+    fn takes_delimiter(&mut self) -> bool {
+        let is_next = self.rest.starts_with(&self.delimiter);
+        if is_next {
             self.rest = self.rest.slice(self.delimiter.len()..);
-            return (data, true);
+            self.state = State::Head;
         }
-        let from = self.rest.len().saturating_sub(self.delimiter.len() - 1);
-        let end = self.rest.get(from..).unwrap_or_default();
-        let starts = |at: &usize| end.get(*at..).is_some_and(|tail| self.delimiter.starts_with(tail));
-        let held = (0..end.len()).find(starts).map_or(0, |at| end.len() - at);
-        let data = self.rest.split_to(self.rest.len() - held);
-        (data, false)
+        is_next
+    }
+
+    /// Takes what cannot belong to a delimiter.
+    fn content(&mut self) -> Bytes {
+        let end = memmem::find(&self.rest, &self.delimiter).unwrap_or_else(|| {
+            let from = self.rest.len().saturating_sub(self.delimiter.len() - 1);
+            let tail = self.rest.get(from..).unwrap_or_default();
+            let starts = |at: &usize| tail.get(*at..).is_some_and(|tail| self.delimiter.starts_with(tail));
+            from + (0..tail.len()).find(starts).unwrap_or(tail.len())
+        });
+        self.rest.split_to(end)
     }
 
     /// Behind a delimiter.

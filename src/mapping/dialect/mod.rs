@@ -7,7 +7,7 @@ mod v2_files;
 pub use live::{LiveNames, LiveState};
 pub use names::{
     CancelNames, ClassNames, CompletedNames, DetailNames, DialectNames, JobNames, KeyNames, ListNames, PathRules,
-    Probe, ServerNames, SocketNames, SortWords, States, V2Instead, V2Names,
+    Probe, ServerNames, SocketNames, SortWords, States, V2Instead, V2Names, V2Said,
 };
 pub use v2_files::{FilePlace, UploadForm, V2FileNames};
 

@@ -89,14 +89,21 @@ pub enum V2Instead<'a> {
     Upload,
     /// It wants to see a file.
     View,
+    /// A WebSocket.
+    Socket,
+    /// An answer.
+    Said(V2Said<'a>),
+}
+
+/// What jobshim says in the place of a server that has nothing for it.
+#[derive(Clone, Copy, Debug)]
+pub enum V2Said<'a> {
     /// There is nothing for it: what to use.
     Use(&'a str),
     /// This JSON.
     Own(&'a str),
     /// JSON with the number of jobs that have not ended in between.
     Remaining(&'a str, &'a str),
-    /// A WebSocket.
-    Socket,
 }
 
 impl V2Names {
@@ -115,22 +122,26 @@ impl V2Names {
         if self.files.uploads.iter().any(|known| known == path) {
             return Some(V2Instead::Upload);
         }
-        let (counting, before, after) = &self.remaining;
         if path == self.live.socket {
             return Some(V2Instead::Socket);
         }
+        self.said(path).map(V2Instead::Said)
+    }
+
+    fn said(&self, path: &str) -> Option<V2Said<'_>> {
+        let (counting, before, after) = &self.remaining;
         if path == counting {
-            return Some(V2Instead::Remaining(before, after));
+            return Some(V2Said::Remaining(before, after));
         }
         if let Some(text) = self.own.get(path) {
-            return Some(V2Instead::Own(text));
+            return Some(V2Said::Own(text));
         }
         let is_at = |known: &str| {
             path.strip_prefix(known)
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
         let mut absent = self.absent.iter();
-        absent.find_map(|(known, advice)| is_at(known).then_some(V2Instead::Use(advice)))
+        absent.find_map(|(known, advice)| is_at(known).then_some(V2Said::Use(advice)))
     }
 }
 

@@ -42,7 +42,7 @@ pub struct V2FileNames {
     pub asset: MemberPath,
     /// The path of an asset's content, with `{id}`.
     pub content: String,
-    /// The list of a job's files, as the server tells the job; and of each its node, its name and its asset.
+    /// The list of a job's files, as the server tells the job.
     pub outputs: MemberPath,
     /// Members of one of them: its node, its name and its asset.
     pub output: [String; 3],
@@ -50,7 +50,7 @@ pub struct V2FileNames {
     pub shown: MemberPath,
     /// Members of a file there: name, folder and place.
     pub item: [String; 3],
-    /// The prompt of a request for a job, and the member of a node with its inputs.
+    /// The prompt of a request for a job.
     pub prompt: MemberPath,
     /// The member of a node with its inputs.
     pub inputs: String,

@@ -4,14 +4,16 @@
 mod body;
 mod legacy;
 mod local;
+mod sent;
 mod upstream;
 
-pub(super) use body::{refused_prompt, refused_upload, unclear_upload, unread, unreadable};
+pub(super) use body::{unread, unreadable};
 pub(super) use legacy::{legacy_failure, state_failure};
 pub(super) use local::{
     busy, gone, looped, no_such_file, no_such_thing, no_upgrade, not_admitted, not_implemented, panicked,
     refused_unread, wrong_method,
 };
+pub(super) use sent::{refused_prompt, refused_upload, unclear_upload};
 pub(super) use upstream::{passed, refused};
 
 use super::answer::Answer;

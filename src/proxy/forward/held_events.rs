@@ -1,17 +1,17 @@
 //! The server's side of a WebSocket, on which an event never overtakes the answer to the prompt that it belongs to.
 
-use super::client_sockets::{ClientSocket, WaitsFor};
+use super::client_sockets::{ClientSocket, Prompts, WaitsFor};
 use std::{
     future::Future,
     io,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
 use tokio::{
     io::{AsyncRead, ReadBuf},
-    sync::futures::OwnedNotified,
-    time::{Instant, Sleep, sleep_until},
+    time::{Instant, sleep_until},
 };
 
 /// The longest that what was said waits, whatever is under way.
@@ -33,39 +33,34 @@ struct Held {
     read: usize,
     /// The newest prompt when they were read.
     newest: u64,
-    /// When they have waited long enough.
-    deadline: Instant,
-    changes: Option<Changes>,
-}
-
-/// What may end the wait.
-struct Changes {
-    answer: Pin<Box<OwnedNotified>>,
-    time: Pin<Box<Sleep>>,
+    /// Until they have waited long enough.
+    wait: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
 /// Resolves when what was said `since` waits for nothing any more: `newest` was the newest prompt of `socket` then. Up to prompt
 /// `passed`, what was said has waited long enough.
 pub async fn until_answered(socket: &ClientSocket, passed: &mut u64, newest: u64, since: Instant) {
-    let prompts = socket.prompts();
-    let deadline = since + LONGEST;
+    answered(Arc::clone(socket.prompts()), *passed, newest, since + LONGEST).await;
+    *passed = newest.max(*passed);
+}
+
+async fn answered(prompts: Arc<Prompts>, passed: u64, newest: u64, deadline: Instant) {
     loop {
         // Before the look: an answer in between is not missed.
         let answer = prompts.next_answer();
-        let end = match prompts.waits_for(*passed, newest) {
-            WaitsFor::Nothing => break,
+        let end = match prompts.waits_for(passed, newest) {
+            WaitsFor::Nothing => return,
             WaitsFor::Answer => deadline,
             WaitsFor::Moment(end) => end.min(deadline),
         };
         if deadline <= Instant::now() {
-            break;
+            return;
         }
         tokio::select! {
             () = answer => {}
             () = sleep_until(end) => {}
         }
     }
-    *passed = newest.max(*passed);
 }
 
 impl<S> HeldEvents<S> {
@@ -76,33 +71,6 @@ impl<S> HeldEvents<S> {
             socket,
             held: None,
             passed: 0,
-        }
-    }
-
-    /// Ready when what is held waits for nothing any more.
-    fn poll_released(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(held) = &mut self.held else {
-            return Poll::Ready(());
-        };
-        loop {
-            // Before the look: an answer in between is not missed.
-            let answer = Box::pin(self.socket.prompts().next_answer());
-            let end = match self.socket.prompts().waits_for(self.passed, held.newest) {
-                WaitsFor::Nothing => return Poll::Ready(()),
-                WaitsFor::Answer => held.deadline,
-                WaitsFor::Moment(end) => end.min(held.deadline),
-            };
-            if held.deadline <= Instant::now() {
-                self.passed = held.newest;
-                return Poll::Ready(());
-            }
-            let changes = held.changes.insert(Changes {
-                answer,
-                time: Box::pin(sleep_until(end)),
-            });
-            if changes.answer.as_mut().poll(cx).is_pending() && changes.time.as_mut().poll(cx).is_pending() {
-                return Poll::Pending;
-            }
         }
     }
 }
@@ -121,18 +89,22 @@ impl<S: AsyncRead + Unpin> AsyncRead for HeldEvents<S> {
             if said.is_empty() {
                 return Poll::Ready(Ok(()));
             }
+            let prompts = Arc::clone(this.socket.prompts());
+            let wait = answered(prompts, this.passed, newest, Instant::now() + LONGEST);
             this.held = Some(Held {
                 bytes: said.to_vec(),
                 read: 0,
                 newest,
-                deadline: Instant::now() + LONGEST,
-                changes: None,
+                wait: Some(Box::pin(wait)),
             });
             into.set_filled(before);
         }
-        ready!(this.poll_released(cx));
         if let Some(held) = &mut this.held {
-            held.changes = None;
+            if let Some(wait) = &mut held.wait {
+                ready!(wait.as_mut().poll(cx));
+                held.wait = None;
+                this.passed = held.newest.max(this.passed);
+            }
             let rest = held.bytes.get(held.read..).unwrap_or_default();
             let now = rest.get(..into.remaining()).unwrap_or(rest);
             into.put_slice(now);

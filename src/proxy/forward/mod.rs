@@ -38,7 +38,7 @@ use crate::{
     },
     proxy::shutdown::Shutdown,
     telemetry::{Call, RequestRecord, Source},
-    upstream::{Upstream, UpstreamError, cause::Cause},
+    upstream::{Upstream, UpstreamError, cause::Cause, pool::AnswerBody},
 };
 use http::{HeaderName, Request, Response, StatusCode, Uri, Version, request::Parts};
 use http_body_util::BodyExt;
@@ -101,21 +101,13 @@ impl ForwardedRequest<'_> {
             }
             Err(error) => calling.failed(error.into(), error),
         }
-        let mut response = sent?;
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            return match wanted {
-                Some(wanted) => Ok(wanted.tunnel(response, Arc::clone(&self.record.observer))),
-                None => Err(UpstreamError::Interrupted {
-                    upstream: self.upstream.name().to_owned(),
-                    reason: "it switched protocols without being asked".to_owned(),
-                    cause: Cause::Other,
-                }),
-            };
+        let response = sent?;
+        match wanted {
+            Some(wanted) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                Ok(wanted.tunnel(response, Arc::clone(&self.record.observer)))
+            }
+            _ => passed_on(response, trailers, self.upstream),
         }
-        remove_hop_by_hop(response.headers_mut(), trailers);
-        *response.version_mut() = Version::HTTP_11;
-        Ok(response
-            .map(|body| IdleTimeoutBody::new(Ending::new(body, trailers), self.upstream.gap_timeout()).boxed_unsync()))
     }
 
     /// Makes `head` what the server gets, and says which trailers the client wants of its answer.
@@ -135,4 +127,22 @@ impl ForwardedRequest<'_> {
         head.version = Version::HTTP_11;
         trailers
     }
+}
+
+/// The server's answer as it goes on to a client that wants these trailers.
+fn passed_on(
+    mut response: Response<AnswerBody>,
+    trailers: Trailers,
+    upstream: &Upstream,
+) -> Result<Response<Body>, UpstreamError> {
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return Err(UpstreamError::Interrupted {
+            upstream: upstream.name().to_owned(),
+            reason: "it switched protocols without being asked".to_owned(),
+            cause: Cause::Other,
+        });
+    }
+    remove_hop_by_hop(response.headers_mut(), trailers);
+    *response.version_mut() = Version::HTTP_11;
+    Ok(response.map(|body| IdleTimeoutBody::new(Ending::new(body, trailers), upstream.gap_timeout()).boxed_unsync()))
 }

@@ -1,17 +1,12 @@
 //! A request that is sent on a task of its own: it comes to its end also where its client leaves.
 
-use super::{ForwardedRequest, trailers::Ending};
+use super::{ForwardedRequest, passed_on};
 use crate::{
-    http::{
-        body::Body,
-        headers::{Trailers, remove_hop_by_hop},
-        idle_timeout::{BodyProgress, IdleTimeoutBody},
-    },
+    http::{body::Body, headers::Trailers, idle_timeout::BodyProgress},
     telemetry::{Call, Observer, RequestStats},
     upstream::{Upstream, UpstreamError},
 };
-use http::{Request, Response, Version};
-use http_body_util::BodyExt;
+use http::{Request, Response};
 use std::sync::Arc;
 
 /// A request that is ready to be sent.
@@ -61,10 +56,6 @@ impl OwnRequest {
             Ok(response) => calling.answered(response.status()),
             Err(error) => calling.failed(error.into(), error),
         }
-        let mut response = sent?;
-        remove_hop_by_hop(response.headers_mut(), trailers);
-        *response.version_mut() = Version::HTTP_11;
-        Ok(response
-            .map(|body| IdleTimeoutBody::new(Ending::new(body, trailers), upstream.gap_timeout()).boxed_unsync()))
+        passed_on(sent?, trailers, &upstream)
     }
 }

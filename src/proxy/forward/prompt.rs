@@ -52,6 +52,15 @@ pub enum PromptError {
     Ended,
 }
 
+impl From<BufferError> for PromptError {
+    fn from(error: BufferError) -> Self {
+        match error {
+            BufferError::TooLong(limit) => Self::TooLarge { limit },
+            BufferError::NoRoom(limit) => UpstreamError::NoRoom { limit }.into(),
+        }
+    }
+}
+
 impl ForwardedRequest<'_> {
     /// Forwards a `POST /prompt`. Whatever cannot be understood passes as it came and is not noted; the body decides,
     /// not `Content-Type`, as several clients send JSON without one. Where the server has no such endpoint, nothing was
@@ -140,14 +149,11 @@ impl ForwardedRequest<'_> {
         let noted = note(recorder.table, &text, observed.as_deref());
         let chosen = recorder.table.request.chosen(&text);
         let new = recorder.v2.as_ref().map(|session| {
-            let (prompt, note) = (text.clone(), noted.clone());
-            let place = recorder.table.request.place(&prompt);
-            let id = chosen.id.clone();
             let new = NewJob {
-                prompt,
-                note,
-                place,
-                id,
+                prompt: text.clone(),
+                note: noted.clone(),
+                place: recorder.table.request.place(&text),
+                id: chosen.id.clone(),
             };
             (session, new)
         });
@@ -162,6 +168,8 @@ impl ForwardedRequest<'_> {
             under_way.is_of(client);
         }
         if let Some((session, new)) = new {
+            // Another text goes on.
+            drop(sent);
             if let Some(name) = chosen.id.as_ref().filter(|id| recorder.names.is_name(id)) {
                 // The server knows it by another id, whatever it is.
                 recorder.names.taken(recorder.scope, name);
@@ -216,9 +224,5 @@ fn long_prompt(error: UpstreamError) -> PromptError {
         UpstreamError::Client(error) => error.downcast_ref::<BufferError>().copied(),
         _ => None,
     };
-    match of_body {
-        Some(BufferError::TooLong(limit)) => PromptError::TooLarge { limit },
-        Some(BufferError::NoRoom(limit)) => UpstreamError::NoRoom { limit }.into(),
-        None => error.into(),
-    }
+    of_body.map_or_else(|| error.into(), PromptError::from)
 }

@@ -2,10 +2,7 @@
 
 use super::PromptError;
 use crate::{
-    http::{
-        body::{Body, full},
-        buffered::BufferError,
-    },
+    http::body::{Body, full},
     jobs_api::{JobsError, JobsSession, NewJob},
     telemetry::of_this_request,
     upstream::UpstreamError,
@@ -19,11 +16,7 @@ pub(super) async fn submit_v2(
     mut new: NewJob,
     limit: usize,
 ) -> Result<Response<Body>, PromptError> {
-    let prompt = session.with_assets(std::mem::take(&mut new.prompt), limit);
-    new.prompt = prompt.map_err(|error| match error {
-        BufferError::TooLong(limit) => PromptError::TooLarge { limit },
-        BufferError::NoRoom(limit) => UpstreamError::NoRoom { limit }.into(),
-    })?;
+    new.prompt = session.with_assets(std::mem::take(&mut new.prompt), limit)?;
     let session = session.clone();
     let submitting = tokio::spawn(of_this_request(async move { session.submit(new).await }));
     let outcome = match submitting.await {

@@ -4,8 +4,8 @@ use super::upload_body::{Outcome, UploadBody, Uploaded};
 use crate::{
     http::{
         body::{Body, full},
-        body_decoding::is_plain,
-        buffered::{BufferBudget, BufferError, discard_unread},
+        body_decoding::{DecodeError, is_plain},
+        buffered::{BufferError, discard_unread},
         headers::carried,
         multipart::FormReader,
     },
@@ -14,17 +14,19 @@ use crate::{
     proxy::{
         Pipeline,
         answer::Answer,
-        failure::{refused, refused_upload, state_failure, unclear_upload, unreadable},
-        forward::{ForwardedRequest, OwnRequest},
-        request::ClientRequest,
+        failure::{refused, refused_upload, state_failure, unclear_upload, unreadable, wrong_method},
+        forward::OwnRequest,
+        hints::OriginHeaders,
+        pipeline::{Answering, at_once, later},
+        request::{ArrivedRequest, ClientRequest},
     },
     store::StoreError,
     telemetry::{Source, now_ms, of_this_request},
-    upstream::{Upstream, UpstreamError},
+    upstream::{Upstream, UpstreamError, cause::Cause},
 };
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode,
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode,
     header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT},
 };
 use http_body_util::BodyExt;
@@ -51,7 +53,24 @@ const OF_BODY: [HeaderName; 7] = [
 ];
 
 impl Pipeline {
-    pub(super) async fn upload(&self, session: JobsSession, request: ClientRequest<'_>) -> Answer {
+    /// The answer to an upload.
+    pub(in crate::proxy) fn answer_upload<'a>(
+        &'a self,
+        request: ArrivedRequest<'a>,
+        asked: OriginHeaders,
+    ) -> Answering<'a> {
+        if *request.head.method() != Method::POST {
+            return at_once(wrong_method(request.head.method(), Some("POST")));
+        }
+        later(async move {
+            let answer = self.upload(self.going_on(request)).await;
+            self.annotate(answer, &asked)
+        })
+    }
+
+    async fn upload(&self, request: ClientRequest<'_>) -> Answer {
+        let caller = request.caller(self.scope(&request.head));
+        let session = self.legacy.jobs().on_behalf_of(&caller, DialectKind::V2);
         let ClientRequest {
             record, mut head, body, ..
         } = request;
@@ -67,7 +86,7 @@ impl Pipeline {
         let wrong = match (is_plain(head.headers()), FormReader::new(head.headers())) {
             (Ok(true), Ok(reader)) => Ok(reader),
             (Err(error), _) => Err(unreadable(error)),
-            (Ok(false), _) => Err(unreadable(crate::http::body_decoding::DecodeError::Coding)),
+            (Ok(false), _) => Err(unreadable(DecodeError::Coding)),
             (_, Err(error)) => Err(refused_upload(&error.to_string())),
         };
         let reader = match wrong {
@@ -78,13 +97,7 @@ impl Pipeline {
                 return answer;
             }
         };
-        let forwarded = self
-            .passage_to(record, &head, Some(DialectKind::V2))
-            .and_then(|forwarded| {
-                let uri = self.shared.upstream.uri(&session.upload_target(names))?;
-                Ok(ForwardedRequest { uri, ..forwarded })
-            });
-        let forwarded = match forwarded {
+        let forwarded = match self.passage_at(record, &head, &session.upload_target(names)) {
             Ok(forwarded) => forwarded,
             Err(error) => return refused(error),
         };
@@ -96,8 +109,7 @@ impl Pipeline {
         let uploading = Uploading {
             request: forwarded.on_its_own(&self.shared.upstream, request),
             upstream: Arc::clone(&self.shared.upstream),
-            budget: self.shared.budget.clone(),
-            session: session.clone(),
+            session,
             outcome,
         };
         // What the server has taken is known then, also where the client leaves before it is told.
@@ -119,7 +131,6 @@ impl Pipeline {
 struct Uploading {
     request: OwnRequest,
     upstream: Arc<Upstream>,
-    budget: BufferBudget,
     session: JobsSession,
     outcome: Outcome,
 }
@@ -129,7 +140,6 @@ impl Uploading {
         let Self {
             request,
             upstream,
-            budget,
             session,
             outcome,
         } = self;
@@ -137,7 +147,7 @@ impl Uploading {
         match (session.file_names(), response.status().is_success()) {
             (Some(names), true) => {
                 let (head, body) = response.into_parts();
-                let body = short_answer(&upstream, &budget, body).await?;
+                let body = short_answer(&upstream, body).await?;
                 let uploaded = outcome.lock().take();
                 Ok(taken(&session, names, &head.headers, &body, uploaded).await)
             }
@@ -183,14 +193,18 @@ async fn taken(
     Answer::upstream(response)
 }
 
-async fn short_answer(upstream: &Upstream, budget: &BufferBudget, mut body: Body) -> Result<Bytes, UpstreamError> {
-    let mut whole = budget.buffer(LONGEST_ANSWER);
+async fn short_answer(upstream: &Upstream, mut body: Body) -> Result<Bytes, UpstreamError> {
+    let mut whole = upstream.budget().buffer(LONGEST_ANSWER);
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| upstream.broken_off(&*error))?;
         whole
             .push(&frame.into_data().unwrap_or_default())
             .map_err(|error| match error {
-                BufferError::TooLong(_) => upstream.too_large(),
+                BufferError::TooLong(limit) => UpstreamError::Interrupted {
+                    upstream: upstream.name().to_owned(),
+                    reason: format!("its answer to an upload has more than {limit} bytes"),
+                    cause: Cause::Other,
+                },
                 BufferError::NoRoom(limit) => UpstreamError::NoRoom { limit },
             })?;
     }

@@ -1,19 +1,20 @@
 //! `GET /view`: the content of the asset that has the name which a client was given.
 
 use crate::{
-    jobs_api::{DialectKind, JobsSession},
+    http::query::decoded,
+    jobs_api::DialectKind,
     mapping::dialect::{FilePlace, V2FileNames},
     proxy::{
         Pipeline,
         answer::Answer,
-        failure::{legacy_failure, no_such_file, no_such_thing, passed, refused},
-        forward::ForwardedRequest,
-        request::ClientRequest,
+        failure::{legacy_failure, no_such_file, no_such_thing, passed, refused, wrong_method},
+        hints::OriginHeaders,
+        pipeline::{Answering, at_once, later},
+        request::{ArrivedRequest, ClientRequest},
     },
     telemetry::Source,
 };
-use http::{HeaderValue, Request, header::CONTENT_DISPOSITION};
-use percent_encoding::percent_decode_str;
+use http::{HeaderValue, Method, Request, header::CONTENT_DISPOSITION};
 use std::borrow::Cow;
 
 /// What a query asks for.
@@ -26,7 +27,24 @@ enum Asked {
 }
 
 impl Pipeline {
-    pub(super) async fn view(&self, session: JobsSession, request: ClientRequest<'_>) -> Answer {
+    /// The answer to a request for a file by its name.
+    pub(in crate::proxy) fn answer_view<'a>(
+        &'a self,
+        request: ArrivedRequest<'a>,
+        asked: OriginHeaders,
+    ) -> Answering<'a> {
+        if !matches!(*request.head.method(), Method::GET | Method::HEAD) {
+            return at_once(wrong_method(request.head.method(), Some("GET, HEAD")));
+        }
+        later(async move {
+            let answer = self.view(self.going_on(request)).await;
+            self.annotate(answer, &asked)
+        })
+    }
+
+    async fn view(&self, request: ClientRequest<'_>) -> Answer {
+        let caller = request.caller(self.scope(&request.head));
+        let session = self.legacy.jobs().on_behalf_of(&caller, DialectKind::V2);
         let ClientRequest { record, head, body, .. } = request;
         let asked = session.file_names().map(|names| asked(names, head.query()));
         let file = match asked {
@@ -51,13 +69,7 @@ impl Pipeline {
                 return legacy_failure(error.into(), None);
             }
         };
-        let forwarded = self
-            .passage_to(record, &head, Some(DialectKind::V2))
-            .and_then(|forwarded| {
-                let uri = self.shared.upstream.uri(&target)?;
-                Ok(ForwardedRequest { uri, ..forwarded })
-            });
-        let forwarded = match forwarded {
+        let forwarded = match self.passage_at(record, &head, &target) {
             Ok(forwarded) => forwarded,
             Err(error) => return refused(error),
         };
@@ -105,15 +117,4 @@ fn asked(names: &V2FileNames, query: &str) -> Asked {
     let (_, name) = path.rsplit_once('/').unwrap_or(("", path));
     let folder = parameter(folder).unwrap_or_default();
     names.placed(place, &folder, name).map_or(Asked::Nothing, Asked::File)
-}
-
-/// A name or value of a query, as the server reads it.
-fn decoded(text: &str) -> Cow<'_, str> {
-    match text.contains(['%', '+']) {
-        false => text.into(),
-        true => {
-            let text = text.replace('+', " ");
-            Cow::Owned(percent_decode_str(&text).decode_utf8_lossy().into_owned())
-        }
-    }
 }

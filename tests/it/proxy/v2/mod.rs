@@ -2,6 +2,7 @@
 
 mod absent;
 mod files;
+mod foreign;
 mod history;
 mod keys;
 mod killed;
