@@ -151,10 +151,10 @@ impl Feed {
         for message in said {
             state.say(message);
         }
-        if let Some(followed) = state.followed.iter_mut().find(|followed| followed.job == *job) {
-            if followed.running.as_deref() != running {
-                followed.running = running.map(str::to_owned);
-            }
+        if let Some(followed) = state.followed.iter_mut().find(|followed| followed.job == *job)
+            && followed.running.as_deref() != running
+        {
+            followed.running = running.map(str::to_owned);
         }
     }
 
