@@ -151,7 +151,7 @@ fn unused_days(uri: &Uri) -> Result<u64, ParseIntError> {
 /// The verdict on each legacy route.
 fn verdicts(pipeline: &Pipeline, clients: &Clients, unused_days: u64) -> Vec<ShownVerdict> {
     let (observer, modes) = (pipeline.observer(), pipeline.modes());
-    let (findings, recent) = (observer.findings().by_route(), observer.series().recent());
+    let (findings, recent) = (observer.found(), observer.series().recent());
     let legacy = Endpoint::ALL.into_iter();
     let legacy = legacy.filter_map(|route| Some((route, route.mode_of()?)));
     let verdicts = legacy.map(|(route, name)| {
@@ -176,7 +176,7 @@ fn overview(pipeline: &Pipeline, uri: &Uri) -> Value {
         Some("span=day") => Span::Day,
         _ => Span::Hour,
     };
-    let findings = observer.findings().by_route();
+    let found = observer.found();
     let (mut usage, mut within) = (observer.usage().clients(), observer.usage().within(span));
     let verdicts = verdicts(pipeline, &usage, UNUSED_DAYS);
     let clients = mem::take(&mut usage.clients).into_iter().map(|client| {
@@ -193,6 +193,7 @@ fn overview(pipeline: &Pipeline, uri: &Uri) -> Value {
     json!({
         "version": env!("CARGO_PKG_VERSION"),
         "now_ms": now_ms(),
+        "jobshims": observer.series().jobshims(),
         "names": names(),
         "legacy": legacy.collect::<Vec<_>>(),
         "upstream": upstream(pipeline, &observer.health().seen()),
@@ -204,9 +205,9 @@ fn overview(pipeline: &Pipeline, uri: &Uri) -> Value {
             "mode": modes.policy(route).to_string(),
             "back": modes.back(route),
         })).collect::<Vec<_>>(),
-        "findings": findings.iter().map(|(route, found)| (route.name(), found)).collect::<BTreeMap<_, _>>(),
-        "differing": observer.differing().latest(),
-        "events": observer.events().latest(),
+        "findings": found.iter().map(|(route, found)| (route.name(), found.shown())).collect::<BTreeMap<_, _>>(),
+        "differing": observer.latest_differing(),
+        "events": observer.latest_events(),
     })
 }
 

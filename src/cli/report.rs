@@ -233,6 +233,7 @@ mod tests {
         let used = Use {
             count: 4,
             translated: 3,
+            failed: 0,
             first_seen_ms: 0,
             last_seen_ms,
             last_watched_ms: last_seen_ms.saturating_sub(50 * DAY),

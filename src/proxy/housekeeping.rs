@@ -1,12 +1,14 @@
-//! What a service does besides answering: it looks at its counters, stores who calls, and asks whether the upstream is there.
+//! What a service does besides answering: it looks at its counters, stores who calls, tells other jobshims of the same store what
+//! it has seen, and asks whether the upstream is there.
 
 use super::{Pipeline, Proxy};
 use crate::{
     jobs_api::Caller,
     routes::RouteName,
     store::{Change, Event, Store, StoreError, Table},
-    telemetry::{Clients, Metrics, Observer, STEP, Seen},
+    telemetry::{Clients, Counters, Metrics, OBSERVED_FOR, Observed, Observer, STEP, Seen},
 };
+use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
 use tokio::{
     task::spawn_blocking,
@@ -26,6 +28,13 @@ const TELL_EVERY: Duration = Duration::from_secs(5);
 /// Who calls the legacy surface, by the jobshim that has noted it; the one without a name has noted what is left of others.
 pub const USAGE: Table<String, Clients> = Table::new("usage", "who calls the legacy surface");
 
+/// What each jobshim has counted. Each renews its row once a minute at least.
+const COUNTED: Table<String, Counters> =
+    Table::new("counted", "what a jobshim has counted").expiring_after(Duration::from_secs(600), 4 << 20);
+/// What each has found and what happened to it, as [`Observed`]. One of another version may tell what this one does not know.
+const OBSERVED: Table<String, Value> =
+    Table::new("observed", "what a jobshim has observed").expiring_after(OBSERVED_FOR, 32 << 20);
+
 /// Looks at the counters from time to time, and stores every `store` who calls the legacy surface, for as long as it is
 /// polled.
 pub async fn housekeeping(proxy: Arc<Proxy>, store: Duration) {
@@ -41,6 +50,10 @@ pub async fn housekeeping(proxy: Arc<Proxy>, store: Duration) {
         let pipeline = proxy.pipeline();
         let observer = proxy.observer();
         observer.look();
+        if proxy.shared.store.is_shared() {
+            let proxy = Arc::clone(&proxy);
+            let _ = spawn_blocking(move || proxy.tell_others()).await;
+        }
         // What has expired is given back, also where nobody asks for metrics.
         pipeline.metrics();
         if let Some(kept) = pipeline.legacy.kept() {
@@ -69,25 +82,75 @@ pub(super) fn stored_usage(store: &Store) -> Result<Option<Clients>, StoreError>
     Ok(rows.into_iter().map(|(_, clients)| clients).next())
 }
 
-/// `observer` hears of what other jobshims of the same store note.
-pub(super) fn follow_usage(store: &Store, observer: &Arc<Observer>) -> Result<(), StoreError> {
+/// `observer` hears of what other jobshims of the same store see.
+pub(super) fn follow_others(store: &Store, observer: &Arc<Observer>) -> Result<(), StoreError> {
     if !store.is_shared() {
         return Ok(());
     }
-    let (observer, own) = (Arc::clone(observer), store.name().to_owned());
+    let hears = || (Arc::clone(observer), store.name().to_owned());
+    let (observer, own) = hears();
     store.follow(&USAGE, move |event| {
-        let rows = match event {
-            Event::All(rows) => rows.into_iter().map(|(name, clients)| (name, Some(clients))).collect(),
-            Event::Put(name, clients) => vec![(name, Some(clients))],
-            Event::Gone(name) => vec![(name, None)],
-        };
-        for (name, clients) in rows.into_iter().filter(|(name, _)| *name != own) {
-            observer.usage().hear(name, clients);
+        let is_new = matches!(event, Event::Put(..));
+        for (name, clients) in of_others(event, &own) {
+            observer.usage().hear(name, clients, is_new);
+        }
+    })?;
+    let (observer, own) = hears();
+    store.follow(&COUNTED, move |event| {
+        for (name, counted) in of_others(event, &own) {
+            observer.series().hear(name, counted);
+        }
+    })?;
+    let (observer, own) = hears();
+    store.follow(&OBSERVED, move |event| {
+        if let Event::All(rows) = &event {
+            let names: Vec<String> = rows.iter().map(|(name, _)| name.clone()).collect();
+            observer.hear_only(&names);
+        }
+        for (name, observed) in of_others(event, &own) {
+            let observed = observed.map(serde_json::from_value::<Observed>).transpose();
+            match observed {
+                Ok(observed) => observer.hear(name, observed.unwrap_or_default()),
+                Err(error) => tracing::debug!(%error, "another jobshim tells what this one does not know"),
+            }
         }
     })
 }
 
+/// The rows of others, each as it is now, or gone.
+fn of_others<T>(event: Event<String, T>, own: &str) -> Vec<(String, Option<T>)> {
+    let mut rows: Vec<_> = match event {
+        Event::All(rows) => rows.into_iter().map(|(name, row)| (name, Some(row))).collect(),
+        Event::Put(name, row) => vec![(name, Some(row))],
+        Event::Gone(name) => vec![(name, None)],
+    };
+    rows.retain(|(name, _)| name != own);
+    rows
+}
+
 impl Proxy {
+    /// Tells other jobshims of the same store what this one has counted and found, if that has changed. Waits for the store.
+    fn tell_others(&self) {
+        let (store, observer) = (&self.shared.store, &self.shared.observer);
+        let name = store.name().to_owned();
+        let (counted, observed) = (observer.series().to_tell(observer.metrics()), observer.to_tell());
+        let mut change = Change::default();
+        if let Some(counted) = &counted {
+            change = change.put(&COUNTED, &name, counted);
+        }
+        if let Some(observed) = &observed {
+            change = change.put(&OBSERVED, &name, &json!(observed));
+        }
+        if change.is_empty() {
+            return;
+        }
+        if let Err(error) = store.commit(change) {
+            observer.series().not_told();
+            observer.not_told();
+            tracing::debug!(%error, "other jobshims do not hear what this one has counted and found");
+        }
+    }
+
     /// Stores who calls the legacy surface, if that has changed. Waits for the disk.
     pub fn store_usage(&self) {
         if !self.shared.store.is_kept() {

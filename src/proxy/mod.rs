@@ -84,7 +84,7 @@ impl Proxy {
         let legacy_upstream = elsewhere.map(|url| Upstream::elsewhere(&config.upstream, url, &budget));
         let store = Arc::new(Store::open(&config.state)?);
         let observer = Arc::new(Observer::new(housekeeping::stored_usage(&store)?, config.log.access));
-        housekeeping::follow_usage(&store, &observer)?;
+        housekeeping::follow_others(&store, &observer)?;
         let legacy = Legacy::new(config, Arc::clone(&upstream), Arc::clone(&store), Arc::clone(&observer))?;
         let shared = Arc::new(Shared {
             access: Access::new(config.listen.access_token.clone()),

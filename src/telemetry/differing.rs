@@ -1,24 +1,24 @@
 //! The last answers that differed from their translation, field by field and without their texts: what somebody who mends
 //! a table looks at. Bounded in answers, fields and length.
 
-use super::findings::Sample;
+use super::found::Sample;
 use crate::{http::outside::is_visible, routes::Endpoint};
 use parking_lot::Mutex;
-use serde::Serialize;
-use std::collections::VecDeque;
+use serde::{Deserialize, Serialize};
+use std::{borrow::Cow, collections::VecDeque};
 
 /// Answers kept.
-const MOST: usize = 20;
+pub(super) const MOST: usize = 20;
 /// Fields kept of each.
 const MOST_FIELDS: usize = 40;
 /// Characters kept of a text.
 const LONGEST: usize = 200;
 
 /// One answer that differed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DifferingAnswer {
     /// The legacy route.
-    pub route: &'static str,
+    pub route: Cow<'static, str>,
     /// When, in ms since 1970.
     pub at_ms: u64,
     /// As in the log.
@@ -49,7 +49,7 @@ impl Differing {
             translated: short(&field.translated),
         });
         let answer = DifferingAnswer {
-            route: route.name(),
+            route: route.name().into(),
             at_ms,
             request_id: short(request_id),
             fields: kept.collect(),

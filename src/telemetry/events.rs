@@ -5,9 +5,8 @@
 use super::clock::now_ms;
 use crate::{http::outside::is_visible, routes::Endpoint};
 use parking_lot::Mutex;
-use serde::{Serialize, Serializer};
-use std::collections::VecDeque;
-use strum::IntoStaticStr;
+use serde::{Deserialize, Serialize};
+use std::{borrow::Cow, collections::VecDeque};
 
 /// Events kept of each kind.
 const MOST: usize = 40;
@@ -17,8 +16,8 @@ const LONGEST: usize = 400;
 const PAUSE_MS: u64 = 300_000;
 
 /// What happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr)]
-#[strum(serialize_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum EventKind {
     /// Calls were answered 410, as their route is gone.
     Gone,
@@ -35,7 +34,7 @@ pub enum EventKind {
 }
 
 /// One event.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
     /// What happened.
     pub kind: EventKind,
@@ -44,11 +43,21 @@ pub struct Event {
     /// When it ended; the same for what takes no time.
     pub until_ms: u64,
     /// The legacy route, where it is about one.
-    pub route: Option<&'static str>,
+    pub route: Option<Cow<'static, str>>,
     /// How many calls, of those that were refused; otherwise 1.
     pub count: u64,
     /// Which, or why.
     pub words: String,
+}
+
+/// One event, and whose it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ShownEvent {
+    /// The name of the jobshim that it happened to, where that is another one.
+    pub jobshim: Option<String>,
+    /// The event.
+    #[serde(flatten)]
+    pub event: Event,
 }
 
 /// The last events.
@@ -63,8 +72,9 @@ impl Events {
 
     /// The canary of `route` went back at this time. It may be told more than once.
     pub fn rolled_back(&self, route: &'static str, at_ms: u64, reason: &str) {
-        let is_it =
-            |event: &Event| event.kind == EventKind::RolledBack && event.at_ms == at_ms && event.route == Some(route);
+        let is_it = |event: &Event| {
+            event.kind == EventKind::RolledBack && event.at_ms == at_ms && event.route.as_deref() == Some(route)
+        };
         let known = self.0.lock().iter().any(is_it);
         if !known {
             self.push(EventKind::RolledBack, at_ms, Some(route), 1, reason);
@@ -76,7 +86,8 @@ impl Events {
         let (now, route) = (now_ms(), route.name());
         {
             let mut all = self.0.lock();
-            let is_like_it = |event: &&mut Event| event.kind == EventKind::Gone && event.route == Some(route);
+            let is_like_it =
+                |event: &&mut Event| event.kind == EventKind::Gone && event.route.as_deref() == Some(route);
             let last = all.iter_mut().rev().find(is_like_it);
             if let Some(last) = last
                 && now.saturating_sub(last.until_ms) <= PAUSE_MS
@@ -96,7 +107,7 @@ impl Events {
             kind,
             at_ms,
             until_ms: at_ms,
-            route,
+            route: route.map(Cow::Borrowed),
             count,
             words: words.take(LONGEST).collect(),
         };
@@ -110,17 +121,22 @@ impl Events {
         }
     }
 
+    /// Those that others cannot know of by themselves.
+    pub(super) fn told(&self) -> Vec<Event> {
+        let all = self.0.lock();
+        let told = all.iter().filter(|event| match event.kind {
+            // All count each other's calls, and canaries roll back everywhere.
+            EventKind::Gone | EventKind::RolledBack => false,
+            EventKind::Reloaded | EventKind::ReloadRefused | EventKind::Down | EventKind::Up => true,
+        });
+        told.cloned().collect()
+    }
+
     /// All that are kept, the latest first.
     pub fn latest(&self) -> Vec<Event> {
         let mut all: Vec<Event> = self.0.lock().iter().rev().cloned().collect();
         all.sort_by_key(|event| std::cmp::Reverse(event.at_ms));
         all
-    }
-}
-
-impl Serialize for EventKind {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.into())
     }
 }
 
@@ -147,9 +163,13 @@ mod tests {
         for (route, count) in [(Endpoint::History, 2), (Endpoint::Queue, 1), (Endpoint::History, 3)] {
             events.gone(route, count);
         }
-        let mut counts: Vec<_> = events.latest().iter().map(|event| (event.route, event.count)).collect();
+        let mut counts: Vec<_> = events
+            .latest()
+            .into_iter()
+            .map(|event| (event.route, event.count))
+            .collect();
         counts.sort_unstable();
-        assert_eq!(counts, [(Some("history"), 5), (Some("queue"), 1)]);
+        assert_eq!(counts, [(Some("history".into()), 5), (Some("queue".into()), 1)]);
     }
 
     #[test]

@@ -1,26 +1,22 @@
 //! What comparisons found: by route how they came out, and which fields are not the same, with one sample each. Bounded:
 //! fields are rows of tables, and those beyond the bound are counted together. `/metrics` and the page are read from here.
 
-use super::{client::LONGEST_AGENT, clock::now_ms, job_outcomes::JobOutcomes, labels::Compared};
-use crate::{http::outside::is_visible, routes::Endpoint};
+use super::{
+    clock::now_ms,
+    found::{Found, Sample},
+    labels::Compared,
+};
+use crate::routes::Endpoint;
 use parking_lot::Mutex;
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric},
     metrics::counter::ConstCounter,
 };
-use serde::{Serialize, Serializer};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     fmt,
 };
-
-/// Fields of a route told apart; all further ones are one.
-const MAX_FIELDS: usize = 40;
-/// User agents of a route told apart; all further ones are one.
-const MAX_CLIENTS: usize = 20;
-/// What all fields beyond the bound are called.
-pub(super) const OTHER: &str = "(others)";
 
 /// What it means that two answers are not the same somewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -101,78 +97,6 @@ impl Comparison {
     }
 }
 
-/// What two answers say in one place, shortened and without their texts.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Sample {
-    /// Where in the entry.
-    pub path: String,
-    /// What the legacy endpoint says.
-    pub forwarded: String,
-    /// What the translation says.
-    pub translated: String,
-}
-
-impl fmt::Display for Sample {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{}: {} became {}", self.path, self.forwarded, self.translated)
-    }
-}
-
-/// What was found on one field: in how many answers, however many jobs in one of them show the same.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Field {
-    /// By [`Kind::Difference`].
-    pub differences: u64,
-    /// By [`Kind::Loss`].
-    pub losses: u64,
-    /// By [`Kind::Noise`].
-    pub noise: u64,
-    /// The last difference; as long as there is none, the last of the others.
-    pub sample: Sample,
-    /// When that was, in ms since 1970.
-    pub last_ms: u64,
-}
-
-/// What was found on one route.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct Found {
-    /// How many comparisons came out which way.
-    pub compared: BTreeMap<Compared, u64>,
-    /// How jobs came out.
-    pub jobs: JobOutcomes,
-    /// By row of the table.
-    pub fields: BTreeMap<String, Field>,
-    /// In how many answers that differ or lose something, by the user agent of who asked.
-    pub clients: BTreeMap<String, u64>,
-    /// How many requests in a row the server had no endpoint for, up to now.
-    #[serde(skip)]
-    pub absent: u64,
-}
-
-impl Found {
-    /// How many comparisons came out this way.
-    pub fn count(&self, outcome: Compared) -> u64 {
-        self.compared.get(&outcome).copied().unwrap_or(0)
-    }
-
-    /// How many answers were compared in which something could differ.
-    pub fn answers(&self) -> u64 {
-        let outcomes = [Compared::Same, Compared::Noise, Compared::Lost, Compared::Different];
-        outcomes.map(|outcome| self.count(outcome)).iter().sum()
-    }
-
-    fn note_client(&mut self, agent: &str) {
-        let agent: String = agent
-            .chars()
-            .filter(|letter| is_visible(*letter))
-            .take(LONGEST_AGENT)
-            .collect();
-        let is_known = self.clients.contains_key(&agent) || self.clients.len() < MAX_CLIENTS;
-        let agent = if is_known { agent } else { OTHER.to_owned() };
-        *self.clients.entry(agent).or_default() += 1;
-    }
-}
-
 /// What of a comparison has not been seen on its route before.
 #[derive(Debug, PartialEq, Eq)]
 pub struct News<'a> {
@@ -196,7 +120,7 @@ impl Findings {
             found.jobs.note(job, outcome);
         }
         if matches!(outcome, Compared::Different | Compared::Lost) {
-            found.note_client(agent);
+            found.note_client(agent, 1);
         }
         Self::count(found, outcome, &comparison.findings)
     }
@@ -207,21 +131,16 @@ impl Findings {
     }
 
     fn count<'a>(found: &mut Found, outcome: Compared, findings: &'a [Finding]) -> News<'a> {
+        found.note_absent(outcome, now_ms());
         let count = found.compared.entry(outcome).or_default();
         *count += 1;
-        found.absent = match outcome {
-            Compared::Absent => found.absent + 1,
-            Compared::Failed | Compared::Dropped => found.absent,
-            _ => 0,
-        };
         let mut news = News {
             outcome: *count == 1,
             differing: Vec::new(),
         };
         let mut counted = BTreeSet::new();
         for finding in findings {
-            let known = found.fields.contains_key(&finding.field) || found.fields.len() < MAX_FIELDS;
-            let name = if known { finding.field.as_str() } else { OTHER };
+            let name = found.field_name(&finding.field);
             if !counted.insert((name, finding.kind)) {
                 continue;
             }
@@ -247,6 +166,14 @@ impl Findings {
     /// Begins anew: what was found says nothing of other tables.
     pub fn forget(&self) {
         self.0.lock().clear();
+    }
+
+    /// As others are told of them, by the name of the route.
+    pub(super) fn told(&self) -> BTreeMap<String, Found> {
+        let all = self.0.lock();
+        all.iter()
+            .map(|(route, found)| (route.name().to_owned(), found.clone()))
+            .collect()
     }
 
     /// As they are now.
@@ -297,15 +224,12 @@ fn counters<'a>(
     Ok(())
 }
 
-impl Serialize for Compared {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.name())
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::found::{MAX_CLIENTS, MAX_FIELDS, OTHER},
+        *,
+    };
 
     fn finding(field: &str, kind: Kind, translated: &str) -> Finding {
         Finding {

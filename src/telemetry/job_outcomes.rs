@@ -1,14 +1,15 @@
 //! How the latest jobs came out that were compared, each counted once: a client may ask for one of them a thousand times.
 
 use super::labels::Compared;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, VecDeque};
 
 /// So many jobs count, the latest ones.
 const WINDOW: usize = 1_000;
 
 /// How jobs came out in comparisons.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Vec<(u64, Compared)>", into = "Vec<(u64, Compared)>")]
 pub struct JobOutcomes {
     /// In the order in which they came first.
     order: VecDeque<u64>,
@@ -31,6 +32,11 @@ impl JobOutcomes {
         self.worst.insert(job, outcome);
     }
 
+    /// Each with how it came out, in the order in which they came first.
+    pub(super) fn all(&self) -> impl Iterator<Item = (u64, Compared)> {
+        self.order.iter().filter_map(|job| Some((*job, *self.worst.get(job)?)))
+    }
+
     /// How many jobs there are.
     pub fn total(&self) -> u64 {
         self.order.len() as u64
@@ -42,11 +48,17 @@ impl JobOutcomes {
     }
 }
 
-/// How many came out which way; what did not happen is left out.
-impl Serialize for JobOutcomes {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let counts = Compared::ALL.iter().map(|&outcome| (outcome, self.count(outcome)));
-        serializer.collect_map(counts.filter(|(_, count)| *count > 0))
+impl From<Vec<(u64, Compared)>> for JobOutcomes {
+    fn from(all: Vec<(u64, Compared)>) -> Self {
+        let mut outcomes = Self::default();
+        all.into_iter().for_each(|(job, outcome)| outcomes.note(job, outcome));
+        outcomes
+    }
+}
+
+impl From<JobOutcomes> for Vec<(u64, Compared)> {
+    fn from(outcomes: JobOutcomes) -> Self {
+        outcomes.all().collect()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::config;
 use http::StatusCode;
+use serde::{Deserialize, Serialize};
 use strum::{IntoStaticStr, VariantArray};
 
 /// The mode under which a request was answered; `Pass` where modes do not apply.
@@ -194,7 +195,10 @@ impl CacheResult {
 }
 
 /// How a shadow comparison came out; what is worse is greater, up to [`Compared::Different`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, IntoStaticStr, VariantArray)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, IntoStaticStr, VariantArray, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum Compared {
     /// There was nothing in them that could differ, such as an empty list.

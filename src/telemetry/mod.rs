@@ -7,12 +7,14 @@ mod clock;
 mod differing;
 mod events;
 mod findings;
+mod found;
 mod health;
 mod histogram;
 mod job_outcomes;
 mod labels;
 mod log_line;
 mod metrics;
+mod observed;
 mod recent;
 mod request_record;
 mod request_stats;
@@ -28,17 +30,19 @@ mod usage;
 pub use client::{ClientFingerprint, ClientId};
 pub use clock::now_ms;
 pub use differing::{Differing, DifferingAnswer};
-pub use events::{Event, EventKind, Events};
-pub use findings::{Comparison, Field, Finding, Findings, Found, Kind, News, Sample};
+pub use events::{Event, EventKind, Events, ShownEvent};
+pub use findings::{Comparison, Finding, Findings, Kind, News};
+pub use found::{Field, Found, Sample};
 pub use health::{Health, Seen};
 pub use job_outcomes::JobOutcomes;
 pub use labels::{CacheResult, Call, Compared, Failure, Mode, Source, StatusClass};
 pub use log_line::{JsonLines, RequestName, TextFields, of_this_request};
 pub use metrics::{Metrics, RequestKind};
+pub use observed::{OBSERVED_FOR, Observed};
 pub use recent::{Counts, Span, Use};
 pub use request_record::{REQUEST_ID, RecordedBody, RequestRecord};
 pub use request_stats::RequestStats;
-pub use series::{RecentCalls, STEP, Series, names};
+pub use series::{Counters, RecentCalls, STEP, Series, names};
 pub use spans::Traces;
 pub use upstream_call::UpstreamCall;
 pub use usage::{Client, Clients, Usage};
@@ -47,16 +51,20 @@ use crate::http::request_head::{FlaggedHeaders, RequestHead};
 use crate::http::{header_flags::HeaderFlags, hex::hex, peer::Peer};
 use crate::routes::Endpoint;
 use http::{HeaderMap, HeaderValue, Method};
+use parking_lot::Mutex;
 use prometheus_client::metrics::gauge::Gauge;
 use ring::rand::{SecureRandom, SystemRandom};
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicU8, AtomicU64, Ordering::Relaxed},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
+/// How often others are told again what they know: after [`OBSERVED_FOR`] they forget it.
+const OBSERVED_AGAIN: Duration = Duration::from_secs(3_600);
 /// The longest request id that is taken from a client, in bytes.
 const LONGEST_ID: usize = 128;
 
@@ -69,6 +77,10 @@ pub struct Observer {
     findings: Arc<Findings>,
     differing: Differing,
     events: Arc<Events>,
+    /// What others of the same store have told.
+    others: observed::Others,
+    /// What they were told last, and when.
+    told: Mutex<Option<(Observed, Instant)>>,
     traces: Traces,
     /// Whether each request is a line of the log.
     log_access: bool,
@@ -92,6 +104,8 @@ impl Default for Observer {
             findings,
             differing: Differing::default(),
             events,
+            others: observed::Others::default(),
+            told: Mutex::default(),
             traces: Traces::default(),
             log_access: false,
             run: u32::from_ne_bytes(run),
@@ -226,6 +240,52 @@ impl Observer {
     pub fn forget_comparisons(&self) {
         self.findings.forget();
         self.differing.forget();
+    }
+
+    /// What comparisons found, by route, whichever jobshim of the same store has made them.
+    pub fn found(&self) -> BTreeMap<Endpoint, Found> {
+        self.others.found(self.findings.by_route())
+    }
+
+    /// The last answers that differed, whichever jobshim of the same store has compared them.
+    pub fn latest_differing(&self) -> Vec<DifferingAnswer> {
+        self.others.differing(self.differing.latest())
+    }
+
+    /// What changed lately, here and on other jobshims of the same store.
+    pub fn latest_events(&self) -> Vec<ShownEvent> {
+        self.others.events(self.events.latest())
+    }
+
+    /// What others are to be told, if there is something.
+    pub fn to_tell(&self) -> Option<Observed> {
+        let now = Observed {
+            found: self.findings.told(),
+            differing: self.differing.latest(),
+            events: self.events.told(),
+        };
+        let mut told = self.told.lock();
+        let is_known = |(before, at): &(Observed, Instant)| *before == now && at.elapsed() < OBSERVED_AGAIN;
+        if told.as_ref().map_or(now == Observed::default(), is_known) {
+            return None;
+        }
+        *told = Some((now.clone(), Instant::now()));
+        Some(now)
+    }
+
+    /// What [`Observer::to_tell`] gave has not reached them.
+    pub fn not_told(&self) {
+        *self.told.lock() = None;
+    }
+
+    /// This is what another jobshim of the same store has to tell.
+    pub fn hear(&self, name: String, observed: Observed) {
+        self.others.hear(name, observed);
+    }
+
+    /// Only these have anything to tell.
+    pub fn hear_only(&self, names: &[String]) {
+        self.others.only(names);
     }
 
     /// What changed while jobshim ran.

@@ -23,6 +23,9 @@ pub struct Use {
     pub count: u64,
     /// Those that were answered from the Jobs API: a failure is no answer.
     pub translated: u64,
+    /// Those whose answer was a 5xx.
+    #[serde(default)]
+    pub failed: u64,
     /// The first one.
     pub first_seen_ms: u64,
     /// The last one.
@@ -80,23 +83,44 @@ struct Period {
 }
 
 impl Period {
-    /// One more.
-    fn add(&mut self, translated: bool, failed: bool) {
+    fn add(&mut self, counts: Counts) {
         for (count, more) in [
-            (&mut self.count, true),
-            (&mut self.translated, translated),
-            (&mut self.failed, failed),
+            (&mut self.count, counts.count),
+            (&mut self.translated, counts.translated),
+            (&mut self.failed, counts.failed),
         ] {
-            *count = count.saturating_add(u32::from(more));
+            *count = count.saturating_add(u32::try_from(more).unwrap_or(u32::MAX));
+        }
+    }
+}
+
+impl Use {
+    /// What came of it since `before`.
+    pub(super) fn since(&self, before: &Self) -> Counts {
+        Counts {
+            count: self.count.saturating_sub(before.count),
+            translated: self.translated.saturating_sub(before.translated),
+            failed: self.failed.saturating_sub(before.failed),
+        }
+    }
+}
+
+impl Counts {
+    /// Both.
+    pub(super) fn plus(self, other: Self) -> Self {
+        Self {
+            count: self.count + other.count,
+            translated: self.translated + other.translated,
+            failed: self.failed + other.failed,
         }
     }
 }
 
 impl Recent {
-    /// A request came, this long after the clock began.
-    pub(super) fn add(&mut self, at: Duration, translated: bool, failed: bool) {
-        self.hour.add(number(at, MINUTE), translated, failed);
-        self.day.add(number(at, HOUR), translated, failed);
+    /// These requests came, this long after the clock began.
+    pub(super) fn add(&mut self, at: Duration, counts: Counts) {
+        self.hour.add(number(at, MINUTE), counts);
+        self.day.add(number(at, HOUR), counts);
     }
 
     /// What came in the span that ends now.
@@ -113,7 +137,7 @@ fn number(at: Duration, period: Duration) -> u32 {
 }
 
 impl<const N: u32> Window<N> {
-    fn add(&mut self, number: u32, translated: bool, failed: bool) {
+    fn add(&mut self, number: u32, counts: Counts) {
         while self
             .0
             .front()
@@ -122,13 +146,13 @@ impl<const N: u32> Window<N> {
             self.0.pop_front();
         }
         match self.0.back_mut() {
-            Some(last) if last.number >= number => last.add(translated, failed),
+            Some(last) if last.number >= number => last.add(counts),
             _ => {
                 let mut period = Period {
                     number,
                     ..Period::default()
                 };
-                period.add(translated, failed);
+                period.add(counts);
                 self.0.push_back(period);
             }
         }
@@ -136,10 +160,12 @@ impl<const N: u32> Window<N> {
 
     fn sum(&self, now: u32) -> Counts {
         let recent = self.0.iter().filter(|period| period.number.saturating_add(N) >= now);
-        recent.fold(Counts::default(), |sum, period| Counts {
-            count: sum.count + u64::from(period.count),
-            translated: sum.translated + u64::from(period.translated),
-            failed: sum.failed + u64::from(period.failed),
+        recent.fold(Counts::default(), |sum, period| {
+            sum.plus(Counts {
+                count: u64::from(period.count),
+                translated: u64::from(period.translated),
+                failed: u64::from(period.failed),
+            })
         })
     }
 }
@@ -147,6 +173,14 @@ impl<const N: u32> Window<N> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn one(translated: bool, failed: bool) -> Counts {
+        Counts {
+            count: 1,
+            translated: u64::from(translated),
+            failed: u64::from(failed),
+        }
+    }
 
     fn counts(recent: &Recent, minutes: u32) -> (u64, u64) {
         let now = MINUTE * minutes;
@@ -158,7 +192,7 @@ mod tests {
     fn what_is_older_than_an_hour_or_a_day_falls_out() {
         let mut recent = Recent::default();
         for minute in [0, 0, 30, 70] {
-            recent.add(MINUTE * minute, true, false);
+            recent.add(MINUTE * minute, one(true, false));
         }
         assert_eq!(counts(&recent, 70), (2, 4));
         assert_eq!(counts(&recent, 130), (1, 4));
@@ -171,7 +205,7 @@ mod tests {
     fn it_takes_no_more_room_however_long_it_counts() {
         let mut recent = Recent::default();
         for minute in 0..10_000 {
-            recent.add(MINUTE * minute, minute % 2 == 0, minute % 4 == 1);
+            recent.add(MINUTE * minute, one(minute % 2 == 0, minute % 4 == 1));
         }
         assert!(recent.hour.0.len() <= 61 && recent.day.0.len() <= 25, "{recent:?}");
         let hour = recent.within(Span::Hour, MINUTE * 9_999);

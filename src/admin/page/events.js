@@ -7,10 +7,10 @@ const KINDS = {
 };
 const BAD = ["reload_refused", "rolled_back", "down"];
 
-// When each ended: a server that is down stays so until it is up.
+// When each ended: a server that is down for a jobshim stays so until it is up for it.
 function ended(seen) {
   return seen.events.map(event => {
-    const up = event.kind === "down" && seen.events.filter(other => other.kind === "up" && other.at_ms >= event.at_ms).pop();
+    const up = event.kind === "down" && seen.events.filter(other => other.kind === "up" && other.jobshim === event.jobshim && other.at_ms >= event.at_ms).pop();
     return { ...event, end_ms: event.kind !== "down" ? event.until_ms : up ? up.at_ms : seen.now_ms, lasts: event.kind === "down" && !up };
   });
 }
@@ -20,7 +20,7 @@ function showEvents(seen, shown) {
   cells("events", events.slice(0, 30).map(event => {
     const words = KINDS[event.kind] ? KINDS[event.kind](event) : event.kind;
     const until = event.lasts ? ", and has not come back" : isShort(event) ? "" : ` for ${lasted(event.end_ms - event.at_ms)}`;
-    return [text(moment(event.at_ms / 1000), "soft"), make("span", BAD.includes(event.kind) ? "warn" : "", words, until),
+    return [text(moment(event.at_ms / 1000), "soft"), make("span", BAD.includes(event.kind) ? "warn" : "", words, until, event.jobshim ? ` (jobshim ${event.jobshim.slice(0, 8)})` : ""),
       listed([event.route ? shown(event.route) : "", event.words].filter(Boolean), ": ")];
   }), ["When", "Event", "What"]);
   const more = events.length - 30;

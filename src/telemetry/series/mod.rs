@@ -1,25 +1,35 @@
 //! What happened over time, for the page: the counters are looked at every few seconds, and what has changed is kept for
-//! an hour in small steps and for a day in large ones.
+//! an hour in small steps and for a day in large ones. What other jobshims of the same store count is counted with it.
+
+mod counters;
+mod others;
+
+pub use counters::Counters;
 
 use super::{
     clock::now_ms,
-    histogram::{BUCKETS, quantile},
-    labels::{CacheResult, Mode, Source, StatusClass},
+    histogram::quantile,
+    labels::{Mode, Source, StatusClass},
     metrics::{Metrics, RequestKind},
     recent::{Counts, Span},
 };
 use crate::routes::Endpoint;
+use counters::SOURCES;
+use others::Others;
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 use std::{
     collections::{BTreeMap, VecDeque},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// How often the counters are looked at.
 pub const STEP: Duration = Duration::from_secs(5);
 /// So many of the latest steps are recent: five minutes.
 const RECENT: usize = 60;
+
+/// How often others are told what was counted where nothing was, in time for them to know that this jobshim is there.
+const TELL: Duration = Duration::from_secs(60);
 
 /// So many failures are more than a mishap.
 const A_FEW: u64 = 3;
@@ -57,12 +67,17 @@ const DAY: Resolution = Resolution { steps: 288, looks: 60 };
 #[derive(Debug)]
 pub struct Series {
     tracks: Mutex<[Track; 2]>,
+    others: Mutex<Others>,
+    /// What they were told last, and when.
+    told: Mutex<Option<(Counters, Instant)>>,
 }
 
 impl Default for Series {
     fn default() -> Self {
         Self {
             tracks: Mutex::new([Track::new(HOUR), Track::new(DAY)]),
+            others: Mutex::default(),
+            told: Mutex::default(),
         }
     }
 }
@@ -72,17 +87,8 @@ struct Track {
     length: usize,
     looks: u32,
     looked: u32,
-    before: Look,
+    before: Counters,
     steps: VecDeque<Step>,
-}
-
-/// The counters at one moment.
-#[derive(Clone, Debug, Default)]
-struct Look {
-    requests: BTreeMap<usize, u64>,
-    hits: u64,
-    misses: u64,
-    durations: [[u64; BUCKETS]; 2],
 }
 
 /// What has changed between two looks.
@@ -111,59 +117,28 @@ struct Latency {
     p95: f32,
 }
 
-/// Whose latencies are shown.
-const SOURCES: [Source; 2] = [Source::JobsApi, Source::Upstream];
-
-impl Look {
-    fn at(metrics: &Metrics) -> Self {
-        let requests = metrics
-            .requests
-            .known()
-            .map(|(number, counter)| (number, counter.get()));
-        let mut durations = [[0; BUCKETS]; 2];
-        for (number, histogram) in metrics.durations.known() {
-            let source = number % Source::ALL.len();
-            let place = SOURCES.iter().position(|&one| one as usize == source);
-            if let Some(sums) = place.and_then(|place| durations.get_mut(place)) {
-                for (sum, count) in sums.iter_mut().zip(histogram.counts()) {
-                    *sum += count;
-                }
-            }
-        }
-        Self {
-            requests: requests.collect(),
-            hits: metrics.cached(CacheResult::Hit),
-            misses: metrics.cached(CacheResult::Miss),
-            durations,
-        }
-    }
-
-    fn since(&self, before: &Self) -> Step {
-        let less = |now: u64, before: u64| u32::try_from(now.saturating_sub(before)).unwrap_or(u32::MAX);
-        let changed = self.requests.iter().filter_map(|(&number, &count)| {
-            let more = less(count, before.requests.get(&number).copied().unwrap_or(0));
+impl Step {
+    /// What was counted in it.
+    fn of(counted: &Counters) -> Self {
+        let small = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
+        let requests = counted.requests.iter().filter_map(|(&number, &count)| {
             let kind = u16::try_from(number).ok()?;
-            (more > 0).then_some(KindCount { kind, count: more })
+            let count = small(count);
+            Some(KindCount { kind, count })
         });
-        let latency = |source: usize| {
-            let (now, before) = (self.durations.get(source)?, before.durations.get(source)?);
-            let counts: [u64; BUCKETS] = std::array::from_fn(|bucket| {
-                now.get(bucket)
-                    .zip(before.get(bucket))
-                    .map_or(0, |(now, before)| now.saturating_sub(*before))
-            });
-            let ms = |q| quantile(&counts, q).map(|seconds| (seconds * 1000.0) as f32);
+        let latency = counted.durations.each_ref().map(|counts| {
+            let ms = |q| quantile(counts, q).map(|seconds| (seconds * 1000.0) as f32);
             Some(Latency {
                 p50: ms(0.5)?,
                 p95: ms(0.95)?,
             })
-        };
-        Step {
+        });
+        Self {
             at_ms: now_ms(),
-            requests: changed.collect(),
-            hits: less(self.hits, before.hits),
-            misses: less(self.misses, before.misses),
-            latency: [latency(0), latency(1)],
+            requests: requests.collect(),
+            hits: small(counted.hits),
+            misses: small(counted.misses),
+            latency,
         }
     }
 }
@@ -174,19 +149,19 @@ impl Track {
             length: resolution.steps,
             looks: resolution.looks,
             looked: 0,
-            before: Look::default(),
+            before: Counters::default(),
             steps: VecDeque::new(),
         }
     }
 
-    fn look(&mut self, look: &Look) -> Option<&Step> {
+    fn look(&mut self, now: &Counters) -> Option<&Step> {
         self.looked += 1;
         if self.looked < self.looks {
             return None;
         }
         self.looked = 0;
-        self.steps.push_back(look.since(&self.before));
-        self.before = look.clone();
+        self.steps.push_back(Step::of(&now.since(&self.before)));
+        self.before = now.clone();
         if self.steps.len() > self.length {
             self.steps.pop_front();
         }
@@ -194,7 +169,7 @@ impl Track {
     }
 
     /// Columns for the page: one number a step. The totals also have what came since the last step, until `now`.
-    fn columns(&self, now: &Look) -> Value {
+    fn columns(&self, now: &Counters) -> Value {
         let mut columns = Columns {
             length: self.steps.len(),
             named: BTreeMap::new(),
@@ -207,7 +182,7 @@ impl Track {
                 }
             }
         }
-        let begun = now.since(&self.before);
+        let begun = Step::of(&now.since(&self.before));
         for requests in &begun.requests {
             if let Some(kind) = RequestKind::numbered(usize::from(requests.kind)) {
                 columns.total(kind, requests.count);
@@ -281,20 +256,58 @@ impl Columns {
 }
 
 impl Series {
+    /// What this jobshim has counted, and the others since it knows of them.
+    fn of_all(&self, metrics: &Metrics) -> Counters {
+        let mut counted = Counters::at(metrics);
+        counted.add(self.others.lock().sum());
+        counted
+    }
+
+    /// What others are to be told, if there is something.
+    pub fn to_tell(&self, metrics: &Metrics) -> Option<Counters> {
+        let now = Counters::at(metrics);
+        let mut told = self.told.lock();
+        let is_known = |(before, at): &(Counters, Instant)| *before == now && at.elapsed() < TELL;
+        if told.as_ref().is_some_and(is_known) {
+            return None;
+        }
+        *told = Some((now.clone(), Instant::now()));
+        Some(now)
+    }
+
+    /// What [`Series::to_tell`] gave has not reached them.
+    pub fn not_told(&self) {
+        *self.told.lock() = None;
+    }
+
+    /// This is what another jobshim of the same store has counted; without anything, it has ended.
+    pub fn hear(&self, name: String, counted: Option<Counters>) {
+        let mut others = self.others.lock();
+        match counted {
+            Some(counted) => others.hear(name, counted),
+            None => others.gone(&name),
+        }
+    }
+
+    /// How many jobshims share the store, this one with them.
+    pub fn jobshims(&self) -> usize {
+        1 + self.others.lock().there()
+    }
+
     /// Looks at the counters; to be called every [`STEP`]. Gives how many calls of which routes were answered since with
     /// 410, as their mode is `gone`.
     pub fn look(&self, metrics: &Metrics) -> Vec<(Endpoint, u64)> {
-        let look = Look::at(metrics);
+        let now = self.of_all(metrics);
         let mut tracks = self.tracks.lock();
         let [hour, day] = &mut *tracks;
-        day.look(&look);
+        day.look(&now);
         let gone = |requests: &KindCount| {
             let kind = RequestKind::numbered(usize::from(requests.kind))?;
             let refused = kind.mode == Mode::Gone && kind.source == Source::Jobshim;
             let gone = refused && kind.status == StatusClass::ClientError && kind.route.is_legacy();
             gone.then_some((kind.route, u64::from(requests.count)))
         };
-        let step = hour.look(&look);
+        let step = hour.look(&now);
         step.map_or_else(Vec::new, |step| step.requests.iter().filter_map(gone).collect())
     }
 
@@ -322,7 +335,7 @@ impl Series {
 
     /// What happened in the last hour or day, in columns.
     pub fn columns(&self, span: Span, metrics: &Metrics) -> Value {
-        let now = Look::at(metrics);
+        let now = self.of_all(metrics);
         let tracks = self.tracks.lock();
         let [hour, day] = &*tracks;
         match span {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::telemetry::labels::CacheResult;
 use std::sync::Arc;
 
 #[test]
@@ -69,4 +70,43 @@ fn each_step_holds_what_came_since_the_one_before() {
         (&day["totals"]["history"], &day["cached"]["hits"]),
         (&totals, &json!(3))
     );
+}
+
+#[test]
+fn what_others_count_is_counted_with_it_and_each_tells_only_its_own() {
+    let (metrics, series) = (Metrics::new(Arc::default()), Series::default());
+    let (theirs, other) = (Metrics::new(Arc::default()), Series::default());
+    let kind = RequestKind {
+        route: Endpoint::History,
+        mode: Mode::Translate,
+        source: Source::JobsApi,
+        status: StatusClass::ServerError,
+    };
+    let tell = || {
+        let told = other.to_tell(&theirs);
+        let is_told = told.is_some();
+        told.into_iter()
+            .for_each(|told| series.hear("other".to_owned(), Some(told)));
+        is_told
+    };
+    theirs.request(kind, Duration::from_millis(2), 0, 10);
+    assert!(tell(), "that it is there");
+    metrics.request(kind, Duration::from_millis(2), 0, 10);
+    theirs.request(kind, Duration::from_millis(300), 0, 10);
+    theirs.cache(CacheResult::Miss, 4);
+    assert!(tell());
+    series.look(&metrics);
+    let hour = series.columns(Span::Hour, &metrics);
+    assert_eq!(hour["routes"]["history"], json!([2]));
+    assert_eq!(hour["misses"], json!([4]));
+    let p95 = &hour["latency"]["jobs_api"]["p95"][0];
+    assert!(p95.as_f64().is_some_and(|ms| ms > 250.0), "{p95}");
+    assert_eq!(series.recent()[&Endpoint::History].failed, 2);
+    assert_eq!(series.to_tell(&metrics), Some(Counters::at(&metrics)));
+    assert!(!tell(), "nothing new");
+    other.not_told();
+    assert!(tell(), "what has not reached them is told again");
+    assert_eq!(series.jobshims(), 2);
+    series.hear("other".to_owned(), None);
+    assert_eq!(series.jobshims(), 1);
 }

@@ -193,16 +193,23 @@ impl Usage {
         let failed = status == StatusClass::ServerError;
         let translated = source == Source::JobsApi && !failed;
         let elapsed = self.elapsed();
-        recent.add(elapsed, translated, failed);
-        used.count += 1;
-        used.translated += u64::from(translated);
+        let counts = Counts {
+            count: 1,
+            translated: u64::from(translated),
+            failed: u64::from(failed),
+        };
+        recent.add(elapsed, counts);
+        used.count += counts.count;
+        used.translated += counts.translated;
+        used.failed += counts.failed;
         used.last_seen_ms = now;
         used.last_watched_ms = self.watched_ms_at(elapsed);
     }
 
-    /// What another jobshim of the same store has noted; without anything, there is no such one any more.
-    pub fn hear(&self, name: String, clients: Option<Clients>) {
-        self.others.hear(name, clients);
+    /// What another jobshim of the same store has noted; without anything, there is no such one any more. Where one is heard of
+    /// for the first time, all that it has noted is recent if it `is_new`.
+    pub fn hear(&self, name: String, clients: Option<Clients>, is_new: bool) {
+        self.others.hear(name, clients, is_new, self.elapsed());
         let elapsed = u64::try_from(self.elapsed().as_millis()).unwrap_or(u64::MAX);
         // All count the time in which any of them was there.
         self.before
@@ -240,19 +247,22 @@ impl Usage {
         own
     }
 
-    /// What each client did in `span`, by client and route; those that did nothing are left out.
+    /// What each client did in `span`, by client and route, whichever jobshim of the same store has noted it since this one was
+    /// started; those that did nothing are left out.
     pub fn within(&self, span: Span) -> HashMap<ClientId, BTreeMap<&'static str, Counts>> {
         let now = self.elapsed();
-        let table = self.table();
-        let clients = table.clients.iter().map(|(who, routes)| {
+        let mut all = self.others.within(span, now);
+        for (who, routes) in &self.table().clients {
             let routes = routes.lock();
-            let counts = Endpoint::ALL.iter().zip(&*routes).filter_map(|(route, tally)| {
-                let counts = tally.as_ref()?.recent.within(span, now);
-                (counts.count > 0).then_some((route.name(), counts))
-            });
-            (who.clone(), counts.collect())
-        });
-        clients.collect()
+            for (route, tally) in Endpoint::ALL.iter().zip(&*routes) {
+                let counts = tally.as_ref().map(|tally| tally.recent.within(span, now));
+                if let Some(counts) = counts.filter(|counts| counts.count > 0) {
+                    let sum = all.entry(who.clone()).or_default().entry(route.name()).or_default();
+                    *sum = sum.plus(counts);
+                }
+            }
+        }
+        all
     }
 
     /// What this one has noted, if anything has changed since this was asked last; those that have not called for very long are

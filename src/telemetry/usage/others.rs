@@ -1,7 +1,13 @@
 //! What other jobshims of the same store have noted, and one table of all.
 
 use super::{Clients, MAX_CLIENTS};
-use crate::telemetry::{client::ClientId, recent::Use};
+use crate::{
+    routes::Endpoint,
+    telemetry::{
+        client::ClientId,
+        recent::{Counts, Recent, Span, Use},
+    },
+};
 use parking_lot::Mutex;
 use std::{
     collections::{BTreeMap, HashMap},
@@ -15,9 +21,16 @@ const GONE: Duration = Duration::from_secs(7 * 86_400);
 /// In place of a name, for all that are gone.
 const OF_THE_GONE: &str = "";
 
-/// By the name of each jobshim.
+/// What they have noted.
 #[derive(Debug, Default)]
-pub(super) struct Others(Mutex<HashMap<String, Noted>>);
+pub(super) struct Others {
+    /// By the name of each jobshim.
+    noted: Mutex<HashMap<String, Noted>>,
+    lately: Mutex<Lately>,
+}
+
+/// What came of each client since this jobshim was started, and was noted by others.
+type Lately = HashMap<ClientId, BTreeMap<&'static str, Recent>>;
 
 #[derive(Debug)]
 struct Noted {
@@ -26,30 +39,85 @@ struct Noted {
 }
 
 impl Others {
-    /// This is what one of them has noted; without anything, there is no such one any more.
-    pub(super) fn hear(&self, name: String, clients: Option<Clients>) {
-        let mut others = self.0.lock();
-        match clients {
-            Some(clients) => drop(others.insert(
-                name,
-                Noted {
-                    clients,
-                    heard: Instant::now(),
-                },
-            )),
-            None => drop(others.remove(&name)),
+    /// This is what one of them has noted; without anything, there is no such one any more. What of it came since it was heard
+    /// of last is recent `now`, after so long a run.
+    pub(super) fn hear(&self, name: String, clients: Option<Clients>, is_new: bool, now: Duration) {
+        let mut others = self.noted.lock();
+        let Some(clients) = clients else {
+            others.remove(&name);
+            return;
+        };
+        let before = others.get(&name).map(|noted| &noted.clients);
+        let nothing = Clients::default();
+        // Those that are gone have noted what they have long ago.
+        if let Some(before) = before.or(is_new.then_some(&nothing))
+            && name != OF_THE_GONE
+        {
+            self.note(before, &clients, now);
         }
+        let heard = Instant::now();
+        others.insert(name, Noted { clients, heard });
+    }
+
+    /// What came of each client between `before` and `after`.
+    fn note(&self, before: &Clients, after: &Clients, now: Duration) {
+        let before: HashMap<_, _> = before
+            .clients
+            .iter()
+            .map(|client| (&client.who, &client.routes))
+            .collect();
+        let mut lately = self.lately.lock();
+        for client in &after.clients {
+            let known = before.get(&client.who);
+            let legacy = Endpoint::ALL.iter().take(Endpoint::LEGACY);
+            for (route, used) in legacy.filter_map(|route| Some((route.name(), client.routes.get(route.name())?))) {
+                let known = known.and_then(|routes| routes.get(route));
+                let counts = used.since(known.unwrap_or(&Use::default()));
+                if counts.count == 0 {
+                    continue;
+                }
+                let is_full = lately.len() >= MAX_CLIENTS && !lately.contains_key(&client.who);
+                let who = if is_full {
+                    ClientId::others()
+                } else {
+                    client.who.clone()
+                };
+                lately
+                    .entry(who)
+                    .or_default()
+                    .entry(route)
+                    .or_default()
+                    .add(now, counts);
+            }
+        }
+    }
+
+    /// What each client did in the span that ends `now`; those that did nothing are left out, and forgotten if that is so of a day.
+    pub(super) fn within(&self, span: Span, now: Duration) -> HashMap<ClientId, BTreeMap<&'static str, Counts>> {
+        let mut lately = self.lately.lock();
+        lately.retain(|_, routes| {
+            routes.retain(|_, recent| recent.within(Span::Day, now).count > 0);
+            !routes.is_empty()
+        });
+        let within = |recent: &Recent| Some(recent.within(span, now)).filter(|counts| counts.count > 0);
+        let clients = lately.iter().map(|(who, routes)| {
+            let counts = routes
+                .iter()
+                .filter_map(|(route, recent)| Some((*route, within(recent)?)));
+            (who.clone(), counts.collect::<BTreeMap<_, _>>())
+        });
+        clients.filter(|(_, routes)| !routes.is_empty()).collect()
     }
 
     /// The longest that any of them has watched, in ms.
     pub(super) fn watched_ms(&self) -> u64 {
-        let others = self.0.lock();
+        let others = self.noted.lock();
         others.values().map(|noted| noted.clients.watched_ms).max().unwrap_or(0)
     }
 
     /// `own`, and what all others have noted.
     pub(super) fn with(&self, own: Clients) -> Clients {
-        let others = self.0.lock();
+        let others = self.noted.lock();
         match others.is_empty() {
             true => own,
             false => merged(std::iter::once(&own).chain(others.values().map(|noted| &noted.clients))),
@@ -58,7 +126,7 @@ impl Others {
 
     /// Those of them that store nothing any more, and the sum of them and of those before them.
     pub(super) fn gone(&self) -> Option<(Vec<(String, Clients)>, Clients)> {
-        let others = self.0.lock();
+        let others = self.noted.lock();
         let gone: Vec<(String, Clients)> = others
             .iter()
             .filter(|(name, noted)| *name != OF_THE_GONE && noted.heard.elapsed() >= GONE)
@@ -108,6 +176,7 @@ fn merged<'a>(all: impl Iterator<Item = &'a Clients>) -> Clients {
 fn add(sum: &mut Use, used: &Use) {
     sum.count += used.count;
     sum.translated += used.translated;
+    sum.failed += used.failed;
     sum.first_seen_ms = sum.first_seen_ms.min(used.first_seen_ms);
     sum.last_seen_ms = sum.last_seen_ms.max(used.last_seen_ms);
     sum.last_watched_ms = sum.last_watched_ms.max(used.last_watched_ms);
@@ -117,10 +186,14 @@ fn add(sum: &mut Use, used: &Use) {
 mod tests {
     use super::{super::Client, *};
 
+    /// How long this jobshim has run.
+    const NOW: Duration = Duration::from_secs(1);
+
     fn clients(agent: &str, count: u64, last: u64) -> Clients {
         let used = Use {
             count,
             translated: count / 2,
+            failed: 0,
             first_seen_ms: last - count,
             last_seen_ms: last,
             last_watched_ms: last,
@@ -141,8 +214,8 @@ mod tests {
     #[test]
     fn the_same_client_is_one_whoever_has_noted_it() {
         let others = Others::default();
-        others.hear("b".to_owned(), Some(clients("x", 4, 100)));
-        others.hear("c".to_owned(), Some(clients("y", 1, 300)));
+        others.hear("b".to_owned(), Some(clients("x", 4, 100)), true, NOW);
+        others.hear("c".to_owned(), Some(clients("y", 1, 300)), true, NOW);
         let all = others.with(clients("x", 6, 200));
         assert_eq!((all.since_ms, all.watched_ms), (90, 300));
         let shown: Vec<_> = all
@@ -157,7 +230,7 @@ mod tests {
             })
             .collect();
         assert_eq!(shown, [("y", 1, 300), ("x", 10, 200)]);
-        others.hear("b".to_owned(), None);
+        others.hear("b".to_owned(), None, true, NOW);
         assert_eq!(others.with(clients("x", 6, 200)).clients.len(), 2);
     }
 
@@ -166,8 +239,32 @@ mod tests {
         let others = Others::default();
         for nth in 0..2 * MAX_CLIENTS {
             let nth = nth as u64;
-            others.hear(nth.to_string(), Some(clients(&nth.to_string(), 1, 1_000 + nth)));
+            let noted = Some(clients(&nth.to_string(), 1, 1_000 + nth));
+            others.hear(nth.to_string(), noted, true, NOW);
         }
         assert_eq!(others.with(Clients::default()).clients.len(), MAX_CLIENTS);
+        assert_eq!(others.within(Span::Hour, NOW).len(), MAX_CLIENTS + 1);
+        assert!(others.within(Span::Hour, 30 * 3_600 * NOW).is_empty());
+        assert!(others.lately.lock().is_empty(), "after a day");
+    }
+
+    #[test]
+    fn recent_is_what_came_after_a_jobshim_was_heard_of_or_all_of_a_new_one() {
+        let others = Others::default();
+        let count = || -> u64 {
+            let within = others.within(Span::Hour, NOW);
+            within
+                .values()
+                .flat_map(BTreeMap::values)
+                .map(|counts| counts.count)
+                .sum()
+        };
+        others.hear("known".to_owned(), Some(clients("x", 40, 100)), false, NOW);
+        others.hear(OF_THE_GONE.to_owned(), Some(clients("x", 7, 100)), true, NOW);
+        assert_eq!(count(), 0);
+        others.hear("known".to_owned(), Some(clients("x", 42, 100)), false, NOW);
+        others.hear("new".to_owned(), Some(clients("x", 5, 100)), true, NOW);
+        others.hear(OF_THE_GONE.to_owned(), Some(clients("x", 70, 100)), true, NOW);
+        assert_eq!(count(), 7);
     }
 }

@@ -6,8 +6,7 @@ use crate::support::{
     program::Program,
     server::board,
     start_with,
-    surfaces::{Surfaces, legacy},
-    upstream::Scripted,
+    surfaces::{Surfaces, differing_server},
     wait::until,
 };
 use jobshim::{
@@ -15,7 +14,7 @@ use jobshim::{
         Options,
         settings::{LEGACY, UPSTREAM},
     },
-    demo::{Job, Rules},
+    demo::Rules,
 };
 use serde_json::{Value, json};
 use std::{cell::RefCell, fs, net::SocketAddr};
@@ -37,18 +36,6 @@ async fn overview(admin: SocketAddr, what: &str, holds: impl Fn(&Value) -> bool)
 fn events<'a>(told: &'a Value, kind: &str) -> Vec<&'a Value> {
     let all = told["events"].as_array().into_iter().flatten();
     all.filter(|event| event["kind"] == kind).collect()
-}
-
-/// A server with one finished job, whose own history has another number and another secret for it.
-async fn differing_server() -> Scripted<Surfaces> {
-    let mut board = board(Rules::Comfyui);
-    let text = r#"{"id": "one", "status": "completed", "create_time": 1700000000000, "priority": 7, "workflow": {"prompt": {}, "extra_data": {"secret": "s3cret"}}}"#;
-    board.jobs.push(Job::new(text, text).expect("a job"));
-    let plain = Surfaces::start(board.clone(), Vec::new()).await;
-    let translating = start_with(Options::default().with(&UPSTREAM.url.key, plain.url())).await;
-    let translated = Client::new().get(translating.address, "/history").await.text();
-    let own = translated.replace("[7, ", "[8, ").replace("s3cret", "another secret");
-    Surfaces::start(board, vec![legacy("/history", &own)]).await
 }
 
 #[tokio::test]

@@ -1,11 +1,17 @@
 //! A server with both surfaces, the Jobs API and the legacy endpoints, each of which a test may take away.
 
 use super::{
+    Client,
     corpus::Legacy,
+    server::board,
+    start_with,
     upstream::{Arrived, Scripted, TestBody, reply},
 };
 use http::{Method, Response};
-use jobshim::demo::{Board, Rules};
+use jobshim::{
+    config::{Options, settings::UPSTREAM},
+    demo::{Board, Job, Rules},
+};
 
 /// What the server has.
 pub struct Surfaces {
@@ -115,4 +121,16 @@ pub fn legacy(target: &str, body: &str) -> Legacy {
         content_type: "application/json; charset=utf-8".to_owned(),
         body: body.to_owned(),
     }
+}
+
+/// A server with one finished job, whose own history has another number and another secret for it.
+pub async fn differing_server() -> Scripted<Surfaces> {
+    let mut board = board(Rules::Comfyui);
+    let text = r#"{"id": "one", "status": "completed", "create_time": 1700000000000, "priority": 7, "workflow": {"prompt": {}, "extra_data": {"secret": "s3cret"}}}"#;
+    board.jobs.push(Job::new(text, text).expect("a job"));
+    let plain = Surfaces::start(board.clone(), Vec::new()).await;
+    let translating = start_with(Options::default().with(&UPSTREAM.url.key, plain.url())).await;
+    let translated = Client::new().get(translating.address, "/history").await.text();
+    let own = translated.replace("[7, ", "[8, ").replace("s3cret", "another secret");
+    Surfaces::start(board, vec![legacy("/history", &own)]).await
 }

@@ -3,6 +3,7 @@
 
 mod killed;
 mod lost;
+mod told;
 
 use crate::support::{
     Client, Reply,
@@ -213,40 +214,4 @@ async fn a_canary_goes_back_on_all_within_a_second_and_a_new_one_knows_of_it() {
     replicas.programs[1].line_with("has gone back on another jobshim");
     let mut third = replicas.new_program();
     assert!(back(&overview(third.admin()).await));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn who_calls_is_told_by_each_of_all() {
-    let Some(valkey) = Valkey::start("usage", &[]) else {
-        return;
-    };
-    let server = server(1).await;
-    let mut replicas = Replicas::start(2, &server.url(), &valkey.url(), &["--admin", "127.0.0.1:0"]);
-    let client = Client::new();
-    for nth in 0..2 {
-        let at = replicas.at(nth);
-        for _ in 0..=nth {
-            client.get_with(at, "/history", &[("user-agent", "a-script")]).await;
-        }
-    }
-    let calls = async |admin: SocketAddr| -> u64 {
-        let usage: Value = serde_json::from_str(&client.get(admin, "/usage").await.text()).expect("JSON");
-        let clients = usage["clients"].as_array().expect("clients");
-        clients
-            .iter()
-            .filter_map(|client| client["routes"]["history"]["count"].as_u64())
-            .sum()
-    };
-    for nth in 0..2 {
-        let admin = replicas.programs[nth].admin();
-        until("it tells of the calls of both", async || calls(admin).await == 3).await;
-    }
-    // What one has noted outlives it, and nobody waits for it.
-    assert_eq!(valkey.says("ZCARD {jobshim}:replicas").as_deref(), Some(":2\r\n"));
-    replicas.programs[0].signal("TERM");
-    replicas.programs[0].end();
-    assert_eq!(valkey.says("ZCARD {jobshim}:replicas").as_deref(), Some(":1\r\n"));
-    let mut third = replicas.new_program();
-    let admin = third.admin();
-    until("a new one tells of all", async || calls(admin).await == 3).await;
 }
