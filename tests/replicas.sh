@@ -18,11 +18,13 @@ alone=(
     legacy::reused::lists_see_by_creation_and_end_that_a_run_is_another_one_whoever_submitted_it
     # Nobody waits any more who could be told; the others hear of it a moment later.
     legacy::reused::a_submission_whose_answer_nobody_saw_ends_what_is_remembered_of_its_id_too
+    # It measures memory.
+    legacy::kept::many
 )
 skips=()
 for test in "${alone[@]}"; do
     skips+=(--skip "$test")
 done
 JOBSHIM_TEST_REPLICAS=3 cargo test --locked --test it -- \
-    legacy::hidden legacy::writes legacy::corpus legacy::reused legacy::hollow legacy::requests legacy::surfaces \
+    legacy::hidden legacy::writes legacy::corpus legacy::reused legacy::hollow legacy::requests legacy::surfaces legacy::kept \
     proxy::prompt proxy::session "${skips[@]}"

@@ -72,6 +72,8 @@ pub(super) struct EndedJob {
     /// What was noted of its prompt.
     pub note: Option<Bytes>,
     pub lost: bool,
+    /// What was stored of it as one that has not ended, where it counts only if that is so still: another jobshim may have kept it.
+    pub expected: Option<Option<UnfinishedRow>>,
     /// When it was asked for.
     pub since: KeptSince,
     /// By whom, if it must be asked for again.
@@ -98,6 +100,18 @@ impl Kept {
         note: Option<&Bytes>,
         since: KeptSince,
     ) {
+        self.record_ended(session, detail, note.cloned(), None, since).await;
+    }
+
+    /// The same of one that was looked after, and was stored as `expected` when its note was read.
+    pub(super) async fn record_ended(
+        self: &Arc<Self>,
+        session: &JobsSession,
+        detail: &Bytes,
+        note: Option<Bytes>,
+        expected: Option<Option<UnfinishedRow>>,
+        since: KeptSince,
+    ) {
         let Some(job) = session.job_in(detail).filter(Listed::is_finite) else {
             return;
         };
@@ -115,8 +129,9 @@ impl Kept {
             key,
             job,
             detail: detail.clone(),
-            note: note.cloned(),
+            note,
             lost: false,
+            expected,
             since,
             session: session.clone(),
             _room: None,
@@ -124,13 +139,14 @@ impl Kept {
         self.store_ended(ended).await;
     }
 
-    /// Keeps what a lost job is shown as.
+    /// Keeps what a lost job is shown as, if it is still stored as `row`.
     pub(super) async fn record_lost(
         self: &Arc<Self>,
         session: &JobsSession,
         key: Key,
         detail: Bytes,
         note: Option<Bytes>,
+        row: UnfinishedRow,
         since: KeptSince,
     ) {
         let Some(job) = session.job_in(&detail) else {
@@ -142,6 +158,7 @@ impl Kept {
             detail,
             note,
             lost: true,
+            expected: Some(Some(row)),
             since,
             session: session.clone(),
             _room: None,
@@ -269,8 +286,14 @@ impl Kept {
         // What was deleted meanwhile may be one of the others.
         let (jobs, again): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| job.since == now);
         self.look_up_all(&again);
+        self.store_jobs(now, &jobs);
+        Vec::new()
+    }
+
+    /// Stores jobs that were asked for `now`; those that cannot be stored are looked up again.
+    fn store_jobs(self: &Arc<Self>, now: KeptSince, jobs: &[Box<EndedJob>]) {
         if jobs.is_empty() {
-            return Vec::new();
+            return;
         }
         let change = match now.0 {
             0 => Change::default().expect(&DELETIONS, &(), None),
@@ -278,14 +301,18 @@ impl Kept {
         };
         let change = jobs.iter().fold(change, |change, job| self.kept(change, job));
         match self.store.commit(change) {
-            Ok(()) => return Vec::new(),
+            Ok(()) => return,
+            // It may be one of them alone.
+            Err(StoreError::Changed) if jobs.len() > 1 => {
+                jobs.chunks(1).for_each(|job| self.store_jobs(now, job));
+                return;
+            }
             Err(StoreError::Changed) => {}
             Err(error) => {
                 tracing::warn!(%error, jobs = jobs.len(), "jobs that have ended could not be kept; they are looked up again");
             }
         }
-        self.look_up_all(&jobs);
-        Vec::new()
+        self.look_up_all(jobs);
     }
 
     fn look_up_all(self: &Arc<Self>, jobs: &[Box<EndedJob>]) {
@@ -332,6 +359,10 @@ impl Kept {
             return change;
         };
         let row = row_of(job, packed.len() as u64, ended_as);
+        let change = match &job.expected {
+            Some(expected) => change.expect(&UNFINISHED, &job.key, expected.as_ref()),
+            None => change,
+        };
         let change = change.put(&KEPT, &job.key, &row).put_blob(&DETAILS, &job.key, packed);
         self.ended(change, &HashMap::new(), &job.key, job.job.run.number())
     }

@@ -193,7 +193,7 @@ impl Kept {
                 *job.id == **id && !matches!(numbers, (Some(one), Some(other)) if one != other)
             };
             match list.jobs.iter().find(is_it) {
-                Some(job) if job.state == State::Finished => drop(self.found(session, &key, since).await?),
+                Some(job) if job.state == State::Finished => drop(self.found(session, &key, *row, since).await?),
                 Some(_) => self.watch.lock().seen(&key, asked),
                 // A part of a list says nothing of what it lacks.
                 None if list.complete => self.miss(session, key, *row).await?,
@@ -203,8 +203,14 @@ impl Kept {
         Ok(())
     }
 
-    /// Asks for a job that has ended, and keeps it; whether the server has it in any state.
-    async fn found(self: &Arc<Self>, session: &JobsSession, key: &Key, since: KeptSince) -> Result<bool, JobsError> {
+    /// Asks for a job that has ended, and was stored as `row`, and keeps it; whether the server has it in any state.
+    async fn found(
+        self: &Arc<Self>,
+        session: &JobsSession,
+        key: &Key,
+        row: Option<UnfinishedRow>,
+        since: KeptSince,
+    ) -> Result<bool, JobsError> {
         match session.detail(&key.1).await? {
             Detail::Found {
                 state: State::Finished,
@@ -213,7 +219,7 @@ impl Kept {
             } => {
                 let note = self.note(key).await;
                 self.watch.lock().forget(key);
-                self.record(session, body.text(), note.as_ref(), since).await;
+                self.record_ended(session, body.text(), note, Some(row), since).await;
                 Ok(true)
             }
             Detail::Found { .. } => Ok(true),
@@ -243,7 +249,7 @@ impl Kept {
         } else if missing >= self.lost_after {
             let since = self.now();
             // It may be in a state that no list has.
-            if self.found(session, &key, since).await? {
+            if self.found(session, &key, Some(row), since).await? {
                 return Ok(());
             }
             self.watch.lock().forget(&key);
@@ -254,7 +260,7 @@ impl Kept {
                         lost_after_s = self.lost_after.as_secs(),
                         "a job is lost: its server does not list it any more, and has not said that it ended"
                     );
-                    self.record_lost(session, key, detail, note, since).await;
+                    self.record_lost(session, key, detail, note, row, since).await;
                 }
                 None => self.cancelled(key, row.number),
             }

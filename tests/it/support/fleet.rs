@@ -1,8 +1,11 @@
 //! Any test that starts jobshim can be run with several in its place, which share a Valkey: each request goes to another one.
 //! `JOBSHIM_TEST_REPLICAS` says how many.
 
-use super::{Running, serve, valkey::Valkey};
-use jobshim::config::{self, Config, Options, StatePlace, settings::STATE};
+use super::{Running, serve, valkey::Valkey, wait::until};
+use jobshim::{
+    config::{self, Config, Options, StatePlace, settings::STATE},
+    proxy::Proxy,
+};
 use std::{
     collections::HashMap,
     env,
@@ -89,6 +92,16 @@ pub async fn start_others(first: SocketAddr, config: &Config, valkey: Option<Val
         others,
         _valkey: valkey,
     })
+}
+
+/// A store that several share is connected to beside everything else: each is asked once it has reached it.
+pub async fn reaches_its_store(proxy: &Proxy) {
+    if size() >= 2 {
+        until("it has reached its store", async || {
+            proxy.pipeline().store().was_reached()
+        })
+        .await;
+    }
 }
 
 /// Whose turn it is to be asked in place of the one `at` an address.

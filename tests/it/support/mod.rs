@@ -175,6 +175,8 @@ async fn serve(config: &Config) -> Running {
         }
     });
     let proxy = Arc::new(proxy.await);
+    #[cfg(unix)]
+    fleet::reaches_its_store(&proxy).await;
     let server = Server::bind(config).await.expect("a free port");
     let address = server.local_addr().expect("an address");
     let pipeline = Arc::downgrade(&proxy.pipeline());
