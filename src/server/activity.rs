@@ -4,7 +4,12 @@
 //! A connection is waited for by jobshim, or jobshim itself is waited for: only the first has a limit here; how long the
 //! upstream may take is `pace`'s and `upstream`'s. A tunnel is no connection of hyper's any more, and has none.
 
-use super::{accepted::Accepted, connection_limiter::ConnectionPermit, frames::Frames, turns::Turn};
+use super::{
+    accepted::Accepted,
+    connection_limiter::ConnectionPermit,
+    frames::Frames,
+    turns::{LargeAnswer, Turn, Turns},
+};
 use crate::{http::body::BoxError, telemetry::RecordedBody};
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
@@ -27,7 +32,6 @@ use tokio::{
 const LOOKS: u32 = 4;
 
 /// What moves on one connection.
-#[derive(Default)]
 pub(super) struct ConnectionActivity {
     read: AtomicBool,
     wrote: AtomicBool,
@@ -40,6 +44,7 @@ pub(super) struct ConnectionActivity {
     answered: AtomicU64,
     /// The client speaks HTTP/2, in which not every byte is of a request.
     http2: AtomicBool,
+    large: LargeAnswer,
     /// Told when the connection has had all the requests that it may have.
     pub spent: Notify,
 }
@@ -65,6 +70,25 @@ pub(super) enum IdleReason {
 }
 
 impl ConnectionActivity {
+    /// Nothing has moved yet on a connection that takes `turns` with others.
+    pub(super) fn new(turns: Arc<Turns>) -> Self {
+        Self {
+            read: AtomicBool::default(),
+            wrote: AtomicBool::default(),
+            requests: AtomicU64::default(),
+            under_way: AtomicUsize::default(),
+            waiting: AtomicUsize::default(),
+            answered: AtomicU64::default(),
+            http2: AtomicBool::default(),
+            large: LargeAnswer::new(turns),
+            spent: Notify::new(),
+        }
+    }
+
+    fn is_under_way(&self) -> bool {
+        self.under_way.load(Relaxed) > 0
+    }
+
     /// Begins one more request, under way until the guard is dropped, and says how many there were with it.
     pub(super) fn request(self: &Arc<Self>) -> (u64, UnderWay) {
         self.under_way.fetch_add(1, Relaxed);
@@ -88,7 +112,7 @@ impl ConnectionActivity {
             let read = self.read.swap(false, Relaxed);
             let wrote = self.wrote.swap(false, Relaxed);
             let waiting = self.waiting.load(Relaxed) > 0;
-            let under_way = self.under_way.load(Relaxed) > 0;
+            let under_way = self.is_under_way();
             // Else only pings and their like move.
             let counts = under_way || !self.http2.load(Relaxed);
             let now = self.requests.load(Relaxed);
@@ -137,6 +161,7 @@ impl UnderWay {
 impl Drop for UnderWay {
     fn drop(&mut self) {
         self.0.under_way.fetch_sub(1, Relaxed);
+        self.0.large.end();
     }
 }
 
@@ -169,6 +194,8 @@ impl TrackedIo {
             if self.frames.are_noise(self.activity.answered.load(Relaxed)) {
                 return Err(io::Error::other("its frames are hardly any of requests"));
             }
+        } else if !bytes.is_empty() {
+            self.turn.asked(&self.activity.large);
         }
         Ok(())
     }
@@ -178,7 +205,9 @@ impl TrackedIo {
         cx: &mut Context<'_>,
         write: impl FnOnce(Pin<&mut Accepted>, &mut Context<'_>) -> Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
-        let written = self.turn.write(cx, |cx| write(Pin::new(&mut self.stream), cx));
+        let (large, is_under_way) = (&self.activity.large, self.activity.is_under_way());
+        let stream = Pin::new(&mut self.stream);
+        let written = self.turn.write(cx, large, is_under_way, |cx| write(stream, cx));
         if written.is_ready() {
             self.activity.wrote.store(true, Relaxed);
         }

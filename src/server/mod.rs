@@ -41,6 +41,7 @@ use tokio::{
     sync::Semaphore,
     time::{Instant, sleep, timeout, timeout_at},
 };
+use turns::Turns;
 
 /// How long a client that keeps its connection gets, once jobshim stops, to ask on it once more and hear that it was the
 /// last time: a connection that is closed as a request is on its way loses it.
@@ -128,6 +129,7 @@ impl Server {
             trusted_proxies: self.trusted_proxies,
             config: self.config,
             turning_away: Semaphore::new(NO_PLACE_MOST),
+            turns: Arc::new(Turns::new()),
         });
         let tls = self.handshake.tls();
         let fresh = async {
@@ -223,6 +225,7 @@ struct ConnectionHandler {
     config: ServerConfig,
     /// Permits to turn a connection away in so many words.
     turning_away: Semaphore,
+    turns: Arc<Turns>,
 }
 
 impl ConnectionHandler {
@@ -263,7 +266,7 @@ impl ConnectionHandler {
     async fn serve(self: Arc<Self>, stream: Accepted, peer: Peer, place: ConnectionPermit, mut stop: Shutdown) {
         let address = peer.address;
         let _open = self.proxy.observer().connected();
-        let activity = Arc::new(ConnectionActivity::default());
+        let activity = Arc::new(ConnectionActivity::new(Arc::clone(&self.turns)));
         let io = TrackedIo::new(stream, Arc::clone(&activity), place);
         let for_what_goes_on = stop.clone();
         let handler = service_fn(|request: Request<Incoming>| {
