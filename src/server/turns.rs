@@ -22,7 +22,7 @@ use tokio::{
 /// How much is written in one turn, in bytes.
 const TURN: usize = 128 << 10;
 /// After so many turns a large answer gives way.
-const TURNS: u32 = 4;
+const TURNS: u32 = 2;
 /// For how long it does, and how long it matters that there was a small answer.
 const PAUSE: Duration = Duration::from_millis(1);
 const RECENT_MS: u64 = 5;
@@ -33,7 +33,7 @@ pub(super) struct Turns {
     /// How many can write at the same time.
     threads: usize,
     began: Instant,
-    /// How many are within an answer of more than a turn.
+    /// How many are within an answer of more than a turn, and do not wait for their clients.
     large: AtomicUsize,
     /// When the last small answer was followed by another request, in ms since the beginning; 0 for never.
     small_ms: AtomicU64,
@@ -80,14 +80,14 @@ impl LargeAnswer {
         }
     }
 
-    /// It has written a turn of it.
+    /// It has written a turn of it, or more, and its client takes all that there is.
     fn goes_on(&self) {
         if !self.is_under_way.swap(true, Relaxed) {
             self.all.large.fetch_add(1, Relaxed);
         }
     }
 
-    /// Its answer has ended.
+    /// Its answer has ended, or its client is waited for.
     pub(super) fn end(&self) {
         if self.is_under_way.swap(false, Relaxed) {
             self.all.large.fetch_sub(1, Relaxed);
@@ -120,7 +120,7 @@ impl Turn {
         if (1..TURN).contains(&self.answer) {
             large.all.small_ms.store(large.all.now_ms(), Relaxed);
         }
-        self.answer = 0;
+        (self.answer, self.written, self.turns) = (0, 0, 0);
     }
 
     /// Writes, if the turn is not over. An answer to be written `is_under_way`, or what is left in buffers of the last one.
@@ -137,9 +137,6 @@ impl Turn {
         }
         if self.written >= TURN {
             self.written = 0;
-            if is_under_way {
-                large.goes_on();
-            }
             return self.let_others_go_on(cx, &large.all);
         }
         let written = write(cx);
@@ -147,10 +144,16 @@ impl Turn {
             Poll::Ready(Ok(count)) => {
                 self.written += count;
                 self.answer = self.answer.saturating_add(*count);
+                if is_under_way && self.answer >= TURN {
+                    large.goes_on();
+                }
             }
             Poll::Ready(Err(_)) => {}
             // The client is waited for, and others go on.
-            Poll::Pending => self.written = 0,
+            Poll::Pending => {
+                self.written = 0;
+                large.end();
+            }
         }
         written
     }
@@ -200,12 +203,30 @@ mod tests {
             }
         }
 
-        /// Answers with one byte, and is asked again.
+        /// Answers with 15 KB, and is asked again.
         async fn small_answer(&mut self) {
-            let one = |_: &mut Context<'_>| Poll::Ready(Ok(1));
-            let written = poll_fn(|cx| self.turn.write(cx, &self.large, true, one)).await;
-            assert_eq!(written.expect("written"), 1);
+            let some = |_: &mut Context<'_>| Poll::Ready(Ok(15_000));
+            let written = poll_fn(|cx| self.turn.write(cx, &self.large, true, some)).await;
+            assert_eq!(written.expect("written"), 15_000);
             self.turn.asked(&self.large);
+        }
+
+        /// Its client takes nothing for now.
+        async fn waits(&mut self) {
+            let mut is_asked = false;
+            poll_fn(|cx| {
+                let nothing = |_: &mut Context<'_>| {
+                    is_asked = true;
+                    Poll::Pending
+                };
+                assert!(self.turn.write(cx, &self.large, true, nothing).is_pending());
+                match is_asked {
+                    true => Poll::Ready(()),
+                    // The turn before was over.
+                    false => Poll::Pending,
+                }
+            })
+            .await;
         }
     }
 
@@ -250,6 +271,33 @@ mod tests {
         let elapsed = begun.elapsed();
         let longest = PAUSE * 2 + Duration::from_millis(RECENT_MS);
         assert!((PAUSE..=longest).contains(&elapsed), "{elapsed:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn small_answers_themselves_never_give_way_however_many_there_are() {
+        let all = beside_threads(1);
+        let [mut large, mut small] = [(); 2].map(|()| Connection::beside(&all));
+        large.write(1).await;
+        let begun = Instant::now();
+        for _ in 0..1_000 {
+            small.small_answer().await;
+        }
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_whose_client_is_waited_for_holds_no_thread() {
+        let all = beside_threads(2);
+        let [mut slow, mut large, mut small] = [(); 3].map(|()| Connection::beside(&all));
+        let begun = Instant::now();
+        slow.write(10).await;
+        slow.waits().await;
+        small.small_answer().await;
+        large.write(100).await;
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+        slow.write(1).await;
+        large.write(10).await;
+        assert!(begun.elapsed() >= PAUSE, "it goes on");
     }
 
     #[tokio::test(start_paused = true)]
