@@ -12,7 +12,7 @@ use crate::{
 use bytes::Bytes;
 use parking_lot::Mutex;
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -293,6 +293,12 @@ impl Kept {
     /// Stores jobs that were asked for `now`; those that cannot be stored are looked up again.
     fn store_jobs(self: &Arc<Self>, now: KeptSince, jobs: &[Box<EndedJob>]) {
         if jobs.is_empty() {
+            return;
+        }
+        let keys: HashSet<&Key> = jobs.iter().map(|job| &job.key).collect();
+        if keys.len() < jobs.len() {
+            // What is expected of the second one depends on the first.
+            jobs.chunks(1).for_each(|job| self.store_jobs(now, job));
             return;
         }
         let change = match now.0 {
