@@ -263,7 +263,7 @@ fn serve(options: &Options, in_background: bool) -> ExitCode {
         }
         tokio::spawn(housekeeping(Arc::clone(&proxy), STORE_EVERY));
         server.run(Arc::clone(&proxy), stop).await;
-        proxy.store_usage();
+        proxy.store_seen(true);
         proxy.pipeline().store().close();
         #[cfg(feature = "otel")]
         if let Some(traces) = traces {

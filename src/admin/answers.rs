@@ -194,6 +194,7 @@ fn overview(pipeline: &Pipeline, uri: &Uri) -> Value {
         "version": env!("CARGO_PKG_VERSION"),
         "now_ms": now_ms(),
         "jobshims": observer.series().jobshims(),
+        "jobshim": pipeline.store().name(),
         "names": names(),
         "legacy": legacy.collect::<Vec<_>>(),
         "upstream": upstream(pipeline, &observer.health().seen()),

@@ -3,17 +3,21 @@
 
 use super::{Pipeline, Proxy};
 use crate::{
+    config::ShadowConfig,
     jobs_api::Caller,
+    mapping::Tables,
     routes::RouteName,
     store::{Change, Event, Store, StoreError, Table},
-    telemetry::{Clients, Counters, Metrics, OBSERVED_FOR, Observed, Observer, STEP, Seen},
+    telemetry::{Clients, Counted, Metrics, OBSERVED_FOR, Observed, Observer, STEP, Seen},
 };
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
 use tokio::{
     task::spawn_blocking,
     time::{Instant, MissedTickBehavior, interval, timeout},
 };
+use twox_hash::XxHash3_64;
 
 /// How long an answer of the upstream says that it is there.
 const BELIEVED: Duration = Duration::from_secs(10);
@@ -28,10 +32,11 @@ const TELL_EVERY: Duration = Duration::from_secs(5);
 /// Who calls the legacy surface, by the jobshim that has noted it; the one without a name has noted what is left of others.
 pub const USAGE: Table<String, Clients> = Table::new("usage", "who calls the legacy surface");
 
-/// What each jobshim has counted. Each renews its row once a minute at least.
-const COUNTED: Table<String, Counters> =
+/// What each jobshim has counted, as [`Counted`]. Each renews its row once a minute at least. One of another version may tell what
+/// this one does not understand: that must not make the store useless.
+const COUNTED: Table<String, Value> =
     Table::new("counted", "what a jobshim has counted").expiring_after(Duration::from_secs(600), 4 << 20);
-/// What each has found and what happened to it, as [`Observed`]. One of another version may tell what this one does not know.
+/// What each has found and what happened to it, as [`Observed`].
 const OBSERVED: Table<String, Value> =
     Table::new("observed", "what a jobshim has observed").expiring_after(OBSERVED_FOR, 32 << 20);
 
@@ -50,10 +55,6 @@ pub async fn housekeeping(proxy: Arc<Proxy>, store: Duration) {
         let pipeline = proxy.pipeline();
         let observer = proxy.observer();
         observer.look();
-        if proxy.shared.store.is_shared() {
-            let proxy = Arc::clone(&proxy);
-            let _ = spawn_blocking(move || proxy.tell_others()).await;
-        }
         // What has expired is given back, also where nobody asks for metrics.
         pipeline.metrics();
         if let Some(kept) = pipeline.legacy.kept() {
@@ -68,7 +69,7 @@ pub async fn housekeeping(proxy: Arc<Proxy>, store: Duration) {
             stored = Instant::now();
             // A store that cannot be written says so in the log.
             let proxy = Arc::clone(&proxy);
-            let _ = spawn_blocking(move || proxy.store_usage()).await;
+            let _ = spawn_blocking(move || proxy.store_seen(false)).await;
         }
     }
 }
@@ -97,8 +98,10 @@ pub(super) fn follow_others(store: &Store, observer: &Arc<Observer>) -> Result<(
     })?;
     let (observer, own) = hears();
     store.follow(&COUNTED, move |event| {
-        for (name, counted) in of_others(event, &own) {
-            observer.series().hear(name, counted);
+        for (name, row) in of_others(event, &own) {
+            if let Some(counted) = row.and_then(understood::<Counted>) {
+                observer.series().hear(name, counted);
+            }
         }
     })?;
     let (observer, own) = hears();
@@ -107,14 +110,34 @@ pub(super) fn follow_others(store: &Store, observer: &Arc<Observer>) -> Result<(
             let names: Vec<String> = rows.iter().map(|(name, _)| name.clone()).collect();
             observer.hear_only(&names);
         }
-        for (name, observed) in of_others(event, &own) {
-            let observed = observed.map(serde_json::from_value::<Observed>).transpose();
-            match observed {
-                Ok(observed) => observer.hear(name, observed.unwrap_or_default()),
-                Err(error) => tracing::debug!(%error, "another jobshim tells what this one does not know"),
+        for (name, row) in of_others(event, &own) {
+            if let Some(observed) = row.and_then(understood::<Observed>) {
+                observer.hear(name, observed);
             }
         }
     })
+}
+
+/// What another jobshim tells, unless it is of a version that tells something else.
+fn understood<T: DeserializeOwned>(row: Value) -> Option<T> {
+    match serde_json::from_value(row) {
+        Ok(understood) => Some(understood),
+        Err(error) => {
+            tracing::debug!(%error, "another jobshim tells what this one does not understand");
+            None
+        }
+    }
+}
+
+/// What comparisons depend on: what was found by other tables, or where other fields were ignored, says nothing.
+pub(super) fn comparison_basis(tables: &Tables, shadow: &ShadowConfig) -> u64 {
+    let basis = format!(
+        "{} {:?} {}",
+        tables.fingerprint(),
+        shadow.ignore,
+        env!("CARGO_PKG_VERSION")
+    );
+    XxHash3_64::oneshot(basis.as_bytes())
 }
 
 /// The rows of others, each as it is now, or gone.
@@ -129,39 +152,39 @@ fn of_others<T>(event: Event<String, T>, own: &str) -> Vec<(String, Option<T>)> 
 }
 
 impl Proxy {
-    /// Tells other jobshims of the same store what this one has counted and found, if that has changed. Waits for the store.
-    fn tell_others(&self) {
+    /// Stores who calls the legacy surface, and tells other jobshims of the same store what this one has counted and found, if any
+    /// of that has changed, or if this one `ends`. Waits for the store.
+    pub fn store_seen(&self, ends: bool) {
         let (store, observer) = (&self.shared.store, &self.shared.observer);
-        let name = store.name().to_owned();
-        let (counted, observed) = (observer.series().to_tell(observer.metrics()), observer.to_tell());
+        if !store.is_kept() {
+            return;
+        }
+        let (usage, series, name) = (observer.usage(), observer.series(), store.name().to_owned());
         let mut change = Change::default();
-        if let Some(counted) = &counted {
-            change = change.put(&COUNTED, &name, counted);
+        let clients = usage.changes();
+        if let Some(clients) = &clients {
+            change = change.put(&USAGE, &name, clients);
         }
-        if let Some(observed) = &observed {
-            change = change.put(&OBSERVED, &name, &json!(observed));
+        if store.is_shared() {
+            if let Some(counted) = series.to_tell(observer.metrics(), ends) {
+                change = change.put(&COUNTED, &name, &json!(counted));
+            }
+            if let Some(observed) = observer.to_tell(ends) {
+                change = change.put(&OBSERVED, &name, &json!(observed));
+            }
         }
-        if change.is_empty() {
-            return;
-        }
-        if let Err(error) = store.commit(change) {
-            observer.series().not_told();
-            observer.not_told();
-            tracing::debug!(%error, "other jobshims do not hear what this one has counted and found");
-        }
-    }
-
-    /// Stores who calls the legacy surface, if that has changed. Waits for the disk.
-    pub fn store_usage(&self) {
-        if !self.shared.store.is_kept() {
-            return;
-        }
-        let (store, usage) = (&self.shared.store, self.shared.observer.usage());
-        if let Some(changed) = usage.changes()
-            && let Err(error) = store.commit(Change::default().put(&USAGE, &store.name().to_owned(), &changed))
+        if !change.is_empty()
+            && let Err(error) = store.commit(change)
         {
-            usage.not_stored();
-            tracing::warn!(%error, "who calls the legacy surface could not be stored");
+            series.not_told();
+            observer.not_told();
+            match clients {
+                Some(_) => {
+                    usage.not_stored();
+                    tracing::warn!(%error, "who calls the legacy surface could not be stored");
+                }
+                None => tracing::debug!(%error, "other jobshims do not hear what this one has counted and found"),
+            }
         }
         // What those have noted that are gone becomes one row, so that there are no more rows than jobshims.
         if let Some((gone, sum)) = usage.gone() {

@@ -113,6 +113,8 @@ impl Proxy {
             observer,
         });
         let fingerprint = legacy.tables().fingerprint();
+        let basis = housekeeping::comparison_basis(legacy.tables(), &config.shadow);
+        shared.observer.compare_by(basis);
         let pipeline = Pipeline {
             number: 0,
             modes: Arc::new(Modes::new(&config.legacy, fingerprint, Arc::clone(&shared.store))?),

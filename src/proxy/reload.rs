@@ -4,10 +4,10 @@
 //! connections know of none.
 
 use crate::{
-    config::{InForce, Loaded, Options, is_read_once, settings::SHADOW},
+    config::{InForce, Loaded, Options, is_read_once},
     mapping::files_in,
     os::ReloadSignal,
-    proxy::Proxy,
+    proxy::{Proxy, housekeeping},
     telemetry::EventKind,
 };
 use std::{
@@ -143,13 +143,9 @@ impl Reloader {
         if self.proxy.reload(&taken.config)? {
             changed.push("tables");
         }
-        // What comparisons found says nothing of other tables, and nothing of what is ignored from now on.
-        if changed
-            .iter()
-            .any(|key| *key == "tables" || *key == SHADOW.ignore.key.name)
-        {
-            self.proxy.observer().forget_comparisons();
-        }
+        let pipeline = self.proxy.pipeline();
+        let basis = housekeeping::comparison_basis(pipeline.legacy.tables(), &taken.config.shadow);
+        self.proxy.observer().compare_by(basis);
         self.proxy.put_in_force(InForce {
             waiting: waiting.clone(),
             ..InForce::of(&taken)

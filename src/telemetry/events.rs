@@ -125,9 +125,9 @@ impl Events {
     pub(super) fn told(&self) -> Vec<Event> {
         let all = self.0.lock();
         let told = all.iter().filter(|event| match event.kind {
-            // All count each other's calls, and canaries roll back everywhere.
-            EventKind::Gone | EventKind::RolledBack => false,
-            EventKind::Reloaded | EventKind::ReloadRefused | EventKind::Down | EventKind::Up => true,
+            // All count each other's calls, canaries roll back everywhere, and each sees for itself whether the server is there.
+            EventKind::Gone | EventKind::RolledBack | EventKind::Down | EventKind::Up => false,
+            EventKind::Reloaded | EventKind::ReloadRefused => true,
         });
         told.cloned().collect()
     }

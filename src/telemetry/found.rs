@@ -100,9 +100,7 @@ impl Found {
         for (&outcome, count) in &other.compared {
             *self.compared.entry(outcome).or_default() += count;
         }
-        for (job, outcome) in other.jobs.all() {
-            self.jobs.note(job, outcome);
-        }
+        self.jobs.add(&other.jobs);
         for (name, found) in &other.fields {
             let name = self.field_name(name).to_owned();
             self.fields.entry(name).or_default().add(found);

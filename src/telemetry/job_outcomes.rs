@@ -28,13 +28,27 @@ impl JobOutcomes {
         {
             self.worst.remove(&oldest);
         }
-        self.order.push_back(job);
-        self.worst.insert(job, outcome);
+        self.push(job, outcome);
     }
 
     /// Each with how it came out, in the order in which they came first.
     pub(super) fn all(&self) -> impl Iterator<Item = (u64, Compared)> {
         self.order.iter().filter_map(|job| Some((*job, *self.worst.get(job)?)))
+    }
+
+    /// Those that another jobshim has compared count, too, and push none out: a sum of several has as many as each.
+    pub(super) fn add(&mut self, other: &Self) {
+        for (job, outcome) in other.all() {
+            match self.worst.get_mut(&job) {
+                Some(worst) => *worst = (*worst).max(outcome),
+                None => self.push(job, outcome),
+            }
+        }
+    }
+
+    fn push(&mut self, job: u64, outcome: Compared) {
+        self.order.push_back(job);
+        self.worst.insert(job, outcome);
     }
 
     /// How many jobs there are.
@@ -78,6 +92,20 @@ mod tests {
         let counts = [Compared::Different, Compared::Lost, Compared::Same, Compared::Noise];
         assert_eq!(outcomes.total(), 3);
         assert_eq!(counts.map(|outcome| outcomes.count(outcome)), [1, 1, 1, 0]);
+    }
+
+    #[test]
+    fn what_one_has_found_is_not_pushed_out_by_what_many_others_have_not() {
+        let all_of = |first: u64, outcome: Compared| {
+            let mut outcomes = JobOutcomes::default();
+            (first..first + WINDOW as u64).for_each(|job| outcomes.note(job, outcome));
+            outcomes
+        };
+        let mut sum = all_of(0, Compared::Different);
+        sum.add(&all_of(10_000, Compared::Same));
+        sum.add(&all_of(20_000, Compared::Same));
+        let counts = (sum.total(), sum.count(Compared::Different));
+        assert_eq!(counts, (3 * WINDOW as u64, WINDOW as u64));
     }
 
     #[test]

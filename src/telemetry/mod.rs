@@ -42,7 +42,7 @@ pub use observed::{OBSERVED_FOR, Observed};
 pub use recent::{Counts, Span, Use};
 pub use request_record::{REQUEST_ID, RecordedBody, RequestRecord};
 pub use request_stats::RequestStats;
-pub use series::{Counters, RecentCalls, STEP, Series, names};
+pub use series::{Counted, RecentCalls, STEP, Series, names};
 pub use spans::Traces;
 pub use upstream_call::UpstreamCall;
 pub use usage::{Client, Clients, Usage};
@@ -63,6 +63,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// How long others wait for more of what they know, as it is told whole each time.
+const OBSERVED_SLOWLY: Duration = Duration::from_secs(60);
 /// How often others are told again what they know: after [`OBSERVED_FOR`] they forget it.
 const OBSERVED_AGAIN: Duration = Duration::from_secs(3_600);
 /// The longest request id that is taken from a client, in bytes.
@@ -77,6 +79,8 @@ pub struct Observer {
     findings: Arc<Findings>,
     differing: Differing,
     events: Arc<Events>,
+    /// By which tables and settings answers are compared.
+    compared_by: AtomicU64,
     /// What others of the same store have told.
     others: observed::Others,
     /// What they were told last, and when.
@@ -104,6 +108,7 @@ impl Default for Observer {
             findings,
             differing: Differing::default(),
             events,
+            compared_by: AtomicU64::new(0),
             others: observed::Others::default(),
             told: Mutex::default(),
             traces: Traces::default(),
@@ -236,20 +241,25 @@ impl Observer {
         &self.differing
     }
 
-    /// What comparisons found says nothing of other tables: they begin anew.
-    pub fn forget_comparisons(&self) {
-        self.findings.forget();
-        self.differing.forget();
+    /// Answers are compared by these tables and settings from now on. What comparisons found says nothing of others: they
+    /// begin anew.
+    pub fn compare_by(&self, basis: u64) {
+        if self.compared_by.swap(basis, Relaxed) != basis {
+            self.findings.forget();
+            self.differing.forget();
+        }
     }
 
     /// What comparisons found, by route, whichever jobshim of the same store has made them.
     pub fn found(&self) -> BTreeMap<Endpoint, Found> {
-        self.others.found(self.findings.by_route())
+        self.others
+            .found(self.compared_by.load(Relaxed), self.findings.by_route())
     }
 
     /// The last answers that differed, whichever jobshim of the same store has compared them.
     pub fn latest_differing(&self) -> Vec<DifferingAnswer> {
-        self.others.differing(self.differing.latest())
+        self.others
+            .differing(self.compared_by.load(Relaxed), self.differing.latest())
     }
 
     /// What changed lately, here and on other jobshims of the same store.
@@ -257,20 +267,35 @@ impl Observer {
         self.others.events(self.events.latest())
     }
 
-    /// What others are to be told, if there is something.
-    pub fn to_tell(&self) -> Option<Observed> {
+    /// What others are to be told, if there is something that cannot wait, or if this jobshim `ends`.
+    pub fn to_tell(&self, ends: bool) -> Option<Observed> {
         let now = Observed {
+            told_ms: 0,
+            compared_by: self.compared_by.load(Relaxed),
             found: self.findings.told(),
             differing: self.differing.latest(),
             events: self.events.told(),
         };
         let mut told = self.told.lock();
-        let is_known = |(before, at): &(Observed, Instant)| *before == now && at.elapsed() < OBSERVED_AGAIN;
-        if told.as_ref().map_or(now == Observed::default(), is_known) {
+        let is_due = match &*told {
+            None => !now.is_empty(),
+            Some((before, at)) => {
+                let pause = if now == *before {
+                    OBSERVED_AGAIN
+                } else {
+                    OBSERVED_SLOWLY
+                };
+                now.has_news_since(before) || at.elapsed() >= pause || ends
+            }
+        };
+        if !is_due {
             return None;
         }
         *told = Some((now.clone(), Instant::now()));
-        Some(now)
+        Some(Observed {
+            told_ms: now_ms(),
+            ..now
+        })
     }
 
     /// What [`Observer::to_tell`] gave has not reached them.

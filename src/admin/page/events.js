@@ -7,10 +7,10 @@ const KINDS = {
 };
 const BAD = ["reload_refused", "rolled_back", "down"];
 
-// When each ended: a server that is down for a jobshim stays so until it is up for it.
+// When each ended: a server that is down stays so until it is up.
 function ended(seen) {
   return seen.events.map(event => {
-    const up = event.kind === "down" && seen.events.filter(other => other.kind === "up" && other.jobshim === event.jobshim && other.at_ms >= event.at_ms).pop();
+    const up = event.kind === "down" && seen.events.filter(other => other.kind === "up" && other.at_ms >= event.at_ms).pop();
     return { ...event, end_ms: event.kind !== "down" ? event.until_ms : up ? up.at_ms : seen.now_ms, lasts: event.kind === "down" && !up };
   });
 }

@@ -4,9 +4,9 @@ const NOTHING = { count: 0, translated: 0, failed: 0 };
 const plus = (one, other) => ({ count: one.count + other.count, translated: one.translated + other.translated, failed: one.failed + other.failed });
 const total = all => all.reduce(plus, NOTHING);
 
-function showServer({ upstream, version, jobshims }) {
+function showServer({ upstream, version, jobshim, jobshims }) {
   byId("version").textContent = version;
-  byId("jobshims").textContent = jobshims > 1 ? `${jobshims} jobshims together · ` : "";
+  byId("jobshims").textContent = jobshim ? `${jobshim.slice(0, 8)}, one of ${jobshims} that share a store · ` : "";
   byId("upstream").className = upstream.answers ? "up" : upstream.answers === false ? "down" : "";
   const what = upstream.about ? upstream.about.replace(/\.$/, "") : "dialect not known yet";
   const since = upstream.since ? ` since ${moment(Date.parse(upstream.since) / 1000)}` : "";

@@ -14,7 +14,7 @@ pub(super) const SOURCES: [Source; 2] = [Source::JobsApi, Source::Upstream];
 /// What was counted since the start.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Stored", into = "Stored")]
-pub struct Counters {
+pub(in crate::telemetry) struct Counters {
     /// By the number of [`RequestKind`].
     pub(super) requests: BTreeMap<usize, u64>,
     pub(super) hits: u64,
@@ -115,7 +115,12 @@ impl From<Stored> for Counters {
         let requests = requests.filter_map(|(words, &count)| Some((RequestKind::from_words(words)?.number(), count)));
         let mut durations = [[0; BUCKETS]; 2];
         for (source, into) in SOURCES.iter().zip(&mut durations) {
-            let counts = stored.durations.get(source.name()).into_iter().flatten();
+            // By other bounds they would mean something else.
+            let counts = stored
+                .durations
+                .get(source.name())
+                .filter(|counts| counts.len() == BUCKETS);
+            let counts = counts.into_iter().flatten();
             into.iter_mut().zip(counts).for_each(|(into, count)| *into = *count);
         }
         Self {
@@ -135,12 +140,14 @@ mod tests {
     fn what_another_version_counts_besides_is_passed_over() {
         let text = r#"{
             "requests": {"history translate jobs_api 2xx": 3, "history translate oracle 2xx": 5, "queue": 7},
-            "hits": 1, "misses": 2, "durations": {"jobs_api": [1, 2], "oracle": [9]}, "colour": "red"
+            "hits": 1, "misses": 2, "durations": {"jobs_api": [1, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4], "upstream": [7, 7], "oracle": [9]},
+            "colour": "red"
         }"#;
         let counters: Counters = serde_json::from_str(text).expect("counters");
         assert_eq!(counters.requests.values().copied().collect::<Vec<_>>(), [3]);
         assert_eq!((counters.hits, counters.misses), (1, 2));
-        assert_eq!(counters.durations[0][..3], [1, 2, 0]);
+        assert_eq!((counters.durations[0][1], counters.durations[0][15]), (2, 4));
+        assert_eq!(counters.durations[1], [0; BUCKETS], "other bounds");
         let again = serde_json::to_string(&counters).expect("JSON");
         assert_eq!(serde_json::from_str::<Counters>(&again).expect("counters"), counters);
     }

@@ -4,7 +4,7 @@
 mod counters;
 mod others;
 
-pub use counters::Counters;
+pub use others::Counted;
 
 use super::{
     clock::now_ms,
@@ -14,7 +14,7 @@ use super::{
     recent::{Counts, Span},
 };
 use crate::routes::Endpoint;
-use counters::SOURCES;
+use counters::{Counters, SOURCES};
 use others::Others;
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
@@ -263,16 +263,20 @@ impl Series {
         counted
     }
 
-    /// What others are to be told, if there is something.
-    pub fn to_tell(&self, metrics: &Metrics) -> Option<Counters> {
+    /// What others are to be told, if there is something, or if this jobshim `ends`.
+    pub fn to_tell(&self, metrics: &Metrics, ends: bool) -> Option<Counted> {
         let now = Counters::at(metrics);
         let mut told = self.told.lock();
         let is_known = |(before, at): &(Counters, Instant)| *before == now && at.elapsed() < TELL;
-        if told.as_ref().is_some_and(is_known) {
+        if !ends && told.as_ref().is_some_and(is_known) {
             return None;
         }
         *told = Some((now.clone(), Instant::now()));
-        Some(now)
+        Some(Counted {
+            at_ms: now_ms(),
+            ended: ends,
+            counters: now,
+        })
     }
 
     /// What [`Series::to_tell`] gave has not reached them.
@@ -280,13 +284,9 @@ impl Series {
         *self.told.lock() = None;
     }
 
-    /// This is what another jobshim of the same store has counted; without anything, it has ended.
-    pub fn hear(&self, name: String, counted: Option<Counters>) {
-        let mut others = self.others.lock();
-        match counted {
-            Some(counted) => others.hear(name, counted),
-            None => others.gone(&name),
-        }
+    /// This is what another jobshim of the same store has counted.
+    pub fn hear(&self, name: String, counted: Counted) {
+        self.others.lock().hear(name, counted);
     }
 
     /// How many jobshims share the store, this one with them.

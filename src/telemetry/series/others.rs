@@ -1,54 +1,52 @@
 //! What other jobshims of the same store count, while this one looks.
 
 use super::counters::Counters;
-use std::{
-    collections::HashMap,
-    time::{Duration, Instant},
-};
+use crate::telemetry::clock::now_ms;
+use serde::{Deserialize, Serialize};
+use std::{collections::HashMap, time::Duration};
 
 /// How long a jobshim that tells nothing is taken to be there: each tells what it has counted once a minute at least.
 const THERE: Duration = Duration::from_secs(130);
 /// So many jobshims are told apart; those that have told nothing for longest make room.
 const MOST: usize = 100;
 
+/// What one jobshim tells of its counters.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counted {
+    /// When it tells that, in ms since 1970.
+    pub(super) at_ms: u64,
+    /// It is about to end.
+    pub(super) ended: bool,
+    /// What it has counted.
+    pub(super) counters: Counters,
+}
+
 /// By the name of each.
 #[derive(Debug, Default)]
 pub(super) struct Others {
-    known: HashMap<String, Told>,
+    known: HashMap<String, Counted>,
     /// What all of them have counted since they were heard of first.
     sum: Counters,
 }
 
-#[derive(Debug)]
-struct Told {
-    counters: Counters,
-    at: Instant,
-}
-
 impl Others {
     /// This is what one of them has counted. What it had counted before it was heard of first is nobody's news.
-    pub(super) fn hear(&mut self, name: String, counters: Counters) {
-        let at = Instant::now();
+    pub(super) fn hear(&mut self, name: String, counted: Counted) {
         match self.known.get_mut(&name) {
-            Some(told) => {
-                self.sum.add(&counters.since(&told.counters));
-                *told = Told { counters, at };
+            Some(known) => {
+                self.sum.add(&counted.counters.since(&known.counters));
+                *known = counted;
             }
             None => {
-                let longest = self.known.iter().min_by_key(|(_, told)| told.at);
+                let longest = self.known.iter().min_by_key(|(_, known)| known.at_ms);
                 if self.known.len() >= MOST
                     && let Some(name) = longest.map(|(name, _)| name.clone())
                 {
                     self.known.remove(&name);
                 }
-                self.known.insert(name, Told { counters, at });
+                self.known.insert(name, counted);
             }
         }
-    }
-
-    /// It has ended.
-    pub(super) fn gone(&mut self, name: &str) {
-        self.known.remove(name);
     }
 
     /// What all of them have counted since they were heard of first.
@@ -58,7 +56,9 @@ impl Others {
 
     /// How many of them are there.
     pub(super) fn there(&self) -> usize {
-        self.known.values().filter(|told| told.at.elapsed() < THERE).count()
+        let since = now_ms().saturating_sub(u64::try_from(THERE.as_millis()).unwrap_or(u64::MAX));
+        let is_there = |counted: &&Counted| !counted.ended && counted.at_ms >= since;
+        self.known.values().filter(is_there).count()
     }
 }
 
@@ -66,10 +66,14 @@ impl Others {
 mod tests {
     use super::*;
 
-    fn counted(hits: u64) -> Counters {
-        Counters {
-            hits,
-            ..Counters::default()
+    fn counted(hits: u64) -> Counted {
+        Counted {
+            at_ms: now_ms(),
+            ended: false,
+            counters: Counters {
+                hits,
+                ..Counters::default()
+            },
         }
     }
 
@@ -83,15 +87,26 @@ mod tests {
         others.hear("b".to_owned(), counted(5));
         others.hear("a".to_owned(), counted(103));
         assert_eq!(others.sum().hits, 8);
-        others.gone("a");
-        assert_eq!((others.sum().hits, others.there()), (8, 1));
+        let end = Counted {
+            ended: true,
+            ..counted(104)
+        };
+        others.hear("a".to_owned(), end);
+        assert_eq!((others.sum().hits, others.there()), (9, 1));
+        let long_ago = Counted {
+            at_ms: now_ms() - 200_000,
+            ..counted(7)
+        };
+        others.hear("c".to_owned(), long_ago);
+        assert_eq!(others.there(), 1);
     }
 
     #[test]
     fn jobshims_without_end_take_no_more_room() {
         let mut others = Others::default();
         for nth in 0..10 * MOST {
-            others.hear(nth.to_string(), counted(1));
+            let at_ms = nth as u64;
+            others.hear(nth.to_string(), Counted { at_ms, ..counted(1) });
         }
         assert_eq!(others.known.len(), MOST);
         assert!(others.known.contains_key(&(10 * MOST - 1).to_string()));

@@ -83,10 +83,9 @@ fn what_others_count_is_counted_with_it_and_each_tells_only_its_own() {
         status: StatusClass::ServerError,
     };
     let tell = || {
-        let told = other.to_tell(&theirs);
+        let told = other.to_tell(&theirs, false);
         let is_told = told.is_some();
-        told.into_iter()
-            .for_each(|told| series.hear("other".to_owned(), Some(told)));
+        told.into_iter().for_each(|told| series.hear("other".to_owned(), told));
         is_told
     };
     theirs.request(kind, Duration::from_millis(2), 0, 10);
@@ -102,11 +101,13 @@ fn what_others_count_is_counted_with_it_and_each_tells_only_its_own() {
     let p95 = &hour["latency"]["jobs_api"]["p95"][0];
     assert!(p95.as_f64().is_some_and(|ms| ms > 250.0), "{p95}");
     assert_eq!(series.recent()[&Endpoint::History].failed, 2);
-    assert_eq!(series.to_tell(&metrics), Some(Counters::at(&metrics)));
+    let told = series.to_tell(&metrics, false).map(|told| told.counters);
+    assert_eq!(told, Some(Counters::at(&metrics)), "its own alone");
     assert!(!tell(), "nothing new");
     other.not_told();
     assert!(tell(), "what has not reached them is told again");
     assert_eq!(series.jobshims(), 2);
-    series.hear("other".to_owned(), None);
+    let end = other.to_tell(&theirs, true).expect("that it ends");
+    series.hear("other".to_owned(), end);
     assert_eq!(series.jobshims(), 1);
 }

@@ -67,6 +67,9 @@ impl Others {
             .map(|client| (&client.who, &client.routes))
             .collect();
         let mut lately = self.lately.lock();
+        if lately.len() >= MAX_CLIENTS {
+            forget_before_today(&mut lately, now);
+        }
         for client in &after.clients {
             let known = before.get(&client.who);
             let legacy = Endpoint::ALL.iter().take(Endpoint::LEGACY);
@@ -92,13 +95,10 @@ impl Others {
         }
     }
 
-    /// What each client did in the span that ends `now`; those that did nothing are left out, and forgotten if that is so of a day.
+    /// What each client did in the span that ends `now`; those that did nothing are left out.
     pub(super) fn within(&self, span: Span, now: Duration) -> HashMap<ClientId, BTreeMap<&'static str, Counts>> {
         let mut lately = self.lately.lock();
-        lately.retain(|_, routes| {
-            routes.retain(|_, recent| recent.within(Span::Day, now).count > 0);
-            !routes.is_empty()
-        });
+        forget_before_today(&mut lately, now);
         let within = |recent: &Recent| Some(recent.within(span, now)).filter(|counts| counts.count > 0);
         let clients = lately.iter().map(|(who, routes)| {
             let counts = routes
@@ -139,6 +139,14 @@ impl Others {
         let all = merged(before.into_iter().chain(gone.iter().map(|(_, clients)| clients)));
         Some((gone, all))
     }
+}
+
+/// Those that did nothing for a day are forgotten.
+fn forget_before_today(lately: &mut Lately, now: Duration) {
+    lately.retain(|_, routes| {
+        routes.retain(|_, recent| recent.within(Span::Day, now).count > 0);
+        !routes.is_empty()
+    });
 }
 
 /// One table of several.
