@@ -45,7 +45,8 @@ const OBSERVED: Table<String, Value> =
 pub async fn housekeeping(proxy: Arc<Proxy>, store: Duration) {
     let mut look = interval(STEP);
     look.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    let mut stored = Instant::now();
+    // Others are told at once that this jobshim is there.
+    let mut stored: Option<Instant> = None;
     let store = match proxy.shared.store.is_shared() {
         true => store.min(TELL_EVERY),
         false => store,
@@ -65,8 +66,8 @@ pub async fn housekeeping(proxy: Arc<Proxy>, store: Duration) {
                 observer.events().rolled_back(route.as_str(), back.at_ms, &back.reason);
             }
         }
-        if stored.elapsed() >= store {
-            stored = Instant::now();
+        if stored.is_none_or(|at| at.elapsed() >= store) {
+            stored = Some(Instant::now());
             // A store that cannot be written says so in the log.
             let proxy = Arc::clone(&proxy);
             let _ = spawn_blocking(move || proxy.store_seen(false)).await;
