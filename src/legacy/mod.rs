@@ -36,6 +36,7 @@ mod queue;
 mod replicas;
 pub mod runs;
 mod served_jobs;
+mod v2_call;
 mod variant;
 mod write_body;
 mod writes;
@@ -51,6 +52,7 @@ pub use pagination::check_numbers;
 pub use passing::{Hiding, JobsCall};
 pub use replicas::Replicas;
 pub use served_jobs::ServedAnswer;
+pub use v2_call::V2Call;
 
 use crate::{
     config::{CacheConfig, Config, Surface},

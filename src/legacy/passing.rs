@@ -146,11 +146,6 @@ impl Legacy {
         JobsCall::of(head.method(), head.uri().path(), self.jobs.known_names())
     }
 
-    /// The same, by the names that a self-hosted ComfyUI has: clients go by those where the server speaks Comfy API v2.
-    pub fn served_call(&self, head: &RequestHead) -> Option<JobsCall> {
-        JobsCall::of(head.method(), head.uri().path(), self.jobs.names(DialectKind::Comfyui))
-    }
-
     /// Whether the answer to a passing request could have jobs in it that may be hidden from somebody, or lack some that are kept.
     pub fn may_hide_in(&self, head: &RequestHead) -> bool {
         let kind = self.jobs.known_dialect().unwrap_or(DialectKind::Comfyui);

@@ -3,9 +3,7 @@
 
 use super::{Pipeline, Proxy};
 use crate::{
-    config::ShadowConfig,
     jobs_api::Caller,
-    mapping::Tables,
     routes::RouteName,
     store::{Change, Event, Store, StoreError, Table},
     telemetry::{Clients, Counted, Metrics, OBSERVED_FOR, Observed, Observer, STEP, Seen},
@@ -17,7 +15,6 @@ use tokio::{
     task::spawn_blocking,
     time::{Instant, MissedTickBehavior, interval, timeout},
 };
-use twox_hash::XxHash3_64;
 
 /// How long an answer of the upstream says that it is there.
 const BELIEVED: Duration = Duration::from_secs(10);
@@ -92,9 +89,8 @@ pub(super) fn follow_others(store: &Store, observer: &Arc<Observer>) -> Result<(
     let hears = || (Arc::clone(observer), store.name().to_owned());
     let (observer, own) = hears();
     store.follow(&USAGE, move |event| {
-        let is_new = matches!(event, Event::Put(..));
         for (name, clients) in of_others(event, &own) {
-            observer.usage().hear(name, clients, is_new);
+            observer.usage().hear(name, clients);
         }
     })?;
     let (observer, own) = hears();
@@ -128,17 +124,6 @@ fn understood<T: DeserializeOwned>(row: Value) -> Option<T> {
             None
         }
     }
-}
-
-/// What comparisons depend on: what was found by other tables, or where other fields were ignored, says nothing.
-pub(super) fn comparison_basis(tables: &Tables, shadow: &ShadowConfig) -> u64 {
-    let basis = format!(
-        "{} {:?} {}",
-        tables.fingerprint(),
-        shadow.ignore,
-        env!("CARGO_PKG_VERSION")
-    );
-    XxHash3_64::oneshot(basis.as_bytes())
 }
 
 /// The rows of others, each as it is now, or gone.

@@ -39,7 +39,11 @@ use crate::{
     config::{Config, InForce},
     http::{buffered::BufferBudget, peer::Peer, validate::HeadLimits},
     legacy::{self, Legacy, live::LiveFeeds},
-    migration::{compare::Shadow, modes::Modes, notices::Notices},
+    migration::{
+        compare::{Shadow, comparison_basis},
+        modes::Modes,
+        notices::Notices,
+    },
     store::{Store, StoreError},
     telemetry::{Observer, RecordedBody},
     upstream::{SetupError, Upstream},
@@ -113,7 +117,7 @@ impl Proxy {
             observer,
         });
         let fingerprint = legacy.tables().fingerprint();
-        let basis = housekeeping::comparison_basis(legacy.tables(), &config.shadow);
+        let basis = comparison_basis(legacy.tables(), &config.shadow);
         shared.observer.compare_by(basis);
         let pipeline = Pipeline {
             number: 0,

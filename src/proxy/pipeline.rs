@@ -11,7 +11,6 @@ use super::{
     request::{ArrivedRequest, ClientRequest, LegacyRequest},
     shared::Shared,
     shutdown::Shutdown,
-    v2_calls::V2Call,
 };
 use crate::{
     auth::{
@@ -24,7 +23,7 @@ use crate::{
         request_head::RequestHead, validate::validate,
     },
     jobs_api::DialectKind,
-    legacy::{Legacy, Remembered},
+    legacy::{Legacy, Remembered, V2Call},
     mapping::dialect::{Dialect, V2Instead},
     migration::{
         compare::Shadow,
@@ -160,7 +159,7 @@ impl Pipeline {
             Route::Legacy(route) => translates(route.name()),
             Route::Write(write) => translates(write.name()),
             Route::PassThrough => {
-                let call = self.v2_call(head);
+                let call = self.legacy.v2_call(head);
                 matches!(call, Some(V2Call::Jobs(_) | V2Call::Other(V2Instead::View))) || self.legacy.may_hide_in(head)
             }
             // Whether it does is known once the server is: an upload, or a prompt. It is asked for before that is sent.
@@ -184,7 +183,7 @@ impl Pipeline {
         let asked = OriginHeaders::of(request.head.flagged());
         let is_v2 = self.legacy.jobs().known_dialect() == Some(DialectKind::V2);
         match route {
-            Route::PassThrough => match self.v2_call(&request.head) {
+            Route::PassThrough => match self.legacy.v2_call(&request.head) {
                 Some(call) if is_v2 => self.answer_v2_call(call, request, asked),
                 Some(V2Call::Other(V2Instead::Said(said))) => later(async move {
                     let answer = self.said_if_missing(said, self.going_on(request)).await;

@@ -6,8 +6,9 @@
 use crate::{
     config::{InForce, Loaded, Options, is_read_once},
     mapping::files_in,
+    migration::compare::comparison_basis,
     os::ReloadSignal,
-    proxy::{Proxy, housekeeping},
+    proxy::Proxy,
     telemetry::EventKind,
 };
 use std::{
@@ -144,7 +145,7 @@ impl Reloader {
             changed.push("tables");
         }
         let pipeline = self.proxy.pipeline();
-        let basis = housekeeping::comparison_basis(pipeline.legacy.tables(), &taken.config.shadow);
+        let basis = comparison_basis(pipeline.legacy.tables(), &taken.config.shadow);
         self.proxy.observer().compare_by(basis);
         self.proxy.put_in_force(InForce {
             waiting: waiting.clone(),

@@ -12,11 +12,12 @@ use super::{
 use crate::{
     http::{body::full, header_flags::HeaderFlags, request_head::RequestHead},
     jobs_api::{Caller, DialectKind, ListFilter},
-    legacy::JobsCall,
+    legacy::V2Call,
     mapping::dialect::{V2Instead, V2Said},
     routes::Route,
     telemetry::Source,
 };
+use futures_util::FutureExt;
 use http::{
     HeaderName, HeaderValue, Method, Response,
     header::{CONTENT_LENGTH, CONTENT_TYPE},
@@ -26,36 +27,14 @@ use std::sync::Arc;
 /// Marks answers that are jobshim's own.
 const OWN: HeaderName = HeaderName::from_static("jobshim-own");
 
-/// What is asked for.
-pub(super) enum V2Call<'a> {
-    /// The Jobs API, as a self-hosted ComfyUI has it.
-    Jobs(JobsCall),
-    /// What has something else in its place.
-    Other(V2Instead<'a>),
-}
-
 impl Pipeline {
-    /// What a passing request asks for in other words than the server has, if the server speaks Comfy API v2, or it is not known
-    /// that it does not.
-    pub(super) fn v2_call(&self, head: &RequestHead) -> Option<V2Call<'_>> {
-        let jobs = self.legacy.jobs();
-        if !matches!(jobs.known_dialect(), None | Some(DialectKind::V2)) || *head.method() == Method::OPTIONS {
-            return None;
-        }
-        let names = jobs.names(DialectKind::V2).names.v2.as_ref()?;
-        match self.legacy.served_call(head) {
-            Some(call) => Some(V2Call::Jobs(call)),
-            None => names.instead(head.uri().path()).map(V2Call::Other),
-        }
-    }
-
     /// Whether it must be known what the server speaks before anything is sent to it.
     pub(super) fn must_know_dialect(&self, route: &Route, request: &ArrivedRequest<'_>) -> bool {
         let head = &request.head;
         let is_unknown = self.legacy.jobs().known_dialect().is_none();
         is_unknown
             && match (route, request.record.foreign) {
-                (Route::PassThrough, _) => match self.v2_call(head) {
+                (Route::PassThrough, _) => match self.legacy.v2_call(head) {
                     Some(V2Call::Jobs(_) | V2Call::Other(V2Instead::Upload | V2Instead::View)) => true,
                     // A client opens it before it asks for anything else.
                     Some(V2Call::Other(V2Instead::Socket)) => head.has(HeaderFlags::UPGRADE),
@@ -82,8 +61,14 @@ impl Pipeline {
         match call {
             _ if request.record.foreign => at_once(Answer::local(forbidden())),
             V2Call::Jobs(call) => self.answer_jobs_call(call, request, asked),
-            V2Call::Other(V2Instead::Upload) => self.answer_upload(request, asked),
-            V2Call::Other(V2Instead::View) => self.answer_view(request, asked),
+            V2Call::Other(V2Instead::Upload) => {
+                let uploading = self.upload(self.going_on(request));
+                later(uploading.map(move |answer| self.annotate(answer, &asked)))
+            }
+            V2Call::Other(V2Instead::View) => {
+                let viewing = self.view(self.going_on(request));
+                later(viewing.map(move |answer| self.annotate(answer, &asked)))
+            }
             V2Call::Other(V2Instead::Socket) => {
                 request.record.source(Source::Jobshim);
                 at_once(self.open_live_socket(request))

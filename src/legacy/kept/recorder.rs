@@ -63,6 +63,14 @@ enum Item {
     Cancelled(Key, Option<f64>),
 }
 
+/// When what was told of a job is stored.
+pub(super) enum Condition {
+    Always,
+    /// If it is still stored so among those that have not ended, or is not: another jobshim may have kept it, with the note that is
+    /// gone since.
+    StoredAs(Option<UnfinishedRow>),
+}
+
 /// A job that has ended.
 pub(super) struct EndedJob {
     pub key: Key,
@@ -72,8 +80,7 @@ pub(super) struct EndedJob {
     /// What was noted of its prompt.
     pub note: Option<Bytes>,
     pub lost: bool,
-    /// What was stored of it as one that has not ended, where it counts only if that is so still: another jobshim may have kept it.
-    pub expected: Option<Option<UnfinishedRow>>,
+    pub condition: Condition,
     /// When it was asked for.
     pub since: KeptSince,
     /// By whom, if it must be asked for again.
@@ -100,16 +107,17 @@ impl Kept {
         note: Option<&Bytes>,
         since: KeptSince,
     ) {
-        self.record_ended(session, detail, note.cloned(), None, since).await;
+        self.record_ended(session, detail, note.cloned(), Condition::Always, since)
+            .await;
     }
 
-    /// The same of one that was looked after, and was stored as `expected` when its note was read.
+    /// The same of one whose note was read from the store.
     pub(super) async fn record_ended(
         self: &Arc<Self>,
         session: &JobsSession,
         detail: &Bytes,
         note: Option<Bytes>,
-        expected: Option<Option<UnfinishedRow>>,
+        condition: Condition,
         since: KeptSince,
     ) {
         let Some(job) = session.job_in(detail).filter(Listed::is_finite) else {
@@ -131,7 +139,7 @@ impl Kept {
             detail: detail.clone(),
             note,
             lost: false,
-            expected,
+            condition,
             since,
             session: session.clone(),
             _room: None,
@@ -158,7 +166,7 @@ impl Kept {
             detail,
             note,
             lost: true,
-            expected: Some(Some(row)),
+            condition: Condition::StoredAs(Some(row)),
             since,
             session: session.clone(),
             _room: None,
@@ -295,18 +303,19 @@ impl Kept {
         if jobs.is_empty() {
             return;
         }
-        let keys: HashSet<&Key> = jobs.iter().map(|job| &job.key).collect();
-        if keys.len() < jobs.len() {
-            // What is expected of the second one depends on the first.
-            jobs.chunks(1).for_each(|job| self.store_jobs(now, job));
-            return;
-        }
         let change = match now.0 {
             0 => Change::default().expect(&DELETIONS, &(), None),
             mark => Change::default().expect(&DELETIONS, &(), Some(&mark)),
         };
-        let change = jobs.iter().fold(change, |change, job| self.kept(change, job));
-        match self.store.commit(change) {
+        let keys: HashSet<&Key> = jobs.iter().map(|job| &job.key).collect();
+        let outcome = match keys.len() == jobs.len() {
+            true => self
+                .store
+                .commit(jobs.iter().fold(change, |change, job| self.kept(change, job))),
+            // What is expected of the second of one key depends on the first.
+            false => Err(StoreError::Changed),
+        };
+        match outcome {
             Ok(()) => return,
             // It may be one of them alone.
             Err(StoreError::Changed) if jobs.len() > 1 => {
@@ -365,9 +374,9 @@ impl Kept {
             return change;
         };
         let row = row_of(job, packed.len() as u64, ended_as);
-        let change = match &job.expected {
-            Some(expected) => change.expect(&UNFINISHED, &job.key, expected.as_ref()),
-            None => change,
+        let change = match &job.condition {
+            Condition::Always => change,
+            Condition::StoredAs(row) => change.expect(&UNFINISHED, &job.key, row.as_ref()),
         };
         let change = change.put(&KEPT, &job.key, &row).put_blob(&DETAILS, &job.key, packed);
         self.ended(change, &HashMap::new(), &job.key, job.job.run.number())

@@ -3,6 +3,7 @@
 
 use super::{
     Kept, KeptSince,
+    recorder::Condition,
     rows::{CANCELLED, Key, PROMPTS, UnfinishedRow, unpack},
 };
 use crate::{
@@ -219,7 +220,8 @@ impl Kept {
             } => {
                 let note = self.note(key).await;
                 self.watch.lock().forget(key);
-                self.record_ended(session, body.text(), note, Some(row), since).await;
+                self.record_ended(session, body.text(), note, Condition::StoredAs(row), since)
+                    .await;
                 Ok(true)
             }
             Detail::Found { .. } => Ok(true),

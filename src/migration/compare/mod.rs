@@ -12,3 +12,17 @@ mod tee;
 
 pub use answer::Taken;
 pub use shadow::{Reread, Shadow, Shadowed};
+
+use crate::{config::ShadowConfig, mapping::Tables};
+use twox_hash::XxHash3_64;
+
+/// By what answers are compared, as a number: what was found by other tables, or where other fields were ignored, says nothing.
+pub fn comparison_basis(tables: &Tables, shadow: &ShadowConfig) -> u64 {
+    let basis = format!(
+        "{} {:?} {}",
+        tables.fingerprint(),
+        shadow.ignore,
+        env!("CARGO_PKG_VERSION")
+    );
+    XxHash3_64::oneshot(basis.as_bytes())
+}

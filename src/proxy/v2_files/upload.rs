@@ -16,9 +16,7 @@ use crate::{
         answer::Answer,
         failure::{refused, refused_upload, state_failure, unclear_upload, unreadable, wrong_method},
         forward::OwnRequest,
-        hints::OriginHeaders,
-        pipeline::{Answering, at_once, later},
-        request::{ArrivedRequest, ClientRequest},
+        request::ClientRequest,
     },
     store::StoreError,
     telemetry::{Source, now_ms, of_this_request},
@@ -54,21 +52,10 @@ const OF_BODY: [HeaderName; 7] = [
 
 impl Pipeline {
     /// The answer to an upload.
-    pub(in crate::proxy) fn answer_upload<'a>(
-        &'a self,
-        request: ArrivedRequest<'a>,
-        asked: OriginHeaders,
-    ) -> Answering<'a> {
+    pub(in crate::proxy) async fn upload(&self, request: ClientRequest<'_>) -> Answer {
         if *request.head.method() != Method::POST {
-            return at_once(wrong_method(request.head.method(), Some("POST")));
+            return wrong_method(request.head.method(), Some("POST"));
         }
-        later(async move {
-            let answer = self.upload(self.going_on(request)).await;
-            self.annotate(answer, &asked)
-        })
-    }
-
-    async fn upload(&self, request: ClientRequest<'_>) -> Answer {
         let caller = request.caller(self.scope(&request.head));
         let session = self.legacy.jobs().on_behalf_of(&caller, DialectKind::V2);
         let ClientRequest {

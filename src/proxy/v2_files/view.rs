@@ -8,9 +8,7 @@ use crate::{
         Pipeline,
         answer::Answer,
         failure::{legacy_failure, no_such_file, no_such_thing, passed, refused, wrong_method},
-        hints::OriginHeaders,
-        pipeline::{Answering, at_once, later},
-        request::{ArrivedRequest, ClientRequest},
+        request::ClientRequest,
     },
     telemetry::Source,
 };
@@ -28,21 +26,10 @@ enum Asked {
 
 impl Pipeline {
     /// The answer to a request for a file by its name.
-    pub(in crate::proxy) fn answer_view<'a>(
-        &'a self,
-        request: ArrivedRequest<'a>,
-        asked: OriginHeaders,
-    ) -> Answering<'a> {
+    pub(in crate::proxy) async fn view(&self, request: ClientRequest<'_>) -> Answer {
         if !matches!(*request.head.method(), Method::GET | Method::HEAD) {
-            return at_once(wrong_method(request.head.method(), Some("GET, HEAD")));
+            return wrong_method(request.head.method(), Some("GET, HEAD"));
         }
-        later(async move {
-            let answer = self.view(self.going_on(request)).await;
-            self.annotate(answer, &asked)
-        })
-    }
-
-    async fn view(&self, request: ClientRequest<'_>) -> Answer {
         let caller = request.caller(self.scope(&request.head));
         let session = self.legacy.jobs().on_behalf_of(&caller, DialectKind::V2);
         let ClientRequest { record, head, body, .. } = request;

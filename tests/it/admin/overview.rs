@@ -3,6 +3,7 @@
 use crate::support::{
     Client, TableFolder as Folder,
     browser::Browser,
+    overview::overview,
     program::Program,
     server::board,
     start_with,
@@ -17,21 +18,7 @@ use jobshim::{
     demo::Rules,
 };
 use serde_json::{Value, json};
-use std::{cell::RefCell, fs, net::SocketAddr};
-
-/// What the page is told once `holds` of it.
-async fn overview(admin: SocketAddr, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
-    let (client, told) = (Client::new(), RefCell::new(Value::Null));
-    until(what, async || {
-        let body = client.get(admin, "/overview?span=day").await.body;
-        let now: Value = serde_json::from_slice(&body).expect("JSON");
-        let holds = holds(&now);
-        *told.borrow_mut() = now;
-        holds
-    })
-    .await;
-    told.into_inner()
-}
+use std::fs;
 
 fn events<'a>(told: &'a Value, kind: &str) -> Vec<&'a Value> {
     let all = told["events"].as_array().into_iter().flatten();
@@ -50,12 +37,12 @@ async fn the_last_answers_that_differed_are_told_field_by_field_without_their_te
         client
             .get_with(jobshim.address, "/history", &[("x-request-id", &id)])
             .await;
-        overview(admin, "the comparison has ended", |told| {
+        overview(admin, "day", "the comparison has ended", |told| {
             told["differing"][0]["request_id"] == id.as_str()
         })
         .await;
     }
-    let told = overview(admin, "an answer", |_| true).await;
+    let told = overview(admin, "day", "an answer", |_| true).await;
     let all = told["differing"].as_array().expect("a list");
     assert_eq!(all.len(), 20, "the last twenty");
     let last = &all[0];
@@ -85,7 +72,7 @@ async fn routes_and_clients_are_counted_within_the_span_and_a_failure_is_no_answ
         client.get(jobshim.address, "/queue").await.status == 502
     })
     .await;
-    let told = overview(admin, "a failure is counted", |told| {
+    let told = overview(admin, "day", "a failure is counted", |told| {
         told["series"]["totals"]["queue"]["failed"].as_u64() > Some(0)
     })
     .await;
@@ -114,7 +101,7 @@ async fn a_server_that_goes_and_comes_back_is_two_events_and_calls_that_are_gone
         health.health().failed("connection refused".to_owned());
     }
     health.health().answered();
-    let told = overview(admin, "the calls are counted", |told| {
+    let told = overview(admin, "day", "the calls are counted", |told| {
         events(told, "gone").first().is_some_and(|gone| gone["count"] == 7)
     })
     .await;
@@ -148,10 +135,13 @@ async fn reloads_are_events_and_the_configuration_in_force_and_the_guide_are_pag
     let mut program = Program::start(&arguments, &environment);
     let (admin, client) = (program.admin(), Client::new());
     fs::write(&file, "[legacy]\nmode = \"translate\"\n").expect("a file");
-    let told = overview(admin, "it is taken over", |told| !events(told, "reloaded").is_empty()).await;
+    let told = overview(admin, "day", "it is taken over", |told| {
+        !events(told, "reloaded").is_empty()
+    })
+    .await;
     assert_eq!(events(&told, "reloaded")[0]["words"], "legacy.mode");
     fs::write(&file, "[legacy]\nmode = \"nonsense\"\n").expect("a file");
-    let told = overview(admin, "it is refused", |told| {
+    let told = overview(admin, "day", "it is refused", |told| {
         !events(told, "reload_refused").is_empty()
     })
     .await;

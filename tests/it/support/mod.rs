@@ -37,6 +37,7 @@ pub mod http2;
 pub mod json;
 pub mod metrics;
 pub mod needs;
+pub mod overview;
 pub mod pin;
 pub mod program;
 pub mod prompts;

@@ -1,23 +1,9 @@
 //! What an operator is told: `/usage`, and so the report, and the page tell of all jobshims, whichever is asked.
 
 use super::{Replicas, server};
-use crate::support::{Client, surfaces::differing_server, valkey::Valkey, wait::until};
+use crate::support::{Client, overview::overview, surfaces::differing_server, valkey::Valkey, wait::until};
 use serde_json::Value;
-use std::{cell::RefCell, net::SocketAddr};
-
-/// What the page at `admin` is told once `holds` of it.
-async fn overview(admin: SocketAddr, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
-    let (client, told) = (Client::new(), RefCell::new(Value::Null));
-    until(what, async || {
-        let body = client.get(admin, "/overview").await.body;
-        let now: Value = serde_json::from_slice(&body).expect("JSON");
-        let holds = holds(&now);
-        *told.borrow_mut() = now;
-        holds
-    })
-    .await;
-    told.into_inner()
-}
+use std::net::SocketAddr;
 
 /// The verdict on `route`, as the report has it.
 async fn verdict(admin: SocketAddr, route: &str) -> Value {
@@ -36,7 +22,7 @@ async fn charts_tiles_and_clients_count_the_calls_of_all_and_a_failure_of_one_is
     let mut replicas = Replicas::start(2, &server.url(), &valkey.url(), &["--admin", "127.0.0.1:0"]);
     let [one, other] = [0, 1].map(|nth| replicas.programs[nth].admin());
     for admin in [one, other] {
-        overview(admin, "it knows of the other", |told| told["jobshims"] == 2).await;
+        overview(admin, "hour", "it knows of the other", |told| told["jobshims"] == 2).await;
     }
     let client = Client::new();
     for nth in 0..2 {
@@ -52,7 +38,7 @@ async fn charts_tiles_and_clients_count_the_calls_of_all_and_a_failure_of_one_is
         client.get(at, "/queue").await;
     }
     for admin in [one, other] {
-        let told = overview(admin, "all calls are counted", |told| {
+        let told = overview(admin, "hour", "all calls are counted", |told| {
             told["series"]["totals"]["history"]["count"] == 7
                 && told["series"]["totals"]["queue"]["failed"].as_u64() >= Some(4)
                 && told["usage"]["clients"]
@@ -99,7 +85,7 @@ async fn what_one_has_compared_and_what_happened_to_it_is_on_the_page_of_the_oth
                 .count()
                 == 1
     };
-    let told = overview(other, "it tells of what the first one has seen", tells_all).await;
+    let told = overview(other, "hour", "it tells of what the first one has seen", tells_all).await;
     assert_eq!(
         told["findings"]["history"]["fields"]["prompt[0]"]["differences"], 1,
         "{told:#}"
@@ -110,7 +96,7 @@ async fn what_one_has_compared_and_what_happened_to_it_is_on_the_page_of_the_oth
     replicas.programs[0].end();
     let mut third = replicas.new_program();
     let admin = third.admin();
-    overview(admin, "a new one tells of it, too", tells_all).await;
+    overview(admin, "hour", "a new one tells of it, too", tells_all).await;
     assert_eq!(verdict(admin, "history").await, "differs");
 }
 
