@@ -206,6 +206,10 @@ impl TrackedIo {
         write: impl FnOnce(Pin<&mut Accepted>, &mut Context<'_>) -> Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
         let (large, is_under_way) = (&self.activity.large, self.activity.is_under_way());
+        // Frames that come say nothing of when another request has, and what is left of an answer is little.
+        if self.frames.are_followed() && !is_under_way {
+            self.turn.begin();
+        }
         let stream = Pin::new(&mut self.stream);
         let written = self.turn.write(cx, large, is_under_way, |cx| write(stream, cx));
         if written.is_ready() {

@@ -120,6 +120,11 @@ impl Turn {
         if (1..TURN).contains(&self.answer) {
             large.all.small_ms.store(large.all.now_ms(), Relaxed);
         }
+        self.begin();
+    }
+
+    /// What is written from now on is of another answer.
+    pub(super) fn begin(&mut self) {
         (self.answer, self.written, self.turns) = (0, 0, 0);
     }
 

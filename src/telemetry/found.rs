@@ -33,11 +33,11 @@ impl fmt::Display for Sample {
 /// What was found on one field: in how many answers, however many jobs in one of them show the same.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Field {
-    /// By [`Kind::Difference`].
+    /// By [`Kind::Difference`](super::Kind::Difference).
     pub differences: u64,
-    /// By [`Kind::Loss`].
+    /// By [`Kind::Loss`](super::Kind::Loss).
     pub losses: u64,
-    /// By [`Kind::Noise`].
+    /// By [`Kind::Noise`](super::Kind::Noise).
     pub noise: u64,
     /// The last difference; as long as there is none, the last of the others.
     pub sample: Sample,
@@ -53,9 +53,13 @@ impl Field {
             self.sample = other.sample.clone();
             self.last_ms = other.last_ms;
         }
-        self.differences += other.differences;
-        self.losses += other.losses;
-        self.noise += other.noise;
+        for (sum, count) in [
+            (&mut self.differences, other.differences),
+            (&mut self.losses, other.losses),
+            (&mut self.noise, other.noise),
+        ] {
+            *sum = sum.saturating_add(count);
+        }
     }
 }
 
@@ -98,7 +102,8 @@ impl Found {
     /// What another jobshim found counts, too. Of whether the server has an endpoint the later word counts.
     pub(super) fn add(&mut self, other: &Self) {
         for (&outcome, count) in &other.compared {
-            *self.compared.entry(outcome).or_default() += count;
+            let sum = self.compared.entry(outcome).or_default();
+            *sum = sum.saturating_add(*count);
         }
         self.jobs.add(&other.jobs);
         for (name, found) in &other.fields {
@@ -142,7 +147,8 @@ impl Found {
             true => agent,
             false => OTHER.to_owned(),
         };
-        *self.clients.entry(agent).or_default() += answers;
+        let sum = self.clients.entry(agent).or_default();
+        *sum = sum.saturating_add(answers);
     }
 }
 

@@ -78,17 +78,14 @@ impl Counters {
     /// All that either has counted.
     pub(super) fn add(&mut self, other: &Self) {
         for (&number, count) in &other.requests {
-            *self.requests.entry(number).or_default() += count;
+            let sum = self.requests.entry(number).or_default();
+            *sum = sum.saturating_add(*count);
         }
-        self.hits += other.hits;
-        self.misses += other.misses;
-        for (sum, count) in self
-            .durations
-            .iter_mut()
-            .flatten()
-            .zip(other.durations.iter().flatten())
-        {
-            *sum += count;
+        self.hits = self.hits.saturating_add(other.hits);
+        self.misses = self.misses.saturating_add(other.misses);
+        let counts = other.durations.iter().flatten();
+        for (sum, count) in self.durations.iter_mut().flatten().zip(counts) {
+            *sum = sum.saturating_add(*count);
         }
     }
 }
