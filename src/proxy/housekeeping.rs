@@ -10,7 +10,13 @@ use crate::{
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 use tokio::{
     task::spawn_blocking,
     time::{Instant, MissedTickBehavior, interval, timeout},
@@ -88,16 +94,21 @@ pub(super) fn follow_others(store: &Store, observer: &Arc<Observer>) -> Result<(
     }
     let hears = || (Arc::clone(observer), store.name().to_owned());
     let (observer, own) = hears();
+    let looked = AtomicBool::new(false);
     store.follow(&USAGE, move |event| {
+        // What is there at the first look came before.
+        let is_new = looked.swap(true, Relaxed);
         for (name, clients) in of_others(event, &own) {
-            observer.usage().hear(name, clients);
+            observer.usage().hear(name, clients, is_new);
         }
     })?;
     let (observer, own) = hears();
+    let looked = AtomicBool::new(false);
     store.follow(&COUNTED, move |event| {
+        let is_new = looked.swap(true, Relaxed);
         for (name, row) in of_others(event, &own) {
             if let Some(counted) = row.and_then(understood::<Counted>) {
-                observer.series().hear(name, counted);
+                observer.series().hear(name, counted, is_new);
             }
         }
     })?;

@@ -67,8 +67,6 @@ const DAY: Resolution = Resolution { steps: 288, looks: 60 };
 #[derive(Debug)]
 pub struct Series {
     tracks: Mutex<[Track; 2]>,
-    /// When it began, in ms since 1970.
-    began_ms: u64,
     others: Mutex<Others>,
     /// What they were told last, and when.
     told: Mutex<Option<(Counters, Instant)>>,
@@ -78,7 +76,6 @@ impl Default for Series {
     fn default() -> Self {
         Self {
             tracks: Mutex::new([Track::new(HOUR), Track::new(DAY)]),
-            began_ms: now_ms(),
             others: Mutex::default(),
             told: Mutex::default(),
         }
@@ -276,7 +273,6 @@ impl Series {
         }
         *told = Some((now.clone(), Instant::now()));
         Some(Counted {
-            began_ms: self.began_ms,
             at_ms: now_ms(),
             ended: ends,
             counters: now,
@@ -288,9 +284,10 @@ impl Series {
         *self.told.lock() = None;
     }
 
-    /// This is what another jobshim of the same store has counted.
-    pub fn hear(&self, name: String, counted: Counted) {
-        self.others.lock().hear(name, counted, self.began_ms);
+    /// This is what another jobshim of the same store has counted. Where one is heard of for the first time, all of it counts if it
+    /// `is_new`.
+    pub fn hear(&self, name: String, counted: Counted, is_new: bool) {
+        self.others.lock().hear(name, counted, is_new);
     }
 
     /// How many jobshims share the store, this one with them.

@@ -13,8 +13,6 @@ const MOST: usize = 100;
 /// What one jobshim tells of its counters.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counted {
-    /// When it began to count, in ms since 1970.
-    pub(super) began_ms: u64,
     /// When it tells this.
     pub(super) at_ms: u64,
     /// It is about to end.
@@ -32,16 +30,16 @@ pub(super) struct Others {
 }
 
 impl Others {
-    /// This is what one of them has counted. What one had counted before it was heard of first is nobody's news, unless it began
-    /// after this one, which did at `began_ms`.
-    pub(super) fn hear(&mut self, name: String, counted: Counted, began_ms: u64) {
+    /// This is what one of them has counted. What one had counted before it was heard of first is nobody's news, unless it
+    /// `is_new`.
+    pub(super) fn hear(&mut self, name: String, counted: Counted, is_new: bool) {
         match self.known.get_mut(&name) {
             Some(known) => {
                 self.sum.add(&counted.counters.since(&known.counters));
                 *known = counted;
             }
             None => {
-                if counted.began_ms >= began_ms {
+                if is_new {
                     self.sum.add(&counted.counters);
                 }
                 let longest = self.known.iter().min_by_key(|(_, known)| known.at_ms);
@@ -72,12 +70,8 @@ impl Others {
 mod tests {
     use super::*;
 
-    /// When this jobshim began.
-    const BEGAN: u64 = 1_000;
-
     fn counted(hits: u64) -> Counted {
         Counted {
-            began_ms: 10,
             at_ms: now_ms(),
             ended: false,
             counters: Counters {
@@ -90,30 +84,26 @@ mod tests {
     #[test]
     fn only_what_is_counted_after_a_jobshim_was_heard_of_counts() {
         let mut others = Others::default();
-        others.hear("a".to_owned(), counted(100), BEGAN);
-        others.hear("b".to_owned(), counted(0), BEGAN);
+        others.hear("a".to_owned(), counted(100), false);
+        others.hear("b".to_owned(), counted(0), false);
         assert_eq!((others.sum().hits, others.there()), (0, 2));
-        others.hear("a".to_owned(), counted(103), BEGAN);
-        others.hear("b".to_owned(), counted(5), BEGAN);
-        others.hear("a".to_owned(), counted(103), BEGAN);
+        others.hear("a".to_owned(), counted(103), false);
+        others.hear("b".to_owned(), counted(5), false);
+        others.hear("a".to_owned(), counted(103), false);
         assert_eq!(others.sum().hits, 8);
         let end = Counted {
             ended: true,
             ..counted(104)
         };
-        others.hear("a".to_owned(), end, BEGAN);
+        others.hear("a".to_owned(), end, false);
         assert_eq!((others.sum().hits, others.there()), (9, 1));
-        let younger = Counted {
-            began_ms: BEGAN,
-            ..counted(20)
-        };
-        others.hear("younger".to_owned(), younger, BEGAN);
+        others.hear("younger".to_owned(), counted(20), true);
         assert_eq!((others.sum().hits, others.there()), (29, 2));
         let long_ago = Counted {
             at_ms: now_ms() - 200_000,
             ..counted(7)
         };
-        others.hear("c".to_owned(), long_ago, BEGAN);
+        others.hear("c".to_owned(), long_ago, false);
         assert_eq!((others.sum().hits, others.there()), (29, 2));
     }
 
@@ -122,7 +112,7 @@ mod tests {
         let mut others = Others::default();
         for nth in 0..10 * MOST {
             let at_ms = nth as u64;
-            others.hear(nth.to_string(), Counted { at_ms, ..counted(1) }, BEGAN);
+            others.hear(nth.to_string(), Counted { at_ms, ..counted(1) }, false);
         }
         assert_eq!(others.known.len(), MOST);
         assert!(others.known.contains_key(&(10 * MOST - 1).to_string()));

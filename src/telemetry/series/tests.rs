@@ -85,7 +85,8 @@ fn what_others_count_is_counted_with_it_and_each_tells_only_its_own() {
     let tell = || {
         let told = other.to_tell(&theirs, false);
         let is_told = told.is_some();
-        told.into_iter().for_each(|told| series.hear("other".to_owned(), told));
+        told.into_iter()
+            .for_each(|told| series.hear("other".to_owned(), told, true));
         is_told
     };
     theirs.request(kind, Duration::from_millis(2), 0, 10);
@@ -96,7 +97,7 @@ fn what_others_count_is_counted_with_it_and_each_tells_only_its_own() {
     assert!(tell());
     series.look(&metrics);
     let hour = series.columns(Span::Hour, &metrics);
-    // It began later: all that it counts is news.
+    // It came later: all that it counts is news.
     assert_eq!(hour["routes"]["history"], json!([3]));
     assert_eq!(hour["misses"], json!([4]));
     let p95 = &hour["latency"]["jobs_api"]["p95"][0];
@@ -109,6 +110,6 @@ fn what_others_count_is_counted_with_it_and_each_tells_only_its_own() {
     assert!(tell(), "what has not reached them is told again");
     assert_eq!(series.jobshims(), 2);
     let end = other.to_tell(&theirs, true).expect("that it ends");
-    series.hear("other".to_owned(), end);
+    series.hear("other".to_owned(), end, false);
     assert_eq!(series.jobshims(), 1);
 }

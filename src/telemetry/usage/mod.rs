@@ -206,10 +206,10 @@ impl Usage {
         used.last_watched_ms = self.watched_ms_at(elapsed);
     }
 
-    /// What another jobshim of the same store has noted; without anything, there is no such one any more.
-    pub fn hear(&self, name: String, clients: Option<Clients>) {
-        let since_ms = self.table().since_ms;
-        self.others.hear(name, clients, since_ms, self.elapsed());
+    /// What another jobshim of the same store has noted; without anything, there is no such one any more. Where one is heard of
+    /// for the first time, all that it has noted is recent if it `is_new`.
+    pub fn hear(&self, name: String, clients: Option<Clients>, is_new: bool) {
+        self.others.hear(name, clients, is_new, self.elapsed());
         let elapsed = u64::try_from(self.elapsed().as_millis()).unwrap_or(u64::MAX);
         // All count the time in which any of them was there.
         self.before

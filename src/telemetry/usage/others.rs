@@ -40,8 +40,8 @@ struct Noted {
 
 impl Others {
     /// This is what one of them has noted; without anything, there is no such one any more. What of it came since it was heard
-    /// of last is recent `now`, after so long a run; so is all of it where it began after this one, which did at `since_ms`.
-    pub(super) fn hear(&self, name: String, clients: Option<Clients>, since_ms: u64, now: Duration) {
+    /// of last is recent `now`, after so long a run; so is all of it if it `is_new`.
+    pub(super) fn hear(&self, name: String, clients: Option<Clients>, is_new: bool, now: Duration) {
         let mut others = self.noted.lock();
         let Some(clients) = clients else {
             others.remove(&name);
@@ -50,7 +50,7 @@ impl Others {
         let before = others.get(&name).map(|noted| &noted.clients);
         let nothing = Clients::default();
         // Those that are gone have noted what they have long ago.
-        if let Some(before) = before.or((clients.since_ms >= since_ms).then_some(&nothing))
+        if let Some(before) = before.or(is_new.then_some(&nothing))
             && name != OF_THE_GONE
         {
             self.note(before, &clients, now);
@@ -194,9 +194,7 @@ fn add(sum: &mut Use, used: &Use) {
 mod tests {
     use super::{super::Client, *};
 
-    /// When this jobshim began: before all others, unless a test says otherwise.
-    const BEGAN: u64 = 0;
-    /// How long it has run.
+    /// How long this jobshim has run.
     const NOW: Duration = Duration::from_secs(1);
 
     fn clients(agent: &str, count: u64, last: u64) -> Clients {
@@ -224,8 +222,8 @@ mod tests {
     #[test]
     fn the_same_client_is_one_whoever_has_noted_it() {
         let others = Others::default();
-        others.hear("b".to_owned(), Some(clients("x", 4, 100)), BEGAN, NOW);
-        others.hear("c".to_owned(), Some(clients("y", 1, 300)), BEGAN, NOW);
+        others.hear("b".to_owned(), Some(clients("x", 4, 100)), true, NOW);
+        others.hear("c".to_owned(), Some(clients("y", 1, 300)), true, NOW);
         let all = others.with(clients("x", 6, 200));
         assert_eq!((all.since_ms, all.watched_ms), (90, 300));
         let shown: Vec<_> = all
@@ -240,7 +238,7 @@ mod tests {
             })
             .collect();
         assert_eq!(shown, [("y", 1, 300), ("x", 10, 200)]);
-        others.hear("b".to_owned(), None, BEGAN, NOW);
+        others.hear("b".to_owned(), None, true, NOW);
         assert_eq!(others.with(clients("x", 6, 200)).clients.len(), 2);
     }
 
@@ -250,7 +248,7 @@ mod tests {
         for nth in 0..2 * MAX_CLIENTS {
             let nth = nth as u64;
             let noted = Some(clients(&nth.to_string(), 1, 1_000 + nth));
-            others.hear(nth.to_string(), noted, BEGAN, NOW);
+            others.hear(nth.to_string(), noted, true, NOW);
         }
         assert_eq!(others.with(Clients::default()).clients.len(), MAX_CLIENTS);
         assert_eq!(others.within(Span::Hour, NOW).len(), MAX_CLIENTS + 1);
@@ -269,12 +267,12 @@ mod tests {
                 .map(|counts| counts.count)
                 .sum()
         };
-        others.hear("known".to_owned(), Some(clients("x", 40, 100)), 1_000, NOW);
-        others.hear(OF_THE_GONE.to_owned(), Some(clients("x", 7, 100)), BEGAN, NOW);
+        others.hear("known".to_owned(), Some(clients("x", 40, 100)), false, NOW);
+        others.hear(OF_THE_GONE.to_owned(), Some(clients("x", 7, 100)), true, NOW);
         assert_eq!(count(), 0);
-        others.hear("known".to_owned(), Some(clients("x", 42, 100)), 1_000, NOW);
-        others.hear("new".to_owned(), Some(clients("x", 5, 100)), BEGAN, NOW);
-        others.hear(OF_THE_GONE.to_owned(), Some(clients("x", 70, 100)), BEGAN, NOW);
+        others.hear("known".to_owned(), Some(clients("x", 42, 100)), false, NOW);
+        others.hear("new".to_owned(), Some(clients("x", 5, 100)), true, NOW);
+        others.hear(OF_THE_GONE.to_owned(), Some(clients("x", 70, 100)), true, NOW);
         assert_eq!(count(), 7);
     }
 }
