@@ -13,7 +13,7 @@ const MOST: usize = 100;
 /// What one jobshim tells of its counters.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counted {
-    /// When it tells this.
+    /// When it tells this, in ms since 1970.
     pub(super) at_ms: u64,
     /// It is about to end.
     pub(super) ended: bool,

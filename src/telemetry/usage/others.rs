@@ -182,9 +182,13 @@ fn merged<'a>(all: impl Iterator<Item = &'a Clients>) -> Clients {
 }
 
 fn add(sum: &mut Use, used: &Use) {
-    sum.count += used.count;
-    sum.translated += used.translated;
-    sum.failed += used.failed;
+    for (sum, count) in [
+        (&mut sum.count, used.count),
+        (&mut sum.translated, used.translated),
+        (&mut sum.failed, used.failed),
+    ] {
+        *sum = sum.saturating_add(count);
+    }
     sum.first_seen_ms = sum.first_seen_ms.min(used.first_seen_ms);
     sum.last_seen_ms = sum.last_seen_ms.max(used.last_seen_ms);
     sum.last_watched_ms = sum.last_watched_ms.max(used.last_watched_ms);
@@ -240,6 +244,17 @@ mod tests {
         assert_eq!(shown, [("y", 1, 300), ("x", 10, 200)]);
         others.hear("b".to_owned(), None, true, NOW);
         assert_eq!(others.with(clients("x", 6, 200)).clients.len(), 2);
+    }
+
+    #[test]
+    fn what_another_tells_cannot_make_a_sum_overflow() {
+        let others = Others::default();
+        let mut most = clients("x", 4, 100);
+        let used = most.clients[0].routes.get_mut("history").expect("a route");
+        (used.count, used.translated, used.failed) = (u64::MAX, u64::MAX, u64::MAX);
+        others.hear("b".to_owned(), Some(most), true, NOW);
+        let all = others.with(clients("x", 6, 200));
+        assert_eq!(all.clients[0].routes["history"].count, u64::MAX);
     }
 
     #[test]
